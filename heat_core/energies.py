@@ -1,0 +1,373 @@
+"""An energy is a function E: R^d -> R, large where data is rare: p(z) is proportional to exp(-E(z)).
+
+Energies add and divide by a temperature. Every detector ends as an energy, and the energy is the score: larger is more
+out-of-distribution. Constants that do not depend on z may be left out, except where a `log_prob` is promised.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .features import Features, Head
+
+
+class Energy(nn.Module, abc.ABC):
+    """A scalar field: `forward` maps (N, d) to (N,)."""
+
+    @abc.abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Returns the energy of each row, (N,), in the precision of z."""
+
+    def fit(self, train: Features) -> Self:
+        """Returns self with whatever has a closed form set from the training features; goes into the children."""
+        for child in self.children():
+            if isinstance(child, Energy):
+                child.fit(train)
+        return self
+
+    def terms(self) -> tuple[Energy, ...]:
+        """Returns the energies that add up to this one, in order."""
+        return (self,)
+
+    def __add__(self, other: Energy) -> Sum:
+        return Sum(*self.terms(), *other.terms())
+
+    def __truediv__(self, temperature: float) -> Tempered:
+        return Tempered(self, temperature)
+
+
+class Sum(Energy):
+    """E(z) = sum_i E_i(z): the product of the densities."""
+
+    def __init__(self, *energies: Energy) -> None:
+        super().__init__()
+        self.energies = nn.ModuleList(energies)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.stack([energy(z) for energy in self.energies]).sum(0)
+
+    def fit(self, train: Features) -> Self:
+        for energy in self.terms():
+            energy.fit(train)
+        return self
+
+    def terms(self) -> tuple[Energy, ...]:
+        return tuple(self.energies)  # type: ignore[arg-type]
+
+
+class Tempered(Energy):
+    """E(z) / T: a temperature above 1 flattens the density."""
+
+    def __init__(self, energy: Energy, temperature: float) -> None:
+        super().__init__()
+        self.energy, self.temperature = energy, temperature
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(z) / self.temperature
+
+
+class Normalized(Energy):
+    """E(z / ||z||): an energy on the unit sphere."""
+
+    def __init__(self, energy: Energy) -> None:
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(unit(z))
+
+    def fit(self, train: Features) -> Self:
+        self.energy.fit(on_sphere(train))
+        return self
+
+    def terms(self) -> tuple[Energy, ...]:
+        return tuple(Normalized(term) for term in self.energy.terms())
+
+
+def unit(z: Tensor) -> Tensor:
+    """Returns the rows divided by their Euclidean norms; a row of zeros stays."""
+    return nn.functional.normalize(z, dim=-1)
+
+
+def working_precision(z: Tensor) -> torch.dtype:
+    """Returns float64 for float64 and float32 for anything less."""
+    return torch.float64 if z.dtype == torch.float64 else torch.float32
+
+
+def on_sphere(features: Features) -> Features:
+    """Returns the features with z / ||z|| for z, at least in float32, and no head: logits need the norm."""
+    z = features.z.to(working_precision(features.z))
+    return Features(unit(z), features.y, None, {}, features.index, features.source)
+
+
+# -- Gaussians ---------------------------------------------------------------------------------------------------------
+
+
+class Gaussians(Energy):
+    """Class-conditional Gaussians with one covariance: what `GaussianMixture` and `Mahalanobis` share.
+
+    Fitting finds mu_c, the share pi_c of each class, and a whitener W with W Sigma W^T = I, so that a squared distance
+    (z - mu_c)^T Sigma^-1 (z - mu_c) is ||W z - W mu_c||^2: one matrix product for all classes. The covariance is
+    estimated in float64. Directions with (nearly) no variance are widened to 1e-9 of the largest one, which keeps the
+    distances finite for rank-deficient features and changes nothing for others.
+
+    Args:
+        dim: d.
+        classes: C.
+    """
+
+    log_shares: Tensor
+    centre: Tensor
+    whitener: Tensor
+    means: Tensor
+    log_volume: Tensor
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("log_shares", torch.zeros(classes))  # log pi_c
+        self.register_buffer("centre", torch.zeros(dim))  # the mean of everything, taken off first for precision
+        self.register_buffer("whitener", torch.eye(dim))  # W^T
+        self.register_buffer("means", torch.zeros(classes, dim))  # W (mu_c - centre)
+        self.register_buffer("log_volume", torch.zeros(()))  # log sqrt det(2 pi Sigma)
+
+    def fit(self, train: Features) -> Self:
+        z = train.z.to(working_precision(train.z))
+        label = train.class_index.to(z.device)
+        count = torch.bincount(label, minlength=len(train.classes)).double()
+        centre = z.double().mean(0)
+        means, covariance = _moments(z - centre.to(z.dtype), label, count)
+        values, vectors = torch.linalg.eigh(covariance)
+        values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
+        whitener = vectors * values.rsqrt()
+        self.log_shares = (count / count.sum()).log().to(z.dtype)
+        self.centre, self.whitener = centre.to(z.dtype), whitener.to(z.dtype)
+        self.means = (means @ whitener).to(z.dtype)
+        self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
+        return self
+
+    def squared_distances(self, z: Tensor) -> Tensor:
+        """Returns (N, C): the squared Mahalanobis distance of each row to each class."""
+        white = (z - self.centre) @ self.whitener
+        own = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)
+        return torch.addmm(own, white, self.means.T, alpha=-2).clamp(min=0)
+
+
+def _moments(centred: Tensor, label: Tensor, count: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
+    """Returns class means (C, d) and the pooled covariance (d, d) in float64; products of `rows` rows in z's precision."""
+    classes, dim = len(count), centred.shape[1]
+    total = torch.zeros(classes, dim, dtype=torch.float64, device=centred.device)
+    for block, classed in zip(centred.split(rows), label.split(rows), strict=True):
+        total += torch.zeros(classes, dim, dtype=block.dtype, device=block.device).index_add_(0, classed, block)
+    means = total / count[:, None]
+    scatter = torch.zeros(dim, dim, dtype=torch.float64, device=centred.device)
+    low = means.to(centred.dtype)
+    for block, classed in zip(centred.split(rows), label.split(rows), strict=True):
+        rest = block - low[classed]
+        scatter += rest.T @ rest
+    return means, scatter / len(centred)
+
+
+class GaussianMixture(Gaussians):
+    """E(z) = -log sum_c pi_c N(z; mu_c, Sigma): HEAT's prior, and the MoG detector.
+
+    Reference: Lafon et al. 2022, eq. 10. The normaliser is kept, so `log_prob` is -E.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.log_volume - (self.log_shares - 0.5 * self.squared_distances(z)).logsumexp(-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Returns log q(z), (N,)."""
+        return -self(z)
+
+    def sample(self, count: int, generator: torch.Generator | None = None, spread: float = 1.0) -> Tensor:
+        """Returns (count, d) samples: a component first, then one draw; `spread` scales the standard deviations."""
+        device = self.means.device
+        component = torch.multinomial(self.log_shares.exp(), count, replacement=True, generator=generator)
+        noise = torch.randn(count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator)
+        return (self.means[component] + spread * noise) @ self.colouring + self.centre
+
+    @property
+    def colouring(self) -> Tensor:
+        """(d, d): the inverse of the whitener. Its columns are orthogonal, so a transpose and their lengths suffice."""
+        return self.whitener.T / self.whitener.square().sum(0)[:, None]
+
+
+class Mahalanobis(Gaussians):
+    """E(z) = min_c (z - mu_c)^T Sigma^-1 (z - mu_c). Reference: Lee et al. 2018; on z / ||z||, Sehwag et al. 2021."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.squared_distances(z).amin(-1)
+
+
+# -- neighbours --------------------------------------------------------------------------------------------------------
+
+
+class Neighbors(Energy):
+    """E(z) = the distance from z to its k-th nearest training feature.
+
+    Reference: Sun et al. 2022, arXiv:2204.06507, where it is `Normalized`. The nearest b has the largest
+    z . b - ||b||^2 / 2: one matrix product, and a selection that looks only at the best blocks of the bank.
+
+    Args:
+        dim: d.
+        rows: N, the size of the bank.
+        k: which neighbour; at most `rows`.
+    """
+
+    bank: Tensor
+    offset: Tensor
+
+    def __init__(self, dim: int, rows: int, k: int) -> None:
+        super().__init__()
+        if not 1 <= k <= rows:
+            raise ValueError(f"k must lie in 1..{rows}, the number of training rows; got {k}.")
+        self.k = k
+        self.register_buffer("bank", torch.zeros(rows, dim))
+        self.register_buffer("offset", torch.zeros(rows))  # -||b||^2 / 2
+
+    def fit(self, train: Features) -> Self:
+        self.bank = train.z.to(working_precision(train.z))
+        self.offset = -0.5 * self.bank.square().sum(1)
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        nearest = kth_largest(torch.addmm(self.offset, z, self.bank.T), self.k)
+        return (z.square().sum(1) - 2 * nearest).clamp(min=0).sqrt()
+
+
+def kth_largest(values: Tensor, k: int, block: int = 64) -> Tensor:
+    """Returns the k-th largest of each row, (N,) from (N, M).
+
+    A row is cut into blocks; the k largest values lie within the k blocks of largest maximum, so only those are sorted.
+    """
+    rows, columns = values.shape
+    blocks = columns // block
+    if blocks <= 2 * k:
+        return values.topk(k, dim=1).values[:, -1]
+    body = values[:, : blocks * block].view(rows, blocks, block)
+    best = body.amax(-1).topk(k, dim=1, sorted=False).indices
+    candidates = body.gather(1, best[:, :, None].expand(-1, -1, block)).flatten(1)
+    return torch.cat([candidates, values[:, blocks * block :]], 1).topk(k, dim=1).values[:, -1]
+
+
+# -- logits ------------------------------------------------------------------------------------------------------------
+
+
+class Logits(Energy):
+    """Energies that read the classifier's logits f(z) = W z + b, which `fit` takes from the features' head."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(classes, dim))
+        self.register_buffer("bias", torch.zeros(classes))
+
+    def fit(self, train: Features) -> Self:
+        head: Head | None = train.head
+        if head is None:
+            raise ValueError("the features have no head (weight and bias), which logits need.")
+        dtype = working_precision(train.z)
+        self.weight, self.bias = (value.to(train.z.device, dtype) for value in (head.weight, head.bias))
+        return self
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Returns (N, C)."""
+        return z @ self.weight.T + self.bias
+
+
+class MaxSoftmax(Logits):
+    """E(z) = -max_c softmax(f(z))_c. Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return -self.logits(z).softmax(-1).amax(-1)
+
+
+class LogSumExp(Logits):
+    """E(z) = -T log sum_c exp(f(z)_c / T). Reference: Liu et al. 2020, arXiv:2010.03759."""
+
+    def __init__(self, dim: int, classes: int, temperature: float = 1.0) -> None:
+        super().__init__(dim, classes)
+        self.temperature = temperature
+
+    def forward(self, z: Tensor) -> Tensor:
+        return -self.temperature * (self.logits(z) / self.temperature).logsumexp(-1)
+
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+class Network(Energy):
+    """E_theta(z): a multilayer perceptron on standardised features, for what has no formula.
+
+    Args:
+        dim: d.
+        width, depth: of the hidden layers (SiLU).
+        frequencies: random Fourier features put beside the input, cos and sin of B z with B ~ N(0, `bandwidth`^2).
+            A plain network cannot see structure much finer than the data's spread; 2D needs them
+            (Tancik et al. 2020, arXiv:2006.10739).
+        bandwidth: in units of the standardised input.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    waves: Tensor
+
+    def __init__(self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0) -> None:
+        super().__init__()
+        self.bandwidth = bandwidth
+        self.register_buffer("shift", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("waves", torch.zeros(dim, frequencies))
+        sizes = [dim + 2 * frequencies, *[width] * depth]
+        layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def fit(self, train: Features) -> Self:
+        """Standardises: sets shift and scale to the features' mean and standard deviation."""
+        z = train.z.double()
+        self.shift = z.mean(0).to(self.shift.dtype)
+        spread = z.std(0, correction=0)
+        self.scale = spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(self.scale.dtype)
+        return self
+
+    def randomise(self, generator: torch.Generator) -> Self:
+        """Returns self with fresh weights, drawn from the generator; the last layer is zero, so E_theta starts at 0."""
+        self.waves.normal_(0, self.bandwidth, generator=generator)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = (z - self.shift) / self.scale
+        if self.waves.shape[1]:
+            angle = x @ self.waves
+            x = torch.cat([x, angle.cos(), angle.sin()], -1)
+        return self.layers(x).squeeze(-1)
+
+
+# -- scoring -----------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def score(energy: Energy, z: Tensor, batch: int = 4096) -> NDArray[np.float64]:
+    """Returns the energy of each row as float64 on the CPU, (N,): larger is more out-of-distribution.
+
+    Rows go through in batches, on the device and in the precision of the energy, so z may be larger than the device's
+    memory.
+    """
+    like = next((value for value in energy.state_dict().values() if value.is_floating_point()), z)
+    parts = [energy(block.to(like.device, like.dtype)) for block in z.split(batch)]
+    return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)

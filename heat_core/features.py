@@ -1,0 +1,389 @@
+"""Features: what a classifier saw, as arrays; and packs of them, with a card that says where they come from.
+
+A features file is safetensors with `z`, optional `y`, views (`z__std`) and the classifier's head (`weight`, `bias`).
+A pack is a folder of features files (`train`, `test`, `near_NAME`, `mid_NAME`, `far_NAME`, `pseudo_NAME`) and a
+`card.json`. Features are stored as the network gave them; normalising is a detector's business.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .files import whole_folder, write_whole
+
+GROUPS = ("near", "mid", "far")
+VERSION = "1"
+_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A classifier's last layer: logits = z @ weight.T + bias, with weight (C, d) and bias (C,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 2:
+            raise ValueError(f"weight must have shape (C, d), got {tuple(self.weight.shape)}.")
+        if self.bias.shape != self.weight.shape[:1]:
+            raise ValueError(f"bias must have shape ({len(self.weight)},) as weight says, got {tuple(self.bias.shape)}.")
+        for name, value in (("weight", self.weight), ("bias", self.bias)):
+            _finite_floats(name, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The penultimate features of a set of images.
+
+    Args:
+        z: (N, d) float16, 32 or 64; unnormalised.
+        y: (N,) int64 labels from 0, if known.
+        head: the classifier's last layer, if known: it makes logits, hence MSP and Energy, functions of z.
+        views: other poolings of the same images by name, each (N, d').
+        index: (N,) int64 rows of the images in their dataset's split, if known.
+        source: the dataset and split that `index` refers to, such as `cifar10/test`.
+
+    Raises:
+        ValueError: shapes disagree, a value is not finite, a label is negative or beyond the head.
+    """
+
+    z: Tensor
+    y: Tensor | None = None
+    head: Head | None = None
+    views: Mapping[str, Tensor] = field(default_factory=dict)
+    index: Tensor | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.z.ndim != 2 or 0 in self.z.shape:
+            raise ValueError(f"z must have shape (N, d) with N and d of at least 1, got {tuple(self.z.shape)}.")
+        _finite_floats("z", self.z)
+        for name, view in self.views.items():
+            if view.ndim != 2 or len(view) != len(self.z):
+                raise ValueError(f"z__{name} must have shape ({len(self.z)}, d), got {tuple(view.shape)}.")
+            _finite_floats(f"z__{name}", view)
+        for name, rows in (("y", self.y), ("index", self.index)):
+            if rows is not None:
+                _whole_numbers(name, rows, len(self.z))
+        if self.head is not None:
+            self._check_head(self.head)
+
+    def _check_head(self, head: Head) -> None:
+        classes, width = head.weight.shape
+        if width != self.z.shape[1]:
+            raise ValueError(f"weight must have shape (C, {self.z.shape[1]}) as z says, got {(classes, width)}.")
+        if self.y is not None and int(self.y.max()) >= classes:
+            raise ValueError(f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}.")
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    @property
+    def dim(self) -> int:
+        """The number of features, d."""
+        return self.z.shape[1]
+
+    @cached_property
+    def classes(self) -> Tensor:
+        """The distinct labels, (C,); without labels everything is class 0."""
+        return torch.zeros(1, dtype=torch.int64) if self.y is None else self.y.unique()
+
+    @cached_property
+    def class_index(self) -> Tensor:
+        """(N,) positions of the labels in `classes`."""
+        if self.y is None:
+            return torch.zeros(len(self), dtype=torch.int64)
+        return torch.searchsorted(self.classes, self.y)
+
+    def take(self, rows: Tensor) -> Features:
+        """Returns the given rows, with the same head."""
+        return Features(
+            self.z[rows],
+            None if self.y is None else self.y[rows],
+            self.head,
+            {name: view[rows] for name, view in self.views.items()},
+            None if self.index is None else self.index[rows],
+            self.source,
+        )
+
+
+def _finite_floats(name: str, value: Tensor) -> None:
+    if value.dtype not in _FLOATS:
+        raise ValueError(f"{name} must be float16, float32 or float64, got {str(value.dtype).removeprefix('torch.')}.")
+    finite = torch.isfinite(value)
+    if not finite.all():
+        bad = tuple(int(i) for i in torch.nonzero(~finite)[0])
+        raise ValueError(f"{name} must be finite, got {value[bad].item()} at {list(bad)} ({int((~finite).sum())} in all).")
+
+
+def _whole_numbers(name: str, value: Tensor, count: int) -> None:
+    if value.dtype != torch.int64 or value.shape != (count,):
+        raise ValueError(
+            f"{name} must be whole numbers of shape ({count},), got {str(value.dtype).removeprefix('torch.')} "
+            f"{tuple(value.shape)}."
+        )
+    if int(value.min()) < 0:
+        raise ValueError(f"{name} must be 0 or more, got {int(value.min())}.")
+
+
+# -- features files ----------------------------------------------------------------------------------------------------
+
+
+def write(features: Features, path: Path) -> None:
+    """Writes a features file, in the precision that the features have."""
+    from safetensors.torch import save
+
+    tensors = {"z": features.z, **{f"z__{name}": view for name, view in features.views.items()}}
+    optional = {"y": features.y, "index": features.index}
+    if features.head is not None:
+        optional |= {"weight": features.head.weight, "bias": features.head.bias}
+    tensors |= {name: value for name, value in optional.items() if value is not None}
+    meta = {"format": "heat-features", "version": VERSION, "source": features.source}
+    write_whole(path, save({name: value.contiguous().cpu() for name, value in tensors.items()}, meta))
+
+
+def read(path: Path | str) -> Features:
+    """Returns the features in a file: one that `write` made, or an npz with `z` (and `y`, `weight`, `bias`, `z__VIEW`).
+
+    Raises:
+        ValueError: the file is not readable, of another version, or its arrays are not what `Features` wants. The
+            message names the file.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            return features_from(_read_npz(path), "z", "y")
+        tensors, source = _read_safetensors(path)
+        return _assemble(tensors, source)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ValueError("no such file.")
+    try:
+        with safe_open(str(path), "pt") as file:
+            meta = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"not a whole safetensors file ({error}).") from None
+    if meta.get("format") != "heat-features":
+        raise ValueError("safetensors, but not a features file (its metadata says no format heat-features).")
+    if meta.get("version") != VERSION:
+        raise ValueError(f"features of version {meta.get('version')}; this program reads version {VERSION}.")
+    return tensors, meta.get("source", "")
+
+
+def _assemble(tensors: dict[str, Tensor], source: str) -> Features:
+    if "z" not in tensors:
+        raise ValueError(f"wanted an array z, got {', '.join(sorted(tensors)) or 'no array'}.")
+    views = {name.removeprefix("z__"): value for name, value in tensors.items() if name.startswith("z__")}
+    return Features(tensors["z"], tensors.get("y"), _head(tensors), views, tensors.get("index"), source)
+
+
+def _head(tensors: Mapping[str, Tensor]) -> Head | None:
+    given = [name for name in ("weight", "bias") if name in tensors]
+    if len(given) == 1:
+        raise ValueError(f"weight and bias come together; got {given[0]} alone.")
+    return Head(tensors["weight"], tensors["bias"]) if given else None
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise ValueError("no such file.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError("not a whole npz file (an npz is a zip archive; this is none, or was cut off).")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+        if "pickle" in str(error).lower():
+            raise ValueError("holds a pickled object; wanted plain arrays of numbers, since a pickle can run code.") from None
+        raise ValueError(f"not a readable npz file ({error}).") from None
+    except Exception as error:  # zlib.error and struct.error: a damaged archive fails in many ways
+        raise ValueError(f"not a readable npz file ({error}).") from None
+
+
+def features_from(arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = "") -> Features:
+    """Returns the features under the keys `z` and `y`, with views `z__VIEW` and the head `weight`, `bias` if there.
+
+    Raises ValueError with the key `z` in front.
+    """
+    if z not in arrays:
+        raise ValueError(f"wanted an array {z}, got {', '.join(sorted(arrays)) or 'no array'}.")
+    tensors = {key: _tensor(key, arrays[key]) for key in arrays if key in (z, y, "weight", "bias") or key.startswith(f"{z}__")}
+    renamed = {("z" + key[len(z) :] if key.startswith(z) else "y" if key == y else key): t for key, t in tensors.items()}
+    try:
+        return _assemble(renamed, source)
+    except ValueError as error:
+        raise ValueError(str(error) if z == "z" else f"{z}: {error}") from None
+
+
+def _tensor(name: str, array: np.ndarray) -> Tensor:
+    if array.dtype.kind in "iu":
+        if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name} must fit 64 bits with sign, got {array.max()}.")
+        return torch.from_numpy(array.astype(np.int64))
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+    raise ValueError(f"{name} must be numbers (float16, 32, 64 or whole), got {array.dtype}.")
+
+
+# -- packs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Pack:
+    """ID features to fit on (`train`) and to test on (`test`), OOD sets by group and name, and a card.
+
+    Args:
+        outside: {(group, name): features}, group one of near, mid, far.
+        pseudo: {family: features} made by destroying ID training images.
+        card: what the pack is: title, classifier, accuracy, sets with counts and sources, stand-ins. Plain JSON.
+    """
+
+    train: Features
+    test: Features
+    outside: Mapping[tuple[str, str], Features]
+    pseudo: Mapping[str, Features]
+    card: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.train.y is None:
+            raise ValueError("train_y is missing; wanted labels of shape (N,) for train_z.")
+        if len(self.train.classes) < 2:
+            raise ValueError(f"train_y must hold at least 2 classes, got only class {int(self.train.classes[0])}.")
+        if not self.outside:
+            raise ValueError("no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME.")
+        for name, features in self.sets():
+            if features.dim != self.train.dim:
+                raise ValueError(f"{name} must have {self.train.dim} features a row like train, got {features.dim}.")
+            for view, values in features.views.items():
+                like = self.train.views.get(view)
+                if like is None or like.shape[1] != values.shape[1]:
+                    wanted = "train has no such view" if like is None else f"that of train has {like.shape[1]}"
+                    raise ValueError(f"the view {view} of {name} has {values.shape[1]} columns, but {wanted}.")
+        if self.test.y is not None and not torch.isin(self.test.y, self.train.classes).all():
+            stray = self.test.y[~torch.isin(self.test.y, self.train.classes)][0]
+            raise ValueError(f"test_y must hold only labels of train_y, got {int(stray)}.")
+
+    def sets(self) -> Iterable[tuple[str, Features]]:
+        """Gives (file name, features) of every set in the pack."""
+        yield "train", self.train
+        yield "test", self.test
+        for (group, name), features in self.outside.items():
+            yield f"{group}_{name}", features
+        for name, features in self.pseudo.items():
+            yield f"pseudo_{name}", features
+
+    @property
+    def title(self) -> str:
+        return str(self.card.get("title", "features"))
+
+    def set_title(self, name: str) -> str:
+        """Returns the name to show for a set."""
+        return str(self.card.get("sets", {}).get(name, {}).get("title", name))
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray], title: str = "features") -> Pack:
+    """Returns the pack that a dictionary of arrays describes.
+
+    Args:
+        arrays: `train_z` (N, d), `train_y` (N,), `test_z`, optional `test_y`, optional `weight` (C, d) and `bias` (C,),
+            OOD sets as `near_NAME`, `mid_NAME`, `far_NAME` (n, d), pseudo-OOD families as `pseudo_NAME` (n, d). Any
+            feature array may have a second view under its own key and `__std`.
+
+    Raises:
+        ValueError: an array is missing, unknown or not what it should be; the message names its key.
+    """
+    plain = [key for key in arrays if "__" not in key]
+    prefixes = tuple(f"{group}_" for group in (*GROUPS, "pseudo"))
+    known = {"train_z", "train_y", "test_z", "test_y", "weight", "bias"}
+    for key in arrays:
+        owner, _, view = key.partition("__")
+        feature_key = owner in ("train_z", "test_z") or (owner.startswith(prefixes) and not owner.endswith("_"))
+        if not (key in known or (feature_key and owner in arrays and (view or owner == key))):
+            raise ValueError(f"unknown array {key!r}; wanted {', '.join(sorted(known))} or near_, mid_, far_, pseudo_NAME.")
+    headless = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
+    outside, pseudo = {}, {}
+    for key in plain:
+        group, _, name = key.partition("_")
+        if group in GROUPS:
+            outside[group, name] = features_from(headless, key, "")
+        elif group == "pseudo":
+            pseudo[name] = features_from(headless, key, "")
+    train = features_from(arrays, "train_z", "train_y")
+    return Pack(train, features_from(headless, "test_z", "test_y"), outside, pseudo, {"title": title})
+
+
+def pack_npz(path: Path | str) -> Pack:
+    """Returns the pack in an npz file, as `pack_arrays` describes it. Raises ValueError naming the file."""
+    path = Path(path)
+    try:
+        return pack_arrays(_read_npz(path), title=path.stem)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def write_pack(pack: Pack, path: Path) -> None:
+    """Writes a pack folder, whole or not at all."""
+    with whole_folder(path) as folder:
+        for name, features in pack.sets():
+            write(features, folder / f"{name}.safetensors")
+        order = [name for name, _ in pack.sets()]
+        card = {"format": "heat-pack", "version": VERSION, **pack.card, "order": order}
+        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def read_pack(path: Path | str) -> Pack:
+    """Returns the pack in a folder that `write_pack` made. Raises ValueError naming the file that is wrong."""
+    path = Path(path)
+    card = _read_card(path)
+    names = card["order"]
+    missing = [name for name in ("train", "test") if name not in names]
+    if missing:
+        raise ValueError(f"{path / 'card.json'}: wanted the sets train and test, got no {missing[0]}.")
+    sets = {name: read(path / f"{name}.safetensors") for name in names}
+    outside, pseudo = {}, {}
+    for name in names:
+        group, _, short = name.partition("_")
+        if group in GROUPS:
+            outside[group, short] = sets[name]
+        elif group == "pseudo":
+            pseudo[short] = sets[name]
+    try:
+        return Pack(sets["train"], sets["test"], outside, pseudo, card)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    file = path / "card.json"
+    if not file.is_file():
+        raise ValueError(f"{path} is not a pack: wanted a folder with card.json. Arrays in an npz become one by `pack`.")
+    try:
+        card = json.loads(file.read_text())
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file}: not readable as JSON ({error}).") from None
+    if not isinstance(card, dict) or card.get("format") != "heat-pack":
+        raise ValueError(f"{file}: not the card of a pack (it says no format heat-pack).")
+    if card.get("version") != VERSION:
+        raise ValueError(f"{file}: a pack of version {card.get('version')}; this program reads version {VERSION}.")
+    order = card.get("order")
+    if not isinstance(order, list) or not all(isinstance(n, str) and n == Path(n).name for n in order):
+        raise ValueError(f"{file}: `order` must list the names of the sets, got {order!r}.")
+    return card

@@ -1,0 +1,136 @@
+"""A run: a fitted detector and all it said. Saved as a folder of JSON and safetensors, loaded without running code."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .detectors import DETECTORS, Detector, Shape
+from .energies import Energy, score
+from .features import Features
+from .files import whole_folder
+from .training import OnRecord, Record, ignore
+
+VERSION = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A fitted detector.
+
+    Args:
+        detector: the recipe.
+        seed: what it was fitted with.
+        shape: of the training features.
+        energy: the fitted energy; it is the score.
+        history: what training reported; empty for a closed form.
+    """
+
+    detector: Detector
+    seed: int
+    shape: Shape
+    energy: Energy
+    history: tuple[Record, ...] = ()
+
+    def score(self, features: Features) -> NDArray[np.float64]:
+        """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
+
+        Raises ValueError if the features are not as wide as those it was fitted to.
+        """
+        if features.dim != self.shape.dim:
+            raise ValueError(f"features must have {self.shape.dim} columns as in training, got {features.dim}.")
+        return score(self.energy, features.z)
+
+
+def fit(detector: Detector, train: Features, seed: int = 0, device: str = "cpu", on_record: OnRecord = ignore) -> Run:
+    """Returns the run of a detector fitted to ID features on a device (`cpu`, `cuda`, `auto`, ...)."""
+    history: list[Record] = []
+
+    def keep(record: Record, energy: Energy) -> None:
+        history.append(record)
+        on_record(record, energy)
+
+    placed = Features(train.z.to(resolve(device)), train.y, train.head, train.views, train.index, train.source)
+    with threads(1 if detector.trains else None):
+        energy = detector.fit(placed, seed, keep)
+    return Run(detector, seed, Shape.of(train), energy, tuple(history))
+
+
+def resolve(device: str) -> str:
+    """Returns `cuda` or `cpu` for `auto`, anything else as it is."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Sets torch's threads for a block; None leaves them. Small networks train many times faster on one."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def save(run: Run, path: Path) -> None:
+    """Writes a run folder, whole or not at all."""
+    from safetensors.torch import save as pack
+
+    card = {
+        "format": "heat-run",
+        "version": VERSION,
+        "detector": run.detector.title,
+        "recipe": dataclasses.asdict(run.detector),  # type: ignore[call-overload]
+        "seed": run.seed,
+        "shape": dataclasses.asdict(run.shape),
+        "history": [dataclasses.asdict(record) for record in run.history],
+    }
+    with whole_folder(path) as folder:
+        (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
+        state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
+        (folder / "energy.safetensors").write_bytes(pack(state))
+
+
+def load(path: Path | str, device: str = "cpu") -> Run:
+    """Returns the run in a folder that `save` made. Raises ValueError saying what is wrong with it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    try:
+        card = json.loads((path / "run.json").read_text())
+        if not isinstance(card, dict) or card.get("format") != "heat-run":
+            raise ValueError("run.json is not the card of a run")
+        if card.get("version") != VERSION:
+            raise ValueError(f"a run of version {card.get('version')}; this program reads version {VERSION}")
+        state = load_file(str(path / "energy.safetensors"))
+        detector = revive(DETECTORS[card["detector"]], card["recipe"])
+        shape = revive(Shape, card["shape"])
+        dtype = next(value.dtype for value in state.values() if value.is_floating_point())
+        energy = detector.build(shape).to(dtype)
+        energy.load_state_dict(state)
+        history = tuple(revive(Record, record) for record in card["history"])
+        seed = int(card["seed"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, StopIteration) as error:
+        raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
+    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
+
+
+def revive(kind: type, values: dict[str, Any]) -> Any:
+    """Returns the (nested) dataclass that `dataclasses.asdict` took apart. Raises TypeError on a field it does not know."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{
+        name: revive(hints[name], value) if isinstance(value, dict) and dataclasses.is_dataclass(hints.get(name)) else value
+        for name, value in values.items()
+    })  # fmt: skip

@@ -1,0 +1,189 @@
+"""How an energy with no formula learns: one objective, one loop; a record of each stretch goes to a callback."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from .energies import Energy, Network, unit
+
+Noise = Callable[[int, torch.Generator], Tensor]
+"""Draws (count, d) points of the noise density."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a training's history.
+
+    Args:
+        step, steps: done, in all.
+        loss: mean over the stretch since the last record, in nats (2 log 2 where data and noise look the same).
+        held_out: the loss on data held out of training, with the averaged weights.
+        inside, outside: mean E_theta of the held-out data and of noise.
+        seconds: since the training began.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    held_out: float
+    inside: float
+    outside: float
+    seconds: float
+
+
+OnRecord = Callable[[Record, Energy], None]
+
+
+def ignore(record: Record, energy: Energy) -> None:
+    """The callback that does nothing."""
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class NoiseContrastive:
+    """Logistic noise-contrastive estimation: tell data of density p from noise of density n, in equal shares.
+
+    loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)), smallest at E_theta = log n - log p.
+    Hence -log n + E_theta = -log p, normalised: with noise drawn from a prior, prior energy + E_theta is the data's;
+    with uniform noise, E_theta alone is. No sampling chain is needed. AdamW with a cosine schedule and a moving average
+    of the weights; what is kept is the average that did best on data held out of training. No OOD data is seen.
+
+    Reference: Gutmann and Hyvarinen 2012; the correction form, Lafon et al. 2022.
+
+    Args:
+        steps: optimiser steps.
+        batch: rows of data, and as many of noise, a step.
+        rate, weight_decay: of AdamW.
+        averaging: the longest memory of the moving average is 1 / (1 - averaging) steps.
+        held_out: the share of the data that only judges.
+        records: how often the average is judged and `on_record` called.
+    """
+
+    steps: int = 1000
+    batch: int = 512
+    rate: float = 1e-3
+    weight_decay: float = 1e-4
+    averaging: float = 0.99
+    held_out: float = 0.1
+    records: int = 25
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "records"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must lie between 0 and 1, got {self.held_out}.")
+
+    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
+        """Returns the loss of energies of data and of noise."""
+        return softplus(inside).mean() + softplus(-outside).mean()
+
+    def fit(self, network: Network, z: Tensor, noise: Noise, seed: int, energy: Energy, on_record: OnRecord = ignore) -> None:
+        """Trains `network`, a part of `energy`, in place. While it trains it holds the averaged weights.
+
+        Args:
+            z: (N, d) data, on the network's device; at least 2 rows.
+            noise: draws from n.
+            energy: what the callback is shown.
+
+        Raises:
+            Diverged: the loss is not finite; the network keeps the best weights so far.
+        """
+        generator = torch.Generator(z.device).manual_seed(seed)
+        judge = _Judge(self, z, noise, generator)
+        student = copy.deepcopy(network.randomise(generator))
+        weights, averages = list(student.parameters()), list(network.parameters())
+        optimizer = torch.optim.AdamW(weights, lr=self.rate, weight_decay=self.weight_decay)
+        total, last, began = torch.zeros((), device=z.device), 0, time.perf_counter()
+        stops = {round(self.steps * (i + 1) / self.records) for i in range(self.records)}
+        for step in range(1, self.steps + 1):
+            optimizer.param_groups[0]["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
+            loss = self._step(student, optimizer, judge.train, noise, generator)
+            total += loss
+            memory = min(self.averaging, step / (step + 10))
+            with torch.no_grad():
+                torch._foreach_lerp_(averages, weights, 1 - memory)
+            if step in stops:
+                held_out, inside, outside = judge(network)
+                mean = float(total) / (step - last)
+                if not math.isfinite(mean + held_out):
+                    judge.restore(network)
+                    raise Diverged(f"training diverged by step {step}: the loss is {mean}. Try a rate below {self.rate}.")
+                seconds = time.perf_counter() - began
+                on_record(Record(step, self.steps, mean, held_out, inside, outside, seconds), energy)
+                total.zero_()
+                last = step
+        judge.restore(network)
+
+    def _step(
+        self, student: Network, optimizer: torch.optim.Optimizer, z: Tensor, noise: Noise, generator: torch.Generator
+    ) -> Tensor:
+        rows = torch.randint(len(z), (self.batch,), device=z.device, generator=generator)
+        inside, outside = student(torch.cat([z[rows], noise(self.batch, generator)])).split(self.batch)
+        loss = self.loss(inside, outside)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+
+class _Judge:
+    """Holds data out, tells how good a network is on it, and keeps the best one's weights."""
+
+    def __init__(self, objective: NoiseContrastive, z: Tensor, noise: Noise, generator: torch.Generator) -> None:
+        order = torch.randperm(len(z), device=z.device, generator=generator)
+        count = max(1, round(objective.held_out * len(z)))
+        self.objective = objective
+        self.train, self.inside = z[order[count:]], z[order[:count]]
+        self.outside = noise(max(count, 1000), generator)
+        self.best, self.weights = math.inf, {}
+
+    @torch.no_grad()
+    def __call__(self, network: Network) -> tuple[float, float, float]:
+        inside, outside = network(self.inside), network(self.outside)
+        loss = float(self.objective.loss(inside, outside))
+        if loss < self.best:
+            self.best, self.weights = loss, {name: value.clone() for name, value in network.state_dict().items()}
+        return loss, float(inside.mean()), float(outside.mean())
+
+    def restore(self, network: Network) -> None:
+        if self.weights:
+            network.load_state_dict(self.weights)
+
+
+def uniform_box(z: Tensor, margin: float = 0.25) -> Noise:
+    """Returns uniform noise on the data's bounding box, widened on each side by `margin` of its length."""
+    low, high = z.amin(0), z.amax(0)
+    low, high = low - margin * (high - low), high + margin * (high - low)
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        return low + (high - low) * torch.rand(count, len(low), device=z.device, dtype=z.dtype, generator=generator)
+
+    return draw
+
+
+def uniform_sphere(z: Tensor) -> Noise:
+    """Returns uniform noise on the unit sphere, or on its positive part if no value of z is negative."""
+    positive = bool((z >= 0).all())
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        normal = torch.randn(count, z.shape[1], device=z.device, dtype=z.dtype, generator=generator)
+        return unit(normal.abs() if positive else normal)
+
+    return draw
+
+
+def onto_sphere_of(z: Tensor) -> Callable[[Tensor], Tensor]:
+    """Returns the projection to where normalised features live: the unit sphere, its positive part if z is positive."""
+    return (lambda x: unit(x.clamp(min=0))) if bool((z >= 0).all()) else unit
