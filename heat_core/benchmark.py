@@ -101,8 +101,6 @@ def to_json(table: Table) -> str:
     return json.dumps({"rows": [asdict(r) for r in table.rows], "averages": [asdict(a) for a in table.averages]}, indent=1)
 
 
-
-
 def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent."""
     heading = ["Detector", *(group.capitalize() for group in table.groups)]
@@ -149,7 +147,9 @@ def to_text(table: Table) -> str:
     for heading, body in (_cells(table), _set_cells(table)):
         widths = [max(len(line[i]) for line in [heading, *body]) for i in range(len(heading))]
         for line in [heading, *body]:
-            parts.append("  ".join(c.ljust(w) if i < 1 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))))
+            parts.append(
+                "  ".join(c.ljust(w) if i < 1 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            )
         parts.append("")
     return "\n".join([*parts, _CAPTION])
 

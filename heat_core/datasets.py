@@ -81,13 +81,17 @@ DATASETS = {
 }  # fmt: skip
 
 
+def stratified(labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Returns `count` sorted rows, every class in its own share, by a seeded shuffle."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    return np.sort(order[np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)])
+
+
 def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images, Images]:
-    """Returns (the rest, `count` held-out images), every class held out in its own share, by a seeded shuffle."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(images))
-    order = order[np.argsort(images.labels[order], kind="stable")]
+    """Returns (the rest, `count` held-out images), every class held out in its own share."""
     held = np.zeros(len(images), dtype=bool)
-    held[order[np.linspace(0, len(images) - 1, count).round().astype(int)]] = True
+    held[stratified(images.labels, count, seed)] = True
     return images.take(np.flatnonzero(~held), "train"), images.take(np.flatnonzero(held), "val")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .classifier import Architecture, pixels_tensor
-from .datasets import Images
+from .datasets import DATASETS, Images
 from .features import Features, Head, Pack
 
 OnBatch = Callable[[str, int, int], None]  # what, images done, images in all
@@ -35,7 +37,7 @@ def _last_map(network: nn.Module) -> Iterator[list[Tensor]]:
 @torch.inference_mode()
 def extract(
     network: nn.Module, architecture: Architecture, images: Images, index: NDArray[np.int64] | None = None,
-    batch: int = 250, device: str = "cpu", dtype: torch.dtype = torch.float16,
+    batch: int = 250, device: str = "cpu", dtype: torch.dtype = torch.float16, views: bool = True,
     on_batch: OnBatch = lambda what, done, total: None,
 ) -> Features:  # fmt: skip
     """Returns the features of images: z is the average-pooled last map, the view `std` its standard deviation.
@@ -46,6 +48,7 @@ def extract(
         index: (n,) rows of `images` to take; all if not given.
         batch: images at once; the features do not depend on it.
         dtype: that they are stored in.
+        views: add the view `std`, where the network has a map to pool.
     """
     rows = np.arange(len(images)) if index is None else index
     network = network.to(device).eval()
@@ -56,7 +59,7 @@ def extract(
         with _last_map(network) as seen:
             z = network.forward_head(network.forward_features(inputs), pre_logits=True)  # type: ignore[operator]
         poolings["z"].append(z.to("cpu", dtype))
-        if seen and seen[0].ndim == 4:
+        if views and seen and seen[0].ndim == 4:
             poolings["std"].append(seen[0].std((2, 3), correction=0).to("cpu", dtype))
         on_batch(f"{images.name}/{images.split}", start + len(part), len(rows))
     views = {"std": torch.cat(poolings["std"])} if poolings["std"] else {}
@@ -74,21 +77,31 @@ def head_of(network: nn.Module) -> Head | None:
     return Head(layer.weight.detach().float().cpu(), bias.detach().float().cpu())
 
 
-def subsample(images: Images, count: int | None, seed: int = 0) -> NDArray[np.int64]:
-    """Returns sorted rows: `count` of them, every class in its own share, or all."""
-    if count is None or count >= len(images):
-        return np.arange(len(images))
-    order = np.random.default_rng(seed).permutation(len(images))
-    order = order[np.argsort(images.labels[order], kind="stable")]
-    return np.sort(order[np.linspace(0, len(images) - 1, count).round().astype(int)])
-
-
 def assemble(
-    train: Features, test: Features, outside: Mapping[tuple[str, str], Features], head: Head | None, card: Mapping
+    train: Features, test: Features, outside: Mapping[tuple[str, str], Features], head: Head | None, described: Mapping
 ) -> Pack:
     """Returns the pack of extracted features; the OOD sets lose labels that mean nothing to the classifier."""
-    stripped = {
-        key: Features(f.z, None, None, f.views, f.index, f.source) for key, f in outside.items()
-    }  # fmt: skip
+    stripped = {key: Features(f.z, None, None, f.views, f.index, f.source) for key, f in outside.items()}
     headed = Features(train.z, train.y, head, train.views, train.index, train.source)
-    return Pack(headed, test, stripped, {}, card)
+    return Pack(headed, test, stripped, {}, described)
+
+
+def card(
+    title: str, name: str, architecture: Architecture, notes: Mapping[str, Any],
+    inside: Mapping[str, Features], outside: Mapping[tuple[str, str], Features],
+) -> dict[str, Any]:  # fmt: skip
+    """Returns the card of an extracted pack: the classifier, its accuracy, every set with count, source and stand-in."""
+    sets: dict[str, Any] = {}
+    for key, features in [*inside.items(), *((f"{group}_{short}", f) for (group, short), f in outside.items())]:
+        dataset, _, split = features.source.partition("/")
+        known = DATASETS[dataset]
+        entry = {"title": known.title, "split": split, "rows": len(features), "source": known.source, "licence": known.licence}
+        sets[key] = entry | ({"stands_in_for": known.stand_in} if known.stand_in else {})
+    classifier = {**asdict(architecture), **notes}
+    return {
+        "title": title,
+        "id": DATASETS[name].title,
+        "classes": notes.get("classes", []),
+        "classifier": classifier,
+        "sets": sets,
+    }
