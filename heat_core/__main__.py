@@ -131,7 +131,7 @@ def run_extract(options: argparse.Namespace) -> None:
         def take(name: str, count: int, images: Any = None) -> Any:
             images = images or datasets.read(name, options.root)
             rows = datasets.stratified(images.labels, count)
-            return extract(network, architecture, images, rows, device=device, views=options.std, on_batch=say)
+            return extract(network, architecture, images, rows, device=device, std=options.std, on_batch=say)
 
         seen, _ = datasets.split_validation(
             datasets.read(options.id, options.root, "train"), notes.get("held_out_images", 0)

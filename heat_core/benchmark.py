@@ -120,7 +120,10 @@ def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
     return heading, body
 
 
-_CAPTION = "FPR95 / AUROC in %: FPR95 is the OOD accepted where 95 % of ID is kept (ID+); OOD+ is the ID lost where 95 % of OOD is caught."
+_CAPTION = (
+    "FPR95 / AUROC in %: FPR95 is the OOD accepted where 95 % of ID is kept (ID+); "
+    "OOD+ is the ID lost where 95 % of OOD is caught."
+)
 
 
 def _markdown_table(heading: list[str], body: list[list[str]]) -> str:

@@ -46,7 +46,7 @@ class Architecture:
         if not timm.is_model(self.model):
             raise ValueError(f"model must be one that timm knows; got {self.model!r}.")
         extra: dict[str, Any] = {"channels": self.channels, "stem_width": self.channels[0]} if self.channels else {}
-        network = timm.create_model(self.model, num_classes=self.classes, **extra)
+        network: Any = timm.create_model(self.model, num_classes=self.classes, **extra)
         if self.small_stem:
             network.conv1 = nn.Conv2d(3, network.conv1.out_channels, 3, padding=1, bias=False)
             network.maxpool = nn.Identity()
@@ -109,7 +109,7 @@ def train(
     would have without the break. `held_out` is only reported on, never learned from.
     """
     torch.manual_seed(seed)
-    network = architecture.build().to(device, memory_format=torch.channels_last)
+    network = architecture.build().to(device).to(memory_format=torch.channels_last)
     decayed = {True: [p for p in network.parameters() if p.ndim > 1], False: [p for p in network.parameters() if p.ndim < 2]}
     optimizer = torch.optim.SGD(
         [{"params": decayed[True], "weight_decay": recipe.weight_decay}, {"params": decayed[False], "weight_decay": 0.0}],
@@ -218,7 +218,7 @@ def load(path: Path) -> tuple[nn.Module, Architecture, dict[str, Any]]:
     if "architecture" not in meta:
         raise ValueError(f"{path} has no architecture in its metadata; wanted a file that train-classifier wrote.")
     known = {field.name for field in fields(Architecture)}
-    described = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(meta["architecture"]).items()}
+    described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(meta["architecture"]).items()}
     architecture = Architecture(**{k: v for k, v in described.items() if k in known})
     network = architecture.build()
     network.load_state_dict(state)

@@ -14,7 +14,16 @@ import torch
 from torch import Tensor
 
 from .energies import (
-    Energy, GaussianMixture, LogSumExp, Mahalanobis, MaxSoftmax, Neighbors, Network, Normalized, on_sphere, working_precision,
+    Energy,
+    GaussianMixture,
+    LogSumExp,
+    Mahalanobis,
+    MaxSoftmax,
+    Neighbors,
+    Network,
+    Normalized,
+    on_sphere,
+    working_precision,
 )  # fmt: skip
 from .features import Features
 from .training import NoiseContrastive, OnRecord, ignore, onto_sphere_of, uniform_box, uniform_sphere
@@ -219,7 +228,8 @@ class HEAT(_Normalizing):
         z, spread = self.seen(train), self.temperature**0.5
         prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
         mixture = prior.energy
-        assert isinstance(mixture, GaussianMixture) and isinstance(correction, Network)
+        assert isinstance(mixture, GaussianMixture)
+        assert isinstance(correction, Network)
         project = onto_sphere_of(z) if self.normalize else lambda x: x
 
         def noise(count: int, generator: torch.Generator) -> Tensor:

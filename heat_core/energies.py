@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import math
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -329,7 +330,7 @@ class Network(Energy):
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))
         sizes = [dim + 2 * frequencies, *[width] * depth]
-        layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.SiLU())]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def fit(self, train: Features) -> Self:

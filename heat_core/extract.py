@@ -37,7 +37,7 @@ def _last_map(network: nn.Module) -> Iterator[list[Tensor]]:
 @torch.inference_mode()
 def extract(
     network: nn.Module, architecture: Architecture, images: Images, index: NDArray[np.int64] | None = None,
-    batch: int = 250, device: str = "cpu", dtype: torch.dtype = torch.float16, views: bool = True,
+    batch: int = 250, device: str = "cpu", dtype: torch.dtype = torch.float16, std: bool = True,
     on_batch: OnBatch = lambda what, done, total: None,
 ) -> Features:  # fmt: skip
     """Returns the features of images: z is the average-pooled last map, the view `std` its standard deviation.
@@ -48,7 +48,7 @@ def extract(
         index: (n,) rows of `images` to take; all if not given.
         batch: images at once; the features do not depend on it.
         dtype: that they are stored in.
-        views: add the view `std`, where the network has a map to pool.
+        std: add the view `std`, where the network has a map to pool.
     """
     rows = np.arange(len(images)) if index is None else index
     network = network.to(device).eval()
@@ -59,7 +59,7 @@ def extract(
         with _last_map(network) as seen:
             z = network.forward_head(network.forward_features(inputs), pre_logits=True)  # type: ignore[operator]
         poolings["z"].append(z.to("cpu", dtype))
-        if views and seen and seen[0].ndim == 4:
+        if std and seen and seen[0].ndim == 4:
             poolings["std"].append(seen[0].std((2, 3), correction=0).to("cpu", dtype))
         on_batch(f"{images.name}/{images.split}", start + len(part), len(rows))
     views = {"std": torch.cat(poolings["std"])} if poolings["std"] else {}

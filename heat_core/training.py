@@ -113,7 +113,7 @@ class NoiseContrastive:
             total += loss
             memory = min(self.averaging, step / (step + 10))
             with torch.no_grad():
-                torch._foreach_lerp_(averages, weights, 1 - memory)
+                torch._foreach_lerp_(averages, weights, 1 - memory)  # type: ignore
             if step in stops:
                 held_out, inside, outside = judge(network)
                 mean = float(total) / (step - last)
