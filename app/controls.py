@@ -1,0 +1,52 @@
+"""Widgets that return choices. Every choice lives in the URL, so a link reproduces the view."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.session import ToyChoice
+
+TOYS = {
+    "crosses9": "3 x 3 crosses", "cross": "Cross", "moons": "Moons", "circles": "Circles", "spirals": "Spirals",
+    "pinwheel": "Pinwheel", "checkerboard": "Checkerboard", "rings": "Rings", "blobs": "Blobs",
+}  # fmt: skip
+PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
+PRESETS = ("modern", "quick")
+
+
+def toy_choice() -> ToyChoice:
+    """Returns what to train on what."""
+    columns = st.columns([2, 3, 2, 1], vertical_alignment="bottom")
+    toy = columns[0].selectbox("Dataset", list(TOYS), format_func=TOYS.__getitem__, key="toy", bind="query-params")
+    detector = columns[1].segmented_control(
+        "Detector", PLANE_DETECTORS, default="HEAT", required=True, key="detector", bind="query-params",
+        help="HEAT: Gaussians plus a learned correction. EBM: a learned energy alone. MoG: one Gaussian a class. "
+        "SSD: distance to the nearest class. KNN: distance to the k-th nearest point.",
+    )  # fmt: skip
+    preset = columns[2].segmented_control(
+        "Preset", PRESETS, default="modern", required=True, key="preset", bind="query-params",
+        help="modern: 800 steps. quick: 300 steps.",
+    )  # fmt: skip
+    seed = columns[3].number_input(
+        "Seed", 0, 9999, 0, key="seed", bind="query-params", help="The same seed gives the same result."
+    )
+    return ToyChoice(str(toy), str(detector), str(preset), int(seed or 0))
+
+
+def kept_share() -> float:
+    """Returns the share of ID that the threshold must keep."""
+    percent = st.number_input(
+        "Keep at least this much of ID (%)", 50.0, 99.9, 95.0, 0.5, format="%.1f", key="keep", bind="query-params",
+        help="The threshold of each detector is the smallest one that keeps this share of the ID test set.",
+    )  # fmt: skip
+    return float(percent or 95.0) / 100
+
+
+def scale() -> str:
+    """Returns whether scores are shown as they are or as ID percentiles."""
+    return str(
+        st.segmented_control(
+            "Show scores as", ("ID percentile", "raw"), default="raw", required=True, key="scale", bind="query-params",
+            help="A percentile says what share of the ID test set scores lower, so that detectors compare.",
+        )
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""Pure: arrays in, Plotly figures out. Colours are safe for the colour-blind; dashes say it a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
+DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
+DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"], [1, "#2d2f5e"]]  # low energy is bright
+SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
+DEPTH = 10.0  # nats above the lowest energy that are still told apart
+SMALL = dict(l=4, r=4, t=4, b=4)
+
+
+def landscape(axis: Array, energy: Array, points: Array | None = None, signed: bool = False, height: int = 320) -> go.Figure:
+    """Returns an energy over the plane, in nats.
+
+    Args:
+        axis: (n,) coordinates, the same in x and y.
+        energy: (n, n), the first axis y.
+        points: (m, 2) drawn over it.
+        signed: centre the colours on zero (a correction) instead of starting at the lowest energy.
+    """
+    shown = energy if signed else energy - energy.min()
+    reach = max(float(np.quantile(np.abs(energy), 0.98)), 1e-3)
+    low, high = (-reach, reach) if signed else (0.0, DEPTH)
+    heat = go.Heatmap(
+        x=axis, y=axis, z=shown.astype(np.float32), zmin=low, zmax=high, colorscale=SIGNED if signed else DENSE,
+        zsmooth="fast", colorbar=dict(thickness=8, len=0.9, outlinewidth=0, tickfont=dict(size=10)),
+        hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
+    )  # fmt: skip
+    figure = go.Figure(heat)
+    if points is not None:
+        marker = dict(size=2.5, color="#11161c" if signed else "#ffffff", opacity=0.55)
+        figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", marker=marker, hoverinfo="skip", showlegend=False)
+    edge = [float(axis[0]), float(axis[-1])]
+    figure.update_xaxes(range=edge, showgrid=False, zeroline=False, showticklabels=False, constrain="domain")
+    figure.update_yaxes(range=edge, showgrid=False, zeroline=False, showticklabels=False, scaleanchor="x", constrain="domain")
+    figure.update_layout(height=height, margin=SMALL, uirevision="landscape", dragmode="pan")
+    return figure
+
+
+def curve(
+    steps: Sequence[int], lines: Mapping[str, Sequence[float]], unit: str, reference: tuple[str, float] | None = None
+) -> go.Figure:
+    """Returns values by training step.
+
+    Args:
+        lines: {name: (steps,) values}.
+        unit: of the values.
+        reference: (name, value) of a level to compare with, drawn dashed.
+    """
+    figure = go.Figure()
+    for (name, values), colour in zip(lines.items(), COLOURS.values(), strict=False):
+        figure.add_scatter(
+            x=list(steps), y=list(values), name=name, mode="lines+markers", line=dict(color=colour), marker=dict(size=4)
+        )
+    if reference is not None:
+        name, level = reference
+        figure.add_hline(
+            level, line=dict(dash="dash", color="#8a96a3", width=1.5), annotation=dict(text=name, font=dict(size=11))
+        )
+    figure.update_layout(
+        height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0), hovermode="x unified"
+    )
+    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
+    figure.update_yaxes(title_text=unit, rangemode="tozero")
+    return figure
+
+
+def histogram(
+    by_group: Mapping[str, Array], threshold: float, bins: int = 60, unit: str = "score", height: int = 230
+) -> go.Figure:
+    """Returns the distribution of scores of each group as outlines, and the threshold.
+
+    Args:
+        by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
+        threshold: above it means out.
+    """
+    everything = np.concatenate(list(by_group.values()))
+    low, high = np.quantile(everything, [0.002, 0.995])
+    edges = np.linspace(min(low, threshold), max(high, threshold), bins + 1)
+    middle = ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
+    figure = go.Figure()
+    for group, scores in by_group.items():
+        share = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
+        figure.add_scatter(
+            x=middle, y=share.astype(np.float32), name=group, mode="lines", fill="tozeroy" if group == "ID" else None,
+            line=dict(color=COLOURS[group], dash=DASHES[group], width=2, shape="hvh"),
+            hovertemplate=f"{group}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
+    figure.update_layout(height=height, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0))
+    figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero")
+    figure.update_xaxes(title_text=f"{unit} (larger is more OOD)")
+    return figure

@@ -1,0 +1,29 @@
+"""The app: `streamlit run app/main.py`. Page settings and navigation, nothing else."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # streamlit puts app/ on the path, not the project
+
+st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=":material/landscape:", layout="wide")
+page = st.navigation(
+    [
+        st.Page(
+            "views/toy_lab.py",
+            title="Toy lab",
+            icon=":material/science:",
+            default=True,
+            help="Train a detector on points in the plane and hold its energy against the exact truth.",
+        ),
+        st.Page(
+            "views/detectors.py",
+            title="Detectors",
+            icon=":material/stacked_bar_chart:",
+            help="Every detector on real features: histograms, the near / mid / far table, a threshold.",
+        ),
+    ],
+    position="top",
+)
+page.run()
