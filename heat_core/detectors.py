@@ -31,17 +31,22 @@ from .training import NoiseContrastive, OnRecord, ignore, onto_sphere_of, unifor
 
 @dataclass(frozen=True)
 class Shape:
-    """What an energy must know of its training features before it sees them: their width d, classes, rows, head."""
+    """What an energy must know of its training features before it sees them.
+
+    dim: their width d.
+    classes: how many distinct labels they have; a head may know more.
+    rows: N.
+    head: how many logits the classifier's head gives, 0 without one.
+    """
 
     dim: int
     classes: int
     rows: int
-    head: bool
+    head: int
 
     @classmethod
     def of(cls, train: Features) -> Shape:
-        classes = len(train.head.bias) if train.head is not None else len(train.classes)
-        return cls(train.dim, classes, len(train), train.head is not None)
+        return cls(train.dim, len(train.classes), len(train), 0 if train.head is None else len(train.head.bias))
 
 
 class Detector(abc.ABC):
@@ -93,7 +98,7 @@ class MSP(_NeedsHead):
     summary: ClassVar[str] = "how unsure the classifier's softmax is"
 
     def build(self, shape: Shape) -> Energy:
-        return MaxSoftmax(shape.dim, shape.classes)
+        return MaxSoftmax(shape.dim, shape.head)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class EnergyLogits(_NeedsHead):
     summary: ClassVar[str] = "how small the classifier's logits are, all together"
 
     def build(self, shape: Shape) -> Energy:
-        return LogSumExp(shape.dim, shape.classes, self.temperature)
+        return LogSumExp(shape.dim, shape.head, self.temperature)
 
 
 @dataclass(frozen=True)

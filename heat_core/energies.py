@@ -148,7 +148,8 @@ class Gaussians(Energy):
         values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
         whitener = vectors * values.rsqrt()
         self.log_shares = (count / count.sum()).log().to(z.dtype)
-        self.centre, self.whitener = centre.to(z.dtype), whitener.to(z.dtype)
+        self.centre = centre.to(z.dtype)
+        self.whitener = whitener.to(z.dtype).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
         self.means = (means @ whitener).to(z.dtype)
         self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
         return self

@@ -122,7 +122,7 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         energy.load_state_dict(state)
         history = tuple(revive(Record, record) for record in card["history"])
         seed = int(card["seed"])
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, StopIteration) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError, StopIteration) as error:
         raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
     return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
 
