@@ -1,0 +1,55 @@
+"""What several test files share: small synthetic features with a head, and the arrays of a pack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from heat_core.features import Features, Head
+from tests.samples import CLASSES, DIM, clusters
+
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=40)
+settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Small tensors on a shared machine run fastest on one thread."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def head() -> Head:
+    generator = torch.Generator().manual_seed(5)
+    return Head(torch.randn(CLASSES, DIM, generator=generator), torch.randn(CLASSES, generator=generator))
+
+
+@pytest.fixture(scope="session")
+def train(head: Head) -> Features:
+    """240 x 12 float32 features of 4 classes, with a head."""
+    z, y = clusters(240, seed=1)
+    return Features(z, y, head)
+
+
+@pytest.fixture(scope="session")
+def test() -> Features:
+    """60 further rows of the same."""
+    return Features(*clusters(60, seed=2))
+
+
+@pytest.fixture(scope="session")
+def far() -> Features:
+    """50 rows that belong to no class."""
+    return Features(torch.randn(50, DIM, generator=torch.Generator().manual_seed(3)).abs() * 2)
+
+
+@pytest.fixture
+def arrays(train: Features, test: Features, far: Features, head: Head) -> dict[str, np.ndarray]:
+    """The arrays of a pack with two near sets, a mid one and a far one."""
+    tensors = {
+        "train_z": train.z, "train_y": train.y, "test_z": test.z, "test_y": test.y, "weight": head.weight, "bias": head.bias,
+        "near_a": clusters(40, 7, classes=3)[0] + 0.3, "near_b": far.z[:30] * 0.5, "mid_c": far.z[10:40], "far_d": far.z,
+    }  # fmt: skip
+    return {key: value.numpy().copy() for key, value in tensors.items() if value is not None}

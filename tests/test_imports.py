@@ -1,0 +1,103 @@
+"""Who may import whom, that importing stays cheap, and that nothing on disk can run code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(path for folder in ("heat_core", "app") for path in (ROOT / folder).rglob("*.py"))
+
+# What each module of heat_core may import of heat_core. Later layers may import all earlier ones.
+LAYERS = [
+    {"files"}, {"features", "metrics"}, {"toys", "energies"}, {"quadrature", "sampling"}, {"training"}, {"detectors"},
+    {"study"},
+]  # fmt: skip
+ALLOWED = {module: set().union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for module in layer}
+ALLOWED |= {
+    "__init__": set(), "benchmark": {"features", "metrics"}, "datasets": {"files"},
+    "classifier": {"datasets", "features", "files"}, "extract": {"classifier", "datasets", "features", "files"},
+}  # fmt: skip
+
+# What each part of app may not import, and which parts of app it may.
+BANNED = {
+    "views": {"torch", "sklearn", "umap", "timm"},
+    "figures": {"streamlit", "torch"},
+}
+APP = {
+    "__init__": set(), "main": {"views", "session", "controls", "components"},
+    "views": {"session", "controls", "figures", "tables", "components", "tasks", "jobs"},
+    "controls": {"session", "components"}, "session": {"tasks", "jobs"}, "tasks": {"jobs"},
+    "figures": set(), "tables": set(), "components": set(), "jobs": set(),
+}  # fmt: skip
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Gives the absolute dotted name of everything a file imports, inside functions too."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def parts_of(path: Path, package: str) -> set[str]:
+    """Returns the modules directly below `package` that a file imports."""
+    found = {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")}
+    return {part for part in found if (ROOT / package / part).is_dir() or (ROOT / package / f"{part}.py").is_file()}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "heat_core").glob("*.py")), ids=name_of)
+def test_the_core_imports_downwards_only(path: Path) -> None:
+    if path.stem == "__main__":
+        return
+    assert path.stem in ALLOWED, f"{name_of(path)} has no layer yet: say in tests/test_imports.py what it may import."
+    above = parts_of(path, "heat_core") - ALLOWED[path.stem]
+    assert not above, f"{name_of(path)} imports {', '.join(sorted(above))}, which lies above or beside it."
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "heat_core").glob("*.py")), ids=name_of)
+def test_the_core_knows_no_app(path: Path) -> None:
+    found = {name.split(".")[0] for name in imports(path)} & {"streamlit", "plotly", "app"}
+    assert not found, f"{name_of(path)} imports {', '.join(sorted(found))}."
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.is_relative_to(ROOT / "app")], ids=name_of)
+def test_the_app_imports_downwards_only(path: Path) -> None:
+    part = path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
+    assert part in APP, f"{name_of(path)} has no place yet: say in tests/test_imports.py what it may import."
+    banned = {name.split(".")[0] for name in imports(path)} & BANNED.get(part, set())
+    assert not banned, f"{name_of(path)} imports {', '.join(sorted(banned))}."
+    above = parts_of(path, "app") - {part} - APP[part]
+    assert not above, f"{name_of(path)} imports {', '.join(sorted(above))}, which lies above or beside it."
+
+
+def test_importing_the_core_does_not_import_torch() -> None:
+    code = "import sys, heat_core; sys.exit(bool({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_unpickles(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not {"pickle", "cPickle", "dill", "joblib", "cloudpickle"} & {name.split(".")[0] for name in imports(path)}
+    safe = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False), "numpy.load": ("allow_pickle", False)}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        called = ast.unparse(call.func)
+        if called in safe:
+            keyword, wanted = safe[called]
+            given = {k.arg: k.value for k in call.keywords}.get(keyword)
+            is_safe = isinstance(given, ast.Constant) and given.value is wanted
+            assert is_safe, f"{name_of(path)}:{call.lineno} calls {called} without {keyword}={wanted}."
