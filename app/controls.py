@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import session
 from app.session import ToyChoice
 
 TOYS = {
@@ -50,3 +51,20 @@ def scale() -> str:
             help="A percentile says what share of the ID test set scores lower, so that detectors compare.",
         )
     )  # fmt: skip
+
+
+def own_data() -> None:
+    """Offers an upload, and the way back."""
+    with st.popover("Use your own features", icon=":material/upload:"):
+        st.markdown(
+            "An `.npz` with `train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, `far_NAME`; "
+            "`weight` and `bias` of the classifier's last layer if MSP and Energy are wanted. It stays in this session."
+        )
+        file = st.file_uploader("Arrays", type="npz", max_upload_size=200)
+        if file is not None and st.session_state.get("seen") != file.file_id:
+            st.session_state["seen"] = file.file_id
+            session.upload(file, file.name)
+        if "upload_error" in st.session_state:
+            st.error(st.session_state["upload_error"], icon=":material/error:")
+        if "uploaded" in st.session_state:
+            st.button("Back to the data that ships", on_click=session.drop_upload)

@@ -16,6 +16,7 @@ DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"],
 SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
 SMALL = dict(l=4, r=4, t=4, b=4)
+QUIET = {"displayModeBar": False}
 
 
 def landscape(axis: Array, energy: Array, points: Array | None = None, signed: bool = False, height: int = 320) -> go.Figure:

@@ -102,10 +102,10 @@ def _read(name: str, changed: float) -> Data:
     return Data(f"{name}@{changed}", read_pack(PACKS / name))
 
 
-def data() -> Data | None:
-    """Returns the data on the page: the uploader's own, or the first pack that ships, or None if there is none.
+def data() -> Data | str | None:
+    """Returns the data on the page: the uploader's own, or the first pack that ships; None if there is none.
 
-    Raises ValueError if the pack is not readable.
+    A pack that cannot be read gives one line that says why.
     """
     uploaded = st.session_state.get("uploaded")
     if uploaded is not None:
@@ -113,7 +113,10 @@ def data() -> Data | None:
     names = shipped()
     if not names:
         return None
-    return _read(names[0], (PACKS / names[0] / "card.json").stat().st_mtime)
+    try:
+        return _read(names[0], (PACKS / names[0] / "card.json").stat().st_mtime)
+    except ValueError as error:
+        return f"The features that ship cannot be read. {error}"
 
 
 def upload(file: io.BytesIO, name: str) -> None:

@@ -79,6 +79,13 @@ def tabulate(scores: Mapping[str, Mapping[str, Scores]], sets: Iterable[tuple[st
     return Table(tuple(rows), tuple(averages))
 
 
+def grouped(by_set: Mapping[str, Scores], sets: Iterable[tuple[str, str]]) -> dict[str, Scores]:
+    """Returns {`ID`, near, mid, far: scores}, the sets of a group put together; a group without a set is left out."""
+    sets = list(sets)
+    members = {group: [by_set[f"{g}_{name}"] for g, name in sets if g == group] for group in GROUPS}
+    return {"ID": by_set["test"]} | {group: np.concatenate(parts) for group, parts in members.items() if parts}
+
+
 def _row(detector: str, by_set: Mapping[str, Scores], group: str, name: str) -> Row:
     outside = by_set[f"{group}_{name}"]
     return Row(detector, name, group, len(outside), **asdict(separation(by_set["test"], outside)))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from .energies import (
@@ -26,7 +25,7 @@ from .energies import (
     working_precision,
 )  # fmt: skip
 from .features import Features
-from .training import NoiseContrastive, OnRecord, ignore, onto_sphere_of, uniform_box, uniform_sphere
+from .training import NoiseContrastive, OnRecord, broad, ignore, uniform_box
 
 
 @dataclass(frozen=True)
@@ -179,11 +178,19 @@ class Perceptron:
 
 @dataclass(frozen=True)
 class EBM(_Normalizing):
-    """E_theta alone, trained against uniform noise: E_theta = -log p up to a constant.
+    """E_theta alone.
 
-    Uniform on the bounding box of the data, or, for normalised features, on the (positive) unit sphere.
+    In the plane the noise is uniform on the data's bounding box, so E_theta = -log p up to a constant. On normalised
+    features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at once), so the
+    noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
+
+    Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
+
+    Args:
+        temperature: of the broad Gaussian; its deviations are sqrt(temperature) times the data's.
     """
 
+    temperature: float = 9.0
     network: Perceptron = Perceptron()
     training: NoiseContrastive = NoiseContrastive()
     title: ClassVar[str] = "EBM"
@@ -198,7 +205,10 @@ class EBM(_Normalizing):
         network = energy.energy if isinstance(energy, Normalized) else energy
         assert isinstance(network, Network)
         z = self.seen(train)
-        noise = uniform_sphere(z) if self.normalize else uniform_box(z)
+        if self.normalize:
+            noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
+        else:
+            noise = uniform_box(z)
         self.training.fit(network, z, noise, seed, energy, on_record)
         return energy.eval()
 
@@ -230,16 +240,12 @@ class HEAT(_Normalizing):
 
     def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore) -> Energy:
         energy = self.blank(train).fit(train)
-        z, spread = self.seen(train), self.temperature**0.5
+        z = self.seen(train)
         prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
         mixture = prior.energy
         assert isinstance(mixture, GaussianMixture)
         assert isinstance(correction, Network)
-        project = onto_sphere_of(z) if self.normalize else lambda x: x
-
-        def noise(count: int, generator: torch.Generator) -> Tensor:
-            return project(mixture.sample(count, generator, spread))
-
+        noise = broad(mixture, self.temperature, z, on_sphere=self.normalize)
         self.training.fit(correction, z, noise, seed, energy, on_record)
         return energy.eval()
 

@@ -8,6 +8,7 @@ A pack is a folder of features files (`train`, `test`, `near_NAME`, `mid_NAME`, 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from .files import whole_folder, write_whole
 
 GROUPS = ("near", "mid", "far")
 VERSION = "1"
+_SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
@@ -209,13 +211,17 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise ValueError("not a whole npz file (an npz is a zip archive; this is none, or was cut off).")
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
+            found = {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
         if "pickle" in str(error).lower():
             raise ValueError("holds a pickled object; wanted plain arrays of numbers, since a pickle can run code.") from None
         raise ValueError(f"not a readable npz file ({error}).") from None
     except Exception as error:  # zlib.error and struct.error: a damaged archive fails in many ways
         raise ValueError(f"not a readable npz file ({error}).") from None
+    for key, array in found.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of a member that has no array's header
+            raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
+    return found
 
 
 def features_from(arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = "") -> Features:
@@ -270,6 +276,8 @@ class Pack:
         if not self.outside:
             raise ValueError("no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME.")
         for name, features in self.sets():
+            if not _SET_NAME.fullmatch(name):
+                raise ValueError(f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}.")
             if features.dim != self.train.dim:
                 raise ValueError(f"{name} must have {self.train.dim} features a row like train, got {features.dim}.")
             for view, values in features.views.items():
@@ -377,7 +385,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a pack: wanted a folder with card.json. Arrays in an npz become one by `pack`.")
     try:
         card = json.loads(file.read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ValueError(f"{file}: not readable as JSON ({error}).") from None
     if not isinstance(card, dict) or card.get("format") != "heat-pack":
         raise ValueError(f"{file}: not the card of a pack (it says no format heat-pack).")

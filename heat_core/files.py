@@ -32,11 +32,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o777 & ~_umask())
-        if path.exists():
-            shutil.rmtree(path)
-        part.replace(path)
+        _swap(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _swap(part: Path, path: Path) -> None:
+    """Puts `part` in the place of `path`, which is deleted only when that is done."""
+    if not path.exists():
+        part.replace(path)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
+        old = path.replace(Path(aside) / path.name)
+        try:
+            part.replace(path)
+        except BaseException:
+            old.replace(path)
+            raise
 
 
 def _umask() -> int:

@@ -91,6 +91,11 @@ def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
     return float(np.partition(scores, rank)[rank])
 
 
+def percentile(inside: ArrayLike, scores: ArrayLike) -> Array:
+    """Returns for each score the share of inside that is at or below it, (M,) fractions."""
+    return np.searchsorted(_sorted("inside", inside), np.asarray(scores), "right") / np.size(inside)
+
+
 def _sorted(name: str, scores: ArrayLike) -> Array:
     array = np.sort(np.asarray(scores).ravel())
     if not array.size:

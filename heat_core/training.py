@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from .energies import Energy, Network, unit
+from .energies import Energy, GaussianMixture, Network, unit
 
 Noise = Callable[[int, torch.Generator], Tensor]
 """Draws (count, d) points of the noise density."""
@@ -173,17 +173,17 @@ def uniform_box(z: Tensor, margin: float = 0.25) -> Noise:
     return draw
 
 
-def uniform_sphere(z: Tensor) -> Noise:
-    """Returns uniform noise on the unit sphere, or on its positive part if no value of z is negative."""
-    positive = bool((z >= 0).all())
+def broad(mixture: GaussianMixture, temperature: float, z: Tensor, on_sphere: bool) -> Noise:
+    """Returns draws of the mixture with deviations sqrt(temperature) as large, put where the data z lives.
+
+    That is as it falls, or, `on_sphere`, projected to the unit sphere, and to its positive part if no value of z is negative.
+    """
+    spread, positive = temperature**0.5, bool((z >= 0).all())
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
-        normal = torch.randn(count, z.shape[1], device=z.device, dtype=z.dtype, generator=generator)
-        return unit(normal.abs() if positive else normal)
+        drawn = mixture.sample(count, generator, spread)
+        if not on_sphere:
+            return drawn
+        return unit(drawn.clamp(min=0) if positive else drawn)
 
     return draw
-
-
-def onto_sphere_of(z: Tensor) -> Callable[[Tensor], Tensor]:
-    """Returns the projection to where normalised features live: the unit sphere, its positive part if z is positive."""
-    return (lambda x: unit(x.clamp(min=0))) if bool((z >= 0).all()) else unit

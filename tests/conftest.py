@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from heat_core.features import Features, Head
 from tests.samples import CLASSES, DIM, clusters
 
-settings.register_profile("steady", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 settings.load_profile("steady")
 
 

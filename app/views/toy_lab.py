@@ -28,9 +28,7 @@ def panels(layers: dict) -> None:
         title, meaning = TITLES[name]
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         figure = figures.landscape(picture.axis, energy, picture.points, signed=name == "correction")
-        column.plotly_chart(
-            figure, key=f"panel-{name}", alt=f"{title} over the plane: {meaning}", config={"displayModeBar": False}
-        )
+        column.plotly_chart(figure, key=f"panel-{name}", alt=f"{title} over the plane: {meaning}", config=figures.QUIET)
 
 
 def curves(frames: list, mog_kl: float | None = None) -> None:
