@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, FileExistsError, ConnectionError) as error:
-        print(f"heat_core {options.command}: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"heat_core {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 
@@ -320,6 +320,8 @@ def _device(options: argparse.Namespace) -> str:
 def _new(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; --overwrite replaces it.")
+    if path.exists() and not any((path / card).is_file() for card in ("card.json", "run.json")):
+        raise FileExistsError(f"{path} is neither a pack nor a run, so --overwrite does not replace it.")
 
 
 class _bars:

@@ -107,7 +107,12 @@ def train(
 
     `checkpoint` is rewritten whole after every epoch; if it is there already, training goes on from it and ends as it
     would have without the break. `held_out` is only reported on, never learned from.
+
+    Raises:
+        ValueError: there are fewer images than a batch.
     """
+    if len(images) < recipe.batch:
+        raise ValueError(f"training needs at least one batch of {recipe.batch} images, got {len(images)}.")
     torch.manual_seed(seed)
     network = architecture.build().to(device).to(memory_format=torch.channels_last)
     decayed = {True: [p for p in network.parameters() if p.ndim > 1], False: [p for p in network.parameters() if p.ndim < 2]}
@@ -217,9 +222,16 @@ def load(path: Path) -> tuple[nn.Module, Architecture, dict[str, Any]]:
         raise ValueError(f"{path} is not a readable safetensors file: {error}.") from None
     if "architecture" not in meta:
         raise ValueError(f"{path} has no architecture in its metadata; wanted a file that train-classifier wrote.")
+    try:
+        architecture, notes = _revive(json.loads(meta["architecture"])), json.loads(meta.get("notes", "{}"))
+        network = architecture.build()
+        network.load_state_dict(state)
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} does not hold the network that its metadata describes: {reason[:200]}") from None
+    return network.eval(), architecture, notes
+
+
+def _revive(described: dict[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
-    described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(meta["architecture"]).items()}
-    architecture = Architecture(**{k: v for k, v in described.items() if k in known})
-    network = architecture.build()
-    network.load_state_dict(state)
-    return network.eval(), architecture, json.loads(meta.get("notes", "{}"))
+    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import http.client
 import json
 import shutil
 import subprocess
@@ -209,7 +210,7 @@ def fetch(name: str, root: Path | str, on_progress: Progress = lambda what, done
         try:
             fetcher(root, on_progress)
             return source
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, subprocess.SubprocessError, http.client.HTTPException) as error:
             reasons.append(f"{source}: {' '.join(str(error).split())}")
     raise ConnectionError(f"{name} could not be fetched. {' | '.join(reasons)}")
 
@@ -218,7 +219,11 @@ def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
     """Downloads to `path`, going on from `path.part` if there is one, and returns `path`.
 
     Args:
-        digest: `md5-HEX` or `sha512-BASE64`; what does not match is deleted and raised as OSError.
+        digest: `md5-HEX` or `sha512-BASE64`.
+
+    Raises:
+        OSError: the host does not answer or broke off (what came stays), or the file does not match its checksum (it is
+            deleted).
     """
     if path.is_file() and _digest(path, digest) == digest:
         return path
@@ -238,6 +243,9 @@ def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part is already whole
             raise
+        total = done
+    if done < total:  # what came stays, for the next time
+        raise OSError(f"{path.name} broke off at {done:,} of {total:,} bytes; fetch it again to go on")
     if _digest(part, digest) != digest:
         part.unlink()
         raise OSError(f"{path.name} has the wrong checksum and was deleted; fetch it again")

@@ -67,8 +67,14 @@ def fit(detector: Detector, train: Features, seed: int = 0, device: str = "cpu",
 
 
 def resolve(device: str) -> str:
-    """Returns `cuda` or `cpu` for `auto`, anything else as it is."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    """Returns `cuda` or `cpu` for `auto`, anything else as it is. Raises ValueError if there is no such device here."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"device must be auto, cpu or another that this machine has; got {device!r}.") from None
+    return device
 
 
 @contextlib.contextmanager

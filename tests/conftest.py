@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from PIL import Image
 
 from heat_core.features import Features, Head
 from tests.samples import CLASSES, DIM, clusters
@@ -55,3 +59,20 @@ def arrays(train: Features, test: Features, far: Features, head: Head) -> dict[s
         "near_a": clusters(40, 7, classes=3)[0] + 0.3, "near_b": far.z[:30] * 0.5, "mid_c": far.z[10:40], "far_d": far.z,
     }  # fmt: skip
     return {key: value.numpy().copy() for key, value in tensors.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of noise in the form of image sheets: cifar10 (train 200, test 100), cifar100 and mnist (test 100 and 40)."""
+    root, random = tmp_path_factory.mktemp("sheets"), np.random.default_rng(0)
+    index = {}
+    for name, images in (("cifar10-train", 200), ("cifar10-test", 100), ("cifar100-test", 100), ("mnist-test", 40)):
+        tiles = random.integers(0, 256, (-(-images // 100) * 100, 32, 32, 3), dtype=np.uint8)
+        rows = tiles.reshape(-1, 100, 32, 32, 3).swapaxes(1, 2).reshape(-1, 3200, 3)
+        Image.fromarray(rows).save(root / f"{name}.png")
+        labels = np.arange(images) % 10
+        np.savez(root / f"{name}.npz", label=labels.astype(np.uint8), classes=np.array([f"c{i}" for i in range(10)]))
+        np.save(root / f"{name}.tiles.npy", tiles[:images])
+        index[name] = {"sheets": [f"{name}.png"], "labels": f"{name}.npz", "images": images}
+    (root / "index.json").write_text(json.dumps(index))
+    return root
