@@ -234,4 +234,5 @@ def load(path: Path) -> tuple[nn.Module, Architecture, dict[str, Any]]:
 
 def _revive(described: dict[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
-    return Architecture(**{k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known}
+    return Architecture(**values)
