@@ -27,7 +27,7 @@ from heat_core.detectors import (
 )
 from heat_core.energies import score
 from heat_core.features import Features, Head
-from heat_core.training import NoiseContrastive
+from heat_core.training import Diverged, NoiseContrastive
 
 _SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}
 RECIPES: list[Detector] = [
@@ -258,6 +258,14 @@ def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
         NoiseContrastive(**{name: change})
     with pytest.raises(ValueError, match="temperature"):
         HEAT(temperature=0.0)
+
+
+@every_trained
+def test_training_that_diverges_says_so(detector: Detector, train: Features) -> None:
+    assert isinstance(detector, EBM | HEAT)
+    wild = replace(detector, training=NoiseContrastive(steps=40, batch=32, rate=1e20, records=4))
+    with pytest.raises(Diverged, match="Try a rate below"):
+        wild.fit(train)
 
 
 def test_presets_are_complete_and_unknown_names_list_the_known() -> None:

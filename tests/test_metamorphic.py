@@ -90,8 +90,8 @@ def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Feature
     np.testing.assert_allclose(score(energy, far.z), score(mog, far.z) / 5, rtol=1e-5)
 
 
-def test_an_endless_penalty_leaves_the_mog(train: Features, far: Features) -> None:
-    """With a rate of zero the correction stays 0, and HEAT ranks as its prior does."""
+def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: Features) -> None:
+    """With a rate of zero the correction stays 0, as an endless penalty on it would have it."""
     detector = HEAT(temperature=2.0, network=Perceptron(16, 2), training=NoiseContrastive(steps=10, batch=32, rate=0.0))
     np.testing.assert_allclose(2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5)
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from heat_core import metrics
-from heat_core.detectors import KNN, MSP, SSD, EnergyLogits, MoG
+from heat_core.detectors import KNN, MSP, SSD, Detector, EnergyLogits, MoG, Shape
 from heat_core.energies import score
 from heat_core.features import Features, Head, read_pack
 from tests.samples import clusters
 
 PACKS = sorted(path.parent for path in (Path(__file__).parents[1] / "assets" / "packs").glob("*/card.json"))
-WAY_OUT = 400
+ROWS = 400  # of each set
 
 
 class Case(NamedTuple):
@@ -41,10 +41,10 @@ def case(request: pytest.FixtureRequest) -> Case:
         z, y = clusters(1000, seed=1, classes=5, dim=24)
         generator = torch.Generator().manual_seed(0)
         head = Head(torch.randn(5, 24, generator=generator), torch.randn(5, generator=generator))
-        outside = torch.randn(WAY_OUT, 24, generator=generator).abs()
+        outside = torch.randn(ROWS, 24, generator=generator).abs()
         return Case(Features(z.double(), y, head), torch.cat([clusters(300, 2, 5, 24)[0], outside]).double())
     pack = read_pack(request.param)
-    every = [features.z[:WAY_OUT] for name, features in pack.sets() if name != "train"]
+    every = [features.z[:ROWS] for name, features in pack.sets() if name != "train"]
     return Case(Features(pack.train.z.double(), pack.train.y, pack.train.head), torch.cat(every).double())
 
 
@@ -87,11 +87,6 @@ def test_knn_is_that_of_pytorch_ood_and_scikit_learn(case: Case, theirs) -> None
     close(ours, distances[:, -1])
 
 
-def test_knn_in_float32_is_exact_to_float32(case: Case) -> None:
-    single = Features(case.train.z.float(), case.train.y)
-    close(score(KNN(k=50).fit(single), case.z.float()), score(KNN(k=50).fit(case.train), case.z), 2e-4)
-
-
 def test_ssd_is_that_of_pytorch_ood(case: Case, theirs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Theirs keeps the unnormalised scatter N Sigma and halves: ours / (2 N).
 
@@ -124,6 +119,14 @@ def test_mog_is_that_of_torch_distributions(case: Case) -> None:
     covariance = rest.T @ rest / len(bank)
     mixture = MixtureSameFamily(Categorical(count / count.sum()), MultivariateNormal(means, covariance))
     close(score(MoG().fit(case.train), case.z), -mixture.log_prob(z), 1e-5)
+
+
+@pytest.mark.parametrize("detector", [MSP(), EnergyLogits(), KNN(), SSD(), MoG()], ids=lambda d: d.title)
+def test_float32_is_as_good(detector: Detector, case: Case) -> None:
+    if detector.lacks(Shape.of(case.train)):
+        pytest.skip(detector.lacks(Shape.of(case.train)))
+    single = Features(case.train.z.float(), case.train.y, case.train.head)
+    close(score(detector.fit(single), case.z.float()), score(detector.fit(case.train), case.z), 2e-4)
 
 
 def test_mog_keeps_unequal_shares(train: Features) -> None:
