@@ -17,9 +17,10 @@ SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
 SMALL = dict(l=4, r=4, t=4, b=4)
 QUIET = {"displayModeBar": False}
+HEIGHT = 300  # of a landscape, in pixels
 
 
-def landscape(axis: Array, energy: Array, points: Array | None = None, signed: bool = False, height: int = 320) -> go.Figure:
+def landscape(axis: Array, energy: Array, points: Array | None = None, signed: bool = False) -> go.Figure:
     """Returns an energy over the plane, in nats.
 
     Args:
@@ -33,7 +34,7 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
     low, high = (-reach, reach) if signed else (0.0, DEPTH)
     heat = go.Heatmap(
         x=axis, y=axis, z=shown.astype(np.float32), zmin=low, zmax=high, colorscale=SIGNED if signed else DENSE,
-        zsmooth="fast", colorbar=dict(thickness=8, len=0.9, outlinewidth=0, tickfont=dict(size=10)),
+        zsmooth="fast", colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
         hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
     )  # fmt: skip
     figure = go.Figure(heat)
@@ -41,9 +42,9 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
         marker = dict(size=2.5, color="#11161c" if signed else "#ffffff", opacity=0.55)
         figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", marker=marker, hoverinfo="skip", showlegend=False)
     edge = [float(axis[0]), float(axis[-1])]
-    figure.update_xaxes(range=edge, showgrid=False, zeroline=False, showticklabels=False, constrain="domain")
-    figure.update_yaxes(range=edge, showgrid=False, zeroline=False, showticklabels=False, scaleanchor="x", constrain="domain")
-    figure.update_layout(height=height, margin=SMALL, uirevision="landscape", dragmode="pan")
+    figure.update_xaxes(range=edge, visible=False, constrain="domain")
+    figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
+    figure.update_layout(height=HEIGHT, margin=SMALL, uirevision="landscape", dragmode="pan")
     return figure
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ArithmeticError) as error:  # ArithmeticError: training diverged
         print(f"heat_core {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
@@ -218,9 +218,15 @@ def run_score(options: argparse.Namespace) -> None:
 # -- the parser --------------------------------------------------------------------------------------------------------
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong in one line, without the usage."""
+        self.exit(2, f"{self.prog}: {message}; see --help.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command."""
-    top = argparse.ArgumentParser(prog="python -m heat_core", description="Energies that tell in- from out-of-distribution.")
+    top = _Parser(prog="python -m heat_core", description="Energies that tell in- from out-of-distribution.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], what: str, example: str) -> Callable[..., Any]:

@@ -394,4 +394,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     order = card.get("order")
     if not isinstance(order, list) or not all(isinstance(n, str) and n == Path(n).name for n in order):
         raise ValueError(f"{file}: `order` must list the names of the sets, got {order!r}.")
+    sets, classifier = card.get("sets", {}), card.get("classifier", {})
+    if not (isinstance(sets, dict) and isinstance(classifier, dict) and all(isinstance(s, dict) for s in sets.values())):
+        raise ValueError(f"{file}: `sets` and `classifier` must be objects; `sets` holds one object a set.")
     return card

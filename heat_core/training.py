@@ -46,7 +46,7 @@ def ignore(record: Record, energy: Energy) -> None:
     """The callback that does nothing."""
 
 
-class Diverged(RuntimeError):
+class Diverged(ArithmeticError):
     """The loss is no longer a number."""
 
 

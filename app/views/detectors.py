@@ -27,9 +27,7 @@ def show_table(pack, scores: dict) -> None:
     best = min(table.detectors, key=lambda name: table.average(name).fpr95)
     st.subheader(f"{best} lets the least OOD pass: {table.average(best).fpr95:.1%} on average where 95 % of ID is kept")
     st.dataframe(tables.averages(table), alt="FPR95 and AUROC of every detector by group of OOD sets")
-    st.caption(
-        "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. Best: bold."
-    )
+    st.caption("FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. Best: bold.")
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
         st.dataframe(tables.sets(table, titles), hide_index=True)

@@ -7,7 +7,7 @@ from app import controls, figures, session
 TITLES = {
     "truth": ("Truth", "the exact energy, -log p"),
     "prior": ("Prior", "one Gaussian a class"),
-    "correction": ("Correction", "blue: likelier than the prior says; orange: rarer"),
+    "correction": ("Correction", "blue: likelier than the prior says, orange: rarer"),
     "total": ("Total", "the energy that scores"),
 }
 
@@ -22,11 +22,15 @@ st.badge(
 
 
 def panels(layers: dict) -> None:
-    """Shows the truth and the layers of an energy side by side."""
-    shown = {"truth": picture.truth, **layers}
-    for column, (name, energy) in zip(st.columns(max(len(shown), 3)), shown.items(), strict=False):
+    """Shows the truth and the layers of an energy side by side; a layer that is still to come keeps its place."""
+    expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
+    shown = {"truth": picture.truth} | {name: layers.get(name) for name in expected}
+    for column, (name, energy) in zip(st.columns(4), shown.items(), strict=False):
         title, meaning = TITLES[name]
         column.markdown(f"**{title}**  \n:small[{meaning}]")
+        if energy is None:
+            column.container(height=figures.HEIGHT, border=True).caption("Comes with the training.")
+            continue
         figure = figures.landscape(picture.axis, energy, picture.points, signed=name == "correction")
         column.plotly_chart(figure, key=f"panel-{name}", alt=f"{title} over the plane: {meaning}", config=figures.QUIET)
 

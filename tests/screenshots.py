@@ -1,0 +1,41 @@
+"""Pictures of every room, light and dark, wide and narrow, into shots/; the README's one into assets/.
+
+Run: python -m tests.screenshots
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.browser import ROOT, all_scored, browser, server, settle
+
+LOOKS = {"light": (1440, False), "dark": (1440, True), "narrow": (400, False)}
+
+
+def main() -> None:
+    """Walks through the rooms in every look."""
+    shots = ROOT / "shots"
+    shots.mkdir(exist_ok=True)
+    with server() as url:
+        for look, (width, dark) in LOOKS.items():
+            with browser(width, dark=dark) as context:
+                page = context.new_page()
+                page.goto(f"{url}/?seed=1&preset=quick" if look == "dark" else url)
+                settle(page)
+                page.screenshot(path=shots / f"toy-lab-empty-{look}.png", full_page=True)
+                button = page.get_by_role("button", name="Train HEAT")
+                if button.count():
+                    button.click()
+                    page.wait_for_timeout(2500)
+                    page.screenshot(path=shots / f"toy-lab-training-{look}.png", full_page=True)
+                page.get_by_text("Modes kept").wait_for(timeout=240_000)
+                settle(page)
+                page.screenshot(path=shots / f"toy-lab-{look}.png", full_page=True)
+                page.goto(f"{url}/detectors")
+                all_scored(page)
+                page.screenshot(path=shots / f"detectors-{look}.png", full_page=True)
+    shutil.copy(shots / "toy-lab-light.png", ROOT / "assets" / "toy-lab.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""One journey in a real browser: train in the plane, share the link, look at real features."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser import CHROMIUM, all_scored, browser, server, settle
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
+    pytest.mark.filterwarnings("ignore"),  # playwright's own
+]
+
+
+def test_train_share_and_compare():
+    with server() as url, browser() as context:
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{url}/?toy=blobs&preset=quick")
+        settle(page)
+        page.get_by_role("button", name="Train HEAT").click()
+        page.get_by_text("Modes kept").wait_for(timeout=240_000)
+        settle(page)
+        finding = page.get_by_text("closer to the truth").inner_text()
+        assert page.locator(".js-plotly-plot").count() == 6  # four landscapes, two curves
+
+        other = context.new_page()  # the same link in another tab finds the same training
+        other.goto(page.url)
+        other.get_by_text("Modes kept").wait_for()
+        assert other.get_by_text("closer to the truth").inner_text() == finding
+
+        page.get_by_role("link", name="Detectors").click()
+        all_scored(page)
+        assert page.locator(".js-plotly-plot").count() == 7
+        assert page.get_by_text("lets the least OOD pass").count() == 1
+        assert page.locator('[data-testid="stException"]').count() == 0
+        assert errors == []
+
+
+def test_a_phone_is_wide_enough():
+    with server() as url, browser(width=400) as context:
+        page = context.new_page()
+        page.goto(url)
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
