@@ -7,10 +7,7 @@ import streamlit as st
 from app import session
 from app.session import ToyChoice
 
-TOYS = {
-    "crosses9": "3 x 3 crosses", "cross": "Cross", "moons": "Moons", "circles": "Circles", "spirals": "Spirals",
-    "pinwheel": "Pinwheel", "checkerboard": "Checkerboard", "rings": "Rings", "blobs": "Blobs",
-}  # fmt: skip
+TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
 PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
 PRESETS = ("modern", "quick")
 
@@ -18,7 +15,7 @@ PRESETS = ("modern", "quick")
 def toy_choice() -> ToyChoice:
     """Returns what to train on what."""
     columns = st.columns([2, 3, 2, 1], vertical_alignment="bottom")
-    toy = columns[0].selectbox("Dataset", list(TOYS), format_func=TOYS.__getitem__, key="toy", bind="query-params")
+    toy = columns[0].selectbox("Dataset", TOYS, key="toy", bind="query-params", help="Densities in the plane, known exactly.")
     detector = columns[1].segmented_control(
         "Detector", PLANE_DETECTORS, default="HEAT", required=True, key="detector", bind="query-params",
         help="HEAT: Gaussians plus a learned correction. EBM: a learned energy alone. MoG: one Gaussian a class. "

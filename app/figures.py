@@ -15,6 +15,7 @@ DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"], [1, "#2d2f5e"]]  # low energy is bright
 SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
+REACH = 6.0  # nats of a correction, up or down, that are still told apart
 SMALL = dict(l=4, r=4, t=4, b=4)
 QUIET = {"displayModeBar": False}
 HEIGHT = 300  # of a landscape, in pixels
@@ -30,8 +31,7 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
         signed: centre the colours on zero (a correction) instead of starting at the lowest energy.
     """
     shown = energy if signed else energy - energy.min()
-    reach = max(float(np.quantile(np.abs(energy), 0.98)), 1e-3)
-    low, high = (-reach, reach) if signed else (0.0, DEPTH)
+    low, high = (-REACH, REACH) if signed else (0.0, DEPTH)
     heat = go.Heatmap(
         x=axis, y=axis, z=shown.astype(np.float32), zmin=low, zmax=high, colorscale=SIGNED if signed else DENSE,
         zsmooth="fast", colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),

@@ -58,9 +58,9 @@ def train_toy(toy: str, detector: str, preset: str, seed: int) -> Work:
         )  # fmt: skip
         job.report(1.0)
         mog = fit(recipe("MoG", space="plane"), train)
-        last = frame(run.energy, coarse)
+        ours, theirs = (fine.distance(fine.energy(fitted.energy)) for fitted in (run, mog))
         seconds = run.history[-1].seconds if run.history else 0.0
-        return ToyResult(last, *(fine.distance(fine.energy(e.energy)) for e in (run, mog)), seconds)
+        return ToyResult(frame(run.energy, coarse), ours, theirs, seconds)
 
     return work
 

@@ -118,6 +118,8 @@ def run_train_classifier(options: argparse.Namespace) -> None:
 
 
 def run_extract(options: argparse.Namespace) -> None:
+    import numpy as np
+
     from . import classifier, datasets
     from .extract import assemble, card, extract, head_of
     from .features import write_pack
@@ -126,21 +128,21 @@ def run_extract(options: argparse.Namespace) -> None:
     network, architecture, notes = classifier.load(options.weights)
     known = [datasets.named(name) for name in options.ood.split(",")]
     device, sets = _device(options), {}
+    images = datasets.read(options.id, options.root, "train")
+    held_out = datasets.stratified(images.labels, notes.get("held_out_images", 0))
+    seen = np.setdiff1d(np.arange(len(images)), held_out)
     with _bars("image") as say:
 
-        def take(name: str, count: int, images: Any = None) -> Any:
-            images = images or datasets.read(name, options.root)
-            rows = datasets.stratified(images.labels, count)
+        def take(images: Any, rows: Any) -> Any:
             return extract(network, architecture, images, rows, device=device, std=options.std, on_batch=say)
 
-        seen, _ = datasets.split_validation(
-            datasets.read(options.id, options.root, "train"), notes.get("held_out_images", 0)
-        )  # fmt: skip
-        train = take(options.id, options.train_rows, seen)
-        test = take(options.id, options.test_rows, datasets.read(options.id, options.root, "test"))
+        train = take(images, seen[datasets.stratified(images.labels[seen], options.train_rows)])
+        images = datasets.read(options.id, options.root, "test")
+        test = take(images, datasets.stratified(images.labels, options.test_rows))
         for dataset in known:
-            sets[dataset.group, dataset.name] = take(dataset.name, options.ood_rows)
-    described = card(options.out.name, options.id, architecture, notes, {"train": train, "test": test}, sets)
+            images = datasets.read(dataset.name, options.root)
+            sets[dataset.group, dataset.name] = take(images, datasets.stratified(images.labels, options.ood_rows))
+    described = card(options.id, architecture, notes, {"train": train, "test": test}, sets)
     write_pack(assemble(train, test, sets, head_of(network), described), options.out)
     print(f"{options.out}: {len(train):,} training rows, {len(test):,} test rows, {len(sets)} OOD sets.")
 

@@ -241,23 +241,37 @@ class Neighbors(Energy):
         return self
 
     def forward(self, z: Tensor) -> Tensor:
-        nearest = kth_largest(torch.addmm(self.offset, z, self.bank.T), self.k)
-        return (z.square().sum(1) - 2 * nearest).clamp(min=0).sqrt()
+        return torch.linalg.vector_norm(z - self.bank[self.nearest(z)], dim=1)
+
+    @torch.no_grad()
+    def nearest(self, z: Tensor, products: int = 2**26) -> Tensor:
+        """Returns the row of the bank that is k-th nearest, (N,), forming at most about `products` products at a time."""
+        parts = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
+        room = z.new_empty(len(parts[0]), len(self.bank))  # one for all parts: fresh memory is slow to touch
+        scores = (torch.addmm(self.offset, part, self.bank.T, out=room[: len(part)]) for part in parts)
+        return torch.cat([kth_largest_column(score, self.k) for score in scores])
 
 
-def kth_largest(values: Tensor, k: int, block: int = 64) -> Tensor:
-    """Returns the k-th largest of each row, (N,) from (N, M).
+def kth_largest(values: Tensor, k: int) -> Tensor:
+    """Returns the k-th largest of each row, (N,) from (N, M)."""
+    return values.gather(1, kth_largest_column(values, k)[:, None]).squeeze(1)
+
+
+def kth_largest_column(values: Tensor, k: int, block: int = 64) -> Tensor:
+    """Returns where the k-th largest of each row is, (N,) from (N, M).
 
     A row is cut into blocks; the k largest values lie within the k blocks of largest maximum, so only those are sorted.
     """
     rows, columns = values.shape
     blocks = columns // block
     if blocks <= 2 * k:
-        return values.topk(k, dim=1).values[:, -1]
-    body = values[:, : blocks * block].view(rows, blocks, block)
+        return values.topk(k, dim=1).indices[:, -1]
+    body, rest = values[:, : blocks * block].view(rows, blocks, block), values[:, blocks * block :]
     best = body.amax(-1).topk(k, dim=1, sorted=False).indices
     candidates = body.gather(1, best[:, :, None].expand(-1, -1, block)).flatten(1)
-    return torch.cat([candidates, values[:, blocks * block :]], 1).topk(k, dim=1).values[:, -1]
+    place = torch.cat([candidates, rest], 1).topk(k, dim=1).indices[:, -1:]
+    owner = nn.functional.pad(best, (0, 1), value=blocks)  # the rest counts as the last block
+    return (owner.gather(1, place // block) * block + place % block).squeeze(1)
 
 
 # -- logits ------------------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def assemble(
 
 
 def card(
-    title: str, name: str, architecture: Architecture, notes: Mapping[str, Any],
+    name: str, architecture: Architecture, notes: Mapping[str, Any],
     inside: Mapping[str, Features], outside: Mapping[tuple[str, str], Features],
 ) -> dict[str, Any]:  # fmt: skip
     """Returns the card of an extracted pack: the classifier, its accuracy, every set with count, source and stand-in."""
@@ -97,9 +97,9 @@ def card(
         known = DATASETS[dataset]
         entry = {"title": known.title, "split": split, "rows": len(features), "source": known.source, "licence": known.licence}
         sets[key] = entry | ({"stands_in_for": known.stand_in} if known.stand_in else {})
-    classifier = {**asdict(architecture), **notes}
+    classifier = {"architecture": asdict(architecture), **notes}
     return {
-        "title": title,
+        "title": f"{DATASETS[name].title}, {architecture.model}",
         "id": DATASETS[name].title,
         "classes": notes.get("classes", []),
         "classifier": classifier,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,16 @@ def separation(inside: ArrayLike, outside: ArrayLike) -> Separation:
     0.833
     """
     low, high = _sorted("inside", inside), _sorted("outside", outside)
-    area, error = _auroc(low, high)
-    return Separation(
-        area, error, _accepted(low, high, 0.95), _rejected(low, high, 0.95), _average_precision(low, high)
-    )  # fmt: skip
+    below, upto = _ranks(low, high)
+    area, error = _auroc(below, upto, len(low))
+    precision = _average_precision(below, high, len(low))
+    return Separation(area, error, _accepted(low, high, 0.95), _rejected(low, high, 0.95), precision)
 
 
 def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
     """Returns the probability that an outside score is above an inside score, ties counting half."""
-    return _auroc(_sorted("inside", inside), _sorted("outside", outside))[0]
+    low, high = _sorted("inside", inside), _sorted("outside", outside)
+    return _auroc(*_ranks(low, high), len(low))[0]
 
 
 def fpr95(inside: ArrayLike, outside: ArrayLike) -> float:
@@ -74,7 +76,8 @@ def fpr95_ood(inside: ArrayLike, outside: ArrayLike) -> float:
 
 def aupr(inside: ArrayLike, outside: ArrayLike) -> float:
     """Returns the average precision with outside as the class to find, as scikit-learn defines it."""
-    return _average_precision(_sorted("inside", inside), _sorted("outside", outside))
+    low, high = _sorted("inside", inside), _sorted("outside", outside)
+    return _average_precision(_ranks(low, high)[0], high, len(low))
 
 
 def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
@@ -105,11 +108,21 @@ def _sorted(name: str, scores: ArrayLike) -> Array:
     return array
 
 
-def _auroc(low: Array, high: Array) -> tuple[float, float]:
-    """Returns the area and its standard error, from the share of the other set below each score."""
-    n, m = len(low), len(high)
-    wins = (np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")) / (2 * n)
-    losses = 1 - (np.searchsorted(high, low, "left") + np.searchsorted(high, low, "right")) / (2 * m)
+def _ranks(low: Array, high: Array) -> tuple[Counts, Counts]:
+    """Returns for each outside score how many inside scores are below it, and how many at or below it."""
+    return np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+
+
+def _auroc(below: Counts, upto: Counts, n: int) -> tuple[float, float]:
+    """Returns the area and its standard error, from the share of the other set below each score.
+
+    Ranks tell both shares: an outside score is below the i-th inside score exactly if `upto` <= i, and at or below it
+    exactly if `below` <= i.
+    """
+    m = len(below)
+    wins = (below + upto) / (2 * n)
+    counts = np.bincount(below, minlength=n + 1) + np.bincount(upto, minlength=n + 1)
+    losses = 1 - counts.cumsum()[:n] / (2 * m)
     return float(wins.mean()), math.sqrt(wins.var() / max(m - 1, 1) + losses.var() / max(n - 1, 1))
 
 
@@ -123,10 +136,10 @@ def _rejected(low: Array, high: Array, share: float) -> float:
     return 1 - float(np.searchsorted(low, cut, "left")) / len(low)
 
 
-def _average_precision(low: Array, high: Array) -> float:
+def _average_precision(below: Counts, high: Array, n: int) -> float:
     """Returns sum over distinct outside scores of (recall gained) x (precision at that cut)."""
-    values, first = np.unique(high, return_index=True)
-    caught = len(high) - first
-    wrong = len(low) - np.searchsorted(low, values, "left")
-    gained = np.diff(np.append(caught, 0)) * -1.0
-    return float(np.sum(gained * caught / (caught + wrong)) / len(high))
+    m = len(high)
+    first = np.flatnonzero(np.append(True, high[1:] != high[:-1]))  # of each run of equal scores
+    caught, wrong = m - first, n - below[first]
+    gained = np.diff(first, append=m)
+    return float(np.sum(gained * caught / (caught + wrong)) / m)

@@ -68,7 +68,7 @@ def _wait_healthy(url: str, process: subprocess.Popen, log) -> None:
 
 
 @contextlib.contextmanager
-def browser(width: int = 1440, height: int = 900, dark: bool = False) -> Iterator[BrowserContext]:
+def browser(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator[BrowserContext]:
     """Gives a fresh headless browser."""
     from playwright.sync_api import sync_playwright
 

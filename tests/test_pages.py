@@ -16,10 +16,21 @@ from app.jobs import Job, Jobs
 PACKS = session.PACKS
 
 
-@pytest.fixture
-def lab() -> AppTest:
+@pytest.fixture(autouse=True)
+def _fresh_server():
     session.jobs.clear()
-    return _opened(AppTest.from_file("../app/main.py", default_timeout=120))
+
+
+def _app(**link: str) -> AppTest:
+    """Opens the app at a link with these query parameters."""
+    at = AppTest.from_file("../app/main.py", default_timeout=120)
+    for key, value in link.items():
+        at.query_params[key] = value
+    return _opened(at)
+
+
+def _detectors(**link: str) -> AppTest:
+    return _opened(_app(**link).switch_page("views/detectors.py"))
 
 
 def _opened(at: AppTest) -> AppTest:
@@ -38,25 +49,20 @@ def _wait(at: AppTest, done, seconds: float = 240) -> AppTest:
     return at
 
 
-def _set(at: AppTest, **choices: str) -> AppTest:
-    for key, value in choices.items():
-        at.query_params[key] = value
-    return _opened(at)
-
-
 def _press(at: AppTest, label: str) -> AppTest:
     next(button for button in at.button if button.label == label).click()
     return _opened(at)
 
 
-def test_toy_lab_starts_empty_and_says_what_to_do(lab):
-    assert "Nothing is trained yet" in lab.info[0].value
-    assert any(button.label == "Train HEAT" for button in lab.button)
-    assert "9,000 training points" in _text(lab)
+def test_toy_lab_starts_empty_and_says_what_to_do():
+    at = _app()
+    assert "Nothing is trained yet" in at.info[0].value
+    assert any(button.label == "Train HEAT" for button in at.button)
+    assert "9,000 training points" in _text(at)
 
 
-def test_toy_lab_trains_and_reports_the_distance_to_the_truth(lab):
-    at = _press(_set(lab, toy="blobs", preset="quick"), "Train HEAT")
+def test_toy_lab_trains_and_reports_the_distance_to_the_truth():
+    at = _press(_app(toy="blobs", preset="quick"), "Train HEAT")
     _wait(at, lambda page: page.metric)
     metrics = {metric.label: metric.value for metric in at.metric}
     kl, mog = (float(metrics[name].split()[0]) for name in ("KL(true || model)", "KL of the MoG"))
@@ -65,18 +71,17 @@ def test_toy_lab_trains_and_reports_the_distance_to_the_truth(lab):
     assert "closer to the truth" in at.subheader[0].value
 
 
-def test_toy_lab_finds_the_same_training_by_its_link(lab):
-    at = _press(_set(lab, toy="cross", detector="MoG"), "Train MoG")
+def test_toy_lab_finds_the_same_training_by_its_link():
+    at = _press(_app(toy="cross", detector="MoG"), "Train MoG")
     _wait(at, lambda page: page.metric)
-    other = AppTest.from_file("../app/main.py", default_timeout=120)
-    _set(other, toy="cross", detector="MoG")
+    other = _app(toy="cross", detector="MoG")
     assert other.metric
     assert "One Gaussian a class" in other.subheader[0].value
 
 
-def test_toy_lab_cancels(lab, monkeypatch):
+def test_toy_lab_cancels(monkeypatch):
     monkeypatch.setattr(session, "train_toy", lambda *settings: _endless)
-    at = _press(_set(lab, toy="moons"), "Train HEAT")
+    at = _press(_app(toy="moons"), "Train HEAT")
     _wait(at, lambda page: any(button.label == "Cancel" for button in page.button))
     _press(at, "Cancel")
     _wait(at, lambda page: page.warning)
@@ -89,57 +94,57 @@ def _endless(job: Job) -> None:
         job.report(0.5)
 
 
-def test_toy_lab_shows_a_failure_in_one_line(lab, monkeypatch):
+def test_toy_lab_shows_a_failure_in_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise ValueError("training diverged by step 3")
 
     monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
-    at = _press(lab, "Train HEAT")
+    at = _press(_app(), "Train HEAT")
     _wait(at, lambda page: page.error)
     assert at.error[0].value == "training diverged by step 3"
 
 
-def test_detectors_shows_every_detector_of_the_pack(lab):
+def test_detectors_shows_every_detector_of_the_pack():
     if not session.shipped():
         pytest.skip("no pack in assets/packs")
-    at = lab.switch_page("views/detectors.py")
-    _opened(at)
+    at = _detectors()
     names = ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT")
     _wait(at, lambda page: all(f"**{name}** catches" in _text(page) for name in names), 600)
     table = at.dataframe[1].value
     assert list(table.index) == list(names)
     assert {group for group, _ in table.columns} == {"Near", "Mid", "Far", "Average"}
     before = _text(at)
-    _set(at, keep="80.0")
+    at.number_input(key="keep").set_value(80.0)
+    _opened(at)
     assert "keeps 80.0% of ID" in " ".join(header.value for header in at.subheader)
     assert _text(at) != before
 
 
-def test_detectors_without_data_says_how_to_get_some(lab, monkeypatch, tmp_path):
+def test_detectors_without_data_says_how_to_get_some(monkeypatch, tmp_path):
     monkeypatch.setattr(session, "PACKS", tmp_path)
-    at = _opened(lab.switch_page("views/detectors.py"))
+    at = _detectors()
     assert "There are no features yet" in at.info[0].value
 
 
-def test_detectors_says_what_is_wrong_with_a_pack(lab, monkeypatch, tmp_path, arrays):
+def test_detectors_says_what_is_wrong_with_a_pack(monkeypatch, tmp_path, arrays):
     _write_pack(arrays, tmp_path / "broken")
     train = tmp_path / "broken" / "train.safetensors"
     train.write_bytes(train.read_bytes()[:-100])
     monkeypatch.setattr(session, "PACKS", tmp_path)
-    at = _opened(lab.switch_page("views/detectors.py"))
+    at = _detectors()
     assert "cannot be read" in at.error[0].value
     assert "train.safetensors" in at.error[0].value
 
 
-def test_detectors_of_a_pack_without_a_head_says_what_is_absent(lab, monkeypatch, tmp_path, arrays):
+def test_detectors_of_a_pack_without_a_head_says_what_is_absent(monkeypatch, tmp_path, arrays):
     _write_pack({key: value for key, value in arrays.items() if key not in ("weight", "bias")}, tmp_path / "headless")
     monkeypatch.setattr(session, "PACKS", tmp_path)
-    at = _opened(lab.switch_page("views/detectors.py"))
+    at = _detectors()
     _wait(at, lambda page: "**HEAT** catches" in _text(page), 300)
     assert any("MSP needs the classifier's head" in info.value for info in at.info)
 
 
-def test_an_upload_that_is_wrong_changes_nothing_and_says_why(lab, tmp_path, arrays):
+def test_an_upload_that_is_wrong_changes_nothing_and_says_why(tmp_path, arrays):
     script = AppTest.from_function(_upload_page, default_timeout=60)
     bad = {**arrays, "train_z": np.full_like(arrays["train_z"], np.nan)}
     np.savez(tmp_path / "bad.npz", **bad)
@@ -206,3 +211,13 @@ def _write_pack(arrays: dict, path: Path) -> None:
 
     shutil.rmtree(path, ignore_errors=True)
     write_pack(pack_arrays(arrays), path)
+
+
+def test_the_names_offered_are_the_names_there_are():
+    from app import controls
+    from heat_core.detectors import PRESETS
+    from heat_core.toys import TOYS
+
+    assert set(controls.TOYS) == set(TOYS)
+    assert set(controls.PRESETS) == set(PRESETS["plane"])
+    assert set(controls.PLANE_DETECTORS) == set(PRESETS["plane"]["modern"])

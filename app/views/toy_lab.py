@@ -90,8 +90,7 @@ def live(job) -> None:
 
 
 job = session.toy_job(choice)
-under_way = job is not None and not job.over
-if under_way:
+if job is not None and not job.over:
     st.button("Cancel", icon=":material/stop:", on_click=job.cancel)
     live(job)
 else:
