@@ -34,7 +34,7 @@ def toy_choice() -> ToyChoice:
 def kept_share() -> float:
     """Returns the share of ID that the threshold must keep."""
     percent = st.number_input(
-        "Keep at least this much of ID (%)", 50.0, 99.9, 95.0, 0.5, format="%.1f", key="keep", bind="query-params",
+        "Keep at least this much of ID (%)", 50.0, 99.9, 95.0, 0.5, format="%.1f", key="keep", bind="query-params", width=300,
         help="The threshold of each detector is the smallest one that keeps this share of the ID test set.",
     )  # fmt: skip
     return float(percent or 95.0) / 100

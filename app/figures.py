@@ -82,11 +82,12 @@ def histogram(
     """Returns the distribution of scores of each group as outlines, and the threshold.
 
     Args:
-        by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
+        by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group. The last bars hold
+            everything beyond.
         threshold: above it means out.
     """
     everything = np.concatenate(list(by_group.values()))
-    low, high = np.quantile(everything, [0.002, 0.995])
+    low, high = np.quantile(everything, [0.002, 0.975])
     edges = np.linspace(min(low, threshold), max(high, threshold), bins + 1)
     middle = ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
     figure = go.Figure()
@@ -100,5 +101,5 @@ def histogram(
     figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
     figure.update_layout(height=height, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0))
     figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero")
-    figure.update_xaxes(title_text=f"{unit} (larger is more OOD)")
+    figure.update_xaxes(title_text=f"{unit} (larger is more OOD; the last step holds all beyond)")
     return figure

@@ -116,7 +116,7 @@ def test_detectors_shows_every_detector_of_the_pack():
     before = _text(at)
     at.number_input(key="keep").set_value(80.0)
     _opened(at)
-    assert "keeps 80.0% of ID" in " ".join(header.value for header in at.subheader)
+    assert "keeps 80 % of ID" in " ".join(header.value for header in at.subheader)
     assert _text(at) != before
 
 

@@ -27,9 +27,9 @@ def show_table(pack, scores: dict) -> None:
     """Shows the paper's table, best figures in bold, with exports."""
     table = tabulate(scores, pack.outside)
     ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
-    first, *others = [f"{name} {100 * table.average(name).fpr95:.1f} %" for name in ranked[:3]]
-    followers = f", then {' and '.join(others)}" if others else ""
-    st.subheader(f"Least OOD passes {first}{followers}, on average where 95 % of ID is kept")
+    best, *others = [f"{name} ({100 * table.average(name).fpr95:.1f} %)" for name in ranked[:3]]
+    followers = f"; {' and '.join(others)} come next" if others else ""
+    st.subheader(f"{best} lets the least OOD pass where 95 % of ID is kept{followers}.")
     st.dataframe(tables.averages(table), alt="FPR95 and AUROC of every detector by group of OOD sets")
     st.caption("FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. Best: bold.")
     with st.expander("Every set, with the 95 % interval of the AUROC"):
@@ -45,7 +45,7 @@ def show_table(pack, scores: dict) -> None:
 
 def show_histograms(pack, scores: dict, keep: float, unit: str) -> None:
     """Shows a histogram a detector, its title the finding at the threshold."""
-    st.subheader(f"At a threshold that keeps {keep:.1%} of ID")
+    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
     columns = st.columns(2)
     for i, (name, by_set) in enumerate(scores.items()):
         shown = grouped(by_set, pack.outside)
@@ -54,9 +54,11 @@ def show_histograms(pack, scores: dict, keep: float, unit: str) -> None:
         cut = threshold_keeping(shown["ID"], keep)
         caught = {group: float(np.mean(values > cut)) for group, values in shown.items() if group != "ID"}
         with columns[i % 2].container(border=True):
-            st.markdown(f"**{name}** catches " + ", ".join(f"{share:.0%} of {group}" for group, share in caught.items()))
-            alt = f"{name}: distribution of the {unit} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
-            st.plotly_chart(figures.histogram(shown, cut, unit=unit), key=f"histogram-{name}", alt=alt, config=figures.QUIET)
+            findings = [f"{100 * share:.0f} % of {group}" for group, share in caught.items()]
+            st.markdown(f"**{name}** catches {', '.join(findings)}")
+            axis = unit if unit == "ID percentile" else "score"
+            alt = f"{name}: the {axis} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
+            st.plotly_chart(figures.histogram(shown, cut, unit=axis), key=f"histogram-{name}", alt=alt, config=figures.QUIET)
 
 
 @st.fragment(run_every=1.0)
