@@ -1,0 +1,38 @@
+"""`python -m benchmarks [NAME ...]`: prints a table in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+from dataclasses import fields
+
+from .timing import Options, table
+
+NAMES = ("neighbors", "mahalanobis", "metrics", "start")
+
+
+def main() -> int:
+    """Returns 0 if every bar that was measured holds, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed against named peers, as a table.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all if none is given")
+    for option in fields(Options):
+        parser.add_argument(f"--{option.name}", type=int, default=option.default, help="%(default)s")
+    given = vars(parser.parse_args())
+    names = given.pop("names") or NAMES
+    for name in names:
+        if name not in NAMES:
+            parser.error(f"NAME must be one of {', '.join(NAMES)}; got {name!r}.")
+    options = Options(**given)
+    load = os.getloadavg()[0]
+    rows = [row for name in names for row in importlib.import_module(f".{name}", __package__).measure(options)]
+    print(table(rows))
+    print(f"\nPython {platform.python_version()}, {platform.machine()}, {options.threads} threads, {options.rounds} rounds;")
+    print(f"load of the machine: {load:.1f} before, {os.getloadavg()[0]:.1f} after.")
+    return int(any(row.holds is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""How long one waits: for `import heat_core`, and for the app's first page from a server that was not running."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from .timing import Options, Row, take_turns, within
+
+ROOT = Path(__file__).resolve().parent.parent
+APP = ROOT / "app" / "main.py"
+IMPORT, PAGE = "`import heat_core`, before torch", "first page of a cold server"
+CONTENT = '[data-testid="stMain"] :is(h1, h2, h3, [data-testid="stMarkdown"], [data-testid="stButtonGroup"])'
+
+
+def measure(options: Options) -> list[Row]:
+    """Returns a row for the import and one for the page."""
+    return [_import(options.rounds), _page(options.rounds)]
+
+
+def _import(rounds: int) -> Row:
+    """A fresh interpreter that imports the package, less one that imports nothing."""
+    loaded = _python("import heat_core, sys; print('torch' in sys.modules)")
+    assert loaded.strip() == "False", "import heat_core brings torch with it"
+    contenders = {"with": lambda: _python("import heat_core"), "bare": lambda: _python("pass")}
+    seconds = take_turns(contenders, 2 * rounds)
+    return within(IMPORT, [a - b for a, b in zip(seconds["with"], seconds["bare"], strict=True)], 0.2)
+
+
+def _python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def _page(rounds: int) -> Row:
+    """From the start of the server's process until a browser that is already open has painted the page's content."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return Row(PAGE, None, "", None, None, "<= 5 s; no chromium on this machine", None)
+    if not APP.exists():
+        return Row(PAGE, None, "", None, None, "<= 5 s; no app/main.py", None)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        seconds = []
+        for _ in range(rounds):
+            page = browser.new_context().new_page()
+            start = time.perf_counter()
+            with _server() as url:
+                page.goto(url, wait_until="commit")
+                page.locator(CONTENT).first.wait_for(state="visible", timeout=120_000)
+                seconds.append(time.perf_counter() - start)
+                page.close()
+        browser.close()
+    return within(PAGE, seconds, 5.0)
+
+
+@contextlib.contextmanager
+def _server(patience: float = 120) -> Iterator[str]:
+    """A server of the app in a process of its own: yields its address as soon as it says that it is well."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + patience
+        while not _well(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the server did not start; try `streamlit run app/main.py` by hand.")
+            time.sleep(0.02)
+        yield url
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def _well(url: str) -> bool:
+    try:
+        return urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).read() == b"ok"
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,93 @@
+"""Timing: contenders take turns, so that whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+OURS = "heat_core"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; the defaults are the sizes that the bars are about."""
+
+    rows: int = 50_000
+    queries: int = 10_000
+    scores: int = 1_000_000
+    rounds: int = 5
+    threads: int = os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        what: was measured.
+        ours: seconds, the median of the rounds.
+        peer: who else did it; empty where the bar is in seconds.
+        theirs: seconds, the median of the rounds.
+        ratio: ours / theirs, the median over the rounds of the two times of one round.
+        bar: what is asked for.
+        holds: whether it is met; None where nothing was measured, and `bar` says why.
+    """
+
+    what: str
+    ours: float | None
+    peer: str
+    theirs: float | None
+    ratio: float | None
+    bar: str
+    holds: bool | None
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Returns {name: seconds of each round}: in every round each contender runs once, in an order that rotates.
+
+    Whoever calls this has run every contender before, to see that they agree: that was the warm-up.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            start = time.perf_counter()
+            contenders[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def against_peers(what: str, seconds: Mapping[str, list[float]], bar: str, most: float = 1.0) -> list[Row]:
+    """Returns a row for each peer, the fastest first; `most` is the largest ratio that meets the bar."""
+    ours = seconds[OURS]
+    rows = []
+    for peer in sorted(seconds.keys() - {OURS}, key=lambda name: statistics.median(seconds[name])):
+        ratio = statistics.median(a / b for a, b in zip(ours, seconds[peer], strict=True))
+        times = statistics.median(ours), statistics.median(seconds[peer])
+        rows.append(Row(what, times[0], peer, times[1], ratio, bar, ratio <= most))
+    return rows
+
+
+def within(what: str, seconds: Iterable[float], most: float) -> Row:
+    """Returns a row for a bar in seconds."""
+    median = statistics.median(seconds)
+    return Row(what, median, "", None, None, f"<= {most} s", median <= most)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Returns the rows in Markdown."""
+    lines = ["| what | ours (s) | peer | peer (s) | ratio | bar | holds |", "|---|---:|---|---:|---:|---|---|"]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    holds = {True: "yes", False: "**no**", None: "not measured"}[row.holds]
+    return row.what, number(row.ours), row.peer, number(row.theirs), number(row.ratio), row.bar, holds
