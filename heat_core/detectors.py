@@ -25,7 +25,7 @@ from .energies import (
     working_precision,
 )  # fmt: skip
 from .features import Features
-from .training import NoiseContrastive, OnRecord, broad, ignore, uniform_box
+from .training import NoiseContrastive, OnRecord, broad, ignore, uniform_cube
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class Detector(abc.ABC):
         return ""
 
 
+def _check_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}.")
+
+
 class _NeedsHead(Detector):
     def lacks(self, shape: Shape) -> str:
         return "" if shape.head else f"{self.title} needs the classifier's head (weight and bias), and there is none."
@@ -107,6 +112,9 @@ class EnergyLogits(_NeedsHead):
     temperature: float = 1.0
     title: ClassVar[str] = "Energy"
     summary: ClassVar[str] = "how small the classifier's logits are, all together"
+
+    def __post_init__(self) -> None:
+        _check_temperature(self.temperature)
 
     def build(self, shape: Shape) -> Energy:
         return LogSumExp(shape.dim, shape.head, self.temperature)
@@ -180,9 +188,9 @@ class Perceptron:
 class EBM(_Normalizing):
     """E_theta alone.
 
-    In the plane the noise is uniform on the data's bounding box, so E_theta = -log p up to a constant. On normalised
-    features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at once), so the
-    noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
+    In the plane the noise is uniform on a cube well around the data, so there E_theta = -log p up to a constant. On
+    normalised features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at
+    once), so the noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
 
     Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
 
@@ -197,6 +205,9 @@ class EBM(_Normalizing):
     summary: ClassVar[str] = "an energy learned from nothing"
     trains: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        _check_temperature(self.temperature)
+
     def build(self, shape: Shape) -> Energy:
         return self.placed(self.network.build(shape.dim))
 
@@ -208,7 +219,7 @@ class EBM(_Normalizing):
         if self.normalize:
             noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
         else:
-            noise = uniform_box(z)
+            noise = uniform_cube(z)
         self.training.fit(network, z, noise, seed, energy, on_record)
         return energy.eval()
 
@@ -217,8 +228,10 @@ class EBM(_Normalizing):
 class HEAT(_Normalizing):
     """E_G / T_G + E_theta: Gaussians corrected by a learned energy.
 
-    The noise that E_theta learns against is the tempered prior, q^(1/T_G): samples of q with deviations sqrt(T_G) times
-    as large, projected to the sphere for normalised features. With T_G = 1 the sum is -log p of the data, normalised.
+    The noise that E_theta learns against stands for the tempered prior, q^(1/T_G): samples of q with deviations sqrt(T_G)
+    times as large (for one Gaussian exactly that; for several, without the 1/T_G on their shares). With T_G = 1 and no
+    normalising, as in the plane, the sum is -log p of the data. Normalised features have their noise projected to the
+    sphere, whose density is not q's: there the sum is a score, not a log density.
 
     Reference: Lafon et al. 2022 for the model; noise-contrastive training against q is ours.
     """
@@ -231,8 +244,7 @@ class HEAT(_Normalizing):
     trains: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}.")
+        _check_temperature(self.temperature)
 
     def build(self, shape: Shape) -> Energy:
         prior, correction = GaussianMixture(shape.dim, shape.classes), self.network.build(shape.dim)

@@ -162,10 +162,14 @@ class _Judge:
             network.load_state_dict(self.weights)
 
 
-def uniform_box(z: Tensor, margin: float = 0.25) -> Noise:
-    """Returns uniform noise on the data's bounding box, widened on each side by `margin` of its length."""
+def uniform_cube(z: Tensor, margin: float = 0.4) -> Noise:
+    """Returns uniform noise on the cube around the data's bounding box, widened on each side by `margin` of its length.
+
+    A cube, not the box: what is learned means nothing where there is no noise, and a flat box ends close to flat data.
+    """
     low, high = z.amin(0), z.amax(0)
-    low, high = low - margin * (high - low), high + margin * (high - low)
+    centre, half = (low + high) / 2, (0.5 + margin) * (high - low).amax()
+    low, high = centre - half, centre + half
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         return low + (high - low) * torch.rand(count, len(low), device=z.device, dtype=z.dtype, generator=generator)

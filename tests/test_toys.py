@@ -233,3 +233,10 @@ def test_heat_corrects_the_mog(learned: dict) -> None:
 def test_the_ebm_beats_the_mog(learned: dict) -> None:
     assert learned["EBM"].kl < learned["MoG"].kl
     assert learned["EBM"].modes == 9
+
+
+def test_the_ebm_leaves_no_mass_where_flat_data_is_not() -> None:
+    """Moons are wider than high: noise on their bounding box would leave a tenth of the mass far above and below them."""
+    grid = Grid(TOYS["moons"], 100)
+    weight = np.exp(-grid.energy(recipe("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0)))
+    assert weight[np.abs(grid.axis) > 2.6].sum() < 0.02 * weight.sum()
