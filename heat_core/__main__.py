@@ -277,7 +277,7 @@ def parser() -> argparse.ArgumentParser:
 
     add = command(
         "extract", run_extract, "Turn images into a pack of features.",
-        "--weights runs/cifar10.safetensors --root data --out packs/cifar10",
+        "--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist --out packs/cifar10",
     )  # fmt: skip
     add("--weights", type=Path, required=True, help="a network that train-classifier wrote")
     add("--id", default="cifar10", help="the in-distribution dataset")
@@ -295,7 +295,8 @@ def parser() -> argparse.ArgumentParser:
     options(add, overwrite)
 
     add = command(
-        "benchmark", run_benchmark, "Print the paper's table for a pack.", "assets/packs/cifar10-resnet18 --detectors KNN,HEAT"
+        "benchmark", run_benchmark, "Print the paper's table for a pack.",
+        "assets/packs/cifar10-resnet18-half --detectors KNN,HEAT",
     )  # fmt: skip
     add("pack", metavar="PACK", type=Path)
     add("--detectors", help="by commas; all that the pack allows if not given")
@@ -303,7 +304,9 @@ def parser() -> argparse.ArgumentParser:
     for form in ("json", "markdown", "latex"):
         add(f"--{form}", dest="format", action="store_const", const=form, default="text")
 
-    add = command("fit", run_fit, "Fit a detector to a pack and keep it.", "assets/packs/cifar10-resnet18 HEAT --out runs/heat")
+    add = command(
+        "fit", run_fit, "Fit a detector to a pack and keep it.", "assets/packs/cifar10-resnet18-half HEAT --out runs/heat"
+    )
     add("pack", metavar="PACK", type=Path)
     add("detector", metavar="DETECTOR")
     add("--out", type=Path, required=True, help="the run's folder")
