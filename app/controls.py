@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.session import ToyChoice
+from app.text import plain
 
 TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
 PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
@@ -58,10 +59,12 @@ def own_data() -> None:
             "`weight` and `bias` of the classifier's last layer if MSP and Energy are wanted. It stays in this session."
         )
         file = st.file_uploader("Arrays", type="npz", max_upload_size=200)
-        if file is not None and st.session_state.get("seen") != file.file_id:
+        if file is None:
+            session.forget_mistake()
+        elif st.session_state.get("seen") != file.file_id:
             st.session_state["seen"] = file.file_id
             session.upload(file, file.name)
         if "upload_error" in st.session_state:
-            st.error(st.session_state["upload_error"], icon=":material/error:")
+            st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
         if "uploaded" in st.session_state:
             st.button("Back to the data that ships", on_click=session.drop_upload)

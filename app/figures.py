@@ -59,10 +59,9 @@ def curve(
         reference: (name, value) of a level to compare with, drawn dashed.
     """
     figure = go.Figure()
-    for (name, values), colour in zip(lines.items(), COLOURS.values(), strict=False):
-        figure.add_scatter(
-            x=list(steps), y=list(values), name=name, mode="lines+markers", line=dict(color=colour), marker=dict(size=4)
-        )
+    for (name, values), colour, dash in zip(lines.items(), COLOURS.values(), DASHES.values(), strict=False):
+        line = dict(color=colour, dash=dash)
+        figure.add_scatter(x=list(steps), y=list(values), name=name, mode="lines+markers", line=line, marker=dict(size=4))
     if reference is not None:
         name, level = reference
         figure.add_hline(

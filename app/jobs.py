@@ -20,7 +20,8 @@ class Job:
     """Work under way, and what it has said so far. `frames` only grows; read it by index."""
 
     def __init__(self, key: str, work: Work) -> None:
-        self.key, self.work = key, work
+        self.key = key
+        self._work: Work | None = work
         self.state: State = "waiting"
         self.progress = 0.0
         self.frames: list[Any] = []
@@ -48,13 +49,14 @@ class Job:
             self.state = "cancelled"
 
     def run(self) -> None:
-        """Does the work, in the thread that calls."""
-        if self._stop.is_set():
+        """Does the work, in the thread that calls, and lets go of it: it may hold much memory."""
+        work, self._work = self._work, None
+        if work is None or self._stop.is_set():
             self.state = "cancelled"
             return
         self.state = "running"
         try:
-            self.result = self.work(self)
+            self.result = work(self)
             self.state = "done"
         except Cancelled:
             self.state = "cancelled"
@@ -89,15 +91,15 @@ class Jobs:
     def submit(self, key: str, work: Work) -> Job:
         """Returns the job of this key: the one there is, unless it failed or was cancelled, or a new one in line."""
         with self._lock:
+            job = self.get(key)
             self._forget()
-            job = self._jobs.get(key)
             if job is None or job.state in ("failed", "cancelled"):
                 job = self._jobs[key] = Job(key, work)
                 self._line.put(job)
             return job
 
     def get(self, key: str) -> Job | None:
-        """Returns the job of this key if it is still remembered."""
+        """Returns the job of this key if it is still remembered; that it was asked for keeps it longer."""
         job = self._jobs.get(key)
         if job is not None:
             job.touched = time.monotonic()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # streamlit puts app/ on the path, not the project
+PROJECT = str(Path(__file__).resolve().parent.parent)
+if PROJECT not in sys.path:  # streamlit puts app/ on the path, not the project; this script runs at every click
+    sys.path.insert(0, PROJECT)
 
 st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=":material/landscape:", layout="wide")
 page = st.navigation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import Job, Jobs
-from app.tasks import DRAWN, Scored, score_pack, train_toy
+from app.tasks import SIDE, Scored, drawn, score_pack, train_toy
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
@@ -73,10 +73,10 @@ def toy_picture(name: str, seed: int) -> ToyPicture:
     from heat_core.toys import toy
 
     truth = toy(name)
-    grid = Grid(truth, 200 // DRAWN)
-    energy = np.minimum(-grid.truth, 1e3).reshape(grid.side, grid.side)  # where the density is zero, the energy is not finite
+    grid = Grid(truth, SIDE)
+    energy = np.minimum(-grid.truth, 1e3).reshape(SIDE, SIDE)  # where the density is zero, the energy is not finite
     points = truth.features(seed=seed).z[:POINTS].numpy()
-    return ToyPicture(truth.title, grid.axis.astype(np.float32), energy.astype(np.float32), points, truth.size, truth.modes)
+    return ToyPicture(truth.title, drawn(grid.axis), drawn(energy), points, truth.size, truth.modes)
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------
@@ -128,14 +128,19 @@ def upload(file: io.BytesIO, name: str) -> None:
     content = file.getvalue()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{Path(name).stem or 'upload'}.npz"
+            path = Path(folder) / "upload.npz"
             path.write_bytes(content)
-            pack = pack_npz(path)
+            pack = replace(pack_npz(path), card={"title": Path(name).stem})
     except ValueError as error:
-        st.session_state["upload_error"] = f"{name}: {str(error).partition('.npz: ')[2] or error}"
+        st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return
     st.session_state.pop("upload_error", None)
     st.session_state["uploaded"] = Data(hashlib.sha256(content).hexdigest()[:16], pack)
+
+
+def forget_mistake() -> None:
+    """Forgets what was wrong with an upload, once its file is taken away."""
+    st.session_state.pop("upload_error", None)
 
 
 def drop_upload() -> None:
@@ -145,7 +150,8 @@ def drop_upload() -> None:
 
 def scoring(given: Data, preset: str) -> Job:
     """Returns the job that scores the data with every detector; the first to ask starts it, for everybody."""
-    return jobs().submit(f"scores/{given.key}/{preset}", score_pack(given.pack, preset))
+    key = f"scores/{given.key}/{preset}"
+    return jobs().get(key) or jobs().submit(key, score_pack(given.pack, preset))  # one that failed stays, and says why
 
 
 def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:

@@ -44,6 +44,15 @@ def sets(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def classifier(pack: Pack) -> str:
+    """Returns what the card says of the classifier, in a sentence; nothing if it does not say it."""
+    known = pack.card.get("classifier", {})
+    architecture, accuracy = known.get("architecture"), known.get("test_accuracy")
+    if not isinstance(architecture, dict) or not isinstance(accuracy, float):
+        return ""
+    return f"Classifier: timm {architecture.get('model')}, test accuracy {accuracy:.1%}."
+
+
 def contents(pack: Pack) -> pd.DataFrame:
     """Returns a line a set of a pack: its role, rows and source, and what it stands in for."""
     described = pack.card.get("sets", {})

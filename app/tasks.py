@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from heat_core.quadrature import Distance, Grid
     from heat_core.training import Record
 
-DRAWN = 2  # the energy is measured on a grid this many times finer than it is drawn
+SIDE = 200  # points a side of the grid that a training is measured on
+DRAWN = 2  # every second one is drawn
+
+
+def drawn(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns the part that is drawn of values on the grid's axis, (n,), or on the grid, (n, n)."""
+    return np.ascontiguousarray(values[(slice(None, None, DRAWN),) * values.ndim], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def train_toy(toy: str, detector: str, preset: str, seed: int) -> Work:
         from heat_core.toys import toy as named
 
         truth = named(toy)
-        coarse, fine = Grid(truth, 200), Grid(truth)
+        coarse, fine = Grid(truth, SIDE), Grid(truth)
         train, chosen = truth.features(seed=seed), recipe(detector, preset, "plane")
         job.report(0.0)
         run = fit(
@@ -70,9 +76,7 @@ def frame(energy: Energy, grid: Grid, record: Record | None = None) -> Frame:
     terms = [grid.energy(term) for term in energy.terms()]
     total = np.sum(terms, axis=0)
     named = {"prior": terms[0], "correction": terms[1]} if len(terms) == 2 else {}
-    layers = {
-        name: np.ascontiguousarray(z[::DRAWN, ::DRAWN], dtype=np.float32) for name, z in {**named, "total": total}.items()
-    }
+    layers = {name: drawn(layer) for name, layer in {**named, "total": total}.items()}
     return Frame(layers, grid.distance(total), record)
 
 
@@ -86,24 +90,36 @@ class Scored:
 
 
 def score_pack(pack: Pack, preset: str, seed: int = 0) -> Work:
-    """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each."""
+    """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each.
+
+    A detector that the pack does not allow, or that fails on it, says why and leaves the others alone.
+    """
 
     def work(job) -> None:
         from heat_core.benchmark import score_pack as score
         from heat_core.detectors import DETECTORS, Shape, recipe
         from heat_core.study import fit
 
-        shape = Shape.of(pack.train)
-        for i, name in enumerate(DETECTORS):
-            done, detector = i / len(DETECTORS), recipe(name, preset)
-            job.report(done)
+        shape, many = Shape.of(pack.train), len(DETECTORS)
+
+        def scored(name: str, done: float) -> Scored:
+            detector = recipe(name, preset)
             if reason := detector.lacks(shape):
-                job.report(done, Scored(name, {}, reason))
-                continue
-            run = fit(
-                detector, pack.train, seed,
-                on_record=lambda record, energy, done=done: job.report(done + record.step / record.steps / len(DETECTORS)),
-            )  # fmt: skip
-            job.report((i + 1) / len(DETECTORS), Scored(name, score(pack, run.score)))
+                return Scored(name, {}, reason)
+            try:
+                run = fit(
+                    detector, pack.train, seed,
+                    on_record=lambda record, energy: job.report(done + record.step / record.steps / many),
+                )  # fmt: skip
+                scores = score(pack, run.score)
+            except (ValueError, ArithmeticError) as error:
+                return Scored(name, {}, f"{name} failed on these features: {error}")
+            if not all(np.isfinite(values).all() for values in scores.values()):
+                return Scored(name, {}, f"{name} gives scores that are not finite on these features.")
+            return Scored(name, scores)
+
+        for i, name in enumerate(DETECTORS):
+            job.report(i / many)
+            job.report((i + 1) / many, scored(name, i / many))
 
     return work

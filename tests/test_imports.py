@@ -28,12 +28,14 @@ ALLOWED |= {
 BANNED = {
     "views": {"torch", "sklearn", "umap", "timm"},
     "figures": {"streamlit", "torch"},
+    "tables": {"streamlit", "torch"},
+    "text": {"streamlit", "torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
-    "views": {"session", "controls", "figures", "tables", "components", "tasks", "jobs"},
-    "controls": {"session", "components"}, "session": {"tasks", "jobs"}, "tasks": {"jobs"},
-    "figures": set(), "tables": set(), "components": set(), "jobs": set(),
+    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs"},
+    "controls": {"session", "text", "components"}, "session": {"tasks", "jobs"}, "tasks": {"jobs"},
+    "figures": set(), "tables": set(), "text": set(), "components": set(), "jobs": set(),
 }  # fmt: skip
 
 

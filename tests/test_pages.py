@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import session
+from app import session, tasks
 from app.jobs import Job, Jobs
 
 PACKS = session.PACKS
@@ -142,6 +144,52 @@ def test_detectors_of_a_pack_without_a_head_says_what_is_absent(monkeypatch, tmp
     at = _detectors()
     _wait(at, lambda page: "**HEAT** catches" in _text(page), 300)
     assert any("MSP needs the classifier's head" in info.value for info in at.info)
+
+
+def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_path, arrays):
+    begun = []
+
+    def broken(job: Job) -> None:
+        begun.append(job)
+        raise RuntimeError("out of *memory*")
+
+    _write_pack(arrays, tmp_path / "any")
+    monkeypatch.setattr(session, "PACKS", tmp_path)
+    monkeypatch.setattr(session, "score_pack", lambda *settings: broken)
+    at = _detectors()
+    _wait(at, lambda page: page.error)
+    _opened(at)
+    assert at.error[0].value == r"out of \*memory\*"
+    assert len(begun) == 1
+
+
+def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
+    from heat_core import detectors
+    from heat_core.features import pack_arrays
+
+    def diverge(*settings):
+        raise ArithmeticError("training diverged")
+
+    monkeypatch.setattr(detectors.EBM, "fit", diverge)
+    job = Job("any", tasks.score_pack(pack_arrays(arrays), "quick"))
+    job.run()
+    assert job.state == "done"
+    assert {frame.detector for frame in job.frames if not frame.reason} == {"MSP", "Energy", "KNN", "SSD", "MoG", "HEAT"}
+    assert "training diverged" in next(frame.reason for frame in job.frames if frame.detector == "EBM")
+
+
+def test_a_finished_job_gives_back_what_its_work_held():
+    class Pack:
+        def __call__(self, job: Job) -> int:
+            return 1
+
+    work = Pack()
+    held, job = weakref.ref(work), Job("any", work)
+    del work
+    job.run()
+    gc.collect()
+    assert job.result == 1
+    assert held() is None
 
 
 def test_an_upload_that_is_wrong_changes_nothing_and_says_why(tmp_path, arrays):

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from app import controls, figures, session, tables
+from app.text import plain
 from heat_core.benchmark import grouped, tabulate, to_latex, to_markdown
 from heat_core.metrics import percentile, threshold_keeping
 
@@ -12,14 +13,11 @@ from heat_core.metrics import percentile, threshold_keeping
 def about(pack) -> None:
     """Says what the data is: a badge, and the card behind it."""
     rows = len(pack.test) + sum(len(features) for features in pack.outside.values())
-    text = f"{pack.title}: {len(pack.train):,} training rows of {pack.train.dim} features, {rows:,} scored, all of them shown"
-    st.badge(text, icon=":material/database:")
+    counts = f"{len(pack.train):,} training rows of {pack.train.dim} features, {rows:,} scored, all of them shown"
+    st.badge(f"{plain(pack.title, 80)}: {counts}", icon=":material/database:")
     with st.expander("What this data is"):
-        classifier = pack.card.get("classifier", {})
-        if "test_accuracy" in classifier:
-            st.markdown(
-                f"Classifier: timm `{classifier['architecture']['model']}`, test accuracy {classifier['test_accuracy']:.1%}."
-            )
+        if classifier := tables.classifier(pack):
+            st.markdown(plain(classifier))
         st.dataframe(tables.contents(pack), hide_index=True)
 
 
@@ -66,8 +64,7 @@ def progress(job, shown: int) -> None:
     """Shows how far the scoring is, and redraws the page when another detector is ready."""
     if job.over or len(job.frames) != shown:
         st.rerun()
-    ready = f"{shown} detectors are ready; " if shown else ""
-    st.progress(job.progress, f"{ready}fitting the others: {job.progress:.0%}")
+    st.progress(job.progress, f"Fitting the {'other ' if shown else ''}detectors: {job.progress:.0%}")
 
 
 def show(given) -> None:
@@ -75,12 +72,12 @@ def show(given) -> None:
     about(given.pack)
     job = session.scoring(given, "modern")
     if job.state == "failed":
-        st.error(job.error, icon=":material/error:")
+        st.error(plain(job.error), icon=":material/error:")
     if not job.over:
         progress(job, len(job.frames))
     scores, absent = session.scored(job)
     for reason in absent.values():
-        st.info(reason, icon=":material/info:")
+        st.info(plain(reason), icon=":material/info:")
     if scores:
         show_table(given.pack, scores)
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -93,7 +90,7 @@ st.caption("The same features, every detector. A score is an energy: larger mean
 controls.own_data()
 data = session.data()
 if isinstance(data, str):
-    st.error(data, icon=":material/error:")
+    st.error(plain(data), icon=":material/error:")
 elif data is None:
     st.info("There are no features yet. Put a pack into assets/packs (python -m heat_core extract), or use your own.")
 else:

@@ -58,7 +58,7 @@ def finished(job) -> None:
     if choice.detector == "MoG":
         finding = f"One Gaussian a class is {d.kl:.3f} nats from the truth."
     elif d.kl < result.mog.kl:
-        finding = f"{choice.detector} is {result.mog.kl / d.kl:.0f} times closer to the truth than the Gaussians alone."
+        finding = f"{choice.detector} is {result.mog.kl / d.kl:.1f} times closer to the truth than the Gaussians alone."
     else:
         finding = f"{choice.detector} is further from the truth than the Gaussians alone: as a density, it is the worse model."
     st.subheader(finding)
