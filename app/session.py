@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from heat_core.features import Pack
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
+UNPACKED = 2**30  # bytes that an upload may unpack to
 POINTS = 600  # training points drawn over a landscape
 
 
@@ -130,7 +131,7 @@ def upload(file: io.BytesIO, name: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload.npz"
             path.write_bytes(content)
-            pack = replace(pack_npz(path), card={"title": Path(name).stem})
+            pack = replace(pack_npz(path, UNPACKED), card={"title": Path(name).stem})
     except ValueError as error:
         st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return

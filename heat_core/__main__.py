@@ -205,6 +205,8 @@ def run_score(options: argparse.Namespace) -> None:
     from . import features, study
     from .files import write_whole
 
+    if options.out.exists() and not (options.overwrite and options.out.suffix == ".parquet"):
+        raise FileExistsError(f"{options.out} exists already; --overwrite replaces a .parquet file.")
     run = study.load(options.run_folder, options.device)
     given = features.read(options.features)
     scores = run.score(given)
@@ -318,7 +320,7 @@ def parser() -> argparse.ArgumentParser:
     add("run_folder", metavar="RUN", type=Path)
     add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
     add("--out", type=Path, required=True, help="a Parquet file")
-    options(add, device)
+    options(add, device, overwrite)
     return top
 
 

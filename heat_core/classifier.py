@@ -109,7 +109,7 @@ def train(
     would have without the break. `held_out` is only reported on, never learned from.
 
     Raises:
-        ValueError: there are fewer images than a batch.
+        ValueError: there are fewer images than a batch, or the checkpoint is of another training.
     """
     if len(images) < recipe.batch:
         raise ValueError(f"training needs at least one batch of {recipe.batch} images, got {len(images)}.")
@@ -120,13 +120,14 @@ def train(
         [{"params": decayed[True], "weight_decay": recipe.weight_decay}, {"params": decayed[False], "weight_decay": 0.0}],
         lr=recipe.rate, momentum=recipe.momentum, nesterov=True,
     )  # fmt: skip
-    start = _resume(checkpoint, network, optimizer) if checkpoint.exists() else 0
+    training = json.dumps([asdict(architecture), asdict(recipe), seed, len(images), images.name])
+    start = _resume(checkpoint, network, optimizer, training) if checkpoint.exists() else 0
     pixels, labels = pixels_tensor(images).to(device), torch.from_numpy(images.labels).to(device)
     for epoch in range(start, recipe.epochs):
         began = time.perf_counter()
         loss = _train_epoch(network, architecture, optimizer, pixels, labels, recipe, epoch, seed)
         accuracy = evaluate(network, architecture, held_out, device)
-        _save_checkpoint(checkpoint, network, optimizer, epoch + 1)
+        _save_checkpoint(checkpoint, network, optimizer, {"epochs": str(epoch + 1), "training": training})
         on_epoch(Epoch(epoch + 1, recipe.epochs, loss, accuracy, time.perf_counter() - began))
     return network.eval()
 
@@ -179,26 +180,28 @@ def evaluate(network: nn.Module, architecture: Architecture, images: Images, dev
     return float(right) / len(images)
 
 
-def _save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.SGD, epochs: int) -> None:
+def _save_checkpoint(path: Path, network: nn.Module, optimizer: torch.optim.SGD, meta: dict[str, str]) -> None:
     from safetensors.torch import save
 
     state = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         state[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].contiguous()
-    write_whole(path, save(state, {"epochs": str(epochs)}))
+    write_whole(path, save(state, meta))
 
 
-def _resume(path: Path, network: nn.Module, optimizer: torch.optim.SGD) -> int:
+def _resume(path: Path, network: nn.Module, optimizer: torch.optim.SGD, training: str) -> int:
     from safetensors import safe_open
 
     with safe_open(str(path), "pt") as file:
+        meta = file.metadata() or {}
         tensors = {key: file.get_tensor(key) for key in file.keys()}
-        epochs = int(file.metadata()["epochs"])
+    if meta.get("training") != training:
+        raise ValueError(f"{path} is the checkpoint of a training with other settings; wanted {training}.")
     network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
     for name, parameter in network.named_parameters():
         momentum = tensors[f"momentum.{name}"].to(parameter.device)
         optimizer.state[parameter]["momentum_buffer"] = momentum.to(memory_format=torch.preserve_format)
-    return epochs
+    return int(meta["epochs"])
 
 
 def save(network: nn.Module, architecture: Architecture, path: Path, notes: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from .files import whole_folder, write_whole
 
 GROUPS = ("near", "mid", "far")
 VERSION = "1"
+LARGEST = 1e15  # of a feature: squares of larger ones leave float32
 _SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
@@ -127,6 +128,9 @@ def _finite_floats(name: str, value: Tensor) -> None:
     if not finite.all():
         bad = tuple(int(i) for i in torch.nonzero(~finite)[0])
         raise ValueError(f"{name} must be finite, got {value[bad].item()} at {list(bad)} ({int((~finite).sum())} in all).")
+    largest = float(value.abs().max())
+    if largest > LARGEST:
+        raise ValueError(f"{name} must lie within {LARGEST:g} of 0, got {largest:g}.")
 
 
 def _whole_numbers(name: str, value: Tensor, count: int) -> None:
@@ -204,12 +208,16 @@ def _head(tensors: Mapping[str, Tensor]) -> Head | None:
     return Head(tensors["weight"], tensors["bias"]) if given else None
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError("no such file.")
     if not zipfile.is_zipfile(path):
         raise ValueError("not a whole npz file (an npz is a zip archive; this is none, or was cut off).")
     try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if limit is not None and unpacked > limit:
+            raise ValueError(f"{unpacked:,} bytes when unpacked; at most {limit:,} are taken")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # numpy leaves a damaged file open
             found = {key: arrays[key] for key in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
@@ -338,11 +346,14 @@ def pack_arrays(arrays: Mapping[str, np.ndarray], title: str = "features") -> Pa
     return Pack(train, features_from(headless, "test_z", "test_y"), outside, pseudo, {"title": title})
 
 
-def pack_npz(path: Path | str) -> Pack:
-    """Returns the pack in an npz file, as `pack_arrays` describes it. Raises ValueError naming the file."""
+def pack_npz(path: Path | str, limit: int | None = None) -> Pack:
+    """Returns the pack in an npz file, as `pack_arrays` describes it.
+
+    Raises ValueError naming the file, also if it would unpack to more than `limit` bytes.
+    """
     path = Path(path)
     try:
-        return pack_arrays(_read_npz(path), title=path.stem)
+        return pack_arrays(_read_npz(path, limit), title=path.stem)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

@@ -67,6 +67,12 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(
     assert not resumed.training
 
 
+def test_a_checkpoint_of_another_training_is_refused(images: Images, held_out: Images, tmp_path: Path) -> None:
+    train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=4)
+    with pytest.raises(ValueError, match="checkpoint of a training with other settings"):
+        train(TINY, images, held_out, tmp_path / "c", RECIPE, seed=4)
+
+
 def test_another_seed_gives_another_network(network: nn.Module, images: Images, held_out: Images, tmp_path: Path) -> None:
     other = train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=5)
     assert not torch.equal(other.get_parameter("conv1.weight"), network.get_parameter("conv1.weight"))

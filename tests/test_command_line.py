@@ -200,6 +200,10 @@ def test_fit_then_score(detector: str, pack: Path, tmp_path: Path, capsys: pytes
     assert main(["fit", str(pack), detector, "--preset", "quick", "--out", str(run)]) == 0
     assert main(["score", str(run), str(pack / "far_d.safetensors"), "--out", str(out)]) == 0
     assert "larger is more out-of-distribution" in capsys.readouterr().out
+    again = ["score", str(run), str(pack / "far_d.safetensors"), "--out", str(out)]
+    assert main(again) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
     table = pd.read_parquet(out)
     assert list(table.columns) == ["row", "score"]
     assert list(table["row"]) == list(range(50))

@@ -445,3 +445,14 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
             (part / name).write_text(name)
     assert [path.name for path in (tmp_path / "deep" / "f").iterdir()] == ["b"]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["f"]
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, arrays):
+    np.savez_compressed(tmp_path / "bomb.npz", **arrays, near_zeros=np.zeros((100_000, 12), np.float32))
+    with pytest.raises(ValueError, match=r"bytes when unpacked; at most 100,000 are taken"):
+        pack_npz(tmp_path / "bomb.npz", limit=100_000)
+
+
+def test_features_too_large_for_float32_are_refused():
+    with pytest.raises(ValueError, match=r"must lie within 1e\+15 of 0, got 1e\+20"):
+        Features(torch.full((3, 2), 1e20))
