@@ -13,7 +13,7 @@ from heat_core.metrics import percentile, threshold_keeping
 def about(pack) -> None:
     """Says what the data is: a badge, and the card behind it."""
     rows = len(pack.test) + sum(len(features) for features in pack.outside.values())
-    counts = f"{len(pack.train):,} training rows of {pack.train.dim} features, {rows:,} scored, all of them shown"
+    counts = f"{len(pack.train):,} training, {rows:,} scored rows, none left out"
     st.badge(f"{plain(pack.title, 80)}: {counts}", icon=":material/database:")
     with st.expander("What this data is"):
         if classifier := tables.classifier(pack):
@@ -48,14 +48,14 @@ def show_table(pack, scores: dict) -> None:
 def show_histograms(pack, scores: dict, keep: float, unit: str) -> None:
     """Shows a histogram a detector, its title the finding at the threshold."""
     st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
-    columns = st.columns(2)
-    for i, (name, by_set) in enumerate(scores.items()):
+    places = [column for _ in range(0, len(scores), 2) for column in st.columns(2)]  # row by row, also on a phone
+    for place, (name, by_set) in zip(places, scores.items(), strict=False):
         shown = grouped(by_set, pack.outside)
         if unit == "ID percentile":
             shown = {group: 100 * percentile(shown["ID"], values) for group, values in shown.items()}
         cut = threshold_keeping(shown["ID"], keep)
         caught = {group: float(np.mean(values > cut)) for group, values in shown.items() if group != "ID"}
-        with columns[i % 2].container(border=True):
+        with place.container(border=True):
             findings = [f"{100 * share:.0f} % of {group}" for group, share in caught.items()]
             st.markdown(f"**{name}** catches {', '.join(findings)}")
             axis = unit if unit == "ID percentile" else "score"
