@@ -52,7 +52,11 @@ def server() -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:  # a script is still at work; the server waits for it
+                process.kill()
+                process.wait()
 
 
 def _wait_healthy(url: str, process: subprocess.Popen, log) -> None:
