@@ -108,6 +108,24 @@ def on_sphere(features: Features) -> Features:
     return Features(unit(z), features.y, None, {}, features.index, features.source)
 
 
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """Returns a @ b, written to out. On the CPU by numpy: on AMD's processors it is faster than torch."""
+    if out.device.type != "cpu":
+        return torch.mm(a, b, out=out)
+    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+    return out
+
+
+def _room(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Returns a tensor to be written to. Numpy's memory comes in huge pages, which are much faster to touch first."""
+    if like.device.type != "cpu":
+        return like.new_empty(rows, columns)
+    return torch.from_numpy(np.empty((rows, columns), like.new_empty(0).numpy().dtype))
+
+
 # -- Gaussians ---------------------------------------------------------------------------------------------------------
 
 
@@ -142,13 +160,13 @@ class Gaussians(Energy):
         z = train.z.to(working_precision(train.z))
         label = train.class_index.to(z.device)
         count = torch.bincount(label, minlength=len(train.classes)).double()
-        centre = z.double().mean(0)
-        means, covariance = _moments(z - centre.to(z.dtype), label, count)
+        centre = z.mean(0)
+        means, covariance = _moments(z, centre, label, count)
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
         whitener = vectors * values.rsqrt()
         self.log_shares = (count / count.sum()).log().to(z.dtype)
-        self.centre = centre.to(z.dtype)
+        self.centre = centre
         self.whitener = whitener.to(z.dtype).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
         self.means = (means @ whitener).to(z.dtype)
         self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
@@ -161,19 +179,22 @@ class Gaussians(Energy):
         return torch.addmm(own, white, self.means.T, alpha=-2).clamp(min=0)
 
 
-def _moments(centred: Tensor, label: Tensor, count: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
-    """Returns class means (C, d) and the pooled covariance (d, d) in float64; products of `rows` rows in z's precision."""
-    classes, dim = len(count), centred.shape[1]
-    total = torch.zeros(classes, dim, dtype=torch.float64, device=centred.device)
-    for block, classed in zip(centred.split(rows), label.split(rows), strict=True):
-        total += torch.zeros(classes, dim, dtype=block.dtype, device=block.device).index_add_(0, classed, block)
+def _moments(z: Tensor, centre: Tensor, label: Tensor, count: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
+    """Returns class means less the centre (C, d), and the pooled covariance (d, d), both in float64.
+
+    Blocks of `rows` rows are summed and multiplied in z's precision, and added up in float64.
+    """
+    classes, dim = len(count), z.shape[1]
+    total = torch.zeros(classes, dim, dtype=torch.float64, device=z.device)
+    for block, classed in zip(z.split(rows), label.split(rows), strict=True):
+        total += z.new_zeros(classes, dim).index_add_(0, classed, block - centre)
     means = total / count[:, None]
-    scatter = torch.zeros(dim, dim, dtype=torch.float64, device=centred.device)
-    low = means.to(centred.dtype)
-    for block, classed in zip(centred.split(rows), label.split(rows), strict=True):
-        rest = block - low[classed]
+    scatter = torch.zeros(dim, dim, dtype=torch.float64, device=z.device)
+    own = (means + centre).to(z.dtype)
+    for block, classed in zip(z.split(rows), label.split(rows), strict=True):
+        rest = block - own[classed]
         scatter += rest.T @ rest
-    return means, scatter / len(centred)
+    return means, scatter / len(z)
 
 
 class GaussianMixture(Gaussians):
@@ -232,11 +253,11 @@ class Neighbors(Energy):
         if not 1 <= k <= rows:
             raise ValueError(f"k must lie in 1..{rows}, the number of training rows; got {k}.")
         self.k = k
-        self.register_buffer("bank", torch.zeros(rows, dim + 1))  # (b, -||b||^2 / 2)
+        self.register_buffer("bank", torch.empty(rows, dim + 1))  # (b, -||b||^2 / 2)
 
     def fit(self, train: Features) -> Self:
         z = train.z.to(working_precision(train.z))
-        self.bank = torch.cat([z, -0.5 * z.square().sum(1, keepdim=True)], 1)
+        self.bank = torch.cat([z, -0.5 * torch.linalg.vector_norm(z, dim=1, keepdim=True).square()], 1)
         return self
 
     def forward(self, z: Tensor) -> Tensor:
@@ -246,16 +267,8 @@ class Neighbors(Energy):
     def nearest(self, z: Tensor, products: int = 2**27) -> Tensor:
         """Returns the row of the bank that is k-th nearest, (N,), with room for about `products` products at a time."""
         parts = nn.functional.pad(z, (0, 1), value=1.0).chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
-        room = z.new_empty(len(parts[0]), len(self.bank))  # one for all parts: fresh memory is slow to touch
+        room = _room(len(parts[0]), len(self.bank), z)  # one for all parts: fresh memory is slow to touch
         return torch.cat([kth_largest_column(_product(part, self.bank.T, room[: len(part)]), self.k) for part in parts])
-
-
-def _product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
-    """Returns a @ b, written to out. On the CPU by numpy's BLAS: on AMD's processors it is faster than torch's."""
-    if out.device.type != "cpu":
-        return torch.mm(a, b, out=out)
-    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
-    return out
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:
@@ -274,7 +287,7 @@ def kth_largest_column(values: Tensor, k: int, block: int = 64) -> Tensor:
         return values.topk(k, dim=1).indices[:, -1]
     body, rest = values[:, : blocks * block].view(rows, blocks, block), values[:, blocks * block :]
     best = body.amax(-1).topk(k, dim=1, sorted=False).indices
-    candidates = body.gather(1, best[:, :, None].expand(-1, -1, block)).flatten(1)
+    candidates = body[torch.arange(rows, device=best.device)[:, None], best].flatten(1)
     place = torch.cat([candidates, rest], 1).topk(k, dim=1).indices[:, -1:]
     owner = nn.functional.pad(best, (0, 1), value=blocks)  # the rest counts as the last block
     return (owner.gather(1, place // block) * block + place % block).squeeze(1)
