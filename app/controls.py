@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import streamlit as st
 
 from app import session
+from app.chains import STARTS, Walk
+from app.landscapes import Window
 from app.session import ToyChoice
 from app.text import plain
+from heat_core.thresholds import F1, OBJECTIVES, Conformal, FlagAtMost, Keep, LeastCost, Objective, Traffic
 
 TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
 PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
@@ -29,7 +36,71 @@ def toy_choice() -> ToyChoice:
     seed = columns[3].number_input(
         "Seed", 0, 9999, 0, key="seed", bind="query-params", help="The same seed gives the same result."
     )
-    return ToyChoice(str(toy), str(detector), str(preset), int(seed or 0))
+    early = st.toggle(
+        "Stop when KL stops falling", key="early", bind="query-params",
+        help="Ends a training once KL to the truth has not come down by 2 % for 5 snapshots, and keeps the closest model.",
+    )  # fmt: skip
+    return ToyChoice(str(toy), str(detector), str(preset), int(seed or 0), bool(early))
+
+
+def lab_extras() -> bool:
+    """Offers the paper's two figures, each one click. Returns whether three detectors are shown side by side."""
+    preset = "paper" if "paper" in PRESETS else "modern"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        compare = st.toggle(
+            "MoG, EBM and HEAT side by side", key="compare", bind="query-params",
+            help="The paper's second figure, on any of these toys.",
+        )  # fmt: skip
+        for label, toy, three in (
+            ("Figure 1: a cross, corrected", "cross", False),
+            ("Figure 2: nine crosses", "crosses9", True),
+        ):
+            st.button(
+                label, icon=":material/menu_book:", type="tertiary", on_click=_open_figure, args=(toy, preset, three),
+                help="Of Lafon et al. 2022, trained here and now.",
+            )  # fmt: skip
+    return compare
+
+
+def _open_figure(toy: str, preset: str, compare: bool) -> None:
+    st.session_state.update(toy=toy, detector="HEAT", preset=preset, seed=0, early=False, compare=compare)
+    for detector in session.COMPARED if compare else ("HEAT",):
+        session.start_toy(ToyChoice(toy, detector, preset, 0))
+
+
+def walk_choice() -> Walk:
+    """Returns how chains walk."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        start = st.segmented_control(
+            "Start from", STARTS, default="data", required=True, key="start", bind="query-params",
+            help="noise: N(0, I), as the paper's EBM starts. data: points of the true density.",
+        )  # fmt: skip
+        steps = st.number_input("Steps", 1, 2000, 300, 100, key="steps", bind="query-params", width=140)
+        size = st.number_input(
+            "Step size", 1e-5, 1.0, 1e-3, 1e-3, format="%.5f", key="size", bind="query-params", width=170,
+            help="a in z - a ∇E(z) + √(2a) ε. Small: slow. Large: biased, and then it flies off.",
+        )  # fmt: skip
+    return Walk(int(steps or 300), float(size or 1e-3), str(start))
+
+
+def landscape_view(extent: float) -> tuple[str, float, Window, tuple[float, float]]:
+    """Returns how a landscape is drawn (contour or surface), how far its colours reach, in nats, which
+    window, and the point."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        drawn = st.segmented_control(
+            "Draw as", ("contour", "surface"), default="contour", required=True, key="draw", bind="query-params"
+        )
+        limit = st.number_input(
+            "Colours reach ± nats", 0.01, 1000.0, 8.0, 1.0, key="reach", bind="query-params", width=180,
+            help="The same for all three panels, centred on zero. Small values show a bounded correction.",
+        )  # fmt: skip
+        zoom = st.segmented_control("Zoom", (1, 2, 4, 8), default=1, required=True, key="zoom", bind="query-params",
+                                    format_func=lambda factor: f"{factor} ×", help="Around the point.")  # fmt: skip
+        x = st.number_input("x", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="x", bind="query-params", width=140)
+        y = st.number_input("y", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="y", bind="query-params", width=140)
+    x, y, half = float(x or 0), float(y or 0), extent / int(zoom or 1)
+    centre = (x, y) if zoom != 1 else (0.0, 0.0)
+    return str(drawn), float(limit or 8), Window(*centre, half), (x, y)
 
 
 def kept_share() -> float:
@@ -68,3 +139,128 @@ def own_data() -> None:
             st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
         if "uploaded" in st.session_state:
             st.button("Back to the data that ships", on_click=session.drop_upload)
+
+
+# -- the threshold -----------------------------------------------------------------------------------------------------
+
+BY_HAND = "By hand"
+TITLES = {objective.title: objective for objective in OBJECTIVES.values()}
+
+
+@dataclass(frozen=True)
+class LineChoice:
+    """What the Threshold lab is set to.
+
+    detector, other: their names; `other` is empty if nothing is compared.
+    sets: file names of the OOD sets that count.
+    objective: what chooses the cut; None if a hand does.
+    """
+
+    detector: str
+    other: str
+    sets: tuple[str, ...]
+    percentiles: bool
+    traffic: Traffic
+    objective: Objective | None
+
+
+def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> LineChoice:
+    """Returns what to draw a line for, and what is to choose it.
+
+    Args:
+        names: of the detectors.
+        titles: {file name: title} of the OOD sets.
+        key: of the data; a line set by hand does not outlive them.
+    """
+    if st.session_state.get("line_data", key) != key:
+        st.session_state["sets"] = list(titles)
+        _back_to_a_rule()
+    st.session_state["line_data"] = key
+    unique = len(set(titles.values())) == len(titles)
+    columns = st.columns([2, 2, 5, 2], vertical_alignment="bottom")
+    detector = columns[0].selectbox(
+        "Detector", names, names.index("HEAT") if "HEAT" in names else 0, key="scorer", bind="query-params",
+        on_change=_back_to_a_rule, help="Whose scores the line cuts. A line set by hand is carried over by the ID it keeps.",
+    )  # fmt: skip
+    others = ("", *(name for name in names if name != detector))
+    other = columns[1].selectbox(
+        "Compare with", others, key="against", bind="query-params", format_func=lambda name: name or "nothing",
+    )  # fmt: skip
+    sets = columns[2].multiselect(
+        "OOD sets that count", list(titles), list(titles), key="sets", bind="query-params",
+        format_func=lambda name: titles[name] if unique else name, help="Every group counts the same, and every set in it.",
+    )  # fmt: skip
+    with columns[3]:
+        percentiles = scale() != "raw"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rules = st.container(horizontal=True, vertical_alignment="bottom")
+        mixture = traffic()
+        with rules:
+            rule = objective(mixture)
+    return LineChoice(str(detector), str(other or ""), tuple(sets), percentiles, mixture, rule)
+
+
+def traffic() -> Traffic:
+    """Returns what arrives in use, and what mistakes cost."""
+    with st.popover("Prevalence and costs", icon=":material/balance:"):
+        prevalence = st.number_input(
+            "OOD among inputs (%)", 0.0, 100.0, 10.0, 1.0, key="prevalence", bind="query-params",
+            help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, costs and flagged share.",
+        )  # fmt: skip
+        miss = st.number_input("Cost of an OOD input missed", 0.0, 1e6, 10.0, key="miss", bind="query-params")
+        alarm = st.number_input("Cost of an ID input flagged", 0.0, 1e6, 1.0, key="alarm", bind="query-params")
+    return Traffic(float(prevalence or 0) / 100, float(miss or 0), float(alarm or 0))
+
+
+def objective(mixture: Traffic) -> Objective | None:
+    """Returns what chooses the cut, with its parameter; None for a hand."""
+    title = st.selectbox(
+        "What chooses the line", (*TITLES, BY_HAND), key="objective", bind="query-params", width=320,
+        help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
+    )  # fmt: skip
+    kind = TITLES.get(str(title))
+    if kind in (Keep, Conformal):
+        keep = st.number_input("ID to keep (%)", 50.0, 99.9, 95.0, 0.5, "%.1f", key="keep", bind="query-params", width=200)
+        return kind(float(keep or 95.0) / 100)
+    if kind is FlagAtMost:
+        flag = st.number_input("Flagged at most (%)", 0.1, 99.9, 10.0, 1.0, "%.1f", key="flag", bind="query-params", width=200)
+        return FlagAtMost(float(flag or 10.0) / 100, mixture)
+    if kind in (F1, LeastCost):
+        return kind(mixture)
+    return None if kind is None else kind()
+
+
+def typed_line(proposed: float | None, otherwise: float) -> float:
+    """Returns where the line is: where a rule puts it (`proposed`), or else where a hand did.
+
+    Args:
+        proposed: the rule's cut, if a rule chooses.
+        otherwise: the cut if nothing was set by hand yet.
+    """
+    held = st.session_state.get("cut")
+    if proposed is not None:
+        st.session_state["cut"] = proposed
+    step = 10.0 ** (math.floor(math.log10(abs(proposed or held or 1.0))) - 2)
+    cut = st.number_input(
+        "The line is at", value=None, step=step, format="%.6g", key="cut", bind="query-params",
+        placeholder="a score", width=320, on_change=_by_hand,
+        help="Type a score to set the line exactly. Above it means out-of-distribution.",
+    )  # fmt: skip
+    return otherwise if cut is None else float(cut)
+
+
+def drag_line(cut: float) -> None:
+    """Sets the line where it was let go."""
+    st.session_state["cut"] = cut
+    _by_hand()
+
+
+def _by_hand() -> None:
+    st.session_state["objective"] = BY_HAND
+
+
+def _back_to_a_rule() -> None:
+    """A line set by hand becomes the rule that keeps as much ID as it did."""
+    if st.session_state.get("objective") == BY_HAND:
+        st.session_state["objective"] = Keep.title
+        st.session_state["keep"] = min(max(round(100 * st.session_state.get("line_kept", 0.95), 1), 50.0), 99.9)

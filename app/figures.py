@@ -102,3 +102,59 @@ def histogram(
     figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero")
     figure.update_xaxes(title_text=f"{unit} (larger is more OOD; the last step holds all beyond)")
     return figure
+
+
+def roc(curves: Mapping[str, tuple[Array, Array]], points: Mapping[str, tuple[float, float]]) -> go.Figure:
+    """Returns what share of OOD is caught for what share of ID is flagged.
+
+    Args:
+        curves: {name: (flagged, caught)} fractions, (n,) each, flagged falling; a group takes its own colour.
+        points: {name: (flagged, caught)} where the lines are.
+    """
+    figure = go.Figure()
+    for (name, (flagged, caught)), spare in zip(curves.items(), COLOURS, strict=False):
+        look = name if name in COLOURS else spare
+        x, y = (100 * np.asarray(values)[_spread(flagged)] for values in (flagged, caught))
+        figure.add_scatter(
+            x=x.astype(np.float32), y=y.astype(np.float32), name=name, mode="lines", legendgroup=name,
+            line=dict(color=COLOURS[look], dash=DASHES[look], width=2),
+            hovertemplate=f"{name}: %{{y:.1f}} % caught, %{{x:.1f}} % of ID flagged<extra></extra>",
+        )  # fmt: skip
+        at = points[name]
+        figure.add_scatter(
+            x=[100 * at[0]], y=[100 * at[1]], mode="markers", showlegend=False, legendgroup=name, hoverinfo="skip",
+            marker=dict(color=COLOURS[look], size=11, line=dict(color="#ffffff", width=1.5)),
+        )  # fmt: skip
+    return _quiet(figure, "ID flagged (%)", "OOD caught (%)")
+
+
+def cost(kept: Array, costs: Array, at: tuple[float, float]) -> go.Figure:
+    """Returns the expected cost of 1000 inputs by the share of ID kept.
+
+    Args:
+        kept, costs: (n,), kept rising.
+        at: (kept, cost) where the line is.
+    """
+    rows, best = _spread(kept), int(np.argmin(costs))
+    figure = go.Figure()
+    figure.add_scatter(
+        x=(100 * kept[rows]).astype(np.float32), y=costs[rows].astype(np.float32), mode="lines", name="cost",
+        line=dict(color=COLOURS["ID"], width=2), hovertemplate="%{y:.0f} where %{x:.1f} % of ID is kept<extra></extra>",
+    )  # fmt: skip
+    for name, x, y, symbol in (("least", kept[best], costs[best], "diamond-open"), ("the line", at[0], at[1], "circle")):
+        marker = dict(color=COLOURS["near"], size=11, symbol=symbol, line=dict(width=2))
+        figure.add_scatter(x=[100 * x], y=[y], mode="markers", name=name, marker=marker, hoverinfo="skip")
+    return _quiet(figure, "ID kept (%)", "cost of 1000 inputs")
+
+
+def _quiet(figure: go.Figure, x: str, y: str) -> go.Figure:
+    figure.update_layout(height=280, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0))
+    figure.update_xaxes(title_text=x, range=[-2, 102])
+    figure.update_yaxes(title_text=y, rangemode="tozero")
+    return figure
+
+
+def _spread(values: Array, most: int = 200) -> NDArray[np.intp]:
+    """Returns rows of sorted values, at most about `most`, so that what is drawn looks the same."""
+    steps = np.round(np.asarray(values) * most)
+    return np.flatnonzero(np.append(True, steps[1:] != steps[:-1]) | np.append(steps[1:] != steps[:-1], True))

@@ -20,10 +20,22 @@ page = st.navigation(
             help="Train a detector on points in the plane and hold its energy against the exact truth.",
         ),
         st.Page(
+            "views/landscape.py",
+            title="Landscape",
+            icon=":material/terrain:",
+            help="Take a trained energy apart: prior, correction and sum, a point spelled out, the truth and the error.",
+        ),
+        st.Page(
             "views/detectors.py",
             title="Detectors",
             icon=":material/stacked_bar_chart:",
             help="Every detector on real features: histograms, the near / mid / far table, a threshold.",
+        ),
+        st.Page(
+            "views/threshold_lab.py",
+            title="Threshold lab",
+            icon=":material/tune:",
+            help="Choose where to cut: drag a line over the scores, or name what matters.",
         ),
     ],
     position="top",

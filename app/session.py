@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,40 +13,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app import landscapes
+from app.chains import Chains, Walk
 from app.jobs import Job, Jobs
-from app.tasks import SIDE, Scored, drawn, score_pack, train_toy
+from app.landscapes import Reading, Spelled, Window
+from app.tasks import Scored, score_pack
+from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 UNPACKED = 2**30  # bytes that an upload may unpack to
+COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
 POINTS = 600  # training points drawn over a landscape
 
 
 @st.cache_resource
 def jobs() -> Jobs:
-    """Returns the server's jobs, and loads torch in the background so that the first training starts at once."""
-    threading.Thread(target=__import__, args=("heat_core.study",), daemon=True).start()
-    return Jobs()
+    """Returns the server's jobs, and warms torch up in the background so that the first training starts at once."""
+    threading.Thread(target=warm, daemon=True).start()
+    return Jobs(present=_present)
+
+
+def me() -> str:
+    """Returns the id of the browser tab that this run is for."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
+def _present(who: str) -> bool:
+    """Returns whether a tab is still connected. A tab that was closed or loaded anew is not."""
+    return not runtime.exists() or bool(runtime.get_instance().is_active_session(who))
 
 
 # -- toys --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ToyChoice:
-    """What the Toy lab is set to."""
-
-    toy: str
-    detector: str
-    preset: str
-    seed: int
-
-    @property
-    def key(self) -> str:
-        return f"toy/{self.toy}/{self.detector}/{self.preset}/{self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +63,101 @@ class ToyPicture:
     points: NDArray[np.float32]
     size: int
     modes: int
+    extent: float
+
+
+def toy_jobs(choices: Sequence[ToyChoice]) -> list[Job | None]:
+    """Returns the training of each choice, watched from now on; None if there is none, or this tab has put it away.
+
+    The link says which trainings are open, so that whoever opens it finds them where they are, or starts them.
+    """
+    named, found = st.query_params.get("job", ""), []
+    for choice in choices:
+        left = choice.key in _put_away()
+        if choice.key in named.split(",") and not left and jobs().get(choice.key) is None:
+            start_toy(choice)
+        job = None if left else jobs().get(choice.key)
+        if job is not None:
+            job.watch(me())
+        found.append(job)
+    open_ones = ",".join(job.key for job in found if job is not None and job.state not in ("failed", "cancelled"))
+    if not open_ones:
+        st.query_params.pop("job", None)
+    elif open_ones != named:
+        st.query_params["job"] = open_ones
+    return found
 
 
 def toy_job(choice: ToyChoice) -> Job | None:
-    return jobs().get(choice.key)
+    """Returns the training of one choice."""
+    return toy_jobs([choice])[0]
 
 
 def start_toy(choice: ToyChoice) -> None:
-    jobs().submit(choice.key, train_toy(choice.toy, choice.detector, choice.preset, choice.seed))
+    """Starts a training, or joins the one there is."""
+    _put_away().pop(choice.key, None)
+    jobs().submit(choice.key, train_toy(choice)).watch(me())
+
+
+def cancel_toy(choice: ToyChoice) -> None:
+    """Leaves a training for this tab; it stops unless another tab watches it."""
+    job = jobs().get(choice.key)
+    if job is not None:
+        seen = frames(job)
+        job.leave(me())
+        _put_away()[choice.key] = Left(seen, job.others(me()))
+
+
+def reset_toy(choice: ToyChoice) -> None:
+    """Goes back to before the training. It is forgotten unless another tab watches it."""
+    cancel_toy(choice)
+    left = _put_away().pop(choice.key, None)
+    job = jobs().get(choice.key)
+    if job is not None and left is not None:
+        if left.others:
+            _put_away()[choice.key] = None
+        else:
+            jobs().drop(job)
+    st.query_params.pop("job", None)
+
+
+@dataclass(frozen=True, eq=False)
+class Left:
+    """A training that this tab has left: what it had seen of it, and how many others go on watching."""
+
+    frames: list[Frame]
+    others: int
+
+
+def left_toy(choice: ToyChoice) -> Left | None:
+    """Returns what this tab saw of a training that it has cancelled."""
+    return _put_away().get(choice.key)
+
+
+def is_put_away(choice: ToyChoice) -> bool:
+    """Returns whether this tab has cancelled or reset a training."""
+    return choice.key in _put_away() or jobs().get(choice.key) is None
+
+
+def _put_away() -> dict[str, Left | None]:
+    """What this tab does not show though it may go on for others: cancelled with what it saw, or reset."""
+    return st.session_state.setdefault("put_away", {})
+
+
+def frames(job: Job) -> list[Frame]:
+    """Returns what this tab sees of a training: all there is, or as much as it has allowed."""
+    return job.frames[: int(min(len(job.frames), job.allowed(me())))]
+
+
+@st.cache_data(max_entries=32, show_spinner="Walking the chains …")
+def chains(key: str, how: Walk, _result: ToyResult, toy: str) -> Chains | str:
+    """Returns chains on a finished training's energy, or why there are none."""
+    from app.chains import walk
+
+    try:
+        return walk(_result.energy, toy, how)
+    except ValueError as error:
+        return str(error)
 
 
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
@@ -77,7 +169,36 @@ def toy_picture(name: str, seed: int) -> ToyPicture:
     grid = Grid(truth, SIDE)
     energy = np.minimum(-grid.truth, 1e3).reshape(SIDE, SIDE)  # where the density is zero, the energy is not finite
     points = truth.features(seed=seed).z[:POINTS].numpy()
-    return ToyPicture(truth.title, drawn(grid.axis), drawn(energy), points, truth.size, truth.modes)
+    return ToyPicture(truth.title, drawn(grid.axis), drawn(energy), points, truth.size, truth.modes, truth.extent)
+
+
+# -- landscapes --------------------------------------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=16, show_spinner="Reading the energy …")
+def reading(choice: ToyChoice, _result: ToyResult) -> Reading:
+    """Returns what is known of a finished training's energy as a whole."""
+    return landscapes.read(_result.energy, choice)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def layers(choice: ToyChoice, window: Window, _result: ToyResult) -> dict[str, NDArray[np.float32]]:
+    """Returns the layers of a finished training's energy on a window, and `truth`."""
+    return landscapes.layers(_result.energy, window) | {"truth": landscapes.true_energy(choice.toy, window)}
+
+
+def spelled(choice: ToyChoice, point: tuple[float, float], result: ToyResult, read: Reading) -> Spelled:
+    """Returns a point's energy spelled out."""
+    return landscapes.spell(result.energy, read, choice.toy, *point)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def ray(
+    choice: ToyChoice, point: tuple[float, float], extents: float, _result: ToyResult, _reading: Reading
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], float]:
+    """Returns energies along the ray through a point: distances, {name: energies}, and how far out the point is."""
+    here = float(np.hypot(point[0] - _reading.centre[0], point[1] - _reading.centre[1]))
+    return *landscapes.ray(_result.energy, _reading, choice.toy, *point, extents), here
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------

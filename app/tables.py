@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from heat_core.benchmark import Table
-    from heat_core.features import Pack
+    from heat_core.features import Features, Pack
+    from heat_core.thresholds import Objective, Outcome, Traffic
 
+Array = NDArray[np.float64]
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
 
@@ -64,3 +68,109 @@ def contents(pack: Pack) -> pd.DataFrame:
         }
         for name, features in pack.sets()
     )  # fmt: skip
+
+
+def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame:
+    """Returns what each detector's line does, a column a detector, as text with units."""
+
+    def column(what: Outcome) -> dict[str, str]:
+        counts = what.per_thousand(traffic.prevalence)
+        groups = {f"{group} OOD caught": _percent(share) for group, share in what.groups.items()}
+        return {
+            "the line is at": f"{what.cut:.6g}", "ID kept": _percent(what.kept), **groups,
+            "OOD caught, mean of the groups": _percent(what.outside), "OOD accepted, FPR (ID+)": _percent(what.accepted),
+            "ID flagged, FPR (OOD+)": _percent(what.lost), "of 1000 inputs: ID kept": _count(counts.kept),
+            "of 1000 inputs: ID flagged": _count(counts.flagged), "of 1000 inputs: OOD caught": _count(counts.caught),
+            "of 1000 inputs: OOD missed": _count(counts.missed), "OOD among the flagged": _percent(counts.precision),
+            "expected cost of 1000 inputs": _count(what.cost(traffic)),
+        }  # fmt: skip
+
+    return pd.DataFrame({name: column(what) for name, what in outcomes.items()})
+
+
+def sets_at_the_line(table: Table, what: Outcome, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Returns a line an OOD set: what the line does to it, and what does not depend on the line. In percent."""
+    return pd.DataFrame(
+        {
+            "Set": titles[f"{row.group}_{row.set}"], "Group": row.group, "Images": row.n,
+            "Caught %": round(100 * what.caught[row.group][row.set], 1),
+            "Accepted, FPR (ID+) %": round(100 - 100 * what.caught[row.group][row.set], 1),
+            "FPR95 (ID+) %": round(100 * row.fpr95, 1), "FPR95 (OOD+) %": round(100 * row.fpr95_ood, 1),
+            "AUROC %": round(100 * row.auroc, 1), "±": round(196 * row.auroc_error, 1),
+        }
+        for row in table.rows
+    )  # fmt: skip
+
+
+def nearest(
+    pack: Pack, scores: Mapping[str, Array], cut: float, other: Mapping[str, NDArray[np.bool]] | None = None, count: int = 12
+) -> pd.DataFrame:
+    """Returns the rows whose scores are nearest the line, from the lowest score up.
+
+    Args:
+        scores: {file name: (n,) scores} of the sets to look in.
+        other: {file name: (n,) whether another detector calls them out}.
+    """
+    features, names = dict(pack.sets()), list(scores)
+    place = [(name, row) for name in names for row in range(len(scores[name]))]
+    score = np.concatenate([scores[name] for name in names])
+    close = np.argsort(np.abs(score - cut), kind="stable")[:count]
+    lines = []
+    for i in close[np.argsort(score[close], kind="stable")]:
+        (name, row), value = place[i], float(score[i])
+        line = {
+            "Item": item(features[name], name, row), "Set": pack.set_title(name), "Class": _class_name(pack, name, row),
+            "Score": value, "Above the line": value - cut, "Verdict": _verdict(value > cut, name),
+        }  # fmt: skip
+        lines.append(line if other is None else line | {"The other says": _verdict(bool(other[name][row]), name)})
+    return pd.DataFrame(lines)
+
+
+def item(features: Features, name: str, row: int) -> str:
+    """Returns the global id of a row, `dataset/split/index`; `set/row` where the features do not know where they come from."""
+    if features.index is None or not features.source:
+        return f"{name}/{row}"
+    return f"{features.source}/{int(features.index[row])}"
+
+
+def line_finding(outcomes: Mapping[str, Outcome]) -> str:
+    """Returns what each detector's line does, in a sentence."""
+
+    def part(name: str, what: Outcome) -> str:
+        caught = f" and catches {_percent(what.outside)} of OOD" if what.caught else ""
+        return f"{name} keeps {_percent(what.kept)} of ID{caught}"
+
+    return f"{'; '.join(part(name, what) for name, what in outcomes.items())}.".replace(" %", "\u00a0%")
+
+
+def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
+    """Returns what put the line where it is, on which scores, and what that is worth."""
+    if rule is None:
+        return "You put the line here."
+    if "val" in scores:
+        base = f"Chosen on {len(scores['val']):,} validation scores; the numbers here are of the test set."
+    else:
+        base = (
+            f"Chosen on the same {len(scores['test']):,} ID test scores that it is measured on: there is no validation split."
+        )
+    worry = " It also read the OOD sets that count: it is the best line for these, and promises nothing about others."
+    return f"{rule.summary} {base}{worry if rule.needs_outside else ''}"
+
+
+def _class_name(pack: Pack, name: str, row: int) -> str:
+    if name != "test" or pack.test.y is None:
+        return ""
+    label, classes = int(pack.test.y[row]), pack.card.get("classes")
+    return str(classes[label]) if isinstance(classes, list) and label < len(classes) else str(label)
+
+
+def _verdict(out: bool, name: str) -> str:
+    return ("flagged" if out else "kept") if name == "test" else ("caught" if out else "missed")
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _count(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:,.1f}"

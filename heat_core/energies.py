@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Self
 
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .features import Features, Head
+from .features import Features, Head, Moments
 
 
 class Energy(nn.Module, abc.ABC):
@@ -66,9 +67,12 @@ class Sum(Energy):
 class Tempered(Energy):
     """E(z) / T: a temperature above 1 flattens the density."""
 
+    temperature: Tensor
+
     def __init__(self, energy: Energy, temperature: float) -> None:
         super().__init__()
-        self.energy, self.temperature = energy, temperature
+        self.energy = energy
+        self.register_buffer("temperature", torch.tensor(float(temperature)))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.energy(z) / self.temperature
@@ -92,6 +96,112 @@ class Normalized(Energy):
         return tuple(Normalized(term) for term in self.energy.terms())
 
 
+class Columns(Energy):
+    """The energy of some columns of its input: of one view, where several lie side by side.
+
+    Args:
+        energy: of (N, width).
+        view: which view they are, for fitting; `z` for the features themselves.
+        start, width: where the view lies in the input.
+    """
+
+    def __init__(self, energy: Energy, view: str, start: int, width: int) -> None:
+        super().__init__()
+        self.energy, self.view, self.start, self.width = energy, view, start, width
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(z[:, self.start : self.start + self.width])
+
+    def fit(self, train: Features) -> Self:
+        self.energy.fit(train.view(self.view))
+        return self
+
+    def terms(self) -> tuple[Energy, ...]:
+        return tuple(Columns(term, self.view, self.start, self.width) for term in self.energy.terms())
+
+
+class Polar(Energy):
+    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input.
+
+    Args:
+        energy: of (N, sum of (width + 1)).
+        views: {name: width}, side by side in this order.
+    """
+
+    def __init__(self, energy: Energy, views: Mapping[str, int]) -> None:
+        super().__init__()
+        self.energy, self.views = energy, dict(views)
+
+    def map(self, z: Tensor) -> Tensor:
+        """Returns what the energy inside sees of the input."""
+        blocks = z.split(list(self.views.values()), 1)
+        return torch.cat([part for v in blocks for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())], 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(self.map(z))
+
+    def fit(self, train: Features) -> Self:
+        seen = train.columns(list(self.views))
+        self.energy.fit(Features(self.map(seen.to(working_precision(seen)))))
+        return self
+
+
+class Composition(Energy):
+    """Energies on one scale, put together: the sum of w_i e_i, with e_i the i-th energy in its own standard deviations.
+
+    With beta other than 0 the sum gives way to logsumexp(beta w_i e_i) / beta: towards the largest (beta = inf), or the
+    smallest (-inf). Reference: Du et al. 2020, arXiv:2004.06030, for products and mixtures of energies.
+
+    Args:
+        energies: all of the same input.
+        weights: w_i, one an energy.
+        beta: how the parts are put together.
+    """
+
+    weights: Tensor
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, energies: Sequence[Energy], weights: Sequence[float], beta: float = 0.0) -> None:
+        super().__init__()
+        self.energies, self.beta = nn.ModuleList(energies), beta
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.get_default_dtype()))
+        self.register_buffer("shift", torch.zeros(len(energies)))
+        self.register_buffer("scale", torch.ones(len(energies)))
+
+    def fit(self, train: Features) -> Self:
+        for energy in self.energies:
+            energy.fit(train)  # type: ignore[operator]
+        return self
+
+    def standardise(self, z: Tensor) -> Self:
+        """Returns self with every part's mean and standard deviation set to those on ID input z."""
+        values = np.stack([score(energy, z) for energy in self.energies])  # type: ignore[arg-type]
+        self.shift = torch.from_numpy(values.mean(1)).to(self.shift)
+        self.scale = torch.from_numpy(values.std(1)).clamp(min=1e-12).to(self.scale)
+        return self
+
+    def parts(self, z: Tensor) -> Tensor:
+        """Returns (N, parts): what each part adds, in standard deviations of ID data."""
+        values = torch.stack([energy(z) for energy in self.energies], 1)
+        return self.weights * (values - self.shift) / self.scale
+
+    def forward(self, z: Tensor) -> Tensor:
+        parts = self.parts(z)
+        if self.beta == 0:
+            return parts.sum(1)
+        if math.isinf(self.beta):
+            return parts.amax(1) if self.beta > 0 else parts.amin(1)
+        return (self.beta * parts).logsumexp(1) / self.beta
+
+
+class Given(Energy):
+    """The input's only column: a score that was computed elsewhere."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[:, 0]
+
+
 def unit(z: Tensor) -> Tensor:
     """Returns the rows divided by their Euclidean norms; a row of zeros stays."""
     return nn.functional.normalize(z, dim=-1)
@@ -105,7 +215,8 @@ def working_precision(z: Tensor) -> torch.dtype:
 def on_sphere(features: Features) -> Features:
     """Returns the features with z / ||z|| for z, at least in float32, and no head: logits need the norm."""
     z = features.z.to(working_precision(features.z))
-    return Features(unit(z), features.y, None, {}, features.index, features.source)
+    moments = {"z": features.moments["unit z"]} if "unit z" in features.moments else {}
+    return Features(unit(z), features.y, None, {}, features.index, features.source, moments)
 
 
 # -- arithmetic --------------------------------------------------------------------------------------------------------
@@ -157,18 +268,21 @@ class Gaussians(Energy):
         self.register_buffer("log_volume", torch.zeros(()))  # log sqrt det(2 pi Sigma)
 
     def fit(self, train: Features) -> Self:
+        """Takes the moments that the features bring of a larger set, if they do; else those of the rows."""
         z = train.z.to(working_precision(train.z))
-        label = train.class_index.to(z.device)
-        count = torch.bincount(label, minlength=len(train.classes)).double()
-        centre = z.mean(0)
-        means, covariance = _moments(z, centre, label, count)
+        given = train.moments.get("z")
+        moments = moments_of(train) if given is None else given
+        count, means, covariance = (
+            getattr(moments, part).to(z.device, torch.float64) for part in ("count", "means", "covariance")
+        )  # fmt: skip
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
         whitener = vectors * values.rsqrt()
+        centre = count @ means / count.sum()
         self.log_shares = (count / count.sum()).log().to(z.dtype)
-        self.centre = centre
+        self.centre = centre.to(z.dtype)
         self.whitener = whitener.to(z.dtype).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
-        self.means = (means @ whitener).to(z.dtype)
+        self.means = ((means - centre) @ whitener).to(z.dtype)
         self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
         return self
 
@@ -179,22 +293,22 @@ class Gaussians(Energy):
         return torch.addmm(own, white, self.means.T, alpha=-2).clamp(min=0)
 
 
-def _moments(z: Tensor, centre: Tensor, label: Tensor, count: Tensor, rows: int = 8192) -> tuple[Tensor, Tensor]:
-    """Returns class means less the centre (C, d), and the pooled covariance (d, d), both in float64.
-
-    Blocks of `rows` rows are summed and multiplied in z's precision, and added up in float64.
-    """
-    classes, dim = len(count), z.shape[1]
-    total = torch.zeros(classes, dim, dtype=torch.float64, device=z.device)
+def moments_of(train: Features, rows: int = 8192) -> Moments:
+    """Returns the moments of z in float64. Blocks of `rows` rows are multiplied in z's precision and added up in float64."""
+    z = train.z.to(working_precision(train.z))
+    label = train.class_index.to(z.device)
+    count = torch.bincount(label, minlength=len(train.classes)).double()
+    centre = z.mean(0)
+    total = torch.zeros(len(count), z.shape[1], dtype=torch.float64, device=z.device)
     for block, classed in zip(z.split(rows), label.split(rows), strict=True):
-        total += z.new_zeros(classes, dim).index_add_(0, classed, block - centre)
-    means = total / count[:, None]
-    scatter = torch.zeros(dim, dim, dtype=torch.float64, device=z.device)
-    own = (means + centre).to(z.dtype)
+        total += torch.zeros_like(total, dtype=z.dtype).index_add_(0, classed, block - centre)
+    means = total / count[:, None] + centre
+    scatter = torch.zeros(z.shape[1], z.shape[1], dtype=torch.float64, device=z.device)
+    own = means.to(z.dtype)
     for block, classed in zip(z.split(rows), label.split(rows), strict=True):
         rest = block - own[classed]
         scatter += rest.T @ rest
-    return means, scatter / len(z)
+    return Moments(count, means, scatter / len(z))
 
 
 class GaussianMixture(Gaussians):

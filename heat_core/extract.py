@@ -1,10 +1,11 @@
-"""Images become features: the input of a timm network's last layer, batch by batch."""
+"""Images become features: the input of a timm network's last layer, batch by batch, and ODIN's score of each image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,59 +14,133 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .classifier import Architecture, pixels_tensor
-from .datasets import DATASETS, Images
-from .features import Features, Head, Pack
+from .datasets import Images
+from .features import Features, Head
 
 OnBatch = Callable[[str, int, int], None]  # what, images done, images in all
+Change = Callable[[Tensor], Tensor]  # of (N, 3, H, W) uint8 pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """What is read from a network about an image.
+
+    Args:
+        network: a timm network.
+        architecture: how its images are normalised.
+        layer: the name of a module whose output is read; if not given, z is the input of the network's last layer.
+        std: add the view `std`: the last map's standard deviation over positions, where the network has a map.
+        odin: add the view `odin`, as `odin` computes it.
+        dtype: that z and `std` are stored in.
+        device: where the network runs.
+    """
+
+    network: nn.Module
+    architecture: Architecture
+    layer: str = ""
+    std: bool = True
+    odin: bool = False
+    dtype: torch.dtype = torch.float16
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.layer and self.layer not in (known := dict(self.network.named_modules())):
+            raise ValueError(f"layer must be one of the network's, such as {', '.join(list(known)[-3:])}; got {self.layer!r}.")
+
+    def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Returns z, and the views asked for, of (N, 3, H, W) uint8 pixels; on the CPU."""
+        inputs = self.architecture.normalise(pixels.to(self.device))
+        with torch.inference_mode(not self.odin), _watched(self.network, self.layer) as seen:
+            score = odin(self.network, inputs, self.architecture.std) if self.odin else self.network(inputs)
+        z, spread = (seen["z"], None) if "map" not in seen else _pooled(seen["map"])
+        found = {"z": seen.get("z", z).to(self.dtype)}
+        if self.std and spread is not None:
+            found["std"] = spread.to(self.dtype)
+        if self.odin:
+            found["odin"] = score[:, None]
+        return {name: array.cpu() for name, array in found.items()}
+
+
+def _pooled(output: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Returns mean and standard deviation over the positions of a map (N, d, h, w) or of tokens (N, t, d)."""
+    if output.ndim == 2:
+        return output, None
+    positions = (2, 3) if output.ndim == 4 else (1,)
+    return output.mean(positions), output.std(positions, correction=0)
 
 
 @contextmanager
-def _last_map(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Keeps, for the block, what goes into the network's global pooling: the last feature map, (N, d, h, w)."""
-    seen: list[Tensor] = []
-    pooling = getattr(network, "global_pool", None)
-    if not isinstance(pooling, nn.Module):
-        yield seen
-        return
-    handle = pooling.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+def _watched(network: nn.Module, layer: str) -> Iterator[dict[str, Tensor]]:
+    """Keeps, for the block, what goes into the last layer (`z`) and into the global pooling (`map`), or a layer's output.
+
+    Only the first pass through the network is kept.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, value: Any) -> None:
+        seen.setdefault(name, value.detach())
+
+    if layer:
+        handles = [network.get_submodule(layer).register_forward_hook(lambda *event: keep("map", event[-1]))]
+    else:
+        ends = {"z": network.get_classifier(), "map": getattr(network, "global_pool", None)}  # type: ignore[operator]
+        handles = [
+            module.register_forward_pre_hook(partial(lambda name, *event: keep(name, event[-1][0]), name))
+            for name, module in ends.items() if isinstance(module, nn.Module)
+        ]  # fmt: skip
     try:
         yield seen
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
-@torch.inference_mode()
-def extract(
-    network: nn.Module, architecture: Architecture, images: Images, index: NDArray[np.int64] | None = None,
-    batch: int = 250, device: str = "cpu", dtype: torch.dtype = torch.float16, std: bool = True,
-    on_batch: OnBatch = lambda what, done, total: None,
-) -> Features:  # fmt: skip
-    """Returns the features of images: z is the average-pooled last map, the view `std` its standard deviation.
+def odin(
+    network: nn.Module, inputs: Tensor, std: Sequence[float], temperature: float = 1000.0, epsilon: float = 0.0014
+) -> Tensor:
+    """Returns ODIN's score (N,) float64, larger where more out-of-distribution.
+
+    The input moves by epsilon, in pixels of [0, 1], against the sign of the gradient of -log max softmax(f / T); the score
+    is -max softmax(f / T) there. Reference: Liang et al. 2018, arXiv:1706.02690, and its code.
 
     Args:
-        network: a timm network in evaluation mode.
-        architecture: how its images are normalised.
+        inputs: (N, 3, H, W), normalised.
+        std: per channel, that they were divided by.
+    """
+    inputs = inputs.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network(inputs)
+        loss = nn.functional.cross_entropy(logits / temperature, logits.argmax(1), reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, inputs)
+    scale = torch.tensor(std, device=inputs.device, dtype=inputs.dtype).view(1, -1, 1, 1)
+    with torch.no_grad():
+        moved = network(inputs - epsilon * gradient.sign() / scale)
+    return -(moved.double() / temperature).softmax(1).amax(1)
+
+
+def extract(
+    extractor: Extractor, images: Images, index: NDArray[np.int64] | None = None, change: Change | None = None,
+    batch: int = 250, on_batch: OnBatch = lambda what, done, total: None,
+) -> Features:  # fmt: skip
+    """Returns the features of images.
+
+    Args:
         index: (n,) rows of `images` to take; all if not given.
+        change: what is done to all those pixels first.
         batch: images at once; the features do not depend on it.
-        dtype: that they are stored in.
-        std: add the view `std`, where the network has a map to pool.
     """
     rows = np.arange(len(images)) if index is None else index
-    network = network.to(device).eval()
-    poolings: dict[str, list[Tensor]] = {"z": [], "std": []}
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        inputs = architecture.normalise(pixels_tensor(images)[torch.from_numpy(part)].to(device))
-        with _last_map(network) as seen:
-            z = network.forward_head(network.forward_features(inputs), pre_logits=True)  # type: ignore[operator]
-        poolings["z"].append(z.to("cpu", dtype))
-        if std and seen and seen[0].ndim == 4:
-            poolings["std"].append(seen[0].std((2, 3), correction=0).to("cpu", dtype))
+    extractor.network.to(extractor.device).eval()
+    pixels = pixels_tensor(images)[torch.from_numpy(rows)] if index is not None or change else pixels_tensor(images)
+    pixels = change(pixels.to(extractor.device)) if change else pixels
+    found: dict[str, list[Tensor]] = {}
+    for start, part in zip(range(0, len(rows), batch), pixels.split(batch), strict=True):
+        for name, array in extractor(part).items():
+            found.setdefault(name, []).append(array)
         on_batch(f"{images.name}/{images.split}", start + len(part), len(rows))
-    views = {"std": torch.cat(poolings["std"])} if poolings["std"] else {}
+    z, *views = ((name, torch.cat(parts)) for name, parts in found.items())
     labels = torch.from_numpy(images.labels[rows])
-    source = f"{images.name}/{images.split}"
-    return Features(torch.cat(poolings["z"]), labels, None, views, torch.from_numpy(rows.astype(np.int64)), source)
+    return Features(z[1], labels, None, dict(views), torch.from_numpy(rows.astype(np.int64)), f"{images.name}/{images.split}")
 
 
 def head_of(network: nn.Module) -> Head | None:
@@ -75,33 +150,3 @@ def head_of(network: nn.Module) -> Head | None:
         return None
     bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_features)
     return Head(layer.weight.detach().float().cpu(), bias.detach().float().cpu())
-
-
-def assemble(
-    train: Features, test: Features, outside: Mapping[tuple[str, str], Features], head: Head | None, described: Mapping
-) -> Pack:
-    """Returns the pack of extracted features; the OOD sets lose labels that mean nothing to the classifier."""
-    stripped = {key: Features(f.z, None, None, f.views, f.index, f.source) for key, f in outside.items()}
-    headed = Features(train.z, train.y, head, train.views, train.index, train.source)
-    return Pack(headed, test, stripped, {}, described)
-
-
-def card(
-    name: str, architecture: Architecture, notes: Mapping[str, Any],
-    inside: Mapping[str, Features], outside: Mapping[tuple[str, str], Features],
-) -> dict[str, Any]:  # fmt: skip
-    """Returns the card of an extracted pack: the classifier, its accuracy, every set with count, source and stand-in."""
-    sets: dict[str, Any] = {}
-    for key, features in [*inside.items(), *((f"{group}_{short}", f) for (group, short), f in outside.items())]:
-        dataset, _, split = features.source.partition("/")
-        known = DATASETS[dataset]
-        entry = {"title": known.title, "split": split, "rows": len(features), "source": known.source, "licence": known.licence}
-        sets[key] = entry | ({"stands_in_for": known.stand_in} if known.stand_in else {})
-    classifier = {"architecture": asdict(architecture), **notes}
-    return {
-        "title": f"{DATASETS[name].title}, {architecture.model}",
-        "id": DATASETS[name].title,
-        "classes": notes.get("classes", []),
-        "classifier": classifier,
-        "sets": sets,
-    }

@@ -1,8 +1,9 @@
 """Features: what a classifier saw, as arrays; and packs of them, with a card that says where they come from.
 
 A features file is safetensors with `z`, optional `y`, views (`z__std`) and the classifier's head (`weight`, `bias`).
-A pack is a folder of features files (`train`, `test`, `near_NAME`, `mid_NAME`, `far_NAME`, `pseudo_NAME`) and a
-`card.json`. Features are stored as the network gave them; normalising is a detector's business.
+A pack is a folder of features files (`train`, `val`, `test`, `near_NAME`, `mid_NAME`, `far_NAME`, `pseudo_NAME`,
+`pseudoval_NAME`), optional sheets of thumbnails (`SET.webp`) and a `card.json`. Features are stored as the network gave
+them; normalising is a detector's business.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor
 from .files import whole_folder, write_whole
 
 GROUPS = ("near", "mid", "far")
+INSIDE = ("pseudo", "pseudoval")  # families made of ID images: of training images, and of held-out ones
 VERSION = "1"
 LARGEST = 1e15  # of a feature: squares of larger ones leave float32
 _SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
@@ -47,6 +49,23 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
+class Moments:
+    """What Gaussians need of features: rows a class (C,), class means (C, d), and the pooled covariance (d, d)."""
+
+    count: Tensor
+    means: Tensor
+    covariance: Tensor
+
+    def __post_init__(self) -> None:
+        classes, dim = self.means.shape if self.means.ndim == 2 else (0, 0)
+        if self.count.shape != (classes,) or self.covariance.shape != (dim, dim) or not classes:
+            shapes = ", ".join(str(tuple(value.shape)) for value in (self.count, self.means, self.covariance))
+            raise ValueError(f"moments must have shapes (C,), (C, d) and (d, d), got {shapes}.")
+        for name in ("count", "means", "covariance"):
+            _finite_floats(name, getattr(self, name))
+
+
+@dataclass(frozen=True, eq=False)
 class Features:
     """The penultimate features of a set of images.
 
@@ -54,7 +73,10 @@ class Features:
         z: (N, d) float16, 32 or 64; unnormalised.
         y: (N,) int64 labels from 0, if known.
         head: the classifier's last layer, if known: it makes logits, hence MSP and Energy, functions of z.
-        views: other poolings of the same images by name, each (N, d').
+        views: other arrays of the same images by name, each (N, d'): `std` (the std-pooled features), `odin` (a score),
+            `map` (where they lie on the map).
+        moments: of a larger set that these rows were drawn from, by what they are of: `z`, `unit z` (z / ||z||), or a view
+            for z.
         index: (N,) int64 rows of the images in their dataset's split, if known.
         source: the dataset and split that `index` refers to, such as `cifar10/test`.
 
@@ -68,6 +90,7 @@ class Features:
     views: Mapping[str, Tensor] = field(default_factory=dict)
     index: Tensor | None = None
     source: str = ""
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.z.ndim != 2 or 0 in self.z.shape:
@@ -82,6 +105,12 @@ class Features:
                 _whole_numbers(name, rows, len(self.z))
         if self.head is not None:
             self._check_head(self.head)
+        for name, moments in self.moments.items():
+            of = name.removeprefix("unit ")
+            width = self.z.shape[1] if of == "z" else self.views[of].shape[1] if of in self.views else None
+            if moments.means.shape != (len(self.classes), width):
+                raise ValueError(f"the moments of {name} must have means of shape ({len(self.classes)}, {width}), "
+                                 f"got {tuple(moments.means.shape)}.")  # fmt: skip
 
     def _check_head(self, head: Head) -> None:
         classes, width = head.weight.shape
@@ -111,7 +140,7 @@ class Features:
         return torch.searchsorted(self.classes, self.y)
 
     def take(self, rows: Tensor) -> Features:
-        """Returns the given rows, with the same head."""
+        """Returns the given rows, with the same head and without the moments."""
         return Features(
             self.z[rows],
             None if self.y is None else self.y[rows],
@@ -120,6 +149,34 @@ class Features:
             None if self.index is None else self.index[rows],
             self.source,
         )
+
+    def to(self, device: str | torch.device) -> Features:
+        """Returns the features with z and the views on a device."""
+        views = {name: view.to(device) for name, view in self.views.items()}
+        return replace(self, z=self.z.to(device), views=views)
+
+    def view(self, name: str) -> Features:
+        """Returns the features with a view for z (`z` for themselves), and no head; its moments come with it."""
+        if name == "z":
+            return self
+        renamed = {"z": name, "unit z": f"unit {name}"}
+        moments = {key: self.moments[old] for key, old in renamed.items() if old in self.moments}
+        return Features(self.columns([name]), self.y, None, {}, self.index, self.source, moments)
+
+    def columns(self, names: Sequence[str]) -> Tensor:
+        """Returns z and views side by side, in the order of `names` (`z` for z itself), (N, sum of widths).
+
+        Raises ValueError if a view is not there.
+        """
+        lacking = [name for name in names if name != "z" and name not in self.views]
+        if lacking:
+            raise ValueError(f"the features must have the view {lacking[0]}, got {', '.join(self.views) or 'no view'}.")
+        parts = [self.z if name == "z" else self.views[name] for name in names]
+        return parts[0] if len(parts) == 1 else torch.cat([part.to(_widest(parts)) for part in parts], 1)
+
+
+def _widest(parts: Sequence[Tensor]) -> torch.dtype:
+    return max((part.dtype for part in parts), key=lambda dtype: dtype.itemsize)
 
 
 def _finite_floats(name: str, value: Tensor) -> None:
@@ -158,6 +215,8 @@ def write(features: Features, path: Path) -> None:
     if features.head is not None:
         optional |= {"weight": features.head.weight, "bias": features.head.bias}
     tensors |= {name: value for name, value in optional.items() if value is not None}
+    for name, moments in features.moments.items():
+        tensors |= {f"moments__{part}__{name}": getattr(moments, part) for part in _MOMENTS}
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
     write_whole(path, save({name: value.contiguous().cpu() for name, value in tensors.items()}, meta))
 
@@ -201,7 +260,19 @@ def _assemble(tensors: dict[str, Tensor], source: str) -> Features:
     if "z" not in tensors:
         raise ValueError(f"wanted an array z, got {', '.join(sorted(tensors)) or 'no array'}.")
     views = {name.removeprefix("z__"): value for name, value in tensors.items() if name.startswith("z__")}
-    return Features(tensors["z"], tensors.get("y"), _head(tensors), views, tensors.get("index"), source)
+    index, moments = tensors.get("index"), _moments(tensors)
+    return Features(tensors["z"], tensors.get("y"), _head(tensors), views, index, source, moments)
+
+
+_MOMENTS = ("count", "means", "covariance")
+
+
+def _moments(tensors: Mapping[str, Tensor]) -> dict[str, Moments]:
+    names = [key.removeprefix("moments__count__") for key in tensors if key.startswith("moments__count__")]
+    lacking = [key for name in names for part in _MOMENTS if (key := f"moments__{part}__{name}") not in tensors]
+    if lacking:
+        raise ValueError(f"moments need count, means and covariance; got no {lacking[0]}.")
+    return {name: Moments(*(tensors[f"moments__{part}__{name}"] for part in _MOMENTS)) for name in names}
 
 
 def _head(tensors: Mapping[str, Tensor]) -> Head | None:
@@ -264,20 +335,53 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Auxiliary:
+    """What else fitting may see, all of it made of ID images.
+
+    Args:
+        val: ID features that the classifier was not trained on.
+        pseudo: {family: features} of destroyed training images.
+        pseudoval: {family: features} of destroyed held-out images.
+    """
+
+    val: Features | None = None
+    pseudo: Mapping[str, Features] = field(default_factory=dict)
+    pseudoval: Mapping[str, Features] = field(default_factory=dict)
+
+    def to(self, device: str | torch.device) -> Auxiliary:
+        """Returns the same on a device."""
+        pseudo, pseudoval = ({k: f.to(device) for k, f in family.items()} for family in (self.pseudo, self.pseudoval))
+        return Auxiliary(None if self.val is None else self.val.to(device), pseudo, pseudoval)
+
+    def sets(self) -> Iterable[tuple[str, Features]]:
+        """Gives (file name, features) of every set."""
+        if self.val is not None:
+            yield "val", self.val
+        for group in INSIDE:
+            for name, features in getattr(self, group).items():
+                yield f"{group}_{name}", features
+
+
+NOTHING = Auxiliary()
+
+
+@dataclass(frozen=True, eq=False)
 class Pack:
     """ID features to fit on (`train`) and to test on (`test`), OOD sets by group and name, and a card.
 
     Args:
         outside: {(group, name): features}, group one of near, mid, far.
-        pseudo: {family: features} made by destroying ID training images.
+        auxiliary: what fitting and selecting may see beside `train`.
         card: what the pack is: title, classifier, accuracy, sets with counts and sources, stand-ins. Plain JSON.
+        thumbnails: {set: a sheet of its images as `sheets.encode` makes it}, of sets whose images may be handed on.
     """
 
     train: Features
     test: Features
     outside: Mapping[tuple[str, str], Features]
-    pseudo: Mapping[str, Features]
+    auxiliary: Auxiliary
     card: Mapping[str, Any]
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.train.y is None:
@@ -296,9 +400,10 @@ class Pack:
                 if like is None or like.shape[1] != values.shape[1]:
                     wanted = "train has no such view" if like is None else f"that of train has {like.shape[1]}"
                     raise ValueError(f"the view {view} of {name} has {values.shape[1]} columns, but {wanted}.")
-        if self.test.y is not None and not torch.isin(self.test.y, self.train.classes).all():
-            stray = self.test.y[~torch.isin(self.test.y, self.train.classes)][0]
-            raise ValueError(f"test_y must hold only labels of train_y, got {int(stray)}.")
+        for name, features in (("test", self.test), ("val", self.auxiliary.val)):
+            if features is not None and features.y is not None and not torch.isin(features.y, self.train.classes).all():
+                stray = features.y[~torch.isin(features.y, self.train.classes)][0]
+                raise ValueError(f"{name}_y must hold only labels of train_y, got {int(stray)}.")
 
     def sets(self) -> Iterable[tuple[str, Features]]:
         """Gives (file name, features) of every set in the pack."""
@@ -306,8 +411,12 @@ class Pack:
         yield "test", self.test
         for (group, name), features in self.outside.items():
             yield f"{group}_{name}", features
-        for name, features in self.pseudo.items():
-            yield f"pseudo_{name}", features
+        yield from self.auxiliary.sets()
+
+    @property
+    def calibration(self) -> Features:
+        """ID features that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
+        return self.test if self.auxiliary.val is None else self.auxiliary.val
 
     @property
     def title(self) -> str:
@@ -329,24 +438,24 @@ def pack_arrays(arrays: Mapping[str, np.ndarray], title: str = "features") -> Pa
     Raises:
         ValueError: an array is missing, unknown or not what it should be; the message names its key.
     """
-    plain = [key for key in arrays if "__" not in key]
-    prefixes = tuple(f"{group}_" for group in (*GROUPS, "pseudo"))
-    known = {"train_z", "train_y", "test_z", "test_y", "weight", "bias"}
+    prefixes = tuple(f"{group}_" for group in (*GROUPS, *INSIDE))
+    known = {"train_z", "train_y", "val_z", "val_y", "test_z", "test_y", "weight", "bias"}
     for key in arrays:
         owner, _, view = key.partition("__")
-        feature_key = owner in ("train_z", "test_z") or (owner.startswith(prefixes) and not owner.endswith("_"))
+        feature_key = owner in ("train_z", "val_z", "test_z") or (owner.startswith(prefixes) and not owner.endswith("_"))
         if not (key in known or (feature_key and owner in arrays and (view or owner == key))):
-            raise ValueError(f"unknown array {key!r}; wanted {', '.join(sorted(known))} or near_, mid_, far_, pseudo_NAME.")
+            some = ", ".join(f"{prefix}NAME" for prefix in prefixes)
+            raise ValueError(f"unknown array {key!r}; wanted {', '.join(sorted(known))}, {some}.")
     headless = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
-    outside, pseudo = {}, {}
-    for key in plain:
+    sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *INSIDE)}
+    for key in arrays:
         group, _, name = key.partition("_")
-        if group in GROUPS:
-            outside[group, name] = features_from(headless, key, "")
-        elif group == "pseudo":
-            pseudo[name] = features_from(headless, key, "")
-    train = features_from(arrays, "train_z", "train_y")
-    return Pack(train, features_from(headless, "test_z", "test_y"), outside, pseudo, {"title": title})
+        if group in sets and "__" not in key:
+            sets[group][name] = features_from(headless, key, "")
+    outside = {(group, name): features for group in GROUPS for name, features in sets[group].items()}
+    val = features_from(headless, "val_z", "val_y") if {"val_z", "val_y"} & set(arrays) else None
+    train, test = features_from(arrays, "train_z", "train_y"), features_from(headless, "test_z", "test_y")
+    return Pack(train, test, outside, Auxiliary(val, sets["pseudo"], sets["pseudoval"]), {"title": title})
 
 
 def pack_npz(path: Path | str, limit: int | None = None) -> Pack:
@@ -366,6 +475,8 @@ def write_pack(pack: Pack, path: Path) -> None:
     with whole_folder(path) as folder:
         for name, features in pack.sets():
             write(features, folder / f"{name}.safetensors")
+        for name, sheet in pack.thumbnails.items():
+            (folder / f"{name}.webp").write_bytes(sheet)
         order = [name for name, _ in pack.sets()]
         card = {"format": "heat-pack", "version": VERSION, **pack.card, "order": order}
         (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
@@ -380,15 +491,17 @@ def read_pack(path: Path | str) -> Pack:
     if missing:
         raise ValueError(f"{path / 'card.json'}: wanted the sets train and test, got no {missing[0]}.")
     sets = {name: read(path / f"{name}.safetensors") for name in names}
-    outside, pseudo = {}, {}
+    outside, families = {}, {group: {} for group in INSIDE}
     for name in names:
         group, _, short = name.partition("_")
         if group in GROUPS:
             outside[group, short] = sets[name]
-        elif group == "pseudo":
-            pseudo[short] = sets[name]
+        elif group in INSIDE:
+            families[group][short] = sets[name]
     try:
-        return Pack(sets["train"], sets["test"], outside, pseudo, card)
+        auxiliary = Auxiliary(sets.get("val"), families["pseudo"], families["pseudoval"])
+        sheets = {name: (path / f"{name}.webp").read_bytes() for name in names if (path / f"{name}.webp").is_file()}
+        return Pack(sets["train"], sets["test"], outside, auxiliary, card, sheets)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 

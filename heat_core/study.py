@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .detectors import DETECTORS, Detector, Shape
+from .detectors import Detector, Shape
 from .energies import Energy, score
-from .features import Features
+from .features import NOTHING, Auxiliary, Features
 from .files import whole_folder
+from .recipes import DETECTORS
 from .training import OnRecord, Record, ignore
 
 VERSION = "1"
@@ -45,24 +46,33 @@ class Run:
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
 
-        Raises ValueError if the features are not as wide as those it was fitted to.
+        Raises ValueError if the features, or a view that the detector reads, are not as wide as in training.
         """
-        if features.dim != self.shape.dim:
-            raise ValueError(f"features must have {self.shape.dim} columns as in training, got {features.dim}.")
-        return score(self.energy, features.z)
+        read = self.detector.reads(self.shape)
+        seen = features.columns(read)
+        wanted = sum(self.shape.width(name) for name in read)
+        if seen.shape[1] != wanted:
+            raise ValueError(f"features must have {wanted} columns as in training, got {seen.shape[1]}.")
+        return score(self.energy, seen)
 
 
-def fit(detector: Detector, train: Features, seed: int = 0, device: str = "cpu", on_record: OnRecord = ignore) -> Run:
-    """Returns the run of a detector fitted to ID features on a device (`cpu`, `cuda`, `auto`, ...)."""
+def fit(
+    detector: Detector, train: Features, seed: int = 0, device: str = "cpu", on_record: OnRecord = ignore,
+    auxiliary: Auxiliary = NOTHING,
+) -> Run:  # fmt: skip
+    """Returns the run of a detector fitted to ID features on a device (`cpu`, `cuda`, `auto`, ...).
+
+    `auxiliary` is what a pack holds beside them, all of it made of ID images; no OOD set ever comes here.
+    """
     history: list[Record] = []
 
     def keep(record: Record, energy: Energy) -> None:
         history.append(record)
         on_record(record, energy)
 
-    placed = Features(train.z.to(resolve(device)), train.y, train.head, train.views, train.index, train.source)
+    where = resolve(device)
     with threads(1 if detector.trains else None):
-        energy = detector.fit(placed, seed, keep)
+        energy = detector.fit(train.to(where), seed, keep, auxiliary.to(where))
     return Run(detector, seed, Shape.of(train), energy, tuple(history))
 
 
@@ -123,12 +133,12 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         state = load_file(str(path / "energy.safetensors"))
         detector = revive(DETECTORS[card["detector"]], card["recipe"])
         shape = revive(Shape, card["shape"])
-        dtype = next(value.dtype for value in state.values() if value.is_floating_point())
+        dtype = next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32)
         energy = detector.build(shape).to(dtype)
         energy.load_state_dict(state)
         history = tuple(revive(Record, record) for record in card["history"])
         seed = int(card["seed"])
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError, StopIteration) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
     return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
 
@@ -136,7 +146,9 @@ def load(path: Path | str, device: str = "cpu") -> Run:
 def revive(kind: type, values: dict[str, Any]) -> Any:
     """Returns the (nested) dataclass that `dataclasses.asdict` took apart. Raises TypeError on a field it does not know."""
     hints = typing.get_type_hints(kind)
+    inner = {name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
+             for name, hint in hints.items()}  # fmt: skip
     return kind(**{
-        name: revive(hints[name], value) if isinstance(value, dict) and dataclasses.is_dataclass(hints.get(name)) else value
+        name: revive(nested, value) if isinstance(value, dict) and (nested := inner.get(name)) else value  # type: ignore[arg-type]
         for name, value in values.items()
     })  # fmt: skip

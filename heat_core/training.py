@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import math
 import time
@@ -51,15 +52,11 @@ class Diverged(ArithmeticError):
 
 
 @dataclass(frozen=True)
-class NoiseContrastive:
-    """Logistic noise-contrastive estimation: tell data of density p from noise of density n, in equal shares.
+class Contrast(abc.ABC):
+    """An energy learns to tell data from noise, without a sampling chain; what it learns lies in the loss.
 
-    loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)), smallest at E_theta = log n - log p.
-    Hence -log n + E_theta = -log p, normalised: with noise drawn from a prior, prior energy + E_theta is the data's;
-    with uniform noise, E_theta alone is. No sampling chain is needed. AdamW with a cosine schedule and a moving average
-    of the weights; what is kept is the average that did best on data held out of training. No OOD data is seen.
-
-    Reference: Gutmann and Hyvarinen 2012; the correction form, Lafon et al. 2022.
+    AdamW with a cosine schedule and a moving average of the weights; what is kept is the average that did best on data
+    held out of training. No OOD data is seen.
 
     Args:
         steps: optimiser steps.
@@ -85,23 +82,27 @@ class NoiseContrastive:
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must lie between 0 and 1, got {self.held_out}.")
 
+    @abc.abstractmethod
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
         """Returns the loss of energies of data and of noise."""
-        return softplus(inside).mean() + softplus(-outside).mean()
 
-    def fit(self, network: Network, z: Tensor, noise: Noise, seed: int, energy: Energy, on_record: OnRecord = ignore) -> None:
+    def fit(
+        self, network: Network, z: Tensor, noise: Noise, seed: int, energy: Energy, on_record: OnRecord = ignore,
+        judges: tuple[Tensor, Tensor] | None = None,
+    ) -> None:  # fmt: skip
         """Trains `network`, a part of `energy`, in place. While it trains it holds the averaged weights.
 
         Args:
             z: (N, d) data, on the network's device; at least 2 rows.
             noise: draws from n.
             energy: what the callback is shown.
+            judges: data and noise held out of training; a share of z and fresh noise if not given.
 
         Raises:
             Diverged: the loss is not finite; the network keeps the best weights so far.
         """
         generator = torch.Generator(z.device).manual_seed(seed)
-        judge = _Judge(self, z, noise, generator)
+        judge = _Judge(self, z, noise, generator, judges)
         student = copy.deepcopy(network.randomise(generator))
         weights, averages = list(student.parameters()), list(network.parameters())
         optimizer = torch.optim.AdamW(weights, lr=self.rate, weight_decay=self.weight_decay)
@@ -138,15 +139,50 @@ class NoiseContrastive:
         return loss.detach()
 
 
+@dataclass(frozen=True)
+class NoiseContrastive(Contrast):
+    """Logistic noise-contrastive estimation: tell data of density p from noise of density n, in equal shares.
+
+    loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)), smallest at E_theta = log n - log p.
+    Hence -log n + E_theta = -log p, normalised: with noise drawn from a prior, prior energy + E_theta is the data's;
+    with uniform noise, E_theta alone is. Reference: Gutmann and Hyvarinen 2012; the correction form, Lafon et al. 2022.
+    """
+
+    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
+        return softplus(inside).mean() + softplus(-outside).mean()
+
+
+@dataclass(frozen=True)
+class LeastSquares(Contrast):
+    """A regularised critic: mean E(data) - mean E(noise) + alpha (mean E(data)^2 + mean E(noise)^2).
+
+    It is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies within 1 / (2 alpha) of 0: a bounded verdict of data
+    against noise, not the log of a density ratio.
+
+    Args:
+        alpha: how much large energies cost; it sets the scale of E_theta and nothing else at the optimum.
+    """
+
+    alpha: float = 1.0
+
+    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
+        return inside.mean() - outside.mean() + self.alpha * (inside.square().mean() + outside.square().mean())
+
+
 class _Judge:
     """Holds data out, tells how good a network is on it, and keeps the best one's weights."""
 
-    def __init__(self, objective: NoiseContrastive, z: Tensor, noise: Noise, generator: torch.Generator) -> None:
-        order = torch.randperm(len(z), device=z.device, generator=generator)
-        count = max(1, round(objective.held_out * len(z)))
+    def __init__(
+        self, objective: Contrast, z: Tensor, noise: Noise, generator: torch.Generator, given: tuple[Tensor, Tensor] | None
+    ) -> None:
         self.objective = objective
-        self.train, self.inside = z[order[count:]], z[order[:count]]
-        self.outside = noise(max(count, 1000), generator)
+        if given is not None:
+            self.train, (self.inside, self.outside) = z, given
+        else:
+            order = torch.randperm(len(z), device=z.device, generator=generator)
+            count = max(1, round(objective.held_out * len(z)))
+            self.train, self.inside = z[order[count:]], z[order[:count]]
+            self.outside = noise(max(count, 1000), generator)
         self.best, self.weights = math.inf, {}
 
     @torch.no_grad()

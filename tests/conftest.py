@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from heat_core.features import Features, Head
-from tests.samples import CLASSES, DIM, clusters
+from tests.samples import CLASSES, DIM, clusters, seen
 
 settings.register_profile(
     "steady", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -34,21 +34,21 @@ def head() -> Head:
 
 @pytest.fixture(scope="session")
 def train(head: Head) -> Features:
-    """240 x 12 float32 features of 4 classes, with a head."""
+    """240 x 12 float32 features of 4 classes, with a head and the views std and odin."""
     z, y = clusters(240, seed=1)
-    return Features(z, y, head)
+    return seen(z, y, head)
 
 
 @pytest.fixture(scope="session")
 def test() -> Features:
     """60 further rows of the same."""
-    return Features(*clusters(60, seed=2))
+    return seen(*clusters(60, seed=2))
 
 
 @pytest.fixture(scope="session")
 def far() -> Features:
     """50 rows that belong to no class."""
-    return Features(torch.randn(50, DIM, generator=torch.Generator().manual_seed(3)).abs() * 2)
+    return seen(torch.randn(50, DIM, generator=torch.Generator().manual_seed(3)).abs() * 2)
 
 
 @pytest.fixture

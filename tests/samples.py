@@ -1,9 +1,14 @@
-"""Small synthetic features."""
+"""Small synthetic features and images."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from heat_core.datasets import Images
+from heat_core.features import Auxiliary, Features, Head
+from heat_core.pseudo import COMPOSED
 
 DIM, CLASSES = 12, 4
 
@@ -14,3 +19,25 @@ def clusters(rows: int, seed: int, classes: int = CLASSES, dim: int = DIM) -> tu
     y = torch.arange(rows) % classes
     centres = 2 * torch.rand(classes, dim, generator=torch.Generator().manual_seed(99))
     return (centres[y] + 0.4 * torch.randn(rows, dim, generator=generator)).relu(), y
+
+
+def seen(z: Tensor, y: Tensor | None = None, head: Head | None = None) -> Features:
+    """Returns features with the views that a network gives beside them: `std`, and `odin` in float64."""
+    odin = -z.double().softmax(1).amax(1, keepdim=True)
+    return Features(z, y, head, {"std": (z.flip(1) + 0.1).sqrt(), "odin": odin})
+
+
+def auxiliary() -> Auxiliary:
+    """Returns held-out features, and two families and compositions of features that are none."""
+    val, (z, _) = seen(*clusters(40, 11)), clusters(40, 12)
+    families = {"shifted": seen(z.roll(1, 1)), "halved": seen(0.5 * z), COMPOSED: seen(0.5 * z.roll(1, 1))}
+    return Auxiliary(val, families, {name: family.take(torch.arange(20)) for name, family in families.items()})
+
+
+def colours(count: int, seed: int) -> Images:
+    """Returns images whose class is their brightest channel."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 3
+    pixels = random.integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
+    pixels[np.arange(count), :, :, labels] += 100
+    return Images("colours", "train", pixels, labels, ("red", "green", "blue"))

@@ -6,6 +6,7 @@ Run: python -m tests.screenshots
 from __future__ import annotations
 
 import shutil
+from urllib.parse import urlsplit
 
 from tests.browser import ROOT, all_scored, browser, server, settle
 
@@ -31,6 +32,11 @@ def main() -> None:
                 page.get_by_text("Modes kept").wait_for(timeout=240_000)
                 settle(page)
                 page.screenshot(path=shots / f"toy-lab-{look}.png")
+                page.goto(f"{url}/landscape?{urlsplit(page.url).query}")
+                page.get_by_text("log Z").first.wait_for(timeout=240_000)
+                page.set_viewport_size({"width": width, "height": max(height, 2000)})
+                settle(page)
+                page.screenshot(path=shots / f"landscape-{look}.png")
                 page.goto(f"{url}/detectors")
                 all_scored(page)
                 page.set_viewport_size({"width": width, "height": max(height, 2300)})

@@ -6,44 +6,34 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from heat_core import classifier
-from heat_core.classifier import Architecture, Epoch, Recipe, train
+from heat_core.classifier import Architecture, Progress, Recipe, train
 from heat_core.datasets import Images
-from heat_core.extract import extract, head_of
+from tests.samples import colours
 
-TINY = Architecture(classes=3, channels=(4, 4, 8, 8), small_stem=True)
-RECIPE = Recipe(epochs=3, batch=16)
-
-
-def _images(count: int, seed: int) -> Images:
-    """Images whose class is their brightest channel."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.int64) % 3
-    pixels = random.integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
-    pixels[np.arange(count), :, :, labels] += 100
-    return Images("colours", "train", pixels, labels, ("red", "green", "blue"))
+TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+RECIPE = Recipe(epochs=3, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep=2)
 
 
 @pytest.fixture(scope="module")
 def images() -> Images:
-    return _images(48, 0)
+    return colours(48, 0)
 
 
 @pytest.fixture(scope="module")
 def held_out() -> Images:
-    return _images(12, 1)
+    return colours(12, 1)
 
 
 @pytest.fixture(scope="module")
 def network(images: Images, held_out: Images, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
     """A network trained without a break."""
-    return train(TINY, images, held_out, tmp_path_factory.mktemp("whole") / "c", RECIPE, seed=4)
+    return train(TINY, images, held_out, tmp_path_factory.mktemp("whole") / "c", replace(RECIPE, keep=5), seed=4)
 
 
 class Killed(Exception):
@@ -53,15 +43,18 @@ class Killed(Exception):
 def test_training_goes_on_after_a_kill_as_if_there_was_none(
     network: nn.Module, images: Images, held_out: Images, tmp_path: Path
 ) -> None:
-    def kill(epoch: Epoch) -> None:
-        if epoch.epoch == 2:
+    def kill(now: Progress) -> None:
+        if now.step == 5:  # in the middle of the second epoch, a step after the last checkpoint but one
             raise Killed
 
+    recipe = replace(RECIPE, keep=5)
     with pytest.raises(Killed):
-        train(TINY, images, held_out, tmp_path / "c", RECIPE, seed=4, on_epoch=kill)
-    seen: list[int] = []
-    resumed = train(TINY, images, held_out, tmp_path / "c", RECIPE, seed=4, on_epoch=lambda epoch: seen.append(epoch.epoch))
-    assert seen == [3]
+        train(TINY, images, held_out, tmp_path / "c", recipe, seed=4, on_progress=kill)
+    seen: list[tuple[int, int]] = []
+    resumed = train(
+        TINY, images, held_out, tmp_path / "c", recipe, seed=4, on_progress=lambda now: seen.append((now.step, now.taken))
+    )
+    assert seen == [(6, 1), (9, 4)]
     whole = network.state_dict()
     assert all(torch.equal(value, whole[name]) for name, value in resumed.state_dict().items())
     assert not resumed.training
@@ -75,25 +68,80 @@ def test_a_checkpoint_of_another_training_is_refused(images: Images, held_out: I
 
 def test_another_seed_gives_another_network(network: nn.Module, images: Images, held_out: Images, tmp_path: Path) -> None:
     other = train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=5)
-    assert not torch.equal(other.get_parameter("conv1.weight"), network.get_parameter("conv1.weight"))
+    assert not torch.equal(other.get_parameter("fc.weight"), network.get_parameter("fc.weight"))
+
+
+def test_training_goes_on_from_given_weights(network: nn.Module, images: Images, held_out: Images, tmp_path: Path) -> None:
+    still = replace(RECIPE, epochs=1, rate=0.0, filter_rate=0.0, small=0.0)
+    again = train(TINY, images, held_out, tmp_path / "c", still, start=network)
+    for name, value in network.named_parameters():
+        assert torch.equal(again.get_parameter(name), value)
+
+
+def test_a_whitened_stem_is_kept(network: nn.Module, images: Images) -> None:
+    inputs = TINY.normalise(classifier.pixels_tensor(images))
+    fresh = TINY.build().get_parameter("conv1.weight")
+    stem, wanted = network.get_parameter("conv1.weight"), classifier.whitening(inputs, fresh)
+    assert torch.allclose(stem[:54], wanted[:54], atol=1e-5)  # 27 directions and their opposites; the rest are random
+
+
+def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
+    pixels = torch.randn(400, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    smooth = nn.functional.avg_pool2d(pixels, 3, 1)
+    filters = classifier.whitening(smooth, torch.empty(27, 3, 3, 3))
+    out = nn.functional.conv2d(smooth, filters, stride=3).transpose(0, 1).flatten(1)
+    assert torch.allclose(torch.cov(out), torch.eye(27), atol=0.35)
+    assert torch.allclose(classifier.whitening(smooth, torch.empty(54, 3, 3, 3))[27:], -filters)
+
+
+def test_muon_sets_the_singular_values_of_a_step_to_about_one_and_keeps_the_norm() -> None:
+    filters = nn.Parameter(torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(1)))
+    before = filters.detach() * 12**0.5 / filters.detach().norm()
+    filters.grad = torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(2))
+    classifier.Muon([filters], lr=0.1).step()
+    values = torch.linalg.svdvals(((before - filters.detach()) / 0.1).flatten(1))
+    assert values.min() > 0.3
+    assert values.max() < 1.3
 
 
 def test_the_learning_rate_rises_and_falls_to_zero() -> None:
-    rates = [Recipe(rate=0.2, warmup=0.25).rate_at(share) for share in (0.0, 0.125, 0.25, 0.625, 1.0)]
-    assert rates == pytest.approx([0, 0.1, 0.2, 0.1, 0])
+    rates = [Recipe(drops=(), warmup=0.25).rate_at(share) for share in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    assert rates == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_the_papers_learning_rate_is_divided_by_ten_at_half_and_three_quarters() -> None:
+    assert [classifier.named("paper").rate_at(share) for share in (0.0, 0.49, 0.5, 0.74, 0.75, 1.0)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+
+
+def test_recipes_go_by_name() -> None:
+    paper = classifier.named("paper")
+    assert (paper.epochs, paper.rate, paper.momentum, paper.weight_decay) == (200, 0.1, 0.9, 5e-4)
+    assert classifier.named("fast", 3).epochs == 3
+    with pytest.raises(ValueError, match=r"recipe must be one of paper, fast, polish; got 'slow'\."):
+        classifier.named("slow")
+    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
+        classifier.named("fast", 0)
+
+
+def test_a_network_without_a_plain_stem_cannot_have_a_small_one() -> None:
+    with pytest.raises(ValueError, match="only a ResNet with a plain stem can have a small one; got vgg11"):
+        Architecture("vgg11").build()
 
 
 def test_augmented_images_are_crops_of_the_padded_one_or_of_its_mirror() -> None:
     pixels = torch.arange(32 * 32, dtype=torch.int32).view(1, 1, 32, 32).expand(64, 3, 32, 32) % 251
     pixels = pixels.to(torch.uint8)
-    out = classifier.augment(pixels, torch.Generator().manual_seed(0))
+    flip = torch.arange(64) % 2 == 1
+    out = classifier.augment(pixels, flip, 4, torch.Generator().manual_seed(0))
     assert out.shape == pixels.shape
     padded = nn.functional.pad(pixels[0].float(), (4, 4, 4, 4), mode="reflect").to(torch.uint8)
     crops = [padded[:, i : i + 32, j : j + 32] for i in range(9) for j in range(9)]
     kinds = [crop for c in crops for crop in (c, c.flip(2))]
     matches = [next(i for i, kind in enumerate(kinds) if torch.equal(image, kind)) for image in out]
     assert len(set(matches)) > 30
-    assert {match % 2 for match in matches} == {0, 1}
+    assert [match % 2 for match in matches] == flip.int().tolist()
 
 
 def test_a_saved_network_comes_back_in_half_precision(network: nn.Module, images: Images, tmp_path: Path) -> None:
@@ -121,9 +169,10 @@ def _other_weights(path: Path) -> None:
 
 
 def _other_widths(path: Path) -> None:
-    wide = Architecture(classes=3, channels=(8, 8, 8, 8), small_stem=True)
+    wide = Architecture("resnet18", classes=3, channels=(16, 16, 16, 32))
     classifier.save(wide.build(), wide, path, {})
-    save_file(load_file(path), path, {"architecture": json.dumps({"classes": 3, "channels": [4, 4, 8, 8], "small_stem": True})})
+    narrow = {"model": "resnet18", "classes": 3, "channels": [16, 16, 16, 16]}
+    save_file(load_file(path), path, {"architecture": json.dumps(narrow)})
 
 
 def _unknown_model(path: Path) -> None:
@@ -152,53 +201,6 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) ->
 
 
 def test_too_few_images_for_a_batch_are_refused(images: Images, held_out: Images, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least one batch of 256 images, got 48"):
+    with pytest.raises(ValueError, match="at least one batch of 128 images, got 48"):
         train(TINY, images, held_out, tmp_path / "c", Recipe(epochs=1))
     assert not (tmp_path / "c").exists()
-
-
-def test_features_times_head_are_the_logits(network: nn.Module, images: Images) -> None:
-    features, head = extract(network, TINY, images, dtype=torch.float32), head_of(network)
-    assert head is not None
-    with torch.inference_mode():
-        logits = network(TINY.normalise(classifier.pixels_tensor(images)))
-    assert torch.allclose(features.z @ head.weight.T + head.bias, logits, atol=1e-4)
-    assert features.y is not None
-    assert features.y.tolist() == images.labels.tolist()
-    assert features.source == "colours/train"
-
-
-def test_features_do_not_depend_on_the_batch(network: nn.Module, images: Images) -> None:
-    one, other = (extract(network, TINY, images, batch=batch, dtype=torch.float32) for batch in (5, 48))
-    assert torch.allclose(one.z, other.z, atol=1e-5)
-    assert torch.allclose(one.views["std"], other.views["std"], atol=1e-5)
-
-
-def test_chosen_rows_are_extracted_in_their_order(network: nn.Module, images: Images) -> None:
-    rows = np.array([40, 3, 7])
-    said: list[tuple[str, int, int]] = []
-    some = extract(network, TINY, images, rows, batch=2, std=False, on_batch=lambda *news: said.append(news))
-    every = extract(network, TINY, images)
-    assert torch.allclose(some.z, every.z[rows], atol=1e-3)
-    assert some.z.dtype == torch.float16
-    assert not some.views
-    assert some.index is not None
-    assert some.index.tolist() == [40, 3, 7]
-    assert said == [("colours/train", 2, 3), ("colours/train", 3, 3)]
-
-
-def test_the_std_view_is_the_spread_of_the_last_map(network: nn.Module, images: Images) -> None:
-    features = extract(network, TINY, images, dtype=torch.float32)
-    with torch.inference_mode():
-        last = network.forward_features(TINY.normalise(classifier.pixels_tensor(images)))  # type: ignore[operator]
-    assert torch.allclose(features.z, last.mean((2, 3)), atol=1e-5)
-    assert torch.allclose(features.views["std"], last.flatten(2).std(2, correction=0), atol=1e-5)
-
-
-def test_a_network_without_a_linear_end_has_no_head(network: nn.Module) -> None:
-    assert head_of(_Headless()) is None
-
-
-class _Headless(nn.Module):
-    def get_classifier(self) -> nn.Module:
-        return nn.Identity()

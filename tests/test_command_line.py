@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from heat_core.__main__ import main, parser
-from heat_core.detectors import DETECTORS, KNN, MoG
+from heat_core.detectors import KNN, MoG
 from heat_core.features import Features, read_pack, write
 from heat_core.metrics import separation
+from heat_core.recipes import DETECTORS, recipe
 from heat_core.study import fit
 
 Arrays = dict[str, np.ndarray]
@@ -183,11 +184,11 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
     np.savez(tmp_path / "headless.npz", **{key: a for key, a in arrays.items() if key not in ("weight", "bias")})
     assert main(["pack", str(tmp_path / "headless.npz"), "--out", str(tmp_path / "headless")]) == 0
     assert "MSP and Energy need weight and bias" in capsys.readouterr().out
-    monkeypatch.setattr("heat_core.detectors.DETECTORS", {k: v for k, v in DETECTORS.items() if not v.trains})
+    monkeypatch.setattr("heat_core.recipes.DETECTORS", {k: v for k, v in DETECTORS.items() if not recipe(k).trains})
     assert main(["benchmark", str(tmp_path / "headless"), "--json"]) == 0
     said = capsys.readouterr()
     assert {row["detector"] for row in json.loads(said.out)["rows"]} == {"KNN", "SSD", "MoG"}
-    for name in ("MSP", "Energy"):
+    for name in ("MSP", "Energy", "Composed"):
         assert f"{name} is left out: {name} needs the classifier's head (weight and bias)" in said.err
 
 
@@ -333,7 +334,8 @@ def test_bad_runs_and_features_are_refused(pack: Path, tmp_path: Path, refuses: 
     ("arguments", "word"),
     [
         (["toy", "star", "MoG"], "toy must be one of cross"),
-        (["toy", "cross", "ODIN"], "detector must be one of MSP"),
+        (["toy", "cross", "GAN"], "detector must be one of MSP"),
+        (["toy", "cross", "ODIN"], "2D toy does not have"),
         (["toy", "cross", "MSP"], "2D toy does not have"),
         (["toy", "cross", "MoG", "--preset", "slow"], "preset must be one of"),
         (["toy", "cross", "MoG", "--device", "abacus"], "device"),
@@ -350,10 +352,11 @@ def test_a_missing_gpu_is_refused(pack: Path, tmp_path: Path, refuses: Callable[
 
 
 def test_datasets_that_are_not_there_are_refused(tmp_path: Path, refuses: Callable[..., str]) -> None:
-    assert "fetch knows cifar10" in refuses("fetch", "tinyimagenet", "--root", tmp_path)
+    assert "dataset must be one of cifar10" in refuses("fetch", "imagenet", "--root", tmp_path)
     out = ["--root", tmp_path, "--out", tmp_path / "w.safetensors"]
     assert "fetch cifar10 --root" in refuses("train-classifier", *out)
-    assert "dataset must be one of" in refuses("train-classifier", "--id", "svhn", *out)
+    assert "fetch svhn --root" in refuses("train-classifier", "--id", "svhn", *out)
+    assert "dataset must be one of" in refuses("train-classifier", "--id", "imagenet", *out)
     missing = ["extract", "--weights", tmp_path / "none.safetensors", "--root", tmp_path, "--out", tmp_path / "pack"]
     assert "none.safetensors" in refuses(*missing)
 
@@ -365,11 +368,11 @@ def test_extract_makes_a_pack_of_images(tmp_path: Path, sheets: Path, capsys: py
     """A tiny untrained network, through sheets of noise."""
     from heat_core import classifier
 
-    architecture = classifier.Architecture(channels=(4, 4, 8, 8), small_stem=True)
+    architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
     weights = tmp_path / "w.safetensors"
     classifier.save(architecture.build(), architecture, weights, {"held_out_images": 40, "test_accuracy": 0.1})
     common = ["extract", "--weights", str(weights), "--root", str(sheets), "--ood", "cifar100,mnist"]
-    rows = ["--train-rows", "60", "--test-rows", "30", "--ood-rows", "20"]
+    rows = ["--train-rows", "60", "--test-rows", "30", "--ood-rows", "20", "--pseudo-rows", "5,2"]
     assert main([*common, *rows, "--out", str(tmp_path / "pack")]) == 0
     assert "60 training rows, 30 test rows, 2 OOD sets" in capsys.readouterr().out
     pack = read_pack(tmp_path / "pack")
@@ -381,7 +384,14 @@ def test_extract_makes_a_pack_of_images(tmp_path: Path, sheets: Path, capsys: py
     assert pack.card["sets"]["far_mnist"]["stands_in_for"] == "SVHN"
     assert pack.card["sets"]["near_cifar100"]["rows"] == 20
     assert pack.train.z.dtype == torch.float16
-    assert main([*common, *rows, "--no-std", "--out", str(tmp_path / "plain")]) == 0
+    assert pack.train.views["odin"].shape == (60, 1)
+    assert pack.auxiliary.val is not None
+    assert len(pack.auxiliary.val) == 40
+    assert [len(f) for f in pack.auxiliary.pseudo.values()] == [*[5] * 16, 20]
+    assert [len(f) for f in pack.auxiliary.pseudoval.values()] == [*[2] * 16, 4]
+    assert not (tmp_path / "pack.shards").exists()
+    plain = ["--no-std", "--no-odin", "--pseudo-rows", "0,0"]
+    assert main([*common, *rows, *plain, "--out", str(tmp_path / "plain")]) == 0
     assert not read_pack(tmp_path / "plain").train.views
     capsys.readouterr()
     assert main(["benchmark", str(tmp_path / "pack"), "--detectors", "MSP,KNN", "--json"]) == 0

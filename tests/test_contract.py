@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,34 +11,28 @@ import pytest
 import torch
 
 from heat_core import study
-from heat_core.detectors import (
-    DETECTORS,
-    EBM,
-    HEAT,
-    KNN,
-    MSP,
-    PRESETS,
-    SSD,
-    Detector,
-    EnergyLogits,
-    MoG,
-    Perceptron,
-    Shape,
-    recipe,
-)
+from heat_core.detectors import KNN, MSP, ODIN, SSD, Detector, EnergyLogits, MoG, Shape
 from heat_core.energies import score
 from heat_core.features import Features, Head
-from heat_core.training import Diverged, NoiseContrastive
+from heat_core.learned import EBM, HEAT, Composed, Critic, Perceptron
+from heat_core.recipes import DETECTORS, PRESETS, recipe
+from heat_core.study import Run
+from heat_core.training import Diverged, LeastSquares, NoiseContrastive
+from tests.samples import auxiliary
 
 _SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}
+_CRITIC = Critic(Perceptron(16, 2), LeastSquares(steps=20, batch=64, records=2))
 RECIPES: list[Detector] = [
     MSP(), EnergyLogits(), EnergyLogits(2.0), KNN(k=5), KNN(k=5, normalize=False), SSD(), SSD(normalize=False), MoG(),
     MoG(normalize=False), EBM(**_SMALL), EBM(normalize=False, **_SMALL), HEAT(temperature=4.0, **_SMALL),
     HEAT(normalize=False, **_SMALL),
     HEAT(normalize=False, network=Perceptron(16, 2, frequencies=8), training=_SMALL["training"]),
+    ODIN(), EBM(critic=_CRITIC), HEAT(critic=_CRITIC), Composed(k=5), Composed(k=5, beta=2.0),
+    Composed(correction=2.0, spread=1.0, knn=0.0, critic=_CRITIC), Composed(energy=0.0, k=5, beta=-math.inf),
 ]  # fmt: skip
 TRAINED = [r for r in RECIPES if r.trains]
 CLOSED = [r for r in RECIPES if not r.trains]
+AUXILIARY = auxiliary()
 
 
 def name_of(value: object) -> str:
@@ -49,8 +44,17 @@ every_trained = pytest.mark.parametrize("detector", TRAINED, ids=name_of)
 every_closed = pytest.mark.parametrize("detector", CLOSED, ids=name_of)
 
 
-def fitted(detector: Detector, train: Features, z: torch.Tensor, seed: int = 0) -> np.ndarray:
-    return score(detector.fit(train, seed), z)
+def fit(detector: Detector, train: Features, seed: int = 0) -> Run:
+    return study.fit(detector, train, seed, auxiliary=AUXILIARY)
+
+
+def fitted(detector: Detector, train: Features, features: Features, seed: int = 0) -> np.ndarray:
+    return fit(detector, train, seed).score(features)
+
+
+def to(dtype: torch.dtype, features: Features) -> Features:
+    views = {name: view if name == "odin" else view.to(dtype) for name, view in features.views.items()}
+    return replace(features, z=features.z.to(dtype), views=views)
 
 
 def close(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-4) -> None:
@@ -63,29 +67,31 @@ def test_no_detector_is_forgotten() -> None:
 
 @every
 def test_scores_are_finite_float64(detector: Detector, train: Features, far: Features) -> None:
-    scores = fitted(detector, train, far.z)
+    scores = fitted(detector, train, far)
     assert scores.shape == (len(far),)
     assert scores.dtype == np.float64
     assert np.isfinite(scores).all()
-    assert score(detector.fit(train), far.z[:0]).shape == (0,)
+    run = fit(detector, train)
+    assert score(run.energy, far.columns(detector.reads(run.shape))[:0]).shape == (0,)
 
 
 @every
 def test_the_same_seed_gives_the_same_scores(detector: Detector, train: Features, test: Features) -> None:
-    assert np.array_equal(fitted(detector, train, test.z, 3), fitted(detector, train, test.z, 3))
+    assert np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 3))
 
 
 @every_trained
 def test_another_seed_gives_others(detector: Detector, train: Features, test: Features) -> None:
-    assert not np.array_equal(fitted(detector, train, test.z, 3), fitted(detector, train, test.z, 4))
+    assert not np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 4))
 
 
 @every
 def test_batches_and_order_do_not_matter(detector: Detector, train: Features, test: Features) -> None:
-    energy = detector.fit(train)
-    whole, turned = score(energy, test.z), torch.arange(len(test) - 1, -1, -1)
-    close(score(energy, test.z, batch=7), whole)
-    close(score(energy, test.z[turned])[::-1], whole)
+    run = fit(detector, train)
+    z = test.columns(detector.reads(run.shape))
+    whole, turned = score(run.energy, z), torch.arange(len(test) - 1, -1, -1)
+    close(score(run.energy, z, batch=7), whole)
+    close(score(run.energy, z[turned])[::-1], whole)
 
 
 @every
@@ -101,15 +107,15 @@ def test_recipes_are_values(detector: Detector) -> None:
 
 @every
 def test_a_blank_with_the_saved_state_scores_the_same(detector: Detector, train: Features, far: Features) -> None:
-    energy = detector.fit(train, 1)
-    blank = detector.build(Shape.of(train))
-    blank.load_state_dict(energy.state_dict())
-    assert np.array_equal(score(blank, far.z), score(energy, far.z))
+    run = fit(detector, train, 1)
+    blank, z = detector.build(run.shape), far.columns(detector.reads(run.shape))
+    blank.load_state_dict(run.energy.state_dict())
+    assert np.array_equal(score(blank, z), score(run.energy, z))
 
 
 @every
 def test_a_saved_run_scores_exactly_the_same(detector: Detector, train: Features, far: Features, tmp_path: Path) -> None:
-    run = study.fit(detector, train, seed=2)
+    run = fit(detector, train, 2)
     study.save(run, tmp_path / "run")
     again = study.load(tmp_path / "run")
     assert (again.detector, again.seed, again.shape, again.history) == (run.detector, run.seed, run.shape, run.history)
@@ -120,24 +126,24 @@ def test_a_saved_run_scores_exactly_the_same(detector: Detector, train: Features
 @every
 def test_training_leaves_the_features_alone(detector: Detector, head: Head, train: Features) -> None:
     before = train.z.clone()
-    detector.fit(train)
+    fit(detector, train)
     assert torch.equal(train.z, before)
 
 
 @every_closed
 def test_float64_agrees_with_float32(detector: Detector, train: Features, far: Features) -> None:
-    double = Features(train.z.double(), train.y, train.head)
-    close(fitted(detector, double, far.z.double()), fitted(detector, train, far.z), 1e-3)
+    double = torch.float64
+    close(fitted(detector, to(double, train), to(double, far)), fitted(detector, train, far), 1e-3)
 
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_other_precisions_are_accepted(detector: Detector, dtype: torch.dtype, train: Features, far: Features, tmp_path: Path):
-    run = study.fit(detector, Features(train.z.to(dtype), train.y, train.head))
-    scores = run.score(Features(far.z.to(dtype)))
+    run = fit(detector, to(dtype, train))
+    scores = run.score(to(dtype, far))
     assert np.isfinite(scores).all()
     study.save(run, tmp_path / "run")
-    assert np.array_equal(study.load(tmp_path / "run").score(Features(far.z.to(dtype))), scores)
+    assert np.array_equal(study.load(tmp_path / "run").score(to(dtype, far)), scores)
 
 
 @every_closed
@@ -212,7 +218,7 @@ def test_edge_cases_give_finite_scores_that_survive_a_file(
     given = edge(train)
     if detector.lacks(Shape.of(given)):
         pytest.skip(detector.lacks(Shape.of(given)))
-    run = study.fit(detector, given)
+    run = fit(detector, given)
     scores = run.score(far)
     assert np.isfinite(scores).all()
     study.save(run, tmp_path / "run")
@@ -229,14 +235,14 @@ def test_what_leaves_the_plane_of_rank_deficient_features_is_out(detector: Detec
 
 
 def test_tied_rows_are_at_distance_zero_of_each_other(train: Features) -> None:
-    assert fitted(KNN(k=30), _tied(train), _tied(train).z).max() < 1e-3
+    assert fitted(KNN(k=30), _tied(train), _tied(train)).max() < 1e-3
 
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_too_large_a_k_is_refused_in_one_line(normalize: bool, train: Features) -> None:
     with pytest.raises(ValueError, match=r"^KNN needs at least k = 241 training rows, got 240\.$"):
         KNN(k=241, normalize=normalize).fit(train)
-    assert np.isfinite(fitted(KNN(k=240, normalize=normalize), train, train.z)).all()
+    assert np.isfinite(fitted(KNN(k=240, normalize=normalize), train, train)).all()
     with pytest.raises(ValueError, match="k must lie in"):
         KNN(k=0).fit(train)
 
@@ -262,18 +268,22 @@ def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
 
 @every_trained
 def test_training_that_diverges_says_so(detector: Detector, train: Features) -> None:
-    assert isinstance(detector, EBM | HEAT)
-    wild = replace(detector, training=NoiseContrastive(steps=40, batch=32, rate=1e20, records=4))
+    assert isinstance(detector, EBM | HEAT | Composed)
+    fast = {"steps": 40, "batch": 32, "rate": 1e20, "records": 4}
+    if isinstance(detector, Composed) or detector.critic:
+        wild = replace(detector, critic=Critic(Perceptron(16, 2), LeastSquares(**fast)))
+    else:
+        wild = replace(detector, training=NoiseContrastive(**fast))
     with pytest.raises(Diverged, match="Try a rate below"):
-        wild.fit(train)
+        fit(wild, train)
 
 
 def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
     for space, presets in PRESETS.items():
         for preset, detectors in presets.items():
-            assert set(detectors) == set(DETECTORS) - ({"MSP", "Energy"} if space == "plane" else set())
+            assert set(detectors) == set(DETECTORS) - ({"MSP", "ODIN", "Energy", "Composed"} if space == "plane" else set())
             assert all(recipe(name, preset, space) is detector for name, detector in detectors.items())
-    with pytest.raises(ValueError, match="one of MSP, Energy, KNN, SSD, MoG, EBM, HEAT; got 'Heat'"):
+    with pytest.raises(ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"):
         recipe("Heat")
     with pytest.raises(ValueError, match="one of modern, quick; got 'slow'"):
         recipe("HEAT", "slow")

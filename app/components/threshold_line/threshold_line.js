@@ -1,0 +1,315 @@
+// A histogram a row and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
+// with the data, so every number shown while dragging is exact. One message leaves when the line is let go.
+
+const HEADER = 22; // px above the bars of a row
+const BARS = 46; // px of the tallest bar
+const GAP = 8;
+const PATIENCE = 250; // ms without a key before the line counts as let go
+const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
+const labs = new WeakMap(); // parentElement -> what is remembered between renders
+
+export default function (component) {
+  const { parentElement, data, setTriggerValue } = component;
+  if (!data) return undefined;
+  const lab = labs.get(parentElement) ?? create(parentElement);
+  labs.set(parentElement, lab);
+  lab.send = (cut) => setTriggerValue("released", cut);
+  accept(lab, data);
+  return () => {
+    clearTimeout(lab.timer);
+    clearTimeout(lab.patience);
+    cancelAnimationFrame(lab.frame);
+    lab.observer.disconnect();
+    labs.delete(parentElement);
+  };
+}
+
+function create(root) {
+  const find = (name) => root.querySelector(name);
+  const lab = {
+    plot: find(".plot"), canvas: find("canvas"), rows: find(".rows"), axis: find(".axis"), line: find(".line"),
+    flag: find(".flag"), readout: find(".readout"), held: null, timer: 0, sent: null, frame: 0,
+  };
+  lab.observer = new ResizeObserver(() => ask(lab));
+  lab.observer.observe(lab.plot);
+  lab.plot.onmousedown = (event) => event.preventDefault(); // keeps the focus on the line
+  lab.plot.onpointerdown = (event) => press(lab, event);
+  lab.plot.onpointermove = (event) => move(lab, event);
+  lab.plot.onpointerup = (event) => release(lab, event);
+  lab.plot.onpointercancel = () => abandon(lab);
+  lab.line.onkeydown = (event) => key(lab, event);
+  lab.line.onblur = () => lab.timer && let_go(lab);
+  return lab;
+}
+
+// -- data -------------------------------------------------------------------------------------------------------------
+
+function accept(lab, data) {
+  lab.latest = data;
+  if (lab.data !== data) {
+    lab.data = data;
+    lab.sets = data.rows.flatMap((row) => row.sets);
+    lab.upto = lab.sets.map((set) => cumulated(set.counts));
+    lab.heights = data.rows.map((row) => heights(row, data));
+    build(lab);
+  }
+  const busy = lab.held !== null || lab.timer;
+  if (!busy && (lab.sent === null || lab.sent === data.cut)) settle(lab);
+  ask(lab);
+}
+
+function settle(lab) {
+  lab.sent = null;
+  lab.cut = lab.latest.cut;
+  lab.passed = lab.sets.map((set) => set.passed);
+}
+
+function cumulated(counts) {
+  let sum = 0;
+  return Uint32Array.from(counts, (count) => (sum += count));
+}
+
+// Shares of a row a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
+function heights(row, data) {
+  const steps = data.edges.length - 1;
+  const bars = new Float64Array(Math.ceil(steps / data.bar));
+  for (const set of row.sets) {
+    const one = 1 / (set.n * row.sets.length);
+    let beyond = set.n;
+    set.counts.forEach((count, i) => {
+      bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one;
+      beyond -= count;
+    });
+    bars[bars.length - 1] += beyond * one;
+  }
+  const tallest = Math.max(...bars);
+  return bars.map((share) => share / tallest);
+}
+
+// -- the line ---------------------------------------------------------------------------------------------------------
+
+// The fraction of the axis at which a value lies; the axis may be uneven, so it is looked up.
+function place(lab, value) {
+  const edges = lab.data.edges, last = edges.length - 1;
+  if (value <= edges[0]) return 0;
+  if (value >= edges[last]) return 1;
+  const above = edges.findIndex((edge) => edge > value);
+  return (above - 1 + (value - edges[above - 1]) / (edges[above] - edges[above - 1])) / last;
+}
+
+function step_to(lab, index) {
+  const edges = lab.data.edges;
+  const i = Math.min(Math.max(index, 0), edges.length - 1);
+  if (edges[i] === lab.cut) return;
+  lab.cut = edges[i];
+  lab.passed = lab.upto.map((upto) => upto[i]);
+  ask(lab);
+}
+
+function follow(lab, event) {
+  const box = lab.plot.getBoundingClientRect();
+  step_to(lab, Math.round(((event.clientX - box.left) / box.width) * (lab.data.edges.length - 1)));
+}
+
+function press(lab, event) {
+  if (event.button) return;
+  lab.held = { cut: lab.cut, passed: lab.passed, pointer: event.pointerId };
+  lab.plot.setPointerCapture(event.pointerId);
+  lab.line.classList.add("held");
+  lab.line.focus({ preventScroll: true });
+  if (event.pointerType === "mouse") follow(lab, event); // a finger may only want to scroll
+}
+
+function move(lab, event) {
+  if (lab.held?.pointer === event.pointerId) follow(lab, event);
+}
+
+function release(lab, event) {
+  if (lab.held?.pointer !== event.pointerId) return;
+  follow(lab, event);
+  const before = lab.held.cut;
+  lab.held = null;
+  lab.line.classList.remove("held");
+  if (lab.cut !== before) let_go(lab);
+  else if (!lab.sent) settle(lab);
+}
+
+function abandon(lab) {
+  if (!lab.held) return;
+  ({ cut: lab.cut, passed: lab.passed } = lab.held);
+  lab.held = null;
+  lab.line.classList.remove("held");
+  ask(lab);
+}
+
+function key(lab, event) {
+  const edges = lab.data.edges, last = edges.length - 1;
+  const at = place(lab, lab.cut) * last, far = Math.max(1, Math.round(last / 50));
+  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
+  const steps = {
+    ArrowLeft: event.shiftKey ? down - far + 1 : down, ArrowDown: event.shiftKey ? down - far + 1 : down,
+    ArrowRight: event.shiftKey ? up + far - 1 : up, ArrowUp: event.shiftKey ? up + far - 1 : up,
+    PageDown: down - far + 1, PageUp: up + far - 1, Home: 0, End: last,
+  };
+  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  step_to(lab, steps[event.key]);
+  clearTimeout(lab.timer);
+  lab.timer = setTimeout(() => let_go(lab), PATIENCE);
+}
+
+function let_go(lab) {
+  clearTimeout(lab.timer);
+  clearTimeout(lab.patience);
+  lab.timer = 0;
+  lab.sent = lab.cut;
+  lab.send(lab.cut);
+  lab.patience = setTimeout(() => {
+    if (lab.sent === null || lab.held || lab.timer) return;
+    settle(lab); // no answer with this cut came; what came last holds
+    ask(lab);
+  }, ECHO);
+}
+
+// -- drawing ----------------------------------------------------------------------------------------------------------
+
+function ask(lab) {
+  if (!lab.frame) lab.frame = requestAnimationFrame(() => { lab.frame = 0; draw(lab); });
+}
+
+function element(tag, text, parent, name) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (name) made.className = name;
+  parent.appendChild(made);
+  return made;
+}
+
+// Builds what does not move; the texts that do are kept in lab.texts.
+function build(lab) {
+  const { data } = lab, texts = (lab.texts = { rows: [], sets: [] });
+  for (const place of [lab.rows, lab.axis, lab.readout]) place.replaceChildren();
+  data.rows.forEach((row, i) => {
+    const line = element("div", "", lab.rows);
+    line.style.top = `${i * (HEADER + BARS + GAP)}px`;
+    const name = element("span", "", line);
+    element("i", "", name).style.background = row.colour;
+    element("b", row.name, name);
+    texts.rows.push(element("span", "", line));
+  });
+  const last = data.ticks.length - 1;
+  data.ticks.forEach(([at, label], i) => {
+    const tick = element("span", label, lab.axis);
+    tick.style.left = `${100 * at}%`;
+    if (at < 0.03 && i === 0) tick.style.transform = "none";
+    if (at > 0.97 && i === last) tick.style.transform = "translateX(-100%)";
+  });
+  const item = (card, label) => { const line = element("div", "", card); element("span", label, line).title = label; return element("span", "", line); };
+  const card = (title) => { const made = element("div", "", lab.readout, "card"); element("h4", title, made); return made; };
+  if (lab.sets.length > 1) {
+    const sets = card("OOD caught, by set");
+    texts.sets = lab.sets.map((set, i) => (i ? item(sets, set.name) : null));
+  }
+  const traffic = data.traffic, outside = 1000 * traffic.prevalence;
+  const counts = card(`Of 1000 inputs, ${number(outside)} of them OOD`);
+  for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
+  const rates = card("False positives");
+  texts.accepted = item(rates, "OOD accepted, FPR (ID+)");
+  texts.lost = item(rates, "ID flagged, FPR (OOD+)");
+  const cost = card(`Expected cost of 1000 inputs`);
+  texts.cost = element("div", "", cost, "big");
+  element("div", `${number(traffic.miss)} an OOD missed, ${number(traffic.alarm)} an ID flagged`, cost);
+  lab.line.setAttribute("aria-label", data.label);
+  lab.line.setAttribute("aria-valuemin", data.edges[0]);
+  lab.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
+}
+
+const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
+const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
+const count = (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }));
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
+
+function draw(lab) {
+  const { data, texts } = lab;
+  if (!data) return;
+  let first = 0;
+  const passed = data.rows.map((row) => {
+    const shares = row.sets.map((set, i) => lab.passed[first + i] / set.n);
+    first += row.sets.length;
+    return shares;
+  });
+  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), outside = mean(caught);
+  texts.rows[0].textContent = `${percent(kept)} kept`;
+  caught.forEach((share, i) => { texts.rows[i + 1].textContent = `${percent(share)} caught`; });
+  lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
+  numbers(lab, kept, outside);
+  const at = place(lab, lab.cut);
+  const shown = lab.cut.toFixed(data.digits);
+  const [low, high] = [data.edges[0], data.edges.at(-1)];
+  lab.flag.textContent = `${lab.cut < low ? "◂ " : ""}${shown}${lab.cut > high ? " ▸" : ""}`; // beyond the axis
+  lab.line.setAttribute("aria-valuenow", lab.cut);
+  const groups = caught.map((share, i) => `, catches ${percent(share)} of ${data.rows[i + 1].name}`).join("");
+  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${groups}`);
+  paint(lab, at);
+}
+
+function numbers(lab, kept, outside) {
+  const { texts } = lab, { prevalence, miss, alarm } = lab.data.traffic;
+  const inside = 1000 * (1 - prevalence), out = 1000 * prevalence;
+  texts["ID kept"].textContent = count(inside * kept);
+  texts["ID flagged"].textContent = count(inside * (1 - kept));
+  texts["OOD caught"].textContent = count(out * outside);
+  texts["OOD missed"].textContent = count(out * (1 - outside));
+  texts.accepted.textContent = percent(1 - outside);
+  texts.lost.textContent = percent(1 - kept);
+  texts.cost.textContent = count(miss * out * (1 - outside) + alarm * inside * (1 - kept));
+}
+
+// Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
+function paint(lab, at) {
+  const { canvas, data } = lab, rows = data.rows.length;
+  const width = lab.plot.clientWidth, height = rows * (HEADER + BARS + GAP), ratio = devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    canvas.style.height = `${height}px`;
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const x = at * width;
+  data.rows.forEach((row, i) => {
+    const floor = i * (HEADER + BARS + GAP) + HEADER + BARS;
+    pen.fillStyle = pen.strokeStyle = row.colour;
+    bars(pen, lab.heights[i], floor, width, data, 0, x, i === 0);
+    bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
+    pen.globalAlpha = 0.5;
+    pen.fillRect(0, floor, width, 1);
+  });
+  pen.globalAlpha = 1;
+  lab.line.style.transform = `translateX(${x}px)`;
+  const flag = lab.flag.offsetWidth / 2; // the flag stays inside the plot
+  lab.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+}
+
+function bars(pen, heights, floor, width, data, from, to, solid) {
+  const one = (width * data.bar) / (data.edges.length - 1);
+  const gap = one > 4 ? 1 : 0;
+  pen.save();
+  pen.beginPath();
+  pen.rect(from, floor - BARS - 1, to - from, BARS + 2);
+  pen.clip();
+  pen.beginPath();
+  for (let k = Math.floor(from / one); k < heights.length && k * one < to; k++) {
+    const tall = heights[k] && Math.max(1, heights[k] * BARS);
+    if (tall) pen.rect(k * one + (solid ? 0 : 0.5), floor - tall, Math.min(one, width - k * one) - gap - (solid ? 0 : 1), tall);
+  }
+  pen.globalAlpha = solid ? 0.95 : 0.22;
+  pen.fill();
+  if (!solid) {
+    pen.globalAlpha = 0.7;
+    pen.lineWidth = 0.75;
+    pen.stroke();
+  }
+  pen.restore();
+}

@@ -1,0 +1,171 @@
+"""Pure: Plotly figures of the plane. Colours are locked and centred on zero: blue likely, orange rare; lines say it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from app.figures import COLOURS, DASHES, HEIGHT, SIGNED, SMALL
+
+Array = NDArray[np.floating]
+
+MARK = dict(size=11, symbol="x-thin", line=dict(width=2.5, color="#11161c"))
+PICK = 4  # every fourth point of a layer can be clicked
+FINE = 30_000  # a layer is sent as whole numbers: its limit is this many (half the bytes of float32, and as smooth)
+QUIET = "#8a96a3"
+LINES = {"total": ("ID", 3.0), "energy": ("ID", 3.0), "prior": ("near", 1.8), "correction": ("mid", 1.8), "truth": ("far", 1.8)}
+
+
+def layer(
+    axes: tuple[Array, Array], values: Array, limit: float, point: tuple[float, float] | None = None,
+    line: bool = False, unit: str = "nats",
+) -> go.Figure:  # fmt: skip
+    """Returns a layer seen from above, with lines of equal height and points to click.
+
+    Args:
+        axes: (n,) and (n,) coordinates in x and y.
+        values: (n, n), first axis y.
+        limit: the colours reach from -limit to limit.
+        point: marked.
+        line: whether the height 0 is drawn as a dashed line.
+        unit: of the values.
+    """
+    x, y = axes
+    shown = _whole(values, limit)
+    figure = go.Figure(
+        go.Contour(
+            x=x, y=y, z=shown, zmin=-FINE, zmax=FINE, colorscale=SIGNED, hoverinfo="skip", name="layer",
+            contours=dict(start=-FINE, end=FINE, size=FINE / 8, coloring="heatmap"),
+            line=dict(width=0.4, color="rgba(17, 22, 28, 0.45)", smoothing=0.8),
+            colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10), **_ticks(limit)),
+        )
+    )  # fmt: skip
+    if line:
+        figure.add_contour(
+            x=x[::2], y=y[::2], z=shown[::2, ::2], contours=dict(start=0, end=0, size=1, coloring="lines"), showscale=False,
+            colorscale=[[0, "#11161c"], [1, "#11161c"]], line=dict(width=2, dash="dash"), name="zero", hoverinfo="skip",
+        )  # fmt: skip
+    across, up = np.meshgrid(x[::PICK], y[::PICK])
+    hidden = dict(marker=dict(opacity=0))
+    figure.add_scatter(
+        x=across.ravel(), y=up.ravel(), customdata=values[::PICK, ::PICK].ravel().astype(np.float32), mode="markers",
+        marker=dict(opacity=0, size=9), selected=hidden, unselected=hidden, showlegend=False,
+        hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{customdata:.2f}} {unit}<extra></extra>",
+    )  # fmt: skip
+    if point is not None:
+        figure.add_scatter(x=[point[0]], y=[point[1]], mode="markers", marker=MARK, hoverinfo="skip", showlegend=False)
+    figure.update_xaxes(range=[float(x[0]), float(x[-1])], fixedrange=True, constrain="domain", tickfont=dict(size=10))
+    figure.update_yaxes(
+        range=[float(y[0]), float(y[-1])], fixedrange=True, scaleanchor="x", constrain="domain", tickfont=dict(size=10)
+    )
+    figure.update_layout(height=HEIGHT, margin=SMALL, dragmode=False, clickmode="event+select", hovermode="closest")
+    return figure
+
+
+def surface(
+    axes: tuple[Array, Array], values: Array, limit: float, point: tuple[float, float, float] | None = None
+) -> go.Figure:
+    """Returns a layer as a surface over the plane: height and colours reach from -limit to limit."""
+    x, y = axes
+    figure = go.Figure(
+        go.Surface(
+            x=x, y=y, z=_whole(values, limit), cmin=-FINE, cmax=FINE, colorscale=SIGNED,
+            colorbar=dict(thickness=8, len=0.8, outlinewidth=0, xpad=2, tickfont=dict(size=10), **_ticks(limit)),
+            hovertemplate="x %{x:.2f}, y %{y:.2f}<extra></extra>",
+        )
+    )  # fmt: skip
+    if point is not None:
+        height = (float(np.clip(point[2] / limit, -1, 1)) + 0.04) * FINE
+        marker = dict(size=5, symbol="x", color="#11161c")
+        figure.add_scatter3d(x=[point[0]], y=[point[1]], z=[height], mode="markers", marker=marker, showlegend=False)
+    figure.update_layout(
+        height=HEIGHT + 40, margin=SMALL, uirevision="surface",
+        scene=dict(
+            zaxis=dict(range=[-FINE, 1.1 * FINE], title="nats", **_ticks(limit)), xaxis_title="x", yaxis_title="y",
+            aspectratio=dict(x=1, y=1, z=0.7), camera=dict(eye=dict(x=1.25, y=-1.45, z=1.05)),
+        ),
+    )  # fmt: skip
+    return figure
+
+
+def _whole(values: Array, limit: float) -> NDArray[np.int16]:
+    """Returns values between -limit and limit (and a little beyond, to tell what is) in units of limit / FINE."""
+    return np.round(np.clip(values / limit, -1.001, 1.001) * FINE).astype(np.int16)
+
+
+def _ticks(limit: float) -> dict[str, list]:
+    """Returns the ticks of an axis in units of limit / FINE."""
+    shares = (-1, -0.5, 0, 0.5, 1)
+    return dict(tickvals=[share * FINE for share in shares], ticktext=[f"{share * limit:g}" for share in shares])
+
+
+def masses(owed: Array, held: Array) -> go.Figure:
+    """Returns the share of probability of each mode, in truth and in the model."""
+    modes = np.arange(1, len(owed) + 1)
+    figure = go.Figure()
+    for name, values, group, pattern in (("truth", owed, "far", "/"), ("model", held, "ID", "")):
+        figure.add_bar(
+            x=modes, y=values.astype(np.float32), name=name, marker=dict(color=COLOURS[group], pattern=dict(shape=pattern)),
+            hovertemplate=f"mode %{{x}}: %{{y:.1%}} in the {name}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), bargap=0.25, legend=dict(orientation="h", y=1.12, x=0))
+    figure.update_xaxes(title_text="mode", dtick=1)
+    figure.update_yaxes(tickformat=".0%", title_text="share of probability", rangemode="tozero")
+    return figure
+
+
+def ray(distance: Array, lines: Mapping[str, Array], cut: float, here: float, data: float, named: bool = True) -> go.Figure:
+    """Returns energies along a ray.
+
+    Args:
+        distance: (n,) from the data's mean.
+        lines: {name: (n,)}, names of `LINES`.
+        cut: the threshold.
+        here: where the point is.
+        data: up to where the picture of the data reaches.
+        named: whether the marks are named, where there is room.
+    """
+    figure = go.Figure()
+    marks = [dict(text=text if named else "", font=dict(size=11)) for text in ("data", "point")]
+    figure.add_vrect(0, data, fillcolor=QUIET, opacity=0.12, line_width=0, annotation=marks[0])
+    for name, values in lines.items():
+        group, width = LINES[name]
+        figure.add_scatter(
+            x=distance, y=values, name=name, mode="lines", line=dict(color=COLOURS[group], dash=DASHES[group], width=width)
+        )
+    low, high = _heights(lines, cut)
+    figure.add_hline(cut, line=dict(color=QUIET, width=1.5), annotation=dict(text="threshold", font=dict(size=11)))
+    figure.add_vline(here, line=dict(color=QUIET, width=1.5, dash="dot"), annotation=marks[1])
+    figure.update_layout(
+        height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0), hovermode="x unified"
+    )
+    figure.update_xaxes(title_text="distance from the data's mean", rangemode="tozero")
+    figure.update_yaxes(title_text="nats", range=[low, high])
+    return figure
+
+
+def _heights(lines: Mapping[str, Array], cut: float) -> tuple[float, float]:
+    """Returns a range that shows the model's lines near the threshold and how they leave it, not the last of a parabola."""
+    model = np.concatenate([values for name, values in lines.items() if name != "truth"])
+    low = min(float(np.nanmin(model)), cut)
+    high = min(float(np.nanmax(model)), cut + 6 * (cut - low) + 5)
+    return low - 0.05 * (high - low), max(high, cut) + 0.08 * (high - low)
+
+
+def walks(figure: go.Figure, paths: Array) -> go.Figure:
+    """Returns a landscape with chains (points, chains, 2) over it: a ring where one starts, a dot where it ends."""
+    gap = np.full((1, paths.shape[1], 2), np.nan, dtype=np.float32)  # one trace for all, with gaps between them
+    joined = np.concatenate([paths, gap]).swapaxes(0, 1).reshape(-1, 2).astype(np.float32)
+    figure.add_scatter(
+        x=joined[:, 0], y=joined[:, 1], mode="lines", line=dict(color=COLOURS["near"], width=1), hoverinfo="skip", name="path"
+    )
+    for name, at, marker in (
+        ("start", paths[0], dict(symbol="circle-open", size=8, color="#11161c", line=dict(width=2))),
+        ("end", paths[-1], dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color="#11161c"))),
+    ):
+        figure.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name)
+    figure.update_layout(showlegend=True, legend=dict(orientation="h", y=1.08, x=0), height=HEIGHT + 120)
+    return figure

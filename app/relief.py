@@ -1,0 +1,145 @@
+"""The pieces of the Landscape's page: the layers, a point spelled out, truth and error, a ray."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from app import figures, planes, session
+from app.landscapes import FAR, Reading, Spelled, Window
+from app.session import ToyPicture
+from app.toys import ToyChoice, ToyResult
+
+TITLES = {
+    "prior": ("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "correction": ("Correction, E_θ", "learned; blue: likelier than the prior says"),
+    "total": ("Sum", "what scores, less the threshold (dashed)"),
+    "energy": ("Energy", "what scores, less the threshold (dashed)"),
+    "truth": ("Truth", "the exact -log p, less log Z and the threshold"),
+}
+
+
+def panels(layers: dict, drawn: str, limit: float, window: Window, point: tuple[float, float], cut: float) -> None:
+    """Shows the layers side by side, on the same axes and colours; a click on one chooses the point.
+
+    Prior and sum are drawn less the threshold `cut`, so zero is where a verdict turns and the drawn parts still add up.
+    """
+    shown = [name for name in ("prior", "correction", "total", "energy") if name in layers]
+    for column, name in zip(st.columns(3), shown, strict=False):
+        title, meaning = TITLES[name]
+        raised = layers[name] - (0.0 if name == "correction" else cut)
+        column.markdown(f"**{title}**  \n:small[{meaning}]")
+        alt = f"{title} over the plane: {meaning}; colours from -{limit:g} to {limit:g} nats, centred on zero"
+        if drawn == "contour":
+            figure = planes.layer(window.axes, raised, limit, point, name in ("total", "energy"))
+            _clickable(column, figure, f"layer-{name}", alt)
+        else:
+            height = _height(raised, window, point)
+            figure = planes.surface(window.axes, raised, limit, None if height is None else (*point, height))
+            column.plotly_chart(figure, key=f"surface-{name}", alt=alt, config=figures.QUIET)
+
+
+def _height(layer, window: Window, point: tuple[float, float]) -> float | None:
+    """Returns the layer's value near a point, or None if it is not on the window."""
+    x, y = window.axes
+    if abs(point[0] - window.x) > window.half or abs(point[1] - window.y) > window.half:
+        return None
+    return float(layer[abs(y - point[1]).argmin(), abs(x - point[0]).argmin()])
+
+
+def _clickable(place, figure, key: str, alt: str) -> None:
+    place.plotly_chart(
+        figure, key=key, alt=alt, config=figures.QUIET, on_select=lambda: choose(st.session_state[key]),
+        selection_mode="points",
+    )  # fmt: skip
+
+
+def choose(event) -> None:
+    """Takes a click on a panel as the point that is looked at."""
+    if points := event["selection"]["points"]:
+        st.session_state.update(x=round(float(points[0]["x"]), 3), y=round(float(points[0]["y"]), 3))
+
+
+def spelled(said: Spelled, picture: ToyPicture, point: tuple[float, float]) -> None:
+    """Shows a point's energy as a sum, with a verdict, and where each part stands among ID."""
+    x, y = point
+    st.subheader(f"At ({x:.2f}, {y:.2f}): {said.sentence}")
+    rows = [(name, value, said.ranks[name]) for name, value in said.terms.items()]
+    if len(rows) > 1:
+        rows.append(("total", said.total, said.ranks["total"]))
+    table = pd.DataFrame(
+        [(TITLES[name][0], f"{value:.2f}", f"{100 * rank:.1f} %") for name, value, rank in rows],
+        columns=["Part", "Nats", "ID points that have less"],
+    )
+    left, right = st.columns([3, 2])
+    left.dataframe(table, hide_index=True, alt="The point's energy, part by part, and its rank among 4,000 fresh ID points")
+    exact = "infinite: no data is ever here" if said.truth > 1e6 else f"{said.truth:.2f} nats"
+    right.markdown(
+        f"**{'Rejected as OOD' if said.out else 'Accepted as ID'}** at the threshold {said.threshold:.2f}.  \n"
+        f"The truth, -log p, is {exact}.  \nNearest mode: {said.mode + 1} of {picture.modes}."
+    )
+
+
+FACTS = {
+    "T_G": "The prior's temperature: E_G is divided by it.",
+    "α": "How much large energies cost in training. The noise-contrastive objective has no such term: its correction is the "
+    "log of a density ratio, and unbounded.",
+    "Bound 1 / (2α)": "With fixed negatives the optimum is (n - p) / (2α (n + p)), so |E_θ| cannot pass this bound.",
+    "Largest |E_θ|": "On the square that is drawn.",
+    "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
+}
+
+
+def facts(reading: Reading) -> None:
+    """Shows T_G, alpha and its bound, where they exist."""
+
+    def said(value: float | None, form: str, unit: str = "") -> str:
+        return "none" if value is None else f"{value:{form}}{unit}"
+
+    values = (
+        said(reading.temperature, "g"), said(reading.alpha, "g"), said(reading.bound, ".3g", " nats"),
+        said(reading.largest, ".2f", " nats"), said(reading.log_z, "+.3f"),
+    )  # fmt: skip
+    with st.container(horizontal=True):
+        for (name, meaning), value in zip(FACTS.items(), values, strict=True):
+            st.metric(name, value, help=meaning)
+
+
+def truth(layers: dict, reading: Reading, result: ToyResult, window: Window, limit: float, point) -> None:
+    """Shows the truth, where the model is wrong, and the mass of each mode."""
+    d = result.distance
+    st.subheader(f"{100 * d.tv:.1f} % of the probability lies in the wrong place; KL {d.kl:.3f} nats.")
+    columns = st.columns(3)
+    columns[0].markdown(f"**Truth**  \n:small[{TITLES['truth'][1]}]")
+    figure = planes.layer(window.axes, layers["truth"] - reading.log_z - reading.threshold, limit, point, line=True)
+    _clickable(columns[0], figure, "layer-exact", "The exact energy over the plane")
+    worst = float(abs(reading.wrong).max())
+    columns[1].markdown("**Error**  \n:small[truth less model, % of the peak; blue: too much]")
+    axes = Window(0.0, 0.0, reading.extent, len(reading.wrong)).axes
+    most = float(f"{max(120 * worst, 1e-3):.1g}")
+    error = planes.layer(axes, -100 * reading.wrong, most, point, unit="% of the peak")
+    _clickable(columns[1], error, "layer-error", f"True density less the model's; at most {100 * worst:.0f} % of the peak")
+    kept = int((reading.held >= 0.5 * reading.owed).sum())
+    columns[2].markdown(f"**{kept} of {len(reading.owed)} modes kept**  \n:small[with at least half of their mass]")
+    columns[2].plotly_chart(
+        planes.masses(reading.owed, reading.held),
+        key="masses",
+        alt="The share of probability of each mode",
+        config=figures.QUIET,
+    )
+    with st.expander("The modes in figures"):
+        modes = {"Mode": range(1, len(reading.owed) + 1), "Truth %": (100 * reading.owed).round(2)}
+        st.dataframe(pd.DataFrame({**modes, "Model %": (100 * reading.held).round(2)}), hide_index=True)
+
+
+def away(choice: ToyChoice, result: ToyResult, reading: Reading, point: tuple[float, float]) -> None:
+    """Shows the energy along the ray through the point, and what happens far from the data."""
+    far = f"{100 * reading.caught:.0f} % of directions"
+    st.subheader(f"Far from the data, {FAR:g} times as far out as the picture reaches, {far} are rejected.")
+    columns = st.columns(2)
+    for column, extents, name in ((columns[0], 1.5, "near"), (columns[1], FAR, "far")):
+        distance, lines, here = session.ray(choice, point, extents, result, reading)
+        title = "Along the ray from the data's mean through the point" if name == "near" else f"The same, {FAR:g} times as far"
+        column.markdown(f"**{title}**")
+        figure = planes.ray(distance, lines, reading.threshold, here, reading.extent, name == "near")
+        column.plotly_chart(figure, key=f"ray-{name}", alt=f"{title}: energies by distance, in nats", config=figures.QUIET)

@@ -1,0 +1,316 @@
+"""What each command does. Answers go to standard output, progress to standard error; slow imports happen inside."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .detectors import Detector
+    from .features import Pack
+    from .verdicts import Opinion
+
+
+def list_known(options: argparse.Namespace) -> None:
+    from .datasets import DATASETS
+    from .recipes import DETECTORS, PRESETS
+    from .toys import TOYS
+
+    known = {
+        "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
+        "presets": {space: list(presets) for space, presets in PRESETS.items()},
+        "toys": {name: toy.title for name, toy in TOYS.items()},
+        "datasets": {name: f"{d.title} ({d.group}; {d.source})" for name, d in DATASETS.items()},
+    }
+    if options.json:
+        print(json.dumps(known, indent=1))
+        return
+    for kind, entries in known.items():
+        print(kind)
+        for name, what in entries.items():
+            print(f"  {name:15} {what if isinstance(what, str) else ', '.join(what)}")
+
+
+def toy(options: argparse.Namespace) -> None:
+    from .quadrature import Grid
+    from .recipes import recipe
+    from .study import fit
+    from .toys import toy
+
+    truth, detector = toy(options.name), recipe(options.detector, options.preset, "plane")
+    train, grid = truth.features(seed=options.seed), Grid(truth)
+    began = time.perf_counter()
+    run = fit(detector, train, options.seed, options.device)
+    seconds = time.perf_counter() - began
+    mog = fit(recipe("MoG", space="plane"), train)
+    answer = {
+        "toy": options.name, "detector": options.detector, "preset": options.preset, "seed": options.seed,
+        **asdict(grid.distance(grid.energy(run.energy))), "seconds": seconds,
+        "kl_mog": grid.distance(grid.energy(mog.energy)).kl,
+    }  # fmt: skip
+    if options.json:
+        print(json.dumps(answer))
+        return
+    print(f"{truth.title}, {options.detector} ({options.preset}, seed {options.seed}), {seconds:.1f} s")
+    print(
+        f"KL(true || model) {answer['kl']:.4f} nats (MoG {answer['kl_mog']:.4f}), total variation {answer['tv']:.4f}, ", end=""
+    )
+    print(
+        f"JSD {answer['jsd']:.4f} nats, modes {answer['modes']} of {answer['modes_total']}, mass missed {answer['missed']:.1e}"
+    )
+
+
+def fetch(options: argparse.Namespace) -> None:
+    from .fetching import fetch
+
+    with _bars("B", scaled=True) as say:
+        source = fetch(options.name, options.root, say)
+    print(f"{options.name} is in {options.root} (from {source}).")
+
+
+def train_classifier(options: argparse.Namespace) -> None:
+    from . import classifier, datasets
+
+    if options.out.exists():
+        raise FileExistsError(f"{options.out} exists already.")
+    recipe = classifier.named(options.recipe, options.epochs)
+    images = datasets.read(options.id, options.root, "train")
+    train, held_out = datasets.split_validation(images, options.held_out)
+    if options.weights:
+        start, architecture, before = classifier.load(options.weights)
+    else:
+        start, before = None, {}
+        architecture = classifier.Architecture(
+            options.model, len(images.classes), options.layers, options.channels, options.small_stem
+        )  # fmt: skip
+    began = time.perf_counter()
+
+    def report(now: Any) -> None:
+        left = now.seconds / max(1, now.taken) * (now.steps - now.step) / 60
+        seen = "" if now.accuracy is None else f"held-out accuracy {now.accuracy:.2%}, "
+        print(f"epoch {now.epoch}/{recipe.epochs}, step {now.step}/{now.steps}: loss {now.loss:.3f}, {seen}"
+              f"{now.taken * recipe.batch / now.seconds:.0f} images/s, {left:.0f} min to go",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+    checkpoint, device = options.out.with_suffix(".checkpoint"), _device(options)
+    network = classifier.train(architecture, train, held_out, checkpoint, recipe, options.seed, device, start, report)
+    test = datasets.read(options.id, options.root, "test")
+    notes = {
+        "id": options.id, "classes": list(images.classes), "recipe": options.recipe, "epochs": recipe.epochs,
+        "seed": options.seed, "train_images": len(train), "held_out_images": len(held_out), "started_from": before,
+        "held_out_accuracy": classifier.evaluate(network, architecture, held_out, device),
+        "test_accuracy": classifier.evaluate(network, architecture, test, device),
+    }  # fmt: skip
+    classifier.save(network, architecture, options.out, notes)
+    checkpoint.unlink()
+    minutes = (time.perf_counter() - began) / 60
+    print(f"{options.out}: test accuracy {notes['test_accuracy']:.2%} after {minutes:.0f} minutes.")
+
+
+def extract(options: argparse.Namespace) -> None:
+    from . import classifier, packing
+    from .extract import Extractor
+    from .features import write_pack
+
+    _new(options.out, options.overwrite)
+    architecture = classifier.Architecture(options.model, small_stem=options.small_stem) if options.model else None
+    network, architecture, notes = classifier.load(options.weights, architecture)
+    extractor = Extractor(network, architecture, options.layer, options.std, options.odin, device=_device(options))
+    contents = packing.Contents(
+        options.id, tuple(options.ood.split(",")), options.train_rows, options.test_rows, options.ood_rows, options.pseudo_rows
+    )  # fmt: skip
+    work = options.out.with_name(f"{options.out.name}.shards")
+    with _bars("image") as say:
+        pack = packing.build(extractor, notes, contents, options.root, work, say)
+    write_pack(pack, options.out)
+    packing.forget(work)
+    families = f", {len(pack.auxiliary.pseudo)} pseudo-OOD families" if pack.auxiliary.pseudo else ""
+    rows = f"{len(pack.train):,} training rows, {len(pack.test):,} test rows"
+    print(f"{options.out}: {rows}, {len(pack.outside)} OOD sets{families}.")
+
+
+def pack_up(options: argparse.Namespace) -> None:
+    from .features import pack_npz, write_pack
+
+    _new(options.out, options.overwrite)
+    pack = pack_npz(options.arrays)
+    write_pack(pack, options.out)
+    head = "with a head" if pack.train.head is not None else "without a head: MSP and Energy need weight and bias"
+    print(f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, {len(pack.outside)} OOD sets, {head}.")
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    from .benchmark import FORMATS, over_seeds, tabulate
+    from .features import read_pack
+    from .published import cells, stand_ins
+
+    if options.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
+    pack = read_pack(options.pack)
+    beside = [[f"{name} (paper)", *rest] for name, *rest in cells(pack.card.get("id", ""))] if options.published else []
+    scores = _scores(pack, options)
+    table, spread = over_seeds([tabulate(found, pack.outside) for found in scores])
+    print(FORMATS[options.format](table, spread if options.seeds > 1 else None, beside))
+    if options.published:
+        print(stand_ins(pack), file=sys.stderr)
+
+
+def _scores(pack: Pack, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Returns {detector: {set: scores}} a seed, of the detectors asked for that the pack allows."""
+    from .benchmark import score_pack
+    from .study import fit
+
+    scores: list[dict[str, Any]] = [{} for _ in range(options.seeds)]
+    for name, detector in _allowed(pack, options).items():
+        began = time.perf_counter()
+        for number, found in enumerate(scores):
+            if number and not detector.trains:
+                found[name] = scores[0][name]
+                continue
+            run = fit(detector, pack.train, options.seed + number, options.device, auxiliary=pack.auxiliary)
+            found[name] = score_pack(pack, run.score)
+        print(f"{name}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
+    return scores
+
+
+def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
+    """Returns the recipes asked for; says which are left out. Raises ValueError if one was asked for by name and cannot be."""
+    from .recipes import allowed
+
+    recipes, reasons = allowed(pack, options.preset, options.detectors.split(",") if options.detectors else ())
+    if options.detectors and reasons:
+        raise ValueError(" ".join(reasons.values()))
+    for name, reason in reasons.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    return recipes
+
+
+def report(options: argparse.Namespace) -> None:
+    from .features import read_pack
+    from .report import report as page
+
+    if options.seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
+    pack, cached = read_pack(options.pack), argparse.Namespace(**vars(options))
+    cached.detectors, cached.preset = "EBM,HEAT", "cached" if pack.auxiliary.pseudo else options.preset
+    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
+    print(page(pack, _scores(pack, options), _scores(pack, cached), command), end="")
+
+
+def project(options: argparse.Namespace) -> None:
+    from .features import read_pack, write_pack
+    from .projection import project as placed
+
+    pack = placed(read_pack(options.pack), options.method, options.seed)
+    write_pack(pack, options.pack)
+    about = pack.card["map"]
+    print(f"{options.pack}: {about['rows']:,} rows on a map by {about['method']}, trustworthiness {about['trustworthiness']}.")
+
+
+def score_image(options: argparse.Namespace) -> None:
+    from . import pictures
+    from .features import read_pack
+    from .study import fit
+    from .verdicts import Judge, weights_of
+
+    pack = read_pack(options.pack)
+    shown = [(path, pictures.read(path)) for path in options.pictures]
+    recipes = _allowed(pack, options)
+    runs = {
+        name: fit(detector, pack.train, options.seed, options.device, auxiliary=pack.auxiliary)
+        for name, detector in recipes.items()
+    }
+    judge = Judge(pack, options.weights or weights_of(options.pack), runs, options.keep / 100, options.device)
+    opinions = {str(path): judge(pixels) for path, pixels in shown}
+    if options.json:
+        print(json.dumps([_told(path, opinion) for path, opinion in opinions.items()], indent=1))
+        return
+    for path, opinion in opinions.items():
+        print(f"{path}: {opinion.predicted} ({opinion.probability:.1%})")
+        for verdict in opinion.verdicts:
+            said = "out" if verdict.out else "in"
+            print(f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test  {said}")
+
+
+def _told(path: str, opinion: Opinion) -> dict[str, Any]:
+    verdicts = [{**asdict(verdict), "out": verdict.out} for verdict in opinion.verdicts]
+    return {"picture": path, "class": opinion.predicted, "probability": opinion.probability, "verdicts": verdicts}
+
+
+def fit(options: argparse.Namespace) -> None:
+    from . import study
+    from .features import read_pack
+    from .recipes import recipe, space_of
+
+    _new(options.out, options.overwrite)
+    pack = read_pack(options.pack)
+
+    def report(record: Any, energy: Any) -> None:
+        print(f"step {record.step}/{record.steps}: loss {record.loss:.4f}, held out {record.held_out:.4f}", file=sys.stderr)
+
+    detector = recipe(options.detector, options.preset, space_of(pack.auxiliary))
+    run = study.fit(detector, pack.train, options.seed, options.device, report, pack.auxiliary)
+    study.save(run, options.out)
+    print(f"{options.out}: {options.detector} ({options.preset}) fitted to {len(pack.train):,} x {pack.train.dim} features.")
+
+
+def score(options: argparse.Namespace) -> None:
+    import io
+
+    import pandas as pd
+
+    from . import features, study
+    from .files import write_whole
+
+    if options.out.exists() and not (options.overwrite and options.out.suffix == ".parquet"):
+        raise FileExistsError(f"{options.out} exists already; --overwrite replaces a .parquet file.")
+    run = study.load(options.run_folder, options.device)
+    given = features.read(options.features)
+    scores = run.score(given)
+    columns: dict[str, Any] = {"row": range(len(given)), "score": scores}
+    if given.index is not None:
+        columns |= {"source": given.source, "index": given.index.numpy()}
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    write_whole(options.out, buffer.getvalue())
+    print(f"{options.out}: {len(scores):,} scores of {run.detector.title}; larger is more out-of-distribution.")
+
+
+def _device(options: argparse.Namespace) -> str:
+    from .study import resolve
+
+    return resolve(options.device)
+
+
+def _new(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; --overwrite replaces it.")
+    if path.exists() and not any((path / card).is_file() for card in ("card.json", "run.json")):
+        raise FileExistsError(f"{path} is neither a pack nor a run, so --overwrite does not replace it.")
+
+
+class _bars:
+    """A progress bar a file or set, on standard error."""
+
+    def __init__(self, unit: str, scaled: bool = False) -> None:
+        self.unit, self.scaled, self.bars = unit, scaled, {}
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        return self.show
+
+    def show(self, what: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if what not in self.bars:
+            self.bars[what] = tqdm(total=total, unit=self.unit, unit_scale=self.scaled, desc=what, initial=0)
+        self.bars[what].update(done - self.bars[what].n)
+
+    def __exit__(self, *_: object) -> None:
+        for bar in self.bars.values():
+            bar.close()

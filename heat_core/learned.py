@@ -1,0 +1,276 @@
+"""Detectors that learn an energy, from noise or from pseudo-OOD families, and the sum of several detectors."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from .detectors import KNN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .energies import (
+    Columns,
+    Composition,
+    Energy,
+    GaussianMixture,
+    Network,
+    Normalized,
+    Polar,
+    Tempered,
+    score,
+    working_precision,
+)  # fmt: skip
+from .features import NOTHING, Auxiliary, Features
+from .pseudo import COMPOSED
+from .training import LeastSquares, NoiseContrastive, OnRecord, broad, ignore, uniform_cube
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """The size of a learned energy; the fields are those of `energies.Network`."""
+
+    width: int = 256
+    depth: int = 3
+    frequencies: int = 0
+    bandwidth: float = 1.0
+
+    def build(self, dim: int) -> Network:
+        return Network(dim, self.width, self.depth, self.frequencies, self.bandwidth)
+
+
+@dataclass(frozen=True)
+class Critic:
+    """How E_theta learns from pseudo-OOD families: destroyed ID images show it where ID ends.
+
+    E_theta sees [z / ||z||, log ||z||] and, where there is one, the same of the std-pooled view. It is a bounded verdict of
+    ID against destroyed ID, not the log of a density ratio. No OOD image is seen. Which average of the weights is kept is
+    decided on held-out ID images and their destroyed versions, where the pack has them.
+
+    Args:
+        compositions: the weight of compositions of two families; every single family has weight 1.
+    """
+
+    network: Perceptron = Perceptron()
+    training: LeastSquares = LeastSquares(steps=500, batch=768, rate=1e-3, weight_decay=1e-2)
+    compositions: float = 4.0
+
+    def reads(self, shape: Shape) -> tuple[str, ...]:
+        return ("z", "std") if "std" in shape.views else ("z",)
+
+    def build(self, shape: Shape) -> Polar:
+        views = {name: shape.width(name) for name in self.reads(shape)}
+        return Polar(self.network.build(sum(views.values()) + len(views)), views)
+
+    def learn(
+        self, correction: Polar, train: Features, auxiliary: Auxiliary, seed: int, energy: Energy, on_record: OnRecord
+    ) -> None:
+        """Trains a correction that is fitted, and a part of `energy`, in place."""
+
+        def seen(features: Features) -> Tensor:
+            return correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
+
+        families = auxiliary.pseudo
+        negatives = torch.cat([seen(family) for family in families.values()])
+        shares = self._shares(families).to(negatives)
+
+        def noise(count: int, generator: torch.Generator) -> Tensor:
+            return negatives[torch.multinomial(shares, count, replacement=True, generator=generator)]
+
+        held_out = None
+        if auxiliary.val is not None and auxiliary.pseudoval:
+            held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
+        network = correction.energy
+        assert isinstance(network, Network)
+        self.training.fit(network, seen(train), noise, seed, energy, on_record, held_out)
+
+    def _shares(self, families: Mapping[str, Features]) -> Tensor:
+        """Returns the weight of each row of the families, one after the other."""
+        weights = {name: self.compositions if name == COMPOSED else 1.0 for name in families}
+        return torch.cat([torch.full((len(family),), weights[name] / len(family)) for name, family in families.items()])
+
+
+@dataclass(frozen=True)
+class _Learned(Normalizing):
+    """A detector with a learned energy; with a `critic` and pseudo-OOD families it learns from those instead of noise.
+
+    Args:
+        temperature: of the Gaussians that noise is drawn from; deviations are sqrt(temperature) times as large.
+        network, training: of the energy learned from noise.
+    """
+
+    temperature: float = 1.0
+    network: Perceptron = Perceptron()
+    training: NoiseContrastive = NoiseContrastive()
+    critic: Critic | None = None
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+
+    @property
+    def trains(self) -> bool:
+        return True
+
+    def reads(self, shape: Shape) -> tuple[str, ...]:
+        return ("z",) if self.critic is None else self.critic.reads(shape)
+
+    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+        energy = self.blank(train).fit(train)
+        if self.critic is None:
+            self._learn(energy, train, seed, on_record)
+            return energy.eval()
+        if not auxiliary.pseudo:
+            raise ValueError(f"{self.title} with a critic needs pseudo-OOD families, and there are none.")
+        correction = energy.terms()[-1]
+        assert isinstance(correction, Polar)
+        self.critic.learn(correction, train, auxiliary, seed, energy, on_record)
+        self._weigh(energy, train)
+        return energy.eval()
+
+    @abc.abstractmethod
+    def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
+        """Trains the learned part of a fitted energy against noise."""
+
+    def _weigh(self, energy: Energy, train: Features) -> None:
+        """Brings the parts of an energy with a critic to one scale."""
+
+
+@dataclass(frozen=True)
+class EBM(_Learned):
+    """E_theta alone.
+
+    In the plane the noise is uniform on a cube well around the data, so there E_theta = -log p up to a constant. On
+    normalised features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at
+    once), so the noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
+
+    Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
+    """
+
+    temperature: float = 9.0
+    title: ClassVar[str] = "EBM"
+    summary: ClassVar[str] = "an energy learned from nothing"
+
+    def build(self, shape: Shape) -> Energy:
+        return self.placed(self.network.build(shape.dim)) if self.critic is None else self.critic.build(shape)
+
+    def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
+        network = energy.energy if isinstance(energy, Normalized) else energy
+        assert isinstance(network, Network)
+        z = self.seen(train)
+        if self.normalize:
+            noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
+        else:
+            noise = uniform_cube(z)
+        self.training.fit(network, z, noise, seed, energy, on_record)
+
+
+@dataclass(frozen=True)
+class HEAT(_Learned):
+    """E_G / T_G + E_theta: Gaussians corrected by a learned energy.
+
+    The noise that E_theta learns against stands for the tempered prior, q^(1/T_G): samples of q with deviations sqrt(T_G)
+    times as large (for one Gaussian exactly that; for several, without the 1/T_G on their shares). With T_G = 1 and no
+    normalising, as in the plane, the sum is -log p of the data. Normalised features have their noise projected to the
+    sphere, whose density is not q's: there the sum is a score, not a log density.
+
+    With a critic, E_theta is a verdict, and T_G = std(E_G) / std(E_theta) on the training features: both speak as loud.
+
+    Reference: Lafon et al. 2022 for the model; noise-contrastive training against q, and the critic, are ours.
+    """
+
+    title: ClassVar[str] = "HEAT"
+    summary: ClassVar[str] = "Gaussians, and a learned correction where they are wrong"
+
+    def build(self, shape: Shape) -> Energy:
+        prior = GaussianMixture(shape.dim, shape.classes)
+        if self.critic is None:
+            return self.placed(prior / self.temperature + self.network.build(shape.dim))
+        return Columns(self.placed(prior), "z", 0, shape.dim) / self.temperature + self.critic.build(shape)
+
+    def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
+        z = self.seen(train)
+        prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
+        mixture = prior.energy
+        assert isinstance(mixture, GaussianMixture)
+        assert isinstance(correction, Network)
+        noise = broad(mixture, self.temperature, z, on_sphere=self.normalize)
+        self.training.fit(correction, z, noise, seed, energy, on_record)
+
+    def _weigh(self, energy: Energy, train: Features) -> None:
+        prior, correction = energy.terms()
+        assert isinstance(prior, Tempered)
+        seen = train.columns(self.reads(Shape.of(train)))
+        spread = [float(score(part, seen).std()) for part in (prior.energy, correction)]
+        prior.temperature.fill_(spread[0] / spread[1] if min(spread) > 0 else 1.0)
+
+
+@dataclass(frozen=True)
+class Composed(Detector):
+    """Several energies, each in standard deviations of ID features that nothing was fitted to, weighted and summed.
+
+    Args:
+        correction: the weight of E_theta, learned as `critic` says.
+        mog, spread: of the MoG on z, and on the std-pooled view.
+        energy: of the classifier's free energy (EnergyLogits).
+        knn: of the distance to the k-th neighbour.
+        beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
+    """
+
+    correction: float = 0.0
+    mog: float = 1.0
+    spread: float = 0.0
+    energy: float = 1.0
+    knn: float = 1.0
+    k: int = 50
+    beta: float = 0.0
+    critic: Critic = Critic()
+    title: ClassVar[str] = "Composed"
+    summary: ClassVar[str] = "several energies on one scale, added up"
+
+    def __post_init__(self) -> None:
+        weights = (self.correction, self.mog, self.spread, self.energy, self.knn)
+        if not any(weights) or min(weights) < 0:
+            raise ValueError(f"the weights of Composed must be 0 or more, and one above 0; got {weights}.")
+
+    @property
+    def trains(self) -> bool:
+        return self.correction > 0
+
+    def reads(self, shape: Shape) -> tuple[str, ...]:
+        both = self.spread or (self.correction and "std" in shape.views)
+        return ("z", "std") if both else ("z",)
+
+    def lacks(self, shape: Shape) -> str:
+        if self.energy and not shape.head:
+            return "Composed needs the classifier's head (weight and bias), and there is none."
+        if self.spread and "std" not in shape.views:
+            return "Composed needs the std-pooled view, and there is none."
+        return KNN(k=self.k).lacks(shape) if self.knn else ""
+
+    def build(self, shape: Shape) -> Energy:
+        parts: list[tuple[float, Energy]] = []
+        if self.correction:
+            parts.append((self.correction, self.critic.build(shape)))
+        for weight, detector, view in (
+            (self.mog, MoG(), "z"), (self.spread, MoG(), "std"), (self.energy, EnergyLogits(), "z"),
+            (self.knn, KNN(k=self.k), "z"),
+        ):  # fmt: skip
+            if weight:
+                width = shape.width(view)
+                inner = detector.build(replace(shape, dim=width))
+                parts.append((weight, Columns(inner, view, 0 if view == "z" else shape.dim, width)))
+        return Composition([energy for _, energy in parts], [weight for weight, _ in parts], self.beta)
+
+    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+        composition = super().fit(train, seed, on_record, auxiliary)
+        assert isinstance(composition, Composition)
+        if self.correction:
+            correction = composition.energies[0]
+            assert isinstance(correction, Polar)
+            if not auxiliary.pseudo:
+                raise ValueError("Composed with a correction needs pseudo-OOD families, and there are none.")
+            self.critic.learn(correction, train, auxiliary, seed, composition, on_record)
+        judges = train if auxiliary.val is None else auxiliary.val
+        return composition.standardise(judges.columns(self.reads(Shape.of(train)))).eval()

@@ -1,0 +1,90 @@
+"""One picture as the network sees it: a centred square, shrunk with antialiasing, 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+LIMIT = 50_000_000  # pixels; more is refused from the header, before anything is decoded
+WANTED = f"wanted a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture of at most {LIMIT // 10**6} megapixels"
+
+
+def read(source: Path | bytes | BinaryIO, size: int = 32, name: str = "") -> NDArray[np.uint8]:
+    """Returns a picture as (size, size, 3) uint8 RGB.
+
+    It is turned as its EXIF orientation says, laid on white where it is transparent, and fitted as `fit` does. Of an
+    animation the first frame is taken. 16-bit greys keep their high byte, rounded.
+
+    Args:
+        source: a file, its bytes, or an open binary file.
+        size: the side, in pixels.
+        name: what messages call it; the file's name if not given.
+
+    Raises:
+        ValueError: it is no picture, cut off, too large, or of 32-bit greys; the line says what came and what was wanted.
+    """
+    name = name or (source.name if isinstance(source, Path) else "the picture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; both are judged here
+        try:
+            content = io.BytesIO(source) if isinstance(source, bytes) else source
+            return np.array(fit(_decode(content), size))
+        except Exception as error:  # a decoder may raise anything on damaged bytes
+            reason = _said(error)
+    raise ValueError(f"{name}: {reason}; {WANTED}.")
+
+
+def fit(image: Image, size: int) -> Image:
+    """Returns the largest centred square of an RGB image at `size` x `size` pixels.
+
+    Bilinear, and over the whole support when it shrinks (Pillow's resize, the same as torchvision's with antialiasing). A
+    square of this size already comes back as it is.
+    """
+    from PIL.Image import Resampling
+
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((size, size), Resampling.BILINEAR)
+
+
+def _decode(source: Path | BinaryIO) -> Image:
+    """Returns the whole picture in RGB. Raises ValueError or whatever Pillow raises."""
+    from PIL import Image, ImageOps
+
+    with Image.open(source, formats=FORMATS) as image:
+        if image.width * image.height > LIMIT:
+            raise ValueError(f"{image.width} x {image.height} pixels")
+        image.load()
+        image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit greys")
+    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
+        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _said(error: Exception) -> str:
+    """Returns what an error says, in one line without addresses of objects."""
+    from PIL import Image
+
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {LIMIT // 10**6} megapixels"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,69 @@
+"""A pack on a map: its features in two dimensions, by UMAP or PCA, and how far the map can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .energies import on_sphere
+from .features import Features, Pack
+
+METHODS = ("umap", "pca")
+NEIGHBOURS = 15  # that UMAP keeps together, and that trustworthiness looks at
+JUDGED = 3000  # rows that trustworthiness is measured on; it takes memory of their square
+
+Array = NDArray[np.float32]
+
+
+def project(pack: Pack, method: str = "umap", seed: int = 0) -> Pack:
+    """Returns the pack with the view `map` (N, 2) on `train`, `test` and every OOD set, laid out together.
+
+    What is laid out is z / ||z||. The card gets `map`: method, seed, and the trustworthiness of the layout (1: whoever is
+    near on the map is near in feature space; 0.5: chance), measured on a seeded sample of the rows.
+
+    Raises ValueError if the method is unknown, or if there are too few rows.
+    References: McInnes et al. 2018, arXiv:1802.03426; Venna and Kaski 2001 (trustworthiness).
+    """
+    names = ["train", "test", *(f"{group}_{name}" for group, name in pack.outside)]
+    sets = dict(pack.sets())
+    rows = np.concatenate([on_sphere(sets[name]).z.float().numpy() for name in names])
+    places = layout(rows, method, seed)
+    parts = dict(zip(names, np.split(places, np.cumsum([len(sets[name]) for name in names])[:-1]), strict=True))
+    placed = {name: _with_map(sets[name], part) for name, part in parts.items()}
+    outside = {(group, name): placed[f"{group}_{name}"] for group, name in pack.outside}
+    about = {"method": method, "seed": seed, "rows": len(rows), "trustworthiness": round(trust(rows, places, seed), 4)}
+    return replace(pack, train=placed["train"], test=placed["test"], outside=outside, card={**pack.card, "map": about})
+
+
+def layout(rows: Array, method: str = "umap", seed: int = 0) -> Array:
+    """Returns where (N, d) rows lie on the map, (N, 2). Raises ValueError if the method is unknown or N is too small."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    if len(rows) <= NEIGHBOURS:
+        raise ValueError(f"a map needs more than {NEIGHBOURS} rows, got {len(rows)}.")
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        return PCA(2, random_state=seed).fit_transform(rows).astype(np.float32)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns that a seed costs it its threads
+        from umap import UMAP
+
+        return np.asarray(UMAP(n_neighbors=NEIGHBOURS, random_state=seed).fit_transform(rows), dtype=np.float32)
+
+
+def trust(rows: Array, places: Array, seed: int = 0) -> float:
+    """Returns the trustworthiness of a layout, on at most `JUDGED` rows drawn by a seed."""
+    from sklearn.manifold import trustworthiness
+
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:JUDGED]
+    return float(trustworthiness(rows[drawn], places[drawn], n_neighbors=min(NEIGHBOURS, (len(drawn) - 1) // 2)))
+
+
+def _with_map(features: Features, places: Array) -> Features:
+    return replace(features, views={**features.views, "map": torch.from_numpy(np.ascontiguousarray(places))})

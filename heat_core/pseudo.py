@@ -1,0 +1,156 @@
+"""Pseudo-OOD images: ID images, destroyed in one of sixteen ways or by two of them in a row.
+
+What is left has the colours, edges or objects of ID images but not their content, so it teaches an energy where ID ends
+without a single OOD image. Every family maps (N, 3, H, W) pixels in [0, 1] to as many, on their device, from a seeded
+generator; families that need a second image take the batch's next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pad
+
+Family = Callable[[Tensor, Generator], Tensor]
+COMPOSED = "composed"  # the family of two others in a row
+
+
+def _uniform(x: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Returns one number an image, shaped to multiply images, (N, 1, 1, 1)."""
+    return low + (high - low) * torch.rand(len(x), 1, 1, 1, device=x.device, generator=generator)
+
+
+def jigsaw(cells: int) -> Family:
+    """Returns the family that cuts images into cells x cells pieces and moves every piece elsewhere."""
+
+    def family(x: Tensor, generator: Generator) -> Tensor:
+        n, channels, height, width = x.shape
+        pieces = x.unflatten(3, (cells, width // cells)).unflatten(2, (cells, height // cells))
+        pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (N, cells^2, 3, h, w)
+        cycle = torch.rand(n, cells**2, device=x.device, generator=generator).argsort(1)
+        source = torch.empty_like(cycle).scatter_(1, cycle, cycle.roll(1, 1))  # one cycle: no piece stays
+        moved = pieces[torch.arange(n, device=x.device)[:, None], source].unflatten(1, (cells, cells))
+        return moved.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, height, width)
+
+    return family
+
+
+def rotate(quarters: int) -> Family:
+    """Returns the family of images rotated by quarters of a turn."""
+    return lambda x, generator: torch.rot90(x, quarters, (2, 3))
+
+
+def mixup(x: Tensor, generator: Generator) -> Tensor:
+    """Two images, faded into each other by a share between .3 and .7."""
+    share = _uniform(x, generator, 0.3, 0.7)
+    return share * x + (1 - share) * x.roll(-1, 0)
+
+
+def cutmix(x: Tensor, generator: Generator) -> Tensor:
+    """The left or upper half of one image, the rest of another."""
+    height, width = x.shape[2:]
+    left = torch.arange(width, device=x.device).expand(height, width) < width // 2
+    upper = (torch.arange(height, device=x.device) < height // 2)[:, None].expand(height, width)
+    return torch.where(torch.where(_uniform(x, generator) < 0.5, left, upper), x, x.roll(-1, 0))
+
+
+def blur(x: Tensor, generator: Generator) -> Tensor:
+    """Four times smaller and back."""
+    return interpolate(avg_pool2d(x, 4), x.shape[2:], mode="bilinear")
+
+
+def noise(x: Tensor, generator: Generator) -> Tensor:
+    """Gaussian noise of deviation .2."""
+    return x + 0.2 * torch.randn(x.shape, device=x.device, generator=generator)
+
+
+def zoom(x: Tensor, generator: Generator) -> Tensor:
+    """A random crop of 7/16 of the side, enlarged."""
+    size = torch.tensor(x.shape[2:], device=x.device)
+    corner = (torch.rand(len(x), 2, device=x.device, generator=generator) * (size - size * 7 // 16)).floor()
+    middle = 2 * (corner + size * 7 / 32) / size - 1
+    theta = torch.eye(2, device=x.device).mul(7 / 16).expand(len(x), 2, 2)
+    grid = torch.nn.functional.affine_grid(torch.cat([theta, middle.flip(1)[:, :, None]], 2), list(x.shape), False)
+    return grid_sample(x, grid, align_corners=False, padding_mode="border")
+
+
+def tile(x: Tensor, generator: Generator) -> Tensor:
+    """The image at half its size, four times."""
+    return avg_pool2d(x, 2).repeat(1, 1, 2, 2)
+
+
+def invert(x: Tensor, generator: Generator) -> Tensor:
+    """The negative."""
+    return 1 - x
+
+
+def edges(x: Tensor, generator: Generator) -> Tensor:
+    """The length of each channel's Sobel gradient."""
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device)
+    kernels = torch.stack([sobel, sobel.T])[:, None] / 2
+    gradient = conv2d(pad(x, (1,) * 4, mode="reflect").flatten(0, 1)[:, None], kernels)
+    return gradient.norm(dim=1).view(x.shape)
+
+
+def phase(x: Tensor, generator: Generator) -> Tensor:
+    """The image's own spectrum with the phases of white noise; its mean stays."""
+    white = torch.randn(len(x), 1, *x.shape[2:], device=x.device, generator=generator)
+    angle = torch.fft.rfft2(white).angle()
+    angle[..., 0, 0] = 0
+    return torch.fft.irfft2(torch.polar(torch.fft.rfft2(x).abs(), angle.expand(-1, 3, -1, -1)), x.shape[2:])
+
+
+def warp(x: Tensor, generator: Generator) -> Tensor:
+    """Bent along a random flow on a 5 x 5 grid, by a deviation of an eighth of the side."""
+    flow = torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator) / 4  # the side is 2 long
+    bent = interpolate(flow, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    identity = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
+    grid = torch.nn.functional.affine_grid(identity, list(x.shape), False) + bent
+    return grid_sample(x, grid, align_corners=False, padding_mode="reflection")
+
+
+def collage(x: Tensor, generator: Generator) -> Tensor:
+    """Four images at half their size."""
+    small = avg_pool2d(x, 2)
+    upper, lower = (torch.cat([small.roll(-i, 0), small.roll(-i - 1, 0)], 3) for i in (0, 2))
+    return torch.cat([upper, lower], 2)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "jigsaw 2x2": jigsaw(2), "jigsaw 4x4": jigsaw(4), "mixup": mixup, "cutmix": cutmix, "rotated 90": rotate(1),
+    "rotated 180": rotate(2), "rotated 270": rotate(3), "blur": blur, "noise": noise, "zoom": zoom, "tile": tile,
+    "invert": invert, "edges": edges, "phase": phase, "warp": warp, "collage": collage,
+}  # fmt: skip
+
+
+def composed(x: Tensor, generator: Generator) -> Tensor:
+    """For each image two different families, one after the other."""
+    order = torch.rand(len(x), len(FAMILIES), device=x.device, generator=generator).argsort(1)
+    for turn in (0, 1):
+        out = torch.empty_like(x)
+        for position, family in enumerate(FAMILIES.values()):
+            chosen = order[:, turn] == position
+            out[chosen] = family(x, generator)[chosen].clamp(0, 1)
+        x = out
+    return x
+
+
+def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
+    """Returns the (N, 3, H, W) uint8 images destroyed, as uint8 on their device.
+
+    Args:
+        family: a key of `FAMILIES`, or `COMPOSED`.
+        seed: for whatever is random.
+
+    Raises ValueError if the images' sides are no multiples of 4, or the family is unknown.
+    """
+    if any(side % 4 for side in pixels.shape[2:]):
+        raise ValueError(f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}.")
+    known = {**FAMILIES, COMPOSED: composed}
+    if family not in known:
+        raise ValueError(f"family must be one of {', '.join(known)}; got {family!r}.")
+    generator = Generator(pixels.device).manual_seed(seed * 101 + list(known).index(family))
+    out = known[family](pixels.float() / 255, generator)
+    return (out.clamp(0, 1) * 255).round().to(torch.uint8)

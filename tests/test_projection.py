@@ -1,0 +1,58 @@
+"""Maps: classes stay together, the figure of trust is right, and the pack keeps everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from heat_core.features import Auxiliary, Features, Pack, read_pack, write_pack
+from heat_core.projection import layout, project, trust
+from tests.samples import clusters
+
+
+@pytest.fixture
+def pack(train: Features, test: Features, far: Features) -> Pack:
+    return Pack(train, test, {("far", "noise"): far}, Auxiliary(), {"title": "t"}, {"test": b"sheet"})
+
+
+@pytest.mark.parametrize("method", ["umap", "pca"])
+def test_a_pack_gets_a_map(pack: Pack, method: str, tmp_path) -> None:
+    placed = project(pack, method, seed=3)
+    again = project(pack, method, seed=3)
+    for name, features in placed.sets():
+        assert features.views["map"].shape == (len(features), 2)
+        assert features.views["map"].dtype == torch.float32
+        assert torch.equal(features.views["map"], dict(again.sets())[name].views["map"])
+        assert torch.equal(features.z, dict(pack.sets())[name].z)
+    assert placed.card["map"]["rows"] == 350
+    assert placed.card["map"]["method"] == method
+    assert placed.card["map"]["trustworthiness"] > 0.75
+    write_pack(placed, tmp_path / "pack")
+    back = read_pack(tmp_path / "pack")
+    assert back.card["map"] == placed.card["map"]
+    assert back.thumbnails == pack.thumbnails
+    assert torch.equal(back.test.views["map"], placed.test.views["map"])
+
+
+def test_umap_keeps_classes_together() -> None:
+    z, y = clusters(200, seed=4)
+    rows = (z / z.norm(dim=1, keepdim=True)).numpy()
+    places, labels = layout(rows), y.numpy()
+    apart = ((places[:, None] - places[None]) ** 2).sum(-1)
+    np.fill_diagonal(apart, np.inf)
+    assert (labels[apart.argmin(1)] == labels).mean() > 0.95
+
+
+def test_trust_is_one_for_the_rows_themselves_and_chance_for_noise() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(500, 2)).astype(np.float32)
+    assert trust(rows, rows) == 1.0
+    assert trust(rows, random.permutation(rows)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_bad_wishes_are_refused() -> None:
+    with pytest.raises(ValueError, match="method must be one of umap, pca; got 'tsne'"):
+        layout(np.zeros((50, 3), np.float32), "tsne")
+    with pytest.raises(ValueError, match="more than 15 rows, got 15"):
+        layout(np.zeros((15, 3), np.float32))

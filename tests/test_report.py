@@ -1,0 +1,50 @@
+"""The page of results, and the paired bootstrap that it rests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heat_core.__main__ import main
+from heat_core.benchmark import paired, tabulate
+from heat_core.features import pack_arrays, write_pack
+
+SETS = [("near", "a"), ("near", "b"), ("far", "c")]
+
+
+def _scores(seed: int, shift: float) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {"test": random.normal(size=600)} | {f"{g}_{n}": random.normal(shift, size=300) for g, n in SETS}
+
+
+def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
+    ours, theirs = _scores(0, 2.0), _scores(1, 1.0)
+    table = tabulate({"ours": ours, "theirs": theirs}, SETS)
+    found = paired(ours, theirs, SETS, rounds=60)
+    assert list(found) == ["near", "far", "average"]
+    for group, (fpr, area) in found.items():
+        assert fpr.mean == pytest.approx(table.average("ours", group).fpr95 - table.average("theirs", group).fpr95)
+        assert area.mean == pytest.approx(table.average("ours", group).auroc - table.average("theirs", group).auroc)
+        assert fpr.low < fpr.mean < fpr.high < 0
+        assert 0 < area.low < area.mean < area.high
+
+
+def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
+    """The same scores on another scale differ by nothing in every resample, which unpaired resamples would not show."""
+    ours = _scores(0, 1.0)
+    found = paired(ours, {name: 3 * values + 1 for name, values in ours.items()}, SETS, rounds=20)
+    assert all(interval.low == interval.high == 0 for pair in found.values() for interval in pair)
+
+
+def test_the_page_has_every_detector(arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pack(pack_arrays(arrays, "mine"), tmp_path / "mine")
+    assert main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("# Results on mine\n")
+    for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"):
+        assert f"\n| {name} | " in page
+    assert "HEAT is " in page
+    assert "| Against | Group |" in page
+    assert "The paper's numbers" not in page  # it has none for these features
