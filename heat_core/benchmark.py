@@ -222,7 +222,7 @@ def paired(
         drawn = {name: {key: scores[key][rows[key]] for key in rows} for name, scores in (("ours", ours), ("theirs", theirs))}
         table = tabulate(drawn, sets)
         found = [[getattr(table.average(name, g), f) for g in table.groups for f in ("fpr95", "auroc")] for name in drawn]
-        return np.subtract(*found)
+        return np.subtract(found[0], found[1])
 
     lengths = {key: len(ours[key]) for key in ("test", *(f"{group}_{name}" for group, name in sets))}
     middle = difference({key: np.arange(n) for key, n in lengths.items()})
