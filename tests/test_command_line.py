@@ -22,7 +22,9 @@ from heat_core.recipes import DETECTORS, recipe
 from heat_core.study import fit
 
 Arrays = dict[str, np.ndarray]
-COMMANDS = ["list", "toy", "fetch", "train-classifier", "extract", "pack", "benchmark", "fit", "score"]
+COMMANDS = [
+    "list", "toy", "fetch", "train-classifier", "extract", "project", "pack", "benchmark", "report", "score-image", "fit", "score",
+]  # fmt: skip
 QUICK = "MSP,Energy,KNN,SSD,MoG"
 
 
