@@ -23,7 +23,8 @@ from heat_core.study import fit
 
 Arrays = dict[str, np.ndarray]
 COMMANDS = [
-    "list", "toy", "fetch", "train-classifier", "extract", "project", "pack", "benchmark", "report", "score-image", "fit", "score",
+    "list", "toy", "fetch", "train-classifier", "extract", "project", "pack", "benchmark", "report",
+    "score-image", "fit", "score",
 ]  # fmt: skip
 QUICK = "MSP,Energy,KNN,SSD,MoG"
 
