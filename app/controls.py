@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app import session
 from app.chains import STARTS, Walk
@@ -139,6 +140,14 @@ def own_data() -> None:
             st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
         if "uploaded" in st.session_state:
             st.button("Back to the data that ships", on_click=session.drop_upload)
+
+
+def own_picture() -> UploadedFile | None:
+    """Returns a picture that was brought, if there is one."""
+    return st.file_uploader(
+        "A picture", ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"), key="picture", max_upload_size=25,
+        help="It stays in this session. Its centred square is shrunk to what the network sees.",
+    )  # fmt: skip
 
 
 # -- the threshold -----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
+    from heat_core.verdicts import Judge, Opinion
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 UNPACKED = 2**30  # bytes that an upload may unpack to
@@ -206,10 +207,11 @@ def ray(
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A pack and a key that changes with its content."""
+    """A pack, a key that changes with its content, and the file of its classifier, if that is at hand."""
 
     key: str
     pack: Pack
+    weights: Path | None = None
 
 
 def shipped() -> list[str]:
@@ -218,10 +220,20 @@ def shipped() -> list[str]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …")
-def _read(name: str, changed: float) -> Data:
+def _read(name: str, changed: tuple[float, float]) -> Data:
     from heat_core.features import read_pack
+    from heat_core.verdicts import weights_of
 
-    return Data(f"{name}@{changed}", read_pack(PACKS / name))
+    weights = weights_of(PACKS / name)
+    return Data(f"{name}@{changed}", read_pack(PACKS / name), weights if changed[1] else None)
+
+
+def _changed(name: str) -> tuple[float, float]:
+    """Returns when a pack was written, and its classifier; 0 where there is none."""
+    from heat_core.verdicts import weights_of
+
+    weights = weights_of(PACKS / name)
+    return (PACKS / name / "card.json").stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
 
 
 def data() -> Data | str | None:
@@ -236,7 +248,7 @@ def data() -> Data | str | None:
     if not names:
         return None
     try:
-        return _read(names[0], (PACKS / names[0] / "card.json").stat().st_mtime)
+        return _read(names[0], _changed(names[0]))
     except ValueError as error:
         return f"The features that ship cannot be read. {error}"
 
@@ -271,12 +283,54 @@ def drop_upload() -> None:
 
 
 def scoring(given: Data, preset: str) -> Job:
-    """Returns the job that scores the data with every detector; the first to ask starts it, for everybody."""
+    """Returns the job that scores the data with every detector; the first to ask starts it, for everybody.
+
+    One that failed stays, and says why.
+    """
     key = f"scores/{given.key}/{preset}"
-    return jobs().get(key) or jobs().submit(key, score_pack(given.pack, preset))  # one that failed stays, and says why
+    return jobs().get(key) or jobs().submit(key, score_pack(given.pack, preset, given.weights is not None))
 
 
 def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:
     """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
     frames: list[Scored] = list(job.frames)
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
+
+
+# -- a picture of one's own --------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")
+def _judge(key: str, _given: Data) -> Judge:
+    from heat_core.verdicts import Judge
+
+    assert _given.weights is not None
+    return Judge(_given.pack, _given.weights)
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking at the picture …")
+def _opinion(key: str, digest: str, name: str, keep: float, names: tuple[str, ...], _given: Data, _content: bytes) -> Opinion:
+    from heat_core.pictures import read
+    from heat_core.verdicts import Known
+
+    pixels = read(_content, name=name)
+    known = {
+        frame.detector: Known(frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"]))
+        for frame in scoring(_given, "modern").frames if frame.detector in names and frame.run is not None
+    }  # fmt: skip
+    return _judge(_given.key, _given)(pixels, known, keep)
+
+
+def opinion(given: Data, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
+    """Returns what the classifier and the detectors that are ready make of a picture, or one line that says why nothing.
+
+    Args:
+        given: data whose classifier is at hand.
+        keep: the share of ID that thresholds keep.
+    """
+    content = file.getvalue()
+    names = tuple(scored(scoring(given, "modern"))[0])
+    try:
+        return _opinion(given.key, hashlib.sha256(content).hexdigest(), name, keep, names, given, content)
+    except ValueError as error:
+        return str(error)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from heat_core.benchmark import Table
     from heat_core.features import Features, Pack
     from heat_core.thresholds import Objective, Outcome, Traffic
+    from heat_core.verdicts import Opinion
 
 Array = NDArray[np.float64]
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
@@ -131,6 +132,24 @@ def item(features: Features, name: str, row: int) -> str:
     if features.index is None or not features.source:
         return f"{name}/{row}"
     return f"{features.source}/{int(features.index[row])}"
+
+
+def opinion_finding(opinion: Opinion) -> str:
+    """Returns what a picture is taken for, and how many detectors call it out."""
+    out, many = sum(verdict.out for verdict in opinion.verdicts), len(opinion.verdicts)
+    called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
+    return f"Taken for {opinion.predicted} ({_percent(opinion.probability)}){called}.".replace(" %", "\u00a0%")
+
+
+def verdicts(opinion: Opinion) -> pd.DataFrame:
+    """Returns a line a detector: its score of a picture, where that lies among ID, and the verdict."""
+    return pd.DataFrame(
+        {
+            "Detector": verdict.detector, "Score": verdict.score, "ID test at or below %": round(100 * verdict.percentile, 1),
+            "Threshold": verdict.threshold, "Verdict": "out" if verdict.out else "in",
+        }
+        for verdict in opinion.verdicts
+    )  # fmt: skip
 
 
 def line_finding(outcomes: Mapping[str, Outcome]) -> str:

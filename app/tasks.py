@@ -13,6 +13,7 @@ from app.jobs import Work
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
+    from heat_core.study import Run
 
 SIDE = 200  # points a side of the grid that a training is measured on
 DRAWN = 2  # every second one is drawn
@@ -25,16 +26,18 @@ def drawn(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Scored:
-    """A detector's scores on a pack, or the reason why there are none."""
+    """A detector's scores on a pack, or the reason why there are none; and the fitted detector, where that is wanted."""
 
     detector: str
     scores: Mapping[str, NDArray[np.float64]]
     reason: str = ""
+    run: Run | None = None
 
 
-def score_pack(pack: Pack, preset: str, seed: int = 0) -> Work:
+def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
     """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each.
 
+    With `keep_runs` the frames hold the fitted detectors, to score more with.
     A detector that the pack does not allow, or that fails on it, says why and leaves the others alone.
     """
 
@@ -60,7 +63,7 @@ def score_pack(pack: Pack, preset: str, seed: int = 0) -> Work:
                 return Scored(name, {}, f"{name} failed on these features: {error}")
             if not all(np.isfinite(values).all() for values in scores.values()):
                 return Scored(name, {}, f"{name} gives scores that are not finite on these features.")
-            return Scored(name, scores)
+            return Scored(name, scores, run=run if keep_runs else None)
 
         for i, name in enumerate(DETECTORS):
             job.report(i / many)

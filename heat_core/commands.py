@@ -217,17 +217,16 @@ def score_image(options: argparse.Namespace) -> None:
     from . import pictures
     from .features import read_pack
     from .study import fit
-    from .verdicts import Judge, weights_of
+    from .verdicts import Judge, Known, weights_of
 
     pack = read_pack(options.pack)
     shown = [(path, pictures.read(path)) for path in options.pictures]
-    recipes = _allowed(pack, options)
-    runs = {
-        name: fit(detector, pack.train, options.seed, options.device, auxiliary=pack.auxiliary)
-        for name, detector in recipes.items()
+    judge = Judge(pack, options.weights or weights_of(options.pack), options.device)
+    known = {
+        name: Known.of(fit(detector, pack.train, options.seed, options.device, auxiliary=pack.auxiliary), pack)
+        for name, detector in _allowed(pack, options).items()
     }
-    judge = Judge(pack, options.weights or weights_of(options.pack), runs, options.keep / 100, options.device)
-    opinions = {str(path): judge(pixels) for path, pixels in shown}
+    opinions = {str(path): judge(pixels, known, options.keep / 100) for path, pixels in shown}
     if options.json:
         print(json.dumps([_told(path, opinion) for path, opinion in opinions.items()], indent=1))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,49 +50,70 @@ class Opinion:
     verdicts: tuple[Verdict, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A detector fitted to a pack, and its scores there.
+
+    Args:
+        run: the detector.
+        inside: scores of the ID test set.
+        calibration: scores of ID images that nothing was fitted to.
+    """
+
+    run: Run
+    inside: NDArray[np.float64]
+    calibration: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, run: Run, pack: Pack) -> Known:
+        return cls(run, run.score(pack.test), run.score(pack.calibration))
+
+    def verdict(self, name: str, features: Features, keep: float) -> Verdict:
+        """Returns what it says of one row of features; its threshold keeps a share of ID."""
+        score = float(self.run.score(features)[0])
+        return Verdict(name, score, float(percentile(self.inside, [score])[0]), threshold_keeping(self.calibration, keep))
+
+
 class Judge:
-    """A pack's network and detectors, ready for pictures.
+    """A pack's network, ready for pictures, from any thread.
 
     Args:
         pack: with the network's fingerprint on its card.
         weights: the network that the pack was extracted with.
-        runs: {name: a detector fitted to the pack}.
-        keep: the share of ID that thresholds keep.
 
-    Raises ValueError if the weights are another network's, or cannot be read.
+    Raises ValueError if the weights are another network's or cannot be read, or the pack has no head.
     """
 
-    def __init__(self, pack: Pack, weights: Path, runs: Mapping[str, Run], keep: float = 0.95, device: str = "cpu") -> None:
+    def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
         network, architecture, _ = load(weights)
         described = pack.card.get("classifier", {})
         if fingerprint(network) != described.get("weights"):
-            raise ValueError(f"{weights} is not the network that {pack.title} was extracted with.")
+            raise ValueError(f"{weights.name} is not the network that {pack.title} was extracted with.")
+        if pack.train.head is None:
+            raise ValueError("the pack has no head (weight and bias), so nothing says what class a picture is.")
         self.classes = tuple(pack.card.get("classes", ())) or tuple(str(c) for c in range(architecture.classes))
         self.extractor = Extractor(
             network, architecture, described.get("layer", ""), "std" in pack.train.views, "odin" in pack.train.views,
             pack.train.z.dtype, device,
         )  # fmt: skip
-        self.head, self.runs = pack.train.head, runs
-        self._inside = {name: run.score(pack.test) for name, run in runs.items()}
-        self._thresholds = {name: threshold_keeping(run.score(pack.calibration), keep) for name, run in runs.items()}
+        self.head, self._one_at_a_time = pack.train.head, threading.Lock()  # the extractor's hooks see every pass
 
-    def __call__(self, pixels: NDArray[np.uint8]) -> Opinion:
-        """Returns what is made of a picture of (size, size, 3) RGB pixels, as `pictures.read` gives them."""
+    def __call__(self, pixels: NDArray[np.uint8], known: Mapping[str, Known], keep: float = 0.95) -> Opinion:
+        """Returns what is made of a picture.
+
+        Args:
+            pixels: (size, size, 3) RGB, as `pictures.read` gives them.
+            known: {name: a detector of the same pack}.
+            keep: the share of ID that thresholds keep.
+        """
         images = Images("own", "picture", pixels[None], np.zeros(1, np.int64), self.classes)
-        features = replace(extract(self.extractor, images), y=None)
-        probabilities = self._probabilities(features)
+        with self._one_at_a_time:
+            features = replace(extract(self.extractor, images), y=None)
+        logits = features.z[0].double() @ self.head.weight.double().T + self.head.bias.double()
+        probabilities = torch.softmax(logits, 0)
         predicted = int(probabilities.argmax())
-        verdicts = tuple(self._verdict(name, run, features) for name, run in self.runs.items())
+        verdicts = tuple(one.verdict(name, features, keep) for name, one in known.items())
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
-
-    def _probabilities(self, features: Features) -> torch.Tensor:
-        if self.head is None:
-            raise ValueError("the pack has no head (weight and bias), so nothing says what class a picture is.")
-        return torch.softmax(features.z[0].double() @ self.head.weight.double().T + self.head.bias.double(), 0)
-
-    def _verdict(self, name: str, run: Run, features: Features) -> Verdict:
-        score = float(run.score(features)[0])
-        return Verdict(name, score, float(percentile(self._inside[name], [score])[0]), self._thresholds[name])
 
 
 def weights_of(pack: Path) -> Path:

@@ -76,3 +76,23 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         index[name] = {"sheets": [f"{name}.png"], "labels": f"{name}.npz", "images": images}
     (root / "index.json").write_text(json.dumps(index))
     return root
+
+
+@pytest.fixture(scope="session")
+def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pack of noise through a small untrained network, its weights beside it."""
+    from heat_core import classifier
+    from heat_core.extract import Extractor
+    from heat_core.features import write_pack
+    from heat_core.packing import Contents, build
+    from heat_core.verdicts import weights_of
+
+    folder = tmp_path_factory.mktemp("packs") / "noise"
+    architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+    network = architecture.build().eval()
+    notes = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
+    classifier.save(network, architecture, weights_of(folder), notes)
+    network, architecture, notes = classifier.load(weights_of(folder))
+    contents = Contents("cifar10", ("mnist",), train=100, test=60, ood=20, family=(0, 0))
+    write_pack(build(Extractor(network, architecture, odin=True), notes, contents, [sheets], folder.with_name("work")), folder)
+    return folder

@@ -43,12 +43,14 @@ BANNED = {
     "landscapes": {"streamlit"},
     "lab": {"torch"},
     "relief": {"torch"},
+    "picture": {"torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
-    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief"},
+    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
+    "picture": {"controls", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
     "session": {"tasks", "jobs", "toys", "chains", "landscapes"},
     "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "planes": {"figures"},

@@ -6,36 +6,24 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from heat_core import classifier, datasets
 from heat_core.__main__ import main
 from heat_core.classifier import Architecture
-from heat_core.extract import Extractor
-from heat_core.features import Pack, read_pack, write_pack
+from heat_core.features import Pack, read_pack
 from heat_core.metrics import percentile, threshold_keeping
-from heat_core.packing import Contents, build
 from heat_core.recipes import allowed
-from heat_core.study import Run, fit
-from heat_core.verdicts import Judge, weights_of
+from heat_core.study import fit
+from heat_core.verdicts import Judge, Known, weights_of
 
 NAMES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 
 
 @pytest.fixture(scope="module")
-def place(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of noise through a small untrained network, its weights beside it."""
-    folder = tmp_path_factory.mktemp("packs") / "noise"
-    architecture = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
-    network = architecture.build().eval()
-    notes = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
-    classifier.save(network, architecture, weights_of(folder), notes)
-    network, architecture, notes = classifier.load(weights_of(folder))
-    contents = Contents("cifar10", ("mnist",), train=100, test=60, ood=20, family=(0, 0))
-    write_pack(build(Extractor(network, architecture, odin=True), notes, contents, [sheets], folder.with_name("work")), folder)
-    return folder
+def place(noise_pack: Path) -> Path:
+    return noise_pack
 
 
 @pytest.fixture(scope="module")
@@ -44,38 +32,40 @@ def pack(place: Path) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def runs(pack: Pack) -> dict[str, Run]:
-    return {name: fit(recipe, pack.train) for name, recipe in allowed(pack, names=NAMES)[0].items()}
+def known(pack: Pack) -> dict[str, Known]:
+    return {name: Known.of(fit(recipe, pack.train), pack) for name, recipe in allowed(pack, names=NAMES)[0].items()}
 
 
-def test_an_image_of_the_pack_gets_the_score_it_has_there(place: Path, pack: Pack, runs: dict[str, Run], sheets: Path) -> None:
+def test_an_image_of_the_pack_gets_the_score_it_has_there(
+    place: Path, pack: Pack, known: dict[str, Known], sheets: Path
+) -> None:
     assert pack.test.index is not None
     row = 17
-    opinion = Judge(pack, weights_of(place), runs, keep=0.9)(
-        datasets.read("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
-    )
+    pixels = datasets.read("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
+    opinion = Judge(pack, weights_of(place))(pixels, known, keep=0.9)
     assert [verdict.detector for verdict in opinion.verdicts] == list(NAMES)
     for verdict in opinion.verdicts:
-        inside = runs[verdict.detector].score(pack.test)
+        run = known[verdict.detector].run
+        inside = run.score(pack.test)
         assert verdict.score == pytest.approx(inside[row], rel=1e-3, abs=1e-3)
         assert verdict.percentile == percentile(inside, [verdict.score])[0]
-        assert verdict.threshold == threshold_keeping(runs[verdict.detector].score(pack.calibration), 0.9)
+        assert verdict.threshold == threshold_keeping(run.score(pack.calibration), 0.9)
         assert verdict.out == (verdict.score > verdict.threshold)
     assert opinion.predicted in pack.card["classes"]
     assert 0.1 <= opinion.probability <= 1
 
 
-def test_another_network_is_refused(pack: Pack, runs: dict[str, Run], tmp_path: Path) -> None:
+def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:
     architecture = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
     classifier.save(architecture.build(), architecture, tmp_path / "other.safetensors", {})
     with pytest.raises(ValueError, match=r"other.safetensors is not the network that .* was extracted with"):
-        Judge(pack, tmp_path / "other.safetensors", runs)
+        Judge(pack, tmp_path / "other.safetensors")
 
 
 def test_without_a_head_there_is_no_class(place: Path, pack: Pack) -> None:
     headless = replace(pack, train=replace(pack.train, head=None))
     with pytest.raises(ValueError, match="the pack has no head"):
-        Judge(headless, weights_of(place), {})(np.zeros((32, 32, 3), np.uint8))
+        Judge(headless, weights_of(place))
 
 
 def test_the_command_judges_pictures_of_any_kind(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from app import controls, figures, session, tables
+from app.picture import own_picture
 from app.text import plain
 from heat_core.benchmark import grouped, tabulate, to_latex, to_markdown
 from heat_core.metrics import percentile, threshold_keeping
@@ -92,6 +93,7 @@ def show(given) -> None:
         show_table(given.pack, scores)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             keep, unit = controls.kept_share(), controls.scale()
+        own_picture(given, keep)
         show_histograms(given.pack, scores, keep, unit)
 
 
