@@ -125,7 +125,7 @@ class Polar(Energy):
 
     Args:
         energy: of (N, sum of (width + 1)).
-        views: {name: width}, side by side in this order.
+        views: {name: width}, side by side in this order; columns after them are not read.
     """
 
     def __init__(self, energy: Energy, views: Mapping[str, int]) -> None:
@@ -134,7 +134,8 @@ class Polar(Energy):
 
     def map(self, z: Tensor) -> Tensor:
         """Returns what the energy inside sees of the input."""
-        blocks = z.split(list(self.views.values()), 1)
+        widths = list(self.views.values())
+        blocks = z[:, : sum(widths)].split(widths, 1)
         return torch.cat([part for v in blocks for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())], 1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -187,7 +188,10 @@ class Composition(Energy):
         return self.weights * (values - self.shift) / self.scale
 
     def forward(self, z: Tensor) -> Tensor:
-        parts = self.parts(z)
+        return self.together(self.parts(z))
+
+    def together(self, parts: Tensor) -> Tensor:
+        """Returns (N,): the weighted parts, (N, parts), put together."""
         if self.beta == 0:
             return parts.sum(1)
         if math.isinf(self.beta):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .detectors import KNN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .detectors import KNN, ODIN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
 from .energies import (
     Columns,
     Composition,
@@ -210,10 +211,14 @@ class HEAT(_Learned):
 class Composed(Detector):
     """Several energies, each in standard deviations of ID features that nothing was fitted to, weighted and summed.
 
+    A part that the features have no data for (no head, no std-pooled view, no ODIN score) is left out. `selection.weigh`
+    finds weights on ID images alone.
+
     Args:
         correction: the weight of E_theta, learned as `critic` says.
         mog, spread: of the MoG on z, and on the std-pooled view.
         energy: of the classifier's free energy (EnergyLogits).
+        odin: of the ODIN score made at extraction.
         knn: of the distance to the k-th neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
     """
@@ -222,15 +227,17 @@ class Composed(Detector):
     mog: float = 1.0
     spread: float = 0.0
     energy: float = 1.0
+    odin: float = 0.0
     knn: float = 1.0
     k: int = 50
     beta: float = 0.0
     critic: Critic = Critic()
     title: ClassVar[str] = "Composed"
     summary: ClassVar[str] = "several energies on one scale, added up"
+    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "knn")
 
     def __post_init__(self) -> None:
-        weights = (self.correction, self.mog, self.spread, self.energy, self.knn)
+        weights = tuple(getattr(self, part) for part in self.PARTS)
         if not any(weights) or min(weights) < 0:
             raise ValueError(f"the weights of Composed must be 0 or more, and one above 0; got {weights}.")
 
@@ -238,30 +245,38 @@ class Composed(Detector):
     def trains(self) -> bool:
         return self.correction > 0
 
+    def parts(self, shape: Shape) -> tuple[str, ...]:
+        """Returns the names of the parts that have a weight, and something to read in features of this shape."""
+        blind = {"energy": not shape.head, "spread": "std" not in shape.views, "odin": "odin" not in shape.views}
+        return tuple(part for part in self.PARTS if getattr(self, part) and not blind.get(part, False))
+
     def reads(self, shape: Shape) -> tuple[str, ...]:
-        both = self.spread or (self.correction and "std" in shape.views)
-        return ("z", "std") if both else ("z",)
+        parts = self.parts(shape)
+        std = "spread" in parts or ("correction" in parts and "std" in shape.views)
+        return ("z", *(["std"] if std else []), *(["odin"] if "odin" in parts else []))
 
     def lacks(self, shape: Shape) -> str:
-        if self.energy and not shape.head:
-            return "Composed needs the classifier's head (weight and bias), and there is none."
-        if self.spread and "std" not in shape.views:
-            return "Composed needs the std-pooled view, and there is none."
-        return KNN(k=self.k).lacks(shape) if self.knn else ""
+        parts = self.parts(shape)
+        if not parts:
+            return "Composed has nothing to read: every part with a weight needs a head or a view that is not there."
+        return KNN(k=self.k).lacks(shape) if "knn" in parts else ""
 
     def build(self, shape: Shape) -> Energy:
-        parts: list[tuple[float, Energy]] = []
-        if self.correction:
-            parts.append((self.correction, self.critic.build(shape)))
-        for weight, detector, view in (
-            (self.mog, MoG(), "z"), (self.spread, MoG(), "std"), (self.energy, EnergyLogits(), "z"),
-            (self.knn, KNN(k=self.k), "z"),
-        ):  # fmt: skip
-            if weight:
-                width = shape.width(view)
-                inner = detector.build(replace(shape, dim=width))
-                parts.append((weight, Columns(inner, view, 0 if view == "z" else shape.dim, width)))
-        return Composition([energy for _, energy in parts], [weight for weight, _ in parts], self.beta)
+        parts = self.parts(shape)
+        return Composition([self._part(name, shape) for name in parts], [getattr(self, name) for name in parts], self.beta)
+
+    def _part(self, name: str, shape: Shape) -> Energy:
+        """Returns a blank part, of the columns that it reads."""
+        if name == "correction":
+            return self.critic.build(shape)
+        views = self.reads(shape)
+        starts = dict(zip(views, accumulate((shape.width(view) for view in views), initial=0), strict=False))
+        detector, view = {
+            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "odin": (ODIN(), "odin"),
+            "knn": (KNN(k=self.k), "z"),
+        }[name]  # fmt: skip
+        width = shape.width(view)
+        return Columns(detector.build(replace(shape, dim=width)), view, starts[view], width)
 
     def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
         composition = super().fit(train, seed, on_record, auxiliary)

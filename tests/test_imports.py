@@ -22,7 +22,7 @@ ALLOWED = {module: set().union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) fo
 ALLOWED |= {
     "__init__": set(), "benchmark": {"features", "metrics"}, "published": {"features"},
     "report": {"benchmark", "features", "published"}, "pictures": set(), "sheets": set(),
-    "thresholds": set(), "selection": {"detectors", "features", "metrics", "pseudo", "study"},
+    "thresholds": set(), "selection": {"detectors", "energies", "features", "learned", "metrics", "pseudo", "study"},
     "gallery": {"datasets", "features", "sheets"}, "projection": {"energies", "features"},
     "verdicts": {"classifier", "datasets", "extract", "features", "metrics", "study"},
     "datasets": {"pictures", "sheets"},
