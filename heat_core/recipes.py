@@ -37,7 +37,7 @@ def _features(training: NoiseContrastive) -> dict[str, Detector]:
 
 
 def _pseudo(critic: Critic) -> dict[str, Detector]:
-    composed = Composed(correction=2.0, mog=1.0, spread=1.0, energy=1.0, knn=0.0, critic=critic)
+    composed = Composed(correction=1.5, mog=0.75, spread=1.5, energy=2.0, knn=0.0, critic=critic)  # by selection.weigh
     return _CLOSED | {"EBM": EBM(critic=critic), "HEAT": HEAT(critic=critic), "Composed": composed}
 
 
