@@ -109,12 +109,8 @@ RECIPES = {
     "fast": Recipe(
         epochs=10, batch=250, rate=0.3, filter_rate=0.12, drops=(), warmup=0.1, shift=2, whiten=True, small=0.4, keep=100
     ),
-    "polish": Recipe(
-        epochs=5, batch=250, rate=0.15, filter_rate=0.06, drops=(), warmup=0.1, shift=2, whiten=True, keep=100
-    ),
 }  # fmt: skip
-"""`paper`: Lafon et al. 2022. `fast`: a good network in a twentieth of the epochs, for CPUs. `polish`: a second, shorter
-descent at half the rate and the full size, from the weights that `fast` ended with."""
+"""`paper`: Lafon et al. 2022. `fast`: a good network in a twentieth of the epochs, for CPUs."""
 
 
 def named(name: str, epochs: int | None = None) -> Recipe:
@@ -186,10 +182,9 @@ def train(
     recipe: Recipe = RECIPES["fast"],
     seed: int = 0,
     device: str = "cpu",
-    start: nn.Module | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> nn.Module:
-    """Trains a network, from the weights of `start` if given, and returns it, in evaluation mode.
+    """Trains a network from random weights and returns it, in evaluation mode.
 
     `checkpoint` is rewritten whole every `recipe.keep` steps; if it is there already, training goes on from it and ends
     as it would have without the break. `held_out` is only reported on, never learned from.
@@ -200,8 +195,6 @@ def train(
     if len(images) < recipe.batch:
         raise ValueError(f"training needs at least one batch of {recipe.batch} images, got {len(images)}.")
     training = _Training(architecture, images, recipe, seed, device)
-    if start is not None:
-        training.network.load_state_dict(start.state_dict())
     first = training.resume(checkpoint) if checkpoint.exists() else 0
     began, last, total = time.perf_counter(), first, 0.0
     for step in range(first, training.steps):

@@ -82,13 +82,9 @@ def train_classifier(options: argparse.Namespace) -> None:
     recipe = classifier.named(options.recipe, options.epochs)
     images = datasets.read(options.id, options.root, "train")
     train, held_out = datasets.split_validation(images, options.held_out)
-    if options.weights:
-        start, architecture, before = classifier.load(options.weights)
-    else:
-        start, before = None, {}
-        architecture = classifier.Architecture(
-            options.model, len(images.classes), options.layers, options.channels, options.small_stem
-        )  # fmt: skip
+    architecture = classifier.Architecture(
+        options.model, len(images.classes), options.layers, options.channels, options.small_stem
+    )  # fmt: skip
     began = time.perf_counter()
 
     def report(now: Any) -> None:
@@ -99,11 +95,11 @@ def train_classifier(options: argparse.Namespace) -> None:
               file=sys.stderr, flush=True)  # fmt: skip
 
     checkpoint, device = options.out.with_suffix(".checkpoint"), _device(options)
-    network = classifier.train(architecture, train, held_out, checkpoint, recipe, options.seed, device, start, report)
+    network = classifier.train(architecture, train, held_out, checkpoint, recipe, options.seed, device, report)
     test = datasets.read(options.id, options.root, "test")
     notes = {
         "id": options.id, "classes": list(images.classes), "recipe": options.recipe, "epochs": recipe.epochs,
-        "seed": options.seed, "train_images": len(train), "held_out_images": len(held_out), "started_from": before,
+        "seed": options.seed, "train_images": len(train), "held_out_images": len(held_out),
         "held_out_accuracy": classifier.evaluate(network, architecture, held_out, device),
         "test_accuracy": classifier.evaluate(network, architecture, test, device),
     }  # fmt: skip
