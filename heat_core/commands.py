@@ -253,6 +253,8 @@ def fit(options: argparse.Namespace) -> None:
     run = study.fit(detector, pack.train, options.seed, options.device, report, pack.auxiliary)
     study.save(run, options.out)
     print(f"{options.out}: {options.detector} ({options.preset}) fitted to {len(pack.train):,} x {pack.train.dim} features.")
+    if run.diagnosis is not None:
+        print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
 
 
 def score(options: argparse.Namespace) -> None:

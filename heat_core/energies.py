@@ -7,6 +7,7 @@ out-of-distribution. Constants that do not depend on z may be left out, except w
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -335,6 +336,17 @@ class GaussianMixture(Gaussians):
         noise = torch.randn(count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator)
         return (self.means[component] + spread * noise) @ self.colouring + self.centre
 
+    def widened(self, spread: float) -> GaussianMixture:
+        """Returns the mixture with deviations `spread` times as large."""
+        wide = copy.deepcopy(self)
+        wide.whitener, wide.means = self.whitener / spread, self.means / spread
+        wide.log_volume = self.log_volume + len(self.centre) * math.log(spread)
+        return wide
+
+    def nearest_class(self, z: Tensor) -> Tensor:
+        """Returns the position of the most probable class of each row, (N,)."""
+        return (self.log_shares - 0.5 * self.squared_distances(z)).argmax(-1)
+
     @property
     def colouring(self) -> Tensor:
         """(d, d): the inverse of the whitener. Its columns are orthogonal, so a transpose and their lengths suffice."""
@@ -497,7 +509,7 @@ class Network(Energy):
         plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
         temperature: what its output is divided by.
 
-    While `bfloat16` is set, products are made in it.
+    While `in_bfloat16` is set, products are made in it.
     """
 
     shift: Tensor
@@ -509,7 +521,7 @@ class Network(Energy):
         temperature: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.bandwidth, self.plain, self.temperature, self.bfloat16 = bandwidth, plain, temperature, False
+        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = bandwidth, plain, temperature, False
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))
@@ -543,7 +555,7 @@ class Network(Energy):
         if self.waves.shape[1]:
             angle = x @ self.waves
             x = torch.cat([x, angle.cos(), angle.sin()], -1)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             energy = self.layers(x).squeeze(-1)
         return energy.to(z.dtype) / self.temperature
 

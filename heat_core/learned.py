@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .detectors import KNN, ODIN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .diagnostics import Subject
 from .energies import (
     Columns,
     Composition,
@@ -21,6 +22,7 @@ from .energies import (
     Normalized,
     Polar,
     Tempered,
+    on_sphere,
     score,
     working_precision,
 )  # fmt: skip
@@ -29,6 +31,8 @@ from .negatives import Noise, broad, normal, surface_of, uniform_cube
 from .pseudo import COMPOSED
 from .sampling import Surface
 from .training import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective, OnRecord, Task, ignore
+
+DIAGNOSED = 4000  # rows of data that a diagnosis looks at
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,15 @@ class Critic:
         assert isinstance(network, Network)
         self.training.fit(Task(network, seen(train), noise, energy, judges=held_out), seed, on_record)
 
+    def subject(self, energy: Energy, correction: Polar, train: Features, auxiliary: Auxiliary) -> Subject:
+        """Returns what there is to diagnose of a critic that is part of a fitted energy: its size and its gap."""
+        z, noise = (
+            correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
+            for features in (train.take(torch.arange(min(len(train), DIAGNOSED))), next(iter(auxiliary.pseudo.values())))
+        )
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
+        return Subject(energy, correction.energy, mixture, z, noise, self.training.bound, density=False)
+
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
         weights = {name: self.compositions if name == COMPOSED else 1.0 for name in families}
@@ -143,6 +156,22 @@ class _Learned(Normalizing):
         self._weigh(energy, train)
         return energy.eval()
 
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject:
+        correction = energy.terms()[-1]
+        if self.critic is not None:
+            assert isinstance(correction, Polar)
+            return self.critic.subject(energy, correction, train, auxiliary)
+        z = self.seen(train)[:DIAGNOSED]
+        total, inner = ((e.energy if isinstance(e, Normalized) else e) for e in (energy, correction))
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train) if self.normalize else train)
+        noise = self.noise(train)(len(z), torch.Generator(z.device).manual_seed(seed + 1))
+        density = not self.normalize or isinstance(self.training, MaximumLikelihood)
+        return Subject(total, inner, mixture, z, noise, getattr(self.training, "bound", None), density)
+
+    @abc.abstractmethod
+    def noise(self, train: Features) -> Noise:
+        """Returns the noise that the energy learns against, or at which its chains begin."""
+
     @abc.abstractmethod
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         """Trains the learned part of a fitted energy against noise."""
@@ -177,13 +206,15 @@ class EBM(_Learned):
         network = energy.energy if isinstance(energy, Normalized) else energy
         assert isinstance(network, Network)
         z = self.seen(train)
+        self.training.fit(Task(network, z, self.noise(train), energy), seed, on_record)
+
+    def noise(self, train: Features) -> Noise:
+        z = self.seen(train)
         if self.origin == "normal":
-            noise = normal(z)
-        elif self.normalize:
-            noise = self._noise(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), z)
-        else:
-            noise = uniform_cube(z)
-        self.training.fit(Task(network, z, noise, energy), seed, on_record)
+            return normal(z)
+        if self.normalize:
+            return self._noise(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), z)
+        return uniform_cube(z)
 
 
 @dataclass(frozen=True)
@@ -212,10 +243,12 @@ class HEAT(_Learned):
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         z = self.seen(train)
         prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
-        mixture = prior.energy
-        assert isinstance(mixture, GaussianMixture)
         assert isinstance(correction, Network)
-        self.training.fit(Task(correction, z, self._noise(mixture, z), energy, prior), seed, on_record)
+        self.training.fit(Task(correction, z, self.noise(train), energy, prior), seed, on_record)
+
+    def noise(self, train: Features) -> Noise:
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(train.z.device, working_precision(train.z))
+        return self._noise(mixture.fit(on_sphere(train) if self.normalize else train), self.seen(train))
 
     def _weigh(self, energy: Energy, train: Features) -> None:
         prior, correction = energy.terms()
@@ -295,6 +328,14 @@ class Composed(Detector):
         }[name]  # fmt: skip
         width = shape.width(view)
         return Columns(detector.build(replace(shape, dim=width)), view, starts[view], width)
+
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
+        if not self.correction:
+            return None
+        assert isinstance(energy, Composition)
+        correction = energy.energies[0]
+        assert isinstance(correction, Polar)
+        return self.critic.subject(energy, correction, train, auxiliary)
 
     def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
         composition = super().fit(train, seed, on_record, auxiliary)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from .detectors import Detector, Shape
+from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, score
 from .features import NOTHING, Auxiliary, Features
 from .files import whole_folder
@@ -35,6 +36,7 @@ class Run:
         shape: of the training features.
         energy: the fitted energy; it is the score.
         history: what training reported; empty for a closed form.
+        diagnosis: whether a learned energy can be trusted; None for a closed form.
     """
 
     detector: Detector
@@ -42,6 +44,7 @@ class Run:
     shape: Shape
     energy: Energy
     history: tuple[Record, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
@@ -73,7 +76,9 @@ def fit(
     where = resolve(device)
     with threads(1 if detector.trains else None):
         energy = detector.fit(train.to(where), seed, keep, auxiliary.to(where))
-    return Run(detector, seed, Shape.of(train), energy, tuple(history))
+        subject = detector.subject(energy, train.to(where), auxiliary.to(where), seed) if detector.trains else None
+        found = None if subject is None else diagnose(subject, history[-1] if history else None, seed)
+    return Run(detector, seed, Shape.of(train), energy, tuple(history), found)
 
 
 def resolve(device: str) -> str:
@@ -111,6 +116,7 @@ def save(run: Run, path: Path) -> None:
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
         "history": [dataclasses.asdict(record) for record in run.history],
+        "diagnosis": None if run.diagnosis is None else dataclasses.asdict(run.diagnosis),
     }
     with whole_folder(path) as folder:
         (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
@@ -137,10 +143,11 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         energy = detector.build(shape).to(dtype)
         energy.load_state_dict(state)
         history = tuple(revive(Record, record) for record in card["history"])
-        seed = int(card["seed"])
+        told, seed = card["diagnosis"], int(card["seed"])
+        diagnosis = None if told is None else revive(Diagnosis, told | {"switches": tuple(map(tuple, told["switches"]))})
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
-    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
+    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history, diagnosis)
 
 
 def dismantle(value: Any) -> Any:

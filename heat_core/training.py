@@ -124,7 +124,7 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        """Returns the loss of energies of data and of negatives."""
+        """Returns the loss of energies of data and of negatives, (N,) each."""
 
     def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
         """Returns what is judged of energies of held-out data and of noise; the loss, where negatives are noise."""
@@ -149,7 +149,7 @@ class Objective(abc.ABC):
         generator = torch.Generator(task.z.device).manual_seed(seed)
         judge = _Judge(self, task, generator)
         student = copy.deepcopy(task.network.randomise(generator))
-        student.bfloat16 = self.bfloat16
+        student.in_bfloat16 = self.bfloat16
         negatives = self.negatives(task, student)
         weights, averages = list(student.parameters()), list(task.network.parameters())
         optimizer = torch.optim.AdamW(weights, lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
@@ -163,8 +163,8 @@ class Objective(abc.ABC):
             with torch.no_grad():
                 torch._foreach_lerp_(averages, weights, 1 - memory)  # type: ignore
             if step in stops:
-                seen = judge(task.network, float(total) / (step - last), step)
-                on_record(Record(step, steps, *seen[:4], time.perf_counter() - began, *seen[4:]), task.energy)
+                record = judge(task.network, step, steps, float(total) / (step - last), time.perf_counter() - began)
+                on_record(record, task.energy)
                 total.zero_()
                 last = step
         judge.restore(task.network)
@@ -222,9 +222,9 @@ class LeastSquares(Objective):
     alpha: float = 1.0
 
     @property
-    def bound(self) -> float:
-        """1 / (2 alpha), which |E_theta| does not exceed at the optimum."""
-        return 1 / (2 * self.alpha) if self.alpha else math.inf
+    def bound(self) -> float | None:
+        """1 / (2 alpha), which |E_theta| does not exceed at the optimum; None without alpha."""
+        return 1 / (2 * self.alpha) if self.alpha else None
 
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
         return inside.mean() - outside.mean() + self.alpha * (inside.square().mean() + outside.square().mean())
@@ -257,7 +257,7 @@ class MaximumLikelihood(LeastSquares):
 
 
 def log_mean_exp(values: Tensor) -> Tensor:
-    """Returns log mean exp(values), of (N,)."""
+    """Returns log mean exp(values) of (N,)."""
     return values.logsumexp(0) - math.log(len(values))
 
 
@@ -281,11 +281,8 @@ class _Judge:
         self.best, self.weights = math.inf, {}
 
     @torch.no_grad()
-    def __call__(self, network: Network, loss: float, step: int) -> tuple[float, ...]:
-        """Returns the loss, the held-out verdict, mean energies of data and noise, log Z and the effective share.
-
-        Raises Diverged, with the best weights back in the network.
-        """
+    def __call__(self, network: Network, step: int, steps: int, loss: float, seconds: float) -> Record:
+        """Returns the record of a step. Raises Diverged, with the best weights back in the network."""
         inside, outside = network(self.inside), network(self.outside)
         verdict, low, high = float(self.objective.verdict(inside, outside)), float(inside.mean()), float(outside.mean())
         if not math.isfinite(loss + verdict):
@@ -297,7 +294,8 @@ class _Judge:
                            f"Try a rate below {self.objective.rate}, or more regularisation.")  # fmt: skip
         if self.objective.keep == "last" or verdict < self.best:
             self.best, self.weights = verdict, {name: value.clone() for name, value in network.state_dict().items()}
-        return loss, verdict, low, high, float(log_mean_exp(-outside)), float(effective_share(-outside))
+        log_z, effective = float(log_mean_exp(-outside)), float(effective_share(-outside))
+        return Record(step, steps, loss, verdict, low, high, seconds, log_z, effective)
 
     def restore(self, network: Network) -> None:
         if self.weights:
