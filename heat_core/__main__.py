@@ -102,6 +102,11 @@ def parser() -> argparse.ArgumentParser:
     add("--pseudo-rows", type=_numbers, default=(200, 80), help="training and held-out images a pseudo-OOD family (200,80)")
     add("--std", action=argparse.BooleanOptionalAction, default=True, help="store the std-pooled view too")
     add("--odin", action=argparse.BooleanOptionalAction, default=True, help="store ODIN's score too")
+    add(
+        "--early",
+        default="",
+        help="store a score of this earlier layer too, such as layer2: Gaussians on its average-pooled output",
+    )
     options(add, roots, device, overwrite)
 
     add = command("pack", run.pack_up, "Make a pack of your own arrays.", "arrays.npz --out packs/mine")

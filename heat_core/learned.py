@@ -11,12 +11,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from .detectors import KNN, ODIN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .detectors import KNN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
 from .energies import (
     Columns,
     Composition,
     Energy,
+    Ensemble,
     GaussianMixture,
+    Given,
     Network,
     Normalized,
     Polar,
@@ -54,20 +56,31 @@ class Critic:
     ID against destroyed ID, not the log of a density ratio. No OOD image is seen. Which average of the weights is kept is
     decided on held-out ID images and their destroyed versions, where the pack has them.
 
+    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without it E_theta learns the
+    families' own textures, and judges families that it was not shown worse than Gaussians do.
+
     Args:
+        training: `jitter` is in standard deviations of the training features.
         compositions: the weight of compositions of two families; every single family has weight 1.
+        members: how many networks; E_theta is their mean.
     """
 
-    network: Perceptron = Perceptron()
-    training: LeastSquares = LeastSquares(steps=500, batch=768, rate=1e-3, weight_decay=1e-2)
+    network: Perceptron = Perceptron(width=128, depth=2)
+    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-3, weight_decay=1e-2, jitter=2.0)
     compositions: float = 4.0
+    members: int = 1
+
+    def __post_init__(self) -> None:
+        if self.members < 1:
+            raise ValueError(f"members must be at least 1, got {self.members}.")
 
     def reads(self, shape: Shape) -> tuple[str, ...]:
         return ("z", "std") if "std" in shape.views else ("z",)
 
     def build(self, shape: Shape) -> Polar:
         views = {name: shape.width(name) for name in self.reads(shape)}
-        return Polar(self.network.build(sum(views.values()) + len(views)), views)
+        networks = [self.network.build(sum(views.values()) + len(views)) for _ in range(self.members)]
+        return Polar(Ensemble(networks) if self.members > 1 else networks[0], views)
 
     def learn(
         self, correction: Polar, train: Features, auxiliary: Auxiliary, seed: int, energy: Energy, on_record: OnRecord
@@ -87,9 +100,12 @@ class Critic:
         held_out = None
         if auxiliary.val is not None and auxiliary.pseudoval:
             held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
-        network = correction.energy
-        assert isinstance(network, Network)
-        self.training.fit(Task(network, seen(train), noise, energy, judges=held_out), seed, on_record)
+        networks, z = [part for part in correction.modules() if isinstance(part, Network)], seen(train)
+        tasks = [Task(network, z, noise, energy, judges=held_out) for network in networks]
+        if self.members == 1:
+            self.training.fit(tasks[0], seed, on_record)
+        else:
+            self.training.fit_together(tasks, [seed * self.members + i for i in range(self.members)], on_record)
 
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
@@ -237,6 +253,7 @@ class Composed(Detector):
         mog, spread: of the MoG on z, and on the std-pooled view.
         energy: of the classifier's free energy (EnergyLogits).
         odin: of the ODIN score made at extraction.
+        early: of the score of an earlier layer, made at extraction: Gaussians on its averages.
         knn: of the distance to the k-th neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
     """
@@ -246,13 +263,15 @@ class Composed(Detector):
     spread: float = 0.0
     energy: float = 1.0
     odin: float = 0.0
+    early: float = 0.0
     knn: float = 1.0
     k: int = 50
     beta: float = 0.0
     critic: Critic = Critic()
     title: ClassVar[str] = "Composed"
     summary: ClassVar[str] = "several energies on one scale, added up"
-    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "knn")
+    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "early", "knn")
+    STORED: ClassVar[tuple[str, ...]] = ("odin", "early")  # scores that were made at extraction
 
     def __post_init__(self) -> None:
         weights = tuple(getattr(self, part) for part in self.PARTS)
@@ -265,13 +284,14 @@ class Composed(Detector):
 
     def parts(self, shape: Shape) -> tuple[str, ...]:
         """Returns the names of the parts that have a weight, and something to read in features of this shape."""
-        blind = {"energy": not shape.head, "spread": "std" not in shape.views, "odin": "odin" not in shape.views}
+        blind = {"energy": not shape.head, "spread": "std" not in shape.views}
+        blind |= {name: name not in shape.views for name in self.STORED}
         return tuple(part for part in self.PARTS if getattr(self, part) and not blind.get(part, False))
 
     def reads(self, shape: Shape) -> tuple[str, ...]:
         parts = self.parts(shape)
         std = "spread" in parts or ("correction" in parts and "std" in shape.views)
-        return ("z", *(["std"] if std else []), *(["odin"] if "odin" in parts else []))
+        return ("z", *(["std"] if std else []), *(name for name in self.STORED if name in parts))
 
     def lacks(self, shape: Shape) -> str:
         parts = self.parts(shape)
@@ -289,9 +309,10 @@ class Composed(Detector):
             return self.critic.build(shape)
         views = self.reads(shape)
         starts = dict(zip(views, accumulate((shape.width(view) for view in views), initial=0), strict=False))
+        if name in self.STORED:
+            return Columns(Given(), name, starts[name], 1)
         detector, view = {
-            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "odin": (ODIN(), "odin"),
-            "knn": (KNN(k=self.k), "z"),
+            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "knn": (KNN(k=self.k), "z"),
         }[name]  # fmt: skip
         width = shape.width(view)
         return Columns(detector.build(replace(shape, dim=width)), view, starts[view], width)

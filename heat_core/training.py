@@ -6,12 +6,13 @@ import abc
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.func import functional_call, stack_module_state
 from torch.nn.functional import softplus
 
 from .energies import Energy, Network, Sum
@@ -172,15 +173,65 @@ class Objective(abc.ABC):
     def _step(
         self, student: Network, optimizer: torch.optim.Optimizer, z: Tensor, negatives: Noise, generator: torch.Generator
     ) -> Tensor:
-        rows = torch.randint(len(z), (self.batch,), device=z.device, generator=generator)
-        seen = torch.cat([z[rows], negatives(self.batch, generator)])
-        if self.jitter:
-            seen += self.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=generator)
-        loss = self.loss(*student(seen).split(self.batch))
+        loss = self.loss(*student(self._drawn(z, negatives, generator)).split(self.batch))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         return loss.detach()
+
+    def _drawn(self, z: Tensor, negatives: Noise, generator: torch.Generator) -> Tensor:
+        """Returns a step's input, (2 batch, d): data, then negatives."""
+        rows = torch.randint(len(z), (self.batch,), device=z.device, generator=generator)
+        seen = torch.cat([z[rows], negatives(self.batch, generator)])
+        if self.jitter:
+            seen += self.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=generator)
+        return seen
+
+    def fit_together(self, tasks: Sequence[Task], seeds: Sequence[int], on_record: OnRecord = ignore) -> None:
+        """Trains the networks of several tasks at once, each as `fit` with its seed would up to rounding.
+
+        Args:
+            tasks: with networks of one form; negatives must be noise.
+
+        Raises:
+            ValueError: negatives come from the model itself, whose chains run one network at a time.
+            Diverged: as in `fit`, for any of them.
+        """
+        if type(self).negatives is not Objective.negatives:
+            raise ValueError(f"{type(self).__name__} draws negatives from the model, so its networks train one at a time.")
+        generators = [torch.Generator(task.z.device).manual_seed(seed) for task, seed in zip(tasks, seeds, strict=True)]
+        judges = [_Judge(self, task, generator) for task, generator in zip(tasks, generators, strict=True)]
+        students = [copy.deepcopy(task.network.randomise(g)) for task, g in zip(tasks, generators, strict=True)]
+        form, (weights, buffers) = students[0], stack_module_state(students)  # type: ignore[arg-type]
+        form.bfloat16 = self.bfloat16
+        averages = {name: value.detach().clone() for name, value in weights.items()}
+        optimizer = torch.optim.AdamW(weights.values(), lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
+
+        def loss(weights: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor) -> Tensor:
+            return self.loss(*functional_call(form, (weights, buffers), (seen,)).split(self.batch))
+
+        steps = self.epochs * math.ceil(len(judges[0].train) / self.batch) or self.steps
+        total, last, began = torch.zeros(len(tasks), device=tasks[0].z.device), 0, time.perf_counter()
+        stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
+        for step in range(1, steps + 1):
+            optimizer.param_groups[0]["lr"] = self.rate * self.share((step - 1) / steps)
+            drawn = [self._drawn(j.train, t.noise, g) for j, t, g in zip(judges, tasks, generators, strict=True)]
+            losses = torch.vmap(loss)(weights, buffers, torch.stack(drawn))
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            optimizer.step()
+            total += losses.detach()
+            memory = min(self.averaging, step / (step + 10))
+            torch._foreach_lerp_([*averages.values()], [v.detach() for v in weights.values()], 1 - memory)  # type: ignore
+            if step in stops:
+                for place, (task, judge) in enumerate(zip(tasks, judges, strict=True)):
+                    task.network.load_state_dict({name: value[place] for name, value in averages.items()}, strict=False)
+                    seen = judge(task.network, float(total[place]) / (step - last), step)
+                    on_record(Record(step, steps, *seen[:4], time.perf_counter() - began, *seen[4:]), task.energy)
+                total.zero_()
+                last = step
+        for task, judge in zip(tasks, judges, strict=True):
+            judge.restore(task.network)
 
 
 @dataclass(frozen=True)
