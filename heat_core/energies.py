@@ -122,19 +122,29 @@ class Columns(Energy):
 
 
 class Polar(Energy):
-    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input.
+    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input, standardised.
+
+    Fitting standardises; the energy inside is left as it is.
 
     Args:
         energy: of (N, sum of (width + 1)).
         views: {name: width}, side by side in this order; columns after them are not read.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, energy: Energy, views: Mapping[str, int]) -> None:
         super().__init__()
         self.energy, self.views = energy, dict(views)
+        self.register_buffer("shift", torch.zeros(sum(views.values()) + len(views)))
+        self.register_buffer("scale", torch.ones(sum(views.values()) + len(views)))
 
     def map(self, z: Tensor) -> Tensor:
-        """Returns what the energy inside sees of the input."""
+        """Returns what the energy inside sees of the input: every column with mean 0 and deviation 1 on training data."""
+        return (self._polar(z) - self.shift) / self.scale
+
+    def _polar(self, z: Tensor) -> Tensor:
         widths = list(self.views.values())
         blocks = z[:, : sum(widths)].split(widths, 1)
         return torch.cat([part for v in blocks for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())], 1)
@@ -144,7 +154,7 @@ class Polar(Energy):
 
     def fit(self, train: Features) -> Self:
         seen = train.columns(list(self.views))
-        self.energy.fit(Features(self.map(seen.to(working_precision(seen)))))
+        self.shift, self.scale = standards(self._polar(seen.to(working_precision(seen))))
         return self
 
 
@@ -200,6 +210,22 @@ class Composition(Energy):
         return (self.beta * parts).logsumexp(1) / self.beta
 
 
+class Ensemble(Energy):
+    """The mean of several energies of one form, such as networks trained from several seeds."""
+
+    def __init__(self, energies: Sequence[Energy]) -> None:
+        super().__init__()
+        self.energies = nn.ModuleList(energies)
+
+    def fit(self, train: Features) -> Self:
+        for energy in self.energies:
+            energy.fit(train)  # type: ignore[operator]
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.stack([energy(z) for energy in self.energies]).mean(0)
+
+
 class Given(Energy):
     """The input's only column: a score that was computed elsewhere."""
 
@@ -210,6 +236,13 @@ class Given(Energy):
 def unit(z: Tensor) -> Tensor:
     """Returns the rows divided by their Euclidean norms; a row of zeros stays."""
     return nn.functional.normalize(z, dim=-1)
+
+
+def standards(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation of each column, (d,) each; no deviation is below a thousandth of the largest."""
+    wide = z.double()
+    spread = wide.std(0, correction=0)
+    return wide.mean(0).to(z.dtype), spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(z.dtype)
 
 
 def working_precision(z: Tensor) -> torch.dtype:
@@ -534,10 +567,8 @@ class Network(Energy):
         """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
         if self.plain:
             return self
-        z = train.z.double()
-        self.shift = z.mean(0).to(self.shift.dtype)
-        spread = z.std(0, correction=0)
-        self.scale = spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(self.scale.dtype)
+        shift, scale = standards(train.z)
+        self.shift, self.scale = shift.to(self.shift.dtype), scale.to(self.scale.dtype)
         return self
 
     def randomise(self, generator: torch.Generator) -> Self:

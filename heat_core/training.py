@@ -5,13 +5,15 @@ from __future__ import annotations
 import abc
 import copy
 import math
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.func import functional_call, stack_module_state
 from torch.nn.functional import softplus
 
 from .energies import Energy, Network, Sum
@@ -140,47 +142,41 @@ class Objective(abc.ABC):
             return 0.5 * (1 + math.cos(math.pi * done))
         return 0.1 if self.schedule == "step" and done >= 0.5 else 1.0
 
-    def fit(self, task: Task, seed: int, on_record: OnRecord = ignore) -> None:
-        """Trains the network of a task in place.
+    def fit(self, tasks: Sequence[Task], seed: int, on_record: OnRecord = ignore) -> None:
+        """Trains the networks of the tasks in place, several at once; each as it would alone, with a seed of its own.
+
+        Args:
+            tasks: of networks of one form, and one energy. Records are means over them.
+            seed: n tasks take the seeds n seed, n seed + 1, ...
 
         Raises:
-            Diverged: the loss is not finite, or energies explode; the network keeps the best weights so far.
+            ValueError: there are several, and negatives come from the model, whose chains run one network at a time.
+            Diverged: a loss is not finite, or energies explode; the networks keep their best weights so far.
         """
-        generator = torch.Generator(task.z.device).manual_seed(seed)
-        judge = _Judge(self, task, generator)
-        student = copy.deepcopy(task.network.randomise(generator))
-        student.in_bfloat16 = self.bfloat16
-        negatives = self.negatives(task, student)
-        weights, averages = list(student.parameters()), list(task.network.parameters())
-        optimizer = torch.optim.AdamW(weights, lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
-        steps = self.epochs * math.ceil(len(judge.train) / self.batch) or self.steps
-        total, last, began = torch.zeros((), device=task.z.device), 0, time.perf_counter()
+        if len(tasks) > 1 and type(self).negatives is not Objective.negatives:
+            raise ValueError(f"{type(self).__name__} draws negatives from the model, so its networks train one at a time.")
+        learners = [_Learner(self, task, len(tasks) * seed + i) for i, task in enumerate(tasks)]
+        students = _Students(self, learners)
+        optimizer = torch.optim.AdamW(students.weights, lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
+        steps = self.epochs * math.ceil(len(learners[0].train) / self.batch) or self.steps
+        total, last, began = torch.zeros(len(tasks), device=tasks[0].z.device), 0, time.perf_counter()
         stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
         for step in range(1, steps + 1):
             optimizer.param_groups[0]["lr"] = self.rate * self.share((step - 1) / steps)
-            total += self._step(student, optimizer, judge.train, negatives, generator)
-            memory = min(self.averaging, step / (step + 10))
-            with torch.no_grad():
-                torch._foreach_lerp_(averages, weights, 1 - memory)  # type: ignore
+            losses = students.losses()
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            optimizer.step()
+            total += losses.detach()
+            students.average(1 - min(self.averaging, step / (step + 10)))
             if step in stops:
-                record = judge(task.network, step, steps, float(total) / (step - last), time.perf_counter() - began)
-                on_record(record, task.energy)
+                means, seconds = (total / (step - last)).tolist(), time.perf_counter() - began
+                records = [one.judged(step, steps, mean, seconds) for one, mean in zip(learners, means, strict=True)]
+                on_record(mean_record(records), tasks[0].energy)
                 total.zero_()
                 last = step
-        judge.restore(task.network)
-
-    def _step(
-        self, student: Network, optimizer: torch.optim.Optimizer, z: Tensor, negatives: Noise, generator: torch.Generator
-    ) -> Tensor:
-        rows = torch.randint(len(z), (self.batch,), device=z.device, generator=generator)
-        seen = torch.cat([z[rows], negatives(self.batch, generator)])
-        if self.jitter:
-            seen += self.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=generator)
-        loss = self.loss(*student(seen).split(self.batch))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+        for learner in learners:
+            learner.restore()
 
 
 @dataclass(frozen=True)
@@ -266,37 +262,89 @@ def effective_share(log_weight: Tensor) -> Tensor:
     return (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp() / len(log_weight)
 
 
-class _Judge:
-    """Holds data out, tells how good a network is on it, and keeps the best one's weights."""
+def mean_record(records: Sequence[Record]) -> Record:
+    """Returns the record of means of one step's records."""
+    means = [statistics.fmean(values) for values in zip(*map(astuple, records), strict=True)]
+    return Record(records[0].step, records[0].steps, *means[2:])
 
-    def __init__(self, objective: Objective, task: Task, generator: torch.Generator) -> None:
-        self.objective = objective
+
+class _Learner:
+    """One task: its draws, what is held out of it, how good its averaged network is on that, and the best one's weights."""
+
+    def __init__(self, objective: Objective, task: Task, seed: int) -> None:
+        self.objective, self.task = objective, task
+        self.generator = torch.Generator(task.z.device).manual_seed(seed)
         if task.judges is not None:
             self.train, (self.inside, self.outside) = task.z, task.judges
         else:
-            order = torch.randperm(len(task.z), device=task.z.device, generator=generator)
+            order = torch.randperm(len(task.z), device=task.z.device, generator=self.generator)
             count = max(1, round(objective.held_out * len(task.z)))
             self.train, self.inside = task.z[order[count:]], task.z[order[:count]]
-            self.outside = task.noise(max(count, 1000), generator)
+            self.outside = task.noise(max(count, 1000), self.generator)
+        self.student = copy.deepcopy(task.network.randomise(self.generator))
+        self.student.in_bfloat16 = objective.bfloat16
+        self.negatives = objective.negatives(task, self.student)
         self.best, self.weights = math.inf, {}
 
+    def drawn(self) -> Tensor:
+        """Returns a step's input, (2 batch, d): data, then negatives."""
+        batch, z = self.objective.batch, self.train
+        rows = torch.randint(len(z), (batch,), device=z.device, generator=self.generator)
+        seen = torch.cat([z[rows], self.negatives(batch, self.generator)])
+        if self.objective.jitter:
+            seen += self.objective.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=self.generator)
+        return seen
+
     @torch.no_grad()
-    def __call__(self, network: Network, step: int, steps: int, loss: float, seconds: float) -> Record:
+    def judged(self, step: int, steps: int, loss: float, seconds: float) -> Record:
         """Returns the record of a step. Raises Diverged, with the best weights back in the network."""
+        network, rate = self.task.network, self.objective.rate
         inside, outside = network(self.inside), network(self.outside)
         verdict, low, high = float(self.objective.verdict(inside, outside)), float(inside.mean()), float(outside.mean())
         if not math.isfinite(loss + verdict):
-            self.restore(network)
-            raise Diverged(f"training diverged by step {step}: the loss is {loss}. Try a rate below {self.objective.rate}.")
+            self.restore()
+            raise Diverged(f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}.")
         if max(abs(low), abs(high)) > self.objective.limit:
-            self.restore(network)
+            self.restore()
             raise Diverged(f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
-                           f"Try a rate below {self.objective.rate}, or more regularisation.")  # fmt: skip
+                           f"Try a rate below {rate}, or more regularisation.")  # fmt: skip
         if self.objective.keep == "last" or verdict < self.best:
             self.best, self.weights = verdict, {name: value.clone() for name, value in network.state_dict().items()}
         log_z, effective = float(log_mean_exp(-outside)), float(effective_share(-outside))
         return Record(step, steps, loss, verdict, low, high, seconds, log_z, effective)
 
-    def restore(self, network: Network) -> None:
+    def restore(self) -> None:
         if self.weights:
-            network.load_state_dict(self.weights)
+            self.task.network.load_state_dict(self.weights)
+
+
+class _Students:
+    """The networks under training: one as it is, several as one with stacked weights (torch.vmap)."""
+
+    def __init__(self, objective: Objective, learners: Sequence[_Learner]) -> None:
+        self.objective, self.learners, self.form = objective, learners, learners[0].student
+        self.stacked = len(learners) > 1
+        if self.stacked:
+            students = [learner.student for learner in learners]
+            self.parameters, self.buffers = stack_module_state(students)  # type: ignore[arg-type]
+            self.weights = list(self.parameters.values())
+        else:
+            self.weights = list(self.form.parameters())
+        self.averages = [list(values) for values in zip(*(one.task.network.parameters() for one in learners), strict=True)]
+
+    def losses(self) -> Tensor:
+        """Returns the losses of a step, (networks,)."""
+        if not self.stacked:
+            return self.objective.loss(*self.form(self.learners[0].drawn()).split(self.objective.batch))[None]
+        drawn = torch.stack([learner.drawn() for learner in self.learners])
+        return torch.vmap(self._loss)(self.parameters, self.buffers, drawn)
+
+    def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor) -> Tensor:
+        energies = functional_call(self.form, (parameters, buffers), (seen,))
+        return self.objective.loss(*energies.split(self.objective.batch))
+
+    @torch.no_grad()
+    def average(self, share: float) -> None:
+        """Moves the averaged weights, which the tasks' networks hold, a share of the way to the present ones."""
+        for averages, weight in zip(self.averages, self.weights, strict=True):
+            torch._foreach_lerp_(averages, list(weight) if self.stacked else [weight], share)  # type: ignore

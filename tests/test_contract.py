@@ -285,7 +285,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
             assert all(recipe(name, preset, space) is detector for name, detector in detectors.items())
     with pytest.raises(ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"):
         recipe("Heat")
-    with pytest.raises(ValueError, match="one of modern, quick; got 'slow'"):
+    with pytest.raises(ValueError, match="one of modern, quick, paper, official, official-cifar100; got 'slow'"):
         recipe("HEAT", "slow")
     with pytest.raises(ValueError, match="2D toy does not have"):
         recipe("MSP", space="plane")
