@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
@@ -40,8 +43,6 @@ class _Ours:
         detector = recipe("HEAT", "paper")
         objective: MaximumLikelihood = detector.training  # type: ignore[attr-defined]
         self.network = detector.network.build(z.shape[1])  # type: ignore[attr-defined]
-        from dataclasses import replace
-
         self.objective = replace(objective, batch=BATCH)
         task = Task(self.network, z, broad(mixture, 1.0), self.network, mixture / TEMPERATURE)
         learner = _Learner(self.objective, task, 0)
@@ -72,7 +73,7 @@ class _Straightforward:
         normals = MultivariateNormal(means, covariance.expand(len(means), dim, dim))
         self.prior = MixtureSameFamily(Categorical(logits=mixture.log_shares), normals)
         sizes = [dim, 1024, 1024, 1024, 1024, 1024]
-        layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
         self.network = nn.Sequential(*layers, nn.Linear(1024, 1))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-6)
 

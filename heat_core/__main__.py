@@ -133,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     add("pack", metavar="PACK", type=Path)
     add("--seeds", type=int, default=5)
     options(add, presets, seed, device)
+    add("--plane", action=argparse.BooleanOptionalAction, default=True, help="also the toys, against the truth")
     add("--detectors", help=argparse.SUPPRESS)
 
     add = command("project", run.project, "Lay a pack out on a map: UMAP or PCA of its features.", "packs/mine --method umap")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .detectors import Detector
     from .features import Pack
+    from .plane import Trial
     from .verdicts import Opinion
 
 
@@ -190,6 +191,7 @@ def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
 
 def report(options: argparse.Namespace) -> None:
     from .features import read_pack
+    from .plane import trials
     from .report import report as page
 
     if options.seeds < 1:
@@ -197,7 +199,15 @@ def report(options: argparse.Namespace) -> None:
     pack, cached = read_pack(options.pack), argparse.Namespace(**vars(options))
     cached.detectors, cached.preset = "EBM,HEAT", "cached" if pack.auxiliary.pseudo else options.preset
     command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    print(page(pack, _scores(pack, options), _scores(pack, cached), command), end="")
+    found = [_said(trial) for trial in trials(seeds=options.seeds)] if options.plane else []
+    print(page(pack, _scores(pack, options), _scores(pack, cached), command, found), end="")
+
+
+def _said(trial: Trial) -> Trial:
+    """Returns the trial, once it has been told on standard error."""
+    said = f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s"
+    print(said, file=sys.stderr, flush=True)
+    return trial
 
 
 def project(options: argparse.Namespace) -> None:

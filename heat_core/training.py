@@ -304,7 +304,7 @@ class _Learner:
         if not math.isfinite(loss + verdict):
             self.restore()
             raise Diverged(f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}.")
-        if max(abs(low), abs(high)) > self.objective.limit:
+        if max(float(inside.abs().mean()), float(outside.abs().mean())) > self.objective.limit:
             self.restore()
             raise Diverged(f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
                            f"Try a rate below {rate}, or more regularisation.")  # fmt: skip

@@ -21,7 +21,8 @@ LAYERS = [
 ALLOWED = {module: set().union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for module in layer}
 ALLOWED |= {
     "__init__": set(), "benchmark": {"features", "metrics"}, "published": {"features"},
-    "report": {"benchmark", "features", "published"}, "pictures": set(), "sheets": set(),
+    "plane": {"quadrature", "recipes", "study", "toys"},
+    "report": {"benchmark", "features", "plane", "published"}, "pictures": set(), "sheets": set(),
     "thresholds": set(), "selection": {"detectors", "energies", "features", "learned", "metrics", "pseudo", "study"},
     "gallery": {"datasets", "features", "sheets"}, "projection": {"energies", "features"},
     "verdicts": {"classifier", "datasets", "extract", "features", "metrics", "study"},
