@@ -307,7 +307,7 @@ def _read_lsun(name: str, split: str, root: Path) -> _Found | None:
     if not folders:
         return None
     try:
-        import lmdb  # pyright: ignore[reportMissingImports]
+        import lmdb
     except ImportError:
         raise ValueError("its format needs the lmdb package: pip install lmdb") from None
 
