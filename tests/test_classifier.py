@@ -202,7 +202,7 @@ def test_too_few_images_for_a_batch_are_refused(images: Images, held_out: Images
 
 def test_a_damaged_checkpoint_is_refused_in_one_line(images: Images, held_out: Images, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"half a checkpoint")
-    with pytest.raises(ValueError, match="c is a damaged checkpoint .*; delete it to begin again"):
+    with pytest.raises(ValueError, match=r"c is a damaged checkpoint .*; delete it to begin again"):
         train(TINY, images, held_out, tmp_path / "c", RECIPE)
 
 

@@ -118,7 +118,8 @@ def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
 
 
 @pytest.mark.parametrize("model", [
-    "vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0", "convnext_atto", "resnetv2_18", "swin_tiny_patch4_window7_224",
+    "vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0", "convnext_atto", "resnetv2_18",
+    "swin_tiny_patch4_window7_224",
 ])  # fmt: skip
 def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
     """Among them: one size of image only, pooling in the head, a convolution as last layer, features last."""

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.torch import save
 
 from heat_core import features as module
-from heat_core.features import Features, Head, Pack, pack_arrays, pack_npz, read, read_pack, write, write_pack
+from heat_core.features import Features, Head, Pack, features_from, pack_arrays, pack_npz, read, read_pack, write, write_pack
 from heat_core.files import whole_folder, write_whole
 
 Arrays = dict[str, np.ndarray]
