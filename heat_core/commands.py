@@ -111,13 +111,14 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 def extract(options: argparse.Namespace) -> None:
     from . import classifier, packing
-    from .extract import Extractor
+    from .extract import Early, Extractor
     from .features import write_pack
 
     _new(options.out, options.overwrite)
     architecture = classifier.Architecture(options.model, small_stem=options.small_stem) if options.model else None
     network, architecture, notes = classifier.load(options.weights, architecture)
-    extractor = Extractor(network, architecture, options.layer, options.std, options.odin, device=_device(options))
+    early = Early(options.early) if options.early else None
+    extractor = Extractor(network, architecture, options.layer, options.std, options.odin, device=_device(options), early=early)
     contents = packing.Contents(
         options.id, tuple(options.ood.split(",")), options.train_rows, options.test_rows, options.ood_rows, options.pseudo_rows
     )  # fmt: skip
@@ -253,6 +254,8 @@ def fit(options: argparse.Namespace) -> None:
     run = study.fit(detector, pack.train, options.seed, options.device, report, pack.auxiliary)
     study.save(run, options.out)
     print(f"{options.out}: {options.detector} ({options.preset}) fitted to {len(pack.train):,} x {pack.train.dim} features.")
+    if run.diagnosis is not None:
+        print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
 
 
 def score(options: argparse.Namespace) -> None:
