@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
@@ -72,7 +74,7 @@ class _Straightforward:
         normals = MultivariateNormal(means, covariance.expand(len(means), dim, dim))
         self.prior = MixtureSameFamily(Categorical(logits=mixture.log_shares), normals)
         sizes = [dim, 1024, 1024, 1024, 1024, 1024]
-        layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
         self.network = nn.Sequential(*layers, nn.Linear(1024, 1))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-6)
 
