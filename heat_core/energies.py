@@ -325,7 +325,7 @@ class Gaussians(Energy):
         return self
 
     def squared_distances(self, z: Tensor) -> Tensor:
-        """Returns (N, C): the squared Mahalanobis distance of each row to each class, in full precision wherever it is asked."""
+        """Returns (N, C): the squared Mahalanobis distance of each row to each class, never in less than float32."""
         with torch.autocast(z.device.type, enabled=False):
             white = (z - self.centre) @ self.whitener
             own = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)

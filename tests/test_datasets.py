@@ -204,7 +204,8 @@ def test_lsun_without_lmdb_says_what_to_install(tmp_path: Path, monkeypatch: pyt
 
 
 def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
-    lmdb = pytest.importorskip("lmdb")
+    import lmdb
+
     for label, name in enumerate(("bedroom", "bridge")):
         with lmdb.open(str(tmp_path / f"{name}_val_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as writing:
             for i in range(3):
