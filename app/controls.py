@@ -142,6 +142,23 @@ def own_data() -> None:
             st.button("Back to the data that ships", on_click=session.drop_upload)
 
 
+def chips() -> None:
+    """Shows what is selected: a chip a part, each removed by a click, and one button that clears all; nothing if nothing is."""
+    chosen = session.selection()
+    if not chosen:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Selected: {len(chosen):,}", width="content")
+        for part in chosen.parts:
+            st.button(
+                f"{plain(part.label, 60)}: {len(part):,}", icon=":material/close:", key=f"chip-{part.origin}",
+                on_click=session.deselect, args=(part.origin,), help="Take this out of the selection.",
+            )  # fmt: skip
+        st.button("Clear the selection", type="tertiary", key="clear-selection", on_click=session.clear_selection)
+    if not len(chosen):
+        st.caption("Nothing is in all of these at once; take one out.")
+
+
 def own_picture() -> UploadedFile | None:
     """Returns a picture that was brought, if there is one."""
     return st.file_uploader(

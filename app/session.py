@@ -20,6 +20,7 @@ from app import landscapes
 from app.chains import Chains, Walk
 from app.jobs import Job, Jobs
 from app.landscapes import Reading, Spelled, Window
+from app.selection import Part, Selection
 from app.tasks import Scored, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
@@ -269,6 +270,8 @@ def upload(file: io.BytesIO, name: str) -> None:
         st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return
     st.session_state.pop("upload_error", None)
+    clear_selection()
+    look_at("")
     st.session_state["uploaded"] = Data(hashlib.sha256(content).hexdigest()[:16], pack)
 
 
@@ -279,6 +282,8 @@ def forget_mistake() -> None:
 
 def drop_upload() -> None:
     """Goes back to the pack that ships."""
+    clear_selection()
+    look_at("")
     st.session_state.pop("uploaded", None)
 
 
@@ -295,6 +300,44 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
     frames: list[Scored] = list(job.frames)
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
+
+
+# -- what is selected, and what is looked at ---------------------------------------------------------------------------
+
+
+def selection() -> Selection:
+    """Returns what is selected in this tab, whatever page it was picked on."""
+    return st.session_state.get("selection", Selection())
+
+
+def select(part: Part) -> None:
+    """Adds a part to the selection, in place of the one of the same origin."""
+    st.session_state["selection"] = selection().with_part(part)
+
+
+def deselect(origin: str) -> None:
+    """Takes the part of an origin out of the selection."""
+    st.session_state["selection"] = selection().without(origin)
+
+
+def clear_selection() -> None:
+    """Selects nothing."""
+    st.session_state.pop("selection", None)
+
+
+def item() -> str:
+    """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
+    looked_at = st.session_state.setdefault("item", st.query_params.get("item", ""))
+    if looked_at:
+        st.query_params["item"] = looked_at
+    else:
+        st.query_params.pop("item", None)
+    return looked_at
+
+
+def look_at(item: str) -> None:
+    """Looks at an item, or at none."""
+    st.session_state["item"] = item
 
 
 # -- a picture of one's own --------------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app.selection import item_of
+
 if TYPE_CHECKING:
     from heat_core.benchmark import Table
-    from heat_core.features import Features, Pack
+    from heat_core.features import Pack
     from heat_core.thresholds import Objective, Outcome, Traffic
     from heat_core.verdicts import Opinion
 
@@ -120,18 +122,11 @@ def nearest(
     for i in close[np.argsort(score[close], kind="stable")]:
         (name, row), value = place[i], float(score[i])
         line = {
-            "Item": item(features[name], name, row), "Set": pack.set_title(name), "Class": _class_name(pack, name, row),
+            "Item": item_of(features[name], name, row), "Set": pack.set_title(name), "Class": _class_name(pack, name, row),
             "Score": value, "Above the line": value - cut, "Verdict": _verdict(value > cut, name),
         }  # fmt: skip
         lines.append(line if other is None else line | {"The other says": _verdict(bool(other[name][row]), name)})
     return pd.DataFrame(lines)
-
-
-def item(features: Features, name: str, row: int) -> str:
-    """Returns the global id of a row, `dataset/split/index`; `set/row` where the features do not know where they come from."""
-    if features.index is None or not features.source:
-        return f"{name}/{row}"
-    return f"{features.source}/{int(features.index[row])}"
 
 
 def opinion_finding(opinion: Opinion) -> str:

@@ -38,6 +38,7 @@ BANNED = {
     "tables": {"streamlit", "torch"},
     "text": {"streamlit", "torch"},
     "planes": {"streamlit", "torch"},
+    "selection": {"streamlit", "torch"},
     "toys": {"streamlit"},
     "chains": {"streamlit"},
     "landscapes": {"streamlit"},
@@ -47,14 +48,15 @@ BANNED = {
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
-    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"},
+    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
+    | {"selection"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {"tasks", "jobs", "toys", "chains", "landscapes"},
+    "session": {"tasks", "jobs", "toys", "chains", "landscapes", "selection"},
     "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "planes": {"figures"},
-    "figures": set(), "tables": set(), "text": set(), "components": set(), "jobs": set(),
+    "figures": set(), "tables": {"selection"}, "selection": set(), "text": set(), "components": set(), "jobs": set(),
 }  # fmt: skip
 
 

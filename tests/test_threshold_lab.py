@@ -304,8 +304,8 @@ def test_odd_scores_still_have_an_axis(values, percentiles):
 def test_items_have_global_ids_where_the_features_know_them(arrays):
     pack = pack_arrays(arrays)
     known = Features(pack.test.z, pack.test.y, index=torch.arange(60) + 100, source="cifar10/test")
-    assert tables.item(known, "test", 7) == "cifar10/test/107"
-    assert tables.item(pack.test, "test", 7) == "test/7"
+    assert item_of(known, "test", 7) == "cifar10/test/107"
+    assert item_of(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.outside, pack.auxiliary, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
     table = tables.nearest(pack, scores, 0.0, {name: values > 5 for name, values in scores.items()}, count=4)
