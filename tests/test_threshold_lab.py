@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app import controls, figures, session, tables
 from app.components import threshold_line as component
 from app.jobs import Job
+from app.selection import item_of
 from app.tasks import Scored
 from heat_core.features import Features, Pack, pack_arrays, write_pack
 from heat_core.thresholds import Keep, LeastCost, Traffic, outcome, sweep
