@@ -123,6 +123,46 @@ def scale() -> str:
     )  # fmt: skip
 
 
+def parted(names: Sequence[str]) -> tuple[str, str]:
+    """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.selectbox(
+            "Accepted by", names, names.index("MoG") if "MoG" in names else 0, key="accepts", bind="query-params", width=200
+        )
+        st.button("Turn round", icon=":material/swap_horiz:", on_click=_turn_round, help="Swaps the two detectors.")
+        second = st.selectbox(
+            "Rejected by", names, names.index("HEAT") if "HEAT" in names else len(names) - 1, key="rejects",
+            bind="query-params", width=200,
+        )  # fmt: skip
+    return str(first), str(second)
+
+
+def _turn_round() -> None:
+    st.session_state["accepts"], st.session_state["rejects"] = st.session_state["rejects"], st.session_state["accepts"]
+
+
+def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Returns which sets are looked at; all, if none is picked. Each says how many of how many it has."""
+    options = [name for name in titles if counts[name][0]]
+    if not options:
+        return []
+    st.session_state["flipped-sets"] = [name for name in st.session_state.get("flipped-sets", ()) if name in options]
+    picked = st.pills(
+        "Sets", options, selection_mode="multi", key="flipped-sets", help="All of them, if none is picked.",
+        format_func=lambda name: f"{plain(titles[name], 40)}: {counts[name][0]:,} of {counts[name][1]:,}",
+    )  # fmt: skip
+    return list(picked) or options
+
+
+def page(count: int, size: int, key: str) -> slice:
+    """Returns which of `count` things are on the page that is shown."""
+    pages = max(1, -(-count // size))
+    if st.session_state.get(key, 1) > pages:
+        st.session_state[key] = pages
+    number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
+    return slice((number - 1) * size, number * size)
+
+
 def own_data() -> None:
     """Offers an upload, and the way back."""
     with st.popover("Use your own features", icon=":material/upload:"):

@@ -104,6 +104,31 @@ def histogram(
     return figure
 
 
+def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go.Figure:
+    """Returns a bar a term: the share of ID that has at most as much of it, with what it adds written beside it.
+
+    Args:
+        names: of the terms and the total, which comes last and is drawn stronger.
+        values: what each adds, (n,).
+        shares: (n,) fractions of ID.
+        kept: the share of ID at or below the threshold of the total.
+    """
+    colours = [COLOURS["near"] if share > kept else COLOURS["ID"] for share in shares]
+    figure = go.Figure(
+        go.Bar(
+            y=list(names), x=(100 * np.asarray(shares)).astype(np.float32), orientation="h", width=0.55,
+            marker=dict(color=colours, opacity=[0.55] * (len(names) - 1) + [1.0]),
+            text=[f"{value:.2f}" for value in values], textposition="auto", insidetextanchor="start",
+            textfont=dict(size=13), hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(100 * kept, line=dict(color="#8a96a3", width=2, dash="dash"))
+    figure.update_layout(height=70 + 34 * len(names), margin=dict(l=8, r=8, t=8, b=8), showlegend=False)
+    figure.update_xaxes(title_text="ID test images that have at most as much (%)", range=[0, 101])
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
 def roc(curves: Mapping[str, tuple[Array, Array]], points: Mapping[str, tuple[float, float]]) -> go.Figure:
     """Returns what share of OOD is caught for what share of ID is flagged.
 

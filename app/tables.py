@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from app.selection import item_of
 
 if TYPE_CHECKING:
+    from app.insights import Insight, Spelled
     from heat_core.benchmark import Table
+    from heat_core.explain import Verdict
     from heat_core.features import Pack
     from heat_core.thresholds import Objective, Outcome, Traffic
     from heat_core.verdicts import Opinion
@@ -136,15 +138,53 @@ def opinion_finding(opinion: Opinion) -> str:
     return f"Taken for {opinion.predicted} ({_percent(opinion.probability)}){called}.".replace(" %", "\u00a0%")
 
 
-def verdicts(opinion: Opinion) -> pd.DataFrame:
-    """Returns a line a detector: its score of a picture, where that lies among ID, and the verdict."""
+def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
+    """Returns a line a detector: its score of an image, where that lies among ID, and the verdict."""
     return pd.DataFrame(
         {
             "Detector": verdict.detector, "Score": verdict.score, "ID test at or below %": round(100 * verdict.percentile, 1),
             "Threshold": verdict.threshold, "Verdict": "out" if verdict.out else "in",
         }
-        for verdict in opinion.verdicts
+        for verdict in found
     )  # fmt: skip
+
+
+def terms(spelled: Spelled) -> pd.DataFrame:
+    """Returns a line a term of an energy, and their total: what it adds, and where that stands among ID."""
+    names, values = [*spelled.how.names, "total"], [*spelled.values, spelled.verdict.score]
+    return pd.DataFrame(
+        {"Term": name, "Adds": round(float(value), 2), "ID test at or below %": round(100 * float(rank), 1)}
+        for name, value, rank in zip(names, values, spelled.ranks, strict=True)
+    )
+
+
+def class_distances(insight: Insight) -> pd.DataFrame:
+    """Returns a line a class, nearest first."""
+    return pd.DataFrame({"Class": name, "Distance": round(away, 2)} for name, away in insight.near_classes)
+
+
+def insight_finding(insight: Insight, title: str) -> str:
+    """Returns what an image is, what it is taken for, and how many detectors call it out."""
+    is_ = f"{title}, {insight.label}" if insight.label else title
+    takes = f": taken for {insight.predicted[0]} ({_percent(insight.predicted[1])})" if insight.predicted else ""
+    out, many = sum(verdict.out for verdict in insight.verdicts), len(insight.verdicts)
+    called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
+    return f"{is_}{takes}{called}.".replace(" %", "\u00a0%")
+
+
+def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, int]]) -> str:
+    """Returns how many images one detector accepts and another rejects: OOD that the second catches, ID that it loses."""
+    caught, among = (sum(pair[i] for name, pair in counts.items() if name != "test") for i in (0, 1))
+    lost, inside = counts.get("test", (0, 0))
+    return (
+        f"{accepts} accepts and {rejects} rejects {caught:,} of {among:,} OOD images ({_percent(caught / max(among, 1))}) "
+        f"and {lost:,} of {inside:,} ID images ({_percent(lost / max(inside, 1))})."
+    ).replace(" %", "\u00a0%")
+
+
+def how_far(move: float, corrected: bool) -> str:
+    """Returns how far an image was moved: in HEAT's energy, or in points of its rank among ID."""
+    return f"{move:+.2f}" if corrected else f"{100 * move:+.1f} points"
 
 
 def line_finding(outcomes: Mapping[str, Outcome]) -> str:
@@ -174,8 +214,7 @@ def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
 def _class_name(pack: Pack, name: str, row: int) -> str:
     if name != "test" or pack.test.y is None:
         return ""
-    label, classes = int(pack.test.y[row]), pack.card.get("classes")
-    return str(classes[label]) if isinstance(classes, list) and label < len(classes) else str(label)
+    return pack.class_name(int(pack.test.y[row]))
 
 
 def _verdict(out: bool, name: str) -> str:

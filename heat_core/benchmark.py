@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -253,10 +253,13 @@ def resample(
     names = [f"{group}_{name}" for group, name in sets]
     lengths = {name: len(next(iter(scores.values()))[name]) for name in ("test", *names)}
     weighed = [_Weighed.of(by_set, names) for by_set in scores.values()]
-    times = [{name: np.ones(n, np.int64) for name, n in lengths.items()}]  # how often each image is drawn: first, once
-    times += [{name: np.bincount(generator.integers(n, size=n), minlength=n) for name, n in lengths.items()}
-              for _ in range(rounds)]  # fmt: skip
-    figures = np.array([[one.figures(drawn) for one in weighed] for drawn in times])  # (1 + rounds, detectors, sets, 2)
+
+    def times() -> Iterator[dict[str, NDArray[np.int64]]]:  # how often each image is drawn: first once, then by chance
+        yield {name: np.ones(n, np.int64) for name, n in lengths.items()}
+        for _ in range(rounds):
+            yield {name: np.bincount(generator.integers(n, size=n), minlength=n) for name, n in lengths.items()}
+
+    figures = np.array([[one.figures(drawn) for one in weighed] for drawn in times()])  # (1 + rounds, detectors, sets, 2)
     groups = [group for group in GROUPS if any(g == group for g, _ in sets)]
     means = [figures[:, :, [g == group for g, _ in sets]].mean(2) for group in groups]
     averaged = np.stack([*means, np.mean(means, axis=0)], 2)

@@ -165,6 +165,20 @@ class Flips:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def by_set(self) -> dict[str, Rows]:
+        """Returns {set: rows}, of every set that has any."""
+        return {str(name): self.rows[self.sets == name] for name in np.unique(self.sets)}
+
+    def within(self, masks: Mapping[str, NDArray[np.bool]]) -> Self:
+        """Returns the flips among rows of the sets that a mask picks, {set: (N,)}; sets without a mask are left out."""
+        inside = np.zeros(len(self), bool)
+        for name, mask in masks.items():
+            own = self.sets == name
+            inside[own] = mask[self.rows[own]]
+        sets = self.sets[inside]
+        counts = {name: (int((sets == name).sum()), int(masks[name].sum())) for name in self.counts if name in masks}
+        return type(self)(sets, self.rows[inside], self.moves[inside], counts)
+
 
 def flips(accepts: Mapping[str, Array], rejects: Mapping[str, Array], cuts: tuple[float, float],
           moves: Mapping[str, Array] | None = None) -> Flips:  # fmt: skip

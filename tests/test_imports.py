@@ -46,18 +46,24 @@ BANNED = {
     "lab": {"torch"},
     "relief": {"torch"},
     "picture": {"torch"},
+    "insights": {"streamlit"},
+    "inspector": {"torch"},
+    "disagreement": {"torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
-    | {"selection"},
+    | {"selection", "inspector", "disagreement"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
+    "disagreement": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
+    "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {"tasks", "jobs", "toys", "chains", "landscapes", "selection"},
-    "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "planes": {"figures"},
-    "figures": set(), "tables": {"selection"}, "selection": set(), "text": set(), "components": set(), "jobs": set(),
+    "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "selection"},
+    "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "insights": {"tasks"},
+    "planes": {"figures"}, "tables": {"insights", "selection"}, "figures": set(),
+    "selection": set(), "text": set(), "components": set(), "jobs": set(),
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import controls, figures, session, tables
+from app import controls, disagreement, figures, session, tables
 from app.picture import own_picture
 from app.text import plain
 from heat_core.benchmark import grouped, tabulate, to_latex, to_markdown
@@ -95,6 +95,7 @@ def show(given) -> None:
             keep, unit = controls.kept_share(), controls.scale()
         own_picture(given, keep)
         show_histograms(given.pack, scores, keep, unit)
+        disagreement.flips(given, tuple(scores), keep)
 
 
 st.title("Detectors")
