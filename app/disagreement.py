@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -10,6 +11,9 @@ import streamlit as st
 from app import controls, inspector, session, tables
 from app.selection import Part, items_of
 from app.session import Data
+
+if TYPE_CHECKING:
+    from heat_core.explain import Flips
 
 PAGE = 24  # images a page
 ORIGIN = "flips"
@@ -47,7 +51,7 @@ def flips(given: Data, names: Sequence[str], keep: float) -> None:
     inspector.show(given, session.item())
 
 
-def _gallery(given: Data, found, corrected: bool) -> None:
+def _gallery(given: Data, found: Flips, corrected: bool) -> None:
     """Shows a page of flips."""
     shown = controls.page(len(found), PAGE, "flips")
     places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))

@@ -384,12 +384,12 @@ def flips(given: Data, accepts: str, rejects: str, keep: float) -> Flips:
     from heat_core.metrics import threshold_keeping
 
     frames = {frame.detector: frame for frame in scoring(given, "modern").frames}
-    scores = [{name: s for name, s in frames[who].scores.items() if name != "val"} for who in (accepts, rejects)]
-    cuts = threshold_keeping(scores[0]["test"], keep), threshold_keeping(scores[1]["test"], keep)
+    one, other = ({name: s for name, s in frames[who].scores.items() if name != "val"} for who in (accepts, rejects))
+    cuts = threshold_keeping(one["test"], keep), threshold_keeping(other["test"], keep)
     if not corrects(accepts, rejects):
-        return flips(*scores, cuts)
+        return flips(one, other, cuts)
     sign = 1 if rejects == "HEAT" else -1
-    return flips(*scores, cuts, {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()})
+    return flips(one, other, cuts, {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()})
 
 
 def insight(given: Data, place: tuple[str, int], cuts: Mapping[str, float]) -> Insight:
