@@ -123,6 +123,35 @@ def scale() -> str:
     )  # fmt: skip
 
 
+def drawn_detectors(names: Sequence[str]) -> list[str]:
+    """Returns up to four detectors whose curves are drawn."""
+    usual = [name for name in ("MSP", "MoG", "HEAT", "Composed") if name in names] or list(names[:4])
+    picked = st.multiselect(
+        "Detectors drawn", names, usual, key="drawn", bind="query-params", max_selections=4, help="At most four at once."
+    )
+    return list(picked)
+
+
+def drawn_group(groups: Sequence[str]) -> str:
+    """Returns a group of OOD sets, or `all`."""
+    return str(
+        st.segmented_control(
+            "OOD", ("all", *groups), default="all", required=True, key="rocgroup", bind="query-params",
+            help="all: the mean of the groups. Every set in a group counts the same.",
+        )
+    )  # fmt: skip
+
+
+def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
+    """Returns (detector, from, to in ID percentiles) when it is asked for: what a click on a bar does, by keys and exactly."""
+    with st.popover("Select by score", icon=":material/filter_alt:"):
+        name = st.selectbox("Detector", names, len(names) - 1, key="range-of")
+        low = st.number_input("From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from")
+        high = st.number_input("To ID percentile", 0.0, 100.0, 100.0, 1.0, key="range-to", help="100 takes all beyond, too.")
+        asked = st.button("Select")
+    return (str(name), float(low or 0.0) / 100, float(100.0 if high is None else high) / 100) if asked else None
+
+
 def parted(names: Sequence[str]) -> tuple[str, str]:
     """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
     with st.container(horizontal=True, vertical_alignment="bottom"):

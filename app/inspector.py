@@ -38,20 +38,21 @@ def show(given: Data, item: str, cuts: Mapping[str, float] | None = None, why: s
 @st.dialog("One image", width="large", on_dismiss=_closed)
 def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None:
     item = session.item() or item  # a neighbour may have been clicked since
-    place = find(given.pack, item)
-    if place is None:
+    found = find(given.pack, item)
+    if found is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
     keep = session.kept_share()
     job = session.scoring(given, "modern")
     scores, _ = session.scored(job)
     cuts = {name: cuts.get(name, threshold_keeping(by_set["test"], keep)) for name, by_set in scores.items()}
-    insight = session.insight(given, place, cuts)
+    insight = session.insight(given, found, cuts)
     _head(given, item, insight)
     if not job.over:
         st.caption(f"{len(scores)} detectors are fitted so far; the others follow.")
-    for name, spelled in insight.spelled.items():
-        _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
+    for place, (name, spelled) in zip(st.columns(2), insight.spelled.items(), strict=False):
+        with place:
+            _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
     if insight.verdicts:
         st.markdown("**What every detector says**")
         st.dataframe(tables.verdicts(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict")
@@ -64,7 +65,7 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
 def _head(given: Data, item: str, insight: Insight) -> None:
     """Shows the image, what it is and what it is taken for."""
     (image,), reasons = session.pictures(given, [insight.place])
-    left, right = st.columns([1, 3])
+    left, right = st.columns([1, 5])
     if image is None:
         left.info(plain(reasons[0]), icon=":material/hide_image:")
     else:
@@ -74,7 +75,10 @@ def _head(given: Data, item: str, insight: Insight) -> None:
     right.caption(f"`{plain(item, 80)}`" if image is None else f"{plain(item, 80)}, {image.shape[0]} x {image.shape[1]} pixels")
     (first, here), *others = insight.near_classes
     second = f", then {plain(others[0][0])} at {others[0][1]:.1f}" if others else ""
-    right.markdown(f"Nearest class: {plain(first)}, {here:.1f} standard deviations (Mahalanobis) away{second}.")
+    right.markdown(
+        f"Nearest class: {plain(first)}, {here:.1f} standard deviations away (Mahalanobis){second}. "
+        f"In {given.pack.train.dim} dimensions {given.pack.train.dim**0.5:.1f} is ordinary."
+    )
     if insight.predicted is None:
         right.caption("This data comes without the classifier's head, so nothing says what class it is taken for.")
     if insight.place[0] == "train":

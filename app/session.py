@@ -27,6 +27,7 @@ from app.tasks import Scored, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
+    from heat_core.benchmark import Table
     from heat_core.energies import Normalized
     from heat_core.explain import Flips
     from heat_core.features import Pack
@@ -323,6 +324,18 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
     frames: list[Scored] = list(job.frames)
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> Table:
+    from heat_core.benchmark import tabulate
+
+    return tabulate(_scores, _given.pack.outside)
+
+
+def table(given: Data, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
+    """Returns the paper's table of the detectors that are ready."""
+    return _table(given.key, tuple(scores), scores, given)
 
 
 # -- what is selected, and what is looked at ---------------------------------------------------------------------------

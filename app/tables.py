@@ -13,7 +13,7 @@ from app.selection import item_of
 
 if TYPE_CHECKING:
     from app.insights import Insight, Spelled
-    from heat_core.benchmark import Table
+    from heat_core.benchmark import Interval, Resamples, Table
     from heat_core.explain import Verdict
     from heat_core.features import Pack
     from heat_core.thresholds import Objective, Outcome, Traffic
@@ -21,23 +21,66 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
+FIGURES = {FPR: "fpr95", AUROC: "auroc"}
+SAME = {"background-color": "rgba(0, 114, 178, 0.07)", "text-decoration": "underline dotted"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
 
 
-def averages(table: Table) -> Any:
-    """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold."""
+def averages(table: Table, drawn: Resamples | None = None) -> Any:
+    """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold.
+
+    With resamples, those that do not differ significantly from the best are tinted.
+    """
     frame = pd.DataFrame(
         {
             (group.capitalize(), label): {name: 100 * getattr(table.average(name, group), figure) for name in table.detectors}
             for group in table.groups
-            for label, figure in ((FPR, "fpr95"), (AUROC, "auroc"))
+            for label, figure in FIGURES.items()
         }
     )
     style: Any = frame.style.format("{:.1f}")
-    for column in frame.columns:
-        pick = style.highlight_min if column[1] == FPR else style.highlight_max
-        style = pick(subset=[column], props=BEST)
+    for group in table.groups:
+        for label, figure in FIGURES.items():
+            column = (group.capitalize(), label)
+            pick = style.highlight_min if label == FPR else style.highlight_max
+            style = pick(subset=[column], props=BEST)
+            if drawn is not None and (same := drawn.best(group, figure)[1]):
+                style = style.set_properties(subset=(list(same), [column]), **SAME)
     return style
+
+
+def average_finding(table: Table, drawn: Resamples | None) -> str:
+    """Returns who lets the least OOD pass, who comes next, and whether that is more than chance."""
+    ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
+    best, *others = [f"{name} ({_percent(table.average(name).fpr95)})" for name in ranked[:3]]
+    followers = f"; {' and '.join(others)} {'come' if len(others) > 1 else 'comes'} next" if others else ""
+    same = drawn.best("average", "fpr95")[1] if drawn is not None else ()
+    alike = f". Not significantly different from it: {', '.join(same)}" if same else ""
+    none = ", significantly" if drawn is not None and others and not same else ""
+    said = f"{best} lets the least OOD pass where 95 % of ID is kept{none}{followers}{alike}."
+    return said.replace(" %", "\u00a0%")
+
+
+def intervals(drawn: Resamples) -> pd.DataFrame:
+    """Returns a line a detector: its averages with 95 % intervals, how far behind the best it is, and whether by chance."""
+    best, same = drawn.best("average", "fpr95")
+
+    def line(name: str) -> dict[str, str]:
+        (fpr, area), (behind, _) = drawn.of(name)["average"], drawn.between(name, best)["average"]
+        alike = "not significantly different" if name in same else "worse"
+        return {
+            "Detector": name, "FPR95 %": _between(fpr), "AUROC %": _between(area),
+            f"FPR95 less that of {best}": "" if name == best else _between(behind, "+"),
+            "So it is": "the best" if name == best else alike,
+        }  # fmt: skip
+
+    order = sorted(drawn.detectors, key=lambda name: drawn.of(name)["average"][0].mean)
+    return pd.DataFrame(line(name) for name in order)
+
+
+def _between(interval: Interval, sign: str = "") -> str:
+    mean, low, high = (100 * value for value in (interval.mean, interval.low, interval.high))
+    return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def sets(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:

@@ -232,6 +232,17 @@ class Resamples:
         a, b = self.detectors.index(ours), self.detectors.index(theirs)
         return self._intervals(self.found[a] - self.found[b], self.draws[:, a] - self.draws[:, b])
 
+    def best(self, group: str, figure: str) -> tuple[str, tuple[str, ...]]:
+        """Returns the best detector of a group by `fpr95` or `auroc`, and those that do not differ significantly from it.
+
+        That is, the 95 % interval of the paired difference holds 0.
+        """
+        g, f = self.groups.index(group), ("fpr95", "auroc").index(figure)
+        best = int(self.found[:, g, f].argmax() if f else self.found[:, g, f].argmin())
+        low, high = np.quantile(self.draws[:, :, g, f] - self.draws[:, [best], g, f], [0.025, 0.975], axis=0)
+        same = [name for i, name in enumerate(self.detectors) if i != best and low[i] <= 0 <= high[i]]
+        return self.detectors[best], tuple(same)
+
     def _intervals(self, middle: Scores, draws: Scores) -> dict[str, tuple[Interval, Interval]]:
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         parts = np.stack([middle, low, high], -1)

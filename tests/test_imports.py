@@ -49,14 +49,16 @@ BANNED = {
     "insights": {"streamlit"},
     "inspector": {"torch"},
     "disagreement": {"torch"},
+    "comparison": {"torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
-    | {"selection", "inspector", "disagreement"},
+    | {"selection", "inspector", "disagreement", "comparison"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
+    "comparison": {"controls", "figures", "selection", "session", "tables"},
     "disagreement": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
     "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
