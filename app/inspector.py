@@ -49,7 +49,7 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
     insight = session.insight(given, found, cuts)
     _head(given, item, insight)
     if not job.over:
-        st.caption(f"{len(scores)} detectors are fitted so far; the others follow.")
+        st.caption(f"Fitted so far: {plain(', '.join(scores)) or 'no detector'}. The others follow.")
     for place, (name, spelled) in zip(st.columns(2), insight.spelled.items(), strict=False):
         with place:
             _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
@@ -81,7 +81,7 @@ def _head(given: Data, item: str, insight: Insight) -> None:
     )
     if insight.predicted is None:
         right.caption("This data comes without the classifier's head, so nothing says what class it is taken for.")
-    if insight.place[0] == "train":
+    if insight.place[0] == "train" and insight.verdicts:
         right.caption("The detectors were fitted to this image: expect them to find it ordinary.")
 
 
