@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from app import controls, session, tables
-from app.insights import NEIGHBOURS, look
+from app.insights import NEIGHBOURS, Spelled, look
 from app.jobs import Job
 from app.selection import Part, Selection
 from app.tasks import score_pack
@@ -97,14 +100,19 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     one = pack.outside["near", "a"].take(torch.tensor([3]))
     prior, correction = explain.terms(runs["HEAT"], one)[0]
     said = drawer(at)
-    total = round(prior, 2) + round(correction, 2)
-    assert f"HEAT: prior {prior:.2f} + correction {correction:.2f} = {total:.2f}, verdict" in said
+    total = runs["HEAT"].score(one)[0]
+    shown = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", said)
+    assert shown is not None
+    terms = [float(value) for value in shown.groups()]
+    np.testing.assert_allclose(terms, [prior, correction, total], atol=0.0101)
+    assert round(terms[0] + terms[1], 2) == terms[2] == round(total, 2)
     assert runs["HEAT"].score(one)[0] == pytest.approx(prior + correction, abs=1e-4)
     assert f"E_G / T_G = {prior * 9:,.2f} / 9" in said
     assert "Composed: mog " in said
     assert "Nearest class: " in said
     assert "came as features alone, without images" in said  # an npz brings none
-    (verdicts,) = tables_in(at)
+    classes, verdicts = tables_in(at)
+    assert classes["Distance"].is_monotonic_increasing
     assert verdicts["Detector"].tolist() == ["MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"]
     for name, score, threshold, verdict in verdicts[["Detector", "Score", "Threshold", "Verdict"]].itertuples(index=False):
         inside = runs[name].score(pack.test)
@@ -112,6 +120,14 @@ def test_an_image_is_spelled_out_term_by_term(pack):
         assert verdict == ("out" if score > threshold else "in")
         assert score == pytest.approx(runs[name].score(one)[0], rel=1e-5)
     assert link(at)["item"] == "near_a/3"
+
+
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
+def test_rounded_terms_add_up_to_the_rounded_total(values):
+    terms = np.array(values)
+    said = Spelled(explain.Sum(("a",) * len(terms)), terms, terms, explain.Verdict("HEAT", float(terms.sum()), 0.0, 0.0))
+    assert round(said.rounded.sum(), 2) == pytest.approx(round(terms.sum(), 2), abs=1e-9)
+    assert np.abs(said.rounded - terms).max() < 0.0101
 
 
 def test_ranks_and_neighbours_are_those_of_counting(pack):
@@ -168,7 +184,7 @@ def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch
     monkeypatch.setattr(session, "score_pack", standing_in(scored(pack).frames[:3], over=False))
     at = page(item="near_a/3")
     assert "Fitted so far: MSP, Energy." in drawer(at)
-    assert "HEAT is not ready yet" in text(at)
+    assert "MoG is not ready yet" in text(at)
 
 
 def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
@@ -324,7 +340,7 @@ def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_thresho
     wanted = {f"{n}/{i}" for n, i in sorted(every, key=every.__getitem__)[:12]}
     chosen = at.session_state["selection"].items
     assert {f"{source}/{row}" for source, rows in chosen.items() for row in rows} == wanted
-    (verdicts,) = tables_in(at)
+    _, verdicts = tables_in(at)
     assert verdicts.set_index("Detector")["Threshold"]["HEAT"] == 1.0
     assert "HEAT's threshold is the line; others have theirs where they keep as much of ID" in drawer(at)
 
