@@ -14,6 +14,7 @@ from app.chains import STARTS, Walk
 from app.landscapes import Window
 from app.session import ToyChoice
 from app.text import plain
+from heat_core.recipes import DETECTORS
 from heat_core.thresholds import F1, OBJECTIVES, Conformal, FlagAtMost, Keep, LeastCost, Objective, Traffic
 
 TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
@@ -124,6 +125,71 @@ def scale() -> str:
     )  # fmt: skip
 
 
+def drawn_detectors() -> list[str]:
+    """Returns up to four detectors whose curves are drawn."""
+    picked = st.multiselect(
+        "Detectors drawn", list(DETECTORS), ["MSP", "MoG", "HEAT", "Composed"], key="drawn", bind="query-params",
+        max_selections=4, help="At most four at once.",
+    )  # fmt: skip
+    return list(picked)
+
+
+def drawn_group(groups: Sequence[str]) -> str:
+    """Returns a group of OOD sets, or `all`."""
+    return str(
+        st.segmented_control(
+            "OOD", ("all", *groups), default="all", required=True, key="rocgroup", bind="query-params",
+            help="all: the mean of the groups. Every set in a group counts the same.",
+        )
+    )  # fmt: skip
+
+
+def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
+    """Returns (detector, from, to in ID percentiles) when it is asked for: what a click on a bar does, by keys and exactly."""
+    with st.popover("Select by score", icon=":material/filter_alt:"):
+        name = st.selectbox("Detector", names, len(names) - 1, key="range-of")
+        low = st.number_input("From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from")
+        high = st.number_input("To ID percentile", 0.0, 100.0, 100.0, 1.0, key="range-to", help="100 takes all beyond, too.")
+        asked = st.button("Select")
+    return (str(name), float(low or 0.0) / 100, float(100.0 if high is None else high) / 100) if asked else None
+
+
+def parted() -> tuple[str, str]:
+    """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
+    names = list(DETECTORS)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.selectbox("Accepted by", names, names.index("MoG"), key="accepts", bind="query-params", width=200)
+        st.button("Turn round", icon=":material/swap_horiz:", on_click=_turn_round, help="Swaps the two detectors.")
+        second = st.selectbox("Rejected by", names, names.index("HEAT"), key="rejects", bind="query-params", width=200)
+    return str(first), str(second)
+
+
+def _turn_round() -> None:
+    st.session_state["accepts"], st.session_state["rejects"] = st.session_state["rejects"], st.session_state["accepts"]
+
+
+def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Returns which sets are looked at; all, if none is picked. Each says how many of how many it has."""
+    options = [name for name in titles if counts[name][0]]
+    if not options:
+        return []
+    st.session_state["flipped-sets"] = [name for name in st.session_state.get("flipped-sets", ()) if name in options]
+    picked = st.pills(
+        "Sets", options, selection_mode="multi", key="flipped-sets", help="All of them, if none is picked.",
+        format_func=lambda name: f"{plain(titles[name], 40)}: {counts[name][0]:,} of {counts[name][1]:,}",
+    )  # fmt: skip
+    return list(picked) or options
+
+
+def page(count: int, size: int, key: str) -> slice:
+    """Returns which of `count` things are on the page that is shown."""
+    pages = max(1, -(-count // size))
+    if st.session_state.get(key, 1) > pages:
+        st.session_state[key] = pages
+    number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
+    return slice((number - 1) * size, number * size)
+
+
 def own_data() -> None:
     """Offers an upload, and the way back."""
     with st.popover("Use your own features", icon=":material/upload:"):
@@ -141,6 +207,23 @@ def own_data() -> None:
             st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
         if "uploaded" in st.session_state:
             st.button("Back to the data that ships", on_click=session.drop_upload)
+
+
+def chips() -> None:
+    """Shows what is selected: a chip a part, each removed by a click, and one button that clears all; nothing if nothing is."""
+    chosen = session.selection()
+    if not chosen:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Selected: {len(chosen):,}", width="content")
+        for part in chosen.parts:
+            st.button(
+                f"{plain(part.label, 60)}: {len(part):,}", icon=":material/close:", key=f"chip-{part.origin}",
+                on_click=session.deselect, args=(part.origin,), help="Take this out of the selection.",
+            )  # fmt: skip
+        st.button("Clear the selection", type="tertiary", key="clear-selection", on_click=session.clear_selection)
+    if not len(chosen):
+        st.caption("Nothing is in all of these at once; take one out.")
 
 
 def own_picture() -> UploadedFile | None:
@@ -238,6 +321,12 @@ def objective(mixture: Traffic) -> Objective | None:
     if kind in (F1, LeastCost):
         return kind(mixture)
     return None if kind is None else kind()
+
+
+def neighbours_of_the_line() -> int:
+    """Returns how many images around the line are looked at."""
+    count = st.number_input("Images nearest the line", 6, 5000, 24, 6, key="around", bind="query-params", width=200)
+    return int(count or 24)
 
 
 def typed_line(proposed: float | None, otherwise: float) -> float:

@@ -1,0 +1,139 @@
+"""The pieces of the Detectors page that hold all detectors side by side: the table, histograms, ROC curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import controls, figures, session, tables
+from app.selection import Part, items_of
+from app.session import Data
+from heat_core.benchmark import grouped, to_latex, to_markdown
+from heat_core.metrics import percentile, threshold_keeping
+from heat_core.thresholds import by_group, outcome, sweep
+
+if TYPE_CHECKING:
+    from heat_core.benchmark import Resamples
+
+Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
+
+COLUMNS = 3
+LEARNED = {
+    True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
+    "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",
+    False: "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set beforehand): no image, "
+    "no OOD data. Expect HEAT near its MoG, and the EBM behind it.",
+}
+
+
+def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
+    """Shows the paper's table, best figures in bold, with exports; `drawn` says what is significant, once all are scored."""
+    pack, found = given.pack, session.table(given, scores)
+    st.subheader(tables.average_finding(found, drawn))
+    st.dataframe(tables.averages(found, drawn), alt="FPR95 and AUROC of every detector by group of OOD sets")
+    tinted = ", lightly tinted what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
+    st.caption(
+        "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
+        f"Bold: the best{tinted}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
+    )
+    if drawn is not None:
+        with st.expander("What is more than chance"):
+            st.dataframe(tables.intervals(drawn), hide_index=True, height="content", alt="Averages with 95 % intervals")
+            st.caption(
+                f"In brackets: where 95 % of {len(drawn.draws)} resamples of the images lie, the same for all detectors. "
+                "Seeds, other networks and other OOD sets are not in it."
+            )
+    with st.expander("Every set, with the 95 % interval of the AUROC"):
+        titles = {name: pack.set_title(name) for name, _ in pack.sets()}
+        st.dataframe(tables.sets(found, titles), hide_index=True, alt="Every detector on every OOD set")
+    csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
+    files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
+    with st.container(horizontal=True):
+        for label, (content, ending) in files.items():
+            name = f"detectors.{ending}"
+            st.download_button(label, content, name, icon=":material/download:", on_click="ignore")
+
+
+def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:
+    """Shows a histogram a detector, its title the finding at the threshold; a click on a bar selects what lies in it."""
+    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    chosen = session.masks(given, session.selection())
+    asked = controls.score_range(tuple(scores))
+    if asked:
+        _take(given, scores, *asked)
+    places = [column for _ in range(0, len(scores), COLUMNS) for column in st.columns(COLUMNS)]  # row by row, on a phone too
+    for place, (name, by_set) in zip(places, scores.items(), strict=False):
+        with place.container(border=True):
+            _histogram(given, name, by_set, keep, unit, chosen)
+
+
+def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, chosen: Mapping) -> None:
+    inside = by_set["test"]
+    axis = unit if unit == "ID percentile" else "score"
+
+    def placed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 100 * percentile(inside, values) if unit == "ID percentile" else values
+
+    shown = {group: placed(values) for group, values in grouped(by_set, given.pack.outside).items()}
+    cut = threshold_keeping(shown["ID"], keep)
+    selected = placed(np.concatenate([by_set[n][mask] for n, mask in chosen.items()])) if chosen else None
+    edges = figures.bins(shown, cut)
+    counted = {**shown, "the selection": selected} if selected is not None else shown
+    caught = {group: float(np.mean(values > cut)) for group, values in counted.items() if group != "ID"}
+    st.markdown(f"**{name}** catches {', '.join(f'{100 * share:.0f} % of {group}' for group, share in caught.items())}")
+
+    def clicked() -> None:
+        if points := st.session_state[key]["selection"]["points"]:
+            bar = int(points[0]["point_index"])
+            low = -np.inf if bar == 0 else edges[bar]
+            high = np.inf if bar == len(edges) - 2 else edges[bar + 1]
+            within = {n: (placed(s) >= low) & (placed(s) < high) for n, s in by_set.items() if n != "val"}
+            label = f"{name} {axis} {edges[bar]:.4g} to {edges[bar + 1]:.4g}"
+            session.select(Part(f"bar-{name}", label, items_of(given.pack, within)))
+
+    key = f"histogram-{name}"
+    alt = f"{name}: the {axis} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
+    st.plotly_chart(
+        figures.histogram(shown, edges, cut, axis, selected), key=key, alt=alt, config=figures.QUIET, on_select=clicked,
+        selection_mode="points",
+    )  # fmt: skip
+
+
+def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> None:
+    """Selects what one detector scores between two ID percentiles."""
+    inside = scores[name]["test"]
+    ranks = {n: percentile(inside, values) for n, values in scores[name].items() if n != "val"}
+    within = {n: (rank >= low) & (rank <= high) for n, rank in ranks.items()}
+    session.select(Part(f"bar-{name}", f"{name} ID percentile {100 * low:g} to {100 * high:g}", items_of(given.pack, within)))
+    st.rerun()
+
+
+@st.fragment
+def curves(given: Data, scores: Scores, keep: float) -> None:
+    """Shows ROC curves of a few detectors, against all OOD or a group of it."""
+    sets = [f"{group}_{name}" for group, name in given.pack.outside]
+    heading = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names, group = controls.drawn_detectors(), controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
+    names = [name for name in names if name in scores]
+    if not names:
+        st.info("None of these detectors is ready.", icon=":material/info:")
+        return
+    wanted = [name for name in sets if group in ("all", name.partition("_")[0])]
+    found = session.table(given, scores)
+    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in names}
+    heading.subheader(tables.roc_finding(areas, group))
+    sweeps, outcomes = {}, {}
+    for name in names:
+        inside, outside = scores[name]["test"], by_group(scores[name], wanted)
+        sweeps[name], outcomes[name] = sweep(inside, outside), outcome(threshold_keeping(inside, keep), inside, outside)
+    figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
+                         {name: (what.lost, what.outside) for name, what in outcomes.items()})  # fmt: skip
+    alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
+    st.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
+    st.dataframe(tables.curves(areas, outcomes), hide_index=True, height="content", alt="The curves in figures")

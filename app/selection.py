@@ -1,0 +1,130 @@
+"""Pure: which items are selected, by global id, whatever chart they were picked on. A position in an array is never an id.
+
+An item is (source, index): `cifar10/test` and 123, written `cifar10/test/123`. Where features do not say which images they
+are of, and for destroyed images, the source is the set's own name and the index its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from heat_core.features import Features, Pack
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool]
+Items = Mapping[str, Rows]  # {source: sorted distinct indices}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What was picked in one place.
+
+    Args:
+        origin: where, such as `map`; a new part takes the place of the one of the same origin.
+        label: what the chip says, such as `Lasso on the map`.
+        items: as `items_of` returns them.
+    """
+
+    origin: str
+    label: str
+    items: Items
+
+    def __len__(self) -> int:
+        return sum(map(len, self.items.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The items that are in every part: parts narrow each other down. Without a part nothing is selected."""
+
+    parts: tuple[Part, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.items.values()))
+
+    @cached_property
+    def items(self) -> Items:
+        """{source: sorted distinct indices} of what is in every part; a source without any is left out."""
+        if not self.parts:
+            return {}
+        return reduce(_common, (part.items for part in self.parts))
+
+    def with_part(self, part: Part) -> Selection:
+        """Returns the selection with a part, in place of the one of the same origin."""
+        return Selection((*self.without(part.origin).parts, part))
+
+    def without(self, origin: str) -> Selection:
+        """Returns the selection without the part of an origin."""
+        return Selection(tuple(part for part in self.parts if part.origin != origin))
+
+
+def _common(left: Items, right: Items) -> Items:
+    both = {source: np.intersect1d(left[source], right[source], assume_unique=True) for source in left if source in right}
+    return {source: indices for source, indices in both.items() if len(indices)}
+
+
+def source_of(features: Features, name: str) -> str:
+    """Returns the source of a set's items: its dataset and split, or its own name."""
+    known = features.index is not None and features.source and not name.startswith(("pseudo_", "pseudoval_"))
+    return features.source if known else name
+
+
+def indices_of(features: Features, name: str) -> Rows:
+    """Returns the index of each row of a set within its source, (N,)."""
+    if features.index is None or source_of(features, name) == name:
+        return np.arange(len(features))
+    return features.index.cpu().numpy()
+
+
+def item_of(features: Features, name: str, row: int) -> str:
+    """Returns the id of a row, such as `cifar10/test/123`."""
+    return f"{source_of(features, name)}/{int(indices_of(features, name)[row])}"
+
+
+def items_of(pack: Pack, picked: Mapping[str, Rows | Mask]) -> Items:
+    """Returns the items of rows of a pack.
+
+    Args:
+        picked: {name of a set: the rows, or a mask of them (N,)}.
+    """
+    sets, found = dict(pack.sets()), {}
+    for name, rows in picked.items():
+        indices = indices_of(sets[name], name)[rows]
+        if len(indices):
+            found.setdefault(source_of(sets[name], name), []).append(indices)
+    return {source: np.unique(np.concatenate(parts)) for source, parts in found.items()}
+
+
+def masks_in(pack: Pack, items: Items) -> dict[str, Mask]:
+    """Returns {name of a set: mask of its rows (N,)} of items, for the sets that have any."""
+    masks = {name: mask_in(features, name, items) for name, features in pack.sets()}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def mask_in(features: Features, name: str, items: Items) -> Mask:
+    """Returns which rows of a set are among the items, (N,)."""
+    wanted = items.get(source_of(features, name))
+    return np.zeros(len(features), bool) if wanted is None else np.isin(indices_of(features, name), wanted)
+
+
+def find(pack: Pack, item: str) -> tuple[str, int] | None:
+    """Returns (name of the set, row) of an id such as `cifar10/test/123`; None if the pack does not hold it."""
+    source, _, index = item.strip().rpartition("/")
+    if not (index.isascii() and index.isdigit() and len(index) < 19):
+        return None
+    for name, features in pack.sets():
+        if source == source_of(features, name):
+            rows = np.flatnonzero(indices_of(features, name) == int(index))
+            if len(rows):
+                return name, int(rows[0])
+    return None

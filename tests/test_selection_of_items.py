@@ -1,0 +1,122 @@
+"""Which items are selected: ids, rows and back, parts that narrow each other down, and the chips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from app.selection import Part, Selection, find, item_of, items_of, mask_in, masks_in
+from heat_core.features import Auxiliary, Features, Pack, pack_arrays
+from tests.pages import opened
+
+
+@pytest.fixture
+def pack(arrays) -> Pack:
+    """A pack whose test set and near_a know their images, and whose destroyed images name those they were made of."""
+    plain = pack_arrays(arrays)
+    known = replace(plain.test, index=torch.arange(60).flip(0) * 3, source="cifar10/test")
+    near = replace(plain.outside["near", "a"], index=torch.arange(40) + 7, source="cifar100/test")
+    train = replace(plain.train, index=torch.arange(240), source="cifar10/train")
+    family = replace(plain.train.take(torch.arange(20)), index=torch.arange(20), source="cifar10/train")
+    auxiliary = Auxiliary(pseudo={"blur": family})
+    return replace(plain, train=train, test=known, outside={**plain.outside, ("near", "a"): near}, auxiliary=auxiliary)
+
+
+def test_an_item_is_named_by_its_image_and_found_again(pack):
+    assert item_of(pack.test, "test", 0) == "cifar10/test/177"
+    assert find(pack, "cifar10/test/177") == ("test", 0)
+    assert find(pack, " cifar10/test/177\n") == ("test", 0)
+    assert item_of(pack.outside["far", "d"], "far_d", 4) == "far_d/4"
+    assert find(pack, "far_d/4") == ("far_d", 4)
+    assert item_of(pack.auxiliary.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"  # not the image it was made of
+    assert find(pack, "cifar10/train/3") == ("train", 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "cifar10/test/1", "cifar10/test", "far_d/50", "far_d/-1", "far_d/²", "x/1", "far_d/" + "9" * 40]
+)
+def test_an_item_that_is_not_there_is_not_found(pack, wrong):
+    assert find(pack, wrong) is None
+
+
+def test_rows_and_masks_go_to_items_and_back(pack):
+    generator = np.random.default_rng(0)
+    masks = {name: generator.random(len(features)) < 0.4 for name, features in pack.sets() if not name.startswith("pseudo")}
+    items = items_of(pack, masks)
+    assert set(items) == {"cifar10/train", "cifar10/test", "cifar100/test", "near_b", "mid_c", "far_d"}
+    assert all((np.diff(indices) > 0).all() for indices in items.values())
+    back = masks_in(pack, items)
+    assert set(back) == set(masks)
+    assert all((back[name] == mask).all() for name, mask in masks.items())
+    rows = {name: np.flatnonzero(mask) for name, mask in masks.items()}
+    assert all((items_of(pack, rows)[source] == indices).all() for source, indices in items.items())
+    assert items_of(pack, {"test": np.zeros(60, bool)}) == {}
+
+
+def test_two_packs_that_order_their_rows_otherwise_mean_the_same_items(pack):
+    other = replace(pack, test=pack.test.take(torch.randperm(60, generator=torch.Generator().manual_seed(1))))
+    items = items_of(pack, {"test": np.arange(5)})
+    there = mask_in(other.test, "test", items)
+    assert {item_of(other.test, "test", row) for row in np.flatnonzero(there)} == {
+        item_of(pack.test, "test", row) for row in range(5)
+    }
+
+
+indices = st.lists(st.integers(0, 30), max_size=20).map(lambda found: np.unique(np.array(found, np.int64)))
+parts = st.dictionaries(st.sampled_from(["a/test", "b/test", "c"]), indices.filter(len), max_size=3)
+
+
+@given(parts, parts, parts)
+def test_parts_narrow_each_other_down(one, two, three):
+    chosen = Selection().with_part(Part("map", "one", one)).with_part(Part("line", "two", two))
+
+    def pairs(items):
+        return {(source, int(index)) for source, found in items.items() for index in found}
+
+    assert pairs(chosen.items) == pairs(one) & pairs(two)
+    assert len(chosen) == len(pairs(one) & pairs(two))
+    assert pairs(chosen.without("line").items) == pairs(one)
+    anew = chosen.with_part(Part("map", "three", three))
+    assert [part.label for part in anew.parts] == ["two", "three"]
+    assert pairs(anew.items) == pairs(two) & pairs(three)
+    assert not Selection()
+    assert chosen
+
+
+def test_a_million_items_are_found_at_once():
+    rows = 1_000_000
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(0))
+    features = Features(torch.ones(rows, 1), index=order, source="big/test")
+    mask = mask_in(features, "test", {"big/test": np.arange(0, rows, 2)})
+    assert (mask == (order.numpy() % 2 == 0)).all()
+
+
+def test_chips_show_the_parts_and_go_one_by_one_or_all_at_once():
+    script = AppTest.from_function(_chips)
+    script.session_state["selection"] = (
+        Selection()
+        .with_part(Part("map", "Lasso *on* the map", {"a/test": np.arange(5)}))
+        .with_part(Part("line", "At the line", {"a/test": np.arange(3, 9)}))
+    )
+    opened(script)
+    assert [button.label for button in script.button] == [r"Lasso \*on\* the map: 5", "At the line: 6", "Clear the selection"]
+    assert script.caption[0].value == "Selected: 2"
+    script.button(key="chip-line").click()
+    opened(script)
+    assert script.caption[0].value == "Selected: 5"
+    script.button(key="clear-selection").click()
+    opened(script)
+    assert not script.button
+    assert not script.session_state["selection"] if "selection" in script.session_state else True
+
+
+def _chips() -> None:
+    from app import controls
+
+    controls.chips()
