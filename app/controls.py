@@ -123,6 +123,75 @@ def scale() -> str:
     )  # fmt: skip
 
 
+def drawn_detectors(names: Sequence[str]) -> list[str]:
+    """Returns up to four detectors whose curves are drawn."""
+    usual = [name for name in ("MSP", "MoG", "HEAT", "Composed") if name in names] or list(names[:4])
+    picked = st.multiselect(
+        "Detectors drawn", names, usual, key="drawn", bind="query-params", max_selections=4, help="At most four at once."
+    )
+    return list(picked)
+
+
+def drawn_group(groups: Sequence[str]) -> str:
+    """Returns a group of OOD sets, or `all`."""
+    return str(
+        st.segmented_control(
+            "OOD", ("all", *groups), default="all", required=True, key="rocgroup", bind="query-params",
+            help="all: the mean of the groups. Every set in a group counts the same.",
+        )
+    )  # fmt: skip
+
+
+def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
+    """Returns (detector, from, to in ID percentiles) when it is asked for: what a click on a bar does, by keys and exactly."""
+    with st.popover("Select by score", icon=":material/filter_alt:"):
+        name = st.selectbox("Detector", names, len(names) - 1, key="range-of")
+        low = st.number_input("From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from")
+        high = st.number_input("To ID percentile", 0.0, 100.0, 100.0, 1.0, key="range-to", help="100 takes all beyond, too.")
+        asked = st.button("Select")
+    return (str(name), float(low or 0.0) / 100, float(100.0 if high is None else high) / 100) if asked else None
+
+
+def parted(names: Sequence[str]) -> tuple[str, str]:
+    """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        first = st.selectbox(
+            "Accepted by", names, names.index("MoG") if "MoG" in names else 0, key="accepts", bind="query-params", width=200
+        )
+        st.button("Turn round", icon=":material/swap_horiz:", on_click=_turn_round, help="Swaps the two detectors.")
+        second = st.selectbox(
+            "Rejected by", names, names.index("HEAT") if "HEAT" in names else len(names) - 1, key="rejects",
+            bind="query-params", width=200,
+        )  # fmt: skip
+    return str(first), str(second)
+
+
+def _turn_round() -> None:
+    st.session_state["accepts"], st.session_state["rejects"] = st.session_state["rejects"], st.session_state["accepts"]
+
+
+def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Returns which sets are looked at; all, if none is picked. Each says how many of how many it has."""
+    options = [name for name in titles if counts[name][0]]
+    if not options:
+        return []
+    st.session_state["flipped-sets"] = [name for name in st.session_state.get("flipped-sets", ()) if name in options]
+    picked = st.pills(
+        "Sets", options, selection_mode="multi", key="flipped-sets", help="All of them, if none is picked.",
+        format_func=lambda name: f"{plain(titles[name], 40)}: {counts[name][0]:,} of {counts[name][1]:,}",
+    )  # fmt: skip
+    return list(picked) or options
+
+
+def page(count: int, size: int, key: str) -> slice:
+    """Returns which of `count` things are on the page that is shown."""
+    pages = max(1, -(-count // size))
+    if st.session_state.get(key, 1) > pages:
+        st.session_state[key] = pages
+    number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
+    return slice((number - 1) * size, number * size)
+
+
 def own_data() -> None:
     """Offers an upload, and the way back."""
     with st.popover("Use your own features", icon=":material/upload:"):

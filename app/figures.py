@@ -12,6 +12,7 @@ Array = NDArray[np.floating]
 
 COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
+SELECTED = "#E69F00"
 DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"], [1, "#2d2f5e"]]  # low energy is bright
 SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
@@ -75,32 +76,71 @@ def curve(
     return figure
 
 
+def bins(by_group: Mapping[str, Array], threshold: float, count: int = 60) -> Array:
+    """Returns the edges of a histogram's bars, (count + 1,). The last bars hold everything beyond."""
+    low, high = np.quantile(np.concatenate(list(by_group.values())), [0.002, 0.975])
+    low, high = min(low, threshold), max(high, threshold)
+    return np.linspace(low, high if high > low else low + 1e-9 * max(1.0, abs(low)), count + 1)
+
+
 def histogram(
-    by_group: Mapping[str, Array], threshold: float, bins: int = 60, unit: str = "score", height: int = 230
+    by_group: Mapping[str, Array], edges: Array, threshold: float, unit: str = "score", selected: Array | None = None
 ) -> go.Figure:
-    """Returns the distribution of scores of each group as outlines, and the threshold.
+    """Returns the distribution of scores of each group as outlines, the threshold, and columns to click.
 
     Args:
-        by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group. The last bars hold
-            everything beyond.
+        by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
+        edges: of the bars, as `bins` returns them. The columns are the last trace; a column's number is its bar's.
         threshold: above it means out.
+        selected: scores of what is selected, drawn as a group of its own.
     """
-    everything = np.concatenate(list(by_group.values()))
-    low, high = np.quantile(everything, [0.002, 0.975])
-    edges = np.linspace(min(low, threshold), max(high, threshold), bins + 1)
+    groups = dict(by_group) if selected is None else {**by_group, "selected": selected}
+    shares = {name: np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / max(len(scores), 1)
+              for name, scores in groups.items()}  # fmt: skip
     middle = ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
     figure = go.Figure()
-    for group, scores in by_group.items():
-        share = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
+    for name, share in shares.items():
+        colour, dash = COLOURS.get(name, SELECTED), DASHES.get(name, "solid")
         figure.add_scatter(
-            x=middle, y=share.astype(np.float32), name=group, mode="lines", fill="tozeroy" if group == "ID" else None,
-            line=dict(color=COLOURS[group], dash=DASHES[group], width=2, shape="hvh"),
-            hovertemplate=f"{group}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
+            x=middle, y=share.astype(np.float32), name=name, mode="lines", fill="tozeroy" if name == "ID" else None,
+            line=dict(color=colour, dash=dash, width=2, shape="hvh"), hoverinfo="skip",
         )  # fmt: skip
+    said = [", ".join(f"{name} {100 * share[i]:.1f} %" for name, share in shares.items()) for i in range(len(middle))]
+    tall = np.full(len(middle), max(share.max() for share in shares.values()), np.float32)
+    hidden = dict(marker=dict(opacity=0))
+    figure.add_bar(
+        x=middle, y=tall, width=float(edges[1] - edges[0]), customdata=said, marker=dict(opacity=0), selected=hidden,
+        unselected=hidden, showlegend=False, hovertemplate="%{x:.4g}: %{customdata}<br>click to select these<extra></extra>",
+    )  # fmt: skip
     figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
-    figure.update_layout(height=height, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0))
-    figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero")
-    figure.update_xaxes(title_text=f"{unit} (larger is more OOD; the last step holds all beyond)")
+    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0), dragmode=False)
+    figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero", fixedrange=True)
+    figure.update_xaxes(title_text=f"{unit} (larger is more OOD)", fixedrange=True)
+    return figure
+
+
+def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go.Figure:
+    """Returns a bar a term: the share of ID that has at most as much of it, with what it adds written beside it.
+
+    Args:
+        names: of the terms and the total, which comes last and is drawn stronger.
+        values: what each adds, (n,).
+        shares: (n,) fractions of ID.
+        kept: the share of ID at or below the threshold of the total.
+    """
+    colours = [COLOURS["near"] if share > kept else COLOURS["ID"] for share in shares]
+    figure = go.Figure(
+        go.Bar(
+            y=list(names), x=(100 * np.asarray(shares)).astype(np.float32), orientation="h", width=0.55,
+            marker=dict(color=colours, opacity=[0.55] * (len(names) - 1) + [1.0]),
+            text=[f"{value:.2f}" for value in values], textposition="auto", insidetextanchor="start",
+            textfont=dict(size=13), hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(100 * kept, line=dict(color="#8a96a3", width=2, dash="dash"))
+    figure.update_layout(height=70 + 34 * len(names), margin=dict(l=8, r=8, t=8, b=8), showlegend=False)
+    figure.update_xaxes(title_text="ID test images that have at most as much (%)", range=[0, 101])
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

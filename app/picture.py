@@ -36,7 +36,7 @@ def own_picture(given: Data, keep: float) -> None:
     right.markdown(f"**{plain(tables.opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
-            tables.verdicts(opinion), hide_index=True, height="content", alt="What every detector says of the picture"
+            tables.verdicts(opinion.verdicts), hide_index=True, height="content", alt="What every detector says of the picture"
         )
     right.caption(
         f"The thresholds keep {100 * keep:g} % of the {len(given.pack.calibration):,} ID images that they are set on, none of "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,23 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import landscapes
 from app.chains import Chains, Walk
+from app.insights import Insight, look
 from app.jobs import Job, Jobs
 from app.landscapes import Reading, Spelled, Window
-from app.selection import Part, Selection
+from app.selection import Part, Selection, mask_in
 from app.tasks import Scored, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
+    from heat_core.benchmark import Table
+    from heat_core.energies import Normalized
+    from heat_core.explain import Flips
     from heat_core.features import Pack
+    from heat_core.gallery import Gallery
     from heat_core.verdicts import Judge, Opinion
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
+IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
 UNPACKED = 2**30  # bytes that an upload may unpack to
 COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
 POINTS = 600  # training points drawn over a landscape
@@ -208,11 +215,28 @@ def ray(
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A pack, a key that changes with its content, and the file of its classifier, if that is at hand."""
+    """A pack, a key that changes with its content, and the file of its classifier, if that is at hand.
+
+    What is made of it lives as long as it does: of uploaded data, no longer than the session.
+    """
 
     key: str
     pack: Pack
     weights: Path | None = None
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The images of its rows."""
+        from heat_core.gallery import Gallery
+
+        return Gallery(self.pack, [IMAGES])
+
+    @cached_property
+    def classes(self) -> Normalized:
+        """The Gaussians of its classes."""
+        from heat_core.explain import classes
+
+        return classes(self.pack.train)
 
 
 def shipped() -> list[str]:
@@ -302,6 +326,18 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
 
 
+@st.cache_data(max_entries=16, show_spinner=False)
+def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> Table:
+    from heat_core.benchmark import tabulate
+
+    return tabulate(_scores, _given.pack.outside)
+
+
+def table(given: Data, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
+    """Returns the paper's table of the detectors that are ready."""
+    return _table(given.key, tuple(scores), scores, given)
+
+
 # -- what is selected, and what is looked at ---------------------------------------------------------------------------
 
 
@@ -338,6 +374,64 @@ def item() -> str:
 def look_at(item: str) -> None:
     """Looks at an item, or at none."""
     st.session_state["item"] = item
+
+
+def masks(given: Data, chosen: Selection) -> dict[str, NDArray[np.bool]]:
+    """Returns {set: which of its rows are selected (N,)}, of the sets that are scored and have any."""
+    sets = {name: features for name, features in given.pack.sets() if name != "train" and not name.startswith("pseudo")}
+    found = {name: mask_in(features, name, chosen.items) for name, features in sets.items()}
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def corrects(accepts: str, rejects: str) -> bool:
+    """Returns whether two detectors differ by HEAT's correction alone: its prior is the MoG, over T_G."""
+    return {accepts, rejects} == {"MoG", "HEAT"}
+
+
+def flips(given: Data, accepts: str, rejects: str, keep: float) -> Flips:
+    """Returns the rows that one detector accepts and another rejects, each at the threshold that keeps a share of ID test.
+
+    Where they differ by HEAT's correction, that sorts them; else the change of rank among ID.
+    """
+    from heat_core.explain import flips
+    from heat_core.metrics import threshold_keeping
+
+    frames = {frame.detector: frame for frame in scoring(given, "modern").frames}
+    one, other = ({name: s for name, s in frames[who].scores.items() if name != "val"} for who in (accepts, rejects))
+    cuts = threshold_keeping(one["test"], keep), threshold_keeping(other["test"], keep)
+    if not corrects(accepts, rejects):
+        return flips(one, other, cuts)
+    sign = 1 if rejects == "HEAT" else -1
+    return flips(one, other, cuts, {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()})
+
+
+def insight(given: Data, place: tuple[str, int], cuts: Mapping[str, float]) -> Insight:
+    """Returns what is known so far of a row: (name of its set, row).
+
+    Args:
+        cuts: {detector: threshold}, of every detector that is ready.
+    """
+    frames = [frame for frame in scoring(given, "modern").frames if frame.reason or frame.detector in cuts]
+    return look(given.pack, given.classes, frames, place, cuts)
+
+
+def pictures(given: Data, places: Sequence[tuple[str, int]]) -> tuple[list[NDArray[np.uint8] | None], list[str]]:
+    """Returns the image of each (set, row), None where there is none, and one line for each set without, that says why."""
+    by_set: dict[str, list[int]] = {}
+    for name, row in places:
+        by_set.setdefault(name, []).append(row)
+    found, reasons = {}, []
+    for name, rows in by_set.items():
+        try:
+            found |= {(name, row): image for row, image in zip(rows, given.gallery.pixels(name, rows), strict=True)}
+        except (LookupError, ValueError) as error:
+            reasons.append(str(error))
+    return [found.get(place) for place in places], list(dict.fromkeys(reasons))
+
+
+def kept_share() -> float:
+    """Returns the share of ID that thresholds keep in this tab, where no page says otherwise."""
+    return float(st.session_state.get("keep") or 95.0) / 100
 
 
 # -- a picture of one's own --------------------------------------------------------------------------------------------

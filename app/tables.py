@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,30 +12,75 @@ from numpy.typing import NDArray
 from app.selection import item_of
 
 if TYPE_CHECKING:
-    from heat_core.benchmark import Table
+    from app.insights import Insight, Spelled
+    from heat_core.benchmark import Interval, Resamples, Table
+    from heat_core.explain import Verdict
     from heat_core.features import Pack
     from heat_core.thresholds import Objective, Outcome, Traffic
     from heat_core.verdicts import Opinion
 
 Array = NDArray[np.float64]
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
+FIGURES = {FPR: "fpr95", AUROC: "auroc"}
+SAME = {"background-color": "rgba(0, 114, 178, 0.07)", "text-decoration": "underline dotted"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
 
 
-def averages(table: Table) -> Any:
-    """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold."""
+def averages(table: Table, drawn: Resamples | None = None) -> Any:
+    """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold.
+
+    With resamples, those that do not differ significantly from the best are tinted.
+    """
     frame = pd.DataFrame(
         {
             (group.capitalize(), label): {name: 100 * getattr(table.average(name, group), figure) for name in table.detectors}
             for group in table.groups
-            for label, figure in ((FPR, "fpr95"), (AUROC, "auroc"))
+            for label, figure in FIGURES.items()
         }
     )
     style: Any = frame.style.format("{:.1f}")
-    for column in frame.columns:
-        pick = style.highlight_min if column[1] == FPR else style.highlight_max
-        style = pick(subset=[column], props=BEST)
+    for group in table.groups:
+        for label, figure in FIGURES.items():
+            column = (group.capitalize(), label)
+            pick = style.highlight_min if label == FPR else style.highlight_max
+            style = pick(subset=[column], props=BEST)
+            if drawn is not None and (same := drawn.best(group, figure)[1]):
+                style = style.set_properties(subset=(list(same), [column]), **SAME)
     return style
+
+
+def average_finding(table: Table, drawn: Resamples | None) -> str:
+    """Returns who lets the least OOD pass, who comes next, and whether that is more than chance."""
+    ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
+    best, *others = [f"{name} ({_percent(table.average(name).fpr95)})" for name in ranked[:3]]
+    followers = f"; {' and '.join(others)} {'come' if len(others) > 1 else 'comes'} next" if others else ""
+    same = drawn.best("average", "fpr95")[1] if drawn is not None else ()
+    alike = f". Not significantly different from it: {', '.join(same)}" if same else ""
+    none = ", significantly" if drawn is not None and others and not same else ""
+    said = f"{best} lets the least OOD pass where 95 % of ID is kept{none}{followers}{alike}."
+    return said.replace(" %", "\u00a0%")
+
+
+def intervals(drawn: Resamples) -> pd.DataFrame:
+    """Returns a line a detector: its averages with 95 % intervals, how far behind the best it is, and whether by chance."""
+    best, same = drawn.best("average", "fpr95")
+
+    def line(name: str) -> dict[str, str]:
+        (fpr, area), (behind, _) = drawn.of(name)["average"], drawn.between(name, best)["average"]
+        alike = "not significantly different" if name in same else "worse"
+        return {
+            "Detector": name, "FPR95 %": _between(fpr), "AUROC %": _between(area),
+            f"FPR95 less that of {best}": "" if name == best else _between(behind, "+"),
+            "So it is": "the best" if name == best else alike,
+        }  # fmt: skip
+
+    order = sorted(drawn.detectors, key=lambda name: drawn.of(name)["average"][0].mean)
+    return pd.DataFrame(line(name) for name in order)
+
+
+def _between(interval: Interval, sign: str = "") -> str:
+    mean, low, high = (100 * value for value in (interval.mean, interval.low, interval.high))
+    return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def sets(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
@@ -136,15 +181,53 @@ def opinion_finding(opinion: Opinion) -> str:
     return f"Taken for {opinion.predicted} ({_percent(opinion.probability)}){called}.".replace(" %", "\u00a0%")
 
 
-def verdicts(opinion: Opinion) -> pd.DataFrame:
-    """Returns a line a detector: its score of a picture, where that lies among ID, and the verdict."""
+def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
+    """Returns a line a detector: its score of an image, where that lies among ID, and the verdict."""
     return pd.DataFrame(
         {
             "Detector": verdict.detector, "Score": verdict.score, "ID test at or below %": round(100 * verdict.percentile, 1),
             "Threshold": verdict.threshold, "Verdict": "out" if verdict.out else "in",
         }
-        for verdict in opinion.verdicts
+        for verdict in found
     )  # fmt: skip
+
+
+def terms(spelled: Spelled) -> pd.DataFrame:
+    """Returns a line a term of an energy, and their total: what it adds, and where that stands among ID."""
+    names, values = [*spelled.how.names, "total"], [*spelled.values, spelled.verdict.score]
+    return pd.DataFrame(
+        {"Term": name, "Adds": round(float(value), 2), "ID test at or below %": round(100 * float(rank), 1)}
+        for name, value, rank in zip(names, values, spelled.ranks, strict=True)
+    )
+
+
+def class_distances(insight: Insight) -> pd.DataFrame:
+    """Returns a line a class, nearest first."""
+    return pd.DataFrame({"Class": name, "Distance": round(away, 2)} for name, away in insight.near_classes)
+
+
+def insight_finding(insight: Insight, title: str) -> str:
+    """Returns what an image is, what it is taken for, and how many detectors call it out."""
+    is_ = f"{title}, {insight.label}" if insight.label else title
+    takes = f": taken for {insight.predicted[0]} ({_percent(insight.predicted[1])})" if insight.predicted else ""
+    out, many = sum(verdict.out for verdict in insight.verdicts), len(insight.verdicts)
+    called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
+    return f"{is_}{takes}{called}.".replace(" %", "\u00a0%")
+
+
+def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, int]]) -> str:
+    """Returns how many images one detector accepts and another rejects: OOD that the second catches, ID that it loses."""
+    caught, among = (sum(pair[i] for name, pair in counts.items() if name != "test") for i in (0, 1))
+    lost, inside = counts.get("test", (0, 0))
+    return (
+        f"{accepts} accepts and {rejects} rejects {caught:,} of {among:,} OOD images ({_percent(caught / max(among, 1))}) "
+        f"and {lost:,} of {inside:,} ID images ({_percent(lost / max(inside, 1))})."
+    ).replace(" %", "\u00a0%")
+
+
+def how_far(move: float, corrected: bool) -> str:
+    """Returns how far an image was moved: in HEAT's energy, or in points of its rank among ID."""
+    return f"{move:+.2f}" if corrected else f"{100 * move:+.1f} points"
 
 
 def line_finding(outcomes: Mapping[str, Outcome]) -> str:
@@ -174,8 +257,7 @@ def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
 def _class_name(pack: Pack, name: str, row: int) -> str:
     if name != "test" or pack.test.y is None:
         return ""
-    label, classes = int(pack.test.y[row]), pack.card.get("classes")
-    return str(classes[label]) if isinstance(classes, list) and label < len(classes) else str(label)
+    return pack.class_name(int(pack.test.y[row]))
 
 
 def _verdict(out: bool, name: str) -> str:

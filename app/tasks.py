@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from app.jobs import Work
 
 if TYPE_CHECKING:
+    from heat_core.benchmark import Resamples
+    from heat_core.explain import Sum
     from heat_core.features import Pack
     from heat_core.study import Run
 
@@ -26,23 +29,34 @@ def drawn(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Scored:
-    """A detector's scores on a pack, or the reason why there are none; and the fitted detector, where that is wanted."""
+    """A detector's scores on a pack, or the reason why there are none.
+
+    Args:
+        scores: {set: (n,)}.
+        run: the fitted detector, where that is wanted.
+        how: what its energy is put together from.
+        terms: {set: (n, terms)}, what each term adds; nothing where there is one term, which is the score.
+    """
 
     detector: str
     scores: Mapping[str, NDArray[np.float64]]
     reason: str = ""
     run: Run | None = None
+    how: Sum | None = None
+    terms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
-    """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each.
+    """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each, `Resamples` at last.
 
     With `keep_runs` the frames hold the fitted detectors, to score more with.
     A detector that the pack does not allow, or that fails on it, says why and leaves the others alone.
     """
 
-    def work(job) -> None:
+    def work(job) -> Resamples | None:
+        from heat_core.benchmark import resample
         from heat_core.benchmark import score_pack as score
+        from heat_core.explain import Sum, terms
         from heat_core.recipes import DETECTORS, allowed
         from heat_core.study import fit
 
@@ -63,10 +77,14 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
                 return Scored(name, {}, f"{name} failed on these features: {error}")
             if not all(np.isfinite(values).all() for values in scores.values()):
                 return Scored(name, {}, f"{name} gives scores that are not finite on these features.")
-            return Scored(name, scores, run=run if keep_runs else None)
+            how = Sum.of(run)
+            several = score(pack, partial(terms, run)) if len(how.names) > 1 else {}
+            return Scored(name, scores, "", run if keep_runs else None, how, several)
 
         for i, name in enumerate(DETECTORS):
             job.report(i / many)
             job.report((i + 1) / many, scored(name, i / many))
+        found = {frame.detector: frame.scores for frame in job.frames if not frame.reason}
+        return resample(found, pack.outside) if found else None
 
     return work

@@ -426,6 +426,11 @@ class Pack:
         """Returns the name to show for a set."""
         return str(self.card.get("sets", {}).get(name, {}).get("title", name))
 
+    def class_name(self, label: int) -> str:
+        """Returns the name to show for a class: the card's, or its number."""
+        classes = self.card.get("classes")
+        return str(classes[label]) if isinstance(classes, list) and 0 <= label < len(classes) else str(label)
+
 
 def pack_arrays(arrays: Mapping[str, np.ndarray], title: str = "features") -> Pack:
     """Returns the pack that a dictionary of arrays describes.

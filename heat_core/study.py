@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .detectors import Detector, Shape
 from .energies import Energy, score
@@ -48,12 +49,16 @@ class Run:
 
         Raises ValueError if the features, or a view that the detector reads, are not as wide as in training.
         """
+        return score(self.energy, self.sees(features))
+
+    def sees(self, features: Features) -> Tensor:
+        """Returns the energy's input, (N, d): the views that the detector reads, side by side. Raises as `score` does."""
         read = self.detector.reads(self.shape)
         seen = features.columns(read)
         wanted = sum(self.shape.width(name) for name in read)
         if seen.shape[1] != wanted:
             raise ValueError(f"features must have {wanted} columns as in training, got {seen.shape[1]}.")
-        return score(self.energy, seen)
+        return seen
 
 
 def fit(

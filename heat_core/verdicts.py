@@ -13,31 +13,11 @@ from numpy.typing import NDArray
 
 from .classifier import fingerprint, load
 from .datasets import Images
+from .explain import Verdict
 from .extract import Extractor, extract
 from .features import Features, Pack
-from .metrics import percentile, threshold_keeping
+from .metrics import threshold_keeping
 from .study import Run
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a detector says of a picture.
-
-    Args:
-        detector: its name.
-        score: larger means more out-of-distribution.
-        percentile: the share of ID test images that score at most as much, in [0, 1].
-        threshold: the smallest score that keeps the wanted share of ID images that nothing was fitted to.
-    """
-
-    detector: str
-    score: float
-    percentile: float
-    threshold: float
-
-    @property
-    def out(self) -> bool:
-        return self.score > self.threshold
 
 
 @dataclass(frozen=True)
@@ -70,8 +50,8 @@ class Known:
 
     def verdict(self, name: str, features: Features, keep: float) -> Verdict:
         """Returns what it says of one row of features; its threshold keeps a share of ID."""
-        score = float(self.run.score(features)[0])
-        return Verdict(name, score, float(percentile(self.inside, [score])[0]), threshold_keeping(self.calibration, keep))
+        cut = threshold_keeping(self.calibration, keep)
+        return Verdict.of(name, float(self.run.score(features)[0]), self.inside, cut)
 
 
 class Judge:

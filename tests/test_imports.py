@@ -24,7 +24,8 @@ ALLOWED |= {
     "report": {"benchmark", "features", "published"}, "pictures": set(), "sheets": set(),
     "thresholds": set(), "selection": {"detectors", "energies", "features", "learned", "metrics", "pseudo", "study"},
     "gallery": {"datasets", "features", "sheets"}, "projection": {"energies", "features"},
-    "verdicts": {"classifier", "datasets", "extract", "features", "metrics", "study"},
+    "explain": {"energies", "features", "metrics", "study"},
+    "verdicts": {"classifier", "datasets", "explain", "extract", "features", "metrics", "study"},
     "datasets": {"pictures", "sheets"},
     "fetching": {"datasets", "files"},
     "classifier": {"datasets", "features", "files"}, "extract": {"classifier", "datasets", "features"},
@@ -45,18 +46,26 @@ BANNED = {
     "lab": {"torch"},
     "relief": {"torch"},
     "picture": {"torch"},
+    "insights": {"streamlit"},
+    "inspector": {"torch"},
+    "disagreement": {"torch"},
+    "comparison": {"torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
-    | {"selection"},
+    | {"selection", "inspector", "disagreement", "comparison"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
+    "comparison": {"controls", "figures", "selection", "session", "tables"},
+    "disagreement": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
+    "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {"tasks", "jobs", "toys", "chains", "landscapes", "selection"},
-    "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "planes": {"figures"},
-    "figures": set(), "tables": {"selection"}, "selection": set(), "text": set(), "components": set(), "jobs": set(),
+    "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "selection"},
+    "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "insights": {"tasks"},
+    "planes": {"figures"}, "tables": {"insights", "selection"}, "figures": set(),
+    "selection": set(), "text": set(), "components": set(), "jobs": set(),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heat_core.__main__ import main
-from heat_core.benchmark import paired, tabulate
+from heat_core.benchmark import paired, resample, tabulate
 from heat_core.features import pack_arrays, write_pack
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
@@ -48,3 +48,26 @@ def test_the_page_has_every_detector(arrays: dict, tmp_path: Path, capsys: pytes
     assert "HEAT is " in page
     assert "| Against | Group |" in page
     assert "The paper's numbers" not in page  # it has none for these features
+
+
+@pytest.mark.parametrize("decimals", [8, 0])  # with none there are many ties
+def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
+    both = {"ours": _scores(0, 2.0), "theirs": _scores(1, 1.0)}
+    scores = {who: {name: values.round(decimals) for name, values in by_set.items()} for who, by_set in both.items()}
+    found = resample(scores, SETS, rounds=5, seed=3)
+    assert found.groups == ("near", "far", "average")
+    generator = np.random.default_rng(3)
+    for draw in (None, *range(5)):
+        rows = {name: generator.integers(len(v), size=len(v)) if draw is not None else np.arange(len(v))
+                for name, v in scores["ours"].items()}  # fmt: skip
+        table = tabulate({who: {name: v[rows[name]] for name, v in by_set.items()} for who, by_set in scores.items()}, SETS)
+        wanted = [[[getattr(table.average(who, group), figure) for figure in ("fpr95", "auroc")] for group in table.groups]
+                  for who in scores]  # fmt: skip
+        np.testing.assert_allclose(found.found if draw is None else found.draws[draw], wanted)
+
+
+def test_an_interval_of_one_detector_holds_its_figure() -> None:
+    found = resample({"ours": _scores(0, 1.5)}, SETS, rounds=80).of("ours")
+    for fpr, area in found.values():
+        assert fpr.low < fpr.mean < fpr.high
+        assert area.low < area.mean < area.high < 1

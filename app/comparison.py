@@ -1,0 +1,144 @@
+"""The pieces of the Detectors page that hold all detectors side by side: the table, histograms, ROC curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import controls, figures, session, tables
+from app.selection import Part, items_of
+from app.session import Data
+from heat_core.benchmark import grouped, to_latex, to_markdown
+from heat_core.metrics import percentile, threshold_keeping
+from heat_core.thresholds import by_group, outcome, sweep
+
+if TYPE_CHECKING:
+    from heat_core.benchmark import Resamples
+
+Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
+
+COLUMNS = 3
+LEARNED = {
+    True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
+    "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",
+    False: "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set beforehand): no image, "
+    "no OOD data. Expect HEAT near its MoG, and the EBM behind it.",
+}
+
+
+def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
+    """Shows the paper's table, best figures in bold, with exports; `drawn` says what is significant, once all are scored."""
+    pack, found = given.pack, session.table(given, scores)
+    st.subheader(tables.average_finding(found, drawn))
+    st.dataframe(tables.averages(found, drawn), alt="FPR95 and AUROC of every detector by group of OOD sets")
+    underlined = ", underlined what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
+    st.caption(
+        "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
+        f"Bold: the best{underlined}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
+    )
+    if drawn is not None:
+        with st.expander("What is more than chance"):
+            st.dataframe(tables.intervals(drawn), hide_index=True, height="content", alt="Averages with 95 % intervals")
+            st.caption(
+                f"In brackets: where 95 % of {len(drawn.draws)} resamples of the images lie, the same for all detectors. "
+                "Seeds, other networks and other OOD sets are not in it."
+            )
+    with st.expander("Every set, with the 95 % interval of the AUROC"):
+        titles = {name: pack.set_title(name) for name, _ in pack.sets()}
+        st.dataframe(tables.sets(found, titles), hide_index=True, alt="Every detector on every OOD set")
+    csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
+    files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
+    with st.container(horizontal=True):
+        for label, (content, ending) in files.items():
+            name = f"detectors.{ending}"
+            st.download_button(label, content, name, icon=":material/download:", on_click="ignore")
+
+
+def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:
+    """Shows a histogram a detector, its title the finding at the threshold; a click on a bar selects what lies in it."""
+    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    chosen = session.masks(given, session.selection())
+    asked = controls.score_range(tuple(scores))
+    if asked:
+        _take(given, scores, *asked)
+    places = [column for _ in range(0, len(scores), COLUMNS) for column in st.columns(COLUMNS)]  # row by row, on a phone too
+    for place, (name, by_set) in zip(places, scores.items(), strict=False):
+        with place.container(border=True):
+            _histogram(given, name, by_set, keep, unit, chosen)
+
+
+def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, chosen: Mapping) -> None:
+    inside = by_set["test"]
+    axis = unit if unit == "ID percentile" else "score"
+
+    def placed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 100 * percentile(inside, values) if unit == "ID percentile" else values
+
+    shown = {group: placed(values) for group, values in grouped(by_set, given.pack.outside).items()}
+    cut = threshold_keeping(shown["ID"], keep)
+    selected = placed(np.concatenate([by_set[n][mask] for n, mask in chosen.items()])) if chosen else None
+    edges = figures.bins(shown, cut)
+    counted = {**shown, "the selection": selected} if selected is not None else shown
+    caught = {group: float(np.mean(values > cut)) for group, values in counted.items() if group != "ID"}
+    st.markdown(f"**{name}** catches {', '.join(f'{100 * share:.0f} % of {group}' for group, share in caught.items())}")
+
+    def clicked() -> None:
+        if points := st.session_state[key]["selection"]["points"]:
+            bar = int(points[0]["point_index"])
+            low = -np.inf if bar == 0 else edges[bar]
+            high = np.inf if bar == len(edges) - 2 else edges[bar + 1]
+            within = {n: (placed(s) >= low) & (placed(s) < high) for n, s in by_set.items() if n != "val"}
+            label = f"{name} {axis} {edges[bar]:.4g} to {edges[bar + 1]:.4g}"
+            session.select(Part(f"bar-{name}", label, items_of(given.pack, within)))
+
+    key = f"histogram-{name}"
+    alt = f"{name}: the {axis} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
+    st.plotly_chart(
+        figures.histogram(shown, edges, cut, axis, selected), key=key, alt=alt, config=figures.QUIET, on_select=clicked,
+        selection_mode="points",
+    )  # fmt: skip
+
+
+def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> None:
+    """Selects what one detector scores between two ID percentiles."""
+    inside = scores[name]["test"]
+    ranks = {n: percentile(inside, values) for n, values in scores[name].items() if n != "val"}
+    within = {n: (rank >= low) & (rank <= high) for n, rank in ranks.items()}
+    session.select(Part(f"bar-{name}", f"{name} ID percentile {100 * low:g} to {100 * high:g}", items_of(given.pack, within)))
+    st.rerun()
+
+
+@st.fragment
+def curves(given: Data, scores: Scores, keep: float) -> None:
+    """Shows ROC curves of a few detectors, against all OOD or a group of it."""
+    sets = [f"{group}_{name}" for group, name in given.pack.outside]
+    groups = tuple(by_group(next(iter(scores.values())), sets))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names, group = controls.drawn_detectors(tuple(scores)), controls.drawn_group(groups)
+    if not names:
+        st.info("Pick a detector to draw.", icon=":material/info:")
+        return
+    outside = {name: by_group(scores[name], [s for s in sets if group in ("all", s.partition("_")[0])]) for name in names}
+    areas, table = {}, session.table(given, scores)
+    for name in names:
+        areas[name] = table.average(name, "average" if group == "all" else group).auroc
+    best = max(areas, key=areas.__getitem__)
+    of = "OOD, the mean of the groups" if group == "all" else f"{group} OOD"
+    st.subheader(f"On {of}, {best} has the largest area under the curve: {100 * areas[best]:.1f}\u00a0%.")
+    sweeps = {name: sweep(scores[name]["test"], outside[name]) for name in names}
+    points = {
+        name: outcome(threshold_keeping(scores[name]["test"], keep), scores[name]["test"], outside[name]) for name in names
+    }
+    st.plotly_chart(
+        figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
+                    {name: (what.lost, what.outside) for name, what in points.items()}),
+        key="roc", alt="OOD caught by ID flagged (ROC) of " + ", ".join(names), config=figures.QUIET,
+    )  # fmt: skip
+    rows = [(name, 100 * areas[name], 100 * what.outside, 100 * what.lost) for name, what in points.items()]
+    columns = ["Detector", "AUROC %", f"OOD caught where {100 * keep:g} % of ID is kept", "ID flagged %"]
+    st.dataframe(pd.DataFrame(rows, columns=columns).round(1), hide_index=True, height="content", alt="The curves in figures")
