@@ -208,9 +208,9 @@ def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
     u, v = dx / radius, dy / radius
     distance, p, q = np.hypot(u, v), abs(u + v) / np.sqrt(2), abs(u - v) / np.sqrt(2)
     insides = (
-        distance <= 1, (v <= 0.75) & (abs(u) <= (v + 1) / 1.75), np.maximum(abs(u), abs(v)) <= 0.85, abs(u) + abs(v) <= 1.2,
+        distance <= 1, (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8), np.maximum(abs(u), abs(v)) <= 0.85, abs(u) + abs(v) <= 1.2,
         (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1), (np.minimum(p, q) <= 0.35) & (distance <= 1.1),
-        (v >= -0.75) & (abs(u) <= (1 - v) / 1.75), (distance >= 0.5) & (distance <= 1.05),
+        (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8), (distance >= 0.5) & (distance <= 1.05),
     )  # fmt: skip
     stamps = [_with_gap(inside.reshape(len(across), -1), gap=radius >= 2) for inside in insides]
     longest = max(int(painted.sum()) for painted, _ in stamps)
