@@ -68,14 +68,13 @@ class Colouring:
         )  # fmt: skip
 
 
-def by_set(pack: Pack, layout: Layout) -> Colouring:
-    """Returns a colour a group of sets, and a shape a set."""
+def by_set(pack: Pack, layout: Layout, shown: Sequence[str]) -> Colouring:
+    """Returns a colour a group of sets, and a shape a set; the legend has those that are shown."""
     names = list(layout.places)
     inks = [TRAIN if name == "train" else COLOURS.get(name.partition("_")[0], COLOURS["ID"]) for name in names]
     colours = {name: np.full(len(layout.places[name]), len(FIRST) + i, np.uint8) for i, name in enumerate(names)}
-    entries = tuple(
-        (ink, SHAPES[i % len(SHAPES)], set_title(pack, name)) for i, (ink, name) in enumerate(zip(inks, names, strict=True))
-    )
+    every = enumerate(zip(inks, names, strict=True))
+    entries = tuple((ink, SHAPES[i % len(SHAPES)], set_title(pack, name)) for i, (ink, name) in every if name in shown)
     return Colouring(colours, _set_shapes(layout), _palette(inks), "", entries)
 
 

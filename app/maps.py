@@ -22,6 +22,7 @@ Mask = NDArray[np.bool]
 Polygon = Sequence[tuple[float, float]]
 
 SIZE = (1080, 720)  # of the picture, in pixels: width, height
+PIXELS = np.array(SIZE, np.float32)
 MARGIN = 0.04  # of the extent, around the places
 FINE = 10_000  # a region is written in units of the picture's extent / FINE
 CORNERS = 4000  # numbers that the text of a region may hold
@@ -135,7 +136,7 @@ def nearest(layout: Layout, shown: Sequence[str], spot: tuple[float, float], rea
     """
     best, closest = None, reach**2
     for name in shown:
-        apart = (layout.spots[name] - np.asarray(spot, np.float32)) * np.float32([1, SIZE[1] / SIZE[0]])
+        apart = (layout.spots[name] - np.asarray(spot, np.float32)) * np.array([1, SIZE[1] / SIZE[0]], np.float32)
         squared = (apart**2).sum(1)
         row = int(squared.argmin())
         if squared[row] <= closest:
@@ -185,8 +186,8 @@ def drawn(points: Points, palette: NDArray[np.uint8], window: tuple[float, float
 def _painted(points: Points, window: tuple[float, float, float, float]) -> NDArray[np.uint8]:
     """Returns the palette's rows (height, width); whatever is painted later covers what was painted before."""
     left, top, right, bottom = window
-    place = (points.spots - np.float32([left, top])) / np.float32([right - left, bottom - top]) * np.float32(SIZE)
-    kept = np.flatnonzero(((place > -1) & (place < np.float32(SIZE) + 1)).all(1))
+    place = (points.spots - np.array([left, top], np.float32)) / np.array([right - left, bottom - top], np.float32) * PIXELS
+    kept = np.flatnonzero(((place > -1) & (place < PIXELS + 1)).all(1))
     kept = np.random.default_rng(0).permutation(kept)
     kept = kept[np.argsort(~points.faint[kept], kind="stable")]
     radius = float(np.clip(0.4 * np.sqrt(SIZE[0] * SIZE[1] / max(len(kept), 1)), 1, 7))
@@ -207,9 +208,10 @@ def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
     dx, dy = (grid.ravel() for grid in np.meshgrid(across, across))
     u, v = dx / radius, dy / radius
     distance, p, q = np.hypot(u, v), abs(u + v) / np.sqrt(2), abs(u - v) / np.sqrt(2)
+    crossed = np.minimum(p, q) <= 0.35
     insides = (
         distance <= 1, (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8), np.maximum(abs(u), abs(v)) <= 0.85, abs(u) + abs(v) <= 1.2,
-        (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1), (np.minimum(p, q) <= 0.35) & (distance <= 1.1),
+        (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1), crossed & (distance <= 1.1),
         (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8), (distance >= 0.5) & (distance <= 1.05),
     )  # fmt: skip
     stamps = [_with_gap(inside.reshape(len(across), -1), gap=radius >= 2) for inside in insides]

@@ -332,6 +332,15 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
 
 
+def correction(given: Data) -> dict[str, NDArray[np.float64]]:
+    """Returns {set: what HEAT's correction adds to each row (n,)}; nothing while HEAT is not ready, or where it has none."""
+    found = [frame for frame in scoring(given, "modern").frames if frame.detector == "HEAT" and frame.terms]
+    if not found:
+        return {}
+    column = found[0].how.names.index("correction")
+    return {name: values[:, column] for name, values in found[0].terms.items()}
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> Table:
     from heat_core.benchmark import tabulate
