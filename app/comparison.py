@@ -36,10 +36,10 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
     pack, found = given.pack, session.table(given, scores)
     st.subheader(tables.average_finding(found, drawn))
     st.dataframe(tables.averages(found, drawn), alt="FPR95 and AUROC of every detector by group of OOD sets")
-    underlined = ", underlined what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
+    tinted = ", lightly tinted what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
     st.caption(
         "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
-        f"Bold: the best{underlined}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
+        f"Bold: the best{tinted}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
     )
     if drawn is not None:
         with st.expander("What is more than chance"):
@@ -117,28 +117,23 @@ def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> No
 def curves(given: Data, scores: Scores, keep: float) -> None:
     """Shows ROC curves of a few detectors, against all OOD or a group of it."""
     sets = [f"{group}_{name}" for group, name in given.pack.outside]
-    groups = tuple(by_group(next(iter(scores.values())), sets))
+    heading = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        names, group = controls.drawn_detectors(tuple(scores)), controls.drawn_group(groups)
+        names, group = controls.drawn_detectors(), controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
+    names = [name for name in names if name in scores]
     if not names:
-        st.info("Pick a detector to draw.", icon=":material/info:")
+        st.info("None of these detectors is ready.", icon=":material/info:")
         return
-    outside = {name: by_group(scores[name], [s for s in sets if group in ("all", s.partition("_")[0])]) for name in names}
-    areas, table = {}, session.table(given, scores)
+    wanted = [name for name in sets if group in ("all", name.partition("_")[0])]
+    found = session.table(given, scores)
+    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in names}
+    heading.subheader(tables.roc_finding(areas, group))
+    sweeps, outcomes = {}, {}
     for name in names:
-        areas[name] = table.average(name, "average" if group == "all" else group).auroc
-    best = max(areas, key=areas.__getitem__)
-    of = "OOD, the mean of the groups" if group == "all" else f"{group} OOD"
-    st.subheader(f"On {of}, {best} has the largest area under the curve: {100 * areas[best]:.1f}\u00a0%.")
-    sweeps = {name: sweep(scores[name]["test"], outside[name]) for name in names}
-    points = {
-        name: outcome(threshold_keeping(scores[name]["test"], keep), scores[name]["test"], outside[name]) for name in names
-    }
-    st.plotly_chart(
-        figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
-                    {name: (what.lost, what.outside) for name, what in points.items()}),
-        key="roc", alt="OOD caught by ID flagged (ROC) of " + ", ".join(names), config=figures.QUIET,
-    )  # fmt: skip
-    rows = [(name, 100 * areas[name], 100 * what.outside, 100 * what.lost) for name, what in points.items()]
-    columns = ["Detector", "AUROC %", f"OOD caught where {100 * keep:g} % of ID is kept", "ID flagged %"]
-    st.dataframe(pd.DataFrame(rows, columns=columns).round(1), hide_index=True, height="content", alt="The curves in figures")
+        inside, outside = scores[name]["test"], by_group(scores[name], wanted)
+        sweeps[name], outcomes[name] = sweep(inside, outside), outcome(threshold_keeping(inside, keep), inside, outside)
+    figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
+                         {name: (what.lost, what.outside) for name, what in outcomes.items()})  # fmt: skip
+    alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
+    st.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
+    st.dataframe(tables.curves(areas, outcomes), hide_index=True, height="content", alt="The curves in figures")

@@ -14,6 +14,7 @@ from app.chains import STARTS, Walk
 from app.landscapes import Window
 from app.session import ToyChoice
 from app.text import plain
+from heat_core.recipes import DETECTORS
 from heat_core.thresholds import F1, OBJECTIVES, Conformal, FlagAtMost, Keep, LeastCost, Objective, Traffic
 
 TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
@@ -123,12 +124,12 @@ def scale() -> str:
     )  # fmt: skip
 
 
-def drawn_detectors(names: Sequence[str]) -> list[str]:
+def drawn_detectors() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
-    usual = [name for name in ("MSP", "MoG", "HEAT", "Composed") if name in names] or list(names[:4])
     picked = st.multiselect(
-        "Detectors drawn", names, usual, key="drawn", bind="query-params", max_selections=4, help="At most four at once."
-    )
+        "Detectors drawn", list(DETECTORS), ["MSP", "MoG", "HEAT", "Composed"], key="drawn", bind="query-params",
+        max_selections=4, help="At most four at once.",
+    )  # fmt: skip
     return list(picked)
 
 
@@ -152,17 +153,13 @@ def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
     return (str(name), float(low or 0.0) / 100, float(100.0 if high is None else high) / 100) if asked else None
 
 
-def parted(names: Sequence[str]) -> tuple[str, str]:
+def parted() -> tuple[str, str]:
     """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
+    names = list(DETECTORS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = st.selectbox(
-            "Accepted by", names, names.index("MoG") if "MoG" in names else 0, key="accepts", bind="query-params", width=200
-        )
+        first = st.selectbox("Accepted by", names, names.index("MoG"), key="accepts", bind="query-params", width=200)
         st.button("Turn round", icon=":material/swap_horiz:", on_click=_turn_round, help="Swaps the two detectors.")
-        second = st.selectbox(
-            "Rejected by", names, names.index("HEAT") if "HEAT" in names else len(names) - 1, key="rejects",
-            bind="query-params", width=200,
-        )  # fmt: skip
+        second = st.selectbox("Rejected by", names, names.index("HEAT"), key="rejects", bind="query-params", width=200)
     return str(first), str(second)
 
 
@@ -388,6 +385,12 @@ def objective(mixture: Traffic) -> Objective | None:
     if kind in (F1, LeastCost):
         return kind(mixture)
     return None if kind is None else kind()
+
+
+def neighbours_of_the_line() -> int:
+    """Returns how many images around the line are looked at."""
+    count = st.number_input("Images nearest the line", 6, 5000, 24, 6, key="around", bind="query-params", width=200)
+    return int(count or 24)
 
 
 def typed_line(proposed: float | None, otherwise: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import streamlit as st
 from app import controls, inspector, session, tables
 from app.selection import Part, items_of
 from app.session import Data
+from app.text import plain
 
 if TYPE_CHECKING:
     from heat_core.explain import Flips
@@ -20,18 +20,29 @@ ORIGIN = "flips"
 
 
 @st.fragment
-def flips(given: Data, names: Sequence[str], keep: float) -> None:
+def flips(given: Data, keep: float) -> None:
     """Shows the images that flip between two detectors, those that moved farthest first, and the one that is looked at.
 
     Args:
-        names: of the detectors that are ready.
         keep: the share of ID that each one's threshold keeps.
     """
-    accepts, rejects = controls.parted(names)
+    heading = st.container()
+    accepts, rejects = controls.parted()
+    scores, absent = session.scored(session.scoring(given, "modern"))
+    lacking = [name for name in (accepts, rejects) if name not in scores]
+    if lacking:
+        heading.subheader("Where two detectors part")
+        st.info(plain(absent.get(lacking[0], f"{lacking[0]} is not ready yet.")), icon=":material/info:")
+    else:
+        _parted(given, accepts, rejects, keep, heading)
+    inspector.show(given, session.item())
+
+
+def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> None:
     found = session.flips(given, accepts, rejects, keep)
     if others := session.selection().without(ORIGIN):  # what was picked elsewhere holds here
         found = found.within(session.masks(given, others))
-    st.subheader(tables.flips_finding(accepts, rejects, found.counts))
+    heading.subheader(tables.flips_finding(accepts, rejects, found.counts))
     titles = {name: given.pack.set_title(name) for name in found.counts}
     wanted = controls.counted_sets(titles, found.counts)
     found = found.within({name: np.ones(len(features), bool) for name, features in given.pack.sets() if name in wanted})
@@ -40,15 +51,12 @@ def flips(given: Data, names: Sequence[str], keep: float) -> None:
     st.caption(f"Each threshold keeps {100 * keep:g} % of the ID test images. Sorted {by}. Click an image to look into it.")
     if not len(found):
         st.info("No image flips this way here. Turn the two round, or move the threshold.", icon=":material/info:")
-    else:
-        _gallery(given, found, corrected)
+        return
+    _gallery(given, found, corrected)
+    if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
         label = f"{accepts} accepts, {rejects} rejects"
-        if st.button(
-            f"Select these {len(found):,}", icon=":material/filter_alt:", help="They become the selection of every page."
-        ):
-            session.select(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
-            st.rerun()
-    inspector.show(given, session.item())
+        session.select(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
+        st.rerun()
 
 
 def _gallery(given: Data, found: Flips, corrected: bool) -> None:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from heat_core.verdicts import Opinion
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool]
+Place = tuple[str, int]  # name of a set, row
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
 FIGURES = {FPR: "fpr95", AUROC: "auroc"}
-SAME = {"background-color": "rgba(0, 114, 178, 0.07)", "text-decoration": "underline dotted"}
+SAME = {"background-color": "rgba(0, 114, 178, 0.08)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
 
 
@@ -81,6 +83,24 @@ def intervals(drawn: Resamples) -> pd.DataFrame:
 def _between(interval: Interval, sign: str = "") -> str:
     mean, low, high = (100 * value for value in (interval.mean, interval.low, interval.high))
     return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
+
+
+def roc_finding(areas: Mapping[str, float], group: str) -> str:
+    """Returns whose area under the curve is the largest, on a group of OOD sets or on `all`."""
+    best = max(areas, key=areas.__getitem__)
+    on = "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
+    return f"{best} has the largest area under its curve, {_percent(areas[best])}, on {on}.".replace(" %", "\u00a0%")
+
+
+def curves(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Returns a line a detector: the area under its curve, and what its threshold does. In percent."""
+    return pd.DataFrame(
+        {
+            "Detector": name, "AUROC %": round(100 * areas[name], 1), "ID kept %": round(100 * what.kept, 1),
+            "OOD caught %": round(100 * what.outside, 1), "OOD accepted, FPR (ID+) %": round(100 * what.accepted, 1),
+        }
+        for name, what in outcomes.items()
+    )  # fmt: skip
 
 
 def sets(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
@@ -150,27 +170,38 @@ def sets_at_the_line(table: Table, what: Outcome, titles: Mapping[str, str]) -> 
     )  # fmt: skip
 
 
-def nearest(
-    pack: Pack, scores: Mapping[str, Array], cut: float, other: Mapping[str, NDArray[np.bool]] | None = None, count: int = 12
-) -> pd.DataFrame:
-    """Returns the rows whose scores are nearest the line, from the lowest score up.
+def closest(scores: Mapping[str, Array], cut: float, count: int, masks: Mapping[str, Mask] | None = None) -> list[Place]:
+    """Returns the (set, row) of the scores nearest a cut, from the lowest score up.
 
     Args:
         scores: {file name: (n,) scores} of the sets to look in.
+        masks: {file name: (n,) which rows count}; all if not given, none of a set that is not in it.
+    """
+    rows = {name: np.arange(len(s)) if masks is None else np.flatnonzero(masks.get(name, ())) for name, s in scores.items()}
+    place = [(name, int(row)) for name, found in rows.items() for row in found]
+    score = np.concatenate([scores[name][found] for name, found in rows.items()])
+    close = np.argsort(np.abs(score - cut), kind="stable")[:count]
+    return [place[i] for i in close[np.argsort(score[close], kind="stable")]]
+
+
+def nearest(
+    pack: Pack, scores: Mapping[str, Array], places: Sequence[Place], cut: float, other: Mapping[str, Mask] | None = None
+) -> pd.DataFrame:
+    """Returns a line a row: what it is, its score, and on which side of the cut.
+
+    Args:
+        scores: {file name: (n,) scores}.
+        places: (file name, row) of each.
         other: {file name: (n,) whether another detector calls them out}.
     """
-    features, names = dict(pack.sets()), list(scores)
-    place = [(name, row) for name in names for row in range(len(scores[name]))]
-    score = np.concatenate([scores[name] for name in names])
-    close = np.argsort(np.abs(score - cut), kind="stable")[:count]
-    lines = []
-    for i in close[np.argsort(score[close], kind="stable")]:
-        (name, row), value = place[i], float(score[i])
+    features, lines = dict(pack.sets()), []
+    for name, row in places:
+        value = float(scores[name][row])
         line = {
             "Item": item_of(features[name], name, row), "Set": pack.set_title(name), "Class": _class_name(pack, name, row),
-            "Score": value, "Above the line": value - cut, "Verdict": _verdict(value > cut, name),
+            "Score": value, "Above the line": value - cut, "Verdict": verdict(value > cut, name),
         }  # fmt: skip
-        lines.append(line if other is None else line | {"The other says": _verdict(bool(other[name][row]), name)})
+        lines.append(line if other is None else line | {"The other says": verdict(bool(other[name][row]), name)})
     return pd.DataFrame(lines)
 
 
@@ -324,7 +355,8 @@ def _class_name(pack: Pack, name: str, row: int) -> str:
     return pack.class_name(int(pack.test.y[row]))
 
 
-def _verdict(out: bool, name: str) -> str:
+def verdict(out: bool, name: str) -> str:
+    """Returns what becomes of a row of a set."""
     return ("flagged" if out else "kept") if name == "test" else ("caught" if out else "missed")
 
 

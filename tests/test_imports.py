@@ -53,17 +53,19 @@ BANNED = {
     "inspector": {"torch"},
     "disagreement": {"torch"},
     "comparison": {"torch"},
+    "evidence": {"torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
-    | {"selection", "maps", "colouring", "atlas", "inspector", "disagreement", "comparison"},
+    | {"selection", "maps", "colouring", "atlas", "inspector", "disagreement", "comparison", "evidence"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
     "comparison": {"controls", "figures", "selection", "session", "tables"},
-    "disagreement": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
     "atlas": {"colouring", "components", "controls", "figures", "inspector", "maps", "selection", "session", "tables", "text"},
+    "evidence": {"controls", "figures", "inspector", "selection", "session", "tables"},
+    "disagreement": {"controls", "inspector", "selection", "session", "tables", "text"},
     "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
     "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "maps", "selection"},

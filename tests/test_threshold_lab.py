@@ -133,7 +133,7 @@ def test_letting_go_of_the_line_moves_every_number():
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
     items = at.dataframe[2].value
     assert items["Score"].is_monotonic_increasing
-    assert (items["Score"] - 0.25).abs().max() < 0.05
+    assert (items["Score"] - 0.25).abs().max() < 0.1
 
 
 def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
@@ -309,7 +309,8 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     assert item_of(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.outside, pack.auxiliary, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
-    table = tables.nearest(pack, scores, 0.0, {name: values > 5 for name, values in scores.items()}, count=4)
+    places = tables.closest(scores, 0.0, 4)
+    table = tables.nearest(pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()})
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
     assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
     assert table["The other says"].tolist() == ["kept"] * 4

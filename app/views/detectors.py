@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import comparison, controls, disagreement, session, tables
+from app import comparison, controls, disagreement, inspector, session, tables
 from app.picture import own_picture
 from app.text import plain
 
@@ -44,9 +44,10 @@ def show(given) -> None:
         controls.chips()
         comparison.histograms(given, scores, keep, unit)
         comparison.curves(given, scores, keep)
-        if len(scores) > 1:
-            disagreement.flips(given, tuple(scores), keep)
+        disagreement.flips(given, keep)
         own_picture(given, keep)
+    else:
+        inspector.show(given, session.item())
 
 
 st.title("Detectors")

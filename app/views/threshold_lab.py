@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from app import controls, figures, session, tables
+from app import controls, evidence, figures, inspector, session, tables
 from app.components.threshold_line import binned, threshold_line
 from app.text import plain
-from heat_core.benchmark import tabulate
 from heat_core.recipes import DETECTORS
-from heat_core.thresholds import Keep, by_group, outcome, place, sweep
+from heat_core.thresholds import Keep, by_group, outcome, place
 
 HEIGHT = 560  # of the line and its numbers, in pixels, while they are on their way
 NO_OOD = "No OOD set counts, so the page says only what becomes of ID. Choose some above to see what is caught."
@@ -22,7 +21,7 @@ def waiting(job, wanted: list) -> None:
     st.progress(job.progress, f"Fitting the detectors, {plain(' and '.join(wanted))} among them: {job.progress:.0%}")
 
 
-def lab(pack, choice, scores: dict, titles: dict) -> None:
+def lab(given, choice, scores: dict, titles: dict) -> None:
     """Shows the line, and what it does."""
     by_set, rule, sets = scores[choice.detector], choice.objective, choice.sets
     try:
@@ -43,44 +42,8 @@ def lab(pack, choice, scores: dict, titles: dict) -> None:
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
     data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.COLOURS, percentiles=choice.percentiles)
     threshold_line(data, controls.drag_line, key="line")
-    evidence(pack, choice, scores, outcomes, titles)
-
-
-def evidence(pack, choice, scores: dict, outcomes: dict, titles: dict) -> None:
-    """Shows every other number at the line."""
-    by_set, what = scores[choice.detector], outcomes[choice.detector]
-    st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
-    if choice.sets:
-        curves(choice, {name: scores[name] for name in outcomes}, outcomes)
-        table = tabulate({choice.detector: by_set}, [tuple(name.split("_", 1)) for name in choice.sets])
-        st.markdown("**Every set at the line**")
-        st.dataframe(tables.sets_at_the_line(table, what, titles), hide_index=True, alt="What the line does to every OOD set")
-    st.markdown("**Which images sit at the line**")
-    looked = ("test", *choice.sets)
-    other = outcomes.get(choice.other) and {name: scores[choice.other][name] > outcomes[choice.other].cut for name in looked}
-    rows = tables.nearest(pack, {name: by_set[name] for name in looked}, what.cut, other)
-    st.dataframe(rows, hide_index=True, height="content", alt="The rows whose scores are nearest the line")
-
-
-def curves(choice, scores: dict, outcomes: dict) -> None:
-    """Shows what other lines would do: by group, or of two detectors on all groups."""
-    what, *others = outcomes.values()
-    sweeps = {name: sweep(by_set["test"], by_group(by_set, choice.sets)) for name, by_set in scores.items()}
-    every, points = sweeps[choice.detector], {name: (entry.lost, entry.outside) for name, entry in outcomes.items()}
-    if not others:
-        inside, groups = scores[choice.detector]["test"], by_group(scores[choice.detector], choice.sets)
-        sweeps = {group: sweep(inside, {group: members}) for group, members in groups.items()}
-        points = {group: (what.lost, share) for group, share in what.groups.items()}
-    left, right = st.columns(2)
-    left.markdown("**What other lines would catch**")
-    figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()}, points)
-    left.plotly_chart(figure, key="roc", alt="OOD caught by ID flagged (ROC), and the line", config=figures.QUIET)
-    costs, here = every.cost(choice.traffic), what.cost(choice.traffic)
-    right.markdown(f"**1000 inputs cost {here:,.0f} here, {costs.min():,.0f} at the cheapest line**")
-    figure = figures.cost(every.kept, costs, (what.kept, here))
-    right.plotly_chart(
-        figure, key="cost", alt="Expected cost of 1000 inputs by the ID kept, and the line", config=figures.QUIET
-    )
+    evidence.numbers(given.pack, choice, scores, outcomes, titles)
+    evidence.at_the_line(given, choice, scores, outcomes, rule)
 
 
 def show(given) -> None:
@@ -102,10 +65,13 @@ def show(given) -> None:
         waiting(job, lacking)
     if not choice.sets:
         st.info(NO_OOD, icon=":material/info:")
+    controls.chips()
     if choice.detector in scores:
-        lab(given.pack, choice, scores, titles)
-    elif choice.detector in lacking and not job.over:
+        lab(given, choice, scores, titles)
+        return
+    if choice.detector in lacking and not job.over:
         st.skeleton(height=HEIGHT)
+    inspector.show(given, session.item())
 
 
 st.title("Threshold lab")

@@ -1,0 +1,112 @@
+"""The pieces of the Threshold lab below the line: every number at the line, other lines, and the images that sit at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import controls, figures, inspector, session, tables
+from app.controls import LineChoice
+from app.selection import Part, items_of
+from app.session import Data
+from heat_core.benchmark import tabulate
+from heat_core.thresholds import Keep, Objective, Outcome, by_group, place, sweep
+
+if TYPE_CHECKING:
+    from heat_core.features import Pack
+
+Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
+Outcomes = Mapping[str, Outcome]
+
+PAGE = 24  # images a page
+ORIGIN = "line"
+
+
+def numbers(pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str]) -> None:
+    """Shows every other number at the line."""
+    st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
+    if choice.sets:
+        curves(choice, {name: scores[name] for name in outcomes}, outcomes)
+        sets = [(group, name) for group, name in pack.outside if f"{group}_{name}" in choice.sets]
+        table = tabulate({choice.detector: scores[choice.detector]}, sets)
+        what = outcomes[choice.detector]
+        st.markdown("**Every set at the line**")
+        st.dataframe(tables.sets_at_the_line(table, what, titles), hide_index=True, alt="What the line does to every OOD set")
+
+
+def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
+    """Shows what other lines would do: by group, or of two detectors on all groups."""
+    what, *others = outcomes.values()
+    sweeps = {name: sweep(by_set["test"], by_group(by_set, choice.sets)) for name, by_set in scores.items()}
+    every, points = sweeps[choice.detector], {name: (entry.lost, entry.outside) for name, entry in outcomes.items()}
+    if not others:
+        inside, groups = scores[choice.detector]["test"], by_group(scores[choice.detector], choice.sets)
+        sweeps = {group: sweep(inside, {group: members}) for group, members in groups.items()}
+        points = {group: (what.lost, share) for group, share in what.groups.items()}
+    left, right = st.columns(2)
+    left.markdown("**What other lines would catch**")
+    figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()}, points)
+    left.plotly_chart(figure, key="roc", alt="OOD caught by ID flagged (ROC), and the line", config=figures.QUIET)
+    costs, here = every.cost(choice.traffic), what.cost(choice.traffic)
+    right.markdown(f"**1000 inputs cost {here:,.0f} here, {costs.min():,.0f} at the cheapest line**")
+    figure = figures.cost(every.kept, costs, (what.kept, here))
+    right.plotly_chart(
+        figure, key="cost", alt="Expected cost of 1000 inputs by the ID kept, and the line", config=figures.QUIET
+    )
+
+
+@st.fragment
+def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
+    """Shows the images whose scores are nearest the line, and the one that is looked at."""
+    by_set, what = scores[choice.detector], outcomes[choice.detector]
+    looked = {name: by_set[name] for name in ("test", *choice.sets)}
+    others = session.selection().without(ORIGIN)  # what was picked elsewhere holds here
+    places_for = session.masks(given, others) if others else None
+    st.subheader("Which images sit at the line")
+    count = controls.neighbours_of_the_line()
+    found = tables.closest(looked, what.cut, count, places_for)
+    if found:
+        _gallery(given, choice, looked, found, what.cut)
+        compared = outcomes.get(choice.other)
+        other = compared and {name: scores[choice.other][name] > compared.cut for name in looked}
+        with st.expander("The same as a table"):
+            rows = tables.nearest(given.pack, looked, found, what.cut, other)
+            st.dataframe(rows, hide_index=True, alt="The rows whose scores are nearest the line")
+    else:
+        st.info("Nothing of the selection is in these sets.", icon=":material/info:")
+    _inspect(given, choice, scores, outcomes, rule)
+
+
+def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut: float) -> None:
+    """Shows a page of images around the line, and offers them all as the selection."""
+    middle = int(np.searchsorted([scores[name][row] for name, row in found], cut, "right"))
+    st.caption(
+        f"{middle} at or below the line, {len(found) - middle} above it, from the lowest score up. Click one to look into it."
+    )
+    shown = found[controls.page(len(found), PAGE, "line-page")]
+    captions = [(given.pack.set_title(name), f"{scores[name][row] - cut:+.3g} {tables.verdict(scores[name][row] > cut, name)}")
+                for name, row in shown]  # fmt: skip
+    inspector.show_tiles(given, shown, captions, "line-images", session.item())
+    if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
+        rows: dict[str, list[int]] = {}
+        for name, row in found:
+            rows.setdefault(name, []).append(row)
+        picked = items_of(given.pack, {name: np.array(which) for name, which in rows.items()})
+        session.select(Part(ORIGIN, f"Nearest {choice.detector}'s line at {cut:.4g}", picked))
+        st.rerun()
+
+
+def _inspect(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
+    """Shows the image that is looked at: the line is this detector's threshold, and others have theirs by the same rule."""
+    if not session.item():
+        return
+    kept = outcomes[choice.detector].kept
+    same = rule or Keep(min(max(kept, 1e-6), 1 - 1e-6))
+    cuts = {name: place(same, by_set, choice.sets) for name, by_set in scores.items()}
+    cuts |= {name: what.cut for name, what in outcomes.items()}
+    by = f"by the same rule ({same.title})" if rule else f"where they keep as much of ID, {100 * kept:.1f} %"
+    inspector.show(given, session.item(), cuts, f"{choice.detector}'s threshold is the line; others have theirs {by}.")
