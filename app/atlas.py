@@ -102,7 +102,8 @@ def show_map(given: Data, layout: Layout, choice: MapChoice, coloured: colouring
     image = maps.drawn(coloured.points(layout, shown, masks), coloured.palette, window)
     many = sum(len(layout.places[name]) for name in shown)
     alt = f"Map of {many:,} images by {layout.method.upper()}, coloured by {choice.colour}."
-    scatter_map(Picture(image, window, alt, polygons, [*names, *ring], legend), draw, move, key="scatter-map")
+    picture = Picture(image, maps.SIZE[0] / maps.SIZE[1], window, alt, polygons, [*names, *ring], legend)
+    scatter_map(picture, draw, move, key="scatter-map")
 
 
 def _window(text: str) -> tuple[float, float, float, float]:

@@ -21,7 +21,7 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool]
 Polygon = Sequence[tuple[float, float]]
 
-SIZE = (1080, 720)  # of the picture, in pixels: width, height
+SIZE = (1000, 800)  # of the picture, in pixels: width, height
 PIXELS = np.array(SIZE, np.float32)
 MARGIN = 0.04  # of the extent, around the places
 FINE = 10_000  # a region is written in units of the picture's extent / FINE

@@ -65,6 +65,7 @@ class Picture:
 
     Args:
         image: a PNG of the window.
+        aspect: its width over its height.
         window: (left, top, right, bottom) fractions of the picture.
         alt: what it shows, for a screen reader.
         outlines: of shapes that were drawn.
@@ -73,6 +74,7 @@ class Picture:
     """
 
     image: bytes
+    aspect: float
     window: tuple[float, float, float, float]
     alt: str
     outlines: Sequence[Sequence[Spot]]

@@ -1,7 +1,6 @@
 // A picture of points to draw on. Zooming, moving and drawing happen here; one message leaves when a shape is closed, a spot is
 // clicked, or a move has come to rest. All places are fractions of the whole picture. Text is set as text, never as HTML.
 
-const ASPECT = 1.5; // width over height of the picture
 const STILL = 5; // px that a click may move
 const REACH = 9; // px around a click
 const REST = 300; // ms without a move before the window counts as come to rest
@@ -92,7 +91,7 @@ function entry([colour, shape, text]) {
 function draw(map) {
   const { canvas, face, data } = map, wide = face.clientWidth, scale = window.devicePixelRatio || 1;
   if (!data || !wide) return;
-  const high = Math.round(wide / ASPECT);
+  const high = Math.round(wide / data.aspect);
   if (canvas.width !== Math.round(wide * scale)) {
     canvas.width = Math.round(wide * scale);
     canvas.height = Math.round(high * scale);
