@@ -445,7 +445,7 @@ def region() -> str:
     if "selection" not in st.session_state and st.query_params.get("region"):
         draw_region(st.query_params["region"])
     part = selection().part("map")
-    return _linked("region", part.how if part else "")
+    return _linked("region", "" if part is None else part.how)
 
 
 def window() -> str:
