@@ -63,10 +63,13 @@ def follow(given: Data, layout: Layout, shown: Sequence[str]) -> list:
     """Returns the polygons drawn on this map, and makes the selection what they hold of the sets that are shown."""
     how = session.region()
     method, _, text = how.partition(":")
-    polygons = maps.regions_in(text) if method == layout.method else []
-    if polygons:
-        items = items_of(given.pack, maps.picked(layout, shown, polygons))
-        session.select(Part("map", "Drawn on the map", items, how))
+    polygons = maps.regions_in(text)
+    if how and not polygons:  # a link that was cut off
+        session.deselect("map")
+    if not polygons or method != layout.method:  # what was drawn on another map stays selected
+        return []
+    items = items_of(given.pack, maps.picked(layout, shown, polygons))
+    session.select(Part("map", "Drawn on the map", items, how))
     return polygons
 
 
@@ -177,19 +180,18 @@ def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scor
     if not len(rows):
         st.info("None of the points that are shown is selected. Draw around some, or show more sets.", icon=":material/info:")
         return
-    nothing = np.full(1, np.nan)
-    ranks = [
-        percentile(scores["test"], scores[name][part]) if scores and name in scores else nothing.repeat(len(part))
-        for name, part in picked.items()
-    ]
-    rank = np.concatenate(ranks)
-    falling = choice.order == controls.ORDERS[0]
-    order = np.argsort(-rank if falling else rank, kind="stable")  # those without a score come last
+    scored = scores or {}
+    score = np.concatenate(
+        [scored[name][part] if name in scored else np.full(len(part), np.nan) for name, part in picked.items()]
+    )
+    order = np.argsort(-score if choice.order == controls.ORDERS[0] else score, kind="stable")  # no score: last
     st.subheader(f"{len(rows):,} images, {choice.order} by {choice.scorer} first")
     if scores is None:
         st.caption(f"{choice.scorer} has no scores yet, so they are in the order of the sets.")
     page = order[controls.page(len(rows), PAGE, "map-page")]
     places = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
-    captions = [tables.tile_lines(given.pack, place, choice.scorer, value)
-                for place, value in zip(places, rank[page].tolist(), strict=True)]  # fmt: skip
+    ranks = percentile(scores["test"], score[page]) if scores else score[page]
+    ranks[np.isnan(score[page])] = np.nan
+    captions = [tables.tile_lines(given.pack, place, choice.scorer, rank)
+                for place, rank in zip(places, ranks.tolist(), strict=True)]  # fmt: skip
     inspector.show_tiles(given, places, captions, "selected", session.item())

@@ -235,7 +235,7 @@ def own_picture() -> UploadedFile | None:
 
 # -- the map -----------------------------------------------------------------------------------------------------------
 
-COLOURED = {"dataset": "dataset", "class": "class", "score": "score", "correction": "correction E_θ alone"}
+COLOURED = ("dataset", "class", "score", "correction")
 ORDERS = ("most OOD", "least OOD")
 
 
@@ -243,7 +243,7 @@ ORDERS = ("most OOD", "least OOD")
 class MapChoice:
     """What the Feature map is set to.
 
-    colour: what colours mean, a key of `COLOURED`.
+    colour: what colours mean, one of `COLOURED`.
     scorer: the detector whose scores are looked at.
     method: of laying out.
     shown: names of the sets that are drawn.
@@ -267,12 +267,14 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
         key: of the data; which sets are shown, and the window, do not outlive them.
     """
     if st.session_state.get("map_data", key) != key:
-        st.session_state.update({"shown": list(titles), "layout": own, "window": ""})
+        for name in ("shown", "layout", "window"):
+            st.session_state.pop(name, None)
+            st.query_params.pop(name, None)
     st.session_state["map_data"] = key
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = st.selectbox(
-            "Colour by", list(COLOURED), key="colour", bind="query-params", format_func=COLOURED.__getitem__, width=220,
-            help="score: of the detector beside it. correction: what HEAT's E_θ adds to its Gaussians.",
+            "Colour by", COLOURED, key="colour", bind="query-params", width=160,
+            help="score: of the detector beside it. correction: E_θ alone, what HEAT adds to its Gaussians.",
         )  # fmt: skip
         scorer = st.selectbox(
             "Detector", names, names.index("HEAT") if "HEAT" in names else 0, key="scorer", bind="query-params", width=160,
