@@ -106,7 +106,8 @@ def histogram(
             line=dict(color=colour, dash=dash, width=2, shape="hvh"), hoverinfo="skip",
         )  # fmt: skip
     said = [", ".join(f"{name} {100 * share[i]:.1f} %" for name, share in shares.items()) for i in range(len(middle))]
-    tall = np.full(len(middle), max(share.max() for share in shares.values()), np.float32)
+    tallest = max(float(shares[name].max()) for name in by_group)  # a selection may be one bar: it is cut off
+    tall = np.full(len(middle), tallest, np.float32)
     hidden = dict(marker=dict(opacity=0))
     figure.add_bar(
         x=middle, y=tall, width=float(edges[1] - edges[0]), customdata=said, marker=dict(opacity=0), selected=hidden,
@@ -114,7 +115,7 @@ def histogram(
     )  # fmt: skip
     figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
     figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0), dragmode=False)
-    figure.update_yaxes(tickformat=".0%", title_text="share of the set", rangemode="tozero", fixedrange=True)
+    figure.update_yaxes(tickformat=".0%", title_text="share of the set", range=[0, 1.05 * tallest], fixedrange=True)
     figure.update_xaxes(title_text=f"{unit} (larger is more OOD)", fixedrange=True)
     return figure
 

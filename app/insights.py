@@ -38,16 +38,22 @@ class Spelled:
     verdict: Verdict
 
     @property
-    def sentence(self) -> str:
-        """`prior 1.31 + correction -0.04 = 1.27, verdict in: the threshold is 3.20`.
+    def rounded(self) -> Array:
+        """The terms with two digits, so that they add up to the total with two digits; of no sum, each rounded by itself."""
+        if not self.how.adds:
+            return np.round(self.values, 2)
+        cents = np.floor(100 * self.values)
+        missing = int(round(100 * float(self.values.sum())) - cents.sum())
+        cents[np.argsort(cents - 100 * self.values)[:missing]] += 1  # to those that lost the most
+        return cents / 100
 
-        The terms are rounded so that the sum can be checked by eye.
-        """
-        named = [f"{name} {value:.2f}" for name, value in zip(self.how.names, self.values, strict=True)]
-        total = sum(round(float(value), 2) for value in self.values) if self.how.adds else self.verdict.score
+    @property
+    def sentence(self) -> str:
+        """`prior 1.31 + correction -0.04 = 1.27, verdict in: the threshold is 3.20`."""
+        named = [f"{name} {value:.2f}" for name, value in zip(self.how.names, self.rounded, strict=True)]
         spelled = f"{' + '.join(named)} =" if self.how.adds else f"{', '.join(named)}: together"
         verdict = "out" if self.verdict.out else "in"
-        return f"{spelled} {total:.2f}, verdict {verdict}: the threshold is {self.verdict.threshold:.2f}"
+        return f"{spelled} {self.verdict.score:.2f}, verdict {verdict}: the threshold is {self.verdict.threshold:.2f}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
     insight = session.insight(given, found, cuts)
     _head(given, item, insight)
     if not job.over:
-        st.caption(f"{len(scores)} detectors are fitted so far; the others follow.")
+        st.caption(f"Fitted so far: {plain(', '.join(scores)) or 'no detector'}. The others follow.")
     for place, (name, spelled) in zip(st.columns(2), insight.spelled.items(), strict=False):
         with place:
             _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
@@ -79,16 +79,18 @@ def _head(given: Data, item: str, insight: Insight) -> None:
         f"Nearest class: {plain(first)}, {here:.1f} standard deviations away (Mahalanobis){second}. "
         f"In {given.pack.train.dim} dimensions {given.pack.train.dim**0.5:.1f} is ordinary."
     )
+    with right.expander("The distance to every class"):
+        st.dataframe(tables.class_distances(insight), hide_index=True, alt="Mahalanobis distance to every class, nearest first")
     if insight.predicted is None:
         right.caption("This data comes without the classifier's head, so nothing says what class it is taken for.")
-    if insight.place[0] == "train":
+    if insight.place[0] == "train" and insight.verdicts:
         right.caption("The detectors were fitted to this image: expect them to find it ordinary.")
 
 
 def _sum(name: str, spelled: Spelled, kept: float) -> None:
     """Shows an energy as a sum, with a verdict, and where each term stands among ID."""
     st.markdown(f"**{name}: {plain(spelled.sentence)}**")
-    names, values = [*spelled.how.names, "total"], np.array([*spelled.values, spelled.verdict.score])
+    names, values = [*spelled.how.names, "total"], np.array([*spelled.rounded, spelled.verdict.score])
     said = ", ".join(f"{term} {100 * rank:.1f} %" for term, rank in zip(names, spelled.ranks, strict=True))
     st.plotly_chart(
         figures.ranks(names, values, spelled.ranks, kept), key=f"ranks-{name}", config=figures.QUIET,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.selection import item_of
 
 if TYPE_CHECKING:
-    from app.insights import Insight, Spelled
+    from app.insights import Insight
     from heat_core.benchmark import Interval, Resamples, Table
     from heat_core.explain import Verdict
     from heat_core.features import Pack
@@ -221,15 +221,6 @@ def verdicts(found: Sequence[Verdict]) -> pd.DataFrame:
         }
         for verdict in found
     )  # fmt: skip
-
-
-def terms(spelled: Spelled) -> pd.DataFrame:
-    """Returns a line a term of an energy, and their total: what it adds, and where that stands among ID."""
-    names, values = [*spelled.how.names, "total"], [*spelled.values, spelled.verdict.score]
-    return pd.DataFrame(
-        {"Term": name, "Adds": round(float(value), 2), "ID test at or below %": round(100 * float(rank), 1)}
-        for name, value, rank in zip(names, values, spelled.ranks, strict=True)
-    )
 
 
 def class_distances(insight: Insight) -> pd.DataFrame:
