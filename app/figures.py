@@ -120,6 +120,24 @@ def histogram(
     return figure
 
 
+def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
+    """Returns the scores of a selection, as an area, and of the rest, dashed, as shares of each; and the threshold."""
+    edges = bins({"selected": selected, "rest": rest}, threshold)
+    middle, figure = ((edges[1:] + edges[:-1]) / 2).astype(np.float32), go.Figure()
+    for name, scores, colour, dash in (("rest", rest, "#8a96a3", "dash"), ("selected", selected, SELECTED, "solid")):
+        share = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
+        figure.add_scatter(
+            x=middle, y=share.astype(np.float32), name=name, mode="lines", fill="tozeroy" if name == "selected" else None,
+            line=dict(color=colour, dash=dash, width=2, shape="hvh"),
+            hovertemplate=f"{name}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
+    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0), dragmode=False)
+    figure.update_yaxes(tickformat=".0%", title_text="share", rangemode="tozero", fixedrange=True)
+    figure.update_xaxes(title_text="score (larger is more OOD)", fixedrange=True)
+    return figure
+
+
 def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go.Figure:
     """Returns a bar a term: the share of ID that has at most as much of it, with what it adds written beside it.
 

@@ -26,6 +26,12 @@ page = st.navigation(
             help="Take a trained energy apart: prior, correction and sum, a point spelled out, the truth and the error.",
         ),
         st.Page(
+            "views/feature_map.py",
+            title="Feature map",
+            icon=":material/map:",
+            help="Real features in two dimensions, OOD sets over them: draw around points to see what they are.",
+        ),
+        st.Page(
             "views/detectors.py",
             title="Detectors",
             icon=":material/stacked_bar_chart:",

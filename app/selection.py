@@ -30,11 +30,13 @@ class Part:
         origin: where, such as `map`; a new part takes the place of the one of the same origin.
         label: what the chip says, such as `Lasso on the map`.
         items: as `items_of` returns them.
+        how: what makes them again, as text that a link can carry, where there is such a thing.
     """
 
     origin: str
     label: str
     items: Items
+    how: str = ""
 
     def __len__(self) -> int:
         return sum(map(len, self.items.values()))
@@ -61,7 +63,13 @@ class Selection:
 
     def with_part(self, part: Part) -> Selection:
         """Returns the selection with a part, in place of the one of the same origin."""
-        return Selection((*self.without(part.origin).parts, part))
+        if self.part(part.origin) is None:
+            return Selection((*self.parts, part))
+        return Selection(tuple(part if old.origin == part.origin else old for old in self.parts))
+
+    def part(self, origin: str) -> Part | None:
+        """Returns the part of an origin, if there is one."""
+        return next((part for part in self.parts if part.origin == origin), None)
 
     def without(self, origin: str) -> Selection:
         """Returns the selection without the part of an origin."""

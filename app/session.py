@@ -22,8 +22,9 @@ from app.chains import Chains, Walk
 from app.insights import Insight, look
 from app.jobs import Job, Jobs
 from app.landscapes import Reading, Spelled, Window
+from app.maps import Layout, layout_of
 from app.selection import Part, Selection, mask_in
-from app.tasks import Scored, score_pack
+from app.tasks import Scored, lay_out, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
@@ -232,6 +233,11 @@ class Data:
         return Gallery(self.pack, [IMAGES])
 
     @cached_property
+    def layout(self) -> Layout | None:
+        """The map that the pack brings with it, if it does."""
+        return layout_of(self.pack)
+
+    @cached_property
     def classes(self) -> Normalized:
         """The Gaussians of its classes."""
         from heat_core.explain import classes
@@ -326,6 +332,15 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
 
 
+def correction(given: Data) -> dict[str, NDArray[np.float64]]:
+    """Returns {set: what HEAT's correction adds to each row (n,)}; nothing while HEAT is not ready, or where it has none."""
+    found = [frame for frame in scoring(given, "modern").frames if frame.detector == "HEAT" and frame.terms]
+    if not found:
+        return {}
+    column = found[0].how.names.index("correction")
+    return {name: values[:, column] for name, values in found[0].terms.items()}
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> Table:
     from heat_core.benchmark import tabulate
@@ -336,6 +351,46 @@ def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> 
 def table(given: Data, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
     """Returns the paper's table of the detectors that are ready."""
     return _table(given.key, tuple(scores), scores, given)
+
+
+# -- maps --------------------------------------------------------------------------------------------------------------
+
+
+def layout(given: Data, method: str) -> Layout | None:
+    """Returns the data's map: its own, or the one that a job has made; None if there is none by this method."""
+    if given.layout is not None and given.layout.method == method:
+        return given.layout
+    job = map_job(given, method)
+    return job.result if job is not None and job.state == "done" else None
+
+
+def map_job(given: Data, method: str) -> Job | None:
+    """Returns the job that lays the data out, watched from now on; None if there is none, or this tab has left it."""
+    key = f"map/{given.key}/{method}"
+    job = jobs().get(key)
+    if job is None or job.stopping or key in _left_maps():
+        return None
+    job.watch(me())
+    return job
+
+
+def start_map(given: Data, method: str) -> None:
+    """Starts laying the data out, or joins who does."""
+    key = f"map/{given.key}/{method}"
+    _left_maps().discard(key)
+    jobs().submit(key, lay_out(given.pack, method)).watch(me())
+
+
+def leave_map(given: Data, method: str) -> None:
+    """Stops waiting for a map; the work stops unless another tab waits for it."""
+    job = map_job(given, method)
+    if job is not None:
+        _left_maps().add(job.key)
+        job.leave(me())
+
+
+def _left_maps() -> set[str]:
+    return st.session_state.setdefault("left_maps", set())
 
 
 # -- what is selected, and what is looked at ---------------------------------------------------------------------------
@@ -358,22 +413,49 @@ def deselect(origin: str) -> None:
 
 def clear_selection() -> None:
     """Selects nothing."""
-    st.session_state.pop("selection", None)
+    st.session_state["selection"] = Selection()
 
 
 def item() -> str:
     """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
-    looked_at = st.session_state.setdefault("item", st.query_params.get("item", ""))
-    if looked_at:
-        st.query_params["item"] = looked_at
-    else:
-        st.query_params.pop("item", None)
-    return looked_at
+    return _linked("item", st.session_state.setdefault("item", st.query_params.get("item", "")))
+
+
+def _linked(name: str, value: str) -> str:
+    """Returns a value, which the link says from now on; nothing is left out of the link."""
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
+    return value
 
 
 def look_at(item: str) -> None:
     """Looks at an item, or at none."""
     st.session_state["item"] = item
+
+
+def draw_region(how: str) -> None:
+    """Selects by what is drawn on the map: its layout and polygons, such as `umap:10.20-30.40-50.20`."""
+    select(Part("map", "Drawn on the map", {}, how))
+
+
+def region() -> str:
+    """Returns what is drawn on the map: from the selection, or in a new tab from its link; it stays in the link."""
+    if "selection" not in st.session_state and st.query_params.get("region"):
+        draw_region(st.query_params["region"])
+    part = selection().part("map")
+    return _linked("region", "" if part is None else part.how)
+
+
+def window() -> str:
+    """Returns which part of the map is looked at, four numbers as text; nothing is the whole. It stays in the link."""
+    return _linked("window", st.session_state.setdefault("window", st.query_params.get("window", "")))
+
+
+def look_through(window: str) -> None:
+    """Looks at a part of the map."""
+    st.session_state["window"] = window
 
 
 def masks(given: Data, chosen: Selection) -> dict[str, NDArray[np.bool]]:

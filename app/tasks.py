@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.jobs import Work
+from app.maps import Layout, layout_of
 
 if TYPE_CHECKING:
     from heat_core.benchmark import Resamples
@@ -86,5 +87,19 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
             job.report((i + 1) / many, scored(name, i / many))
         found = {frame.detector: frame.scores for frame in job.frames if not frame.reason}
         return resample(found, pack.outside) if found else None
+
+    return work
+
+
+def lay_out(pack: Pack, method: str) -> Work:
+    """Returns the work of laying a pack out on a map; its result is a `Layout`."""
+
+    def work(job) -> Layout:
+        from heat_core.projection import project
+
+        job.report(0.0)
+        layout = layout_of(project(pack, method, on_progress=job.report))
+        assert layout is not None
+        return layout
 
     return work

@@ -84,6 +84,28 @@ def browser(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterat
         chromium.close()
 
 
+class Wire:
+    """Counts what goes over a page's websocket, in bytes, and how often the page speaks."""
+
+    def __init__(self, page: Page) -> None:
+        self.received, self.sent, self.messages = 0, 0, 0
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket) -> None:
+        socket.on("framereceived", lambda data: self._add(len(data)))
+        socket.on("framesent", lambda data: self._sent(len(data)))
+
+    def _add(self, size: int) -> None:
+        self.received += size
+
+    def _sent(self, size: int) -> None:
+        self.sent += size
+        self.messages += 1
+
+    def reset(self) -> None:
+        self.received = self.sent = self.messages = 0
+
+
 def settle(page: Page, milliseconds: int = 500) -> None:
     """Waits until the script has run, nothing spins and every chart is drawn."""
     page.wait_for_selector('[data-testid="stApp"]')

@@ -56,3 +56,16 @@ def test_bad_wishes_are_refused() -> None:
         layout(np.zeros((50, 3), np.float32), "tsne")
     with pytest.raises(ValueError, match="more than 15 rows, got 15"):
         layout(np.zeros((15, 3), np.float32))
+
+
+def test_whoever_asked_hears_how_far_it_is_and_can_end_it() -> None:
+    rows, heard = clusters(200, seed=4)[0].numpy(), []
+    layout(rows, on_progress=heard.append)
+    assert heard == sorted(heard)
+    assert (heard[0], heard[-1]) == (0.0, 1.0)
+
+    def enough(progress: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        layout(rows, on_progress=enough)

@@ -83,8 +83,10 @@ def test_parts_narrow_each_other_down(one, two, three):
     assert len(chosen) == len(pairs(one) & pairs(two))
     assert pairs(chosen.without("line").items) == pairs(one)
     anew = chosen.with_part(Part("map", "three", three))
-    assert [part.label for part in anew.parts] == ["two", "three"]
+    assert [part.label for part in anew.parts] == ["three", "two"]
     assert pairs(anew.items) == pairs(two) & pairs(three)
+    assert anew.part("map").label == "three"
+    assert anew.part("bar") is None
     assert not Selection()
     assert chosen
 
@@ -113,7 +115,7 @@ def test_chips_show_the_parts_and_go_one_by_one_or_all_at_once():
     script.button(key="clear-selection").click()
     opened(script)
     assert not script.button
-    assert not script.session_state["selection"] if "selection" in script.session_state else True
+    assert not script.session_state["selection"]
 
 
 def _chips() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from app import session
-from tests.browser import CHROMIUM, browser, server, settle
+from tests.browser import CHROMIUM, Wire, browser, server, settle
 
 pytestmark = [
     pytest.mark.browser,
@@ -16,27 +16,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # playwright's own
 ]
 MOST = 300_000  # bytes an interaction
-
-
-class Wire:
-    """Counts what goes over a page's websocket, in bytes, and how often the page speaks."""
-
-    def __init__(self, page) -> None:
-        self.received, self.messages = 0, 0
-        page.on("websocket", self._listen)
-
-    def _listen(self, socket) -> None:
-        socket.on("framereceived", lambda data: self._add(len(data)))
-        socket.on("framesent", lambda data: self._sent())
-
-    def _add(self, size: int) -> None:
-        self.received += size
-
-    def _sent(self) -> None:
-        self.messages += 1
-
-    def reset(self) -> None:
-        self.received = self.messages = 0
 
 
 def kept(page) -> str:

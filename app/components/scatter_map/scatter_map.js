@@ -1,0 +1,296 @@
+// A picture of points to draw on. Zooming, moving and drawing happen here; one message leaves when a shape is closed, a spot is
+// clicked, or a move has come to rest. All places are fractions of the whole picture. Text is set as text, never as HTML.
+
+const STILL = 5; // px that a click may move
+const REACH = 9; // px around a click
+const REST = 300; // ms without a move before the window counts as come to rest
+const STEP = 4; // px between corners of a lasso
+const maps = new WeakMap(); // parentElement -> what is remembered between renders
+
+export default function (component) {
+  const { parentElement, data, setTriggerValue } = component;
+  if (!data) return undefined;
+  const map = maps.get(parentElement) ?? create(parentElement);
+  maps.set(parentElement, map);
+  map.send = setTriggerValue;
+  accept(map, data);
+  return () => {
+    clearTimeout(map.timer);
+    map.observer.disconnect();
+    maps.delete(parentElement);
+  };
+}
+
+function create(root) {
+  const map = {
+    face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
+    tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", view: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
+    cursor: null, corner: null, image: null, whole: null, busy: false,
+  };
+  map.observer = new ResizeObserver(() => draw(map));
+  map.observer.observe(map.face);
+  for (const button of map.tools) button.onclick = () => use(map, button.dataset.tool);
+  for (const button of root.querySelectorAll("[data-zoom]")) button.onclick = () => zoom(map, Number(button.dataset.zoom), 0.5, 0.5);
+  map.face.onpointerdown = (event) => press(map, event);
+  map.face.onpointermove = (event) => move(map, event);
+  map.face.onpointerup = (event) => release(map, event);
+  map.face.onpointercancel = (event) => { map.held.delete(event.pointerId); map.shape = null; draw(map); };
+  map.face.onkeydown = (event) => key(map, event);
+  map.face.addEventListener("wheel", (event) => wheel(map, event), { passive: false });
+  use(map, "lasso");
+  return map;
+}
+
+function use(map, tool) {
+  map.tool = map.face.dataset.tool = tool;
+  for (const button of map.tools) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+}
+
+// -- data -------------------------------------------------------------------------------------------------------------
+
+function accept(map, data) {
+  const fresh = map.data?.image !== data.image;
+  if (!map.busy && String(map.data?.window) !== String(data.window)) map.view = [...data.window];
+  map.data = data;
+  map.face.setAttribute("aria-label", `${data.alt} Arrow keys move a cross, Enter looks at the nearest point, Space marks two corners of a box, + and - zoom, 0 shows the whole map.`);
+  legend(map.legend, data.legend);
+  if (!fresh) return draw(map);
+  const image = new Image();
+  image.onload = () => {
+    map.image = { image, window: data.window };
+    if (data.window[2] - data.window[0] > 0.999) map.whole = map.image;
+    draw(map);
+  };
+  image.src = data.image;
+  return undefined;
+}
+
+function legend(place, said) {
+  const title = document.createElement("b");
+  title.textContent = said.title;
+  place.replaceChildren(title, ...said.entries.map(entry));
+  if (!said.scale.length) return;
+  const scale = document.createElement("span");
+  scale.className = "scale";
+  scale.style.background = `linear-gradient(to right, ${said.scale.join(", ")})`;
+  const line = document.createElement("span");
+  line.append(said.ends[0], scale, said.ends[1]);
+  place.append(line);
+}
+
+function entry([colour, shape, text]) {
+  const made = document.createElement("span"), glyph = document.createElement("i");
+  glyph.style.color = colour;
+  glyph.textContent = shape;
+  made.append(glyph, text);
+  return made;
+}
+
+// -- drawing ----------------------------------------------------------------------------------------------------------
+
+function draw(map) {
+  const { canvas, face, data } = map, wide = face.clientWidth, scale = window.devicePixelRatio || 1;
+  if (!data || !wide) return;
+  const high = Math.round(wide / data.aspect);
+  if (canvas.width !== Math.round(wide * scale)) {
+    canvas.width = Math.round(wide * scale);
+    canvas.height = Math.round(high * scale);
+    canvas.style.height = `${high}px`;
+  }
+  const pen = canvas.getContext("2d"), style = getComputedStyle(face);
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.clearRect(0, 0, wide, high);
+  const ink = style.color, accent = style.getPropertyValue("--st-primary-color") || "#0072B2";
+  const paper = style.getPropertyValue("--st-background-color") || "#fff";
+  for (const shown of [map.whole, map.image]) if (shown) paint(map, pen, shown, wide, high);
+  pen.lineWidth = 1.5;
+  pen.strokeStyle = accent;
+  pen.fillStyle = accent;
+  for (const outline of data.outlines) trace(map, pen, outline, wide, high, [6, 4]);
+  if (map.shape) trace(map, pen, map.shape.at, wide, high, []);
+  for (const mark of data.marks) label(map, pen, mark, wide, high, ink, paper);
+  if (map.cursor) cross(map, pen, map.cursor, wide, high, ink);
+  if (map.corner) cross(map, pen, map.corner, wide, high, accent);
+}
+
+function on(map, [x, y], wide, high) {
+  const [left, top, right, bottom] = map.view;
+  return [((x - left) / (right - left)) * wide, ((y - top) / (bottom - top)) * high];
+}
+
+function paint(map, pen, { image, window: [left, top, right, bottom] }, wide, high) {
+  const [x0, y0] = on(map, [left, top], wide, high), [x1, y1] = on(map, [right, bottom], wide, high);
+  pen.clearRect(x0, y0, x1 - x0, y1 - y0);
+  pen.drawImage(image, x0, y0, x1 - x0, y1 - y0);
+}
+
+function trace(map, pen, corners, wide, high, dash) {
+  if (corners.length < 2) return;
+  pen.beginPath();
+  corners.forEach((spot, i) => pen[i ? "lineTo" : "moveTo"](...on(map, spot, wide, high)));
+  pen.closePath();
+  pen.setLineDash(dash);
+  pen.stroke();
+  pen.globalAlpha = 0.07;
+  pen.fill("evenodd");
+  pen.globalAlpha = 1;
+  pen.setLineDash([]);
+}
+
+function label(map, pen, { spot, text }, wide, high, ink, paper) {
+  const [x, y] = on(map, spot, wide, high);
+  pen.strokeStyle = paper;
+  pen.fillStyle = ink;
+  pen.lineWidth = 4;
+  pen.lineJoin = "round";
+  if (text) {
+    pen.font = `600 13px ${getComputedStyle(map.face).fontFamily}`;
+    pen.textAlign = "center";
+    pen.strokeText(text, x, y);
+    pen.fillText(text, x, y);
+    return;
+  }
+  pen.beginPath();
+  pen.arc(x, y, 9, 0, 7);
+  pen.stroke();
+  pen.strokeStyle = ink;
+  pen.lineWidth = 2;
+  pen.stroke();
+}
+
+function cross(map, pen, spot, wide, high, colour) {
+  const [x, y] = on(map, spot, wide, high);
+  pen.strokeStyle = colour;
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  pen.moveTo(x - 10, y);
+  pen.lineTo(x + 10, y);
+  pen.moveTo(x, y - 10);
+  pen.lineTo(x, y + 10);
+  pen.stroke();
+}
+
+// -- hands ------------------------------------------------------------------------------------------------------------
+
+function spotOf(map, event) {
+  const box = map.canvas.getBoundingClientRect(), [left, top, right, bottom] = map.view;
+  const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
+  return [left + x * (right - left), top + y * (bottom - top)];
+}
+
+function press(map, event) {
+  if (event.button) return;
+  map.face.setPointerCapture(event.pointerId);
+  map.held.set(event.pointerId, [event.clientX, event.clientY]);
+  map.shape = map.held.size > 1 ? null : { at: [spotOf(map, event)], from: [event.clientX, event.clientY], moved: false };
+}
+
+function move(map, event) {
+  const before = map.held.get(event.pointerId);
+  if (!before) return;
+  if (map.held.size === 2) pinch(map, event, before);
+  else if (map.shape && (map.tool !== "move" || !map.shape.moved)) extend(map, event, before);
+  else if (map.shape) pan(map, event, before);
+  draw(map);
+}
+
+function extend(map, event, before) {
+  const shape = map.shape, now = [event.clientX, event.clientY];
+  if (!shape.moved && Math.hypot(now[0] - shape.from[0], now[1] - shape.from[1]) < STILL) return;
+  shape.moved = true;
+  if (map.tool === "move") return pan(map, event, before);
+  if (map.tool === "box") shape.at = box(shape.at[0], spotOf(map, event));
+  else if (Math.hypot(now[0] - before[0], now[1] - before[1]) >= STEP) {
+    shape.at.push(spotOf(map, event));
+    map.held.set(event.pointerId, now);
+  }
+  return undefined;
+}
+
+function box([x0, y0], [x1, y1]) {
+  return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+}
+
+function pan(map, event, [x, y]) {
+  const [left, top, right, bottom] = map.view, seen = map.canvas.getBoundingClientRect();
+  const dx = ((x - event.clientX) / seen.width) * (right - left), dy = ((y - event.clientY) / seen.height) * (bottom - top);
+  map.held.set(event.pointerId, [event.clientX, event.clientY]);
+  look(map, left + dx, top + dy, right - left);
+}
+
+function pinch(map, event, before) {
+  const [id] = [...map.held.keys()].filter((other) => other !== event.pointerId), other = map.held.get(id);
+  const now = [event.clientX, event.clientY], seen = map.canvas.getBoundingClientRect();
+  const far = (a) => Math.max(10, Math.hypot(a[0] - other[0], a[1] - other[1]));
+  zoom(map, far(now) / far(before), ((now[0] + other[0]) / 2 - seen.left) / seen.width, ((now[1] + other[1]) / 2 - seen.top) / seen.height);
+  map.held.set(event.pointerId, now);
+}
+
+function release(map, event) {
+  map.held.delete(event.pointerId);
+  const shape = map.shape;
+  map.shape = null;
+  draw(map);
+  if (!shape) return;
+  if (!shape.moved) pick(map, "spot", [spotOf(map, event)], false);
+  else if (map.tool !== "move" && shape.at.length > 2) pick(map, map.tool, shape.at, event.shiftKey);
+}
+
+function pick(map, kind, corners, more) {
+  const every = Math.ceil(corners.length / map.data.corners);
+  const at = corners.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
+  const reach = (REACH / map.face.clientWidth) * (map.view[2] - map.view[0]);
+  map.send("picked", { kind, at, more, reach });
+}
+
+function wheel(map, event) {
+  if (!event.ctrlKey && !event.metaKey) return; // a page is scrolled by the wheel alone; a trackpad's pinch says ctrl
+  event.preventDefault();
+  const seen = map.canvas.getBoundingClientRect();
+  const factor = Math.exp(-Math.max(-200, Math.min(200, event.deltaY)) / 400);
+  zoom(map, factor, (event.clientX - seen.left) / seen.width, (event.clientY - seen.top) / seen.height);
+}
+
+function zoom(map, factor, x, y) {
+  const [left, top, right, bottom] = map.view, wide = right - left;
+  const next = factor ? Math.min(1, Math.max(map.data.deepest, wide / factor)) : 1;
+  look(map, left + x * (wide - next), top + y * (bottom - top - next), next);
+}
+
+function look(map, left, top, wide) {
+  const x = Math.min(Math.max(left, 0), 1 - wide), y = Math.min(Math.max(top, 0), 1 - wide);
+  map.view = [x, y, x + wide, y + wide];
+  map.busy = true;
+  draw(map);
+  clearTimeout(map.timer);
+  map.timer = setTimeout(() => {
+    map.busy = false;
+    map.send("moved", map.view.map((n) => Math.round(n * 1e5) / 1e5));
+  }, REST);
+}
+
+// -- keys -------------------------------------------------------------------------------------------------------------
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function key(map, event) {
+  const [left, top, right, bottom] = map.view;
+  const middle = [(left + right) / 2, (top + bottom) / 2];
+  const arrow = ARROWS[event.key], step = (right - left) * (event.shiftKey ? 0.1 : 0.02);
+  if (arrow) {
+    const at = map.cursor ?? middle;
+    map.cursor = [Math.min(Math.max(at[0] + step * arrow[0], left), right), Math.min(Math.max(at[1] + step * arrow[1], top), bottom)];
+  } else if (event.key === "Enter") pick(map, "spot", [map.cursor ?? middle], false);
+  else if (event.key === " " && map.cursor && map.corner) {
+    pick(map, "box", box(map.corner, map.cursor), event.shiftKey);
+    map.corner = null;
+  } else if (event.key === " ") map.corner = map.cursor = map.cursor ?? middle;
+  else if (event.key === "Escape") map.corner = map.cursor = map.shape = null;
+  else if (event.key === "+" || event.key === "-") {
+    const at = map.cursor ?? middle;
+    zoom(map, event.key === "+" ? 2 : 0.5, (at[0] - left) / (right - left), (at[1] - top) / (bottom - top));
+  } else if (event.key === "0") zoom(map, 0, 0.5, 0.5);
+  else return;
+  event.preventDefault();
+  draw(map);
+}
