@@ -4,9 +4,13 @@ export default function (component) {
   const { parentElement, data, setTriggerValue } = component;
   if (!data) return;
   const grid = parentElement.querySelector(".tiles");
-  const focused = grid.contains(grid.getRootNode().activeElement) ? grid.getRootNode().activeElement.dataset.item : null;
+  const root = grid.getRootNode();
+  const focused = grid.contains(root.activeElement) ? root.activeElement.dataset.item : null;
   grid.replaceChildren(...data.tiles.map((tile) => button(tile, tile.item === data.at, setTriggerValue)));
   if (focused !== null) [...grid.children].find((made) => made.dataset.item === focused)?.focus({ preventScroll: true });
+  // The tile that had the focus is gone: a dialog without the focus would not hear its keys.
+  const dialog = root.host?.closest('[role="dialog"]');
+  if (dialog && document.activeElement === document.body) grid.firstElementChild?.focus({ preventScroll: true });
 }
 
 function button(tile, current, setTriggerValue) {
