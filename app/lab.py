@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
 from app import controls, figures, planes, session
@@ -216,10 +217,7 @@ def diagnosis(found: Diagnosis) -> None:
             moved = sum(map(sum, found.switches)) - sum(row[i] for i, row in enumerate(found.switches))
             st.markdown(f"**Mode switches: {moved:,} steps of {sum(map(sum, found.switches)):,}** :small[(from row to column)]")
             names = [f"mode {i + 1}" for i in range(len(found.switches))]
-            matrix = [
-                dict(zip(["from", *names], [name, *row], strict=True)) for name, row in zip(names, found.switches, strict=True)
-            ]
-            st.dataframe(matrix, hide_index=True, width="content")
+            st.dataframe(pd.DataFrame(found.switches, names, names), width="content")
 
 
 def chains(choice: ToyChoice, picture: ToyPicture, result: ToyResult) -> None:

@@ -221,10 +221,9 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
     monkeypatch.setattr(session, "train_toy", lambda choice: lambda job: shown)
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
-    colour, _, word = lab.LIGHTS[light]
-    said = next(value for value in (markdown.value for markdown in at.markdown) if "-badge[" in value)
-    assert said.startswith(f":{colour}-badge[")
-    assert word in said
+    colour, icon, word = lab.LIGHTS[light]
+    badge = f":{colour}-badge[:material/{icon}: {word}]"
+    said = next(markdown.value for markdown in at.markdown if badge in markdown.value)
     assert r"The \*reason\* is this." in said
 
 
