@@ -71,6 +71,43 @@ def contents(pack: Pack) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def counts(pack: Pack) -> str:
+    """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
+    rows = len(pack.test) + sum(map(len, pack.outside.values()))
+    drawn = pack.card.get("sets", {}).get("train", {}).get("moments_of", 0)
+    of = f" of {drawn:,}" if isinstance(drawn, int) and drawn > len(pack.train) else ""
+    return f"{len(pack.train):,}{of} training rows, {rows:,} scored, none left out"
+
+
+def found(pack: Pack, absent: Mapping[str, str]) -> pd.DataFrame:
+    """Returns what was found in a pack, part by part, and what follows from it.
+
+    Args:
+        absent: {detector: why this pack does not allow it}.
+    """
+    auxiliary, head = pack.auxiliary, pack.train.head
+    groups = {group: [features for of, features in pack.outside.items() if of[0] == group] for group in ("near", "mid", "far")}
+    views = ", ".join(f"{name} ({view.shape[1]})" for name, view in pack.train.views.items())
+    families = auxiliary.pseudo.values()
+    lines = [
+        ("Training features", f"{len(pack.train):,} rows of {pack.train.dim}, {len(pack.train.classes)} classes",
+         "their means and covariances are of the larger set that they were drawn from" if pack.train.moments else ""),
+        ("ID test", f"{len(pack.test):,} rows", "" if pack.test.y is not None else "no labels: nothing is said by class"),
+        ("Held-out ID", f"{len(auxiliary.val):,} rows" if auxiliary.val is not None else "none",
+         "lines are chosen on it" if auxiliary.val is not None else "lines are chosen on the ID test rows themselves"),
+        *((f"{group.capitalize()} OOD", f"{len(sets)} sets, {sum(map(len, sets)):,} rows" if sets else "none",
+           "" if sets else "left out of the averages") for group, sets in groups.items()),
+        ("Classifier's last layer", f"{head.weight.shape[0]} x {head.weight.shape[1]}" if head else "none", ""),
+        ("Other views", views or "none", ""),
+        ("Pseudo-OOD families", f"{len(families)}, {sum(map(len, families)):,} rows" if families else "none",
+         "HEAT, EBM and Composed learn from them" if families else "EBM and HEAT learn from the features alone"),
+        ("Pictures", f"of {len(pack.thumbnails)} sets" if pack.thumbnails else "none",
+         "" if pack.thumbnails else "rows are named, not shown"),
+        *((f"{name} is absent", "", reason) for name, reason in absent.items()),
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=["Part", "Found", "So"])
+
+
 def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame:
     """Returns what each detector's line does, a column a detector, as text with units."""
 

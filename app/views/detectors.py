@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import controls, figures, session, tables
+from app import controls, figures, header, session, tables
 from app.picture import own_picture
 from app.text import plain
 from heat_core.benchmark import grouped, tabulate, to_latex, to_markdown
@@ -19,10 +19,7 @@ LEARNED = {
 
 
 def about(pack) -> None:
-    """Says what the data is: a badge, and the card behind it."""
-    rows = len(pack.test) + sum(len(features) for features in pack.outside.values())
-    counts = f"{len(pack.train):,} training, {rows:,} scored rows, none left out"
-    st.badge(f"{plain(pack.title, 80)}: {counts}", icon=":material/database:")
+    """Says what the data is: the card of its sets."""
     with st.expander("What this data is"):
         if classifier := tables.classifier(pack):
             st.markdown(plain(classifier))
@@ -97,9 +94,9 @@ def show(given) -> None:
         show_histograms(given.pack, scores, keep, unit)
 
 
-st.title("Detectors")
-st.caption("The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD).")
-controls.own_data()
+header.show(
+    "Detectors", "The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD)."
+)
 data = session.data()
 if isinstance(data, str):
     st.error(plain(data), icon=":material/error:")
