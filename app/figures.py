@@ -67,16 +67,18 @@ def relief(axis: Array, energy: Array, points: Mapping[str, tuple[float, float]]
             contours=dict(x=dict(highlight=False), y=dict(highlight=False), z=dict(highlight=False)),
         )
     )  # fmt: skip
-    rows = {name: (int(np.abs(axis - y).argmin()), int(np.abs(axis - x).argmin())) for name, (x, y) in points.items()}
-    figure.add_scatter3d(
-        x=[axis[column] for _, column in rows.values()], y=[axis[row] for row, _ in rows.values()],
-        z=[height[at] + 0.6 for at in rows.values()], text=list(rows), mode="markers+text", textposition="top center",
-        marker=dict(size=7, color=COLOURS["near"], line=dict(color="#ffffff", width=1)), textfont=dict(size=15),
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
+    notes = []
+    for name, (x, y) in points.items():
+        at = int(np.abs(axis - y).argmin()), int(np.abs(axis - x).argmin())
+        note = dict(text=name, bgcolor="#11161c", font=dict(size=15, color="#ffffff"), arrowcolor="#ffffff", ax=70, ay=-45)
+        notes.append(dict(x=x, y=y, z=height[at] + 0.4, borderpad=4, **note))
+        figure.add_scatter3d(
+            x=[x], y=[y], z=[height[at] + 0.4], mode="markers", hoverinfo="skip", showlegend=False,
+            marker=dict(size=7, color=COLOURS["near"], line=dict(color="#ffffff", width=1)),
+        )  # fmt: skip
     figure.update_layout(
         height=HEIGHT + 160, margin=SMALL, uirevision="relief",
-        scene=dict(xaxis=hidden, yaxis=hidden, zaxis=hidden, aspectratio=dict(x=1.5, y=1.5, z=0.35),
+        scene=dict(xaxis=hidden, yaxis=hidden, zaxis=hidden, annotations=notes, aspectratio=dict(x=1.5, y=1.5, z=0.35),
                    camera=dict(eye=dict(x=0.0, y=-1.05, z=1.25), center=dict(x=0, y=-0.1, z=-0.2))),
     )  # fmt: skip
     return figure

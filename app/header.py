@@ -15,7 +15,7 @@ def show(title: str, caption: str, real: bool = True) -> None:
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             given = session.data() if real else None
-            with st.popover(_label(given), icon=":material/database:", help="Which data, and how to use your own."):
+            with st.popover(_label(given), icon=":material/database:", wrap=True, help="Which data, and how to use your own."):
                 controls.data_choice()
                 if isinstance(given, session.Data):
                     _report(given)

@@ -210,7 +210,7 @@ def ray(
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _story(changed: float) -> Story:
-    return read()
+    return read(PATH)
 
 
 def story() -> Story | str:

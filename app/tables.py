@@ -85,27 +85,32 @@ def found(pack: Pack, absent: Mapping[str, str]) -> pd.DataFrame:
     Args:
         absent: {detector: why this pack does not allow it}.
     """
-    auxiliary, head = pack.auxiliary, pack.train.head
-    groups = {group: [features for of, features in pack.outside.items() if of[0] == group] for group in ("near", "mid", "far")}
-    views = ", ".join(f"{name} ({view.shape[1]})" for name, view in pack.train.views.items())
-    families = auxiliary.pseudo.values()
+    train, auxiliary, head, families = pack.train, pack.auxiliary, pack.train.head, pack.auxiliary.pseudo
+    of_more = "means and covariances are of the larger set that these were drawn from" if train.moments else ""
+    val, views = auxiliary.val, ", ".join(f"{name} ({view.shape[1]})" for name, view in train.views.items())
     lines = [
-        ("Training features", f"{len(pack.train):,} rows of {pack.train.dim}, {len(pack.train.classes)} classes",
-         "their means and covariances are of the larger set that they were drawn from" if pack.train.moments else ""),
+        ("Training features", f"{len(train):,} rows of {train.dim}, {len(train.classes)} classes", of_more),
         ("ID test", f"{len(pack.test):,} rows", "" if pack.test.y is not None else "no labels: nothing is said by class"),
-        ("Held-out ID", f"{len(auxiliary.val):,} rows" if auxiliary.val is not None else "none",
-         "lines are chosen on it" if auxiliary.val is not None else "lines are chosen on the ID test rows themselves"),
-        *((f"{group.capitalize()} OOD", f"{len(sets)} sets, {sum(map(len, sets)):,} rows" if sets else "none",
-           "" if sets else "left out of the averages") for group, sets in groups.items()),
-        ("Classifier's last layer", f"{head.weight.shape[0]} x {head.weight.shape[1]}" if head else "none", ""),
+        ("Held-out ID", "none" if val is None else f"{len(val):,} rows",
+         "lines are chosen on the ID test rows themselves" if val is None else "lines are chosen on it"),
+        *(_found_outside(pack, group) for group in ("near", "mid", "far")),
+        ("Classifier's last layer", f"{len(head.weight)} x {head.weight.shape[1]}" if head else "none", ""),
         ("Other views", views or "none", ""),
-        ("Pseudo-OOD families", f"{len(families)}, {sum(map(len, families)):,} rows" if families else "none",
+        ("Pseudo-OOD families", f"{len(families)}, {sum(map(len, families.values())):,} rows" if families else "none",
          "HEAT, EBM and Composed learn from them" if families else "EBM and HEAT learn from the features alone"),
         ("Pictures", f"of {len(pack.thumbnails)} sets" if pack.thumbnails else "none",
          "" if pack.thumbnails else "rows are named, not shown"),
         *((f"{name} is absent", "", reason) for name, reason in absent.items()),
     ]  # fmt: skip
     return pd.DataFrame(lines, columns=["Part", "Found", "So"])
+
+
+def _found_outside(pack: Pack, group: str) -> tuple[str, str, str]:
+    sizes = [len(features) for of, features in pack.outside.items() if of[0] == group]
+    title = f"{group.capitalize()} OOD"
+    if not sizes:
+        return title, "none", "left out of the averages"
+    return title, f"{len(sizes)} set{'s' * (len(sizes) != 1)}, {sum(sizes):,} rows", ""
 
 
 def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame:

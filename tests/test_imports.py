@@ -44,15 +44,23 @@ BANNED = {
     "lab": {"torch"},
     "relief": {"torch"},
     "picture": {"torch"},
+    "header": {"torch"},
+    "steps": {"torch"},
+    "story": {"streamlit", "torch"},
+    "glossary": {"streamlit", "torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
-    "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"},
+    "views": {
+        "session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture", "header",
+        "steps",
+    },
+    "header": {"controls", "glossary", "session", "tables", "text"}, "steps": {"figures", "story"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {"tasks", "jobs", "toys", "chains", "landscapes"},
+    "session": {"tasks", "jobs", "toys", "chains", "landscapes", "story"}, "story": set(), "glossary": set(),
     "tasks": {"jobs"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "planes": {"figures"},
     "figures": set(), "tables": set(), "text": set(), "components": set(), "jobs": set(),
 }  # fmt: skip
