@@ -341,6 +341,31 @@ class GaussianMixture(Gaussians):
         return self.whitener.T / self.whitener.square().sum(0)[:, None]
 
 
+class Whitened(Energy):
+    """E(z) as a function of w = W (z - centre): a walk in w is one in z with steps preconditioned by Sigma.
+
+    Args:
+        energy: of z.
+        mixture: fitted; it gives W and the centre.
+    """
+
+    def __init__(self, energy: Energy, mixture: GaussianMixture) -> None:
+        super().__init__()
+        self.energy, self.mixture = energy, mixture
+        self.colouring = mixture.colouring
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(self.coloured(z))
+
+    def coloured(self, w: Tensor) -> Tensor:
+        """Returns the z of each w, (N, d)."""
+        return w @ self.colouring + self.mixture.centre
+
+    def whitened(self, z: Tensor) -> Tensor:
+        """Returns the w of each z, (N, d)."""
+        return (z - self.mixture.centre) @ self.mixture.whitener
+
+
 class Mahalanobis(Gaussians):
     """E(z) = min_c (z - mu_c)^T Sigma^-1 (z - mu_c). Reference: Lee et al. 2018; on z / ||z||, Sehwag et al. 2021."""
 
@@ -469,24 +494,34 @@ class Network(Energy):
             A plain network cannot see structure much finer than the data's spread; 2D needs them
             (Tancik et al. 2020, arXiv:2006.10739).
         bandwidth: in units of the standardised input.
+        plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
+        temperature: what its output is divided by.
+
+    While `bfloat16` is set, products are made in it.
     """
 
     shift: Tensor
     scale: Tensor
     waves: Tensor
 
-    def __init__(self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0) -> None:
+    def __init__(
+        self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0, plain: bool = False,
+        temperature: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.bandwidth = bandwidth
+        self.bandwidth, self.plain, self.temperature, self.bfloat16 = bandwidth, plain, temperature, False
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))
         sizes = [dim + 2 * frequencies, *[width] * depth]
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
+        bend = nn.LeakyReLU(0.2) if plain else nn.SiLU()
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), bend)]
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def fit(self, train: Features) -> Self:
-        """Standardises: sets shift and scale to the features' mean and standard deviation."""
+        """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
+        if self.plain:
+            return self
         z = train.z.double()
         self.shift = z.mean(0).to(self.shift.dtype)
         spread = z.std(0, correction=0)
@@ -508,7 +543,9 @@ class Network(Energy):
         if self.waves.shape[1]:
             angle = x @ self.waves
             x = torch.cat([x, angle.cos(), angle.sin()], -1)
-        return self.layers(x).squeeze(-1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
+            energy = self.layers(x).squeeze(-1)
+        return energy.to(z.dtype) / self.temperature
 
 
 # -- scoring -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,8 +25,10 @@ from .energies import (
     working_precision,
 )  # fmt: skip
 from .features import NOTHING, Auxiliary, Features
+from .negatives import Noise, broad, normal, surface_of, uniform_cube
 from .pseudo import COMPOSED
-from .training import LeastSquares, NoiseContrastive, OnRecord, broad, ignore, uniform_cube
+from .sampling import Surface
+from .training import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective, OnRecord, Task, ignore
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Perceptron:
     depth: int = 3
     frequencies: int = 0
     bandwidth: float = 1.0
+    plain: bool = False
+    temperature: float = 1.0
 
     def build(self, dim: int) -> Network:
-        return Network(dim, self.width, self.depth, self.frequencies, self.bandwidth)
+        return Network(dim, self.width, self.depth, self.frequencies, self.bandwidth, self.plain, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Critic:
             held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
         network = correction.energy
         assert isinstance(network, Network)
-        self.training.fit(network, seen(train), noise, seed, energy, on_record, held_out)
+        self.training.fit(Task(network, seen(train), noise, energy, judges=held_out), seed, on_record)
 
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
@@ -98,17 +102,26 @@ class _Learned(Normalizing):
     """A detector with a learned energy; with a `critic` and pseudo-OOD families it learns from those instead of noise.
 
     Args:
-        temperature: of the Gaussians that noise is drawn from; deviations are sqrt(temperature) times as large.
-        network, training: of the energy learned from noise.
+        temperature: of the Gaussians that noise is drawn from.
+        spread: how much larger the noise's deviations are than the Gaussians'; sqrt(temperature) if not given.
+        network, training: of the energy learned from noise, or from draws of the model that begin there.
     """
 
     temperature: float = 1.0
+    spread: float | None = None
     network: Perceptron = Perceptron()
-    training: NoiseContrastive = NoiseContrastive()
+    training: Objective = NoiseContrastive()
     critic: Critic | None = None
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+
+    def _noise(self, mixture: GaussianMixture, z: Tensor) -> Noise:
+        """Returns draws of the mixture, widened, where the data z lives, or where the chains that begin there walk."""
+        surface: Surface = surface_of(z) if self.normalize else "space"
+        if isinstance(self.training, MaximumLikelihood):
+            surface = self.training.sampler.onto
+        return broad(mixture, self.temperature**0.5 if self.spread is None else self.spread, surface)
 
     @property
     def trains(self) -> bool:
@@ -146,10 +159,14 @@ class EBM(_Learned):
     normalised features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at
     once), so the noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
 
+    Args:
+        origin: where noise is: `around` the data as above, or `normal`: N(0, I), where the paper's chains begin.
+
     Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
     """
 
     temperature: float = 9.0
+    origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
     summary: ClassVar[str] = "an energy learned from nothing"
 
@@ -160,11 +177,13 @@ class EBM(_Learned):
         network = energy.energy if isinstance(energy, Normalized) else energy
         assert isinstance(network, Network)
         z = self.seen(train)
-        if self.normalize:
-            noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
+        if self.origin == "normal":
+            noise = normal(z)
+        elif self.normalize:
+            noise = self._noise(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), z)
         else:
             noise = uniform_cube(z)
-        self.training.fit(network, z, noise, seed, energy, on_record)
+        self.training.fit(Task(network, z, noise, energy), seed, on_record)
 
 
 @dataclass(frozen=True)
@@ -196,8 +215,7 @@ class HEAT(_Learned):
         mixture = prior.energy
         assert isinstance(mixture, GaussianMixture)
         assert isinstance(correction, Network)
-        noise = broad(mixture, self.temperature, z, on_sphere=self.normalize)
-        self.training.fit(correction, z, noise, seed, energy, on_record)
+        self.training.fit(Task(correction, z, self._noise(mixture, z), energy, prior), seed, on_record)
 
     def _weigh(self, energy: Energy, train: Features) -> None:
         prior, correction = energy.terms()

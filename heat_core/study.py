@@ -22,7 +22,7 @@ from .files import whole_folder
 from .recipes import DETECTORS
 from .training import OnRecord, Record, ignore
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ def save(run: Run, path: Path) -> None:
         "format": "heat-run",
         "version": VERSION,
         "detector": run.detector.title,
-        "recipe": dataclasses.asdict(run.detector),  # type: ignore[call-overload]
+        "recipe": dismantle(run.detector),
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
         "history": [dataclasses.asdict(record) for record in run.history],
@@ -143,8 +143,21 @@ def load(path: Path | str, device: str = "cpu") -> Run:
     return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
 
 
+def dismantle(value: Any) -> Any:
+    """Returns a recipe as JSON can hold it: a dataclass becomes its fields by name, and under `kind` its own name."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: dismantle(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return {"kind": type(value).__name__, **fields}
+
+
 def revive(kind: type, values: dict[str, Any]) -> Any:
-    """Returns the (nested) dataclass that `dataclasses.asdict` took apart. Raises TypeError on a field it does not know."""
+    """Returns the (nested) dataclass that `dismantle` or `dataclasses.asdict` took apart.
+
+    `kind` is what it must be, or be derived from. Raises TypeError on a kind or a field that is not known.
+    """
+    values = dict(values)
+    kind = _derived(kind, values.pop("kind", kind.__name__))
     hints = typing.get_type_hints(kind)
     inner = {name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
              for name, hint in hints.items()}  # fmt: skip
@@ -152,3 +165,14 @@ def revive(kind: type, values: dict[str, Any]) -> Any:
         name: revive(nested, value) if isinstance(value, dict) and (nested := inner.get(name)) else value  # type: ignore[arg-type]
         for name, value in values.items()
     })  # fmt: skip
+
+
+def _derived(kind: type, name: str) -> type:
+    """Returns the class of this name among `kind` and what is derived from it. Raises TypeError if there is none."""
+    kinds = [kind]
+    while kinds:
+        found = kinds.pop()
+        if found.__name__ == name:
+            return found
+        kinds += found.__subclasses__()
+    raise TypeError(f"no {kind.__name__} is called {name!r}")
