@@ -13,7 +13,7 @@ from app.story import SURE, Story
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE, SMALL = 170, 88  # widths of pictures on the screen
-STOOD = (0.0, -3.0), (1.5, -1.5)  # where the two points of the second step stand: on a cross, and between crosses
+STOOD = {"familiar": (0.0, -3.0), "strange": (1.5, -1.5)}  # where the second step's points are: on a cross, between crosses
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ def _tell_energy(story: Story) -> str:
 
 
 def _draw_energy(story: Story) -> None:
-    points = dict(zip(("familiar", "strange"), STOOD, strict=True))
-    figure = figures.relief(story.axis, story.layers["truth"], points)
+    figure = figures.relief(story.axis, story.layers["truth"], STOOD)
     alt = "A landscape with nine cross-shaped valleys; a familiar point lies in a valley, a strange one on high ground"
     st.plotly_chart(figure, key="relief", alt=alt, config=figures.QUIET)
     _compare(story, "MSP", "Energy", "the classifier's own doubt", "its energy")
