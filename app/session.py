@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import landscapes
 from app.chains import Chains, Walk
-from app.jobs import Job, Jobs
+from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
 from app.story import PATH, Story, read
 from app.tasks import Scored, score_pack
@@ -324,21 +324,31 @@ def drop_upload() -> None:
     st.session_state.pop("uploaded", None)
 
 
+def job_on(given: Data, key: str) -> Job | None:
+    """Returns the job of this key on the data; on somebody's own data it is theirs alone, and goes with their session."""
+    job = st.session_state.get("own_jobs", {}).get(key) if _is_mine(given) else jobs().get(key)
+    return None if job is not None and job.owner and job.state == "cancelled" else job  # its owner was gone for a moment
+
+
+def begin_on(given: Data, key: str, work: Work) -> Job:
+    """Returns a job on the data, begun now unless it is there already."""
+    if not _is_mine(given):
+        return jobs().submit(key, work)
+    job = st.session_state.setdefault("own_jobs", {})[key] = jobs().lend(key, work, me())
+    return job
+
+
+def _is_mine(given: Data) -> bool:
+    return given is st.session_state.get("uploaded")
+
+
 def scoring(given: Data, preset: str) -> Job:
     """Returns the job that scores the data with every detector; the first to ask starts it, for everybody.
 
-    That of somebody's own data is theirs alone, and goes with their session. One that failed stays, and says why.
+    One that failed stays, and says why.
     """
     key = f"scores/{given.key}/{preset}"
-    mine = st.session_state.setdefault("own_jobs", {}) if given is st.session_state.get("uploaded") else None
-    found = jobs().get(key) if mine is None else mine.get(key)
-    if found is not None and not (found.owner and found.state == "cancelled"):  # its owner was gone for a moment
-        return found
-    work = score_pack(given.pack, preset, given.weights is not None)
-    if mine is None:
-        return jobs().submit(key, work)
-    mine[key] = jobs().lend(key, work, me())
-    return mine[key]
+    return job_on(given, key) or begin_on(given, key, score_pack(given.pack, preset, given.weights is not None))
 
 
 def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:
