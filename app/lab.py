@@ -141,7 +141,7 @@ def scrubber(choice: ToyChoice, frames: Sequence[Frame]) -> Frame | None:
         st.button("Pause", icon=":material/pause:", disabled=not state["replaying"], on_click=_show, args=(names[at],))
         st.button("Step", icon=":material/skip_next:", on_click=_show, args=(names[(at + 1) % len(names)],))
         st.button("Reset", icon=":material/restart_alt:", on_click=session.reset_toy, args=(choice,))
-        name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width=520)
+        name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width="stretch")
     if name == RESULT:
         return None
     frame = frames[names.index(str(name))]

@@ -14,7 +14,7 @@ from tests.test_threshold_journey import MOST, Wire
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.shipped(), reason="no pack in assets/packs"),
+    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
     pytest.mark.filterwarnings("ignore"),  # playwright's own
 ]
 
