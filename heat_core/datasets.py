@@ -175,7 +175,7 @@ def read(
 
 # What torchvision, numpy, zipfile and Pillow raise on files that are cut off, damaged or of another kind.
 _DAMAGE = (
-    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, struct.error, zlib.error,
+    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, AssertionError, struct.error, zlib.error,
     zipfile.BadZipFile,
 )  # fmt: skip
 
