@@ -90,10 +90,10 @@ def build(
         FileNotFoundError: a dataset is not there.
         ValueError: a dataset or the network cannot be read, or `work` holds the shards of another extraction.
     """
-    _claim(work, extractor, notes, contents)
     for name in contents.outside:
         read(name, roots, count=contents.ood)  # before hours are spent on the others
     _try(extractor)
+    _claim(work, extractor, notes, contents)
     images = read(contents.inside, roots, "train")
     held_out = stratified(images.labels, int(notes.get("held_out_images", 0)))
     seen = np.setdiff1d(np.arange(len(images)), held_out)
