@@ -434,4 +434,8 @@ def _fitted(architecture: Architecture, state: dict[str, Tensor]) -> tuple[Archi
 def _revive(described: dict[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known}
-    return Architecture(**values)
+    architecture = Architecture(**values)
+    for name in ("mean", "std"):
+        if len(numbers := getattr(architecture, name)) != 3 or not all(isinstance(n, float) for n in numbers):
+            raise ValueError(f"{name} must be three numbers, got {numbers!r}.")
+    return architecture

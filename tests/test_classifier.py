@@ -177,13 +177,18 @@ def _broken_metadata(path: Path) -> None:
     save_file({"z": torch.ones(2, 2)}, path, {"architecture": "{"})
 
 
+def _broken_normalisation(path: Path) -> None:
+    classifier.save(TINY.build(), replace(TINY, std=(0.2, None, 0.2)), path, {})  # type: ignore[arg-type]
+
+
 def _cut(path: Path) -> None:
     classifier.save(TINY.build(), TINY, path, {})
     path.write_bytes(path.read_bytes()[:-50])
 
 
 @pytest.mark.parametrize("make", [
-    _other, _other_weights, _other_widths, _unknown_model, _broken_metadata, _cut, lambda path: path.write_bytes(b"PK\x03\x04"),
+    _other, _other_weights, _other_widths, _unknown_model, _broken_metadata, _broken_normalisation, _cut,
+    lambda path: path.write_bytes(b"PK\x03\x04"),
     lambda path: None,
 ])  # fmt: skip
 def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) -> None:
