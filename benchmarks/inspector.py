@@ -66,4 +66,5 @@ def _look(page, times: int) -> tuple[list[float], list[int]]:
         sizes.append(sum(received))
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="hidden")
+        page.wait_for_timeout(700)
     return seconds, sizes
