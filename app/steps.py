@@ -150,7 +150,7 @@ def _draw_line(story: Story) -> None:
     by_group = {"ID": scores["test"]}
     for group in what.groups:
         by_group[group] = np.concatenate([scores[name] for name in story.strange if name.startswith(f"{group}_")])
-    figure = figures.histogram(by_group, what.cut, unit="energy", height=320)
+    figure = figures.histogram(by_group, figures.bins(by_group, what.cut), what.cut, unit="energy")
     caught = ", ".join(f"{100 * share:.0f} % of {group} pictures" for group, share in what.groups.items())
     st.plotly_chart(
         figure, key="line", alt=f"Energies of familiar and strange pictures; caught: {caught}", config=figures.QUIET

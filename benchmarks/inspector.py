@@ -25,7 +25,7 @@ SHOWN = """() => new Promise(done => {
 def measure(options: Options) -> list[Row]:
     """Returns a row for the clicks and one for their bytes."""
     chromium = shutil.which("chromium")
-    if chromium is None or not APP.exists() or not session.shipped():
+    if chromium is None or not APP.exists() or not session.packs():
         return [Row(CLICK, None, "", None, None, f"<= {MOST} s; needs chromium, the app and a pack", None)]
     from playwright.sync_api import sync_playwright
 
@@ -66,4 +66,5 @@ def _look(page, times: int) -> tuple[list[float], list[int]]:
         sizes.append(sum(received))
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="hidden")
+        page.wait_for_timeout(700)
     return seconds, sizes
