@@ -96,6 +96,10 @@ class Detector(abc.ABC):
         """Returns what there is to diagnose of a fitted energy; None where nothing was learned."""
         return None
 
+    def note(self, energy: Energy) -> str:
+        """Returns what must be said of an energy that this recipe fitted, in words, or nothing."""
+        return ""
+
     def blank(self, train: Features) -> Energy:
         """Returns `build` of the features' shape, on their device and in their working precision."""
         return self.build(Shape.of(train)).to(train.z.device, working_precision(train.z))

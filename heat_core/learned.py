@@ -29,8 +29,9 @@ from .energies import (
     working_precision,
 )  # fmt: skip
 from .features import NOTHING, Auxiliary, Features
+from .metrics import auroc
 from .negatives import Noise, broad, normal, surface_of, uniform_cube
-from .pseudo import COMPOSED
+from .pseudo import COMPOSED, perturbed
 from .sampling import Surface
 from .training import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective, OnRecord, Task, ignore
 
@@ -128,9 +129,13 @@ class Critic:
         mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
         return Subject(energy, correction.energy, mixture, z, noise, self.training.bound, density=False)
 
+    def weigh(self, families: Mapping[str, Features]) -> dict[str, float]:
+        """Returns the weight of each family."""
+        return {name: self.compositions if name == COMPOSED else 1.0 for name in families}
+
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
-        weights = {name: self.compositions if name == COMPOSED else 1.0 for name in families}
+        weights = self.weigh(families)
         return torch.cat([torch.full((len(family),), weights[name] / len(family)) for name, family in families.items()])
 
 
@@ -174,7 +179,9 @@ class _Learned(Normalizing):
     def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
         energy = self.blank(train).fit(train)
         if self.critic is None:
-            self._learn(energy, train, seed, on_record)
+            known, judges = self._split(train, auxiliary)
+            self._learn(energy, known, seed, on_record)
+            self._check(energy, judges, seed)
             return energy.eval()
         if not auxiliary.pseudo:
             raise ValueError(f"{self.title} with a critic needs pseudo-OOD families, and there are none.")
@@ -203,6 +210,13 @@ class _Learned(Normalizing):
     @abc.abstractmethod
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         """Trains the learned part of a fitted energy against noise."""
+
+    def _split(self, train: Features, auxiliary: Auxiliary) -> tuple[Features, Features]:
+        """Returns the features to learn from, and those to check with."""
+        return train, train
+
+    def _check(self, energy: Energy, judges: Features, seed: int) -> None:
+        """Takes back what was learned from noise, if ID features held out of it say that it does not help."""
 
     def _weigh(self, energy: Energy, train: Features) -> None:
         """Brings the parts of an energy with a critic to one scale."""
@@ -256,9 +270,15 @@ class HEAT(_Learned):
 
     With a critic, E_theta is a verdict, and T_G = std(E_G) / std(E_theta) on the training features: both speak as loud.
 
+    Args:
+        checked: what was learned from noise stays only if it helps: if the sum tells held-out ID features (`val`, or a tenth
+            of the training features) from `pseudo.perturbed` ones, of kinds that it was not trained on, better than the
+            prior alone does. Else E_theta is 0 and the scores rank as the MoG's; `note` says so.
+
     Reference: Lafon et al. 2022 for the model; noise-contrastive training against q, and the critic, are ours.
     """
 
+    checked: bool = False
     title: ClassVar[str] = "HEAT"
     summary: ClassVar[str] = "Gaussians, and a learned correction where they are wrong"
 
@@ -278,12 +298,43 @@ class HEAT(_Learned):
         mixture = GaussianMixture(train.dim, len(train.classes)).to(train.z.device, working_precision(train.z))
         return self._noise(mixture.fit(on_sphere(train) if self.normalize else train), self.seen(train))
 
+    def _split(self, train: Features, auxiliary: Auxiliary) -> tuple[Features, Features]:
+        if not self.checked or auxiliary.val is not None:
+            return train, auxiliary.val or train
+        held_out = torch.arange(len(train)) % 10 == 0
+        return replace(train.take(~held_out), moments=train.moments), train.take(held_out)
+
+    def _check(self, energy: Energy, judges: Features, seed: int) -> None:
+        if not self.checked:
+            return
+        z = judges.z.to(working_precision(judges.z))
+        kinds = perturbed(z, torch.Generator(z.device).manual_seed(seed))
+        worth = [
+            sum(auroc(score(part, z), score(part, outside)) for outside in kinds.values())
+            for part in (energy, energy.terms()[0])
+        ]
+        if worth[0] <= worth[1]:
+            for layer in _ends(energy):
+                torch.nn.init.zeros_(layer.weight)
+                torch.nn.init.zeros_(layer.bias)
+
+    def note(self, energy: Energy) -> str:
+        if any(layer.weight.any() or layer.bias.any() for layer in _ends(energy)):
+            return ""
+        return "What was learned did not help to tell held-out ID features from perturbed ones, so this is the MoG."
+
     def _weigh(self, energy: Energy, train: Features) -> None:
         prior, correction = energy.terms()
         assert isinstance(prior, Tempered)
         seen = train.columns(self.reads(Shape.of(train)))
         spread = [float(score(part, seen).std()) for part in (prior.energy, correction)]
         prior.temperature.fill_(spread[0] / spread[1] if min(spread) > 0 else 1.0)
+
+
+def _ends(energy: Energy) -> list[torch.nn.Linear]:
+    """Returns the last layer of every network in an energy."""
+    ends = [part.layers[-1] for part in energy.modules() if isinstance(part, Network)]
+    return [end for end in ends if isinstance(end, torch.nn.Linear)]
 
 
 @dataclass(frozen=True)

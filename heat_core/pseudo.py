@@ -137,6 +137,17 @@ def composed(x: Tensor, generator: Generator) -> Tensor:
     return x
 
 
+def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
+    """Returns features that no image has, made of ID features (N, d) alone: {kind: (N, d)}.
+
+    Midpoints of two rows, rows with half of their columns from another row, and columns each shuffled among the rows.
+    """
+    other = z[torch.randperm(len(z), device=z.device, generator=generator)]
+    half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
+    order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
+    return {"midpoints": (z + other) / 2, "crossed": torch.where(half, z, other), "shuffled": z.gather(0, order)}
+
+
 def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
     """Returns the (N, 3, H, W) uint8 images destroyed, as uint8 on their device.
 

@@ -42,7 +42,7 @@ _CLOSED: dict[str, Detector] = {d.title: d() for d in (MSP, ODIN, EnergyLogits, 
 
 
 def _features(training: NoiseContrastive) -> dict[str, Detector]:
-    learned = (EBM(training=training), HEAT(temperature=9.0, training=training), Composed())
+    learned = (EBM(training=training), HEAT(temperature=9.0, training=training, checked=True), Composed())
     return _CLOSED | {detector.title: detector for detector in learned}
 
 
@@ -87,7 +87,9 @@ _PUBLISHED = {
 
 
 def _pseudo(critic: Critic) -> dict[str, Detector]:
-    composed = Composed(correction=1.5, mog=0.75, spread=1.5, energy=2.0, knn=0.0, critic=critic)  # by selection.weigh
+    composed = Composed(  # by selection.weigh, the middle of three seeds
+        correction=1.5, mog=0.25, spread=1.0, energy=2.0, early=0.75, knn=0.0, critic=critic
+    )  # fmt: skip
     return _CLOSED | {"EBM": EBM(critic=critic), "HEAT": HEAT(critic=critic), "Composed": composed}
 
 
@@ -100,7 +102,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
     },
     "features": {"modern": _features(_SCREEN), "quick": _features(_GLANCE), **_PUBLISHED},
     "pseudo": {
-        "modern": _pseudo(Critic()),
+        "modern": _pseudo(Critic(members=3)),
         "quick": _pseudo(Critic(training=LeastSquares(steps=150, batch=512, rate=2e-3, weight_decay=1e-2, averaging=0.97))),
         "cached": _features(_SCREEN),
         **_PUBLISHED,

@@ -47,6 +47,11 @@ class Run:
     history: tuple[Record, ...] = ()
     diagnosis: Diagnosis | None = None
 
+    @property
+    def note(self) -> str:
+        """What must be said of the fitted energy, in words; mostly nothing."""
+        return self.detector.note(self.energy)
+
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
 

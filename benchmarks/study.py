@@ -1,0 +1,54 @@
+"""What the studies of recipes share: the pack that ships, a recipe's figures on it, and how two rankings agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from heat_core.benchmark import over_seeds, score_pack, tabulate
+from heat_core.detectors import Detector
+from heat_core.features import Pack, read_pack
+from heat_core.selection import criterion
+from heat_core.study import fit
+
+PACK = Path(__file__).parents[1] / "assets" / "packs" / "cifar10-resnet18"
+
+
+def pack() -> Pack:
+    return read_pack(PACK)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one recipe gives: the criterion, that saw ID images alone, and the OOD sets' means and deviations over seeds.
+
+    Every figure is in percent; `auroc` and `fpr95` are averages over groups, `near` is (FPR95, AUROC).
+    """
+
+    criterion: float
+    fpr95: float
+    auroc: float
+    spread: tuple[float, float]
+    near: tuple[float, float]
+
+
+def found(detector: Detector, pack: Pack, seeds: int = 1) -> Found:
+    """Returns a recipe's figures. The criterion is computed first, from the pack without its OOD sets."""
+    worth = criterion(detector, pack.train, pack.auxiliary)
+    tables = []
+    for seed in range(seeds):
+        run = fit(detector, pack.train, seed, auxiliary=pack.auxiliary)
+        tables.append(tabulate({"it": score_pack(pack, run.score)}, pack.outside))
+    table, error = over_seeds(tables)
+    mean, near, around = table.average("it"), table.average("it", "near"), error.average("it")
+    return Found(100 * worth, 100 * mean.fpr95, 100 * mean.auroc, (100 * around.fpr95, 100 * around.auroc),
+                 (100 * near.fpr95, 100 * near.auroc))  # fmt: skip
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Returns the rank correlation of two lists without ties."""
+    first, second = (np.argsort(np.argsort(values)) for values in (a, b))
+    return float(np.corrcoef(first, second)[0, 1])
