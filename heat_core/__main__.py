@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=act)
         return sub.add_argument
 
-    presets = {"--preset": {"default": "modern", "help": "modern or quick; cached: without pseudo-OOD families"}}
+    presets = {"--preset": {"default": "modern", "help": "modern, quick, cached (no image seen), paper, official; see `list`"}}
     seed = {"--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}}
     device = {"--device": {"default": "cpu", "help": "cpu, cuda or auto"}}
     overwrite = {"--overwrite": {"action": "store_true", "help": "replace what is there"}}
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME")
     add("detector", metavar="DETECTOR")
     options(add, presets, seed, device)
+    add("--quality", dest="preset", choices=("quick", "best"), help="short for the presets that train less, or more")
     add("--json", action="store_true")
 
     add = command(
@@ -102,6 +103,11 @@ def parser() -> argparse.ArgumentParser:
     add("--pseudo-rows", type=_numbers, default=(200, 80), help="training and held-out images a pseudo-OOD family (200,80)")
     add("--std", action=argparse.BooleanOptionalAction, default=True, help="store the std-pooled view too")
     add("--odin", action=argparse.BooleanOptionalAction, default=True, help="store ODIN's score too")
+    add(
+        "--early",
+        default="",
+        help="store a score of this earlier layer too, such as layer2: Gaussians on its average-pooled output",
+    )
     options(add, roots, device, overwrite)
 
     add = command("pack", run.pack_up, "Make a pack of your own arrays.", "arrays.npz --out packs/mine")
@@ -127,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     add("pack", metavar="PACK", type=Path)
     add("--seeds", type=int, default=5)
     options(add, presets, seed, device)
+    add("--plane", action=argparse.BooleanOptionalAction, default=True, help="also the toys, against the truth")
     add("--detectors", help=argparse.SUPPRESS)
 
     add = command("project", run.project, "Lay a pack out on a map: UMAP or PCA of its features.", "packs/mine --method umap")

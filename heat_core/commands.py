@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .detectors import Detector
     from .features import Pack
+    from .plane import Trial
     from .verdicts import Opinion
 
 
@@ -111,13 +112,14 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 def extract(options: argparse.Namespace) -> None:
     from . import classifier, packing
-    from .extract import Extractor
+    from .extract import Early, Extractor
     from .features import write_pack
 
     _new(options.out, options.overwrite)
     architecture = classifier.Architecture(options.model, small_stem=options.small_stem) if options.model else None
     network, architecture, notes = classifier.load(options.weights, architecture)
-    extractor = Extractor(network, architecture, options.layer, options.std, options.odin, device=_device(options))
+    early = Early(options.early) if options.early else None
+    extractor = Extractor(network, architecture, options.layer, options.std, options.odin, device=_device(options), early=early)
     contents = packing.Contents(
         options.id, tuple(options.ood.split(",")), options.train_rows, options.test_rows, options.ood_rows, options.pseudo_rows
     )  # fmt: skip
@@ -189,6 +191,7 @@ def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
 
 def report(options: argparse.Namespace) -> None:
     from .features import read_pack
+    from .plane import trials
     from .report import report as page
 
     if options.seeds < 1:
@@ -196,7 +199,15 @@ def report(options: argparse.Namespace) -> None:
     pack, cached = read_pack(options.pack), argparse.Namespace(**vars(options))
     cached.detectors, cached.preset = "EBM,HEAT", "cached" if pack.auxiliary.pseudo else options.preset
     command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    print(page(pack, _scores(pack, options), _scores(pack, cached), command), end="")
+    found = [_said(trial) for trial in trials(seeds=options.seeds)] if options.plane else []
+    print(page(pack, _scores(pack, options), _scores(pack, cached), command, found), end="")
+
+
+def _said(trial: Trial) -> Trial:
+    """Returns the trial, once it has been told on standard error."""
+    said = f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s"
+    print(said, file=sys.stderr, flush=True)
+    return trial
 
 
 def project(options: argparse.Namespace) -> None:
@@ -253,6 +264,8 @@ def fit(options: argparse.Namespace) -> None:
     run = study.fit(detector, pack.train, options.seed, options.device, report, pack.auxiliary)
     study.save(run, options.out)
     print(f"{options.out}: {options.detector} ({options.preset}) fitted to {len(pack.train):,} x {pack.train.dim} features.")
+    if run.diagnosis is not None:
+        print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
 
 
 def score(options: argparse.Namespace) -> None:

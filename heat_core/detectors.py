@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from .diagnostics import Subject
 from .energies import (
     Energy,
     GaussianMixture,
@@ -90,6 +91,10 @@ class Detector(abc.ABC):
         if reason:
             raise ValueError(reason)
         return self.blank(train).fit(train)
+
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
+        """Returns what there is to diagnose of a fitted energy; None where nothing was learned."""
+        return None
 
     def blank(self, train: Features) -> Energy:
         """Returns `build` of the features' shape, on their device and in their working precision."""

@@ -7,6 +7,7 @@ out-of-distribution. Constants that do not depend on z may be left out, except w
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -121,19 +122,29 @@ class Columns(Energy):
 
 
 class Polar(Energy):
-    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input.
+    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input, standardised.
+
+    Fitting standardises; the energy inside is left as it is.
 
     Args:
         energy: of (N, sum of (width + 1)).
         views: {name: width}, side by side in this order; columns after them are not read.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, energy: Energy, views: Mapping[str, int]) -> None:
         super().__init__()
         self.energy, self.views = energy, dict(views)
+        self.register_buffer("shift", torch.zeros(sum(views.values()) + len(views)))
+        self.register_buffer("scale", torch.ones(sum(views.values()) + len(views)))
 
     def map(self, z: Tensor) -> Tensor:
-        """Returns what the energy inside sees of the input."""
+        """Returns what the energy inside sees of the input: every column with mean 0 and deviation 1 on training data."""
+        return (self._polar(z) - self.shift) / self.scale
+
+    def _polar(self, z: Tensor) -> Tensor:
         widths = list(self.views.values())
         blocks = z[:, : sum(widths)].split(widths, 1)
         return torch.cat([part for v in blocks for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())], 1)
@@ -143,7 +154,7 @@ class Polar(Energy):
 
     def fit(self, train: Features) -> Self:
         seen = train.columns(list(self.views))
-        self.energy.fit(Features(self.map(seen.to(working_precision(seen)))))
+        self.shift, self.scale = standards(self._polar(seen.to(working_precision(seen))))
         return self
 
 
@@ -199,6 +210,22 @@ class Composition(Energy):
         return (self.beta * parts).logsumexp(1) / self.beta
 
 
+class Ensemble(Energy):
+    """The mean of several energies of one form, such as networks trained from several seeds."""
+
+    def __init__(self, energies: Sequence[Energy]) -> None:
+        super().__init__()
+        self.energies = nn.ModuleList(energies)
+
+    def fit(self, train: Features) -> Self:
+        for energy in self.energies:
+            energy.fit(train)  # type: ignore[operator]
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.stack([energy(z) for energy in self.energies]).mean(0)
+
+
 class Given(Energy):
     """The input's only column: a score that was computed elsewhere."""
 
@@ -209,6 +236,13 @@ class Given(Energy):
 def unit(z: Tensor) -> Tensor:
     """Returns the rows divided by their Euclidean norms; a row of zeros stays."""
     return nn.functional.normalize(z, dim=-1)
+
+
+def standards(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation of each column, (d,) each; no deviation is below a thousandth of the largest."""
+    wide = z.double()
+    spread = wide.std(0, correction=0)
+    return wide.mean(0).to(z.dtype), spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(z.dtype)
 
 
 def working_precision(z: Tensor) -> torch.dtype:
@@ -335,10 +369,46 @@ class GaussianMixture(Gaussians):
         noise = torch.randn(count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator)
         return (self.means[component] + spread * noise) @ self.colouring + self.centre
 
+    def widened(self, spread: float) -> GaussianMixture:
+        """Returns the mixture with deviations `spread` times as large."""
+        wide = copy.deepcopy(self)
+        wide.whitener, wide.means = self.whitener / spread, self.means / spread
+        wide.log_volume = self.log_volume + len(self.centre) * math.log(spread)
+        return wide
+
+    def nearest_class(self, z: Tensor) -> Tensor:
+        """Returns the position of the most probable class of each row, (N,)."""
+        return (self.log_shares - 0.5 * self.squared_distances(z)).argmax(-1)
+
     @property
     def colouring(self) -> Tensor:
         """(d, d): the inverse of the whitener. Its columns are orthogonal, so a transpose and their lengths suffice."""
         return self.whitener.T / self.whitener.square().sum(0)[:, None]
+
+
+class Whitened(Energy):
+    """E(z) as a function of w = W (z - centre): a walk in w is one in z with steps preconditioned by Sigma.
+
+    Args:
+        energy: of z.
+        mixture: fitted; it gives W and the centre.
+    """
+
+    def __init__(self, energy: Energy, mixture: GaussianMixture) -> None:
+        super().__init__()
+        self.energy, self.mixture = energy, mixture
+        self.colouring = mixture.colouring
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(self.coloured(z))
+
+    def coloured(self, w: Tensor) -> Tensor:
+        """Returns the z of each w, (N, d)."""
+        return w @ self.colouring + self.mixture.centre
+
+    def whitened(self, z: Tensor) -> Tensor:
+        """Returns the w of each z, (N, d)."""
+        return (z - self.mixture.centre) @ self.mixture.whitener
 
 
 class Mahalanobis(Gaussians):
@@ -469,28 +539,36 @@ class Network(Energy):
             A plain network cannot see structure much finer than the data's spread; 2D needs them
             (Tancik et al. 2020, arXiv:2006.10739).
         bandwidth: in units of the standardised input.
+        plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
+        temperature: what its output is divided by.
+
+    While `in_bfloat16` is set, products are made in it.
     """
 
     shift: Tensor
     scale: Tensor
     waves: Tensor
 
-    def __init__(self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0) -> None:
+    def __init__(
+        self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0, plain: bool = False,
+        temperature: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.bandwidth = bandwidth
+        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = bandwidth, plain, temperature, False
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))
         sizes = [dim + 2 * frequencies, *[width] * depth]
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
+        bend = nn.LeakyReLU(0.2) if plain else nn.SiLU()
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), bend)]
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def fit(self, train: Features) -> Self:
-        """Standardises: sets shift and scale to the features' mean and standard deviation."""
-        z = train.z.double()
-        self.shift = z.mean(0).to(self.shift.dtype)
-        spread = z.std(0, correction=0)
-        self.scale = spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(self.scale.dtype)
+        """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
+        if self.plain:
+            return self
+        shift, scale = standards(train.z)
+        self.shift, self.scale = shift.to(self.shift.dtype), scale.to(self.scale.dtype)
         return self
 
     def randomise(self, generator: torch.Generator) -> Self:
@@ -508,7 +586,9 @@ class Network(Energy):
         if self.waves.shape[1]:
             angle = x @ self.waves
             x = torch.cat([x, angle.cos(), angle.sin()], -1)
-        return self.layers(x).squeeze(-1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            energy = self.layers(x).squeeze(-1)
+        return energy.to(z.dtype) / self.temperature
 
 
 # -- scoring -----------------------------------------------------------------------------------------------------------

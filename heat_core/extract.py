@@ -15,10 +15,35 @@ from torch import Tensor, nn
 
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
-from .features import Features, Head
+from .energies import Energy, GaussianMixture, Normalized
+from .features import Features, Head, Moments
 
 OnBatch = Callable[[str, int, int], None]  # what, images done, images in all
 Change = Callable[[Tensor], Tensor]  # of (N, 3, H, W) uint8 pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Early:
+    """What is read from an earlier layer: its output, average-pooled, and how improbable that is.
+
+    Args:
+        layer: the name of a module of the network.
+        energy: of those averages, (N, d); without one they are read themselves.
+    """
+
+    layer: str
+    energy: Energy | None = None
+
+    @classmethod
+    def of(cls, layer: str, moments: Moments) -> Early:
+        """Returns a layer's Gaussians, one a class with one covariance, on z / ||z|| (Lee et al. 2018, arXiv:1807.03888).
+
+        Args:
+            moments: of z / ||z|| of training images, as `energies.moments_of` gives them.
+        """
+        means = moments.means.float()
+        mixture = GaussianMixture(means.shape[1], len(means))
+        return cls(layer, Normalized(mixture.fit(Features(means, torch.arange(len(means)), moments={"z": moments}))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +58,7 @@ class Extractor:
         odin: add the view `odin`, as `odin` computes it.
         dtype: that z and `std` are stored in.
         device: where the network runs.
+        early: add the view `early`, of an earlier layer.
     """
 
     network: nn.Module
@@ -42,15 +68,18 @@ class Extractor:
     odin: bool = False
     dtype: torch.dtype = torch.float16
     device: str = "cpu"
+    early: Early | None = None
 
     def __post_init__(self) -> None:
-        if self.layer and self.layer not in (known := dict(self.network.named_modules())):
-            raise ValueError(f"layer must be one of the network's, such as {', '.join(list(known)[-3:])}; got {self.layer!r}.")
+        for layer in (self.layer, self.early.layer if self.early else ""):
+            if layer and layer not in (known := dict(self.network.named_modules())):
+                raise ValueError(f"layer must be one of the network's, such as {', '.join(list(known)[-3:])}; got {layer!r}.")
 
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
         """Returns z, and the views asked for, of (N, 3, H, W) uint8 pixels; on the CPU."""
         inputs = self.architecture.normalise(pixels.to(self.device))
-        with torch.inference_mode(not self.odin), _watched(self.network, self.layer) as seen:
+        early = self.early.layer if self.early else ""
+        with torch.inference_mode(not self.odin), _watched(self.network, self.layer, early) as seen:
             score = odin(self.network, inputs, self.architecture.std) if self.odin else self.network(inputs)
         z, spread = (seen["z"], None) if "map" not in seen else _pooled(seen["map"])
         found = {"z": seen.get("z", z).to(self.dtype)}
@@ -58,7 +87,14 @@ class Extractor:
             found["std"] = spread.to(self.dtype)
         if self.odin:
             found["odin"] = score[:, None]
+        if self.early:
+            found["early"] = self._early(self.early, _pooled(seen["early"])[0])
         return {name: array.cpu() for name, array in found.items()}
+
+    @torch.no_grad()
+    def _early(self, early: Early, mean: Tensor) -> Tensor:
+        """Returns (N, 1): how improbable the averages are; without an energy themselves."""
+        return mean if early.energy is None else early.energy.to(self.device)(mean.float())[:, None]
 
 
 def _pooled(output: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -70,10 +106,10 @@ def _pooled(output: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 @contextmanager
-def _watched(network: nn.Module, layer: str) -> Iterator[dict[str, Tensor]]:
+def _watched(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
     """Keeps, for the block, what goes into the last layer (`z`) and into the global pooling (`map`), or a layer's output.
 
-    Only the first pass through the network is kept.
+    And the output of an earlier layer (`early`), if one is named. Only the first pass through the network is kept.
     """
     seen: dict[str, Tensor] = {}
 
@@ -88,6 +124,8 @@ def _watched(network: nn.Module, layer: str) -> Iterator[dict[str, Tensor]]:
             module.register_forward_pre_hook(partial(lambda name, *event: keep(name, event[-1][0]), name))
             for name, module in ends.items() if isinstance(module, nn.Module)
         ]  # fmt: skip
+    if early:
+        handles.append(network.get_submodule(early).register_forward_hook(lambda *event: keep("early", event[-1])))
     try:
         yield seen
     finally:

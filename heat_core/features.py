@@ -73,10 +73,10 @@ class Features:
         z: (N, d) float16, 32 or 64; unnormalised.
         y: (N,) int64 labels from 0, if known.
         head: the classifier's last layer, if known: it makes logits, hence MSP and Energy, functions of z.
-        views: other arrays of the same images by name, each (N, d'): `std` (the std-pooled features), `odin` (a score),
-            `map` (where they lie on the map).
-        moments: of a larger set that these rows were drawn from, by what they are of: `z`, `unit z` (z / ||z||), or a view
-            for z.
+        views: other arrays of the same images by name, each (N, d'): `std` (the std-pooled features), `odin` and `early`
+            (scores), `map` (where they lie on the map).
+        moments: of a larger set that these rows were drawn from, by what they are of: `z`, `unit z` (z / ||z||), a view
+            for z, or a layer whose features are not here.
         index: (N,) int64 rows of the images in their dataset's split, if known.
         source: the dataset and split that `index` refers to, such as `cifar10/test`.
 
@@ -107,7 +107,8 @@ class Features:
             self._check_head(self.head)
         for name, moments in self.moments.items():
             of = name.removeprefix("unit ")
-            width = self.z.shape[1] if of == "z" else self.views[of].shape[1] if of in self.views else None
+            here = self.z if of == "z" else self.views.get(of, moments.means)
+            width = here.shape[1]
             if moments.means.shape != (len(self.classes), width):
                 raise ValueError(f"the moments of {name} must have means of shape ({len(self.classes)}, {width}), "
                                  f"got {tuple(moments.means.shape)}.")  # fmt: skip

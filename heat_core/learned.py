@@ -6,27 +6,45 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from .detectors import KNN, ODIN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .detectors import KNN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
+from .diagnostics import Subject
 from .energies import (
     Columns,
     Composition,
     Energy,
+    Ensemble,
     GaussianMixture,
+    Given,
     Network,
     Normalized,
     Polar,
     Tempered,
+    on_sphere,
     score,
     working_precision,
 )  # fmt: skip
 from .features import NOTHING, Auxiliary, Features
+from .negatives import Noise, broad, normal, surface_of, uniform_cube
 from .pseudo import COMPOSED
-from .training import LeastSquares, NoiseContrastive, OnRecord, broad, ignore, uniform_cube
+from .sampling import Surface
+from .training import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective, OnRecord, Task, ignore
+
+DIAGNOSED = 4000  # rows of data that a diagnosis looks at
+
+
+def networks_of(energy: Energy) -> list[Network]:
+    """Returns the networks that an energy is made of, in order."""
+    return [part for part in energy.modules() if isinstance(part, Network)]
+
+
+def check_members(members: int) -> None:
+    if members < 1:
+        raise ValueError(f"members must be at least 1, got {members}.")
 
 
 @dataclass(frozen=True)
@@ -37,9 +55,14 @@ class Perceptron:
     depth: int = 3
     frequencies: int = 0
     bandwidth: float = 1.0
+    plain: bool = False
+    temperature: float = 1.0
 
-    def build(self, dim: int) -> Network:
-        return Network(dim, self.width, self.depth, self.frequencies, self.bandwidth)
+    def build(self, dim: int, members: int = 1) -> Network | Ensemble:
+        """Returns a blank network of (N, dim), or so many of them."""
+        settings = self.width, self.depth, self.frequencies, self.bandwidth, self.plain, self.temperature
+        networks = [Network(dim, *settings) for _ in range(members)]
+        return networks[0] if members == 1 else Ensemble(networks)
 
 
 @dataclass(frozen=True)
@@ -50,20 +73,29 @@ class Critic:
     ID against destroyed ID, not the log of a density ratio. No OOD image is seen. Which average of the weights is kept is
     decided on held-out ID images and their destroyed versions, where the pack has them.
 
+    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without it E_theta learns the
+    families' own textures, and judges families that it was not shown worse than Gaussians do.
+
     Args:
+        training: `jitter` is in standard deviations of the training features.
         compositions: the weight of compositions of two families; every single family has weight 1.
+        members: how many networks; E_theta is their mean.
     """
 
-    network: Perceptron = Perceptron()
-    training: LeastSquares = LeastSquares(steps=500, batch=768, rate=1e-3, weight_decay=1e-2)
+    network: Perceptron = Perceptron(width=128, depth=2)
+    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-3, weight_decay=1e-2, jitter=2.0)
     compositions: float = 4.0
+    members: int = 1
+
+    def __post_init__(self) -> None:
+        check_members(self.members)
 
     def reads(self, shape: Shape) -> tuple[str, ...]:
         return ("z", "std") if "std" in shape.views else ("z",)
 
     def build(self, shape: Shape) -> Polar:
         views = {name: shape.width(name) for name in self.reads(shape)}
-        return Polar(self.network.build(sum(views.values()) + len(views)), views)
+        return Polar(self.network.build(sum(views.values()) + len(views), self.members), views)
 
     def learn(
         self, correction: Polar, train: Features, auxiliary: Auxiliary, seed: int, energy: Energy, on_record: OnRecord
@@ -83,9 +115,18 @@ class Critic:
         held_out = None
         if auxiliary.val is not None and auxiliary.pseudoval:
             held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
-        network = correction.energy
-        assert isinstance(network, Network)
-        self.training.fit(network, seen(train), noise, seed, energy, on_record, held_out)
+        z = seen(train)
+        tasks = [Task(network, z, noise, energy, judges=held_out) for network in networks_of(correction)]
+        self.training.fit(tasks, seed, on_record)
+
+    def subject(self, energy: Energy, correction: Polar, train: Features, auxiliary: Auxiliary) -> Subject:
+        """Returns what there is to diagnose of a critic that is part of a fitted energy: its size and its gap."""
+        z, noise = (
+            correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
+            for features in (train.take(torch.arange(min(len(train), DIAGNOSED))), next(iter(auxiliary.pseudo.values())))
+        )
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
+        return Subject(energy, correction.energy, mixture, z, noise, self.training.bound, density=False)
 
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
@@ -98,17 +139,30 @@ class _Learned(Normalizing):
     """A detector with a learned energy; with a `critic` and pseudo-OOD families it learns from those instead of noise.
 
     Args:
-        temperature: of the Gaussians that noise is drawn from; deviations are sqrt(temperature) times as large.
-        network, training: of the energy learned from noise.
+        temperature: of the Gaussians that noise is drawn from.
+        spread: how much larger the noise's deviations are than the Gaussians'; sqrt(temperature) if not given.
+        network, training: of the energy learned from noise, or from draws of the model that begin there.
+        members: how many networks, trained together from seeds of their own; E_theta is their mean, which varies less
+            (Lakshminarayanan et al. 2017, arXiv:1612.01474).
     """
 
     temperature: float = 1.0
+    spread: float | None = None
     network: Perceptron = Perceptron()
-    training: NoiseContrastive = NoiseContrastive()
+    training: Objective = NoiseContrastive()
+    members: int = 1
     critic: Critic | None = None
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+        check_members(self.members)
+
+    def _noise(self, mixture: GaussianMixture, z: Tensor) -> Noise:
+        """Returns draws of the mixture, widened, where the data z lives, or where the chains that begin there walk."""
+        surface: Surface = surface_of(z) if self.normalize else "space"
+        if isinstance(self.training, MaximumLikelihood):
+            surface = self.training.sampler.onto
+        return broad(mixture, self.temperature**0.5 if self.spread is None else self.spread, surface)
 
     @property
     def trains(self) -> bool:
@@ -130,6 +184,22 @@ class _Learned(Normalizing):
         self._weigh(energy, train)
         return energy.eval()
 
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject:
+        correction = energy.terms()[-1]
+        if self.critic is not None:
+            assert isinstance(correction, Polar)
+            return self.critic.subject(energy, correction, train, auxiliary)
+        z = self.seen(train)[:DIAGNOSED]
+        total, inner = ((e.energy if isinstance(e, Normalized) else e) for e in (energy, correction))
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train) if self.normalize else train)
+        noise = self.noise(train)(len(z), torch.Generator(z.device).manual_seed(seed + 1))
+        density = not self.normalize or isinstance(self.training, MaximumLikelihood)
+        return Subject(total, inner, mixture, z, noise, getattr(self.training, "bound", None), density)
+
+    @abc.abstractmethod
+    def noise(self, train: Features) -> Noise:
+        """Returns the noise that the energy learns against, or at which its chains begin."""
+
     @abc.abstractmethod
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         """Trains the learned part of a fitted energy against noise."""
@@ -146,25 +216,33 @@ class EBM(_Learned):
     normalised features uniform noise is so far away that telling it apart teaches nothing (the held-out loss is 0 at
     once), so the noise is one broad Gaussian with the data's mean and covariance, on the sphere: E_theta = log n - log p.
 
+    Args:
+        origin: where noise is: `around` the data as above, or `normal`: N(0, I), where the paper's chains begin.
+
     Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
     """
 
     temperature: float = 9.0
+    origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
     summary: ClassVar[str] = "an energy learned from nothing"
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(self.network.build(shape.dim)) if self.critic is None else self.critic.build(shape)
+        if self.critic is None:
+            return self.placed(self.network.build(shape.dim, self.members))
+        return self.critic.build(shape)
 
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
-        network = energy.energy if isinstance(energy, Normalized) else energy
-        assert isinstance(network, Network)
+        z, noise = self.seen(train), self.noise(train)
+        self.training.fit([Task(network, z, noise, energy) for network in networks_of(energy)], seed, on_record)
+
+    def noise(self, train: Features) -> Noise:
         z = self.seen(train)
+        if self.origin == "normal":
+            return normal(z)
         if self.normalize:
-            noise = broad(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), self.temperature, z, on_sphere=True)
-        else:
-            noise = uniform_cube(z)
-        self.training.fit(network, z, noise, seed, energy, on_record)
+            return self._noise(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), z)
+        return uniform_cube(z)
 
 
 @dataclass(frozen=True)
@@ -187,17 +265,18 @@ class HEAT(_Learned):
     def build(self, shape: Shape) -> Energy:
         prior = GaussianMixture(shape.dim, shape.classes)
         if self.critic is None:
-            return self.placed(prior / self.temperature + self.network.build(shape.dim))
+            return self.placed(prior / self.temperature + self.network.build(shape.dim, self.members))
         return Columns(self.placed(prior), "z", 0, shape.dim) / self.temperature + self.critic.build(shape)
 
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         z = self.seen(train)
         prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
-        mixture = prior.energy
-        assert isinstance(mixture, GaussianMixture)
-        assert isinstance(correction, Network)
-        noise = broad(mixture, self.temperature, z, on_sphere=self.normalize)
-        self.training.fit(correction, z, noise, seed, energy, on_record)
+        noise = self.noise(train)
+        self.training.fit([Task(network, z, noise, energy, prior) for network in networks_of(correction)], seed, on_record)
+
+    def noise(self, train: Features) -> Noise:
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(train.z.device, working_precision(train.z))
+        return self._noise(mixture.fit(on_sphere(train) if self.normalize else train), self.seen(train))
 
     def _weigh(self, energy: Energy, train: Features) -> None:
         prior, correction = energy.terms()
@@ -219,6 +298,7 @@ class Composed(Detector):
         mog, spread: of the MoG on z, and on the std-pooled view.
         energy: of the classifier's free energy (EnergyLogits).
         odin: of the ODIN score made at extraction.
+        early: of the score of an earlier layer, made at extraction: Gaussians on its averages.
         knn: of the distance to the k-th neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
     """
@@ -228,13 +308,15 @@ class Composed(Detector):
     spread: float = 0.0
     energy: float = 1.0
     odin: float = 0.0
+    early: float = 0.0
     knn: float = 1.0
     k: int = 50
     beta: float = 0.0
     critic: Critic = Critic()
     title: ClassVar[str] = "Composed"
     summary: ClassVar[str] = "several energies on one scale, added up"
-    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "knn")
+    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "early", "knn")
+    STORED: ClassVar[tuple[str, ...]] = ("odin", "early")  # scores that were made at extraction
 
     def __post_init__(self) -> None:
         weights = tuple(getattr(self, part) for part in self.PARTS)
@@ -247,13 +329,14 @@ class Composed(Detector):
 
     def parts(self, shape: Shape) -> tuple[str, ...]:
         """Returns the names of the parts that have a weight, and something to read in features of this shape."""
-        blind = {"energy": not shape.head, "spread": "std" not in shape.views, "odin": "odin" not in shape.views}
+        blind = {"energy": not shape.head, "spread": "std" not in shape.views}
+        blind |= {name: name not in shape.views for name in self.STORED}
         return tuple(part for part in self.PARTS if getattr(self, part) and not blind.get(part, False))
 
     def reads(self, shape: Shape) -> tuple[str, ...]:
         parts = self.parts(shape)
         std = "spread" in parts or ("correction" in parts and "std" in shape.views)
-        return ("z", *(["std"] if std else []), *(["odin"] if "odin" in parts else []))
+        return ("z", *(["std"] if std else []), *(name for name in self.STORED if name in parts))
 
     def lacks(self, shape: Shape) -> str:
         parts = self.parts(shape)
@@ -271,12 +354,21 @@ class Composed(Detector):
             return self.critic.build(shape)
         views = self.reads(shape)
         starts = dict(zip(views, accumulate((shape.width(view) for view in views), initial=0), strict=False))
+        if name in self.STORED:
+            return Columns(Given(), name, starts[name], 1)
         detector, view = {
-            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "odin": (ODIN(), "odin"),
-            "knn": (KNN(k=self.k), "z"),
+            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "knn": (KNN(k=self.k), "z"),
         }[name]  # fmt: skip
         width = shape.width(view)
         return Columns(detector.build(replace(shape, dim=width)), view, starts[view], width)
+
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
+        if not self.correction:
+            return None
+        assert isinstance(energy, Composition)
+        correction = energy.energies[0]
+        assert isinstance(correction, Polar)
+        return self.critic.subject(energy, correction, train, auxiliary)
 
     def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
         composition = super().fit(train, seed, on_record, auxiliary)

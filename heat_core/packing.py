@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .classifier import fingerprint
 from .datasets import Images, named, read, stratified
 from .energies import moments_of, on_sphere
-from .extract import Extractor, OnBatch, extract, head_of
+from .extract import Early, Extractor, OnBatch, extract, head_of
 from .features import Auxiliary, Features, Moments, Pack, write
 from .features import read as read_features
 from .files import write_whole
@@ -72,11 +72,11 @@ def build(
     _claim(work, extractor, notes, contents)
     for name in contents.outside:
         read(name, roots, count=1)  # before hours are spent on the others
-    shards = _Shards(extractor, work, on_batch)
     images = read(contents.inside, roots, "train")
     held_out = stratified(images.labels, int(notes.get("held_out_images", 0)))
     seen = np.setdiff1d(np.arange(len(images)), held_out)
-    moments = _moments(shards.plain("seen", images, seen))
+    moments, extractor = _learned(extractor, _Shards(extractor, work, on_batch).plain("seen", images, seen))
+    shards = _Shards(extractor, work, on_batch)
     head = None if extractor.layer else head_of(extractor.network)
     bank = shards.shown("train", images, seen[stratified(images.labels[seen], contents.train)])
     auxiliary = Auxiliary(
@@ -96,7 +96,8 @@ def _claim(work: Path, extractor: Extractor, notes: Mapping[str, Any], contents:
     """Writes what the shards in `work` will be of, or checks it."""
     settings = {
         "weights": fingerprint(extractor.network), "architecture": asdict(extractor.architecture), "layer": extractor.layer,
-        "std": extractor.std, "odin": extractor.odin, "dtype": str(extractor.dtype), "contents": asdict(contents),
+        "std": extractor.std, "odin": extractor.odin, "early": extractor.early.layer if extractor.early else "",
+        "dtype": str(extractor.dtype), "contents": asdict(contents),
         "held_out_images": notes.get("held_out_images", 0),
     }  # fmt: skip
     text, file = json.dumps(settings, indent=2, sort_keys=True), work / "settings.json"
@@ -173,9 +174,17 @@ def _joined(parts: Sequence[Features]) -> Features:
     return Features(torch.cat([p.z for p in parts]), torch.cat(labels), None, views, torch.cat(index), first.source)
 
 
-def _moments(seen: Features) -> dict[str, Moments]:
-    views = {name: seen.view(name) for name in ("z", *seen.views)}
-    return {key: moments_of(f) for name, view in views.items() for key, f in ((name, view), (f"unit {name}", on_sphere(view)))}
+def _learned(extractor: Extractor, seen: Features) -> tuple[dict[str, Moments], Extractor]:
+    """Returns the moments of all that the network saw, and the extractor with its earlier layer's energy fitted to them."""
+    views = {name: seen.view(name) for name in ("z", *seen.views) if name != "early"}
+    moments = {
+        key: moments_of(f) for name, view in views.items() for key, f in ((name, view), (f"unit {name}", on_sphere(view)))
+    }
+    if extractor.early is None:
+        return moments, extractor
+    layer = extractor.early.layer
+    moments[f"unit {layer}"] = moments_of(on_sphere(seen.view("early")))
+    return moments, replace(extractor, early=Early.of(layer, moments[f"unit {layer}"]))
 
 
 def card(
@@ -185,13 +194,14 @@ def card(
     sets = {key: _described(key, features, images.get(key)) for key, features in pack.sets()}
     sets["train"]["moments_of"] = seen
     name, widths = extractor.architecture.model, extractor.architecture.channels
+    early = {"early": extractor.early.layer} if extractor.early else {}
     if widths:
         name = f"{name} of widths {', '.join(map(str, widths))}"
     return {
         "title": f"{named(inside).title}, {name}",
         "id": named(inside).title,
         "classes": notes.get("classes", []),
-        "classifier": {"architecture": asdict(extractor.architecture), "layer": extractor.layer,
+        "classifier": {"architecture": asdict(extractor.architecture), "layer": extractor.layer, **early,
                        "weights": fingerprint(extractor.network), **notes},
         "sets": sets,
     }  # fmt: skip

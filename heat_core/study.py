@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .detectors import Detector, Shape
+from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, score
 from .features import NOTHING, Auxiliary, Features
 from .files import whole_folder
 from .recipes import DETECTORS
 from .training import OnRecord, Record, ignore
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Run:
         shape: of the training features.
         energy: the fitted energy; it is the score.
         history: what training reported; empty for a closed form.
+        diagnosis: whether a learned energy can be trusted; None for a closed form.
     """
 
     detector: Detector
@@ -43,6 +45,7 @@ class Run:
     shape: Shape
     energy: Energy
     history: tuple[Record, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
@@ -78,7 +81,9 @@ def fit(
     where = resolve(device)
     with threads(1 if detector.trains else None):
         energy = detector.fit(train.to(where), seed, keep, auxiliary.to(where))
-    return Run(detector, seed, Shape.of(train), energy, tuple(history))
+        subject = detector.subject(energy, train.to(where), auxiliary.to(where), seed) if detector.trains else None
+        found = None if subject is None else diagnose(subject, history[-1] if history else None, seed)
+    return Run(detector, seed, Shape.of(train), energy, tuple(history), found)
 
 
 def resolve(device: str) -> str:
@@ -112,10 +117,11 @@ def save(run: Run, path: Path) -> None:
         "format": "heat-run",
         "version": VERSION,
         "detector": run.detector.title,
-        "recipe": dataclasses.asdict(run.detector),  # type: ignore[call-overload]
+        "recipe": dismantle(run.detector),
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
         "history": [dataclasses.asdict(record) for record in run.history],
+        "diagnosis": None if run.diagnosis is None else dataclasses.asdict(run.diagnosis),
     }
     with whole_folder(path) as folder:
         (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
@@ -142,14 +148,28 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         energy = detector.build(shape).to(dtype)
         energy.load_state_dict(state)
         history = tuple(revive(Record, record) for record in card["history"])
-        seed = int(card["seed"])
+        told, seed = card["diagnosis"], int(card["seed"])
+        diagnosis = None if told is None else revive(Diagnosis, told | {"switches": tuple(map(tuple, told["switches"]))})
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
-    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history)
+    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history, diagnosis)
+
+
+def dismantle(value: Any) -> Any:
+    """Returns a recipe as JSON can hold it: a dataclass becomes its fields by name, and under `kind` its own name."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: dismantle(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return {"kind": type(value).__name__, **fields}
 
 
 def revive(kind: type, values: dict[str, Any]) -> Any:
-    """Returns the (nested) dataclass that `dataclasses.asdict` took apart. Raises TypeError on a field it does not know."""
+    """Returns the (nested) dataclass that `dismantle` or `dataclasses.asdict` took apart.
+
+    `kind` is what it must be, or be derived from. Raises TypeError on a kind or a field that is not known.
+    """
+    values = dict(values)
+    kind = _derived(kind, values.pop("kind", kind.__name__))
     hints = typing.get_type_hints(kind)
     inner = {name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
              for name, hint in hints.items()}  # fmt: skip
@@ -157,3 +177,14 @@ def revive(kind: type, values: dict[str, Any]) -> Any:
         name: revive(nested, value) if isinstance(value, dict) and (nested := inner.get(name)) else value  # type: ignore[arg-type]
         for name, value in values.items()
     })  # fmt: skip
+
+
+def _derived(kind: type, name: str) -> type:
+    """Returns the class of this name among `kind` and what is derived from it. Raises TypeError if there is none."""
+    kinds = [kind]
+    while kinds:
+        found = kinds.pop()
+        if found.__name__ == name:
+            return found
+        kinds += found.__subclasses__()
+    raise TypeError(f"no {kind.__name__} is called {name!r}")

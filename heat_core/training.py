@@ -1,22 +1,24 @@
-"""How an energy with no formula learns: one objective, one loop; a record of each stretch goes to a callback."""
+"""How an energy with no formula learns: objectives, one loop for all of them, and a record of each stretch for a callback."""
 
 from __future__ import annotations
 
 import abc
 import copy
 import math
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.func import functional_call, stack_module_state
 from torch.nn.functional import softplus
 
-from .energies import Energy, GaussianMixture, Network, unit
-
-Noise = Callable[[int, torch.Generator], Tensor]
-"""Draws (count, d) points of the noise density."""
+from .energies import Energy, Network, Sum
+from .negatives import Noise, Start, Walkers
+from .sampling import Langevin
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,12 @@ class Record:
 
     Args:
         step, steps: done, in all.
-        loss: mean over the stretch since the last record, in nats (2 log 2 where data and noise look the same).
-        held_out: the loss on data held out of training, with the averaged weights.
-        inside, outside: mean E_theta of the held-out data and of noise.
+        loss: mean over the stretch since the last record (2 log 2 nats where a logistic critic takes data for noise).
+        held_out: what is judged on data held out of training, with the averaged weights; smaller is better.
+        inside, outside: mean E_theta of the held-out data and of noise; their difference is the energy gap.
         seconds: since the training began.
+        log_z: log of the mean of exp(-E_theta) over noise: 0 for a self-normalised model.
+        effective: the effective share of the noise as weighted draws of the model, in (0, 1]; small: log_z is a guess.
     """
 
     step: int
@@ -38,6 +42,8 @@ class Record:
     inside: float
     outside: float
     seconds: float
+    log_z: float = math.nan
+    effective: float = math.nan
 
 
 OnRecord = Callable[[Record, Energy], None]
@@ -48,34 +54,70 @@ def ignore(record: Record, energy: Energy) -> None:
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a number."""
+    """Training left what numbers can hold, or what an energy can be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is to be learned from what.
+
+    Args:
+        network: E_theta, a part of `energy`; it is trained in place, and holds the averaged weights meanwhile.
+        z: (N, d) data as the network sees it, on its device; at least 2 rows.
+        noise: draws from n.
+        energy: the whole; the callback is shown it.
+        prior: what is added to E_theta where the model's own draws are wanted.
+        judges: data and noise held out of training; a share of z and fresh noise if not given.
+    """
+
+    network: Network
+    z: Tensor
+    noise: Noise
+    energy: Energy
+    prior: Energy | None = None
+    judges: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
-class Contrast(abc.ABC):
-    """An energy learns to tell data from noise, without a sampling chain; what it learns lies in the loss.
+class Objective(abc.ABC):
+    """An energy learns to tell data from negatives; what it learns lies in the loss, and in where the negatives come from.
 
-    AdamW with a cosine schedule and a moving average of the weights; what is kept is the average that did best on data
-    held out of training. No OOD data is seen.
+    AdamW, a moving average of the weights, and a choice of which average is kept, by data held out of training. No OOD data
+    is seen.
 
     Args:
-        steps: optimiser steps.
-        batch: rows of data, and as many of noise, a step.
-        rate, weight_decay: of AdamW.
-        averaging: the longest memory of the moving average is 1 / (1 - averaging) steps.
+        steps: optimiser steps, where `epochs` does not say them.
+        epochs: passes over the data; 0 takes `steps`.
+        batch: rows of data, and as many negatives, a step.
+        rate, weight_decay, betas: of AdamW; without weight decay it is Adam.
+        schedule: the rate falls along a cosine to 0, stays constant, or falls to a tenth half-way (`step`).
+        averaging: the longest memory of the moving average is 1 / (1 - averaging) steps; 0 keeps the weights themselves.
+        jitter: deviation of Gaussian noise that is added to the network's inputs.
+        bfloat16: whether the network's products are made in bfloat16, which is several times faster where the chip has it;
+            weights, optimiser and everything else stay in float32.
+        keep: the `best` average by the held-out data, or the `last`.
         held_out: the share of the data that only judges.
         records: how often the average is judged and `on_record` called.
+        limit: training has diverged once the mean |E_theta| of the held-out data or of noise is larger.
     """
 
     steps: int = 1000
+    epochs: int = 0
     batch: int = 512
     rate: float = 1e-3
     weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
     averaging: float = 0.99
+    jitter: float = 0.0
+    bfloat16: bool = False
+    keep: Literal["best", "last"] = "best"
     held_out: float = 0.1
     records: int = 25
+    limit: float = 1e6
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))  # a file gives a list
         for name in ("steps", "batch", "records"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -84,63 +126,61 @@ class Contrast(abc.ABC):
 
     @abc.abstractmethod
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        """Returns the loss of energies of data and of noise."""
+        """Returns the loss of energies of data and of negatives, (N,) each."""
 
-    def fit(
-        self, network: Network, z: Tensor, noise: Noise, seed: int, energy: Energy, on_record: OnRecord = ignore,
-        judges: tuple[Tensor, Tensor] | None = None,
-    ) -> None:  # fmt: skip
-        """Trains `network`, a part of `energy`, in place. While it trains it holds the averaged weights.
+    def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
+        """Returns what is judged of energies of held-out data and of noise; the loss, where negatives are noise."""
+        return self.loss(inside, outside)
+
+    def negatives(self, task: Task, network: Network) -> Noise:
+        """Returns where the negatives of a network under training come from."""
+        return task.noise
+
+    def share(self, done: float) -> float:
+        """Returns the learning rate as a share of `rate`, once a share of the steps is done."""
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return 0.1 if self.schedule == "step" and done >= 0.5 else 1.0
+
+    def fit(self, tasks: Sequence[Task], seed: int, on_record: OnRecord = ignore) -> None:
+        """Trains the networks of the tasks in place, several at once; each as it would alone, with a seed of its own.
 
         Args:
-            z: (N, d) data, on the network's device; at least 2 rows.
-            noise: draws from n.
-            energy: what the callback is shown.
-            judges: data and noise held out of training; a share of z and fresh noise if not given.
+            tasks: of networks of one form, and one energy. Records are means over them.
+            seed: n tasks take the seeds n seed, n seed + 1, ...
 
         Raises:
-            Diverged: the loss is not finite; the network keeps the best weights so far.
+            ValueError: there are several, and negatives come from the model, whose chains run one network at a time.
+            Diverged: a loss is not finite, or energies explode; the networks keep their best weights so far.
         """
-        generator = torch.Generator(z.device).manual_seed(seed)
-        judge = _Judge(self, z, noise, generator, judges)
-        student = copy.deepcopy(network.randomise(generator))
-        weights, averages = list(student.parameters()), list(network.parameters())
-        optimizer = torch.optim.AdamW(weights, lr=self.rate, weight_decay=self.weight_decay)
-        total, last, began = torch.zeros((), device=z.device), 0, time.perf_counter()
-        stops = {round(self.steps * (i + 1) / self.records) for i in range(self.records)}
-        for step in range(1, self.steps + 1):
-            optimizer.param_groups[0]["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
-            loss = self._step(student, optimizer, judge.train, noise, generator)
-            total += loss
-            memory = min(self.averaging, step / (step + 10))
-            with torch.no_grad():
-                torch._foreach_lerp_(averages, weights, 1 - memory)  # type: ignore
+        if len(tasks) > 1 and type(self).negatives is not Objective.negatives:
+            raise ValueError(f"{type(self).__name__} draws negatives from the model, so its networks train one at a time.")
+        learners = [_Learner(self, task, len(tasks) * seed + i) for i, task in enumerate(tasks)]
+        students = _Students(self, learners)
+        optimizer = torch.optim.AdamW(students.weights, lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
+        steps = self.epochs * math.ceil(len(learners[0].train) / self.batch) or self.steps
+        total, last, began = torch.zeros(len(tasks), device=tasks[0].z.device), 0, time.perf_counter()
+        stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
+        for step in range(1, steps + 1):
+            optimizer.param_groups[0]["lr"] = self.rate * self.share((step - 1) / steps)
+            losses = students.losses()
+            optimizer.zero_grad(set_to_none=True)
+            losses.sum().backward()
+            optimizer.step()
+            total += losses.detach()
+            students.average(1 - min(self.averaging, step / (step + 10)))
             if step in stops:
-                held_out, inside, outside = judge(network)
-                mean = float(total) / (step - last)
-                if not math.isfinite(mean + held_out):
-                    judge.restore(network)
-                    raise Diverged(f"training diverged by step {step}: the loss is {mean}. Try a rate below {self.rate}.")
-                seconds = time.perf_counter() - began
-                on_record(Record(step, self.steps, mean, held_out, inside, outside, seconds), energy)
+                means, seconds = (total / (step - last)).tolist(), time.perf_counter() - began
+                records = [one.judged(step, steps, mean, seconds) for one, mean in zip(learners, means, strict=True)]
+                on_record(mean_record(records), tasks[0].energy)
                 total.zero_()
                 last = step
-        judge.restore(network)
-
-    def _step(
-        self, student: Network, optimizer: torch.optim.Optimizer, z: Tensor, noise: Noise, generator: torch.Generator
-    ) -> Tensor:
-        rows = torch.randint(len(z), (self.batch,), device=z.device, generator=generator)
-        inside, outside = student(torch.cat([z[rows], noise(self.batch, generator)])).split(self.batch)
-        loss = self.loss(inside, outside)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+        for learner in learners:
+            learner.restore()
 
 
 @dataclass(frozen=True)
-class NoiseContrastive(Contrast):
+class NoiseContrastive(Objective):
     """Logistic noise-contrastive estimation: tell data of density p from noise of density n, in equal shares.
 
     loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)), smallest at E_theta = log n - log p.
@@ -153,7 +193,19 @@ class NoiseContrastive(Contrast):
 
 
 @dataclass(frozen=True)
-class LeastSquares(Contrast):
+class SelfNormalized(Objective):
+    """Maximum likelihood with the normaliser from noise: mean E_theta(data) + log mean exp(-E_theta(noise)).
+
+    It is the negative log likelihood of the model n exp(-E_theta) / Z less that of n, with self-normalised importance
+    sampling for Z: no chain, and no mode out of the noise's reach. Reference: Bengio and Senecal 2003.
+    """
+
+    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
+        return inside.mean() + log_mean_exp(-outside)
+
+
+@dataclass(frozen=True)
+class LeastSquares(Objective):
     """A regularised critic: mean E(data) - mean E(noise) + alpha (mean E(data)^2 + mean E(noise)^2).
 
     It is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies within 1 / (2 alpha) of 0: a bounded verdict of data
@@ -165,65 +217,134 @@ class LeastSquares(Contrast):
 
     alpha: float = 1.0
 
+    @property
+    def bound(self) -> float | None:
+        """1 / (2 alpha), which |E_theta| does not exceed at the optimum; None without alpha."""
+        return 1 / (2 * self.alpha) if self.alpha else None
+
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
         return inside.mean() - outside.mean() + self.alpha * (inside.square().mean() + outside.square().mean())
 
 
-class _Judge:
-    """Holds data out, tells how good a network is on it, and keeps the best one's weights."""
+@dataclass(frozen=True)
+class MaximumLikelihood(LeastSquares):
+    """The same loss, with negatives drawn from the model itself by Langevin chains: maximum likelihood, regularised.
 
-    def __init__(
-        self, objective: Contrast, z: Tensor, noise: Noise, generator: torch.Generator, given: tuple[Tensor, Tensor] | None
-    ) -> None:
-        self.objective = objective
-        if given is not None:
-            self.train, (self.inside, self.outside) = z, given
+    Without alpha its gradient is that of the log likelihood, as far as the chains sample the model. What is judged on
+    held-out data is the likelihood by importance sampling from the noise, as in `SelfNormalized`.
+    Reference: Lafon et al. 2022, eq. 2 to 4; Nijkamp et al. 2019 for short chains.
+
+    Args:
+        sampler: the chains' steps.
+        start: where chains begin; see `negatives.Start`.
+        both: negatives are the chains' ends and their beginnings, half of each, as in the paper's public code.
+    """
+
+    sampler: Langevin = Langevin(steps=20)
+    start: Start = "noise"
+    both: bool = False
+
+    def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
+        return inside.mean() + log_mean_exp(-outside)
+
+    def negatives(self, task: Task, network: Network) -> Noise:
+        total = network if task.prior is None else Sum(task.prior, network)
+        return Walkers(self.sampler, self.start, task.noise, network, total, self.both)
+
+
+def log_mean_exp(values: Tensor) -> Tensor:
+    """Returns log mean exp(values) of (N,)."""
+    return values.logsumexp(0) - math.log(len(values))
+
+
+def effective_share(log_weight: Tensor) -> Tensor:
+    """Returns (sum w)^2 / (N sum w^2) of weights exp(log_weight), (N,): 1 if they are even, 1 / N if one has it all."""
+    return (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp() / len(log_weight)
+
+
+def mean_record(records: Sequence[Record]) -> Record:
+    """Returns the record of means of one step's records."""
+    means = [statistics.fmean(values) for values in zip(*map(astuple, records), strict=True)]
+    return Record(records[0].step, records[0].steps, *means[2:])
+
+
+class _Learner:
+    """One task: its draws, what is held out of it, how good its averaged network is on that, and the best one's weights."""
+
+    def __init__(self, objective: Objective, task: Task, seed: int) -> None:
+        self.objective, self.task = objective, task
+        self.generator = torch.Generator(task.z.device).manual_seed(seed)
+        if task.judges is not None:
+            self.train, (self.inside, self.outside) = task.z, task.judges
         else:
-            order = torch.randperm(len(z), device=z.device, generator=generator)
-            count = max(1, round(objective.held_out * len(z)))
-            self.train, self.inside = z[order[count:]], z[order[:count]]
-            self.outside = noise(max(count, 1000), generator)
+            order = torch.randperm(len(task.z), device=task.z.device, generator=self.generator)
+            count = max(1, round(objective.held_out * len(task.z)))
+            self.train, self.inside = task.z[order[count:]], task.z[order[:count]]
+            self.outside = task.noise(max(count, 1000), self.generator)
+        self.student = copy.deepcopy(task.network.randomise(self.generator))
+        self.student.in_bfloat16 = objective.bfloat16
+        self.negatives = objective.negatives(task, self.student)
         self.best, self.weights = math.inf, {}
 
+    def drawn(self) -> Tensor:
+        """Returns a step's input, (2 batch, d): data, then negatives."""
+        batch, z = self.objective.batch, self.train
+        rows = torch.randint(len(z), (batch,), device=z.device, generator=self.generator)
+        seen = torch.cat([z[rows], self.negatives(batch, self.generator)])
+        if self.objective.jitter:
+            seen += self.objective.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=self.generator)
+        return seen
+
     @torch.no_grad()
-    def __call__(self, network: Network) -> tuple[float, float, float]:
+    def judged(self, step: int, steps: int, loss: float, seconds: float) -> Record:
+        """Returns the record of a step. Raises Diverged, with the best weights back in the network."""
+        network, rate = self.task.network, self.objective.rate
         inside, outside = network(self.inside), network(self.outside)
-        loss = float(self.objective.loss(inside, outside))
-        if loss < self.best:
-            self.best, self.weights = loss, {name: value.clone() for name, value in network.state_dict().items()}
-        return loss, float(inside.mean()), float(outside.mean())
+        verdict, low, high = float(self.objective.verdict(inside, outside)), float(inside.mean()), float(outside.mean())
+        if not math.isfinite(loss + verdict):
+            self.restore()
+            raise Diverged(f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}.")
+        if max(float(inside.abs().mean()), float(outside.abs().mean())) > self.objective.limit:
+            self.restore()
+            raise Diverged(f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
+                           f"Try a rate below {rate}, or more regularisation.")  # fmt: skip
+        if self.objective.keep == "last" or verdict < self.best:
+            self.best, self.weights = verdict, {name: value.clone() for name, value in network.state_dict().items()}
+        log_z, effective = float(log_mean_exp(-outside)), float(effective_share(-outside))
+        return Record(step, steps, loss, verdict, low, high, seconds, log_z, effective)
 
-    def restore(self, network: Network) -> None:
+    def restore(self) -> None:
         if self.weights:
-            network.load_state_dict(self.weights)
+            self.task.network.load_state_dict(self.weights)
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> Noise:
-    """Returns uniform noise on the cube around the data's bounding box, widened on each side by `margin` of its length.
+class _Students:
+    """The networks under training: one as it is, several as one with stacked weights (torch.vmap)."""
 
-    A cube, not the box: what is learned means nothing where there is no noise, and a flat box ends close to flat data.
-    """
-    low, high = z.amin(0), z.amax(0)
-    centre, half = (low + high) / 2, (0.5 + margin) * (high - low).amax()
-    low, high = centre - half, centre + half
+    def __init__(self, objective: Objective, learners: Sequence[_Learner]) -> None:
+        self.objective, self.learners, self.form = objective, learners, learners[0].student
+        self.stacked = len(learners) > 1
+        if self.stacked:
+            students = [learner.student for learner in learners]
+            self.parameters, self.buffers = stack_module_state(students)  # type: ignore[arg-type]
+            self.weights = list(self.parameters.values())
+        else:
+            self.weights = list(self.form.parameters())
+        self.averages = [list(values) for values in zip(*(one.task.network.parameters() for one in learners), strict=True)]
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return low + (high - low) * torch.rand(count, len(low), device=z.device, dtype=z.dtype, generator=generator)
+    def losses(self) -> Tensor:
+        """Returns the losses of a step, (networks,)."""
+        if not self.stacked:
+            return self.objective.loss(*self.form(self.learners[0].drawn()).split(self.objective.batch))[None]
+        drawn = torch.stack([learner.drawn() for learner in self.learners])
+        return torch.vmap(self._loss)(self.parameters, self.buffers, drawn)
 
-    return draw
+    def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor) -> Tensor:
+        energies = functional_call(self.form, (parameters, buffers), (seen,))
+        return self.objective.loss(*energies.split(self.objective.batch))
 
-
-def broad(mixture: GaussianMixture, temperature: float, z: Tensor, on_sphere: bool) -> Noise:
-    """Returns draws of the mixture with deviations sqrt(temperature) as large, put where the data z lives.
-
-    That is as it falls, or, `on_sphere`, projected to the unit sphere, and to its positive part if no value of z is negative.
-    """
-    spread, positive = temperature**0.5, bool((z >= 0).all())
-
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        drawn = mixture.sample(count, generator, spread)
-        if not on_sphere:
-            return drawn
-        return unit(drawn.clamp(min=0) if positive else drawn)
-
-    return draw
+    @torch.no_grad()
+    def average(self, share: float) -> None:
+        """Moves the averaged weights, which the tasks' networks hold, a share of the way to the present ones."""
+        for averages, weight in zip(self.averages, self.weights, strict=True):
+            torch._foreach_lerp_(averages, list(weight) if self.stacked else [weight], share)  # type: ignore

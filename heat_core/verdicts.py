@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .classifier import fingerprint, load
 from .datasets import Images
 from .explain import Verdict
-from .extract import Extractor, extract
+from .extract import Early, Extractor, extract
 from .features import Features, Pack
 from .metrics import threshold_keeping
 from .study import Run
@@ -74,7 +74,7 @@ class Judge:
         self.classes = tuple(pack.card.get("classes", ())) or tuple(str(c) for c in range(architecture.classes))
         self.extractor = Extractor(
             network, architecture, described.get("layer", ""), "std" in pack.train.views, "odin" in pack.train.views,
-            pack.train.z.dtype, device,
+            pack.train.z.dtype, device, _early(pack),
         )  # fmt: skip
         self.head, self._one_at_a_time = pack.train.head, threading.Lock()  # the extractor's hooks see every pass
 
@@ -94,6 +94,12 @@ class Judge:
         predicted = int(probabilities.argmax())
         verdicts = tuple(one.verdict(name, features, keep) for name, one in known.items())
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
+
+
+def _early(pack: Pack) -> Early | None:
+    """Returns the earlier layer that the pack's view `early` is of, if it has that view."""
+    layer = pack.card.get("classifier", {}).get("early")
+    return Early.of(layer, pack.train.moments[f"unit {layer}"]) if "early" in pack.train.views else None
 
 
 def weights_of(pack: Path) -> Path:

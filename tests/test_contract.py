@@ -285,7 +285,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
             assert all(recipe(name, preset, space) is detector for name, detector in detectors.items())
     with pytest.raises(ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"):
         recipe("Heat")
-    with pytest.raises(ValueError, match="one of modern, quick; got 'slow'"):
+    with pytest.raises(ValueError, match="one of modern, quick, paper, official, official-cifar100; got 'slow'"):
         recipe("HEAT", "slow")
     with pytest.raises(ValueError, match="2D toy does not have"):
         recipe("MSP", space="plane")
@@ -298,11 +298,11 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         lambda run: (run / "energy.safetensors").unlink(),
         lambda run: (run / "run.json").write_text("{"),
         lambda run: (run / "run.json").write_text("[]"),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"version": "1"', '"version": "9"')),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"version": "2"', '"version": "9"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"MoG"', '"Mog"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"normalize"', '"normalise"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"dim": 12', '"dim": 13')),
-        lambda run: (run / "run.json").write_text('{"format": "heat-run", "version": "1", "detector": "MoG", "recipe": []}'),
+        lambda run: (run / "run.json").write_text('{"format": "heat-run", "version": "2", "detector": "MoG", "recipe": []}'),
         lambda run: (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-9]),
     ],
     ids=["no card", "no state", "cut", "list", "version", "detector", "field", "width", "recipe", "truncated"],

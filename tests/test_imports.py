@@ -15,20 +15,21 @@ FILES = sorted(path for folder in ("heat_core", "app") for path in (ROOT / folde
 
 # What each module of heat_core may import of heat_core. Later layers may import all earlier ones.
 LAYERS = [
-    {"files"}, {"features", "metrics"}, {"toys", "energies", "pseudo"}, {"quadrature", "sampling"}, {"training"},
-    {"detectors"}, {"learned"}, {"recipes"}, {"study"},
+    {"files"}, {"features", "metrics"}, {"toys", "energies", "pseudo"}, {"quadrature", "sampling"}, {"negatives", "partition"},
+    {"training"}, {"diagnostics"}, {"detectors"}, {"learned"}, {"recipes"}, {"study"},
 ]  # fmt: skip
 ALLOWED = {module: set().union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for module in layer}
 ALLOWED |= {
     "__init__": set(), "benchmark": {"features", "metrics"}, "published": {"features"},
-    "report": {"benchmark", "features", "published"}, "pictures": set(), "sheets": set(),
+    "plane": {"quadrature", "recipes", "study", "toys"},
+    "report": {"benchmark", "features", "plane", "published"}, "pictures": set(), "sheets": set(),
     "thresholds": set(), "selection": {"detectors", "energies", "features", "learned", "metrics", "pseudo", "study"},
     "gallery": {"datasets", "features", "sheets"}, "projection": {"energies", "features"},
     "explain": {"energies", "features", "metrics", "study"},
     "verdicts": {"classifier", "datasets", "explain", "extract", "features", "metrics", "study"},
     "datasets": {"pictures", "sheets"},
     "fetching": {"datasets", "files"},
-    "classifier": {"datasets", "features", "files"}, "extract": {"classifier", "datasets", "features"},
+    "classifier": {"datasets", "features", "files"}, "extract": {"classifier", "datasets", "energies", "features"},
     "packing": {"classifier", "datasets", "energies", "extract", "features", "files", "pseudo", "sheets"},
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heat_core import plane
 from heat_core.__main__ import main
 from heat_core.benchmark import paired, resample, tabulate
 from heat_core.features import pack_arrays, write_pack
@@ -40,7 +41,7 @@ def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
 
 def test_the_page_has_every_detector(arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_pack(pack_arrays(arrays, "mine"), tmp_path / "mine")
-    assert main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick"]) == 0
+    assert main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick", "--no-plane"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Results on mine\n")
     for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"):
@@ -71,3 +72,14 @@ def test_an_interval_of_one_detector_holds_its_figure() -> None:
     for fpr, area in found.values():
         assert fpr.low < fpr.mean < fpr.high
         assert area.low < area.mean < area.high < 1
+
+
+def test_the_plane_is_told_by_its_worst_seed() -> None:
+    trials = list(plane.trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
+    heading, rows = plane.lines(trials)
+    assert [row[:3] for row in rows] == [["blobs", "HEAT", "quick"], ["blobs", "MoG", "quick"]]
+    table = [dict(zip(heading, row, strict=True)) for row in rows]
+    assert float(table[0]["KL, worst seed"]) == pytest.approx(max(t.distance.kl for t in trials[:2]), abs=5e-4)
+    assert float(table[0]["Worst ratio to MoG"]) < 0.5
+    assert table[1]["Worst ratio to MoG"] == "1.00"
+    assert table[1]["Fewest modes"] == "4 of 4"

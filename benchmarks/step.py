@@ -1,0 +1,99 @@
+"""One step of the paper's training: 20 Langevin steps on E_G / T_G + E_theta for the negatives, and one step of Adam."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+
+from heat_core.energies import GaussianMixture, Network, Sum
+from heat_core.features import Features
+from heat_core.negatives import broad
+from heat_core.recipes import recipe
+from heat_core.sampling import gradient
+from heat_core.training import MaximumLikelihood, Task, _Learner, _Students
+
+from . import samples, threads
+from .timing import OURS, Options, Row, against_peers, take_turns
+
+BATCH, TEMPERATURE = 1024, 1e3
+
+
+def measure(options: Options) -> list[Row]:
+    """Returns the row. Raises AssertionError if the gradients that the two walk along differ by more than bfloat16 does."""
+    train = samples.clusters(min(options.rows, 10_000), seed=1)
+    z = nn.functional.normalize(train.z, dim=1)
+    mixture = GaussianMixture(z.shape[1], samples.CLASSES).fit(Features(z, train.y))
+    with threads.limit(options.threads):
+        ours, theirs = _Ours(mixture, z), _Straightforward(mixture, z)
+        theirs.network.load_state_dict(_as_linear(ours.network))
+        found = torch.cosine_similarity(ours.slope(z[:256]), theirs.slope(z[:256]), dim=1)
+        assert float(found.min()) > 0.99, f"gradients differ: cosine {float(found.min()):.4f}"
+        seconds = take_turns({OURS: ours.step, "MixtureSameFamily and autograd": theirs.step}, options.rounds)
+    return against_peers(f"a training step, d=512, B={BATCH}, 20 Langevin steps", seconds, "<= 0.2", 0.2)
+
+
+class _Ours:
+    """The preset `paper`, as it trains."""
+
+    def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
+        detector = recipe("HEAT", "paper")
+        objective: MaximumLikelihood = detector.training  # type: ignore[attr-defined]
+        self.network = detector.network.build(z.shape[1])  # type: ignore[attr-defined]
+        self.objective = replace(objective, batch=BATCH)
+        task = Task(self.network, z, broad(mixture, 1.0), self.network, mixture / TEMPERATURE)
+        learner = _Learner(self.objective, task, 0)
+        nn.init.kaiming_uniform_(learner.student.layers[-1].weight, generator=torch.Generator().manual_seed(0))
+        self.network, self.prior = learner.student, task.prior
+        self.students = _Students(self.objective, [learner])
+        self.optimizer = torch.optim.AdamW(self.students.weights, lr=self.objective.rate, weight_decay=0.0)
+
+    def slope(self, z: Tensor) -> Tensor:
+        assert self.prior is not None
+        return gradient(Sum(self.prior, self.network), z)
+
+    def step(self) -> None:
+        loss = self.students.losses()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        self.optimizer.step()
+        self.students.average(1.0)
+
+
+class _Straightforward:
+    """The same with torch's own mixture, in float32, differentiated through."""
+
+    def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
+        self.z, dim = z, z.shape[1]
+        means = mixture.means @ mixture.colouring + mixture.centre
+        covariance = mixture.colouring.T @ mixture.colouring
+        normals = MultivariateNormal(means, covariance.expand(len(means), dim, dim))
+        self.prior = MixtureSameFamily(Categorical(logits=mixture.log_shares), normals)
+        sizes = [dim, 1024, 1024, 1024, 1024, 1024]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        self.network = nn.Sequential(*layers, nn.Linear(1024, 1))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-6)
+
+    def slope(self, z: Tensor) -> Tensor:
+        z = z.clone().requires_grad_()
+        energy = self.network(z).squeeze(-1) - self.prior.log_prob(z) / TEMPERATURE
+        return torch.autograd.grad(energy.sum(), z)[0]
+
+    def step(self) -> None:
+        negative = self.prior.sample((BATCH,))
+        for i in range(20):
+            share = 1 - 0.9 * i / 20
+            negative = negative - 1e-6 * share * self.slope(negative) + 1e-3 * share * torch.randn_like(negative)
+        inside, outside = (self.network(rows).squeeze(-1) for rows in (self.z[torch.randint(len(self.z), (BATCH,))], negative))
+        loss = inside.mean() - outside.mean() + 10 * (inside.square().mean() + outside.square().mean())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+def _as_linear(network: Network) -> dict[str, Tensor]:
+    """Returns the weights under the names of an nn.Sequential."""
+    return {name.removeprefix("layers."): value for name, value in network.state_dict().items() if name.startswith("layers.")}
