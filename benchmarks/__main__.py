@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from .timing import Options, table
 
-NAMES = ("neighbors", "mahalanobis", "metrics", "step", "start", "lab", "threshold")
+NAMES = ("neighbors", "mahalanobis", "metrics", "step", "start", "lab", "threshold", "feature_map")
 
 
 def main() -> int:
