@@ -31,7 +31,7 @@ NOW = "seen => [...document.querySelectorAll(seen)].map(e => e.innerText || e.sr
 def measure(options: Options) -> list[Row]:
     """Returns a row for each wait, and one for bytes."""
     chromium = shutil.which("chromium")
-    if chromium is None or not APP.exists() or not session.shipped():
+    if chromium is None or not APP.exists() or not session.packs():
         return [Row(COUNTS, None, "", None, None, "<= 0.4 s; needs chromium, the app and a pack", None)]
     from playwright.sync_api import sync_playwright
 

@@ -83,14 +83,3 @@ def test_an_interval_of_one_detector_holds_its_figure() -> None:
     for fpr, area in found.values():
         assert fpr.low < fpr.mean < fpr.high
         assert area.low < area.mean < area.high < 1
-
-
-def test_the_plane_is_told_by_its_worst_seed() -> None:
-    trials = list(plane.trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
-    heading, rows = plane.lines(trials)
-    assert [row[:3] for row in rows] == [["blobs", "HEAT", "quick"], ["blobs", "MoG", "quick"]]
-    table = [dict(zip(heading, row, strict=True)) for row in rows]
-    assert float(table[0]["KL, worst seed"]) == pytest.approx(max(t.distance.kl for t in trials[:2]), abs=5e-4)
-    assert float(table[0]["Worst ratio to MoG"]) < 0.5
-    assert table[1]["Worst ratio to MoG"] == "1.00"
-    assert table[1]["Fewest modes"] == "4 of 4"
