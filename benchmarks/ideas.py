@@ -99,6 +99,9 @@ class Classed(HEAT):
         self._weigh(total, train)
         return total.eval()
 
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> None:
+        """Nothing: the diagnosis is of one network."""
+
 
 @dataclass(frozen=True)
 class Hard(Critic):

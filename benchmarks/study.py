@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ def found(detector: Detector, pack: Pack, seeds: int = 1) -> Found:
         run = fit(detector, pack.train, seed, auxiliary=pack.auxiliary)
         tables.append(tabulate({"it": score_pack(pack, run.score)}, pack.outside))
     table, error = over_seeds(tables)
+    print(f"{detector.title}: criterion {100 * worth:.2f}, {len(tables)} seeds", file=sys.stderr, flush=True)
     mean, near, around = table.average("it"), table.average("it", "near"), error.average("it")
     return Found(100 * worth, 100 * mean.fpr95, 100 * mean.auroc, (100 * around.fpr95, 100 * around.auroc),
                  (100 * near.fpr95, 100 * near.auroc))  # fmt: skip

@@ -92,13 +92,13 @@ class Detector(abc.ABC):
             raise ValueError(reason)
         return self.blank(train).fit(train)
 
-    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
-        """Returns what there is to diagnose of a fitted energy; None where nothing was learned."""
-        return None
-
     def note(self, energy: Energy) -> str:
         """Returns what must be said of an energy that this recipe fitted, in words, or nothing."""
         return ""
+
+    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
+        """Returns what there is to diagnose of a fitted energy; None where nothing was learned."""
+        return None
 
     def blank(self, train: Features) -> Energy:
         """Returns `build` of the features' shape, on their device and in their working precision."""

@@ -34,7 +34,7 @@ def test_train_share_and_compare():
 
         page.get_by_role("link", name="Detectors").click()
         all_scored(page)
-        assert page.locator(".js-plotly-plot").count() == len(DETECTORS)
+        assert page.locator(".js-plotly-plot").count() == len(DETECTORS) + 1  # and the ROC curves
         assert page.get_by_text("lets the least OOD pass").count() == 1
         assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []

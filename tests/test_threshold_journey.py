@@ -84,7 +84,9 @@ def test_drag_the_line_read_the_numbers_and_share_the_link():
         slider.focus()
         for key in ("ArrowRight", "ArrowRight", "PageUp"):
             page.keyboard.press(key)
-        assert float(slider.get_attribute("aria-valuenow")) > before
+        page.wait_for_function(
+            "([slider, before]) => Number(slider.getAttribute('aria-valuenow')) > before", arg=[slider.element_handle(), before]
+        )
         page.wait_for_timeout(600)
         agree(page)
         assert wire.messages == 1
