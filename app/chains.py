@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from heat_core.energies import Energy
 
 STARTS = ("noise", "data")
@@ -78,27 +76,10 @@ def walk(energy: Energy, toy: str, how: Walk) -> Chains:
         path = langevin.path(energy, start, generator)
         if not bool(torch.isfinite(path).all()):
             raise ValueError(f"the chains left the finite numbers: a step size of {how.step_size:g} is too long.")
-        acceptance = float(_acceptance(energy, path, how.step_size))
+        acceptance = langevin.acceptance(energy, path)
     mode = truth.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
     switches = np.zeros((truth.modes, truth.modes), dtype=np.int64)
     np.add.at(switches, (mode[:-1], mode[1:]), 1)
     shown = np.unique(np.linspace(0, how.steps, min(KEPT, how.steps + 1)).round().astype(int))
     visited = len(np.unique(mode[-1]))
     return Chains(path[shown].numpy(), switches, acceptance, langevin.temperature, visited, how.steps)
-
-
-def _acceptance(energy: Energy, path: Tensor, step_size: float) -> Tensor:
-    """Returns the mean Metropolis-Hastings acceptance of Langevin's own steps, at temperature 1.
-
-    log a = E(z) - E(z') + log g(z | z') - log g(z' | z), with g(z' | z) = N(z'; z - h grad E(z), 2 h I).
-    """
-    import torch
-
-    flat = path.detach().reshape(-1, 2).requires_grad_()
-    value = energy(flat)
-    (slope,) = torch.autograd.grad(value.sum(), flat)
-    value, slope = value.detach().reshape(path.shape[:2]), slope.reshape(path.shape)
-    there = (path[1:] - path[:-1] + step_size * slope[:-1]).square().sum(-1)
-    back = (path[:-1] - path[1:] + step_size * slope[1:]).square().sum(-1)
-    log_ratio = value[:-1] - value[1:] + (there - back) / (4 * step_size)
-    return log_ratio.clamp(max=0).exp().mean()

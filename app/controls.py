@@ -46,6 +46,23 @@ def toy_choice() -> ToyChoice:
     return ToyChoice(str(toy), str(detector), str(preset), int(seed or 0), bool(early))
 
 
+def step(last: int) -> int:
+    """Returns which step of the demo is shown, 1 to `last`: by number, by buttons or by the arrow keys."""
+
+    def go(by: int) -> None:
+        st.session_state["step"] = str(min(max(int(st.session_state["step"] or 1) + by, 1), last))
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        numbers = [str(number) for number in range(1, last + 1)]
+        now = st.segmented_control(
+            "Step", numbers, default="1", required=True, key="step", bind="query-params", label_visibility="collapsed"
+        )
+        at = int(now or 1)
+        st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
+        st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
+    return at
+
+
 def lab_extras() -> bool:
     """Offers the paper's two figures, each one click. Returns whether three detectors are shown side by side."""
     preset = "paper" if "paper" in PRESETS else "modern"
@@ -190,23 +207,45 @@ def page(count: int, size: int, key: str) -> slice:
     return slice((number - 1) * size, number * size)
 
 
-def own_data() -> None:
-    """Offers an upload, and the way back."""
-    with st.popover("Use your own features", icon=":material/upload:"):
-        st.markdown(
-            "An `.npz` with `train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, `far_NAME`; "
-            "`weight` and `bias` of the classifier's last layer if MSP and Energy are wanted. It stays in this session."
+def data_choice() -> None:
+    """Offers the server's packs by name, an upload, and the way back."""
+    offered = session.packs()
+    if asked := _unknown_pack(offered):
+        st.error(
+            f"This server offers no pack {plain(asked, 60)}; it offers {plain(', '.join(offered))}.", icon=":material/error:"
         )
-        file = st.file_uploader("Arrays", type="npz", max_upload_size=200)
-        if file is None:
-            session.forget_mistake()
-        elif st.session_state.get("seen") != file.file_id:
-            st.session_state["seen"] = file.file_id
-            session.upload(file, file.name)
-        if "upload_error" in st.session_state:
-            st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
-        if "uploaded" in st.session_state:
-            st.button("Back to the data that ships", on_click=session.drop_upload)
+    if offered:
+        st.selectbox(
+            "A pack on this server", list(offered), key="pack", bind="query-params", on_change=session.drop_upload,
+            help=f"Folders that whoever runs the server has put into assets/packs or named in {session.ROOTS}. No other folder "
+            "of the server can be opened from here.",
+        )  # fmt: skip
+    st.file_uploader(
+        "Arrays of your own", type="npz", key="arrays", max_upload_size=200, on_change=_take_arrays,
+        help="An .npz, as numpy.savez writes it. It is yours alone and goes when this session ends.",
+    )  # fmt: skip
+    st.caption(
+        "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, `far_NAME`; `weight` and `bias` of "
+        "the classifier's last layer if MSP and Energy are wanted; `val_z`, `pseudo_NAME` if there are."
+    )
+    if "upload_error" in st.session_state:
+        st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
+    if session.is_own():
+        st.button("Back to the server's data", icon=":material/undo:", on_click=session.drop_upload)
+
+
+def _unknown_pack(offered: Mapping[str, object]) -> str:
+    """Returns the pack that the link asks for if the server does not offer it."""
+    asked = st.query_params.get("pack", "")
+    return "" if asked in offered else asked
+
+
+def _take_arrays() -> None:
+    file = st.session_state["arrays"]
+    if file is None:
+        session.forget_mistake()
+    else:
+        session.upload(file, file.name)
 
 
 def chips() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -72,12 +73,14 @@ class Job:
     Args:
         line: where it waits for a place.
         present: whether a watcher is still there (a closed page is not).
+        owner: of work on somebody's own data: it stops when its owner is gone.
     """
 
     def __init__(
-        self, key: str, work: Work, line: Line | None = None, present: Callable[[str], bool] = lambda who: True
-    ) -> None:
-        self.key = key
+        self, key: str, work: Work, line: Line | None = None, present: Callable[[str], bool] = lambda who: True,
+        owner: str = "",
+    ) -> None:  # fmt: skip
+        self.key, self.owner = key, owner
         self._work: Work | None = work
         self.state: State = "waiting"
         self.progress = 0.0
@@ -104,7 +107,7 @@ class Job:
 
     def report(self, progress: float, frame: Any = None) -> None:
         """Sets the progress (0 to 1) and keeps a frame; rests while nobody allows more. Raises Cancelled if asked for."""
-        if self._stop.is_set():
+        if self._stop.is_set() or (self.owner and not self._present(self.owner)):
             raise Cancelled
         self.progress = progress
         if frame is not None:
@@ -232,6 +235,7 @@ class Jobs:
         self.kept, self.seconds, self.unfinished, self.present = kept, 60 * minutes, unfinished, present
         self.line = Line(running)
         self._jobs: dict[str, Job] = {}
+        self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def submit(self, key: str, work: Work) -> Job:
@@ -243,13 +247,22 @@ class Jobs:
             job = self.get(key)
             self._forget()
             if job is None or job.stopping or job.state in ("failed", "cancelled"):
-                job = self._jobs[key] = Job(key, work, self.line, self.present)
-                if sum(not other.over for other in self._jobs.values()) > self.unfinished:
-                    job.state, job.error = "failed", f"The line is full: {len(self.line)} wait already. Try again in a minute."
-                else:
-                    self.line.join(job)
-                    threading.Thread(target=job.run, daemon=True).start()
+                job = self._jobs[key] = self._begin(Job(key, work, self.line, self.present))
             return job
+
+    def lend(self, key: str, work: Work, owner: str) -> Job:
+        """Returns a new job in line that is its owner's alone: nothing here keeps it, and it stops when its owner is gone."""
+        with self._lock:
+            return self._begin(Job(key, work, self.line, self.present, owner))
+
+    def _begin(self, job: Job) -> Job:
+        if sum(not other.over for other in self._begun) >= self.unfinished:
+            job.state, job.error = "failed", f"The line is full: {len(self.line)} wait already. Try again in a minute."
+        else:
+            self._begun.add(job)
+            self.line.join(job)
+            threading.Thread(target=job.run, daemon=True).start()
+        return job
 
     def get(self, key: str) -> Job | None:
         """Returns the job of this key if it is still remembered; that it was asked for keeps it longer."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
 from app import controls, figures, planes, session
@@ -13,6 +15,9 @@ from app.jobs import Job
 from app.session import ToyPicture
 from app.text import plain
 from app.toys import Frame, Layer, ToyChoice, ToyResult, alarm, loss_levels
+
+if TYPE_CHECKING:
+    from heat_core.diagnostics import Diagnosis
 
 TITLES = {
     "truth": ("Truth", "the exact energy, -log p"),
@@ -136,7 +141,7 @@ def scrubber(choice: ToyChoice, frames: Sequence[Frame]) -> Frame | None:
         st.button("Pause", icon=":material/pause:", disabled=not state["replaying"], on_click=_show, args=(names[at],))
         st.button("Step", icon=":material/skip_next:", on_click=_show, args=(names[(at + 1) % len(names)],))
         st.button("Reset", icon=":material/restart_alt:", on_click=session.reset_toy, args=(choice,))
-        name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width=520)
+        name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width="stretch")
     if name == RESULT:
         return None
     frame = frames[names.index(str(name))]
@@ -171,6 +176,48 @@ def finding(choice: ToyChoice, result: ToyResult) -> None:
         st.metric("Total variation", f"{100 * d.tv:.1f} %", help="The share of probability that lies in the wrong place.")
         st.metric("Modes kept", f"{d.modes} of {d.modes_total}", help="A mode is kept if it has at least half of its mass.")
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")
+    if result.diagnosis is not None:
+        diagnosis(result.diagnosis)
+
+
+LIGHTS = {
+    "green": ("green", "check_circle", "Sound"),
+    "amber": ("orange", "warning", "With care"),
+    "red": ("red", "dangerous", "Not to be trusted"),
+}
+FIGURES = {
+    "acceptance": ("MALA acceptance", "{:.0%}", "after tuning towards 57 %; far below, the energy is rough"),
+    "r_hat_energy": ("Split R-hat of the energy", "{:.2f}", "1 where chains agree; above 1.1 they sit in wells of their own"),
+    "r_hat_class": ("Split R-hat of the class", "{:.2f}", "large where classes lie apart and no chain crosses"),
+    "ess_energy": ("Independent draws, energy", "{:,.0f}", "what all steps of all chains are worth"),
+    "ess_class": ("Independent draws, class", "{:,.0f}", "few where chains keep to their class"),
+    "gap": ("Energy gap", "{:.2f}", "mean E_θ of noise less that of data; below 0 it learned nothing"),
+    "bound_used": ("|E_θ| · 2α", "{:.2f}", "the share of its bound that 99 % stay within; above 1 it left it"),
+    "effective": ("Noise that counts", "{:.1%}", "the effective share of the noise as weighted draws of the model"),
+    "log_z": ("log Z", "{:.3f}", "by importance sampling from the noise, in nats"),
+    "drift": ("Drift of long chains", "{:.2f}", "from the data's energies, in their standard deviations"),
+    "condition": ("Condition number", "{:.3g}", "of the data's covariance within classes"),
+}
+
+
+def diagnosis(found: Diagnosis) -> None:
+    """Shows a traffic light with its reason, and behind it the figures that it comes from."""
+    colour, icon, word = LIGHTS[found.light]
+    st.markdown(f":{colour}-badge[:material/{icon}: {word}] {plain(found.reason)}")
+    with st.expander("Diagnostics: 32 chains of 200 MALA steps, begun at data", on_change="rerun", key="diagnostics") as box:
+        if not box.open:
+            return
+        rows = [
+            (title, form.format(value), meaning)
+            for name, (title, form, meaning) in FIGURES.items() if math.isfinite(value := getattr(found, name))
+        ]  # fmt: skip
+        heading = ["Figure", "Value", "What it means"]
+        st.table([dict(zip(heading, row, strict=True)) for row in rows], width="content")
+        if len(found.switches) > 1:
+            moved = sum(map(sum, found.switches)) - sum(row[i] for i, row in enumerate(found.switches))
+            st.markdown(f"**Mode switches: {moved:,} steps of {sum(map(sum, found.switches)):,}** :small[(from row to column)]")
+            names = [f"mode {i + 1}" for i in range(len(found.switches))]
+            st.dataframe(pd.DataFrame(found.switches, names, names), width="content")
 
 
 def chains(choice: ToyChoice, picture: ToyPicture, result: ToyResult) -> None:

@@ -13,6 +13,12 @@ st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=":ma
 page = st.navigation(
     [
         st.Page(
+            "views/demo.py",
+            title="Demo",
+            icon=":material/slideshow:",
+            help="The whole story in five steps, for somebody who has never heard of it.",
+        ),
+        st.Page(
             "views/toy_lab.py",
             title="Toy lab",
             icon=":material/science:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +21,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app import landscapes
 from app.chains import Chains, Walk
 from app.insights import Insight, look
-from app.jobs import Job, Jobs
+from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
 from app.maps import Layout, layout_of
 from app.selection import Part, Selection, mask_in
+from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
+ROOTS = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
 UNPACKED = 2**30  # bytes that an upload may unpack to
 COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
 POINTS = 600  # training points drawn over a landscape
@@ -211,6 +214,22 @@ def ray(
     return *landscapes.ray(_result.energy, _reading, choice.toy, *point, extents), here
 
 
+# -- the demo ----------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _story(changed: float) -> Story:
+    return read(PATH)
+
+
+def story() -> Story | str:
+    """Returns the demo's story, or one line that says why there is none."""
+    try:
+        return _story(PATH.stat().st_mtime if PATH.is_file() else 0.0)
+    except ValueError as error:
+        return str(error)
+
+
 # -- packs -------------------------------------------------------------------------------------------------------------
 
 
@@ -245,43 +264,63 @@ class Data:
         return classes(self.pack.train)
 
 
-def shipped() -> list[str]:
-    """Returns the names of the packs that come with the app."""
-    return sorted(path.parent.name for path in PACKS.glob("*/card.json"))
+def packs() -> dict[str, Path]:
+    """Returns {name: folder} of the packs that the server's operator offers, those that ship first.
+
+    A visitor chooses one of these names and never a path.
+    """
+    found: dict[str, Path] = {}
+    for root in (PACKS, *(Path(root) for root in os.environ.get(ROOTS, "").split(os.pathsep) if root)):
+        for card in sorted(root.glob("*/card.json")):
+            found.setdefault(card.parent.name, card.parent)
+    return found
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …")
-def _read(name: str, changed: tuple[float, float]) -> Data:
+def _read(folder: Path, changed: tuple[float, float]) -> Data:
     from heat_core.features import read_pack
     from heat_core.verdicts import weights_of
 
-    weights = weights_of(PACKS / name)
-    return Data(f"{name}@{changed}", read_pack(PACKS / name), weights if changed[1] else None)
+    return Data(f"{folder.name}@{changed}", read_pack(folder), weights_of(folder) if changed[1] else None)
 
 
-def _changed(name: str) -> tuple[float, float]:
+def _changed(folder: Path) -> tuple[float, float]:
     """Returns when a pack was written, and its classifier; 0 where there is none."""
     from heat_core.verdicts import weights_of
 
-    weights = weights_of(PACKS / name)
-    return (PACKS / name / "card.json").stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
+    weights = weights_of(folder)
+    return (folder / "card.json").stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
+
+
+def is_own() -> bool:
+    """Returns whether the data on the page is the visitor's own."""
+    return "uploaded" in st.session_state
 
 
 def data() -> Data | str | None:
-    """Returns the data on the page: the uploader's own, or the first pack that ships; None if there is none.
+    """Returns the data on the page: the uploader's own, or else the pack that was chosen, or else the first; None if there
+    is none.
 
     A pack that cannot be read gives one line that says why.
     """
-    uploaded = st.session_state.get("uploaded")
-    if uploaded is not None:
-        return uploaded
-    names = shipped()
-    if not names:
+    if is_own():
+        return st.session_state["uploaded"]
+    offered = packs()
+    if not offered:
         return None
+    asked = st.session_state.get("pack", st.query_params.get("pack", ""))
+    folder = offered.get(asked, next(iter(offered.values())))
     try:
-        return _read(names[0], _changed(names[0]))
+        return _read(folder, _changed(folder))
     except ValueError as error:
-        return f"The features that ship cannot be read. {error}"
+        return f"The pack {folder.name} cannot be read. {str(error).replace(f'{folder.parent}{os.sep}', '')}"
+
+
+def absent(given: Data) -> dict[str, str]:
+    """Returns {detector: why this data does not allow it}."""
+    from heat_core.recipes import allowed
+
+    return allowed(given.pack)[1]
 
 
 def upload(file: io.BytesIO, name: str) -> None:
@@ -299,6 +338,7 @@ def upload(file: io.BytesIO, name: str) -> None:
     except ValueError as error:
         st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return
+    drop_upload()
     st.session_state.pop("upload_error", None)
     clear_selection()
     look_at("")
@@ -311,10 +351,30 @@ def forget_mistake() -> None:
 
 
 def drop_upload() -> None:
-    """Goes back to the pack that ships."""
+    """Goes back to a pack of the server's, and forgets the visitor's own and all that was made of it."""
     clear_selection()
     look_at("")
+    for job in st.session_state.pop("own_jobs", {}).values():
+        job.cancel()
     st.session_state.pop("uploaded", None)
+
+
+def job_on(given: Data, key: str) -> Job | None:
+    """Returns the job of this key on the data; on somebody's own data it is theirs alone, and goes with their session."""
+    job = st.session_state.get("own_jobs", {}).get(key) if _is_mine(given) else jobs().get(key)
+    return None if job is not None and job.owner and job.state == "cancelled" else job  # its owner was gone for a moment
+
+
+def begin_on(given: Data, key: str, work: Work) -> Job:
+    """Returns a job on the data, begun now unless it is there already."""
+    if not _is_mine(given):
+        return jobs().submit(key, work)
+    job = st.session_state.setdefault("own_jobs", {})[key] = jobs().lend(key, work, me())
+    return job
+
+
+def _is_mine(given: Data) -> bool:
+    return given is st.session_state.get("uploaded")
 
 
 def scoring(given: Data, preset: str) -> Job:
@@ -323,7 +383,7 @@ def scoring(given: Data, preset: str) -> Job:
     One that failed stays, and says why.
     """
     key = f"scores/{given.key}/{preset}"
-    return jobs().get(key) or jobs().submit(key, score_pack(given.pack, preset, given.weights is not None))
+    return job_on(given, key) or begin_on(given, key, score_pack(given.pack, preset, given.weights is not None))
 
 
 def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:

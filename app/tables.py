@@ -138,6 +138,48 @@ def contents(pack: Pack) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def counts(pack: Pack) -> str:
+    """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
+    rows = len(pack.test) + sum(map(len, pack.outside.values()))
+    drawn = pack.card.get("sets", {}).get("train", {}).get("moments_of", 0)
+    of = f" of {drawn:,}" if isinstance(drawn, int) and drawn > len(pack.train) else ""
+    return f"{len(pack.train):,}{of} training rows, {rows:,} scored, none left out"
+
+
+def found(pack: Pack, absent: Mapping[str, str]) -> pd.DataFrame:
+    """Returns what was found in a pack, part by part, and what follows from it.
+
+    Args:
+        absent: {detector: why this pack does not allow it}.
+    """
+    train, auxiliary, head, families = pack.train, pack.auxiliary, pack.train.head, pack.auxiliary.pseudo
+    of_more = "means and covariances are of the larger set that these were drawn from" if train.moments else ""
+    val, views = auxiliary.val, ", ".join(f"{name} ({view.shape[1]})" for name, view in train.views.items())
+    lines = [
+        ("Training features", f"{len(train):,} rows of {train.dim}, {len(train.classes)} classes", of_more),
+        ("ID test", f"{len(pack.test):,} rows", "" if pack.test.y is not None else "no labels: nothing is said by class"),
+        ("Held-out ID", "none" if val is None else f"{len(val):,} rows",
+         "lines are chosen on the ID test rows themselves" if val is None else "lines are chosen on it"),
+        *(_found_outside(pack, group) for group in ("near", "mid", "far")),
+        ("Classifier's last layer", f"{len(head.weight)} x {head.weight.shape[1]}" if head else "none", ""),
+        ("Other views", views or "none", ""),
+        ("Pseudo-OOD families", f"{len(families)}, {sum(map(len, families.values())):,} rows" if families else "none",
+         "HEAT, EBM and Composed learn from them" if families else "EBM and HEAT learn from the features alone"),
+        ("Pictures", f"of {len(pack.thumbnails)} sets" if pack.thumbnails else "none",
+         "" if pack.thumbnails else "rows are named, not shown"),
+        *((f"{name} is absent", "", reason) for name, reason in absent.items()),
+    ]  # fmt: skip
+    return pd.DataFrame(lines, columns=["Part", "Found", "So"])
+
+
+def _found_outside(pack: Pack, group: str) -> tuple[str, str, str]:
+    sizes = [len(features) for of, features in pack.outside.items() if of[0] == group]
+    title = f"{group.capitalize()} OOD"
+    if not sizes:
+        return title, "none", "left out of the averages"
+    return title, f"{len(sizes)} set{'s' * (len(sizes) != 1)}, {sum(sizes):,} rows", ""
+
+
 def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame:
     """Returns what each detector's line does, a column a detector, as text with units."""
 

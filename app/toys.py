@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.jobs import Job, Work
 
 if TYPE_CHECKING:
+    from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
     from heat_core.quadrature import Distance, Grid
     from heat_core.training import Record
@@ -78,6 +79,7 @@ class ToyResult:
         energy: the fitted energy.
         note: why it ended before its time, if it did.
         diverged: whether that is why.
+        diagnosis: whether what was learned can be trusted; None where nothing was, or it ended before its time.
     """
 
     frame: Frame
@@ -87,6 +89,7 @@ class ToyResult:
     energy: Energy
     note: str = ""
     diverged: bool = False
+    diagnosis: Diagnosis | None = None
 
 
 def drawn(values: NDArray[np.float64]) -> Layer:
@@ -108,10 +111,11 @@ def train_toy(choice: ToyChoice) -> Work:
         fine, train, mog = Grid(truth), truth.features(seed=choice.seed), recipe("MoG", space="plane")
         theirs = fine.distance(fine.energy(fit(mog, train).energy))
         watcher = Watcher(job, Grid(truth, SIDE), theirs, choice.early)
-        note, diverged = "", False
+        note, diverged, diagnosis = "", False, None
         job.report(0.0)
         try:
-            energy = fit(recipe(choice.detector, choice.preset, "plane"), train, choice.seed, on_record=watcher).energy
+            run = fit(recipe(choice.detector, choice.preset, "plane"), train, choice.seed, on_record=watcher)
+            energy, diagnosis = run.energy, run.diagnosis
         except Enough:
             energy = watcher.best
             note = f"Stopped at step {watcher.step}: KL had stopped falling. The model of step {watcher.best_step} was kept."
@@ -122,7 +126,7 @@ def train_toy(choice: ToyChoice) -> Work:
             raise ArithmeticError(note)
         job.report(1.0)
         ours = fine.distance(fine.energy(energy))
-        return ToyResult(watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged)
+        return ToyResult(watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged, diagnosis)
 
     return work
 

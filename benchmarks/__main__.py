@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from .timing import Options, table
 
-NAMES = ("neighbors", "mahalanobis", "metrics", "step", "start", "lab", "threshold", "feature_map")
+NAMES = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "start", "lab", "threshold", "inspector", "feature_map")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from .timing import Options, Row, take_turns, within
 
@@ -63,20 +64,27 @@ def _page(rounds: int) -> Row:
 
 
 @contextlib.contextmanager
-def serving(patience: float = 120) -> Iterator[str]:
+def serving() -> Iterator[str]:
     """A server of the app in a process of its own: yields its address as soon as it says that it is well."""
+    with started(subprocess.DEVNULL) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def started(log: int | IO[bytes], patience: float = 120) -> Iterator[tuple[str, int]]:
+    """As `serving`: yields its address, and the id of its process. What it says goes to `log`."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + patience
         while not _well(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the server did not start; try `streamlit run app/main.py` by hand.")
             time.sleep(0.02)
-        yield url
+        yield url, process.pid
     finally:
         process.kill()
         process.wait(30)

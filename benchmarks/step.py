@@ -46,7 +46,7 @@ class _Ours:
         self.objective = replace(objective, batch=BATCH)
         task = Task(self.network, z, broad(mixture, 1.0), self.network, mixture / TEMPERATURE)
         learner = _Learner(self.objective, task, 0)
-        nn.init.kaiming_uniform_(learner.student.layers[-1].weight, generator=torch.Generator().manual_seed(0))
+        nn.init.kaiming_uniform_(list(learner.student.parameters())[-2], generator=torch.Generator().manual_seed(0))
         self.network, self.prior = learner.student, task.prior
         self.students = _Students(self.objective, [learner])
         self.optimizer = torch.optim.AdamW(self.students.weights, lr=self.objective.rate, weight_decay=0.0)

@@ -40,7 +40,7 @@ NEW = """before => new Promise(done => {
 def measure(options: Options) -> list[Row]:
     """Returns a row for the frames, one for letting go, one for its bytes."""
     chromium = shutil.which("chromium")
-    if chromium is None or not APP.exists() or not session.shipped():
+    if chromium is None or not APP.exists() or not session.packs():
         return [Row(FRAME, None, "", None, None, "<= 0.016 s; needs chromium, the app and a pack", None)]
     from playwright.sync_api import sync_playwright
 

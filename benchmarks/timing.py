@@ -18,6 +18,7 @@ class Options:
     rows: int = 50_000
     queries: int = 10_000
     scores: int = 1_000_000
+    images: int = 2_000
     rounds: int = 5
     threads: int = os.cpu_count() or 1
 

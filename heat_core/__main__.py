@@ -170,7 +170,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted whole numbers with commas between, got {text!r}") from None
 
 
 if __name__ == "__main__":

@@ -120,11 +120,19 @@ def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
 # -- as text -----------------------------------------------------------------------------------------------------------
 
 
+_ROW = ("detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr")
+_AVERAGE = ("detector", "group", "auroc", "fpr95")
+
+
 def to_json(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
-    """Returns the contract that scripts read: {"rows": [...], "averages": [...]}, fractions; and the same as `spread`."""
+    """Returns the contract that scripts read, with these keys and no others, as fractions; and the same as `spread`.
+
+    {"rows": [{detector, set, group, n, auroc, fpr95, fpr95_ood, aupr}], "averages": [{detector, group, auroc, fpr95}]}
+    """
 
     def plain(table: Table) -> dict[str, Any]:
-        return {"rows": [asdict(row) for row in table.rows], "averages": [asdict(entry) for entry in table.averages]}
+        rows = [{key: getattr(row, key) for key in _ROW} for row in table.rows]
+        return {"rows": rows, "averages": [{key: getattr(entry, key) for key in _AVERAGE} for entry in table.averages]}
 
     return json.dumps(plain(table) | ({"spread": plain(spread)} if spread else {}), indent=1)
 
@@ -145,11 +153,15 @@ def averages(table: Table, spread: Table | None = None) -> tuple[list[str], list
 
 
 def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    heading = ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"]
-    body = [
-        [r.detector, r.set, r.group, f"{r.n:,}", *(f"{100 * v:.1f}" for v in (r.fpr95, r.auroc, r.aupr, r.fpr95_ood))]
-        for r in table.rows
-    ]
+    """Returns (heading, rows of text) with every figure: a line a set, then a line a group and one of all."""
+
+    def figures(entry: Row | Average) -> list[str]:
+        return [f"{100 * value:.1f}" for value in (entry.fpr95, entry.auroc, entry.aupr, entry.fpr95_ood)]
+
+    heading, body = ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"], []
+    for name in table.detectors:
+        body += [[name, r.set, r.group, f"{r.n:,}", *figures(r)] for r in table.rows if r.detector == name]
+        body += [[name, "mean", e.group, "", *figures(e)] for e in table.averages if e.detector == name]
     return heading, body
 
 
@@ -172,12 +184,16 @@ def to_markdown(table: Table, spread: Table | None = None, beside: Sequence[Sequ
 
 
 def to_latex(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
-    """Returns the table of groups in LaTeX (booktabs)."""
+    """Returns the two tables, groups and sets, in LaTeX (booktabs)."""
     heading, body = averages(table, spread)
-    body = [[cell.replace("±", r"$\pm$") for cell in line] for line in [*body, *beside]]
-    lines = [" & ".join(line) + r" \\" for line in (heading, *body)]
+    return f"{_tabular(heading, [*body, *beside])}\n\n{_tabular(*_set_cells(table))}\n% {_CAPTION}"
+
+
+def _tabular(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Returns a table in LaTeX; a set's name holds no other special sign than the underscore."""
+    lines = [" & ".join(line).replace("±", r"$\pm$").replace("_", r"\_") + r" \\" for line in (heading, *body)]
     rules = [r"\begin{tabular}{l" + "c" * (len(heading) - 1) + "}", r"\toprule", lines[0], r"\midrule"]
-    return "\n".join([*rules, *lines[1:], r"\bottomrule", r"\end{tabular}", f"% {_CAPTION}"])
+    return "\n".join([*rules, *lines[1:], r"\bottomrule", r"\end{tabular}"])
 
 
 def to_text(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:

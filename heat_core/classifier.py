@@ -43,13 +43,19 @@ class Architecture:
     std: tuple[float, ...] = (0.2470, 0.2435, 0.2616)
 
     def build(self) -> nn.Module:
-        """Returns the network with fresh weights. Raises ValueError if timm has no such model."""
+        """Returns the network with fresh weights. Raises ValueError if timm has no such model, or not with these stages."""
         import timm
 
         if not timm.is_model(self.model):
             raise ValueError(f"model must be one that timm knows; got {self.model!r}.")
         extra = {name: value for name in ("layers", "channels") if (value := getattr(self, name))}
-        network: Any = timm.create_model(self.model, num_classes=self.classes, **extra)
+        for name, numbers in extra.items():
+            if len(numbers) != 4 or min(numbers) < 1:
+                raise ValueError(f"{name} must be four numbers of at least 1, one a stage; got {', '.join(map(str, numbers))}.")
+        try:
+            network: Any = timm.create_model(self.model, num_classes=self.classes, **extra)
+        except TypeError:  # an argument that it does not take
+            raise ValueError(f"only a ResNet can have {' and '.join(extra)} of its own; got {self.model}.") from None
         if self.small_stem:
             if not isinstance(stem := getattr(network, "conv1", None), nn.Conv2d) or not hasattr(network, "maxpool"):
                 raise ValueError(f"only a ResNet with a plain stem can have a small one; got {self.model}.")
@@ -57,10 +63,24 @@ class Architecture:
             network.maxpool = nn.Identity()
         return network
 
+    @functools.cached_property
+    def sides(self) -> tuple[int, int]:
+        """The least and the greatest side, in pixels, that the network takes; timm knows of those that do not take any."""
+        import timm
+
+        known = timm.models.get_pretrained_cfg(self.model)
+        if known is not None and known.fixed_input_size:
+            return known.input_size[-1], known.input_size[-1]
+        return (known.min_input_size[-1] if known is not None and known.min_input_size else 1), 10**6
+
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Returns (N, 3, H, W) float32 network inputs from (N, 3, H, W) uint8 pixels."""
+        """Returns (N, 3, H, W) float32 network inputs from (N, 3, H, W) uint8 pixels, resized to what it takes."""
         mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+        inputs = (pixels.float() / 255 - mean) / std
+        least, greatest = self.sides
+        if not least <= pixels.shape[-1] <= greatest:
+            inputs = interpolate(inputs, min(max(pixels.shape[-1], least), greatest), mode="bilinear", antialias=True)
+        return inputs.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
@@ -190,10 +210,12 @@ def train(
     as it would have without the break. `held_out` is only reported on, never learned from.
 
     Raises:
-        ValueError: there are fewer images than a batch, or the checkpoint is of another training.
+        ValueError: there are fewer images than a batch or none held out, or the checkpoint is damaged or of another training.
     """
     if len(images) < recipe.batch:
         raise ValueError(f"training needs at least one batch of {recipe.batch} images, got {len(images)}.")
+    if not len(held_out):
+        raise ValueError("training needs held-out images to report on, got none.")
     training = _Training(architecture, images, recipe, seed, device)
     first = training.resume(checkpoint) if checkpoint.exists() else 0
     began, last, total = time.perf_counter(), first, 0.0
@@ -224,6 +246,8 @@ class _Training:
         network: Any = architecture.build().to(device).to(memory_format=torch.channels_last)
         self.network: nn.Module = network
         if recipe.whiten:
+            if not isinstance(getattr(network, "conv1", None), nn.Conv2d):
+                raise ValueError(f"this recipe begins with a ResNet's stem, which {architecture.model} has not; take `paper`.")
             network.conv1.weight.data.copy_(whitening(architecture.normalise(self.pixels[:5000]), network.conv1.weight))
             network.conv1.weight.requires_grad_(False)
         self.optimizers = _optimizers(network, recipe)
@@ -268,11 +292,14 @@ class _Training:
 
     def resume(self, path: Path) -> int:
         """Takes up a checkpoint and returns the next step. Raises ValueError if it is of another training."""
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(str(path), "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        try:
+            with safe_open(str(path), "pt") as file:
+                meta = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is a damaged checkpoint ({error}); delete it to begin again.") from None
         if meta.get("training") != self.name:
             raise ValueError(f"{path} is the checkpoint of a training with other settings; wanted {self.name}.")
         self.network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
@@ -394,8 +421,10 @@ def load(path: Path, architecture: Architecture | None = None) -> tuple[nn.Modul
 def _fitted(architecture: Architecture, state: dict[str, Tensor]) -> tuple[Architecture, nn.Module]:
     """Returns the architecture with as many classes as the weights have, timm's normalisation, and its network."""
     network: Any = architecture.build()
-    bias = f"{network.pretrained_cfg.get('classifier', 'fc')}.bias"
-    if bias not in state:
+    last = network.pretrained_cfg.get("classifier", "fc")
+    if not isinstance(last, str):
+        raise ValueError(f"wanted a network with one last layer; {architecture.model} has {' and '.join(last)}.")
+    if (bias := f"{last}.bias") not in state:
         raise ValueError(f"wanted the weights of {architecture.model} with {bias}; got {', '.join(list(state)[-3:])}.")
     mean, std = (tuple(network.pretrained_cfg[name]) for name in ("mean", "std"))
     fitted = replace(architecture, classes=len(state[bias]), mean=mean, std=std)
@@ -405,4 +434,8 @@ def _fitted(architecture: Architecture, state: dict[str, Tensor]) -> tuple[Archi
 def _revive(described: dict[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known}
-    return Architecture(**values)
+    architecture = Architecture(**values)
+    for name in ("mean", "std"):
+        if len(numbers := getattr(architecture, name)) != 3 or not all(isinstance(n, float) for n in numbers):
+            raise ValueError(f"{name} must be three numbers, got {numbers!r}.")
+    return architecture

@@ -110,7 +110,9 @@ DATASETS = {
 
 
 def stratified(labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Returns `count` sorted rows, every class in its own share, by a seeded shuffle."""
+    """Returns `count` sorted rows, every class in its own share, by a seeded shuffle. Raises ValueError if below 0."""
+    if count < 0:
+        raise ValueError(f"the number of rows must be 0 or more, got {count}.")
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     return np.sort(order[np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)])
@@ -173,7 +175,7 @@ def read(
 
 # What torchvision, numpy, zipfile and Pillow raise on files that are cut off, damaged or of another kind.
 _DAMAGE = (
-    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, struct.error, zlib.error,
+    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, AssertionError, struct.error, zlib.error,
     zipfile.BadZipFile,
 )  # fmt: skip
 
@@ -307,7 +309,7 @@ def _read_lsun(name: str, split: str, root: Path) -> _Found | None:
     if not folders:
         return None
     try:
-        import lmdb  # pyright: ignore[reportMissingImports]
+        import lmdb
     except ImportError:
         raise ValueError("its format needs the lmdb package: pip install lmdb") from None
 

@@ -325,10 +325,11 @@ class Gaussians(Energy):
         return self
 
     def squared_distances(self, z: Tensor) -> Tensor:
-        """Returns (N, C): the squared Mahalanobis distance of each row to each class."""
-        white = (z - self.centre) @ self.whitener
-        own = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)
-        return torch.addmm(own, white, self.means.T, alpha=-2).clamp(min=0)
+        """Returns (N, C): the squared Mahalanobis distance of each row to each class, never in less than float32."""
+        with torch.autocast(z.device.type, enabled=False):
+            white = (z - self.centre) @ self.whitener
+            own = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)
+            return torch.addmm(own, white, self.means.T, alpha=-2).clamp(min=0)
 
 
 def moments_of(train: Features, rows: int = 8192) -> Moments:

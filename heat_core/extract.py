@@ -81,28 +81,30 @@ class Extractor:
         early = self.early.layer if self.early else ""
         with torch.inference_mode(not self.odin), _watched(self.network, self.layer, early) as seen:
             score = odin(self.network, inputs, self.architecture.std) if self.odin else self.network(inputs)
-        z, spread = (seen["z"], None) if "map" not in seen else _pooled(seen["map"])
-        found = {"z": seen.get("z", z).to(self.dtype)}
+        if not {"z", "map"} & seen.keys():
+            raise ValueError(f"{self.architecture.model} has no single last layer to read; give a layer.")
+        mean, spread = self._pooled(seen["map"] if "map" in seen else seen["z"])
+        found = {"z": (self._pooled(seen["z"])[0] if "z" in seen else mean).to(self.dtype)}
         if self.std and spread is not None:
             found["std"] = spread.to(self.dtype)
         if self.odin:
             found["odin"] = score[:, None]
         if self.early:
-            found["early"] = self._early(self.early, _pooled(seen["early"])[0])
+            found["early"] = self._early(self.early, self._pooled(seen["early"])[0])
         return {name: array.cpu() for name, array in found.items()}
+
+    def _pooled(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns mean and standard deviation over the positions of a map (N, d, h, w) or of tokens (N, t, d)."""
+        if output.ndim == 2:
+            return output, None
+        last = output.ndim == 3 or getattr(self.network, "output_fmt", "NCHW") == "NHWC"  # where the features are
+        positions = tuple(range(1, output.ndim - 1)) if last else (2, 3)
+        return output.mean(positions), output.std(positions, correction=0)
 
     @torch.no_grad()
     def _early(self, early: Early, mean: Tensor) -> Tensor:
         """Returns (N, 1): how improbable the averages are; without an energy themselves."""
         return mean if early.energy is None else early.energy.to(self.device)(mean.float())[:, None]
-
-
-def _pooled(output: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Returns mean and standard deviation over the positions of a map (N, d, h, w) or of tokens (N, t, d)."""
-    if output.ndim == 2:
-        return output, None
-    positions = (2, 3) if output.ndim == 4 else (1,)
-    return output.mean(positions), output.std(positions, correction=0)
 
 
 @contextmanager
@@ -119,7 +121,9 @@ def _watched(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, T
     if layer:
         handles = [network.get_submodule(layer).register_forward_hook(lambda *event: keep("map", event[-1]))]
     else:
-        ends = {"z": network.get_classifier(), "map": getattr(network, "global_pool", None)}  # type: ignore[operator]
+        pools = (getattr(part, "global_pool", None) for part in (network, getattr(network, "head", None)))
+        pool = next((pool for pool in pools if isinstance(pool, nn.Module)), None)
+        ends = {"z": network.get_classifier(), "map": pool}  # type: ignore[operator]
         handles = [
             module.register_forward_pre_hook(partial(lambda name, *event: keep(name, event[-1][0]), name))
             for name, module in ends.items() if isinstance(module, nn.Module)
@@ -182,9 +186,9 @@ def extract(
 
 
 def head_of(network: nn.Module) -> Head | None:
-    """Returns the last linear layer of a timm network, or None if it ends in something else."""
+    """Returns the last linear layer (or 1 x 1 convolution) of a timm network, or None if it ends in something else."""
     layer = network.get_classifier()  # type: ignore[operator]
-    if not isinstance(layer, nn.Linear):
+    if not (isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))):
         return None
-    bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_features)
-    return Head(layer.weight.detach().float().cpu(), bias.detach().float().cpu())
+    bias = layer.bias if layer.bias is not None else torch.zeros(len(layer.weight))
+    return Head(layer.weight.detach().flatten(1).float().cpu(), bias.detach().float().cpu())

@@ -28,7 +28,7 @@ GROUPS = ("near", "mid", "far")
 INSIDE = ("pseudo", "pseudoval")  # families made of ID images: of training images, and of held-out ones
 VERSION = "1"
 LARGEST = 1e15  # of a feature: squares of larger ones leave float32
-_SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
+SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
@@ -328,7 +328,7 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
             raise ValueError(f"{name} must fit 64 bits with sign, got {array.max()}.")
         return torch.from_numpy(array.astype(np.int64))
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+        return torch.from_numpy(np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C"))
     raise ValueError(f"{name} must be numbers (float16, 32, 64 or whole), got {array.dtype}.")
 
 
@@ -392,7 +392,7 @@ class Pack:
         if not self.outside:
             raise ValueError("no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME.")
         for name, features in self.sets():
-            if not _SET_NAME.fullmatch(name):
+            if not SET_NAME.fullmatch(name):
                 raise ValueError(f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}.")
             if features.dim != self.train.dim:
                 raise ValueError(f"{name} must have {self.train.dim} features a row like train, got {features.dim}.")

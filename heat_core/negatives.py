@@ -73,13 +73,15 @@ class Walkers:
         correction: E_theta, with total = E_n + E_theta: -E_theta weighs draws of n as draws of the model.
         total: what they walk on.
         both: whether the places where they began are negatives too.
+        bfloat16: whether the network's products are made in it.
     """
 
     def __init__(
-        self, sampler: Langevin, start: Start, noise: Noise, correction: Energy, total: Energy, both: bool = False
-    ) -> None:
-        self.sampler, self.start, self.noise, self.correction, self.total, self.both = (
-            sampler, start, noise, correction, total, both,
+        self, sampler: Langevin, start: Start, noise: Noise, correction: Energy, total: Energy, both: bool = False,
+        bfloat16: bool = False,
+    ) -> None:  # fmt: skip
+        self.sampler, self.start, self.noise, self.correction, self.total, self.both, self.bfloat16 = (
+            sampler, start, noise, correction, total, both, bfloat16,
         )  # fmt: skip
         self.place: Tensor | None = None
 
@@ -87,7 +89,8 @@ class Walkers:
         """Returns `count` negatives, (count, d)."""
         chains = (count + 1) // 2 if self.both else count
         begun = put(self._begin(chains, generator), self.sampler.onto)
-        ended = self.sampler(self.total, begun, generator)
+        with torch.autocast(begun.device.type, torch.bfloat16, enabled=self.bfloat16):  # weights are cast once for all steps
+            ended = self.sampler(self.total, begun, generator)
         self.place = ended
         return torch.cat([ended, begun])[:count] if self.both else ended
 

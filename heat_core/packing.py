@@ -22,7 +22,7 @@ from .classifier import fingerprint
 from .datasets import Images, named, read, stratified
 from .energies import moments_of, on_sphere
 from .extract import Early, Extractor, OnBatch, extract, head_of
-from .features import Auxiliary, Features, Moments, Pack, write
+from .features import SET_NAME, Auxiliary, Features, Moments, Pack, write
 from .features import read as read_features
 from .files import write_whole
 from .pseudo import COMPOSED, FAMILIES, destroy
@@ -50,7 +50,28 @@ class Contents:
     train: int = 6000
     test: int = 10_000
     ood: int = 1000
-    family: tuple[int, int] = (200, 80)
+    family: tuple[int, ...] = (200, 80)
+
+    def __post_init__(self) -> None:
+        if min(self.train, self.test, self.ood) < 1:
+            raise ValueError(
+                f"rows must be at least 1, got {self.train} to train, {self.test} to test, {self.ood} of OOD sets."
+            )
+        if len(self.family) != 2 or min(self.family) < 0:
+            raise ValueError(f"pseudo-OOD rows must be two numbers of 0 or more, got {', '.join(map(str, self.family))}.")
+        if self.inside in self.outside:
+            raise ValueError(f"an OOD set must not be the in-distribution one, got {self.inside} as both.")
+        shorts = [short(name) for name in self.outside]
+        for name in shorts:
+            if not SET_NAME.fullmatch(name):
+                raise ValueError(f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}.")
+            if shorts.count(name) > 1:
+                raise ValueError(f"OOD sets must have names of their own, got {name} {shorts.count(name)} times.")
+
+
+def short(name: str) -> str:
+    """Returns what a dataset is called in a pack: a folder by its own name."""
+    return Path(name.removeprefix("folder:")).name if name.startswith("folder:") else name
 
 
 def build(
@@ -67,11 +88,12 @@ def build(
 
     Raises:
         FileNotFoundError: a dataset is not there.
-        ValueError: `work` holds the shards of another extraction.
+        ValueError: a dataset or the network cannot be read, or `work` holds the shards of another extraction.
     """
-    _claim(work, extractor, notes, contents)
     for name in contents.outside:
-        read(name, roots, count=1)  # before hours are spent on the others
+        read(name, roots, count=contents.ood)  # before hours are spent on the others
+    _try(extractor)
+    _claim(work, extractor, notes, contents)
     images = read(contents.inside, roots, "train")
     held_out = stratified(images.labels, int(notes.get("held_out_images", 0)))
     seen = np.setdiff1d(np.arange(len(images)), held_out)
@@ -90,6 +112,16 @@ def build(
     train = replace(bank, head=head, moments=moments)
     pack = Pack(train, test, outside, auxiliary, {}, shards.thumbnails)
     return replace(pack, card=card(contents.inside, extractor, notes, pack, shards.images, len(seen)))
+
+
+def _try(extractor: Extractor) -> None:
+    """Reads one black image. Raises ValueError if the network does not take it."""
+    extractor.network.to(extractor.device).eval()
+    try:
+        extractor(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{extractor.architecture.model} does not take images of 32 pixels: {reason}") from None
 
 
 def _claim(work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents) -> None:
@@ -136,9 +168,9 @@ class _Shards:
         """Gives ((group, name), features) of the OOD sets; their classes mean nothing to the network."""
         for name in contents.outside:
             images, group = read(name, roots), named(name).against(contents.inside)
-            short = Path(name.removeprefix("folder:")).name
+            key = group, short(name)
             rows = stratified(images.labels, contents.ood)
-            yield (group, short), replace(self.shown(f"{group}_{short}", images, rows), y=None)
+            yield key, replace(self.shown("_".join(key), images, rows), y=None)
 
     def families(self, kind: str, images: Images, rows: NDArray[np.int64], count: int) -> dict[str, Features]:
         """Returns the pseudo-OOD families made of rows, each of rows of its own drawing."""

@@ -249,7 +249,7 @@ class MaximumLikelihood(LeastSquares):
 
     def negatives(self, task: Task, network: Network) -> Noise:
         total = network if task.prior is None else Sum(task.prior, network)
-        return Walkers(self.sampler, self.start, task.noise, network, total, self.both)
+        return Walkers(self.sampler, self.start, task.noise, network, total, self.both, self.bfloat16)
 
 
 def log_mean_exp(values: Tensor) -> Tensor:

@@ -1,19 +1,51 @@
-"""Pictures of every room, light and dark, wide and narrow, into shots/; the README's one into assets/.
+"""Pictures of every room, light and dark, wide and narrow, into shots/; the light wide ones, small, into assets/rooms/.
 
-Run: python -m tests.screenshots
+Run: python -m tests.screenshots [ROOM ...]
 """
 
 from __future__ import annotations
 
-import shutil
-from urllib.parse import urlsplit
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from PIL import Image
+
+from heat_core.files import write_whole
 from tests.browser import ROOT, all_scored, browser, server, settle
 
-LOOKS = {"light": (1440, 1180, False), "dark": (1440, 1180, True), "narrow": (400, 3400, False)}  # width, height, dark
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+LOOKS = {"light": (1440, 1180, False), "dark": (1440, 1180, True), "narrow": (400, 900, False)}  # width, height, dark
+TALLEST = 6000  # pixels of a picture in shots/
+LARGEST = 250_000  # bytes of a picture in assets/rooms/
+TRAINED = "toy=crosses9&job=toy.crosses9.HEAT.modern.0"
+LINKS = {"toy_lab": f"?{TRAINED}", "landscape": f"landscape?{TRAINED}", "demo": "demo?step=4"}
+"""Where a room is looked at, if not at its own address alone."""
 
 
-def main() -> None:
+def _shown(page: Page, text: str) -> None:
+    page.get_by_text(text).first.wait_for(timeout=600_000)
+
+
+READY: dict[str, Callable[[Page], None]] = {
+    "toy_lab": lambda page: _shown(page, "Modes kept"),
+    "landscape": lambda page: _shown(page, "log Z"),
+    "detectors": all_scored,
+    "threshold_lab": lambda page: _shown(page, "Which images sit at the line"),
+}
+"""What else a room must show before it is pictured."""
+
+
+def rooms() -> list[str]:
+    """Returns the names of all rooms: every script in app/views."""
+    return sorted(path.stem for path in (ROOT / "app" / "views").glob("[!_]*.py"))
+
+
+def main(wanted: list[str]) -> None:
     """Walks through the rooms in every look."""
     shots = ROOT / "shots"
     shots.mkdir(exist_ok=True)
@@ -21,30 +53,31 @@ def main() -> None:
         for look, (width, height, dark) in LOOKS.items():
             with browser(width, height, dark) as context:
                 page = context.new_page()
-                page.goto(f"{url}/?seed=1&preset=quick" if look == "dark" else url)
-                settle(page)
-                page.screenshot(path=shots / f"toy-lab-empty-{look}.png")
-                button = page.get_by_role("button", name="Train HEAT")
-                if button.count():
-                    button.click()
-                    page.wait_for_timeout(2500)
-                    page.screenshot(path=shots / f"toy-lab-training-{look}.png")
-                page.get_by_text("Modes kept").wait_for(timeout=240_000)
-                settle(page)
-                page.screenshot(path=shots / f"toy-lab-{look}.png")
-                page.goto(f"{url}/landscape?{urlsplit(page.url).query}")
-                page.get_by_text("log Z").first.wait_for(timeout=240_000)
-                page.set_viewport_size({"width": width, "height": max(height, 2000)})
-                settle(page)
-                page.screenshot(path=shots / f"landscape-{look}.png")
-                page.goto(f"{url}/detectors")
-                all_scored(page)
-                page.set_viewport_size({"width": width, "height": max(height, 2300)})
-                settle(page)
-                page.screenshot(path=shots / f"detectors-{look}.png")
-                page.set_viewport_size({"width": width, "height": height})
-    shutil.copy(shots / "toy-lab-light.png", ROOT / "assets" / "toy-lab.png")
+                for room in wanted or rooms():
+                    page.set_viewport_size({"width": width, "height": height})
+                    page.goto(f"{url}/{LINKS.get(room, room)}")
+                    settle(page, 1500)
+                    READY.get(room, settle)(page)
+                    settle(page, 1000)
+                    if look == "light":
+                        shrink(page.screenshot(), ROOT / "assets" / "rooms" / f"{room}.png")
+                    full = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+                    page.set_viewport_size({"width": width, "height": min(max(full + 40, height), TALLEST)})
+                    settle(page, 1000)
+                    page.screenshot(path=shots / f"{room}-{look}.png")
+
+
+def shrink(content: bytes, path: Path) -> None:
+    """Writes a picture in few colours, and smaller if that is not enough, until it fits `LARGEST`."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    for scale in (1.0, 0.8, 0.65, 0.5):
+        small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        small.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        if out.tell() <= LARGEST:
+            break
+    write_whole(path, out.getvalue())
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

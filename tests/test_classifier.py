@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -176,13 +177,18 @@ def _broken_metadata(path: Path) -> None:
     save_file({"z": torch.ones(2, 2)}, path, {"architecture": "{"})
 
 
+def _broken_normalisation(path: Path) -> None:
+    classifier.save(TINY.build(), replace(TINY, std=(0.2, None, 0.2)), path, {})  # type: ignore[arg-type]
+
+
 def _cut(path: Path) -> None:
     classifier.save(TINY.build(), TINY, path, {})
     path.write_bytes(path.read_bytes()[:-50])
 
 
 @pytest.mark.parametrize("make", [
-    _other, _other_weights, _other_widths, _unknown_model, _broken_metadata, _cut, lambda path: path.write_bytes(b"PK\x03\x04"),
+    _other, _other_weights, _other_widths, _unknown_model, _broken_metadata, _broken_normalisation, _cut,
+    lambda path: path.write_bytes(b"PK\x03\x04"),
     lambda path: None,
 ])  # fmt: skip
 def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) -> None:
@@ -197,3 +203,42 @@ def test_too_few_images_for_a_batch_are_refused(images: Images, held_out: Images
     with pytest.raises(ValueError, match="at least one batch of 128 images, got 48"):
         train(TINY, images, held_out, tmp_path / "c", Recipe(epochs=1))
     assert not (tmp_path / "c").exists()
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line(images: Images, held_out: Images, tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(b"half a checkpoint")
+    with pytest.raises(ValueError, match=r"c is a damaged checkpoint .*; delete it to begin again"):
+        train(TINY, images, held_out, tmp_path / "c", RECIPE)
+
+
+def test_nothing_held_out_is_refused_before_training(images: Images, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="training needs held-out images"):
+        train(TINY, images, images.take(np.arange(0), "val"), tmp_path / "c", RECIPE)
+
+
+@pytest.mark.parametrize(("architecture", "said"), [
+    (Architecture("resnet18", layers=(1, 1), channels=(16,)), "layers must be four numbers of at least 1, .* got 1, 1"),
+    (Architecture("resnet18", channels=(0, 1, 1, 1)), "channels must be four numbers"),
+    (Architecture("convnext_atto", layers=(1, 1, 1, 1), small_stem=False), "only a ResNet can have layers of its own"),
+])  # fmt: skip
+def test_stages_that_a_network_cannot_have_are_refused(architecture: Architecture, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        architecture.build()
+
+
+def test_a_recipe_that_whitens_the_stem_wants_one(images: Images, held_out: Images, tmp_path: Path) -> None:
+    convnext = Architecture("convnext_atto", classes=3, small_stem=False)
+    with pytest.raises(ValueError, match="a ResNet's stem, which convnext_atto has not; take `paper`"):
+        train(convnext, images, held_out, tmp_path / "c", RECIPE)
+
+
+def test_images_are_resized_for_a_network_that_takes_one_size(images: Images) -> None:
+    fixed = Architecture("vit_tiny_patch16_224", small_stem=False)
+    assert fixed.normalise(classifier.pixels_tensor(images)[:2]).shape == (2, 3, 224, 224)
+    assert TINY.normalise(classifier.pixels_tensor(images)[:2]).shape == (2, 3, 32, 32)
+
+
+def test_weights_of_a_network_with_two_last_layers_are_refused(tmp_path: Path) -> None:
+    save_file({"head.bias": torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="one last layer; levit_128s has head"):
+        classifier.load(tmp_path / "w.safetensors", Architecture("levit_128s", small_stem=False))

@@ -128,8 +128,8 @@ def test_benchmark_prints_the_agreed_json_and_nothing_else(pack: Path, capsys: p
     said = capsys.readouterr()
     table = json.loads(said.out)
     assert set(table) == {"rows", "averages"}
-    assert all({"detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr"} <= set(row) for row in table["rows"])
-    assert all({"detector", "group", "auroc", "fpr95"} <= set(entry) for entry in table["averages"])
+    assert all(list(row) == ["detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr"] for row in table["rows"])
+    assert all(list(entry) == ["detector", "group", "auroc", "fpr95"] for entry in table["averages"])
     sets = [("a", "near", 40), ("b", "near", 30), ("c", "mid", 30), ("d", "far", 50)]
     assert [(r["detector"], r["set"], r["group"], r["n"]) for r in table["rows"]] == [
         (name, *entry) for name in QUICK.split(",") for entry in sets
@@ -179,6 +179,27 @@ def test_benchmark_prints_tables(form: str, words: list[str], pack: Path, capsys
     assert all(word in said for word in words)
     assert main(["benchmark", str(pack), "--detectors", "KNN"]) == 0
     assert "AUROC" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["--markdown", "--latex", ""])
+def test_every_figure_is_printed_of_sets_groups_and_all(
+    form: str, tmp_path: Path, arrays: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed = {key.replace("near_a", "near_a_b"): value for key, value in arrays.items()}
+    np.savez(tmp_path / "mine.npz", **renamed)
+    assert main(["pack", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "mine")]) == 0
+    capsys.readouterr()
+    assert main(["benchmark", str(tmp_path / "mine"), "--detectors", "SSD", *filter(None, [form])]) == 0
+    said = capsys.readouterr().out.replace("|", " ").replace("&", " ").replace(r" \\", "")
+    lines = [line.split() for line in said.splitlines()]
+    full = [line for line in lines if line[:1] == ["SSD"] and "/" not in line]
+    first = r"a\_b" if form == "--latex" else "a_b"
+    assert [line[1:3] for line in full] == [
+        [first, "near"], ["b", "near"], ["c", "mid"], ["d", "far"], *(["mean", g] for g in ("near", "mid", "far", "average")),
+    ]  # fmt: skip
+    figures = np.array([[float(cell) for cell in line[-4:]] for line in full])
+    assert figures[4] == pytest.approx(figures[:2].mean(0), abs=0.11)
+    assert figures[7] == pytest.approx(figures[4:7].mean(0), abs=0.11)
 
 
 def test_without_a_head_the_logit_detectors_are_absent_and_say_why(

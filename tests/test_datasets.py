@@ -81,6 +81,21 @@ def test_digits_are_enlarged_to_colour(name: str, folder: str, class3: str, tmp_
     assert np.array_equal(images.pixels[:, 0, 0, 0], pixels[:, 0, 0])  # corners stay
 
 
+def test_digits_with_a_damaged_header_are_refused_in_one_line(tmp_path: Path) -> None:
+    _write_digits(tmp_path, "MNIST", "t10k", 5)
+    file = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    whole = file.read_bytes()
+    for damaged in (
+        whole[:20],
+        b"\0\0\x08\x01" + whole[4:],
+        b"\0\0\x0d\x03" + whole[4:],
+        struct.pack(">4i", 0x803, 4, 28, 28) + whole[16:],
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"MNIST \(test\) in .* cannot be read: "):
+            read("mnist", [tmp_path])
+
+
 def test_what_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"CIFAR-10 \(train\) is not in .*fetch cifar10 --root"):
         read("cifar10", [tmp_path])
@@ -204,7 +219,8 @@ def test_lsun_without_lmdb_says_what_to_install(tmp_path: Path, monkeypatch: pyt
 
 
 def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
-    lmdb = pytest.importorskip("lmdb")
+    import lmdb
+
     for label, name in enumerate(("bedroom", "bridge")):
         with lmdb.open(str(tmp_path / f"{name}_val_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as writing:
             for i in range(3):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -118,16 +117,28 @@ def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
         Extractor(network, TINY, layer="layer9")
 
 
-@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0"])
+@pytest.mark.parametrize("model", [
+    "vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0", "convnext_atto", "resnetv2_18",
+    "swin_tiny_patch4_window7_224",
+])  # fmt: skip
 def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
-    extra = {"img_size": 32, "patch_size": 8} if model.startswith("vit") else {}
-    network = timm.create_model(model, num_classes=5, **extra).eval()
+    """Among them: one size of image only, pooling in the head, a convolution as last layer, features last."""
+    images = images.take(np.arange(3), "train")
     architecture = Architecture(model, classes=5, small_stem=False)
+    network = architecture.build().eval()
     features, head = extract(Extractor(network, architecture, dtype=torch.float32), images), head_of(network)
     assert head is not None
     with torch.inference_mode():
         logits = network(architecture.normalise(classifier.pixels_tensor(images)))
     assert torch.allclose(features.z @ head.weight.T + head.bias, logits, atol=1e-4)
+    if not model.startswith("vit"):
+        assert features.views["std"].shape[1] in (features.dim, getattr(network, "num_features", 0))
+
+
+def test_a_network_with_several_last_layers_wants_a_layer(images: Images) -> None:
+    architecture = Architecture("levit_128s", classes=5, small_stem=False)
+    with pytest.raises(ValueError, match="levit_128s has no single last layer to read; give a layer"):
+        extract(Extractor(architecture.build(), architecture), images, np.arange(1))
 
 
 def test_changed_pixels_are_what_the_network_sees(network: nn.Module, images: Images) -> None:

@@ -464,7 +464,7 @@ def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, array
     at.session_state["selection"] = Selection()
     opened(at)
     assert "There is no map of these 420 points" in text(at)
-    press(at, "Back to the data that ships")
+    press(at, "Back to the server's data")
     assert "all 450 points drawn" in text(at)
 
 

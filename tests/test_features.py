@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.torch import save
 
 from heat_core import features as module
-from heat_core.features import Features, Head, Pack, pack_arrays, pack_npz, read, read_pack, write, write_pack
+from heat_core.features import Features, Head, Pack, features_from, pack_arrays, pack_npz, read, read_pack, write, write_pack
 from heat_core.files import whole_folder, write_whole
 
 Arrays = dict[str, np.ndarray]
@@ -456,3 +456,8 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, arrays):
 def test_features_too_large_for_float32_are_refused():
     with pytest.raises(ValueError, match=r"must lie within 1e\+15 of 0, got 1e\+20"):
         Features(torch.full((3, 2), 1e20))
+
+
+def test_a_single_number_is_named_as_what_it_is() -> None:
+    with pytest.raises(ValueError, match=r"got \(\)"):
+        features_from({"z": np.array(3.0)}, "z", "y")

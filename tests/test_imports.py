@@ -55,11 +55,16 @@ BANNED = {
     "disagreement": {"torch"},
     "comparison": {"torch"},
     "evidence": {"torch"},
+    "header": {"torch"},
+    "steps": {"torch"},
+    "story": {"streamlit", "torch"},
+    "glossary": {"streamlit", "torch"},
 }
 APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
-    | {"selection", "maps", "colouring", "atlas", "inspector", "disagreement", "comparison", "evidence"},
+    | {"selection", "maps", "colouring", "atlas", "inspector", "disagreement", "comparison", "evidence", "header", "steps"},
+    "header": {"controls", "glossary", "session", "tables", "text"}, "steps": {"figures", "story"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
     "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
@@ -69,8 +74,8 @@ APP = {
     "disagreement": {"controls", "inspector", "selection", "session", "tables", "text"},
     "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "maps", "selection"},
-    "maps": set(), "colouring": {"figures", "maps"},
+    "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "maps", "selection", "story"},
+    "maps": set(), "colouring": {"figures", "maps"}, "story": set(), "glossary": set(),
     "tasks": {"jobs", "maps"}, "toys": {"jobs"}, "chains": set(), "landscapes": {"toys"}, "insights": {"tasks"},
     "planes": {"figures"}, "tables": {"insights", "selection"}, "figures": set(),
     "selection": set(), "text": set(), "components": set(), "jobs": set(),

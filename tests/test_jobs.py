@@ -148,6 +148,17 @@ def test_a_job_that_is_cancelled_in_line_never_begins():
     assert begun == []
 
 
+def test_work_on_ones_own_data_is_kept_nowhere_and_stops_when_its_owner_is_gone():
+    there = {"ann"}
+    jobs = Jobs(unfinished=1, present=lambda who: who in there)
+    job = jobs.lend("own", _framing, "ann")
+    until(lambda: job.frames)
+    assert jobs.get("own") is None
+    assert "The line is full" in jobs.lend("own", _framing, "ann").error
+    there.discard("ann")
+    until(lambda: job.state == "cancelled")
+
+
 def test_the_work_is_told_by_an_exception():
     told = []
 

@@ -14,7 +14,7 @@ from tests.browser import CHROMIUM, Wire, browser, server, settle
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.shipped(), reason="no pack in assets/packs"),
+    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
     pytest.mark.filterwarnings("ignore"),  # playwright's own
 ]
 MOST = 300_000  # bytes an interaction
@@ -25,7 +25,7 @@ AROUND = [(0.40, 0.50), (0.50, 0.46), (0.62, 0.50), (0.62, 0.66), (0.50, 0.70), 
 def layout() -> maps.Layout:
     from heat_core.features import read_pack
 
-    found = maps.layout_of(read_pack(session.PACKS / session.shipped()[0]))
+    found = maps.layout_of(read_pack(next(iter(session.packs().values()))))
     assert found is not None
     return found
 
@@ -137,7 +137,7 @@ def test_draw_count_look_and_share(layout):
 def find_set(item: str) -> str:
     from heat_core.features import read_pack
 
-    found = find(read_pack(session.PACKS / session.shipped()[0]), item)
+    found = find(read_pack(next(iter(session.packs().values()))), item)
     return found[0] if found else ""
 
 
@@ -145,7 +145,7 @@ def near(layout: maps.Layout, item: str, spot: tuple[float, float]) -> bool:
     """Returns whether an item lies within a click's reach of a spot."""
     from heat_core.features import read_pack
 
-    found = find(read_pack(session.PACKS / session.shipped()[0]), item)
+    found = find(read_pack(next(iter(session.packs().values()))), item)
     assert found is not None
     return bool((abs(layout.spots[found[0]][found[1]] - spot) < 0.02).all())
 

@@ -139,3 +139,36 @@ def test_shards_of_other_settings_are_refused(extractor: Extractor, sheets: Path
 def test_a_missing_dataset_is_named_before_anything_is_extracted(extractor: Extractor, sheets: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="textures"):
         build(extractor, NOTES, Contents("cifar10", ("textures",)), [sheets], tmp_path, lambda *news: pytest.fail("extracted"))
+
+
+@pytest.mark.parametrize(("changed", "said"), [
+    ({"train": 0}, "rows must be at least 1, got 0 to train"), ({"ood": -5}, "rows must be at least 1"),
+    ({"family": (5,)}, "two numbers of 0 or more, got 5"), ({"family": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
+    ({"outside": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
+    ({"outside": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
+    ({"outside": ("folder:a,b",)}, "got 'a,b'"), ({"outside": ("folder:/",)}, "got ''"),
+])  # fmt: skip
+def test_contents_that_cannot_be_are_refused_at_once(changed: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Contents(**{"inside": "cifar10", "outside": ("mnist",)} | changed)
+
+
+def test_a_network_that_takes_no_such_image_is_refused_at_once(sheets: Path, tmp_path: Path) -> None:
+    wide = Architecture("inception_v3", small_stem=False)
+    with pytest.raises(ValueError, match="inception_v3 does not take images of 32 pixels: ") as caught:
+        build(Extractor(wide.build(), wide), {}, CONTENTS, [sheets], tmp_path, lambda *news: pytest.fail("extracted"))
+    assert not list(tmp_path.iterdir())  # so that another try is not refused
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_picture_among_whole_ones_is_skipped(extractor: Extractor, sheets: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "own").mkdir()
+    for i in range(5):
+        Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(tmp_path / "own" / f"{i}.png")
+    (tmp_path / "own" / "0.png").write_bytes(b"damaged")
+    few = Contents("cifar10", (f"folder:{tmp_path / 'own'}",), train=20, test=10, ood=5, family=(0, 0))
+    pack = build(extractor, {}, few, [sheets], tmp_path / "work")
+    assert len(pack.outside["far", "own"]) == 4
+    assert pack.card["sets"]["far_own"]["skipped"] == 1

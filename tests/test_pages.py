@@ -29,7 +29,7 @@ def _detectors(**link: str) -> AppTest:
 
 
 def test_detectors_shows_every_detector_of_the_pack():
-    if not session.shipped():
+    if not session.packs():
         pytest.skip("no pack in assets/packs")
     at = _detectors()
     names = tuple(DETECTORS)

@@ -12,7 +12,7 @@ from tests.browser import CHROMIUM, Wire, browser, server, settle
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.shipped(), reason="no pack in assets/packs"),
+    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
     pytest.mark.filterwarnings("ignore"),  # playwright's own
 ]
 MOST = 300_000  # bytes an interaction

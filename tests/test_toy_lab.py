@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_a_link_finds_the_training_and_a_new_server_trains_it_again():
 
 
 def test_a_link_to_another_training_starts_nothing():
-    at = app(toy="cross", detector="MoG", job="toy.cross.HEAT.modern.0")
+    at = app(toy="cross", detector="MoG", job="toy.cross.HEAT.paper.0")
     assert "Nothing is trained yet" in at.info[0].value
     assert "job" not in at.query_params
 
@@ -202,7 +203,7 @@ def test_the_papers_second_figure_is_one_click_away(monkeypatch, trained):
     wait(at, lambda page: page.subheader)
     assert "All three keep every mode" in at.subheader[0].value
     assert link(at)["compare"] == "true"
-    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.modern.0" for name in session.COMPARED)
+    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.paper.0" for name in session.COMPARED)
 
 
 def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
@@ -210,7 +211,20 @@ def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
     at = press(app(detector="KNN"), "Figure 1: a cross, corrected")
     wait(at, lambda page: page.metric)
     assert link(at)["toy"] == "cross"
-    assert link(at)["job"] == "toy.cross.HEAT.modern.0"
+    assert link(at)["job"] == "toy.cross.HEAT.paper.0"
+
+
+@pytest.mark.parametrize("light", ["green", "amber", "red"])
+def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, light):
+    assert trained.result.diagnosis is not None
+    shown = replace(trained.result, diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."))
+    monkeypatch.setattr(session, "train_toy", lambda choice: lambda job: shown)
+    at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
+    wait(at, lambda page: page.metric)
+    colour, icon, word = lab.LIGHTS[light]
+    badge = f":{colour}-badge[:material/{icon}: {word}]"
+    said = next(markdown.value for markdown in at.markdown if badge in markdown.value)
+    assert r"The \*reason\* is this." in said
 
 
 def test_side_by_side_offers_what_is_missing_and_can_be_cancelled(monkeypatch):

@@ -2,16 +2,13 @@
 
 import streamlit as st
 
-from app import comparison, controls, disagreement, inspector, session, tables
+from app import comparison, controls, disagreement, header, inspector, session, tables
 from app.picture import own_picture
 from app.text import plain
 
 
 def about(pack) -> None:
-    """Says what the data is: a badge, and the card behind it."""
-    rows = len(pack.test) + sum(len(features) for features in pack.outside.values())
-    counts = f"{len(pack.train):,} training, {rows:,} scored rows, none left out"
-    st.badge(f"{plain(pack.title, 80)}: {counts}", icon=":material/database:")
+    """Says what the data is: the card of its sets."""
     with st.expander("What this data is"):
         if classifier := tables.classifier(pack):
             st.markdown(plain(classifier))
@@ -50,9 +47,9 @@ def show(given) -> None:
         inspector.show(given, session.item())
 
 
-st.title("Detectors")
-st.caption("The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD).")
-controls.own_data()
+header.show(
+    "Detectors", "The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD)."
+)
 data = session.data()
 if isinstance(data, str):
     st.error(plain(data), icon=":material/error:")

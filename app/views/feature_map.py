@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import atlas, colouring, controls, inspector, maps, session
+from app import atlas, colouring, controls, header, inspector, maps, session
 from app.text import plain
 from heat_core.projection import METHODS
 from heat_core.recipes import DETECTORS
@@ -61,9 +61,10 @@ def show(given) -> None:
     inspector.show(given, session.item())
 
 
-st.title("Feature map")
-st.caption("Where images lie in the network's feature space, in two dimensions. Draw around points; click one to look into it.")
-controls.own_data()
+header.show(
+    "Feature map",
+    "Where images lie in the network's feature space, in two dimensions. Draw around points; click one to look into it.",
+)
 data = session.data()
 if isinstance(data, str):
     st.error(plain(data), icon=":material/error:")

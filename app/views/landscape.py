@@ -2,11 +2,14 @@
 
 import streamlit as st
 
-from app import controls, lab, relief, session
+from app import controls, header, lab, relief, session
 from app.text import plain
 
-st.title("Landscape")
-st.caption("Take a trained energy apart: what the prior says, what the correction adds, and where the sum is right.")
+header.show(
+    "Landscape",
+    "Take a trained energy apart: what the prior says, what the correction adds, and where the sum is right.",
+    real=False,
+)
 choice = controls.toy_choice()
 picture = session.toy_picture(choice.toy, choice.seed)
 st.badge(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import controls, evidence, figures, inspector, session, tables
+from app import controls, evidence, figures, header, inspector, session, tables
 from app.components.threshold_line import binned, threshold_line
 from app.text import plain
 from heat_core.recipes import DETECTORS
@@ -48,8 +48,6 @@ def lab(given, choice, scores: dict, titles: dict) -> None:
 
 def show(given) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
-    rows = len(given.pack.test) + sum(map(len, given.pack.outside.values()))
-    st.badge(f"{plain(given.pack.title, 80)}: {rows:,} scored rows, none left out", icon=":material/database:")
     titles = {f"{group}_{name}": given.pack.set_title(f"{group}_{name}") for group, name in given.pack.outside}
     choice = controls.line_choice(tuple(DETECTORS), titles, given.key)
     job = session.scoring(given, "modern")
@@ -74,11 +72,10 @@ def show(given) -> None:
     inspector.show(given, session.item())
 
 
-st.title("Threshold lab")
-st.caption(
-    "A score above the line is called out-of-distribution (OOD). Drag the line, or say what matters and let a rule place it."
+header.show(
+    "Threshold lab",
+    "A score above the line is called out-of-distribution (OOD). Drag the line, or say what matters and let a rule place it.",
 )
-controls.own_data()
 data = session.data()
 if isinstance(data, str):
     st.error(plain(data), icon=":material/error:")

@@ -2,11 +2,14 @@
 
 import streamlit as st
 
-from app import controls, lab, session
+from app import controls, header, lab, session
 from app.text import plain
 
-st.title("Toy lab")
-st.caption("Train a detector on points in the plane and see what its energy gets right. The truth is known exactly here.")
+header.show(
+    "Toy lab",
+    "Train a detector on points in the plane and see what its energy gets right. The truth is known exactly here.",
+    real=False,
+)
 choice = controls.toy_choice()
 compare = controls.lab_extras()
 picture = session.toy_picture(choice.toy, choice.seed)

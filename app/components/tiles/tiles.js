@@ -1,21 +1,31 @@
 // Images as buttons. What is drawn is set as text and attributes, never as HTML: captions come from data that somebody brought.
 
+const walls = new WeakMap(); // grid -> what it shows, and how it speaks
+
 export default function (component) {
   const { parentElement, data, setTriggerValue } = component;
   if (!data) return;
   const grid = parentElement.querySelector(".tiles");
-  const focused = grid.contains(grid.getRootNode().activeElement) ? grid.getRootNode().activeElement.dataset.item : null;
-  grid.replaceChildren(...data.tiles.map((tile) => button(tile, tile.item === data.at, setTriggerValue)));
-  if (focused !== null) [...grid.children].find((made) => made.dataset.item === focused)?.focus({ preventScroll: true });
+  const wall = walls.get(grid) ?? { shown: "" };
+  walls.set(grid, wall);
+  wall.send = (item) => setTriggerValue("clicked", item);
+  const shown = JSON.stringify(data.tiles);
+  if (shown !== wall.shown) {
+    grid.replaceChildren(...data.tiles.map((tile) => button(tile, wall))); // else they stay, and whoever has the focus keeps it
+    wall.shown = shown;
+  }
+  for (const made of grid.children) made.setAttribute("aria-current", made.dataset.item === data.at);
+  // A tile that had the focus may be gone: a dialog without the focus would not hear its keys.
+  const dialog = grid.getRootNode().host?.closest('[role="dialog"]');
+  if (dialog && document.activeElement === document.body) grid.firstElementChild?.focus({ preventScroll: true });
 }
 
-function button(tile, current, setTriggerValue) {
+function button(tile, wall) {
   const made = document.createElement("button");
   made.type = "button";
   made.dataset.item = tile.item;
   made.setAttribute("aria-label", tile.label);
-  if (current) made.setAttribute("aria-current", "true");
-  made.onclick = () => setTriggerValue("clicked", tile.item);
+  made.onclick = () => wall.send(tile.item);
   made.appendChild(face(tile));
   for (const line of tile.lines) made.appendChild(text("span", line));
   return made;
