@@ -12,10 +12,7 @@ from dataclasses import fields
 from .timing import Options, table
 
 NAMES = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "start", "lab", "threshold", "inspector", "feature_map")
-<<<<<<< HEAD
 STUDIES = ("criterion", "ideas")  # of recipes: minutes each, so only where they are asked for
-=======
->>>>>>> map
 
 
 def main() -> int:
