@@ -144,8 +144,9 @@ def scale() -> str:
 
 def drawn_detectors() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
+    drawn = [name for name in ("MSP", "MoG", "HEAT", "Composed") if name in DETECTORS]
     picked = st.multiselect(
-        "Detectors drawn", list(DETECTORS), ["MSP", "MoG", "HEAT", "Composed"], key="drawn", bind="query-params",
+        "Detectors drawn", list(DETECTORS), drawn, key="drawn", bind="query-params",
         max_selections=4, help="At most four at once.",
     )  # fmt: skip
     return list(picked)
@@ -175,10 +176,15 @@ def parted() -> tuple[str, str]:
     """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
     names = list(DETECTORS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = st.selectbox("Accepted by", names, names.index("MoG"), key="accepts", bind="query-params", width=200)
+        first = st.selectbox("Accepted by", names, _place("MoG", names), key="accepts", bind="query-params", width=200)
         st.button("Turn round", icon=":material/swap_horiz:", on_click=_turn_round, help="Swaps the two detectors.")
-        second = st.selectbox("Rejected by", names, names.index("HEAT"), key="rejects", bind="query-params", width=200)
+        second = st.selectbox("Rejected by", names, _place("HEAT", names), key="rejects", bind="query-params", width=200)
     return str(first), str(second)
+
+
+def _place(name: str, names: Sequence[str]) -> int:
+    """Returns where a name stands, or the last place."""
+    return names.index(name) if name in names else len(names) - 1
 
 
 def _turn_round() -> None:
