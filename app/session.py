@@ -392,6 +392,11 @@ def scored(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[st
     return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
 
 
+def notes(job: Job) -> list[str]:
+    """Returns what must be said of the detectors that are ready."""
+    return [f"{frame.detector}: {frame.note}" for frame in job.frames if frame.note]
+
+
 def correction(given: Data) -> dict[str, NDArray[np.float64]]:
     """Returns {set: what HEAT's correction adds to each row (n,)}; nothing while HEAT is not ready, or where it has none."""
     found = [frame for frame in scoring(given, "modern").frames if frame.detector == "HEAT" and frame.terms]

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from heat_core.features import Pack
     from heat_core.study import Run
 
-SIDE = 200  # points a side of the grid that a training is measured on
-DRAWN = 2  # every second one is drawn
-
-
-def drawn(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Returns the part that is drawn of values on the grid's axis, (n,), or on the grid, (n, n)."""
-    return np.ascontiguousarray(values[(slice(None, None, DRAWN),) * values.ndim], dtype=np.float32)
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -34,6 +26,7 @@ class Scored:
 
     Args:
         scores: {set: (n,)}.
+        note: what must be said of the fitted detector, if anything.
         run: the fitted detector, where that is wanted.
         how: what its energy is put together from.
         terms: {set: (n, terms)}, what each term adds; nothing where there is one term, which is the score.
@@ -42,6 +35,7 @@ class Scored:
     detector: str
     scores: Mapping[str, NDArray[np.float64]]
     reason: str = ""
+    note: str = ""
     run: Run | None = None
     how: Sum | None = None
     terms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -80,7 +74,7 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
                 return Scored(name, {}, f"{name} gives scores that are not finite on these features.")
             how = Sum.of(run)
             several = score(pack, partial(terms, run)) if len(how.names) > 1 else {}
-            return Scored(name, scores, "", run if keep_runs else None, how, several)
+            return Scored(name, scores, "", run.note, run if keep_runs else None, how, several)
 
         for i, name in enumerate(DETECTORS):
             job.report(i / many)

@@ -24,7 +24,7 @@ from .files import whole_folder
 from .recipes import DETECTORS
 from .training import OnRecord, Record, ignore
 
-VERSION = "2"
+VERSION = "3"
 
 
 @dataclass(frozen=True, eq=False)

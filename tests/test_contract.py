@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from heat_core.energies import score
 from heat_core.features import Features, Head
 from heat_core.learned import EBM, HEAT, Composed, Critic, Perceptron
 from heat_core.recipes import DETECTORS, PRESETS, recipe
-from heat_core.study import Run
+from heat_core.study import VERSION, Run
 from heat_core.training import Diverged, LeastSquares, NoiseContrastive
 from tests.samples import auxiliary
 
@@ -298,11 +299,11 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         lambda run: (run / "energy.safetensors").unlink(),
         lambda run: (run / "run.json").write_text("{"),
         lambda run: (run / "run.json").write_text("[]"),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"version": "2"', '"version": "9"')),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace(f'"{VERSION}"', '"9"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"MoG"', '"Mog"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"normalize"', '"normalise"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"dim": 12', '"dim": 13')),
-        lambda run: (run / "run.json").write_text('{"format": "heat-run", "version": "2", "detector": "MoG", "recipe": []}'),
+        lambda run: (run / "run.json").write_text(json.dumps({"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []})),
         lambda run: (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-9]),
     ],
     ids=["no card", "no state", "cut", "list", "version", "detector", "field", "width", "recipe", "truncated"],

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,16 +23,19 @@ from app.selection import Part, Selection
 from app.tasks import score_pack
 from heat_core import explain
 from heat_core.features import Pack, pack_arrays, write_pack
+from heat_core.recipes import PRESETS, recipe
 from tests.pages import link, opened, press, text
 
 CACHE: dict[str, Job] = {}
 
 
 def scored(pack: Pack) -> Job:
-    """Returns the finished scoring of the small pack, made once."""
+    """Returns the finished scoring of the small pack, made once; HEAT keeps its correction, whether it helps or not."""
     if not CACHE:
-        CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
-        CACHE["job"].run()
+        kept = replace(recipe("HEAT", "quick"), checked=False)
+        with patch.dict(PRESETS["features"]["quick"], HEAT=kept):
+            CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
+            CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
     return CACHE["job"]
 
@@ -217,6 +221,12 @@ def test_closing_takes_the_item_out_of_the_link():
     opened(at)
     assert "item" not in link(at)
     assert "Nearest class" not in drawer(at)
+
+
+def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
+    frames = [replace(frame, note="This is the MoG." if frame.detector == "HEAT" else "") for frame in scored(pack).frames]
+    monkeypatch.setattr(session, "score_pack", standing_in(frames, result=scored(pack).result))
+    assert [info.value for info in page().info if "MoG" in info.value] == ["HEAT\\: This is the MoG."]
 
 
 # -- flips -------------------------------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ def show(given) -> None:
     if not job.over:
         progress(job, len(job.frames))
     scores, absent = session.scored(job)
-    for reason in absent.values():
-        st.info(plain(reason), icon=":material/info:")
+    for said in (*absent.values(), *session.notes(job)):
+        st.info(plain(said), icon=":material/info:")
     if scores:
         comparison.table(given, scores, job.result)
         with st.container(horizontal=True, vertical_alignment="bottom"):
