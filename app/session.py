@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -237,12 +237,14 @@ def story() -> Story | str:
 class Data:
     """A pack, a key that changes with its content, and the file of its classifier, if that is at hand.
 
-    What is made of it lives as long as it does: of uploaded data, no longer than the session.
+    What is made of it lives as long as it does: of uploaded data, no longer than the session. `tables` holds {names of the
+    detectors that were ready: their table}.
     """
 
     key: str
     pack: Pack
     weights: Path | None = None
+    tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -366,11 +368,13 @@ def job_on(given: Data, key: str) -> Job | None:
 
 
 def begin_on(given: Data, key: str, work: Work) -> Job:
-    """Returns a job on the data, begun now unless it is there already."""
+    """Returns a job on the data: the one there is, unless it failed or was cancelled, or one begun now."""
     if not _is_mine(given):
         return jobs().submit(key, work)
-    job = st.session_state.setdefault("own_jobs", {})[key] = jobs().lend(key, work, me())
-    return job
+    own = st.session_state.setdefault("own_jobs", {})
+    if key not in own or own[key].stopping or own[key].state in ("failed", "cancelled"):
+        own[key] = jobs().lend(key, work, me())
+    return own[key]
 
 
 def _is_mine(given: Data) -> bool:
@@ -406,16 +410,14 @@ def correction(given: Data) -> dict[str, NDArray[np.float64]]:
     return {name: values[:, column] for name, values in found[0].terms.items()}
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _table(key: str, names: tuple[str, ...], _scores: Mapping, _given: Data) -> Table:
-    from heat_core.benchmark import tabulate
-
-    return tabulate(_scores, _given.pack.outside)
-
-
 def table(given: Data, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
     """Returns the paper's table of the detectors that are ready."""
-    return _table(given.key, tuple(scores), scores, given)
+    from heat_core.benchmark import tabulate
+
+    names = tuple(scores)
+    if names not in given.tables:
+        given.tables[names] = tabulate(scores, given.pack.outside)
+    return given.tables[names]
 
 
 # -- maps --------------------------------------------------------------------------------------------------------------
@@ -432,7 +434,7 @@ def layout(given: Data, method: str) -> Layout | None:
 def map_job(given: Data, method: str) -> Job | None:
     """Returns the job that lays the data out, watched from now on; None if there is none, or this tab has left it."""
     key = f"map/{given.key}/{method}"
-    job = jobs().get(key)
+    job = job_on(given, key)
     if job is None or job.stopping or key in _left_maps():
         return None
     job.watch(me())
@@ -443,7 +445,7 @@ def start_map(given: Data, method: str) -> None:
     """Starts laying the data out, or joins who does."""
     key = f"map/{given.key}/{method}"
     _left_maps().discard(key)
-    jobs().submit(key, lay_out(given.pack, method)).watch(me())
+    begin_on(given, key, lay_out(given.pack, method)).watch(me())
 
 
 def leave_map(given: Data, method: str) -> None:
@@ -592,29 +594,33 @@ def _judge(key: str, _given: Data) -> Judge:
     return Judge(_given.pack, _given.weights)
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking at the picture …")
-def _opinion(key: str, digest: str, name: str, keep: float, names: tuple[str, ...], _given: Data, _content: bytes) -> Opinion:
+def _opinion(given: Data, content: bytes, name: str, keep: float, names: Sequence[str]) -> Opinion | str:
     from heat_core.pictures import read
     from heat_core.verdicts import Known
 
-    pixels = read(_content, name=name)
     known = {
         frame.detector: Known(frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"]))
-        for frame in scoring(_given, "modern").frames if frame.detector in names and frame.run is not None
+        for frame in scoring(given, "modern").frames if frame.detector in names and frame.run is not None
     }  # fmt: skip
-    return _judge(_given.key, _given)(pixels, known, keep)
+    try:
+        return _judge(given.key, given)(read(content, name=name), known, keep)
+    except ValueError as error:
+        return str(error)
 
 
 def opinion(given: Data, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
     """Returns what the classifier and the detectors that are ready make of a picture, or one line that says why nothing.
 
+    The last one is kept, in the visitor's session: a picture is theirs alone.
+
     Args:
         given: data whose classifier is at hand.
         keep: the share of ID that thresholds keep.
     """
-    content = file.getvalue()
-    names = tuple(scored(scoring(given, "modern"))[0])
-    try:
-        return _opinion(given.key, hashlib.sha256(content).hexdigest(), name, keep, names, given, content)
-    except ValueError as error:
-        return str(error)
+    content, names = file.getvalue(), tuple(scored(scoring(given, "modern"))[0])
+    asked = (given.key, hashlib.sha256(content).hexdigest(), name, keep, names)
+    held = st.session_state.get("opinion")
+    if held is None or held[0] != asked:
+        with st.spinner("Looking at the picture …"):
+            held = st.session_state["opinion"] = asked, _opinion(given, content, name, keep, names)
+    return held[1]

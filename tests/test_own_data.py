@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from app import session
 from heat_core import recipes
 from heat_core.features import pack_arrays, write_pack
-from tests.pages import app, link, opened, press, text, until, wait
+from tests.pages import app, endless, link, offered, opened, press, text, until, wait
 
 SHOWN = ("MSP", "KNN", "MoG")
 
@@ -143,8 +143,41 @@ def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_sessio
     assert not [key for key in session.jobs()._jobs if given.key in key]
     job = next(iter(at.session_state["own_jobs"].values()))
     until(lambda job=job: job.over)
-    held = weakref.ref(given.pack), weakref.ref(job)
+    opened(at)
+    held = weakref.ref(given.pack), weakref.ref(job), *(weakref.ref(table) for table in given.tables.values())
+    assert len(held) > 2
     assert "found in ours" in text(_detectors())  # another visitor
     del given, job, at
     gc.collect()
+    assert [one() for one in held if one() is not None] == []
+
+
+def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, arrays: dict) -> None:
+    ann = opened(_upload(_detectors(), _npz(arrays)).switch_page("views/feature_map.py"))
+    ann.segmented_control(key="layout").set_value("pca")
+    press(opened(ann), "Lay them out by PCA")
+    wait(ann, lambda page: "Laid out by PCA" in text(page))
+    given = ann.session_state["uploaded"]
+    assert not [key for key in session.jobs()._jobs if given.key in key]
+    bob = opened(_upload(_detectors(), _npz(arrays)).switch_page("views/feature_map.py"))  # the same arrays, his own
+    bob.segmented_control(key="layout").set_value("pca")
+    assert "Lay them out by PCA" in offered(opened(bob))
+    mapped = next(job for key, job in ann.session_state["own_jobs"].items() if key.startswith("map/"))
+    held = weakref.ref(mapped), weakref.ref(mapped.result)
+    del mapped, given, ann
+    gc.collect()
     assert [one() for one in held] == [None, None]
+
+
+def test_an_own_map_that_was_left_can_be_begun_again(served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "lay_out", lambda pack, method: endless)
+    at = opened(_upload(_detectors(), _npz(arrays)).switch_page("views/feature_map.py"))
+    press(at, "Lay them out by UMAP")
+    first = next(job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/"))
+    press(at, "Cancel")
+    until(lambda: first.over)
+    press(at, "Lay them out by UMAP")
+    again = next(job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/"))
+    assert again is not first
+    press(at, "Back to the server's data")  # which ends the work
+    until(lambda: again.state == "cancelled")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,15 @@ def test_a_picture_is_judged_by_every_detector(page: AppTest, monkeypatch: pytes
     opened(page)
     assert (page.dataframe[-1].value["Threshold"] < before).all()
     assert "thresholds keep 60 %" in text(page)
+
+
+def test_what_is_made_of_a_picture_goes_with_its_session(page: AppTest) -> None:
+    _upload(page, _photo())
+    held = weakref.ref(page.session_state["opinion"][1])
+    assert held() is not None
+    del page.session_state["opinion"]
+    gc.collect()
+    assert held() is None
 
 
 def test_what_is_no_picture_is_refused_in_one_line_and_costs_nothing_else(page: AppTest) -> None:
