@@ -9,8 +9,12 @@ from app.glossary import definitions
 from app.text import plain
 
 
-def show(title: str, caption: str, real: bool = True) -> None:
-    """Shows the head of a room; `real` says whether the room shows real features and hence which."""
+def show(title: str, caption: str, real: bool = True) -> session.Data | None:
+    """Shows the head of a room and returns its data; None once it has said why there is none.
+
+    Args:
+        real: whether the room shows real features. One that does not has no data, and nothing is said of it.
+    """
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
@@ -22,6 +26,13 @@ def show(title: str, caption: str, real: bool = True) -> None:
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
     st.caption(caption)
+    if isinstance(given, session.Data):
+        return given
+    if given is not None:
+        st.error(plain(given), icon=":material/error:")
+    elif real:
+        st.info("There are no features yet. Put a pack into assets/packs (python -m heat_core extract), or use your own.")
+    return None
 
 
 def _label(given: session.Data | str | None) -> str:

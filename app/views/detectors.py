@@ -47,13 +47,8 @@ def show(given) -> None:
         inspector.show(given, session.item())
 
 
-header.show(
+data = header.show(
     "Detectors", "The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD)."
 )
-data = session.data()
-if isinstance(data, str):
-    st.error(plain(data), icon=":material/error:")
-elif data is None:
-    st.info("There are no features yet. Put a pack into assets/packs (python -m heat_core extract), or use your own.")
-else:
+if data is not None:
     show(data)

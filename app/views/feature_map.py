@@ -61,14 +61,9 @@ def show(given) -> None:
     inspector.show(given, session.item())
 
 
-header.show(
+data = header.show(
     "Feature map",
     "Where images lie in the network's feature space, in two dimensions. Draw around points; click one to look into it.",
 )
-data = session.data()
-if isinstance(data, str):
-    st.error(plain(data), icon=":material/error:")
-elif data is None:
-    st.info("There are no features yet. Put a pack into assets/packs (python -m heat_core extract), or use your own.")
-else:
+if data is not None:
     show(data)

@@ -72,14 +72,9 @@ def show(given) -> None:
     inspector.show(given, session.item())
 
 
-header.show(
+data = header.show(
     "Threshold lab",
     "A score above the line is called out-of-distribution (OOD). Drag the line, or say what matters and let a rule place it.",
 )
-data = session.data()
-if isinstance(data, str):
-    st.error(plain(data), icon=":material/error:")
-elif data is None:
-    st.info("There are no features yet. Put a pack into assets/packs (python -m heat_core extract), or use your own.")
-else:
+if data is not None:
     show(data)
