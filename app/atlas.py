@@ -188,6 +188,7 @@ def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scor
     st.subheader(f"{len(rows):,} images, {choice.order} by {choice.scorer} first")
     if scores is None:
         st.caption(f"{choice.scorer} has no scores yet, so they are in the order of the sets.")
+    order = order[inspector.in_order(given, sets[order])]
     page = order[controls.page(len(rows), PAGE, "map-page")]
     places = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
     ranks = percentile(scores["test"], score[page]) if scores else score[page]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
 
 COLUMNS = 3
+FEW = 20  # OOD images, below which the figures of a selection say nothing
 LEARNED = {
     True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
     "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",
@@ -38,6 +39,7 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
     st.dataframe(tables.averages(found, drawn), alt="FPR95 and AUROC of every detector by group of OOD sets")
     tinted = ", lightly tinted what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
     st.caption(
+        f"{'All images; those of the selection alone stand below. ' * bool(session.selection())}"
         "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
         f"Bold: the best{tinted}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
     )
@@ -57,6 +59,29 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
         for label, (content, ending) in files.items():
             name = f"detectors.{ending}"
             st.download_button(label, content, name, icon=":material/download:", on_click="ignore")
+
+
+def selected(given: Data, scores: Scores) -> None:
+    """Shows how each detector tells the OOD images that are selected from all of ID test; nothing without a selection."""
+    picked = session.selection()
+    if not picked:
+        return
+    chosen = {name: mask for name, mask in session.masks(given, picked).items() if name not in ("test", "val")}
+    many = sum(int(mask.sum()) for mask in chosen.values())
+    if many < FEW:
+        st.info(
+            f"Of the {len(picked):,} selected, {many} {'is an OOD image' if many == 1 else 'are OOD images'}: too few for "
+            f"figures of their own, which need {FEW}.", icon=":material/info:",
+        )  # fmt: skip
+        return
+    found = tables.of_selection(scores, chosen)
+    best = found.iloc[0]
+    st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]}\u00a0%.")
+    st.dataframe(found, hide_index=True, height="content", width="content", alt="FPR95 and AUROC on the selected OOD images")
+    st.caption(
+        f"{many:,} of the {len(picked):,} selected are OOD; put together, against all {len(given.pack.test):,} ID test images. "
+        "Images picked by a detector's own scores are no fair test of that detector."
+    )
 
 
 def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:

@@ -213,6 +213,14 @@ def page(count: int, size: int, key: str) -> slice:
     return slice((number - 1) * size, number * size)
 
 
+def pictures_first(after: int, titles: Sequence[str]) -> bool:
+    """Returns whether a gallery begins with what it has pictures of, and says how many come after, of which sets."""
+    first = st.toggle("Those with pictures first", True, key="pictured", bind="query-params")
+    if first:
+        st.caption(f"{after:,} come after them: there are no pictures at hand of {plain(', '.join(titles), 200)}.")
+    return first
+
+
 def data_choice() -> None:
     """Offers the server's packs by name, an upload, and the way back."""
     offered = session.packs()

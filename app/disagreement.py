@@ -61,7 +61,8 @@ def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> No
 
 def _gallery(given: Data, found: Flips, corrected: bool) -> None:
     """Shows a page of flips."""
-    shown = controls.page(len(found), PAGE, "flips")
+    order = inspector.in_order(given, found.sets)
+    shown = order[controls.page(len(found), PAGE, "flips")]
     places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))
     captions = [(given.pack.set_title(name), tables.how_far(move, corrected))
                 for (name, _), move in zip(places, found.moves[shown].tolist(), strict=True)]  # fmt: skip

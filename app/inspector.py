@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from app import figures, session, tables
+from app import controls, figures, session, tables
 from app.components.tiles import Tile, encoded, tiles
 from app.insights import Insight, Spelled
 from app.selection import find, item_of
@@ -121,6 +122,20 @@ def _neighbours(given: Data, insight: Insight) -> None:
     places = [("train", int(row)) for row in insight.near_rows]
     captions = [(label, f"{away:.3f} away") for label, away in zip(labels, insight.near_distances, strict=True)]
     show_tiles(given, places, captions, "neighbours")
+
+
+def in_order(given: Data, sets: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Returns the places (N,) of a gallery's rows in the order to show them: with pictures first, unless that is not wanted.
+
+    Args:
+        sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
+    """
+    bare = [name for name in np.unique(sets).tolist() if not session.pictured(given, name)]
+    without = np.isin(sets, bare)
+    titles = [given.pack.set_title(name) for name in bare]
+    if without.all() or not without.any() or not controls.pictures_first(int(without.sum()), titles):
+        return np.arange(len(sets))
+    return np.argsort(without, kind="stable")
 
 
 def show_tiles(

@@ -578,6 +578,11 @@ def pictures(given: Data, places: Sequence[tuple[str, int]]) -> tuple[list[NDArr
     return [found.get(place) for place in places], list(dict.fromkeys(reasons))
 
 
+def pictured(given: Data, name: str) -> bool:
+    """Returns whether the images of a set are at hand."""
+    return given.gallery.has(name)
+
+
 def kept_share() -> float:
     """Returns the share of ID that thresholds keep in this tab, where no page says otherwise."""
     return float(st.session_state.get("keep") or 95.0) / 100

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.selection import item_of
+from heat_core.metrics import separation
 
 if TYPE_CHECKING:
     from app.insights import Insight
@@ -100,6 +101,26 @@ def curves(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.Da
             "OOD caught %": round(100 * what.outside, 1), "OOD accepted, FPR (ID+) %": round(100 * what.accepted, 1),
         }
         for name, what in outcomes.items()
+    )  # fmt: skip
+
+
+def of_selection(scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str, Mask]) -> pd.DataFrame:
+    """Returns a line a detector, the fewest OOD accepted first: how it tells some OOD rows from all of ID test.
+
+    The rows are put together. In percent, with the half-width of the AUROC's 95 % interval.
+
+    Args:
+        scores: {detector: {set: (n,)}}.
+        masks: {OOD set: (n,) which of its rows}, at least one row in all.
+    """
+    found = {name: separation(by_set["test"], np.concatenate([by_set[of][mask] for of, mask in masks.items()]))
+             for name, by_set in scores.items()}  # fmt: skip
+    return pd.DataFrame(
+        {
+            "Detector": name, FPR: f"{100 * what.fpr95:.1f}", AUROC: f"{100 * what.auroc:.1f}",
+            "±": f"{196 * what.auroc_error:.1f}",
+        }
+        for name, what in sorted(found.items(), key=lambda entry: entry[1].fpr95)
     )  # fmt: skip
 
 

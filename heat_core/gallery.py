@@ -49,6 +49,14 @@ class Gallery:
         index = features.index[list(rows)].numpy()
         return self._read(features.source).pixels[index]
 
+    def has(self, name: str) -> bool:
+        """Returns whether the images of a set are at hand."""
+        try:
+            self.pixels(name, [])
+        except LookupError:
+            return False
+        return True
+
     def identify(self, name: str, row: int) -> str:
         """Returns the global id of a row, `dataset/split/index`, or `set/row` if the pack does not say."""
         features = self._features[name]

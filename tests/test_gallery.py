@@ -43,6 +43,11 @@ def test_what_is_not_there_says_how_to_get_it(pack: Pack, tmp_path: Path) -> Non
         Gallery(pack, [tmp_path]).pixels("far_own", [0])
 
 
+def test_it_knows_which_sets_it_has_images_of(pack: Pack, sheets: Path, tmp_path: Path) -> None:
+    assert [Gallery(pack, [sheets]).has(name) for name in ("test", "near_cifar100", "far_own")] == [True, True, False]
+    assert [Gallery(pack, [tmp_path]).has(name) for name in ("test", "near_cifar100", "far_own")] == [True, False, False]
+
+
 def test_ids_are_global_where_the_pack_knows_them(pack: Pack) -> None:
     gallery = Gallery(pack)
     assert gallery.identify("test", 2) == "cifar10/test/42"

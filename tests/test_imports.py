@@ -72,7 +72,7 @@ APP = {
     "atlas": {"colouring", "components", "controls", "figures", "inspector", "maps", "selection", "session", "tables", "text"},
     "evidence": {"controls", "figures", "inspector", "selection", "session", "tables"},
     "disagreement": {"controls", "inspector", "selection", "session", "tables", "text"},
-    "inspector": {"components", "figures", "insights", "selection", "session", "tables", "text"},
+    "inspector": {"components", "controls", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},
     "session": {"tasks", "jobs", "toys", "chains", "insights", "landscapes", "maps", "selection", "story"},
     "maps": set(), "colouring": {"figures", "maps"}, "story": set(), "glossary": set(),

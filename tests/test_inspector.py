@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app import controls, session, tables
+from app import controls, inspector, session, tables
 from app.insights import NEIGHBOURS, Spelled, look
 from app.jobs import Job
 from app.selection import Part, Selection
@@ -277,6 +277,28 @@ def test_one_set_of_the_flips_is_picked(pack):
     assert set(at.session_state["selection"].items) == {"far_d"}
 
 
+def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
+    shown: list = []
+    monkeypatch.setattr(inspector, "tiles", lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]))
+    wanted = {name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows}
+    few = min(wanted, key=wanted.__getitem__)
+    monkeypatch.setattr(session, "pictured", lambda given, name: name == few)
+    at = page(accepts="MSP", rejects="Composed", keep="80")
+    seen, after = wanted[few], sum(wanted.values()) - wanted[few]
+    assert 0 < seen < 24
+    assert after > 0
+    assert shown[-1][:seen] == [few] * seen
+    assert few not in shown[-1][seen:]
+    said = text(at).replace("\\", "")
+    assert f"{after} come after them: there are no pictures at hand of" in said
+    at.toggle(key="pictured").set_value(False)
+    opened(at)
+    assert shown[-1] != sorted(shown[-1], key=lambda name: name != few)
+    monkeypatch.setattr(session, "pictured", lambda given, name: False)  # then there is nothing to choose
+    opened(at)
+    assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
+
+
 def test_a_detector_never_parts_with_itself_and_the_page_says_so():
     at = page(accepts="KNN", rejects="KNN")
     assert "No image flips this way here" in text(at)
@@ -301,6 +323,26 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
     chosen = at.session_state["selection"].items
     assert {n: rows.tolist() for n, rows in chosen.items()} == {n: rows.tolist() for n, rows in wanted.items() if len(rows)}
     assert "of the selection" in text(at)
+
+
+def test_a_selection_has_figures_of_its_own(pack):
+    at = page()
+    picked = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
+    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
+    opened(at)
+    scores = {frame.detector: frame.scores for frame in scored(pack).frames if not frame.reason}
+    passed = {name: np.mean(np.concatenate([s["far_d"][:20], s["near_a"][:5]]) <= np.sort(s["test"])[56])
+              for name, s in scores.items()}  # fmt: skip
+    table = next(frame.value for frame in at.dataframe if list(frame.value.columns)[1:] == [tables.FPR, tables.AUROC, "±"])
+    assert dict(zip(table["Detector"], table[tables.FPR], strict=True)) == {n: f"{100 * v:.1f}" for n, v in passed.items()}
+    assert table["Detector"][0] == min(passed, key=passed.__getitem__)
+    assert any("Of the 25 OOD images selected" in header.value for header in at.subheader)
+    assert "25 of the 32 selected are OOD" in text(at)
+    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", {"far_d": np.arange(3)}))
+    opened(at)
+    assert any("Of the 3 selected, 3 are OOD images: too few" in info.value for info in at.info)
+    press(at, "Clear the selection")
+    assert not [header for header in at.subheader if "OOD images selected" in header.value]
 
 
 def test_the_table_says_what_is_more_than_chance(pack):

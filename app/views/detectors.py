@@ -39,6 +39,7 @@ def show(given) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             keep, unit = controls.kept_share(), controls.scale()
         controls.chips()
+        comparison.selected(given, scores)
         comparison.histograms(given, scores, keep, unit)
         comparison.curves(given, scores, keep)
         disagreement.flips(given, keep)
