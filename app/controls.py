@@ -25,7 +25,11 @@ PRESETS = ("modern", "quick", "best", "paper")
 def toy_choice() -> ToyChoice:
     """Returns what to train on what."""
     columns = st.columns([2, 3, 2, 1], vertical_alignment="bottom")
-    toy = columns[0].selectbox("Dataset", TOYS, key="toy", bind="query-params", help="Densities in the plane, known exactly.")
+    session.from_link("toy", TOYS)
+    toy = columns[0].selectbox(
+        "Dataset", TOYS, key="toy", persist_state="session", format_func=session.toy_title,
+        help="Densities in the plane, known exactly.",
+    )  # fmt: skip
     detector = columns[1].segmented_control(
         "Detector", PLANE_DETECTORS, default="HEAT", required=True, key="detector", bind="query-params",
         help="HEAT: Gaussians plus a learned correction. EBM: a learned energy alone. MoG: one Gaussian a class. "
@@ -43,21 +47,17 @@ def toy_choice() -> ToyChoice:
         "Stop when KL stops falling", key="early", bind="query-params",
         help="Ends a training once KL to the truth has not come down by 2 % for 5 snapshots, and keeps the closest model.",
     )  # fmt: skip
-    return ToyChoice(str(toy), str(detector), str(preset), int(seed or 0), bool(early))
+    return ToyChoice(session.to_link("toy", str(toy)), str(detector), str(preset), int(seed or 0), bool(early))
 
 
 def step(last: int) -> int:
     """Returns which step of the demo is shown, 1 to `last`: by number, by buttons or by the arrow keys."""
 
     def go(by: int) -> None:
-        st.session_state["step"] = str(min(max(int(st.session_state["step"] or 1) + by, 1), last))
+        st.session_state["step"] = min(max(st.session_state["step"] + by, 1), last)
 
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        numbers = [str(number) for number in range(1, last + 1)]
-        now = st.segmented_control(
-            "Step", numbers, default="1", required=True, key="step", bind="query-params", label_visibility="collapsed"
-        )
-        at = int(now or 1)
+        at = st.pagination(last, key="step", bind="query-params")  # unlike a segmented control it leaves arrow keys alone
         st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
         st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
     return at

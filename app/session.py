@@ -173,6 +173,13 @@ def chains(key: str, how: Walk, _result: ToyResult, toy: str) -> Chains | str:
         return str(error)
 
 
+def toy_title(name: str) -> str:
+    """Returns what people call a toy."""
+    from heat_core.toys import toy
+
+    return toy(name).title
+
+
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
 def toy_picture(name: str, seed: int) -> ToyPicture:
     from heat_core.quadrature import Grid
@@ -486,6 +493,22 @@ def clear_selection() -> None:
 def item() -> str:
     """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
     return _linked("item", st.session_state.setdefault("item", st.query_params.get("item", "")))
+
+
+def from_link(name: str, options: Sequence[str]) -> None:
+    """Sets a widget to what a link asks for, where it asks for something new.
+
+    For choices whose titles are not their names: a widget that is bound to the link puts its titles there.
+    """
+    asked = st.query_params.get(name, "")
+    if asked in options and asked != st.session_state.get(f"linked-{name}"):
+        st.session_state[name] = asked
+
+
+def to_link(name: str, value: str) -> str:
+    """Returns a choice, which the link says from now on."""
+    st.session_state[f"linked-{name}"] = value
+    return _linked(name, value)
 
 
 def _linked(name: str, value: str) -> str:

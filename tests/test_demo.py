@@ -40,7 +40,7 @@ def pack() -> Pack:
 
 def _demo(step: int) -> AppTest:
     at = opened(app().switch_page("views/demo.py"))
-    at.segmented_control(key="step").set_value(str(step))
+    at.pagination(key="step").set_value(step)
     return opened(at)
 
 
