@@ -52,7 +52,9 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
             )
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
-        st.dataframe(tables.sets(found, titles), hide_index=True, alt="Every detector on every OOD set")
+        st.dataframe(
+            tables.sets(found, titles).style.format(precision=1), hide_index=True, alt="Every detector on every OOD set"
+        )
     csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
     files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
     with st.container(horizontal=True):
@@ -143,8 +145,11 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     """Shows ROC curves of a few detectors, against all OOD or a group of it."""
     sets = [f"{group}_{name}" for group, name in given.pack.outside]
     heading = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        names, group = controls.drawn_detectors(), controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        names = controls.drawn_detectors()
+    with right:
+        group = controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
     names = [name for name in names if name in scores]
     if not names:
         st.info("None of these detectors is ready.", icon=":material/info:")
@@ -160,5 +165,7 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
                          {name: (what.lost, what.outside) for name, what in outcomes.items()})  # fmt: skip
     alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
-    st.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    st.dataframe(tables.curves(areas, outcomes), hide_index=True, height="content", alt="The curves in figures")
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
+    said, wide = tables.curves(areas, outcomes).style.format(precision=1), {"Detector": st.column_config.TextColumn(width=95)}
+    right.dataframe(said, hide_index=True, height="content", alt="The curves in figures", column_config=wide)

@@ -58,8 +58,9 @@ def step(last: int) -> int:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         at = st.pagination(last, key="step", bind="query-params")  # unlike a segmented control it leaves arrow keys alone
-        st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
-        st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
+        with st.container(horizontal=True, gap="xsmall", width="content"):
+            st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
+            st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
     return at
 
 

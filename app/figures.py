@@ -18,6 +18,7 @@ SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
 REACH = 6.0  # nats of a correction, up or down, that are still told apart
 SMALL = dict(l=4, r=4, t=4, b=4)
+LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # grows upwards, away from the curves, where it needs two lines
 QUIET = {"displayModeBar": False}
 HEIGHT = 300  # of a landscape, in pixels
 
@@ -104,9 +105,7 @@ def curve(
         figure.add_hline(
             level, line=dict(dash="dash", color="#8a96a3", width=1.5), annotation=dict(text=name, font=dict(size=11))
         )
-    figure.update_layout(
-        height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0), hovermode="x unified"
-    )
+    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
     figure.update_yaxes(title_text=unit, rangemode="tozero")
     return figure
@@ -150,7 +149,7 @@ def histogram(
         unselected=hidden, showlegend=False, hovertemplate="%{x:.4g}: %{customdata}<br>click to select these<extra></extra>",
     )  # fmt: skip
     figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
-    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0), dragmode=False)
+    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, dragmode=False)
     figure.update_yaxes(tickformat=".0%", title_text="share of the set", range=[0, 1.05 * tallest], fixedrange=True)
     figure.update_xaxes(title_text=f"{unit} (larger is more OOD)", fixedrange=True)
     return figure
@@ -168,7 +167,7 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
             hovertemplate=f"{name}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(threshold, line=dict(color="#8a96a3", width=2))
-    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.18, x=0), dragmode=False)
+    figure.update_layout(height=230, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, dragmode=False)
     figure.update_yaxes(tickformat=".0%", title_text="share", rangemode="tozero", fixedrange=True)
     figure.update_xaxes(title_text="score (larger is more OOD)", fixedrange=True)
     return figure
@@ -243,7 +242,7 @@ def cost(kept: Array, costs: Array, at: tuple[float, float]) -> go.Figure:
 
 
 def _quiet(figure: go.Figure, x: str, y: str) -> go.Figure:
-    figure.update_layout(height=280, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0))
+    figure.update_layout(height=280, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND)
     figure.update_xaxes(title_text=x, range=[-2, 102])
     figure.update_yaxes(title_text=y, rangemode="tozero")
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import COLOURS, DASHES, HEIGHT, SIGNED, SMALL
+from app.figures import COLOURS, DASHES, HEIGHT, LEGEND, SIGNED, SMALL
 
 Array = NDArray[np.floating]
 
@@ -111,7 +111,7 @@ def masses(owed: Array, held: Array) -> go.Figure:
             x=modes, y=values.astype(np.float32), name=name, marker=dict(color=COLOURS[group], pattern=dict(shape=pattern)),
             hovertemplate=f"mode %{{x}}: %{{y:.1%}} in the {name}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), bargap=0.25, legend=dict(orientation="h", y=1.12, x=0))
+    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), bargap=0.25, legend=LEGEND)
     figure.update_xaxes(title_text="mode", dtick=1)
     figure.update_yaxes(tickformat=".0%", title_text="share of probability", rangemode="tozero")
     return figure
@@ -139,9 +139,7 @@ def ray(distance: Array, lines: Mapping[str, Array], cut: float, here: float, da
     low, high = _heights(lines, cut)
     figure.add_hline(cut, line=dict(color=QUIET, width=1.5), annotation=dict(text="threshold", font=dict(size=11)))
     figure.add_vline(here, line=dict(color=QUIET, width=1.5, dash="dot"), annotation=marks[1])
-    figure.update_layout(
-        height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=dict(orientation="h", y=1.15, x=0), hovermode="x unified"
-    )
+    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title_text="distance from the data's mean", rangemode="tozero")
     figure.update_yaxes(title_text="nats", range=[low, high])
     return figure
@@ -167,5 +165,5 @@ def walks(figure: go.Figure, paths: Array) -> go.Figure:
         ("end", paths[-1], dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color="#11161c"))),
     ):
         figure.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name)
-    figure.update_layout(showlegend=True, legend=dict(orientation="h", y=1.08, x=0), height=HEIGHT + 120)
+    figure.update_layout(showlegend=True, legend=LEGEND, height=HEIGHT + 120)
     return figure

@@ -84,6 +84,24 @@ def test_a_link_finds_the_training_and_a_new_server_trains_it_again():
     assert "One Gaussian a class" in again.subheader[0].value
 
 
+def test_a_toy_is_shown_by_its_title_and_linked_by_its_name():
+    at = app(toy="moons")
+    picker = at.selectbox(key="toy")
+    assert "3 x 3 crosses" in picker.options
+    assert "crosses9" not in picker.options
+    assert picker.value == link(at)["toy"] == "moons"
+    picker.set_value("rings")
+    opened(at)
+    assert link(at)["toy"] == "rings"
+    opened(opened(at.switch_page("views/landscape.py")))  # AppTest brings a link back a run later
+    assert at.selectbox(key="toy").value == link(at)["toy"] == "rings"
+    opened(opened(at.switch_page("views/demo.py")))
+    at.query_params["toy"] = "blobs"  # what a link on a page asks for
+    opened(opened(at.switch_page("views/toy_lab.py")))
+    assert at.selectbox(key="toy").value == link(at)["toy"] == "blobs"
+    assert app(toy="<b>").selectbox(key="toy").value == "crosses9"
+
+
 def test_a_link_to_another_training_starts_nothing():
     at = app(toy="cross", detector="MoG", job="toy.cross.HEAT.paper.0")
     assert "Nothing is trained yet" in at.info[0].value

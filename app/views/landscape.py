@@ -12,9 +12,8 @@ header.show(
 )
 choice = controls.toy_choice()
 picture = session.toy_picture(choice.toy, choice.seed)
-st.badge(
-    f"{picture.title}: {picture.size:,} training points; threshold and ranks from 4,000 fresh ID points",
-    icon=":material/terrain:",
+st.markdown(
+    f":material/terrain: {picture.title}: {picture.size:,} training points; threshold and ranks from 4,000 fresh ID points"
 )
 
 

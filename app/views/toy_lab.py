@@ -13,10 +13,8 @@ header.show(
 choice = controls.toy_choice()
 compare = controls.lab_extras()
 picture = session.toy_picture(choice.toy, choice.seed)
-st.badge(
-    f"{picture.title}: {picture.size:,} training points, {picture.modes} mode{'s' * (picture.modes > 1)}",
-    icon=":material/scatter_plot:",
-)
+modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
+st.markdown(f":material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}")
 
 
 @st.fragment(run_every=0.5)
