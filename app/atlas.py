@@ -25,7 +25,8 @@ def facts(given: Data, layout: Layout, shown: Sequence[str]) -> None:
     """Says what is on the map, whether it is a sample, and how far it can be trusted."""
     rows, everything = (sum(len(layout.places[name]) for name in names) for names in (shown, layout.places))
     some = f"{rows:,} of {everything:,}" if rows < everything else f"all {rows:,}"
-    st.markdown(f":material/database: {plain(given.pack.title, 80)}: {some} points drawn. {tables.sampled(given.pack)}")
+    drawn = f"{plain(given.pack.title, 80)}: {some} points drawn. {tables.sampled(given.pack)}"
+    st.markdown(f":small[:material/database: {drawn}]")
     st.caption(tables.trusted(layout.method, layout.trust))
 
 

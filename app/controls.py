@@ -117,8 +117,9 @@ def landscape_view(extent: float) -> tuple[str, float, Window, tuple[float, floa
         )  # fmt: skip
         zoom = st.segmented_control("Zoom", (1, 2, 4, 8), default=1, required=True, key="zoom", bind="query-params",
                                     format_func=lambda factor: f"{factor} ×", help="Around the point.")  # fmt: skip
-        x = st.number_input("x", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="x", bind="query-params", width=140)
-        y = st.number_input("y", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="y", bind="query-params", width=140)
+        with st.container(horizontal=True, width="content"):
+            x = st.number_input("x", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="x", bind="query-params", width=140)
+            y = st.number_input("y", -20.0, 20.0, 0.0, 0.1, format="%.3f", key="y", bind="query-params", width=140)
     x, y, half = float(x or 0), float(y or 0), extent / int(zoom or 1)
     centre = (x, y) if zoom != 1 else (0.0, 0.0)
     return str(drawn), float(limit or 8), Window(*centre, half), (x, y)

@@ -12,9 +12,8 @@ header.show(
 )
 choice = controls.toy_choice()
 picture = session.toy_picture(choice.toy, choice.seed)
-st.markdown(
-    f":material/terrain: {picture.title}: {picture.size:,} training points; threshold and ranks from 4,000 fresh ID points"
-)
+known = "threshold and ranks from 4,000 fresh ID points"
+st.markdown(f":small[:material/terrain: {picture.title}: {picture.size:,} training points; {known}]")
 
 
 @st.fragment(run_every=0.5)

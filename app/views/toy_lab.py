@@ -14,7 +14,7 @@ choice = controls.toy_choice()
 compare = controls.lab_extras()
 picture = session.toy_picture(choice.toy, choice.seed)
 modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
-st.markdown(f":material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}")
+st.markdown(f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]")
 
 
 @st.fragment(run_every=0.5)
