@@ -16,6 +16,10 @@ from .study import Found, found, pack, spearman
 from .timing import Options
 
 SEEDS = 2
+HEADING = """# Does the ID-only criterion rank recipes as OOD sets do?
+
+Printed by `python -m benchmarks criterion`. The criterion sees ID images alone; OOD sets are looked at here to judge it, and
+never to choose a recipe."""
 NETWORKS = ((32, 1), (64, 1), (128, 4), (256, 3), (512, 2))
 VALUES = {
     "jitter": (0.0, 0.3, 0.5, 1.0, 3.0, 4.0, 5.0), "alpha": (0.1, 10.0), "steps": (30, 100, 1000), "rate": (1e-4, 1e-2),
@@ -40,7 +44,7 @@ def settings(kind: type[EBM] | type[HEAT]) -> dict[str, Detector]:
 
 def study(options: Options) -> tuple[str, bool]:
     """Returns a table of each detector with the rank correlation below it, and whether the bar holds for HEAT."""
-    data, page, kinds = pack(), [], {}
+    data, page, kinds = pack(), [HEADING], {}
     for kind in (HEAT, EBM):
         figures = kinds[kind.title] = {name: found(d, data, SEEDS) for name, d in settings(kind).items()}
         body = [
