@@ -277,7 +277,7 @@ def chips() -> None:
                 on_click=session.deselect, args=(part.origin,), help="Take this out of the selection.",
             )  # fmt: skip
         st.button("Clear the selection", type="tertiary", key="clear-selection", on_click=session.clear_selection)
-    if not len(chosen):
+    if not len(chosen) and len(chosen.parts) > 1:
         st.caption("Nothing is in all of these at once; take one out.")
 
 
