@@ -186,7 +186,7 @@ def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scor
         [scored[name][part] if name in scored else np.full(len(part), np.nan) for name, part in picked.items()]
     )
     order = np.argsort(-score if choice.order == controls.ORDERS[0] else score, kind="stable")  # no score: last
-    st.subheader(f"{len(rows):,} images, {choice.order} by {choice.scorer} first")
+    st.subheader(f"{len(rows):,} images{f', {choice.order} by {choice.scorer} first' * bool(scores)}")
     if scores is None:
         st.caption(f"{choice.scorer} has no scores yet, so they are in the order of the sets.")
     order = order[inspector.in_order(given, sets[order])]

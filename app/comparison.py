@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
 
 COLUMNS = 3
+NAMES = {"Detector": st.column_config.TextColumn(width=95)}  # in pixels: the longest name fits
 FEW = 20  # OOD images, below which the figures of a selection say nothing
 LEARNED = {
     True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
@@ -78,8 +79,11 @@ def selected(given: Data, scores: Scores) -> None:
         return
     found = tables.of_selection(scores, chosen)
     best = found.iloc[0]
-    st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]}\u00a0%.")
-    st.dataframe(found, hide_index=True, height="content", width="content", alt="FPR95 and AUROC on the selected OOD images")
+    st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]:.1f}\u00a0%.")
+    st.dataframe(
+        found.style.format(precision=1), hide_index=True, height="content", width=560, column_config=NAMES,
+        alt="FPR95 and AUROC on the selected OOD images",
+    )  # fmt: skip
     st.caption(
         f"{many:,} of the {len(picked):,} selected are OOD; put together, against all {len(given.pack.test):,} ID test images. "
         "Images picked by a detector's own scores are no fair test of that detector."
@@ -167,5 +171,5 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    said, wide = tables.curves(areas, outcomes).style.format(precision=1), {"Detector": st.column_config.TextColumn(width=95)}
-    right.dataframe(said, hide_index=True, height="content", alt="The curves in figures", column_config=wide)
+    said = tables.curves(areas, outcomes).style.format(precision=1)
+    right.dataframe(said, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)

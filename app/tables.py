@@ -98,7 +98,7 @@ def curves(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.Da
     return pd.DataFrame(
         {
             "Detector": name, "AUROC %": round(100 * areas[name], 1), "ID kept %": round(100 * what.kept, 1),
-            "OOD caught %": round(100 * what.outside, 1), "OOD accepted, FPR (ID+) %": round(100 * what.accepted, 1),
+            "OOD caught %": round(100 * what.outside, 1), "OOD accepted %": round(100 * what.accepted, 1),
         }
         for name, what in outcomes.items()
     )  # fmt: skip
@@ -117,8 +117,7 @@ def of_selection(scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str, 
              for name, by_set in scores.items()}  # fmt: skip
     return pd.DataFrame(
         {
-            "Detector": name, FPR: f"{100 * what.fpr95:.1f}", AUROC: f"{100 * what.auroc:.1f}",
-            "±": f"{196 * what.auroc_error:.1f}",
+            "Detector": name, FPR: 100 * what.fpr95, AUROC: 100 * what.auroc, "±": 196 * what.auroc_error,
         }
         for name, what in sorted(found.items(), key=lambda entry: entry[1].fpr95)
     )  # fmt: skip
