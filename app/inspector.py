@@ -56,7 +56,10 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
             _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
     if insight.verdicts:
         st.markdown("**What every detector says**")
-        st.dataframe(tables.verdicts(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict")
+        st.dataframe(
+            tables.verdicts(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict",
+            column_config={"ID test at or below %": st.column_config.NumberColumn(format="%.1f")},
+        )  # fmt: skip
         st.caption(why or f"Each threshold keeps {100 * keep:g} % of the ID test images. A score above it is out.")
     elif job.over:
         st.info("The detectors were fitted to this image, and are not kept, so nothing scores it.", icon=":material/info:")

@@ -151,11 +151,14 @@ def _draw_line(story: Story) -> None:
     for group in what.groups:
         by_group[group] = np.concatenate([scores[name] for name in story.strange if name.startswith(f"{group}_")])
     figure = figures.histogram(by_group, figures.bins(by_group, what.cut), what.cut, unit="energy")
+    figure.update_traces(name="familiar", selector={"name": "ID"})
+    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})  # nothing is clicked here
+    figure.update_xaxes(title_text="energy (larger is stranger)")
     caught = ", ".join(f"{100 * share:.0f} % of {group} pictures" for group, share in what.groups.items())
     st.plotly_chart(
         figure, key="line", alt=f"Energies of familiar and strange pictures; caught: {caught}", config=figures.QUIET
     )
-    st.caption(f"Familiar pictures: ID. Strange ones by how unlike they are: near, mid and far. Caught: {caught}.")
+    st.caption(f"Strange pictures by how unlike the familiar they are: near, mid and far. Caught: {caught}.")
     _pictures(story, ["caught" if caught else "missed" for caught in story.caught("HEAT")], SMALL)
 
 

@@ -31,7 +31,7 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link():
         settle(page)
         assert page.locator(".js-plotly-plot").count() == 3
         assert "step=4" in page.url
-        page.get_by_role("button", name="Next").click()
+        page.locator("[data-testid=stBaseButton-primary]", has_text="Next").click()
         page.get_by_role("heading", name="5. Choose the line").wait_for()
         for _ in range(4):
             settle(page)
