@@ -51,6 +51,8 @@ class Gallery:
 
     def has(self, name: str) -> bool:
         """Returns whether the images of a set are at hand."""
+        if name in self.pack.thumbnails:  # which need not be decoded to say so
+            return True
         try:
             self.pixels(name, [])
         except LookupError:
