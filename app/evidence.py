@@ -11,19 +11,44 @@ from numpy.typing import NDArray
 
 from app import controls, figures, inspector, session, tables
 from app.controls import LineChoice
-from app.selection import Part, items_of
+from app.selection import Part, find, items_of
 from app.session import Data
+from app.text import plain
 from heat_core.benchmark import tabulate
-from heat_core.thresholds import Keep, Objective, Outcome, by_group, place, sweep
+from heat_core.thresholds import ClassConformal, Keep, Objective, Outcome, above, by_group, place, sweep
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
 
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
 Outcomes = Mapping[str, Outcome]
+Lines = Mapping[str, Mapping[int, float]]  # {detector: {class: its threshold}}; empty where one line does for all classes
+Rule = Objective | ClassConformal | None  # None: a hand
 
 PAGE = 24  # images a page
 ORIGIN = "line"
+
+
+def by_class(given: Data, rule: ClassConformal, scores: Scores) -> tuple[Scores, Lines]:
+    """Returns the scores less the threshold of the class that each row is taken for, and these thresholds.
+
+    Raises ValueError, in one line, if the data do not allow them.
+    """
+    taken, moved, lines = given.taken_for, {}, {}
+    for name, by_set in scores.items():
+        chosen = "val" if "val" in by_set else "test"
+        lines[name] = rule.cuts(by_set[chosen], taken[chosen])
+        moved[name] = {of: above(values, taken[of], lines[name]) for of, values in by_set.items()}
+    return moved, lines
+
+
+def class_lines(given: Data, choice: LineChoice, scores: Scores, lines: Lines) -> None:
+    """Shows every class's threshold; `scores` as `by_class` returns them."""
+    looked = {name: values for name, values in scores[choice.detector].items() if name in ("val", "test", *choice.sets)}
+    table = tables.class_lines(given.pack, lines[choice.detector], given.taken_for, looked)
+    st.markdown(f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is taken for**")
+    st.dataframe(table, hide_index=True, height="content", alt="The threshold of every class, and what it does")
+    st.caption("The promise is of new inputs, on average over calibration sets: what is counted here may be a little lower.")
 
 
 def numbers(pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str]) -> None:
@@ -60,8 +85,8 @@ def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
 
 
 @st.fragment
-def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
-    """Shows the images whose scores are nearest the line, and the one that is looked at."""
+def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Rule, lines: Lines) -> None:
+    """Shows the images whose scores are nearest the line, or their class's, and the one that is looked at."""
     by_set, what = scores[choice.detector], outcomes[choice.detector]
     looked = {name: by_set[name] for name in ("test", *choice.sets)}
     others = session.selection().without(ORIGIN)  # what was picked elsewhere holds here
@@ -78,7 +103,12 @@ def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outco
             st.dataframe(rows, hide_index=True, alt="The rows whose scores are nearest the line")
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
-    _inspect(given, choice, scores, outcomes, rule)
+    if not session.item():
+        return
+    if isinstance(rule, ClassConformal):
+        _inspect_by_class(given, lines)
+    else:
+        _inspect(given, choice, scores, outcomes, rule)
 
 
 def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut: float) -> None:
@@ -102,11 +132,21 @@ def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut:
 
 def _inspect(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
     """Shows the image that is looked at: the line is this detector's threshold, and others have theirs by the same rule."""
-    if not session.item():
-        return
     kept = outcomes[choice.detector].kept
     same = rule or Keep(min(max(kept, 1e-6), 1 - 1e-6))
     cuts = {name: place(same, by_set, choice.sets) for name, by_set in scores.items()}
     cuts |= {name: what.cut for name, what in outcomes.items()}
     by = f"by the same rule ({same.title})" if rule else f"where they keep as much of ID, {100 * kept:.1f} %"
     inspector.show(given, session.item(), cuts, f"{choice.detector}'s threshold is the line; others have theirs {by}.")
+
+
+def _inspect_by_class(given: Data, lines: Lines) -> None:
+    """Shows the image that is looked at: every detector has the threshold of the class that the image is taken for."""
+    found = find(given.pack, session.item())
+    if found is None or found[0] not in given.taken_for:
+        inspector.show(given, session.item())
+        return
+    label = int(given.taken_for[found[0]][found[1]])
+    cuts = {name: by_class[label] for name, by_class in lines.items()}
+    taken = plain(given.pack.class_name(label))
+    inspector.show(given, session.item(), cuts, f"Each threshold is the detector's for images that are taken for {taken}.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heat_core.benchmark import Interval, Resamples, Table
     from heat_core.explain import Verdict
     from heat_core.features import Pack
-    from heat_core.thresholds import Objective, Outcome, Traffic
+    from heat_core.thresholds import ClassConformal, Objective, Outcome, Traffic
     from heat_core.verdicts import Opinion
 
 Array = NDArray[np.float64]
@@ -368,7 +368,7 @@ def line_finding(outcomes: Mapping[str, Outcome]) -> str:
     return f"{'; '.join(part(name, what) for name, what in outcomes.items())}.".replace(" %", "\u00a0%")
 
 
-def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
+def how_chosen(rule: Objective | ClassConformal | None, scores: Mapping[str, Array]) -> str:
     """Returns what put the line where it is, on which scores, and what that is worth."""
     if rule is None:
         return "You put the line here."
@@ -380,6 +380,32 @@ def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
         )
     worry = " It also read the OOD sets that count: it is the best line for these, and promises nothing about others."
     return f"{rule.summary} {base}{worry if rule.needs_outside else ''}"
+
+
+def class_lines(
+    pack: Pack, cuts: Mapping[int, float], taken_for: Mapping[str, NDArray[np.int64]], above: Mapping[str, Array]
+) -> pd.DataFrame:
+    """Returns a line a class: its threshold, how many scores that was chosen on, and what becomes of inputs taken for it.
+
+    Args:
+        cuts: {class: its threshold}.
+        taken_for: {set: (n,) the class of each row}.
+        above: {set: (n,) scores less their class's threshold}; OOD is what is neither `val` nor `test`.
+    """
+    chosen = taken_for["val" if "val" in above else "test"]
+    outside = [name for name in above if name not in ("val", "test")]
+
+    def share_out(names: Sequence[str], label: int) -> float:
+        rows = np.concatenate([above[name][taken_for[name] == label] for name in names]) if names else np.array([])
+        return float(np.mean(rows > 0)) if rows.size else np.nan
+
+    return pd.DataFrame(
+        {
+            "Taken for": pack.class_name(label), "Calibration scores": int((chosen == label).sum()), "Threshold": f"{cut:.6g}",
+            "ID kept": _percent(1 - share_out(["test"], label)), "OOD caught": _percent(share_out(outside, label)),
+        }
+        for label, cut in cuts.items()
+    )  # fmt: skip
 
 
 def _class_name(pack: Pack, name: str, row: int) -> str:

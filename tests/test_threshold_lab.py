@@ -16,7 +16,7 @@ from app.jobs import Job
 from app.selection import item_of
 from app.tasks import Scored
 from heat_core.features import Features, Pack, pack_arrays, write_pack
-from heat_core.thresholds import Keep, LeastCost, Traffic, outcome, sweep
+from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
 
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
 
@@ -194,6 +194,45 @@ def test_without_ood_sets_it_says_only_what_becomes_of_id():
 def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
     at = opened(objective="Keep at least a share of ID (conformal)", keep="99.9")
     assert "takes 999 calibration scores, got 400" in at.warning[0].value
+
+
+def test_every_class_gets_a_threshold_of_its_own(arrays):
+    at = opened(objective=ClassConformal.title, keep="80", against="MoG")
+    assert "one line at 0 stands for all" in text(at)
+    table, given = at.dataframe[2].value, session.data()
+    assert isinstance(given, session.Data)
+    taken, by_set = given.taken_for, made(1.5)
+    logits = given.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
+    assert taken["test"].tolist() == logits.argmax(1).tolist()
+    cuts = {label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {}) for label in np.unique(taken["test"])}
+    assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
+    assert table["Calibration scores"].sum() == SIZES["test"]
+    out = {name: values > np.array([cuts[label] for label in taken[name]]) for name, values in by_set.items()}
+    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
+    assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
+    assert list(decisions(at)) == ["HEAT", "MoG"]
+    assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
+    at.selectbox(key="objective").set_value(controls.BY_HAND)
+    run(at)
+    assert np.mean(by_set["test"] <= 0) < 0.9  # a line at 0 was no line of the raw scores
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_a_class_with_too_few_scores_is_refused_in_a_line():
+    at = opened(objective=ClassConformal.title, keep="99.9")
+    assert "takes 999 calibration scores a class, got" in at.warning[0].value
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
+    at = opened(objective=ClassConformal.title, keep="80", item="test/3")
+    given = session.data()
+    assert isinstance(given, session.Data)
+    taken = given.taken_for["test"]
+    own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
+    shown = next(table.value for table in at.dataframe if "Threshold" in table.value and "Detector" in table.value)
+    assert shown.set_index("Detector")["Threshold"]["HEAT"] == pytest.approx(own)
+    assert any("that are taken for" in entry.value for entry in at.caption)
 
 
 def test_a_validation_split_chooses_the_line(monkeypatch):

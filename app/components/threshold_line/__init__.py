@@ -50,6 +50,7 @@ def binned(
     *,
     label: str = "Threshold",
     percentiles: bool = False,
+    fixed: bool = False,
 ) -> dict[str, Any]:
     """Returns what the browser needs to show every number at every place of the line, exactly: about 20 KB.
 
@@ -61,6 +62,7 @@ def binned(
         colours: {row: colour}, of `ID` and of the groups.
         label: of the slider, for a screen reader.
         percentiles: an axis of ID percentiles, even in ID inputs instead of in scores.
+        fixed: the line cannot be moved.
     """
     named = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
     rows = {row: {name: np.sort(np.asarray(s, np.float64)) for name, s in sets.items()} for row, sets in named.items()}
@@ -69,6 +71,7 @@ def binned(
     return {
         "edges": edges.tolist(), "ticks": ticks, "bar": max(1, round((len(edges) - 1) / BARS)), "label": label,
         "digits": _digits(float(edges[-1] - edges[0]) / (len(edges) - 1)), "cut": cut, "traffic": dict(traffic),
+        "fixed": fixed,
         "rows": [
             {"name": row, "colour": colours[row], "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()]}
             for row, sets in rows.items()

@@ -112,7 +112,7 @@ function follow(lab, event) {
 }
 
 function press(lab, event) {
-  if (event.button) return;
+  if (event.button || lab.data.fixed) return;
   lab.held = { cut: lab.cut, passed: lab.passed, pointer: event.pointerId };
   lab.plot.setPointerCapture(event.pointerId);
   lab.line.classList.add("held");
@@ -151,7 +151,7 @@ function key(lab, event) {
     ArrowRight: event.shiftKey ? up + far - 1 : up, ArrowUp: event.shiftKey ? up + far - 1 : up,
     PageDown: down - far + 1, PageUp: up + far - 1, Home: 0, End: last,
   };
-  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (lab.data.fixed || !(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   step_to(lab, steps[event.key]);
   clearTimeout(lab.timer);
@@ -220,6 +220,7 @@ function build(lab) {
   texts.cost = element("div", "", cost, "big");
   element("div", `${number(traffic.miss)} an OOD missed, ${number(traffic.alarm)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
+  lab.line.setAttribute("aria-readonly", data.fixed);
   lab.line.setAttribute("aria-valuemin", data.edges[0]);
   lab.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
 }
