@@ -292,6 +292,9 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         recipe("MSP", space="plane")
 
 
+SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -303,7 +306,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"MoG"', '"Mog"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"normalize"', '"normalise"')),
         lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"dim": 12', '"dim": 13')),
-        lambda run: (run / "run.json").write_text(json.dumps({"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []})),
+        lambda run: (run / "run.json").write_text(json.dumps(SHORT)),
         lambda run: (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-9]),
     ],
     ids=["no card", "no state", "cut", "list", "version", "detector", "field", "width", "recipe", "truncated"],
