@@ -50,7 +50,7 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
             )
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
-        st.dataframe(tables.sets(found, titles), hide_index=True, alt="Every detector on every OOD set")
+        st.dataframe(tables.in_digits(tables.sets(found, titles)), hide_index=True, alt="Every detector on every OOD set")
     csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
     files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
     with st.container(horizontal=True):
@@ -136,4 +136,5 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
                          {name: (what.lost, what.outside) for name, what in outcomes.items()})  # fmt: skip
     alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
     st.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    st.dataframe(tables.curves(areas, outcomes), hide_index=True, height="content", alt="The curves in figures")
+    rows = tables.in_digits(tables.curves(areas, outcomes))
+    st.dataframe(rows, hide_index=True, height="content", alt="The curves in figures")

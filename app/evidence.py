@@ -20,7 +20,8 @@ from heat_core.thresholds import ClassConformal, Keep, Objective, Outcome, above
 if TYPE_CHECKING:
     from heat_core.features import Pack
 
-Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
+Floats = NDArray[np.float64]
+Scores = Mapping[str, Mapping[str, Floats]]  # {detector: {set: (n,)}}
 Outcomes = Mapping[str, Outcome]
 Lines = Mapping[str, Mapping[int, float]]  # {detector: {class: its threshold}}; empty where one line does for all classes
 Rule = Objective | ClassConformal | None  # None: a hand
@@ -42,6 +43,21 @@ def by_class(given: Data, rule: ClassConformal, scores: Scores) -> tuple[Scores,
     return moved, lines
 
 
+def selected(given: Data, choice: LineChoice, by_set: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
+    """Says how much of the selection is above the line; returns {row of the histograms: (n,) scores} of what is selected."""
+    if not session.selection():
+        return {}
+    masks = session.masks(given, session.selection())
+    found = {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
+    over = [scores > cut for scores in found.values()]
+    many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
+    st.caption(
+        f"Selected: {many:,}, of which {out:,} lie above the line." if many else "Nothing of the selection is drawn here."
+    )
+    rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
+    return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
+
+
 def class_lines(given: Data, choice: LineChoice, scores: Scores, lines: Lines) -> None:
     """Shows every class's threshold; `scores` as `by_class` returns them."""
     looked = {name: values for name, values in scores[choice.detector].items() if name in ("val", "test", *choice.sets)}
@@ -60,7 +76,8 @@ def numbers(pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, 
         table = tabulate({choice.detector: scores[choice.detector]}, sets)
         what = outcomes[choice.detector]
         st.markdown("**Every set at the line**")
-        st.dataframe(tables.sets_at_the_line(table, what, titles), hide_index=True, alt="What the line does to every OOD set")
+        rows = tables.in_digits(tables.sets_at_the_line(table, what, titles))
+        st.dataframe(rows, hide_index=True, alt="What the line does to every OOD set")
 
 
 def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
@@ -77,7 +94,7 @@ def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
     figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()}, points)
     left.plotly_chart(figure, key="roc", alt="OOD caught by ID flagged (ROC), and the line", config=figures.QUIET)
     costs, here = every.cost(choice.traffic), what.cost(choice.traffic)
-    right.markdown(f"**1000 inputs cost {here:,.0f} here, {costs.min():,.0f} at the cheapest line**")
+    right.markdown(f"**1000 inputs cost {here:,.1f} here, {costs.min():,.1f} at the cheapest line**")
     figure = figures.cost(every.kept, costs, (what.kept, here))
     right.plotly_chart(
         figure, key="cost", alt="Expected cost of 1000 inputs by the ID kept, and the line", config=figures.QUIET
@@ -100,7 +117,9 @@ def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outco
         other = compared and {name: scores[choice.other][name] > compared.cut for name in looked}
         with st.expander("The same as a table"):
             rows = tables.nearest(given.pack, looked, found, what.cut, other)
-            st.dataframe(rows, hide_index=True, alt="The rows whose scores are nearest the line")
+            digits = {"Score": "%.6g", "Above the line": "%+.3g"}
+            config = {name: st.column_config.NumberColumn(format=form) for name, form in digits.items()}
+            st.dataframe(rows, hide_index=True, column_config=config, alt="The rows whose scores are nearest the line")
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
     if not session.item():
@@ -118,15 +137,16 @@ def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut:
         f"{middle} at or below the line, {len(found) - middle} above it, from the lowest score up. Click one to look into it."
     )
     shown = found[controls.page(len(found), PAGE, "line-page")]
-    captions = [(given.pack.set_title(name), f"{scores[name][row] - cut:+.3g} {tables.verdict(scores[name][row] > cut, name)}")
-                for name, row in shown]  # fmt: skip
+    values = [scores[name][row] for name, row in shown]
+    captions = [(given.pack.set_title(name), f"{away} {tables.verdict(value > cut, name)}")
+                for (name, _), value, away in zip(shown, values, tables.apart(values, cut), strict=True)]  # fmt: skip
     inspector.show_tiles(given, shown, captions, "line-images", session.item())
     if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
         rows: dict[str, list[int]] = {}
         for name, row in found:
             rows.setdefault(name, []).append(row)
         picked = items_of(given.pack, {name: np.array(which) for name, which in rows.items()})
-        session.select(Part(ORIGIN, f"Nearest {choice.detector}'s line at {cut:.4g}", picked))
+        session.select(Part(ORIGIN, f"Nearest {choice.detector}'s line at {tables.written(cut)}", picked))
         st.rerun()
 
 

@@ -28,6 +28,32 @@ SAME = {"background-color": "rgba(0, 114, 178, 0.08)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
 
 
+def written(score: float) -> str:
+    """Returns a score as every place of a page writes it.
+
+    >>> written(49.0), written(-3.4601749), written(1e-7)
+    ('49', '-3.46017', '1e-07')
+    """
+    return f"{score:.6g}"
+
+
+def in_digits(frame: pd.DataFrame) -> Any:
+    """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1."""
+    return frame.style.format("{:.1f}", subset=[name for name in frame.select_dtypes("float") if "%" in name or name == "±"])
+
+
+def apart(scores: Sequence[float], cut: float) -> list[str]:
+    """Returns how far scores lie above a cut, all with as many digits, three of them of the farthest.
+
+    >>> apart([0.99794, 1.00002, 1.0012], 1.0)
+    ['-0.00206', '+0.00002', '+0.00120']
+    """
+    away = np.asarray(scores, np.float64) - cut
+    farthest = float(np.abs(away).max(initial=0.0))
+    digits = max(0, 2 - int(np.floor(np.log10(farthest)))) if farthest else 0
+    return [f"{value:+.{digits}f}" for value in away]
+
+
 def averages(table: Table, drawn: Resamples | None = None) -> Any:
     """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold.
 
@@ -187,7 +213,7 @@ def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame
         counts = what.per_thousand(traffic.prevalence)
         groups = {f"{group} OOD caught": _percent(share) for group, share in what.groups.items()}
         return {
-            "the line is at": f"{what.cut:.6g}", "ID kept": _percent(what.kept), **groups,
+            "the line is at": written(what.cut), "ID kept": _percent(what.kept), **groups,
             "OOD caught, mean of the groups": _percent(what.outside), "OOD accepted, FPR (ID+)": _percent(what.accepted),
             "ID flagged, FPR (OOD+)": _percent(what.lost), "of 1000 inputs: ID kept": _count(counts.kept),
             "of 1000 inputs: ID flagged": _count(counts.flagged), "of 1000 inputs: OOD caught": _count(counts.caught),
@@ -401,7 +427,7 @@ def class_lines(
 
     return pd.DataFrame(
         {
-            "Taken for": pack.class_name(label), "Calibration scores": int((chosen == label).sum()), "Threshold": f"{cut:.6g}",
+            "Taken for": pack.class_name(label), "Calibration scores": int((chosen == label).sum()), "Threshold": written(cut),
             "ID kept": _percent(1 - share_out(["test"], label)), "OOD caught": _percent(share_out(outside, label)),
         }
         for label, cut in cuts.items()

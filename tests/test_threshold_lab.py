@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from app import controls, figures, session, tables
 from app.components import threshold_line as component
 from app.jobs import Job
-from app.selection import item_of
+from app.selection import Part, Selection, item_of
 from app.tasks import Scored
 from heat_core.features import Features, Pack, pack_arrays, write_pack
 from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
@@ -315,7 +315,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
     scores = {name: scale * values for name, values in made(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
-    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.COLOURS, percentiles=percentiles)
+    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
     assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
     assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
@@ -329,12 +329,51 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
     assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
 
 
+@pytest.mark.parametrize("percentiles", [False, True])
+def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
+    scores = made(1.5)
+    far, near = scores["far_d"], scores["near_a"]
+    data = component.binned(
+        scores["test"], {"near": {"a": near}, "far": {"d": far}}, 0.0, vars(Traffic()), figures.BY_ROW,
+        percentiles=percentiles, selected={"far": far, "ID": scores["test"][:1]},
+    )  # fmt: skip
+    inside, close, away = data["rows"]
+    assert (sum(inside["selected"]), close["selected"]) == (1, [])
+    whole = [0] * len(away["selected"])
+    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the row itself
+        whole[max(i - 1, 0) // data["bar"]] += count
+    whole[-1] += len(far) - sum(whole)
+    assert away["selected"] == whole
+
+
+def test_a_selection_is_drawn_and_counted_at_the_line():
+    at = opened(objective=controls.BY_HAND, cut="0.5")
+    assert not any(entry.value.startswith("Selected") for entry in at.caption)
+    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
+    run(at)
+    scores = made(1.5)
+    out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
+    assert f"Selected: 12, of which {out} lie above the line." in [entry.value for entry in at.caption]
+    at.multiselect(key="sets").set_value(["near_a"])
+    run(at)
+    assert any(entry.value.startswith("Selected: 5,") for entry in at.caption)
+
+
+def test_a_number_is_written_in_one_way():
+    at = opened(objective=controls.BY_HAND, cut="49")
+    assert decisions(at)["HEAT"]["the line is at"] == "49"
+    table = tables.in_digits(at.dataframe[1].value)
+    assert "100.0" in table.to_string()  # everything is missed there, and a share has a digit even if it is 0
+    assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
+    assert tables.apart([], 1.0) == []
+    assert tables.apart([1.0, 1.0], 1.0) == ["+0", "+0"]
+
+
 @pytest.mark.parametrize("values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]])
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
-    data = component.binned(values, {}, values[0], vars(Traffic()), figures.COLOURS, percentiles=percentiles)
+    data = component.binned(values, {}, values[0], vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
     assert np.isfinite(data["edges"]).all()
-    assert 0 <= data["digits"] <= 20
     assert len(data["edges"]) <= 1500
 
 

@@ -46,8 +46,8 @@ def lab(given, choice, scores, titles: dict) -> None:
     st.subheader(tables.line_finding(outcomes))
     st.caption(tables.how_chosen(rule, by_set) + (f" {AT_ZERO}" if lines else ""))
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
-    data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.COLOURS, percentiles=choice.percentiles,
-                  fixed=bool(lines))  # fmt: skip
+    data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
+                  fixed=bool(lines), selected=evidence.selected(given, choice, by_set, cut))  # fmt: skip
     threshold_line(data, controls.drag_line, key="line")
     evidence.numbers(given.pack, choice, scores, outcomes, titles)
     if lines:
