@@ -46,14 +46,11 @@ BOTH = (Scored("HEAT", made(1.5)), Scored("MoG", made(1.0)), Scored("MSP", {}, "
 
 
 @pytest.fixture(autouse=True)
-def _one_pack(monkeypatch, tmp_path, arrays):
+def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
     """A small pack, and scores that are there at once."""
-    session.jobs.clear()
     write(arrays, tmp_path / "packs" / "small")
     monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
     monkeypatch.setattr(session, "score_pack", scoring(*BOTH))
-    yield
-    session.jobs.clear()
 
 
 def write(arrays: dict, path) -> None:
@@ -254,8 +251,6 @@ def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch
     assert "HEAT among them" in text(at) or any("HEAT among them" in str(e.proto) for e in at.main)
     assert not at.subheader
     assert "keeps" in opened(scorer="MoG").subheader[0].value  # what is ready is shown
-    for job in session.jobs()._jobs.values():
-        job.cancel()
 
 
 def test_a_detector_that_is_absent_says_why():
