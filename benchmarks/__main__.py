@@ -44,7 +44,7 @@ def main() -> int:
 def _study(name: str, options: Options) -> bool:
     """Prints a study and returns whether its bar holds."""
     page, holds = importlib.import_module(f".{name}", __package__).study(options)
-    print(f"## {name.capitalize()}\n\n{page}\n")
+    print(page)
     return holds
 
 

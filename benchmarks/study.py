@@ -38,7 +38,7 @@ class Found:
 
 def found(detector: Detector, pack: Pack, seeds: int = 1) -> Found:
     """Returns a recipe's figures. The criterion is computed first, from the pack without its OOD sets."""
-    worth = criterion(detector, pack.train, pack.auxiliary)
+    worth = float(np.mean([criterion(detector, pack.train, pack.auxiliary, seed) for seed in range(seeds)]))
     tables = []
     for seed in range(seeds):
         run = fit(detector, pack.train, seed, auxiliary=pack.auxiliary)

@@ -124,6 +124,22 @@ FAMILIES: Mapping[str, Family] = {
     "invert": invert, "edges": edges, "phase": phase, "warp": warp, "collage": collage,
 }  # fmt: skip
 
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "pieces": ("jigsaw 2x2", "jigsaw 4x4", "cutmix", "tile", "collage"),
+    "poses": ("rotated 90", "rotated 180", "rotated 270", "zoom", "warp"),
+    "frequencies": ("blur", "noise", "edges", "phase"),
+    "values": ("mixup", "invert"),
+}
+"""The families by what they change: where pieces lie, how objects lie, which frequencies are left, which values pixels have.
+
+Who was shown one family of a kind has seen something of the others.
+"""
+
+
+def kind_of(family: str) -> str:
+    """Returns the kind of a family; one that is not in `FAMILIES` is a kind of its own."""
+    return next((kind for kind, members in KINDS.items() if family in members), family)
+
 
 def composed(x: Tensor, generator: Generator) -> Tensor:
     """For each image two different families, one after the other."""

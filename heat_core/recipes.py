@@ -87,8 +87,8 @@ _PUBLISHED = {
 
 
 def _pseudo(critic: Critic) -> dict[str, Detector]:
-    composed = Composed(  # by selection.weigh, the middle of three seeds
-        correction=1.5, mog=0.25, spread=1.0, energy=2.0, early=0.75, knn=0.0, critic=critic
+    composed = Composed(  # by selection.weigh from all parts but ODIN; of three seeds two agree, the third scales them
+        correction=0.5, mog=0.0, spread=1.5, energy=3.0, early=1.0, knn=0.5, critic=critic
     )  # fmt: skip
     return _CLOSED | {"EBM": EBM(critic=critic), "HEAT": HEAT(critic=critic), "Composed": composed}
 

@@ -1,7 +1,8 @@
 """Choosing between recipes on ID images alone: no function here takes an OOD set, so none can be chosen on.
 
-A recipe is judged on how well it tells held-out ID images from destroyed ones, by kinds of destruction that it was not
-trained on.
+A recipe is judged on how well it tells held-out ID images from destroyed ones, by kinds of destruction (`pseudo.KINDS`) that it
+was not trained on. Families of one kind are held out together: a recipe that learns a family's own textures does well on its
+likes, and badly on OOD images.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from .energies import Composition
 from .features import Auxiliary, Features
 from .learned import Composed
 from .metrics import auroc
-from .pseudo import COMPOSED
+from .pseudo import COMPOSED, kind_of
 from .study import fit
 
 
-def criterion(detector: Detector, train: Features, auxiliary: Auxiliary, seed: int = 0, parts: int = 2) -> float:
+def criterion(detector: Detector, train: Features, auxiliary: Auxiliary, seed: int = 0) -> float:
     """Returns the mean AUROC of `val` against the families of `pseudoval`, each judged by a fit that never saw its kind.
 
-    The families are dealt into `parts`; each part is judged by a detector fitted to all the others. Compositions contain
-    kinds of every part, so they take no part.
+    Compositions contain every kind, so they take no part. It compares settings of one detector: each fit saw fewer kinds than
+    the final one will, so detectors that lean on what is not learned from families do better here than they would.
 
     Args:
         detector: the recipe.
@@ -35,10 +36,10 @@ def criterion(detector: Detector, train: Features, auxiliary: Auxiliary, seed: i
         seed: of the fits.
 
     Raises:
-        ValueError: there are no held-out images, or no two families.
+        ValueError: there are no held-out images, or no families of two kinds.
     """
     found: list[float] = []
-    for judged, known in _folds(auxiliary, parts if detector.trains else 1):
+    for judged, known in _folds(auxiliary, detector.trains):
         run = fit(detector, train, seed, auxiliary=known)
         inside = run.score(_held_out(auxiliary))
         found += [auroc(inside, run.score(auxiliary.pseudoval[name])) for name in judged]
@@ -51,19 +52,22 @@ def _held_out(auxiliary: Auxiliary) -> Features:
     return auxiliary.val
 
 
-def _folds(auxiliary: Auxiliary, parts: int) -> list[tuple[list[str], Auxiliary]]:
-    """Returns for each part the families that judge, and what a fit may see: the others. One part: all judge, all are seen.
+def _folds(auxiliary: Auxiliary, trains: bool, parts: int = 4) -> list[tuple[list[str], Auxiliary]]:
+    """Returns for each part the families that judge, and what a fit may see: those of all other parts.
 
-    Raises ValueError if there are fewer families than parts.
+    Kinds of families are dealt into the parts. What does not train sees none, so all families judge it at once.
+
+    Raises ValueError if there are too few kinds.
     """
     names = [name for name in auxiliary.pseudoval if name != COMPOSED]
-    if len(names) < max(parts, 1):
-        raise ValueError(f"selecting needs at least {parts} families made of held-out ID images, got {len(names)}.")
-    if parts == 1:
+    kinds = list(dict.fromkeys(map(kind_of, names)))
+    if len(kinds) < 1 + trains:
+        raise ValueError(f"selecting needs families of {1 + trains} kinds, made of held-out ID images; got {len(kinds)}.")
+    if not trains:
         return [(names, auxiliary)]
     folds = []
-    for part in range(parts):
-        judged = names[part::parts]
+    for part in range(min(parts, len(kinds))):
+        judged = [name for name in names if kinds.index(kind_of(name)) % parts == part]
         seen = {name: family for name, family in auxiliary.pseudo.items() if name not in judged and name != COMPOSED}
         known = {name: family for name, family in auxiliary.pseudoval.items() if name in seen}
         folds.append((judged, replace(auxiliary, pseudo=seen, pseudoval=known)))
@@ -88,7 +92,7 @@ def weigh(
     """
     names = recipe.parts(Shape.of(train))
     even = replace(recipe, **dict.fromkeys(names, 1.0))
-    folds = [_said(even, train, auxiliary, judged, known, seed) for judged, known in _folds(auxiliary, 2 if even.trains else 1)]
+    folds = [_said(even, train, auxiliary, judged, known, seed) for judged, known in _folds(auxiliary, even.trains)]
 
     def worth(weights: Tensor) -> float:
         return float(np.mean([auroc(put(inside * weights), put(outside * weights))

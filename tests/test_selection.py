@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 import torch
 
 from heat_core.detectors import KNN
-from heat_core.features import Auxiliary, Features
+from heat_core.energies import Energy
+from heat_core.features import NOTHING, Auxiliary, Features
 from heat_core.learned import Composed
+from heat_core.pseudo import COMPOSED, FAMILIES, KINDS, kind_of
 from heat_core.selection import best, criterion, weigh
+from heat_core.training import OnRecord, ignore
 
-FAMILIES = ("blur", "noise", "warp", "zoom")
+FEW = ("blur", "noise", "warp", "zoom")
 
 
 def _blob(rows: int, shift: float, seed: int, head: int = 0) -> Features:
@@ -19,9 +26,9 @@ def _blob(rows: int, shift: float, seed: int, head: int = 0) -> Features:
     return Features(z, torch.arange(rows) % 2, None, {"odin": torch.randn(rows, 1, generator=generator)})
 
 
-def _auxiliary() -> Auxiliary:
-    families = {name: _blob(40, 5.0 + i, 10 + i) for i, name in enumerate(FAMILIES)}
-    return Auxiliary(val=_blob(100, 0, 1), pseudo=families, pseudoval={n: _blob(40, 5.0, 20) for n in FAMILIES})
+def _auxiliary(names: Iterable[str] = FEW) -> Auxiliary:
+    families = {name: _blob(40, 5.0 + i, 10 + i) for i, name in enumerate(names)}
+    return Auxiliary(val=_blob(100, 0, 1), pseudo=families, pseudoval={n: _blob(40, 5.0, 20) for n in families})
 
 
 def test_a_part_that_only_guesses_gets_no_weight() -> None:
@@ -44,8 +51,46 @@ def test_the_best_recipe_is_the_one_of_largest_criterion() -> None:
     assert found["neighbours"] > 0.9 > 0.7 > found["guesses"] > 0.3
 
 
+def test_every_family_is_of_one_kind() -> None:
+    assert sorted(name for members in KINDS.values() for name in members) == sorted(FAMILIES)
+    assert {kind_of(name) for name in FAMILIES} == set(KINDS)
+    assert kind_of("my own") == "my own"
+
+
+@dataclass(frozen=True)
+class Watched(KNN):
+    """KNN that says it trains, and keeps what it was shown."""
+
+    shown: ClassVar[list[set[str]]] = []
+
+    @property
+    def trains(self) -> bool:
+        return True
+
+    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+        assert set(auxiliary.pseudo) == set(auxiliary.pseudoval)
+        self.shown.append(set(auxiliary.pseudo))
+        return super().fit(train, seed, on_record, auxiliary)
+
+
+def test_no_family_is_judged_by_a_fit_that_saw_one_of_its_kind() -> None:
+    auxiliary = _auxiliary((*FAMILIES, "my own", COMPOSED))
+    Watched.shown.clear()
+    criterion(Watched(k=5), _blob(200, 0, 0), auxiliary)
+    everything = {*FAMILIES, "my own"}
+    hidden = [everything - shown for shown in Watched.shown]
+    assert sorted(name for names in hidden for name in names) == sorted(everything)
+    for shown, judged in zip(Watched.shown, hidden, strict=True):
+        assert not {kind_of(name) for name in shown} & {kind_of(name) for name in judged}
+
+
+def test_what_trains_is_judged_by_two_kinds_at_least() -> None:
+    with pytest.raises(ValueError, match="families of 2 kinds, made of held-out ID images; got 1"):
+        criterion(Watched(k=5), _blob(200, 0, 0), _auxiliary(("blur", "noise")))
+
+
 def test_without_held_out_images_nothing_is_selected() -> None:
     with pytest.raises(ValueError, match="selecting needs the set val of held-out ID images"):
         criterion(KNN(k=5), _blob(200, 0, 0), Auxiliary(pseudoval=_auxiliary().pseudoval))
-    with pytest.raises(ValueError, match="selecting needs at least 1 families"):
+    with pytest.raises(ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"):
         weigh(Composed(energy=0, k=5), _blob(200, 0, 0), Auxiliary(val=_blob(100, 0, 1)))
