@@ -343,15 +343,15 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
     at = opened(objective=controls.BY_HAND, cut="0.5")
-    assert not any(entry.value.startswith("Selected") for entry in at.caption)
+    assert not any("selected, " in entry.value for entry in at.caption)
     at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
     run(at)
     scores = made(1.5)
     out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
-    assert f"Selected: 12, of which {out} lie above the line." in [entry.value for entry in at.caption]
+    assert f"Of the 12 selected, {out} lie above the line." in [entry.value for entry in at.caption]
     at.multiselect(key="sets").set_value(["near_a"])
     run(at)
-    assert any(entry.value.startswith("Selected: 5,") for entry in at.caption)
+    assert any(entry.value.startswith("Of the 5 selected,") for entry in at.caption)
 
 
 def test_a_number_is_written_in_one_way():
