@@ -53,9 +53,7 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
             )
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
-        st.dataframe(
-            tables.sets(found, titles).style.format(precision=1), hide_index=True, alt="Every detector on every OOD set"
-        )
+        st.dataframe(tables.in_digits(tables.sets(found, titles)), hide_index=True, alt="Every detector on every OOD set")
     csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
     files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
     with st.container(horizontal=True):
@@ -171,5 +169,5 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    said = tables.curves(areas, outcomes).style.format(precision=1)
-    right.dataframe(said, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)
+    rows = tables.in_digits(tables.curves(areas, outcomes))
+    right.dataframe(rows, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)

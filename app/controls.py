@@ -15,7 +15,7 @@ from app.landscapes import Window
 from app.session import ToyChoice
 from app.text import plain
 from heat_core.recipes import DETECTORS
-from heat_core.thresholds import F1, OBJECTIVES, Conformal, FlagAtMost, Keep, LeastCost, Objective, Traffic
+from heat_core.thresholds import F1, OBJECTIVES, ClassConformal, Conformal, FlagAtMost, Keep, LeastCost, Objective, Traffic
 
 TOYS = ("crosses9", "cross", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs")
 PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
@@ -376,7 +376,7 @@ class LineChoice:
     sets: tuple[str, ...]
     percentiles: bool
     traffic: Traffic
-    objective: Objective | None
+    objective: Objective | ClassConformal | None
 
 
 def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> LineChoice:
@@ -427,14 +427,14 @@ def traffic() -> Traffic:
     return Traffic(float(prevalence or 0) / 100, float(miss or 0), float(alarm or 0))
 
 
-def objective(mixture: Traffic) -> Objective | None:
+def objective(mixture: Traffic) -> Objective | ClassConformal | None:
     """Returns what chooses the cut, with its parameter; None for a hand."""
     title = st.selectbox(
-        "What chooses the line", (*TITLES, BY_HAND), key="objective", bind="query-params", width=320,
+        "What chooses the line", (*TITLES, ClassConformal.title, BY_HAND), key="objective", bind="query-params", width=320,
         help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
     )  # fmt: skip
-    kind = TITLES.get(str(title))
-    if kind in (Keep, Conformal):
+    kind = {**TITLES, ClassConformal.title: ClassConformal}.get(str(title))
+    if kind in (Keep, Conformal, ClassConformal):
         keep = st.number_input("ID to keep (%)", 50.0, 99.9, 95.0, 0.5, "%.1f", key="keep", bind="query-params", width=200)
         return kind(float(keep or 95.0) / 100)
     if kind is FlagAtMost:

@@ -13,6 +13,7 @@ Array = NDArray[np.floating]
 COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
+BY_ROW = {**COLOURS, "selected": SELECTED}
 DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"], [1, "#2d2f5e"]]  # low energy is bright
 SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart

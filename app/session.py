@@ -272,6 +272,15 @@ class Data:
 
         return classes(self.pack.train)
 
+    @cached_property
+    def taken_for(self) -> dict[str, NDArray[np.int64]]:
+        """{set: the class that each row is taken for (n,)} of the sets that are scored."""
+        from heat_core.explain import taken_for
+
+        sets = {name: rows for name, rows in self.pack.sets() if name != "train" and not name.startswith("pseudo")}
+        fitted = None if self.pack.train.head else self.classes
+        return {name: taken_for(self.pack.train, rows, fitted) for name, rows in sets.items()}
+
 
 def packs() -> dict[str, Path]:
     """Returns {name: folder} of the packs that the server's operator offers, those that ship first.

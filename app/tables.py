@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from heat_core.benchmark import Interval, Resamples, Table
     from heat_core.explain import Verdict
     from heat_core.features import Pack
-    from heat_core.thresholds import Objective, Outcome, Traffic
+    from heat_core.thresholds import ClassConformal, Objective, Outcome, Traffic
     from heat_core.verdicts import Opinion
 
 Array = NDArray[np.float64]
@@ -27,6 +27,32 @@ FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
 FIGURES = {FPR: "fpr95", AUROC: "auroc"}
 SAME = {"background-color": "rgba(0, 114, 178, 0.08)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
+
+
+def written(score: float) -> str:
+    """Returns a score as every place of a page writes it.
+
+    >>> written(49.0), written(-3.4601749), written(1e-7)
+    ('49', '-3.46017', '1e-07')
+    """
+    return f"{score:.6g}"
+
+
+def in_digits(frame: pd.DataFrame) -> Any:
+    """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1."""
+    return frame.style.format("{:.1f}", subset=[name for name in frame.select_dtypes("float") if "%" in name or name == "±"])
+
+
+def apart(scores: Sequence[float], cut: float) -> list[str]:
+    """Returns how far scores lie above a cut, all with as many digits, three of them of the farthest.
+
+    >>> apart([0.99794, 1.00002, 1.0012], 1.0)
+    ['-0.00206', '+0.00002', '+0.00120']
+    """
+    away = np.asarray(scores, np.float64) - cut
+    farthest = float(np.abs(away).max(initial=0.0))
+    digits = max(0, 2 - int(np.floor(np.log10(farthest)))) if farthest else 0
+    return [f"{value:+.{digits}f}" for value in away]
 
 
 def averages(table: Table, drawn: Resamples | None = None) -> Any:
@@ -207,7 +233,7 @@ def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame
         counts = what.per_thousand(traffic.prevalence)
         groups = {f"{group} OOD caught": _percent(share) for group, share in what.groups.items()}
         return {
-            "the line is at": f"{what.cut:.6g}", "ID kept": _percent(what.kept), **groups,
+            "the line is at": written(what.cut), "ID kept": _percent(what.kept), **groups,
             "OOD caught, mean of the groups": _percent(what.outside), "OOD accepted, FPR (ID+)": _percent(what.accepted),
             "ID flagged, FPR (OOD+)": _percent(what.lost), "of 1000 inputs: ID kept": _count(counts.kept),
             "of 1000 inputs: ID flagged": _count(counts.flagged), "of 1000 inputs: OOD caught": _count(counts.caught),
@@ -388,7 +414,7 @@ def line_finding(outcomes: Mapping[str, Outcome]) -> str:
     return f"{'; '.join(part(name, what) for name, what in outcomes.items())}.".replace(" %", "\u00a0%")
 
 
-def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
+def how_chosen(rule: Objective | ClassConformal | None, scores: Mapping[str, Array]) -> str:
     """Returns what put the line where it is, on which scores, and what that is worth."""
     if rule is None:
         return "You put the line here."
@@ -400,6 +426,32 @@ def how_chosen(rule: Objective | None, scores: Mapping[str, Array]) -> str:
         )
     worry = " It also read the OOD sets that count: it is the best line for these, and promises nothing about others."
     return f"{rule.summary} {base}{worry if rule.needs_outside else ''}"
+
+
+def class_lines(
+    pack: Pack, cuts: Mapping[int, float], taken_for: Mapping[str, NDArray[np.int64]], above: Mapping[str, Array]
+) -> pd.DataFrame:
+    """Returns a line a class: its threshold, how many scores that was chosen on, and what becomes of inputs taken for it.
+
+    Args:
+        cuts: {class: its threshold}.
+        taken_for: {set: (n,) the class of each row}.
+        above: {set: (n,) scores less their class's threshold}; OOD is what is neither `val` nor `test`.
+    """
+    chosen = taken_for["val" if "val" in above else "test"]
+    outside = [name for name in above if name not in ("val", "test")]
+
+    def share_out(names: Sequence[str], label: int) -> float:
+        rows = np.concatenate([above[name][taken_for[name] == label] for name in names]) if names else np.array([])
+        return float(np.mean(rows > 0)) if rows.size else np.nan
+
+    return pd.DataFrame(
+        {
+            "Taken for": pack.class_name(label), "Calibration scores": int((chosen == label).sum()), "Threshold": written(cut),
+            "ID kept": _percent(1 - share_out(["test"], label)), "OOD caught": _percent(share_out(outside, label)),
+        }
+        for label, cut in cuts.items()
+    )  # fmt: skip
 
 
 def _class_name(pack: Pack, name: str, row: int) -> str:

@@ -14,7 +14,7 @@ from heat_core.features import Features
 from heat_core.negatives import broad
 from heat_core.recipes import recipe
 from heat_core.sampling import gradient
-from heat_core.training import MaximumLikelihood, Task, _Learner, _Students
+from heat_core.training import MaximumLikelihood, Students, Task
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns
@@ -45,22 +45,16 @@ class _Ours:
         self.network = detector.network.build(z.shape[1])  # type: ignore[attr-defined]
         self.objective = replace(objective, batch=BATCH)
         task = Task(self.network, z, broad(mixture, 1.0), self.network, mixture / TEMPERATURE)
-        learner = _Learner(self.objective, task, 0)
-        nn.init.kaiming_uniform_(list(learner.student.parameters())[-2], generator=torch.Generator().manual_seed(0))
-        self.network, self.prior = learner.student, task.prior
-        self.students = _Students(self.objective, [learner])
-        self.optimizer = torch.optim.AdamW(self.students.weights, lr=self.objective.rate, weight_decay=0.0)
+        self.students = Students(self.objective, [task], 0)
+        self.network, self.prior = self.students.form, task.prior
+        nn.init.kaiming_uniform_(list(self.network.parameters())[-2], generator=torch.Generator().manual_seed(0))
 
     def slope(self, z: Tensor) -> Tensor:
         assert self.prior is not None
         return gradient(Sum(self.prior, self.network), z)
 
     def step(self) -> None:
-        loss = self.students.losses()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.sum().backward()
-        self.optimizer.step()
-        self.students.average(1.0)
+        self.students.step(self.objective.rate, 1.0)
 
 
 class _Straightforward:

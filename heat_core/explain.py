@@ -87,6 +87,19 @@ def class_distances(fitted: Normalized, features: Features) -> Array:
 
 
 @torch.inference_mode()
+def taken_for(train: Features, features: Features, fitted: Normalized | None = None) -> Rows:
+    """Returns the class that each row is taken for, (N,): by the classifier's head, or the nearest where there is none.
+
+    Args:
+        fitted: as `classes` returns it, for features without a head; made anew if not given.
+    """
+    if train.head is None:
+        return train.classes.cpu().numpy()[class_distances(fitted or classes(train), features).argmin(1)]
+    weight, bias = train.head.weight.float(), train.head.bias.float()
+    return torch.cat([(z.float() @ weight.T + bias).argmax(1) for z in features.z.split(8192)]).cpu().numpy()
+
+
+@torch.inference_mode()
 def nearest(train: Features, features: Features, count: int) -> tuple[Rows, Array]:
     """Returns the training rows nearest to each row, nearest first, and their distances: (N, count) each.
 

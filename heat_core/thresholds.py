@@ -246,12 +246,63 @@ class Conformal(Objective):
         scores = _scores("inside", inside)
         rank = math.ceil((len(scores) + 1) * self.share - 1e-9)
         if rank > len(scores):
-            least = math.ceil(self.share / (1 - self.share) - 1e-9)
             raise ValueError(
-                f"to keep at least {100 * self.share:g} % of new ID inputs takes {least:,} calibration scores, "
+                f"to keep at least {100 * self.share:g} % of new ID inputs takes {_least(self.share):,} calibration scores, "
                 f"got {len(scores):,}."
             )
         return _smallest(scores, rank)
+
+
+@dataclass(frozen=True)
+class ClassConformal:
+    """A conformal cut for each class that inputs are taken for (Mondrian): what a class keeps does not pay for another.
+
+    Of new ID inputs taken for a class, one falls at or below the class's cut with probability of at least `share`, under
+    `Conformal`'s conditions, within the class. It promises nothing of classes by their true label, which no one knows in
+    use. Vovk et al. 2005, section 4.5. It is no `Objective`: those choose one cut for all.
+    """
+
+    share: float = 0.95
+    title: ClassVar = "Keep at least a share of every class (conformal)"
+    summary: ClassVar = (
+        "A threshold for each class. Of new ID inputs that the classifier takes for a class, each is kept with at least this "
+        "probability, whichever class it is, if they come from where the calibration scores come from. Needs no OOD data."
+    )
+    needs_outside: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+
+    def cuts(self, inside: ArrayLike, taken_for: ArrayLike) -> dict[int, float]:
+        """Returns {class: cut} for ID scores, (N,), and the class that each was taken for, (N,).
+
+        Raises ValueError, in one line, if a class has too few scores for the promise.
+        """
+        scores, labels = _scores("inside", inside), np.ravel(taken_for)
+        if len(labels) != len(scores):
+            raise ValueError(f"taken_for must have a class for each of {len(scores):,} scores, got {len(labels):,}.")
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < (least := _least(self.share)):
+            raise ValueError(
+                f"to keep at least {100 * self.share:g} % of new ID inputs of every class takes {least:,} calibration scores a "
+                f"class, got {counts.min():,} of class {classes[counts.argmin()]}."
+            )
+        return {int(label): Conformal(self.share).cut(scores[labels == label], {}) for label in classes}
+
+
+def above(scores: ArrayLike, taken_for: ArrayLike, cuts: Mapping[int, float]) -> Array:
+    """Returns scores less the cut of the class that each was taken for, (N,): a row is called out where this is above 0.
+
+    Raises ValueError, in one line, for a class without a cut.
+
+    >>> above([1.0, 3.0], [0, 1], {0: 0.5, 1: 4.0}).tolist()
+    [0.5, -1.0]
+    """
+    classes, places = np.unique(np.ravel(taken_for), return_inverse=True)
+    for label in classes:
+        if int(label) not in cuts:
+            raise ValueError(f"class {label} has no threshold: no calibration score was of an input taken for it.")
+    return _scores("scores", scores) - np.array([cuts[int(label)] for label in classes])[places]
 
 
 class _Best(Objective):
@@ -350,6 +401,11 @@ def _with_outside(objective: Objective, inside: ArrayLike, outside: Groups) -> S
     if not any(outside.values()):
         raise ValueError(f"{objective.title} needs OOD scores, got none.")
     return sweep(inside, outside)
+
+
+def _least(share: float) -> int:
+    """Returns how many calibration scores it takes to promise a share."""
+    return math.ceil(share / (1 - share) - 1e-9)
 
 
 def _smallest(scores: Array, rank: int) -> float:

@@ -18,6 +18,7 @@ from torch.nn.functional import softplus
 
 from .energies import Energy, Network, Sum
 from .negatives import Noise, Start, Walkers
+from .partition import of_weights
 from .sampling import Langevin
 
 
@@ -155,20 +156,13 @@ class Objective(abc.ABC):
         """
         if len(tasks) > 1 and type(self).negatives is not Objective.negatives:
             raise ValueError(f"{type(self).__name__} draws negatives from the model, so its networks train one at a time.")
-        learners = [_Learner(self, task, len(tasks) * seed + i) for i, task in enumerate(tasks)]
-        students = _Students(self, learners)
-        optimizer = torch.optim.AdamW(students.weights, lr=self.rate, weight_decay=self.weight_decay, betas=self.betas)
+        students = Students(self, tasks, seed)
+        learners = students.learners
         steps = self.epochs * math.ceil(len(learners[0].train) / self.batch) or self.steps
         total, last, began = torch.zeros(len(tasks), device=tasks[0].z.device), 0, time.perf_counter()
         stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
         for step in range(1, steps + 1):
-            optimizer.param_groups[0]["lr"] = self.rate * self.share((step - 1) / steps)
-            losses = students.losses()
-            optimizer.zero_grad(set_to_none=True)
-            losses.sum().backward()
-            optimizer.step()
-            total += losses.detach()
-            students.average(1 - min(self.averaging, step / (step + 10)))
+            total += students.step(self.rate * self.share((step - 1) / steps), 1 - min(self.averaging, step / (step + 10)))
             if step in stops:
                 means, seconds = (total / (step - last)).tolist(), time.perf_counter() - began
                 records = [one.judged(step, steps, mean, seconds) for one, mean in zip(learners, means, strict=True)]
@@ -257,11 +251,6 @@ def log_mean_exp(values: Tensor) -> Tensor:
     return values.logsumexp(0) - math.log(len(values))
 
 
-def effective_share(log_weight: Tensor) -> Tensor:
-    """Returns (sum w)^2 / (N sum w^2) of weights exp(log_weight), (N,): 1 if they are even, 1 / N if one has it all."""
-    return (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp() / len(log_weight)
-
-
 def mean_record(records: Sequence[Record]) -> Record:
     """Returns the record of means of one step's records."""
     means = [statistics.fmean(values) for values in zip(*map(astuple, records), strict=True)]
@@ -310,19 +299,25 @@ class _Learner:
                            f"Try a rate below {rate}, or more regularisation.")  # fmt: skip
         if self.objective.keep == "last" or verdict < self.best:
             self.best, self.weights = verdict, {name: value.clone() for name, value in network.state_dict().items()}
-        log_z, effective = float(log_mean_exp(-outside)), float(effective_share(-outside))
-        return Record(step, steps, loss, verdict, low, high, seconds, log_z, effective)
+        z = of_weights(-outside)
+        return Record(step, steps, loss, verdict, low, high, seconds, z.value, z.effective)
 
     def restore(self) -> None:
         if self.weights:
             self.task.network.load_state_dict(self.weights)
 
 
-class _Students:
-    """The networks under training: one as it is, several as one with stacked weights (torch.vmap)."""
+class Students:
+    """The networks under training and their optimiser: one network as it is, several as one with stacked weights (torch.vmap).
 
-    def __init__(self, objective: Objective, learners: Sequence[_Learner]) -> None:
-        self.objective, self.learners, self.form = objective, learners, learners[0].student
+    Args:
+        tasks, seed: as `Objective.fit` takes them. The tasks' networks hold the averaged weights.
+    """
+
+    def __init__(self, objective: Objective, tasks: Sequence[Task], seed: int) -> None:
+        self.objective = objective
+        self.learners = learners = [_Learner(objective, task, len(tasks) * seed + i) for i, task in enumerate(tasks)]
+        self.form = learners[0].student
         self.stacked = len(learners) > 1
         if self.stacked:
             students = [learner.student for learner in learners]
@@ -331,6 +326,17 @@ class _Students:
         else:
             self.weights = list(self.form.parameters())
         self.averages = [list(values) for values in zip(*(one.task.network.parameters() for one in learners), strict=True)]
+        self.optimizer = torch.optim.AdamW(self.weights, weight_decay=objective.weight_decay, betas=objective.betas)
+
+    def step(self, rate: float, share: float) -> Tensor:
+        """Makes a step at a learning rate, averages a share of it in, and returns the losses before it, (networks,)."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        losses = self.losses()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        self.average(share)
+        return losses.detach()
 
     def losses(self) -> Tensor:
         """Returns the losses of a step, (networks,)."""

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
@@ -25,6 +27,16 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
 ]  # fmt: skip
+JOURNEY = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
+    pytest.mark.filterwarnings("ignore"),  # playwright's own
+]  # the marks of a file of journeys
+WITH_A_PACK = [
+    *JOURNEY,
+    pytest.mark.skipif(not [*ROOT.glob("assets/packs/*/card.json")], reason="no pack in assets/packs"),
+]
+MOST = 300_000  # bytes an interaction
 IDLE = """() => {
     const app = document.querySelector('[data-testid="stApp"]');
     if (!app || app.getAttribute('data-test-connection-state') === 'INITIAL') return false;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from heat_core.features import Features, Head
+from tests.browser import server
 from tests.samples import CLASSES, DIM, clusters, seen
 
 settings.register_profile(
@@ -24,6 +27,52 @@ settings.load_profile("steady")
 def _one_thread() -> None:
     """Small tensors on a shared machine run fastest on one thread."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _threads_end() -> Iterator[None]:
+    """A thread of a job that is still in C++ when the interpreter goes would abort it."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.endswith(("(run)", "(warm)")):
+            thread.join(60)
+
+
+@pytest.fixture
+def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The app remembers no job of another test, and none of this one goes on after it."""
+    from app import session
+
+    made: list[session.Jobs] = []
+
+    def jobs(**settings) -> session.Jobs:
+        made.append(Jobs(**settings))
+        return made[-1]
+
+    Jobs = session.Jobs
+    session.jobs.clear()
+    monkeypatch.setattr(session, "Jobs", jobs)
+    yield
+    for job in [job for registry in made for job in registry._begun]:
+        job.cancel()
+    session.jobs.clear()
+
+
+@pytest.fixture
+def few_detectors(fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app knows only the detectors that the test's file names in SHOWN."""
+    from app import session
+    from heat_core import recipes
+
+    monkeypatch.setattr(session, "warm", lambda: None)  # it would ask for HEAT
+    monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN})
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The address of an app that all journeys share: what one has fitted the next finds."""
+    with server() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,12 @@ def press(at: AppTest, label: str) -> AppTest:
     return opened(at)
 
 
+def upload(at: AppTest, key: str, content: bytes, name: str) -> AppTest:
+    """Gives a file to an uploader."""
+    at.file_uploader(key=key).set_value((name, content, "application/octet-stream"))
+    return opened(at)
+
+
 def offered(at: AppTest) -> set[str]:
     """Returns the labels of the buttons that can be pressed."""
     return {button.label for button in at.button if not button.disabled}

@@ -22,8 +22,7 @@ pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in asse
 
 
 @pytest.fixture(autouse=True)
-def _fresh_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    session.jobs.clear()
+def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "warm", lambda: None)
     monkeypatch.setattr(session, "score_pack", lambda *settings: lambda job: None)  # nothing here waits for scores
 

@@ -135,5 +135,7 @@ def test_log_z_is_the_integral_on_a_toy() -> None:
 def test_even_weights_have_no_error() -> None:
     found = of_weights(torch.full((50,), 2.0))
     assert (found.value, found.error, found.effective) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-6), pytest.approx(1.0))
+    half = of_weights(torch.tensor([0.0, 0.0, -math.inf, -math.inf]))
+    assert (half.value, half.effective) == (pytest.approx(math.log(0.5)), pytest.approx(0.5))
     widened = GaussianMixture(2, 1).fit(Features(torch.randn(200, 2))).widened(3.0)
     assert by_importance(widened, widened, draws=100).value == pytest.approx(0.0, abs=1e-4)

@@ -110,6 +110,16 @@ def test_the_nearest_rows_are_those_of_brute_force(
     assert all(len(set(row)) == 9 for row in rows)
 
 
+def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(train: Features, far: Features) -> None:
+    assert train.head is not None
+    logits = far.z.numpy() @ train.head.weight.numpy().T + train.head.bias.numpy()
+    assert explain.taken_for(train, far).tolist() == logits.argmax(1).tolist()
+    bare = replace(train, head=None)
+    nearest = explain.class_distances(explain.classes(bare), far).argmin(1)
+    assert explain.taken_for(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
+    assert np.mean(explain.taken_for(bare, train) == train.y.numpy()) > 0.9  # type: ignore[union-attr]
+
+
 def test_a_training_row_is_nearest_to_itself_and_counts_end_at_the_bank(train: Features) -> None:
     half = replace(train.take(torch.arange(6)), z=train.z[:6].half())
     rows, distances = explain.nearest(half, half, 50)

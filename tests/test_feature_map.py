@@ -25,6 +25,8 @@ from heat_core.features import Pack, pack_arrays, write_pack
 from heat_core.projection import project
 from tests.pages import app, link, offered, opened, press, text, wait
 
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
 SQUARE = [(0.2, 0.2), (0.6, 0.2), (0.6, 0.7), (0.2, 0.7)]
 SETS = ("train", "test", "near_a", "near_b", "mid_c", "far_d")
 
@@ -288,11 +290,6 @@ def test_findings_say_what_was_found(pack):
 
 
 # -- the room ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _fresh_server():
-    session.jobs.clear()
 
 
 def frames(pack: Pack, *names: str) -> list[Scored]:

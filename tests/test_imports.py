@@ -70,7 +70,7 @@ APP = {
     "picture": {"controls", "session", "tables", "text"},
     "comparison": {"controls", "figures", "selection", "session", "tables"},
     "atlas": {"colouring", "components", "controls", "figures", "inspector", "maps", "selection", "session", "tables", "text"},
-    "evidence": {"controls", "figures", "inspector", "selection", "session", "tables"},
+    "evidence": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
     "disagreement": {"controls", "inspector", "selection", "session", "tables", "text"},
     "inspector": {"components", "controls", "figures", "insights", "selection", "session", "tables", "text"},
     "controls": {"session", "text", "components", "chains", "landscapes"},

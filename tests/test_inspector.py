@@ -60,16 +60,13 @@ def pack(arrays) -> Pack:
 
 
 @pytest.fixture(autouse=True)
-def _one_pack(monkeypatch, tmp_path, pack):
+def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     """A small pack whose scores are there at once."""
-    session.jobs.clear()
     shutil.rmtree(tmp_path / "packs", ignore_errors=True)
     write_pack(pack, tmp_path / "packs" / "small")
     monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
     done = scored(pack)
     monkeypatch.setattr(session, "score_pack", standing_in(done.frames, result=done.result))
-    yield
-    session.jobs.clear()
 
 
 def page(view: str = "detectors", **state: str) -> AppTest:

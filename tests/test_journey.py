@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
-
 from heat_core.recipes import DETECTORS
-from tests.browser import CHROMIUM, all_scored, browser, server, settle
+from tests.browser import JOURNEY, all_scored, browser, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
+pytestmark = JOURNEY
 
 
-def test_train_share_and_compare():
-    with server() as url, browser() as context:
+def test_train_share_and_compare(url: str):
+    with browser() as context:
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{url}/?toy=blobs&preset=quick")
+        page.goto(f"{url}/?toy=moons&preset=quick")
         settle(page)
         page.get_by_role("button", name="Train HEAT").click()
         page.get_by_text("Modes kept").wait_for(timeout=240_000)
@@ -40,8 +34,8 @@ def test_train_share_and_compare():
         assert errors == []
 
 
-def test_a_phone_is_wide_enough():
-    with server() as url, browser(width=400) as context:
+def test_a_phone_is_wide_enough(url: str):
+    with browser(width=400) as context:
         page = context.new_page()
         page.goto(url)
         settle(page)

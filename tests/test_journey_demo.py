@@ -5,21 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from app import story
-from tests.browser import CHROMIUM, browser, server, settle
+from tests.browser import WITH_A_PACK, browser, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
+pytestmark = WITH_A_PACK
 
 
-def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link():
-    with server() as url, browser(width=1280) as context:
+def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link(url: str):
+    with browser(width=1280) as context:
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -58,10 +52,10 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link():
         assert errors == []
 
 
-def test_own_data_good_and_bad_and_back(tmp_path: Path, arrays: dict):
+def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
     np.savez(tmp_path / "good.npz", **arrays)
     (tmp_path / "bad.npz").write_bytes(b"no arrays at all")
-    with server() as url, browser() as context:
+    with browser() as context:
         page = context.new_page()
         page.goto(f"{url}/threshold_lab")
         page.get_by_role("button", name="5,000 of 45,000 training rows").click()

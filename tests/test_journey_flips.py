@@ -5,26 +5,17 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-import pytest
+from tests.browser import MOST, WITH_A_PACK, Wire, all_scored, browser, settle
 
-from app import session
-from tests.browser import CHROMIUM, all_scored, browser, server, settle
-from tests.test_threshold_journey import MOST, Wire
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
+pytestmark = WITH_A_PACK
 
 
 def looked_at(page) -> str:
     return unquote(re.search(r"item=([^&]+)", page.url)[1])
 
 
-def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection():
-    with server() as url, browser(1280, 1000) as context:
+def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str):
+    with browser(1280, 1000) as context:
         page, errors = context.new_page(), []
         page.on("pageerror", lambda error: errors.append(str(error)))
         wire = Wire(page)
@@ -82,8 +73,8 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection():
         assert errors == []
 
 
-def test_a_click_on_a_bar_selects_what_lies_in_it():
-    with server() as url, browser(1280, 1000) as context:
+def test_a_click_on_a_bar_selects_what_lies_in_it(url: str):
+    with browser(1280, 1000) as context:
         page = context.new_page()
         wire = Wire(page)
         page.goto(f"{url}/detectors?scale=ID+percentile")

@@ -6,13 +6,9 @@ import re
 
 import pytest
 
-from tests.browser import CHROMIUM, browser, server, settle
+from tests.browser import JOURNEY, browser, server, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
+pytestmark = JOURNEY
 
 
 def _button(page, name: str):
@@ -28,8 +24,8 @@ def _snapshot(page) -> int:
     return int(found[1])
 
 
-def test_train_pause_leave_return_scrub_and_click():
-    with server() as url, browser() as context:
+def test_train_pause_leave_return_scrub_and_click(url: str):
+    with browser() as context:
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -85,9 +81,27 @@ def test_train_pause_leave_return_scrub_and_click():
         assert errors == []
 
 
+def test_two_train_undisturbed_and_a_third_waits_in_line():
+    under_way, in_line = re.compile(r"Training HEAT: \d+%"), "Waiting: number 1 in line"
+    with server() as own, browser() as context:  # an app of its own: what others fit takes a place
+        first, second, third = pages = [context.new_page() for _ in range(3)]
+        for seed, page in enumerate(pages):
+            page.goto(f"{own}/?toy=blobs&preset=best&seed={seed}")
+            _button(page, "Train HEAT").wait_for()
+        for page, said in zip(pages, (under_way, under_way, in_line), strict=True):
+            _button(page, "Train HEAT").click()
+            page.get_by_text(said).wait_for()
+
+        _button(first, "Cancel").click()
+        first.get_by_text("Training was cancelled.").wait_for()
+        third.get_by_text(under_way).wait_for()
+        assert second.get_by_text(under_way).count() == 1  # nobody else's training was touched
+        assert second.get_by_text("Training was cancelled.").count() == 0
+
+
 @pytest.mark.parametrize("room", ["", "landscape"])
-def test_a_phone_is_wide_enough(room):
-    with server() as url, browser(width=400) as context:
+def test_a_phone_is_wide_enough(url: str, room):
+    with browser(width=400) as context:
         page = context.new_page()
         page.goto(f"{url}/{room}?toy=blobs&preset=quick&job=toy.blobs.HEAT.quick.0&chains=true")
         page.get_by_text("log Z" if room else "Acceptance").first.wait_for(timeout=240_000)

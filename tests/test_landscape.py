@@ -23,12 +23,9 @@ from heat_core.toys import toy
 from heat_core.training import LeastSquares
 from tests.pages import app, endless, offered, opened, press, text, wait
 
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
 CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_server():
-    session.jobs.clear()
 
 
 @pytest.fixture(scope="module")

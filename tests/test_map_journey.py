@@ -9,15 +9,9 @@ import pytest
 
 from app import maps, session
 from app.selection import find
-from tests.browser import CHROMIUM, Wire, browser, server, settle
+from tests.browser import MOST, WITH_A_PACK, Wire, browser, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
-MOST = 300_000  # bytes an interaction
+pytestmark = WITH_A_PACK
 AROUND = [(0.40, 0.50), (0.50, 0.46), (0.62, 0.50), (0.62, 0.66), (0.50, 0.70), (0.40, 0.64)]  # the middle of the map
 
 
@@ -61,9 +55,9 @@ def selected(page) -> int:
     return int(re.search(r"([\d,]+) selected", page.locator("h3").first.inner_text())[1].replace(",", ""))
 
 
-def test_draw_count_look_and_share(layout):
+def test_draw_count_look_and_share(url: str, layout):
     names = tuple(layout.places)
-    with server() as url, browser(1440, 1500) as context:
+    with browser(1440, 1500) as context:
         page, errors = context.new_page(), []
         page.on("pageerror", lambda error: errors.append(str(error)))
         wire = Wire(page)
@@ -150,8 +144,8 @@ def near(layout: maps.Layout, item: str, spot: tuple[float, float]) -> bool:
     return bool((abs(layout.spots[found[0]][found[1]] - spot) < 0.02).all())
 
 
-def test_keys_zoom_and_a_phone(layout):
-    with server() as url, browser(400, 1200) as context:
+def test_keys_zoom_and_a_phone(url: str, layout):
+    with browser(400, 1200) as context:
         page = context.new_page()
         page.goto(f"{url}/feature_map?scorer=MSP")
         page.locator(".face canvas").wait_for(timeout=300_000)

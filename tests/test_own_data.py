@@ -12,18 +12,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import session
-from heat_core import recipes
 from heat_core.features import pack_arrays, write_pack
-from tests.pages import app, endless, link, offered, opened, press, text, until, wait
+from tests.pages import app, endless, link, offered, opened, press, text, until, upload, wait
 
 SHOWN = ("MSP", "KNN", "MoG")
-
-
-@pytest.fixture(autouse=True)
-def _few_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    session.jobs.clear()
-    monkeypatch.setattr(session, "warm", lambda: None)  # it would ask for HEAT
-    monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in SHOWN})
+pytestmark = pytest.mark.usefixtures("few_detectors")
 
 
 @pytest.fixture
@@ -42,8 +35,7 @@ def _npz(arrays: dict) -> bytes:
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.npz") -> AppTest:
-    at.file_uploader(key="arrays").set_value((name, content, "application/octet-stream"))
-    return opened(at)
+    return upload(at, "arrays", content, name)
 
 
 def _detectors(**query: str) -> AppTest:

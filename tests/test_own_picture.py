@@ -14,18 +14,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app import session
-from heat_core import recipes
 from heat_core.verdicts import weights_of
-from tests.pages import app, opened, text, wait
+from tests.pages import app, opened, text, upload, wait
 
 SHOWN = ("MSP", "ODIN", "KNN", "MoG")
-
-
-@pytest.fixture(autouse=True)
-def _few_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    session.jobs.clear()
-    monkeypatch.setattr(session, "warm", lambda: None)  # it would ask for HEAT
-    monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in SHOWN})
+pytestmark = pytest.mark.usefixtures("few_detectors")
 
 
 @pytest.fixture
@@ -44,8 +37,7 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.png") -> AppTest:
-    at.file_uploader(key="picture").set_value((name, content, "image/png"))
-    return opened(at)
+    return upload(at, "picture", content, name)
 
 
 def _photo(seed: int = 0) -> bytes:

@@ -16,12 +16,9 @@ from app.jobs import Job
 from heat_core.recipes import DETECTORS
 from tests.pages import app, opened, text, wait
 
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
 PACKS = session.PACKS
-
-
-@pytest.fixture(autouse=True)
-def _fresh_server():
-    session.jobs.clear()
 
 
 def _detectors(**link: str) -> AppTest:

@@ -6,16 +6,9 @@ import re
 
 import pytest
 
-from app import session
-from tests.browser import CHROMIUM, Wire, browser, server, settle
+from tests.browser import MOST, WITH_A_PACK, Wire, browser, settle
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
-    pytest.mark.skipif(not session.packs(), reason="no pack in assets/packs"),
-    pytest.mark.filterwarnings("ignore"),  # playwright's own
-]
-MOST = 300_000  # bytes an interaction
+pytestmark = WITH_A_PACK
 
 
 def kept(page) -> str:
@@ -39,8 +32,8 @@ def agree(page) -> None:
     assert kept(page) == finding(page) == share
 
 
-def test_drag_the_line_read_the_numbers_and_share_the_link():
-    with server() as url, browser(1280, 1400) as context:
+def test_drag_the_line_read_the_numbers_and_share_the_link(url: str):
+    with browser(1280, 1400) as context:
         page, errors = context.new_page(), []
         page.on("pageerror", lambda error: errors.append(str(error)))
         wire = Wire(page)
@@ -101,8 +94,8 @@ def test_drag_the_line_read_the_numbers_and_share_the_link():
         assert errors == []
 
 
-def test_a_finger_drags_the_line_on_a_phone():
-    with server() as url, browser(400, 900) as context:
+def test_a_finger_drags_the_line_on_a_phone(url: str):
+    with browser(400, 900) as context:
         page = context.new_page()
         page.goto(f"{url}/threshold_lab?scorer=MSP&scale=ID+percentile")
         slider = page.get_by_role("slider", name="Threshold")

@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 from app import controls, figures, session, tables
 from app.components import threshold_line as component
 from app.jobs import Job
-from app.selection import item_of
+from app.selection import Part, Selection, item_of
 from app.tasks import Scored
 from heat_core.features import Features, Pack, pack_arrays, write_pack
-from heat_core.thresholds import Keep, LeastCost, Traffic, outcome, sweep
+from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
 
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
 
@@ -46,14 +46,11 @@ BOTH = (Scored("HEAT", made(1.5)), Scored("MoG", made(1.0)), Scored("MSP", {}, "
 
 
 @pytest.fixture(autouse=True)
-def _one_pack(monkeypatch, tmp_path, arrays):
+def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
     """A small pack, and scores that are there at once."""
-    session.jobs.clear()
     write(arrays, tmp_path / "packs" / "small")
     monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
     monkeypatch.setattr(session, "score_pack", scoring(*BOTH))
-    yield
-    session.jobs.clear()
 
 
 def write(arrays: dict, path) -> None:
@@ -196,6 +193,45 @@ def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
     assert "takes 999 calibration scores, got 400" in at.warning[0].value
 
 
+def test_every_class_gets_a_threshold_of_its_own(arrays):
+    at = opened(objective=ClassConformal.title, keep="80", against="MoG")
+    assert "one line at 0 stands for all" in text(at)
+    table, given = at.dataframe[2].value, session.data()
+    assert isinstance(given, session.Data)
+    taken, by_set = given.taken_for, made(1.5)
+    logits = given.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
+    assert taken["test"].tolist() == logits.argmax(1).tolist()
+    cuts = {label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {}) for label in np.unique(taken["test"])}
+    assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
+    assert table["Calibration scores"].sum() == SIZES["test"]
+    out = {name: values > np.array([cuts[label] for label in taken[name]]) for name, values in by_set.items()}
+    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
+    assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
+    assert list(decisions(at)) == ["HEAT", "MoG"]
+    assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
+    at.selectbox(key="objective").set_value(controls.BY_HAND)
+    run(at)
+    assert np.mean(by_set["test"] <= 0) < 0.9  # a line at 0 was no line of the raw scores
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_a_class_with_too_few_scores_is_refused_in_a_line():
+    at = opened(objective=ClassConformal.title, keep="99.9")
+    assert "takes 999 calibration scores a class, got" in at.warning[0].value
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
+    at = opened(objective=ClassConformal.title, keep="80", item="test/3")
+    given = session.data()
+    assert isinstance(given, session.Data)
+    taken = given.taken_for["test"]
+    own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
+    shown = next(table.value for table in at.dataframe if "Threshold" in table.value and "Detector" in table.value)
+    assert shown.set_index("Detector")["Threshold"]["HEAT"] == pytest.approx(own)
+    assert any("that are taken for" in entry.value for entry in at.caption)
+
+
 def test_a_validation_split_chooses_the_line(monkeypatch):
     scores = made(1.5, val=True)
     monkeypatch.setattr(session, "score_pack", scoring(Scored("HEAT", scores)))
@@ -215,8 +251,6 @@ def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch
     assert "HEAT among them" in text(at) or any("HEAT among them" in str(e.proto) for e in at.main)
     assert not at.subheader
     assert "keeps" in opened(scorer="MoG").subheader[0].value  # what is ready is shown
-    for job in session.jobs()._jobs.values():
-        job.cancel()
 
 
 def test_a_detector_that_is_absent_says_why():
@@ -276,7 +310,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
     scores = {name: scale * values for name, values in made(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
-    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.COLOURS, percentiles=percentiles)
+    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
     assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
     assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
@@ -290,12 +324,51 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
     assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
 
 
+@pytest.mark.parametrize("percentiles", [False, True])
+def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
+    scores = made(1.5)
+    far, near = scores["far_d"], scores["near_a"]
+    data = component.binned(
+        scores["test"], {"near": {"a": near}, "far": {"d": far}}, 0.0, vars(Traffic()), figures.BY_ROW,
+        percentiles=percentiles, selected={"far": far, "ID": scores["test"][:1]},
+    )  # fmt: skip
+    inside, close, away = data["rows"]
+    assert (sum(inside["selected"]), close["selected"]) == (1, [])
+    whole = [0] * len(away["selected"])
+    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the row itself
+        whole[max(i - 1, 0) // data["bar"]] += count
+    whole[-1] += len(far) - sum(whole)
+    assert away["selected"] == whole
+
+
+def test_a_selection_is_drawn_and_counted_at_the_line():
+    at = opened(objective=controls.BY_HAND, cut="0.5")
+    assert not any("selected, " in entry.value for entry in at.caption)
+    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
+    run(at)
+    scores = made(1.5)
+    out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
+    assert f"Of the 12 selected, {out} lie above the line." in [entry.value for entry in at.caption]
+    at.multiselect(key="sets").set_value(["near_a"])
+    run(at)
+    assert any(entry.value.startswith("Of the 5 selected,") for entry in at.caption)
+
+
+def test_a_number_is_written_in_one_way():
+    at = opened(objective=controls.BY_HAND, cut="49")
+    assert decisions(at)["HEAT"]["the line is at"] == "49"
+    table = tables.in_digits(at.dataframe[1].value)
+    assert "100.0" in table.to_string()  # everything is missed there, and a share has a digit even if it is 0
+    assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
+    assert tables.apart([], 1.0) == []
+    assert tables.apart([1.0, 1.0], 1.0) == ["+0", "+0"]
+
+
 @pytest.mark.parametrize("values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]])
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
-    data = component.binned(values, {}, values[0], vars(Traffic()), figures.COLOURS, percentiles=percentiles)
+    data = component.binned(values, {}, values[0], vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
     assert np.isfinite(data["edges"]).all()
-    assert 0 <= data["digits"] <= 20
     assert len(data["edges"]) <= 1500
 
 

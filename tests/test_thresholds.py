@@ -14,12 +14,14 @@ from heat_core.metrics import fpr95, fpr95_ood, threshold_keeping
 from heat_core.thresholds import (
     F1,
     OBJECTIVES,
+    ClassConformal,
     Conformal,
     FlagAtMost,
     Keep,
     LeastCost,
     Traffic,
     Youden,
+    above,
     outcome,
     roundest,
     sweep,
@@ -167,6 +169,40 @@ def test_conformal_keeps_its_promise_where_a_plain_quantile_does_not():
     error = math.sqrt(0.9 * 0.1 / 4000)
     assert promised == pytest.approx(23 / 25, abs=3 * error)  # rank / (n + 1), exactly
     assert plain < 0.9 - 2 * error  # 22 / 25
+
+
+def test_every_class_keeps_its_promise_where_one_cut_for_all_breaks_it():
+    random, trials, size = np.random.default_rng(4), 3000, 24
+    centre, width = np.array([0.0, 2.0, -1.0]), np.array([1.0, 3.0, 0.2])
+    labels = np.repeat(np.arange(3), size)
+    kept, at_once = np.zeros(3), np.zeros(3)
+    for _ in range(trials):
+        drawn, new = random.normal(centre[labels], width[labels]), random.normal(centre, width)
+        kept += above(new, [0, 1, 2], ClassConformal(0.9).cuts(drawn, labels)) <= 0
+        at_once += new <= Conformal(0.9).cut(drawn, {})
+    error = math.sqrt(0.9 * 0.1 / trials)
+    assert kept / trials == pytest.approx(23 / 25, abs=3.5 * error)  # rank / (n + 1) in each class, exactly
+    assert at_once[1] / trials < 0.8  # the wide class pays for the others
+
+
+def test_the_class_cuts_are_each_classs_own_conformal_cut():
+    values, labels = np.arange(60.0), np.arange(60) % 3 * 5
+    cuts = ClassConformal(0.9).cuts(values, labels)
+    assert cuts == {label: Conformal(0.9).cut(values[labels == label], {}) for label in (0, 5, 10)}
+    assert (above(values, labels, cuts) > 0).tolist() == [
+        value > cuts[label] for value, label in zip(values, labels, strict=True)
+    ]
+
+
+def test_a_class_with_too_few_scores_or_none_is_refused_in_one_line():
+    with pytest.raises(ValueError, match=r"every class takes 19 calibration scores a class, got 18 of class 4\.$"):
+        ClassConformal(0.95).cuts(np.arange(38.0), [7] * 20 + [4] * 18)
+    with pytest.raises(ValueError, match=r"^class 2 has no threshold"):
+        above([1.0, 2.0], [1, 2], {1: 0.0})
+    with pytest.raises(ValueError, match="a class for each of 2 scores, got 1"):
+        ClassConformal().cuts([1.0, 2.0], [0])
+    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
+        ClassConformal(1.5)
 
 
 @given(scores, st.floats(-1e3, 1e3))

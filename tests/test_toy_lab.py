@@ -14,12 +14,9 @@ from app.toys import ToyChoice
 from heat_core.training import Diverged
 from tests.pages import app, endless, link, offered, opened, press, text, until, wait
 
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
 QUICK = ToyChoice("blobs", "HEAT", "quick", 0)
-
-
-@pytest.fixture(autouse=True)
-def _fresh_server():
-    session.jobs.clear()
 
 
 @pytest.fixture(scope="module")

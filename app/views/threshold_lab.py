@@ -6,10 +6,11 @@ from app import controls, evidence, figures, header, inspector, session, tables
 from app.components.threshold_line import binned, threshold_line
 from app.text import plain
 from heat_core.recipes import DETECTORS
-from heat_core.thresholds import Keep, by_group, outcome, place
+from heat_core.thresholds import ClassConformal, Keep, by_group, outcome, place
 
 HEIGHT = 560  # of the line and its numbers, in pixels, while they are on their way
 NO_OOD = "No OOD set counts, so the page says only what becomes of ID. Choose some above to see what is caught."
+AT_ZERO = "Scores are shown less their class's threshold, so that one line at 0 stands for all of them; it is not to be moved."
 
 
 @st.fragment(run_every=1.0)
@@ -21,29 +22,37 @@ def waiting(job, wanted: list) -> None:
     st.progress(job.progress, f"Fitting the detectors, {plain(' and '.join(wanted))} among them: {job.progress:.0%}")
 
 
-def lab(given, choice, scores: dict, titles: dict) -> None:
+def lab(given, choice, scores, titles: dict) -> None:
     """Shows the line, and what it does."""
-    by_set, rule, sets = scores[choice.detector], choice.objective, choice.sets
+    rule, sets, lines, proposed = choice.objective, choice.sets, {}, None
     try:
-        proposed = rule and place(rule, by_set, sets)
+        if isinstance(rule, ClassConformal):
+            scores, lines = evidence.by_class(given, rule, scores)
+        elif rule is not None:
+            proposed = place(rule, scores[choice.detector], sets)
     except ValueError as error:
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
         rule = Keep()
-        proposed = place(rule, by_set, sets)
-    cut = controls.typed_line(proposed, otherwise=place(Keep(), by_set, sets))
+        proposed = place(rule, scores[choice.detector], sets)
+    by_set = scores[choice.detector]
+    cut = 0.0 if lines else controls.typed_line(proposed, otherwise=place(Keep(), by_set, sets))
     outside = by_group(by_set, sets)
     outcomes = {choice.detector: (what := outcome(cut, by_set["test"], outside))}
     st.session_state["line_kept"] = what.kept
     if other := scores.get(choice.other):  # by the same rule, or where it keeps as much of ID as the hand did
-        its = place(rule or Keep(min(max(what.kept, 1e-6), 1 - 1e-6)), other, sets)
+        same = rule or Keep(min(max(what.kept, 1e-6), 1 - 1e-6))
+        its = 0.0 if isinstance(same, ClassConformal) else place(same, other, sets)
         outcomes[choice.other] = outcome(its, other["test"], by_group(other, sets))
     st.subheader(tables.line_finding(outcomes))
-    st.caption(tables.how_chosen(rule, by_set))
+    st.caption(tables.how_chosen(rule, by_set) + (f" {AT_ZERO}" if lines else ""))
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
-    data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.COLOURS, percentiles=choice.percentiles)
+    data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
+                  fixed=bool(lines), selected=evidence.selected(given, choice, by_set, cut))  # fmt: skip
     threshold_line(data, controls.drag_line, key="line")
     evidence.numbers(given.pack, choice, scores, outcomes, titles)
-    evidence.at_the_line(given, choice, scores, outcomes, rule)
+    if lines:
+        evidence.class_lines(given, choice, scores, lines)
+    evidence.at_the_line(given, choice, scores, outcomes, rule, lines)
 
 
 def show(given) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Groups = Mapping[str, Mapping[str, ArrayLike]]
 
 STEPS = 1000  # places of the line at most: about one a pixel
 BARS = 100  # about
+NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
 _HERE = Path(__file__).parent
 
 
@@ -50,6 +52,8 @@ def binned(
     *,
     label: str = "Threshold",
     percentiles: bool = False,
+    fixed: bool = False,
+    selected: Mapping[str, ArrayLike] = NOTHING,
 ) -> dict[str, Any]:
     """Returns what the browser needs to show every number at every place of the line, exactly: about 20 KB.
 
@@ -58,19 +62,23 @@ def binned(
         outside: {group: {title: (n,) scores}}.
         cut: where the line is.
         traffic: `prevalence`, and the costs `miss` and `alarm`.
-        colours: {row: colour}, of `ID` and of the groups.
+        colours: {row: colour}, of `ID` and of the groups; and of `selected`.
         label: of the slider, for a screen reader.
         percentiles: an axis of ID percentiles, even in ID inputs instead of in scores.
+        fixed: the line cannot be moved.
+        selected: {row: (n,) scores} of what is selected, drawn as an outline over the row's bars.
     """
     named = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
     rows = {row: {name: np.sort(np.asarray(s, np.float64)) for name, s in sets.items()} for row, sets in named.items()}
     everything = np.concatenate([scores for sets in rows.values() for scores in sets.values()])
     edges, ticks = _percentiles(rows["ID"]["ID"]) if percentiles else _even(everything, rows["ID"]["ID"])
+    bar = max(1, round((len(edges) - 1) / BARS))
     return {
-        "edges": edges.tolist(), "ticks": ticks, "bar": max(1, round((len(edges) - 1) / BARS)), "label": label,
-        "digits": _digits(float(edges[-1] - edges[0]) / (len(edges) - 1)), "cut": cut, "traffic": dict(traffic),
+        "edges": edges.tolist(), "ticks": ticks, "bar": bar, "label": label,
+        "cut": cut, "traffic": dict(traffic), "fixed": fixed, "selected": colours["selected"],
         "rows": [
-            {"name": row, "colour": colours[row], "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()]}
+            {"name": row, "colour": colours[row], "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()],
+             "selected": _bars(selected.get(row, ()), edges, bar)}
             for row, sets in rows.items()
         ],
     }  # fmt: skip
@@ -81,6 +89,15 @@ def _counted(name: str, scores: Array, edges: Array, cut: float) -> dict[str, An
     upto = np.searchsorted(scores, edges, "right")
     passed = int(np.searchsorted(scores, cut, "right"))
     return {"name": name, "n": len(scores), "counts": np.diff(upto, prepend=0).tolist(), "passed": passed}
+
+
+def _bars(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
+    """Returns how many scores each bar of `bar` steps holds, those beyond the axis in the first and the last; [] of none."""
+    if not np.size(scores):
+        return []
+    steps = len(edges) - 1
+    after = np.searchsorted(edges, np.ravel(scores), "left")  # a step holds its upper edge, as `_counted` counts
+    return np.bincount(np.clip(after - 1, 0, steps - 1) // bar, minlength=-(-steps // bar)).tolist()
 
 
 def _even(everything: Array, inside: Array) -> tuple[Array, list[tuple[float, str]]]:

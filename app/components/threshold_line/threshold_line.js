@@ -51,6 +51,7 @@ function accept(lab, data) {
     lab.sets = data.rows.flatMap((row) => row.sets);
     lab.upto = lab.sets.map((set) => cumulated(set.counts));
     lab.heights = data.rows.map((row) => heights(row, data));
+    lab.outlines = data.rows.map(outline);
     build(lab);
   }
   const busy = lab.held !== null || lab.timer;
@@ -86,6 +87,12 @@ function heights(row, data) {
   return bars.map((share) => share / tallest);
 }
 
+// The selection of a row as shares of its own tallest bar; one bar may hold all of it.
+function outline(row) {
+  const tallest = Math.max(...row.selected);
+  return row.selected.map((count) => count / tallest);
+}
+
 // -- the line ---------------------------------------------------------------------------------------------------------
 
 // The fraction of the axis at which a value lies; the axis may be uneven, so it is looked up.
@@ -112,7 +119,7 @@ function follow(lab, event) {
 }
 
 function press(lab, event) {
-  if (event.button) return;
+  if (event.button || lab.data.fixed) return;
   lab.held = { cut: lab.cut, passed: lab.passed, pointer: event.pointerId };
   lab.plot.setPointerCapture(event.pointerId);
   lab.line.classList.add("held");
@@ -151,7 +158,7 @@ function key(lab, event) {
     ArrowRight: event.shiftKey ? up + far - 1 : up, ArrowUp: event.shiftKey ? up + far - 1 : up,
     PageDown: down - far + 1, PageUp: up + far - 1, Home: 0, End: last,
   };
-  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (lab.data.fixed || !(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
   step_to(lab, steps[event.key]);
   clearTimeout(lab.timer);
@@ -195,6 +202,11 @@ function build(lab) {
     const name = element("span", "", line);
     element("i", "", name).style.background = row.colour;
     element("b", row.name, name);
+    const selected = row.selected.reduce((sum, count) => sum + count, 0);
+    if (selected) {
+      const said = element("em", `${selected.toLocaleString("en")} selected`, name);
+      said.style.borderColor = data.selected;
+    }
     texts.rows.push(element("span", "", line));
   });
   const last = data.ticks.length - 1;
@@ -220,6 +232,7 @@ function build(lab) {
   texts.cost = element("div", "", cost, "big");
   element("div", `${number(traffic.miss)} an OOD missed, ${number(traffic.alarm)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
+  lab.line.setAttribute("aria-readonly", data.fixed);
   lab.line.setAttribute("aria-valuemin", data.edges[0]);
   lab.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
 }
@@ -227,6 +240,7 @@ function build(lab) {
 const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
 const count = (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }));
+const score = (value) => String(Number(value.toPrecision(6))); // as the rest of the page writes it
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 
 function draw(lab) {
@@ -244,7 +258,7 @@ function draw(lab) {
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
   numbers(lab, kept, outside);
   const at = place(lab, lab.cut);
-  const shown = lab.cut.toFixed(data.digits);
+  const shown = score(lab.cut);
   const [low, high] = [data.edges[0], data.edges.at(-1)];
   lab.flag.textContent = `${lab.cut < low ? "◂ " : ""}${shown}${lab.cut > high ? " ▸" : ""}`; // beyond the axis
   lab.line.setAttribute("aria-valuenow", lab.cut);
@@ -285,11 +299,27 @@ function paint(lab, at) {
     bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
     pen.globalAlpha = 0.5;
     pen.fillRect(0, floor, width, 1);
+    pen.globalAlpha = 1;
+    pen.strokeStyle = data.selected;
+    stairs(pen, lab.outlines[i], floor, width, data);
   });
   pen.globalAlpha = 1;
   lab.line.style.transform = `translateX(${x}px)`;
   const flag = lab.flag.offsetWidth / 2; // the flag stays inside the plot
   lab.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+}
+
+function stairs(pen, heights, floor, width, data) {
+  const one = (width * data.bar) / (data.edges.length - 1);
+  pen.beginPath();
+  pen.moveTo(0, floor);
+  heights.forEach((share, k) => {
+    pen.lineTo(k * one, floor - share * BARS);
+    pen.lineTo(Math.min((k + 1) * one, width), floor - share * BARS);
+  });
+  if (heights.length) pen.lineTo(width, floor);
+  pen.lineWidth = 2;
+  pen.stroke();
 }
 
 function bars(pen, heights, floor, width, data, from, to, solid) {
