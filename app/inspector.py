@@ -58,7 +58,10 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
         st.markdown("**What every detector says**")
         st.dataframe(
             tables.verdicts(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict",
-            column_config={"ID test at or below %": st.column_config.NumberColumn(format="%.1f")},
+            column_config={
+                "ID test at or below %": st.column_config.NumberColumn(format="%.1f"),
+                **dict.fromkeys(("Score", "Threshold"), st.column_config.NumberColumn(format="%.6g")),
+            },
         )  # fmt: skip
         st.caption(why or f"Each threshold keeps {100 * keep:g} % of the ID test images. A score above it is out.")
     elif job.over:

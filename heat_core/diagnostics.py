@@ -105,15 +105,15 @@ def judged(found: Diagnosis) -> tuple[Light, str]:
         if holds:
             return light, reason
     apart = " Chains keep to their class, as the data's classes lie apart." if found.r_hat_class > UNMIXED else ""
-    return "green", f"E_theta tells data from what it learned against, and nothing drifts.{apart}"
+    return "green", f"The learned energy tells data from what it learned against, and nothing drifts.{apart}"
 
 
 def _faults(found: Diagnosis) -> tuple[tuple[Light, bool, str], ...]:
     """Returns everything that can be wrong, the gravest first: its light, whether it is so, and the words."""
-    times = f"|E_theta| is {found.bound_used:.1f} times its bound 1 / (2 alpha)"
+    times = f"The learned energy is {found.bound_used:.1f} times its bound 1 / (2 alpha)"
     return (
         ("red", found.gap < 0,
-         f"E_theta is lower on noise than on data (gap {found.gap:.2f}): it has learned nothing, or collapsed."),
+         f"The learned energy is lower on noise than on data (gap {found.gap:.2f}): it has learned nothing, or collapsed."),
         ("red", found.drift > DRIFTED,
          f"Long chains leave the data's energies by {found.drift:.1f} of their standard deviations: what the model holds "
          "likely is not the data."),
