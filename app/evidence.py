@@ -67,7 +67,8 @@ def class_lines(given: Data, choice: LineChoice, scores: Scores, lines: Lines) -
 
 def numbers(pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str]) -> None:
     """Shows every other number at the line."""
-    st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
+    with st.container() if len(outcomes) > 1 else st.expander("The same as a table"):
+        st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
     if choice.sets:
         curves(choice, {name: scores[name] for name in outcomes}, outcomes)
         sets = [(group, name) for group, name in pack.outside if f"{group}_{name}" in choice.sets]
