@@ -54,7 +54,8 @@ def step(last: int) -> int:
     """Returns which step of the demo is shown, 1 to `last`: by number, by buttons or by the arrow keys."""
 
     def go(by: int) -> None:
-        st.session_state["step"] = min(max(st.session_state["step"] + by, 1), last)
+        was = st.session_state.get("step", at)  # gone where the press came as the room was left
+        st.session_state["step"] = min(max(was + by, 1), last)
 
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         at = st.pagination(last, key="step", bind="query-params")  # unlike a segmented control it leaves arrow keys alone
