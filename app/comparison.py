@@ -79,7 +79,7 @@ def selected(given: Data, scores: Scores) -> None:
     best = found.iloc[0]
     st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]:.1f}\u00a0%.")
     st.dataframe(
-        found.style.format(precision=1), hide_index=True, height="content", width=560, column_config=NAMES,
+        tables.in_digits(found), hide_index=True, height="content", width=560, column_config=NAMES,
         alt="FPR95 and AUROC on the selected OOD images",
     )  # fmt: skip
     st.caption(

@@ -333,7 +333,7 @@ class HEAT(_Learned):
 
 def _ends(energy: Energy) -> list[torch.nn.Linear]:
     """Returns the last layer of every network in an energy."""
-    ends = [part.layers[-1] for part in energy.modules() if isinstance(part, Network)]
+    ends = [network.layers[-1] for network in networks_of(energy)]
     return [end for end in ends if isinstance(end, torch.nn.Linear)]
 
 

@@ -87,7 +87,7 @@ _PUBLISHED = {
 
 
 def _pseudo(critic: Critic) -> dict[str, Detector]:
-    composed = Composed(  # by selection.weigh from all parts but ODIN; of three seeds two agree, the third scales them
+    composed = Composed(  # by selection.weigh from all parts but ODIN, as two of three seeds have it
         correction=0.5, mog=0.0, spread=1.5, energy=3.0, early=1.0, knn=0.5, critic=critic
     )  # fmt: skip
     return _CLOSED | {"EBM": EBM(critic=critic), "HEAT": HEAT(critic=critic), "Composed": composed}
