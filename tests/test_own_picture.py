@@ -33,7 +33,7 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
         shutil.copy(weights_of(pack), weights_of(folder / "noise"))
     monkeypatch.setattr(session, "PACKS", folder)
     at = opened(app().switch_page("views/detectors.py"))
-    return wait(at, lambda page: all(f"**{name}** catches" in text(page) for name in SHOWN))
+    return wait(at, lambda page: not page.get("progress") and all(f"**{name}** catches" in text(page) for name in SHOWN))
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.png") -> AppTest:
