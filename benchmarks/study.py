@@ -1,9 +1,8 @@
-"""What the studies of recipes share: the pack that ships, a recipe's figures on it, and how two rankings agree."""
+"""What the studies of recipes share: the pack that ships, and a recipe's figures on it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +47,3 @@ def found(detector: Detector, pack: Pack, seeds: int = 1) -> Found:
     mean, near, around = table.average("it"), table.average("it", "near"), error.average("it")
     return Found(100 * worth, 100 * mean.fpr95, 100 * mean.auroc, (100 * around.fpr95, 100 * around.auroc),
                  (100 * near.fpr95, 100 * near.auroc))  # fmt: skip
-
-
-def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Returns the rank correlation of two lists without ties."""
-    first, second = (np.argsort(np.argsort(values)) for values in (a, b))
-    return float(np.corrcoef(first, second)[0, 1])
