@@ -167,7 +167,7 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     right.dataframe(rows, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)
 
 
-Curves = tuple[dict[str, Groups], dict[str, float], str]  # {detector: OOD scores}, {detector: AUROC}, on what
+Curves = tuple[Mapping[str, Groups], Mapping[str, float], str]  # {detector: OOD scores}, {detector: AUROC}, on what
 
 
 def _of_all(given: Data, scores: Scores, group: str) -> Curves:

@@ -23,8 +23,8 @@ from app.chains import Chains, Walk
 from app.insights import Insight, look
 from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
-from app.maps import Layout, layout_of
-from app.selection import Part, Selection, mask_in
+from app.maps import Layout, Region, held, layout_of, region_in
+from app.selection import Part, Selection, items_of, mask_in
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
 from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
@@ -42,6 +42,7 @@ IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
 ROOTS = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
 UNPACKED = 2**30  # bytes that an upload may unpack to
 COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
+MAP = "map"  # the origin of what is selected by drawing on the map
 POINTS = 600  # training points drawn over a landscape
 
 
@@ -491,11 +492,14 @@ def select(part: Part) -> None:
 
 def deselect(origin: str) -> None:
     """Takes the part of an origin out of the selection."""
+    if origin == MAP:
+        draw_region("")
     st.session_state["selection"] = selection().without(origin)
 
 
 def clear_selection() -> None:
     """Selects nothing."""
+    draw_region("")
     st.session_state["selection"] = Selection()
 
 
@@ -534,17 +538,40 @@ def look_at(item: str) -> None:
     st.session_state["item"] = item
 
 
-def draw_region(how: str) -> None:
-    """Selects by what is drawn on the map: its layout and polygons, such as `umap:10.20-30.40-50.20`."""
-    select(Part("map", "Drawn on the map", {}, how))
-
-
 def region() -> str:
-    """Returns what is drawn on the map: from the selection, or in a new tab from its link; it stays in the link."""
-    if "selection" not in st.session_state and st.query_params.get("region"):
-        draw_region(st.query_params["region"])
-    part = selection().part("map")
-    return _linked("region", "" if part is None else part.how)
+    """Returns what is drawn on the map, as `maps.Region.text` writes it; it stays in the link of every room."""
+    return _linked("region", st.session_state.setdefault("region", st.query_params.get("region", "")))
+
+
+def region_sets() -> tuple[str, ...] | None:
+    """Returns the sets that were shown when the map was drawn on; None if all were, or nothing is drawn."""
+    drawn = region_in(region())
+    return None if drawn is None else drawn.sets
+
+
+def draw_region(text: str) -> None:
+    """Draws on the map, or takes away what is drawn."""
+    st.session_state["region"] = text
+
+
+def select_region(given: Data, found: Layout, drawn: Region) -> None:
+    """Selects what is drawn on a map."""
+    draw_region(drawn.text)
+    select(Part(MAP, "Drawn on the map", items_of(given.pack, held(found, drawn))))
+
+
+def follow_link(given: Data) -> str:
+    """Selects what a link says is drawn on the map; returns by which method that is laid out, while there is no such map."""
+    drawn = region_in(region())
+    if drawn is None:  # nothing, or cut off
+        draw_region("")
+    elif selection().part(MAP) is None:
+        found = layout(given, drawn.method)
+        if found is None:
+            return drawn.method
+        select_region(given, found, drawn)
+    region()
+    return ""
 
 
 def window() -> str:
