@@ -27,7 +27,7 @@ from app.maps import Layout, Region, held, layout_of, region_in
 from app.selection import Part, Selection, items_of, mask_in
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
-from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
+from app.toys import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
     from heat_core.benchmark import Table
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from heat_core.explain import Flips
     from heat_core.features import Pack
     from heat_core.gallery import Gallery
+    from heat_core.quadrature import Grid
     from heat_core.verdicts import Judge, Opinion
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
@@ -110,7 +111,7 @@ def toy_job(choice: ToyChoice) -> Job | None:
 def start_toy(choice: ToyChoice) -> None:
     """Starts a training, or joins the one there is."""
     _put_away().pop(choice.key, None)
-    jobs().submit(choice.key, train_toy(choice)).watch(me())
+    jobs().submit(choice.key, train_toy(choice, grid(choice.toy, SIDE), grid(choice.toy, FINE))).watch(me())
 
 
 def cancel_toy(choice: ToyChoice) -> None:
@@ -181,16 +182,20 @@ def toy_title(name: str) -> str:
     return toy(name).title
 
 
+@st.cache_resource(max_entries=18, show_spinner=False)
+def grid(toy: str, side: int) -> Grid:
+    """Returns a grid over a toy, which computes the truth once for all who measure on it."""
+    from heat_core import quadrature, toys
+
+    return quadrature.Grid(toys.toy(toy), side)
+
+
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
 def toy_picture(name: str, seed: int) -> ToyPicture:
-    from heat_core.quadrature import Grid
-    from heat_core.toys import toy
-
-    truth = toy(name)
-    grid = Grid(truth, SIDE)
-    energy = np.minimum(-grid.truth, 1e3).reshape(SIDE, SIDE)  # where the density is zero, the energy is not finite
+    here = grid(name, SIDE)
+    truth, energy = here.toy, np.minimum(-here.truth, 1e3).reshape(SIDE, SIDE)  # infinite where the density is zero
     points = truth.features(seed=seed).z[:POINTS].numpy()
-    return ToyPicture(truth.title, drawn(grid.axis), drawn(energy), points, truth.size, truth.modes, truth.extent)
+    return ToyPicture(truth.title, drawn(here.axis), drawn(energy), points, truth.size, truth.modes, truth.extent)
 
 
 # -- landscapes --------------------------------------------------------------------------------------------------------
@@ -199,7 +204,7 @@ def toy_picture(name: str, seed: int) -> ToyPicture:
 @st.cache_data(max_entries=16, show_spinner="Reading the energy …")
 def reading(choice: ToyChoice, _result: ToyResult) -> Reading:
     """Returns what is known of a finished training's energy as a whole."""
-    return landscapes.read(_result.energy, choice)
+    return landscapes.read(_result.energy, choice, grid(choice.toy, FINE))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
