@@ -411,7 +411,7 @@ def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> Li
     with columns[3]:
         percentiles = scale() != "raw"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        rules = st.container(horizontal=True, vertical_alignment="bottom")
+        rules = st.container(horizontal=True, vertical_alignment="bottom", width="content")
         mixture = traffic()
         with rules:
             rule = objective(mixture)
