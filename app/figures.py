@@ -18,7 +18,9 @@ DENSE = [[0, "#fde737"], [0.25, "#7ad151"], [0.5, "#22a884"], [0.75, "#2a788e"],
 SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
 REACH = 6.0  # nats of a correction, up or down, that are still told apart
+INK = "#11161c"
 SMALL = dict(l=4, r=4, t=4, b=4)
+BESIDE = {**SMALL, "r": 46}  # room for a colour bar: where it must push, everything is drawn twice
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # grows upwards, away from the curves, where it needs two lines
 QUIET = {"displayModeBar": False}
 HEIGHT = 300  # of a landscape, in pixels
@@ -42,13 +44,19 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
     )  # fmt: skip
     figure = go.Figure(heat)
     if points is not None:
-        marker = dict(size=2.5, color="#11161c" if signed else "#ffffff", opacity=0.55)
-        figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", marker=marker, hoverinfo="skip", showlegend=False)
+        line = dict(width=2.5, color=INK if signed else "#ffffff")
+        figure.add_shape(type="path", path=_dots(points, float(axis[-1] - axis[0])), line=line, opacity=0.55)
     edge = [float(axis[0]), float(axis[-1])]
     figure.update_xaxes(range=edge, visible=False, constrain="domain")
     figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
-    figure.update_layout(height=HEIGHT, margin=SMALL, uirevision="landscape", dragmode="pan")
+    figure.update_layout(height=HEIGHT, margin=BESIDE, uirevision="landscape", dragmode="pan")
     return figure
+
+
+def _dots(points: Array, extent: float) -> str:
+    """Returns small squares as the path of one shape: a browser draws it at once, and marks one by one."""
+    half = 1.25 / HEIGHT * extent
+    return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
 
 
 def relief(axis: Array, energy: Array, points: Mapping[str, tuple[float, float]]) -> go.Figure:
@@ -73,7 +81,7 @@ def relief(axis: Array, energy: Array, points: Mapping[str, tuple[float, float]]
     notes = []
     for name, (x, y) in points.items():
         at = int(np.abs(axis - y).argmin()), int(np.abs(axis - x).argmin())
-        note = dict(text=name, bgcolor="#11161c", font=dict(size=15, color="#ffffff"), arrowcolor="#ffffff", ax=70, ay=-45)
+        note = dict(text=name, bgcolor=INK, font=dict(size=15, color="#ffffff"), arrowcolor="#ffffff", ax=70, ay=-45)
         notes.append(dict(x=x, y=y, z=height[at] + 0.4, borderpad=4, **note))
         figure.add_scatter3d(
             x=[x], y=[y], z=[height[at] + 0.4], mode="markers", hoverinfo="skip", showlegend=False,

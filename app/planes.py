@@ -8,14 +8,16 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import COLOURS, DASHES, HEIGHT, LEGEND, SIGNED, SMALL
+from app.figures import BESIDE, COLOURS, DASHES, HEIGHT, INK, LEGEND, SIGNED, SMALL
 
 Array = NDArray[np.floating]
 
-MARK = dict(size=11, symbol="x-thin", line=dict(width=2.5, color="#11161c"))
+MARK = dict(size=11, symbol="x-thin", line=dict(width=2.5, color=INK))
 PICK = 4  # every fourth point of a layer can be clicked
 FINE = 30_000  # a layer is sent as whole numbers: its limit is this many (half the bytes of float32, and as smooth)
+COARSE = 120  # and for its lines: this many
 QUIET = "#8a96a3"
+FAINT = "rgba(17, 22, 28, 0.45)"
 LINES = {"total": ("ID", 3.0), "energy": ("ID", 3.0), "prior": ("near", 1.8), "correction": ("mid", 1.8), "truth": ("far", 1.8)}
 
 
@@ -36,23 +38,18 @@ def layer(
     x, y = axes
     shown = _whole(values, limit)
     figure = go.Figure(
-        go.Contour(
-            x=x, y=y, z=shown, zmin=-FINE, zmax=FINE, colorscale=SIGNED, hoverinfo="skip", name="layer",
-            contours=dict(start=-FINE, end=FINE, size=FINE / 8, coloring="heatmap"),
-            line=dict(width=0.4, color="rgba(17, 22, 28, 0.45)", smoothing=0.8),
+        go.Heatmap(
+            x=x, y=y, z=shown, zmin=-FINE, zmax=FINE, colorscale=SIGNED, hoverinfo="skip", name="layer", zsmooth="fast",
             colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10), **_ticks(limit)),
         )
     )  # fmt: skip
+    figure.add_contour(**_lines(axes, shown, "lines", FAINT, end=COARSE), line=dict(width=0.5))
     if line:
-        figure.add_contour(
-            x=x[::2], y=y[::2], z=shown[::2, ::2], contours=dict(start=0, end=0, size=1, coloring="lines"), showscale=False,
-            colorscale=[[0, "#11161c"], [1, "#11161c"]], line=dict(width=2, dash="dash"), name="zero", hoverinfo="skip",
-        )  # fmt: skip
+        figure.add_contour(**_lines(axes, shown, "zero", INK, end=0), line=dict(width=2, dash="dash"))
     across, up = np.meshgrid(x[::PICK], y[::PICK])
-    hidden = dict(marker=dict(opacity=0))
-    figure.add_scatter(
-        x=across.ravel(), y=up.ravel(), customdata=values[::PICK, ::PICK].ravel().astype(np.float32), mode="markers",
-        marker=dict(opacity=0, size=9), selected=hidden, unselected=hidden, showlegend=False,
+    figure.add_scatter(  # empty words can be clicked as well as hidden marks, and cost a browser a third
+        x=across.ravel(), y=up.ravel(), customdata=values[::PICK, ::PICK].ravel().astype(np.float32), mode="text",
+        text="", showlegend=False,
         hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{customdata:.2f}} {unit}<extra></extra>",
     )  # fmt: skip
     if point is not None:
@@ -61,8 +58,22 @@ def layer(
     figure.update_yaxes(
         range=[float(y[0]), float(y[-1])], fixedrange=True, scaleanchor="x", constrain="domain", tickfont=dict(size=10)
     )
-    figure.update_layout(height=HEIGHT, margin=SMALL, dragmode=False, clickmode="event+select", hovermode="closest")
+    figure.update_layout(height=HEIGHT, margin={**BESIDE, "l": 30, "b": 22}, dragmode=False, hovermode="closest")
+    figure.update_layout(clickmode="event+select")
     return figure
+
+
+def _lines(axes: tuple[Array, Array], shown: NDArray[np.int16], name: str, colour: str, end: int) -> dict:
+    """Returns lines of equal height, a quarter of the limit apart, from -`end` to `end` in units of limit / COARSE.
+
+    They are drawn from every second point, rounded to these units: few bytes, and a quarter of the work of a filled contour.
+    """
+    x, y = axes
+    return dict(
+        x=x[::2], y=y[::2], z=np.round(shown[::2, ::2] * (COARSE / FINE)).astype(np.int8), name=name, showscale=False,
+        hoverinfo="skip", colorscale=[[0, colour], [1, colour]],
+        contours=dict(start=-end, end=end, size=COARSE / 4, coloring="lines"),
+    )  # fmt: skip
 
 
 def surface(
@@ -79,7 +90,7 @@ def surface(
     )  # fmt: skip
     if point is not None:
         height = (float(np.clip(point[2] / limit, -1, 1)) + 0.04) * FINE
-        marker = dict(size=5, symbol="x", color="#11161c")
+        marker = dict(size=5, symbol="x", color=INK)
         figure.add_scatter3d(x=[point[0]], y=[point[1]], z=[height], mode="markers", marker=marker, showlegend=False)
     figure.update_layout(
         height=HEIGHT + 40, margin=SMALL, uirevision="surface",
@@ -161,8 +172,8 @@ def walks(figure: go.Figure, paths: Array) -> go.Figure:
         x=joined[:, 0], y=joined[:, 1], mode="lines", line=dict(color=COLOURS["near"], width=1), hoverinfo="skip", name="path"
     )
     for name, at, marker in (
-        ("start", paths[0], dict(symbol="circle-open", size=8, color="#11161c", line=dict(width=2))),
-        ("end", paths[-1], dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color="#11161c"))),
+        ("start", paths[0], dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))),
+        ("end", paths[-1], dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK))),
     ):
         figure.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name)
     figure.update_layout(showlegend=True, legend=LEGEND, height=HEIGHT + 120)

@@ -16,15 +16,16 @@ COUNTS, IMAGES, LOOK = "Feature map: lasso to counts", "lasso to the first row o
 BARS = {COUNTS: 0.4, IMAGES: 0.8, LOOK: 0.5}
 BYTES = "bytes of a lasso, received"
 FLAGS = ["--no-sandbox", "--disable-gpu"]
-# What a page and the components within it say where a selector fits.
+# What a page and the components within it say where a selector fits, and of which item.
 SAID = """seen => [document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)]
-    .flatMap(root => [...root.querySelectorAll(seen)]).map(e => e.innerText).join()"""
-# The seconds from letting go until that has changed.
-WAIT = f"""([seen, before]) => new Promise(done => {{
+    .flatMap(root => [...root.querySelectorAll(seen)]).map(e => (e.dataset.item ?? '') + e.innerText).join()"""
+# The seconds from letting go until that has changed, which takes less than a minute.
+WAIT = f"""([seen, before]) => new Promise((done, fail) => {{
     const said = {SAID};
     const look = () => {{
         const now = said(seen);
         if (now && now !== before) done((performance.now() - window.let_go) / 1000);
+        else if (performance.now() - window.let_go > 60_000) fail(new Error(`${{seen}} still says ${{now}}`));
         else setTimeout(look, 5);
     }};
     look();
@@ -64,7 +65,7 @@ def _lassos(page, times: int) -> tuple[dict[str, list[float]], list[int]]:
         what, seen = ((COUNTS, "h3"), (IMAGES, ".tiles button"))[turn % 2]
         before = page.evaluate(SAID, seen)
         received.clear()
-        _draw(page, 0.3 + 0.02 * (turn % 7))
+        _draw(page, (0.2, 0.35, 0.5)[turn % 3])  # far enough apart that other images come first
         seconds[what].append(page.evaluate(WAIT, [seen, before]))
         page.wait_for_timeout(800)
         sizes.append(sum(received))

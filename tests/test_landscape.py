@@ -238,7 +238,7 @@ def test_colours_are_locked_and_centred_on_zero():
     assert seen.data[0].colorbar.ticktext == raised.layout.scene.zaxis.ticktext == ("-8", "-4", "0", "4", "8")
     assert seen.layout.xaxis.range == seen.layout.yaxis.range == (-2.0, 2.0)
     np.testing.assert_allclose(seen.data[0].z * (8 / planes.FINE), np.clip(values, -8.008, 8.008), atol=2e-4)
-    assert {trace.name for trace in seen.data if trace.type == "contour"} == {"layer", "zero"}
+    assert [trace.name for trace in seen.data if trace.type == "contour"] == ["lines", "zero"]
 
 
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app import chains, lab, session, toys
+from app import chains, figures, lab, session, toys
 from app.jobs import Job
 from app.toys import ToyChoice
 from heat_core.quadrature import Grid
@@ -372,3 +372,11 @@ def test_chains_on_the_exact_energy_know_what_they_do():
         chains.walk(energy, "blobs", chains.Walk(steps=2000, step_size=30.0))
     with pytest.raises(ValueError, match="start must be one of noise, data"):
         chains.Walk(start="there")
+
+
+def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
+    axis = np.linspace(-5, 5, 100, dtype=np.float32)
+    points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
+    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    drawn = [[float(number) for number in mark.replace("H", ",").split(",")] for mark in shape.path.split("M")[1:]]
+    np.testing.assert_allclose([[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01)
