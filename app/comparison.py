@@ -11,7 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import controls, figures, session, tables
-from app.selection import Mask, Part, items_of
+from app.selection import FEW, Mask, Part, items_of
 from app.session import Data
 from heat_core.benchmark import grouped, to_latex, to_markdown
 from heat_core.metrics import auroc, percentile, threshold_keeping
@@ -24,7 +24,6 @@ Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,
 
 COLUMNS = 3
 NAMES = {"Detector": st.column_config.TextColumn(width=95)}  # in pixels: the longest name fits
-FEW = 20  # OOD images, below which the figures of a selection say nothing
 LEARNED = {
     True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
     "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",

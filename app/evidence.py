@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app import controls, figures, inspector, session, tables
 from app.controls import LineChoice
-from app.selection import Part, find, items_of
+from app.selection import FEW, Part, find, items_of
 from app.session import Data
 from app.text import plain
 from heat_core.benchmark import tabulate
@@ -43,16 +43,20 @@ def by_class(given: Data, rule: ClassConformal, scores: Scores) -> tuple[Scores,
     return moved, lines
 
 
-def selected(given: Data, choice: LineChoice, by_set: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
-    """Says how much of the selection is above the line; returns {row of the histograms: (n,) scores} of what is selected."""
+def picked(given: Data, choice: LineChoice, by_set: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Returns {set: scores (n,) of its rows that are selected} of the sets that are drawn; none without a selection."""
+    masks = session.masks(given, session.selection()) if session.selection() else {}
+    return {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
+
+
+def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
+    """Says how much of what is `picked` is above the line; returns {row of the histograms: (n,) its scores}."""
     if not session.selection():
         return {}
-    masks = session.masks(given, session.selection())
-    found = {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
     over = [scores > cut for scores in found.values()]
     many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
     said = f"Of the {many:,} selected, {out:,} lie above the line." if many else "Nothing of the selection is drawn here."
-    st.caption(f"{said} Counts and curves are of all images; the gallery keeps to the selection.")
+    st.caption(f"{said} The line itself is judged by all images.")
     rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
     return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
 
@@ -66,22 +70,24 @@ def class_lines(given: Data, choice: LineChoice, scores: Scores, lines: Lines) -
     st.caption("The promise is of new inputs, on average over calibration sets: what is counted here may be a little lower.")
 
 
-def numbers(pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str]) -> None:
-    """Shows every other number at the line."""
+def numbers(
+    pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str], found: Mapping[str, Floats]
+) -> None:
+    """Shows every other number at the line; of what is selected, `found` as `picked` returns it, beside that of all."""
     with st.container() if len(outcomes) > 1 else st.expander("The same as a table"):
         st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
     if choice.sets:
-        curves(choice, {name: scores[name] for name in outcomes}, outcomes)
+        curves(choice, {name: scores[name] for name in outcomes}, outcomes, found)
         sets = [(group, name) for group, name in pack.outside if f"{group}_{name}" in choice.sets]
         table = tabulate({choice.detector: scores[choice.detector]}, sets)
         what = outcomes[choice.detector]
         st.markdown("**Every set at the line**")
-        rows = tables.in_digits(tables.sets_at_the_line(table, what, titles))
+        rows = tables.in_digits(tables.sets_at_the_line(table, what, titles, found))
         st.dataframe(rows, hide_index=True, alt="What the line does to every OOD set")
 
 
-def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
-    """Shows what other lines would do: by group, or of two detectors on all groups."""
+def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]) -> None:
+    """Shows what other lines would do: by group, or of two detectors on all groups; and to the OOD images selected."""
     what, *others = outcomes.values()
     sweeps = {name: sweep(by_set["test"], by_group(by_set, choice.sets)) for name, by_set in scores.items()}
     every, points = sweeps[choice.detector], {name: (entry.lost, entry.outside) for name, entry in outcomes.items()}
@@ -89,6 +95,10 @@ def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes) -> None:
         inside, groups = scores[choice.detector]["test"], by_group(scores[choice.detector], choice.sets)
         sweeps = {group: sweep(inside, {group: members}) for group, members in groups.items()}
         points = {group: (what.lost, share) for group, share in what.groups.items()}
+    outside = np.concatenate([np.empty(0), *(values for name, values in found.items() if name != "test")])
+    if len(outside) >= FEW:
+        sweeps["selected"] = sweep(scores[choice.detector]["test"], {"selected": {"selected": outside}})
+        points["selected"] = what.lost, float((outside > what.cut).mean())
     left, right = st.columns(2)
     left.markdown("**What other lines would catch**")
     figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()}, points)

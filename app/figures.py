@@ -211,22 +211,22 @@ def roc(curves: Mapping[str, tuple[Array, Array]], points: Mapping[str, tuple[fl
     """Returns what share of OOD is caught for what share of ID is flagged.
 
     Args:
-        curves: {name: (flagged, caught)} fractions, (n,) each, flagged falling; a group takes its own colour.
+        curves: {name: (flagged, caught)} fractions, (n,) each, flagged falling; a group, or `selected`, takes its own colour.
         points: {name: (flagged, caught)} where the lines are.
     """
     figure = go.Figure()
-    for (name, (flagged, caught)), spare in zip(curves.items(), COLOURS, strict=False):
-        look = name if name in COLOURS else spare
+    for (name, (flagged, caught)), spare in zip(curves.items(), BY_ROW, strict=False):
+        look = name if name in BY_ROW else spare
         x, y = (100 * np.asarray(values)[_spread(flagged)] for values in (flagged, caught))
         figure.add_scatter(
             x=x.astype(np.float32), y=y.astype(np.float32), name=name, mode="lines", legendgroup=name,
-            line=dict(color=COLOURS[look], dash=DASHES[look], width=2),
+            line=dict(color=BY_ROW[look], dash=DASHES.get(look, "longdash"), width=2),
             hovertemplate=f"{name}: %{{y:.1f}} % caught, %{{x:.1f}} % of ID flagged<extra></extra>",
         )  # fmt: skip
         at = points[name]
         figure.add_scatter(
             x=[100 * at[0]], y=[100 * at[1]], mode="markers", showlegend=False, legendgroup=name, hoverinfo="skip",
-            marker=dict(color=COLOURS[look], size=11, line=dict(color="#ffffff", width=1.5)),
+            marker=dict(color=BY_ROW[look], size=11, line=dict(color="#ffffff", width=1.5)),
         )  # fmt: skip
     return _quiet(figure, "ID flagged (%)", "OOD caught (%)")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool]
 Items = Mapping[str, Rows]  # {source: sorted distinct indices}
+FEW = 20  # selected OOD images, below which figures of their own say nothing
 
 
 @dataclass(frozen=True, eq=False)

@@ -243,9 +243,13 @@ def decisions(outcomes: Mapping[str, Outcome], traffic: Traffic) -> pd.DataFrame
     return pd.DataFrame({name: column(what) for name, what in outcomes.items()})
 
 
-def sets_at_the_line(table: Table, what: Outcome, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Returns a line an OOD set: what the line does to it, and what does not depend on the line. In percent."""
-    return pd.DataFrame(
+def sets_at_the_line(table: Table, what: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]) -> pd.DataFrame:
+    """Returns a line an OOD set: what the line does to it, and what does not depend on the line. In percent.
+
+    Args:
+        selected: {file name: (n,) scores of its rows that are selected}; where there are none, no column speaks of them.
+    """
+    rows = pd.DataFrame(
         {
             "Set": titles[f"{row.group}_{row.set}"], "Group": row.group, "Images": row.n,
             "Caught %": round(100 * what.caught[row.group][row.set], 1),
@@ -255,6 +259,11 @@ def sets_at_the_line(table: Table, what: Outcome, titles: Mapping[str, str]) -> 
         }
         for row in table.rows
     )  # fmt: skip
+    if selected:
+        picked = [selected.get(f"{row.group}_{row.set}", np.empty(0)) for row in table.rows]
+        rows.insert(4, "Selected", [len(scores) for scores in picked])
+        rows.insert(5, "of them caught", [int((scores > what.cut).sum()) for scores in picked])
+    return rows
 
 
 def closest(scores: Mapping[str, Array], cut: float, count: int, masks: Mapping[str, Mask] | None = None) -> list[Place]:

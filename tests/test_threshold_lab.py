@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -349,10 +350,28 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
     scores = made(1.5)
     out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
     said = next(entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,"))
-    assert f" {out} lie above the line. Counts and curves are of all images" in said
+    assert f" {out} lie above the line." in said
+    table = next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value).set_index("Set")
+    assert table["Selected"].tolist() == [0, 0, 0, 7]
+    assert table["of them caught"].tolist() == [0, 0, 0, np.sum(scores["far_d"][:7] > 0.5)]
+    assert "selected" not in curve_names(at)  # seven are too few for a curve
     at.multiselect(key="sets").set_value(["near_a"])
     run(at)
     assert any(entry.value.startswith("Of the 5 selected,") for entry in at.caption)
+
+
+def test_a_selection_has_a_curve_of_its_own():
+    at = opened(objective=controls.BY_HAND, cut="0.5")
+    assert "Selected" not in next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value)
+    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),))
+    run(at)
+    assert curve_names(at) == ["near", "mid", "far", "selected"]
+
+
+def curve_names(at: AppTest) -> list[str]:
+    """Returns the names of the ROC curves on the page."""
+    chart = next(chart for chart in at.get("plotly_chart") if "ROC" in chart.proto.alt)
+    return [trace["name"] for trace in json.loads(chart.proto.spec)["data"] if trace["mode"] == "lines"]
 
 
 def test_a_number_is_written_in_one_way():

@@ -46,10 +46,11 @@ def lab(given, choice, scores, titles: dict) -> None:
     st.subheader(tables.line_finding(outcomes))
     st.caption(tables.how_chosen(rule, by_set) + (f" {AT_ZERO}" if lines else ""))
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
+    found = evidence.picked(given, choice, by_set)
     data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
-                  fixed=bool(lines), selected=evidence.selected(given, choice, by_set, cut))  # fmt: skip
+                  fixed=bool(lines), selected=evidence.selected(found, cut))  # fmt: skip
     threshold_line(data, controls.drag_line, key="line")
-    evidence.numbers(given.pack, choice, scores, outcomes, titles)
+    evidence.numbers(given.pack, choice, scores, outcomes, titles, found)
     if lines:
         evidence.class_lines(given, choice, scores, lines)
     evidence.at_the_line(given, choice, scores, outcomes, rule, lines)
