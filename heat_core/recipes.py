@@ -94,7 +94,7 @@ _HASTY = Critic(training=LeastSquares(steps=150, batch=512, rate=2e-4, weight_de
 
 def _pseudo(critic: Critic) -> dict[str, Detector]:
     composed = Composed(  # by selection.weigh from all parts but ODIN, as two of three seeds have it
-        correction=0.5, mog=0.0, spread=1.5, energy=3.0, early=1.0, knn=0.5, critic=critic
+        correction=0.5, mog=0.0, spread=1.0, energy=2.0, early=0.75, knn=0.25, critic=critic
     )  # fmt: skip
     eager = replace(critic, training=replace(critic.training, rate=1e-2))
     return _CLOSED | {"EBM": EBM(critic=eager), "HEAT": HEAT(critic=critic), "Composed": composed}
