@@ -62,16 +62,16 @@ def offer(given: Data, method: str) -> None:
 
 def follow(given: Data, layout: Layout, shown: Sequence[str]) -> list:
     """Returns the polygons drawn on this map, and makes the selection what they hold of the sets that are shown."""
-    how = session.region()
-    method, _, text = how.partition(":")
-    polygons = maps.regions_in(text)
-    if how and not polygons:  # a link that was cut off
-        session.deselect("map")
-    if not polygons or method != layout.method:  # what was drawn on another map stays selected
+    drawn = maps.region_in(session.region())
+    if drawn is None or drawn.method != layout.method:  # what was drawn on another map stays selected
         return []
-    items = items_of(given.pack, maps.picked(layout, shown, polygons))
-    session.select(Part("map", "Drawn on the map", items, how))
-    return polygons
+    session.select_region(given, layout, _region(layout, shown, drawn.polygons))
+    session.region()
+    return [*drawn.polygons]
+
+
+def _region(layout: Layout, shown: Sequence[str], polygons: Sequence[maps.Polygon]) -> maps.Region:
+    return maps.Region(layout.method, polygons, None if len(shown) == len(layout.places) else tuple(shown))
 
 
 def chosen(given: Data, shown: Sequence[str]) -> dict[str, Mask] | None:
@@ -93,7 +93,7 @@ def show_map(given: Data, layout: Layout, choice: MapChoice, coloured: colouring
             if found is not None:
                 session.look_at(item_of(dict(given.pack.sets())[found[0]], *found))
             return
-        session.draw_region(f"{layout.method}:{maps.written([*(polygons if picked.more else []), picked.corners])}")
+        session.draw_region(_region(layout, shown, [*(polygons if picked.more else []), picked.corners]).text)
 
     def move(window: tuple) -> None:
         session.look_through("" if window == WHOLE else "_".join(f"{n:.5f}" for n in window))

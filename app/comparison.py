@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +11,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import controls, figures, session, tables
-from app.selection import Part, items_of
+from app.selection import Mask, Part, items_of
 from app.session import Data
 from heat_core.benchmark import grouped, to_latex, to_markdown
-from heat_core.metrics import percentile, threshold_keeping
-from heat_core.thresholds import by_group, outcome, sweep
+from heat_core.metrics import auroc, percentile, threshold_keeping
+from heat_core.thresholds import Groups, by_group, outcome, sweep
 
 if TYPE_CHECKING:
     from heat_core.benchmark import Resamples
@@ -67,14 +67,10 @@ def selected(given: Data, scores: Scores) -> None:
     picked = session.selection()
     if not picked:
         return
-    chosen = {name: mask for name, mask in session.masks(given, picked).items() if name not in ("test", "val")}
-    many = sum(int(mask.sum()) for mask in chosen.values())
-    if many < FEW:
-        st.info(
-            f"Of the {len(picked):,} selected, {many} {'is an OOD image' if many == 1 else 'are OOD images'}: too few for "
-            f"figures of their own, which need {FEW}.", icon=":material/info:",
-        )  # fmt: skip
+    chosen = _enough(given, _sets(given), "OOD")
+    if not chosen:
         return
+    many = _many(chosen)
     found = tables.of_selection(scores, chosen)
     best = found.iloc[0]
     st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]:.1f}\u00a0%.")
@@ -144,30 +140,75 @@ def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> No
 
 @st.fragment
 def curves(given: Data, scores: Scores, keep: float) -> None:
-    """Shows ROC curves of a few detectors, against all OOD or a group of it."""
-    sets = [f"{group}_{name}" for group, name in given.pack.outside]
+    """Shows ROC curves of a few detectors, against all OOD or a group of it; of what is selected alone, if anything is."""
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         names = controls.drawn_detectors()
     with right:
         group = controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
-    names = [name for name in names if name in scores]
-    if not names:
+    shown = {name: scores[name] for name in names if name in scores}
+    if not shown:
         st.info("None of these detectors is ready.", icon=":material/info:")
         return
-    wanted = [name for name in sets if group in ("all", name.partition("_")[0])]
-    found = session.table(given, scores)
-    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in names}
-    heading.subheader(tables.roc_finding(areas, group))
-    sweeps, outcomes = {}, {}
-    for name in names:
-        inside, outside = scores[name]["test"], by_group(scores[name], wanted)
-        sweeps[name], outcomes[name] = sweep(inside, outside), outcome(threshold_keeping(inside, keep), inside, outside)
+    outside, areas, kind = (_of_selection if session.selection() else _of_all)(given, shown, group)
+    if not outside:
+        return
+    heading.subheader(tables.roc_finding(areas, kind))
+    sweeps = {name: sweep(by_set["test"], outside[name]) for name, by_set in shown.items()}
+    cuts = {name: threshold_keeping(by_set["test"], keep) for name, by_set in shown.items()}
+    outcomes = {name: outcome(cuts[name], by_set["test"], outside[name]) for name, by_set in shown.items()}
     figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
                          {name: (what.lost, what.outside) for name, what in outcomes.items()})  # fmt: skip
-    alt = f"OOD caught by ID flagged (ROC) of {', '.join(names)}"
+    alt = f"OOD caught by ID flagged (ROC) of {', '.join(shown)}, on {kind}"
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
     rows = tables.in_digits(tables.curves(areas, outcomes))
     right.dataframe(rows, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)
+
+
+Curves = tuple[Mapping[str, Groups], Mapping[str, float], str]  # {detector: OOD scores}, {detector: AUROC}, on what
+
+
+def _of_all(given: Data, scores: Scores, group: str) -> Curves:
+    found, outside = session.table(given, scores), {n: by_group(by_set, _sets(given, group)) for n, by_set in scores.items()}
+    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in scores}
+    return outside, areas, "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
+
+
+def _of_selection(given: Data, scores: Scores, group: str) -> Curves:
+    """Returns what is selected of a group, put together; nothing, once it has said why, where that is too little."""
+    kind = "OOD" if group == "all" else f"{group} OOD"
+    chosen = _enough(given, _sets(given, group), kind)
+    if not chosen:
+        return {}, {}, ""
+    picked = {name: np.concatenate([by_set[of][mask] for of, mask in chosen.items()]) for name, by_set in scores.items()}
+    areas = {name: auroc(by_set["test"], picked[name]) for name, by_set in scores.items()}
+    return (
+        {name: {"selected": {kind: values}} for name, values in picked.items()},
+        areas,
+        f"the {_many(chosen):,} {kind} images selected",
+    )
+
+
+def _sets(given: Data, group: str = "all") -> list[str]:
+    """Returns the names of the OOD sets of a group, or of all."""
+    return [f"{of}_{name}" for of, name in given.pack.outside if group in ("all", of)]
+
+
+def _enough(given: Data, sets: Sequence[str], kind: str) -> dict[str, Mask]:
+    """Returns {set: which of its rows are selected (N,)} of some OOD sets; none, once it has said so, where these are few."""
+    picked = session.selection()
+    chosen = {name: mask for name, mask in session.masks(given, picked).items() if name in sets}
+    many = _many(chosen)
+    if many >= FEW:
+        return chosen
+    st.info(
+        f"Of the {len(picked):,} selected, {many} {'is' if many == 1 else 'are'} {kind}: too few for "
+        f"figures of their own, which need {FEW}.", icon=":material/info:",
+    )  # fmt: skip
+    return {}
+
+
+def _many(chosen: Mapping[str, Mask]) -> int:
+    return sum(int(mask.sum()) for mask in chosen.values())

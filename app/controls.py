@@ -51,18 +51,18 @@ def toy_choice() -> ToyChoice:
 
 
 def step(last: int) -> int:
-    """Returns which step of the demo is shown, 1 to `last`: by number, by buttons or by the arrow keys."""
+    """Returns which step of the demo is shown, 1 to `last`: by its link, by two buttons or by the arrow keys."""
+    session.from_link("step", [str(number) for number in range(1, last + 1)])
+    at = int(st.session_state.setdefault("step", "1"))  # no widget's key: a press that comes as the room is left finds it
 
     def go(by: int) -> None:
-        was = st.session_state.get("step", at)  # gone where the press came as the room was left
-        st.session_state["step"] = min(max(was + by, 1), last)
+        st.session_state["step"] = str(min(max(int(st.session_state["step"]) + by, 1), last))
 
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        at = st.pagination(last, key="step", bind="query-params")  # unlike a segmented control it leaves arrow keys alone
-        with st.container(horizontal=True, gap="xsmall", width="content"):
-            st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
-            st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
-    return at
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
+        st.markdown(f"**{at}** of {last}", width="content")
+        st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
+    return int(session.to_link("step", str(at)))
 
 
 def lab_extras() -> bool:
@@ -328,6 +328,8 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
             st.session_state.pop(name, None)
             st.query_params.pop(name, None)
     st.session_state["map_data"] = key
+    if "shown" not in st.session_state and "shown" not in st.query_params and (sets := session.region_sets()) is not None:
+        st.session_state["shown"] = [name for name in titles if name in sets]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = st.selectbox(
             "Colour by", COLOURED, key="colour", bind="query-params", width=160,
@@ -409,7 +411,7 @@ def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> Li
     with columns[3]:
         percentiles = scale() != "raw"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        rules = st.container(horizontal=True, vertical_alignment="bottom")
+        rules = st.container(horizontal=True, vertical_alignment="bottom", width="content")
         mixture = traffic()
         with rules:
             rule = objective(mixture)

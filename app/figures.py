@@ -56,7 +56,7 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
 def _dots(points: Array, extent: float) -> str:
     """Returns small squares as the path of one shape: a browser draws it at once, and marks one by one."""
     half = 1.25 / HEIGHT * extent
-    return "".join(f"M{x - half:.4g},{y:.4g}L{x + half:.4g},{y:.4g}" for x, y in points)
+    return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
 
 
 def relief(axis: Array, energy: Array, points: Mapping[str, tuple[float, float]]) -> go.Figure:

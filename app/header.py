@@ -8,6 +8,8 @@ from app import controls, session, tables
 from app.glossary import definitions
 from app.text import plain
 
+NO_MAP = "This link selects images on a map that is not laid out yet: open the Feature map and lay it out by"
+
 
 def show(title: str, caption: str, real: bool = True) -> session.Data | None:
     """Shows the head of a room and returns its data; None once it has said why there is none.
@@ -27,7 +29,10 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
                 st.markdown(definitions())
     st.caption(caption)
     if isinstance(given, session.Data):
+        if method := session.follow_link(given):
+            st.info(f"{NO_MAP} {plain(method.upper(), 20)}.", icon=":material/map:")
         return given
+    session.region()  # a room without images passes it on
     if given is not None:
         st.error(plain(given), icon=":material/error:")
     elif real:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from app.toys import ToyChoice
     from heat_core.energies import Energy
+    from heat_core.quadrature import Grid
 
 SIDE = 100  # points a side of what is drawn
 COARSE = 75  # of the map of errors
@@ -125,22 +126,20 @@ def layers(energy: Energy, window: Window) -> dict[str, Layer]:
     return {name: value.reshape(window.side, window.side).astype(np.float32) for name, value in terms.items()}
 
 
-def read(energy: Energy, choice: ToyChoice) -> Reading:
-    """Returns the reading of an energy that was fitted to a choice."""
+def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
+    """Returns the reading of an energy that was fitted to a choice, on a grid over its toy."""
     import torch
 
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
-    from heat_core.quadrature import Grid
     from heat_core.recipes import recipe
-    from heat_core.toys import toy
 
-    truth, fitted = toy(choice.toy), recipe(choice.detector, choice.preset, "plane")
+    truth, fitted = grid.toy, recipe(choice.detector, choice.preset, "plane")
     fresh, _ = truth.sample(TEST, torch.Generator().manual_seed(choice.seed + FRESH))
     inside = {name: np.sort(value) for name, value in _terms(energy, fresh.numpy()).items()}
     total = list(inside)[-1]
     threshold = threshold_keeping(inside[total], KEEP)
-    grid, learned, prior = Grid(truth), fitted.trains, energy.terms()[0]
+    learned, prior = fitted.trains, energy.terms()[0]
     terms = [grid.energy(term) for term in energy.terms()]
     log_z, owed, held, wrong = _against(grid, np.sum(terms, axis=0))
     centre = truth.features(seed=choice.seed).z.mean(0)
@@ -221,7 +220,7 @@ def _terms(energy: Energy, points: NDArray) -> dict[str, Array]:
     return terms | ({"total": np.sum(list(terms.values()), axis=0)} if len(terms) > 1 else {})
 
 
-def _against(grid, total: Array) -> tuple[float, Array, Array, Layer]:
+def _against(grid: Grid, total: Array) -> tuple[float, Array, Array, Layer]:
     """Returns log Z, each mode's mass in truth and in the model, and the difference of the densities, drawn coarsely."""
     flat = total.ravel()
     weight = np.exp(flat.min() - flat)

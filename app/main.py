@@ -10,6 +10,13 @@ if PROJECT not in sys.path:  # streamlit puts app/ on the path, not the project;
     sys.path.insert(0, PROJECT)
 
 st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=":material/landscape:", layout="wide")
+
+
+def toy_lab() -> None:
+    """Leads from /toy_lab, where the Toy lab would be if it were not the first page, to where it is: /."""
+    st.switch_page("views/toy_lab.py", query_params={name: st.query_params.get_all(name) for name in st.query_params})
+
+
 page = st.navigation(
     [
         st.Page(
@@ -23,6 +30,7 @@ page = st.navigation(
             title="Toy lab",
             icon=":material/science:",
             default=True,
+            url_path="first",  # never seen: the address of the default page is /
             help="Train a detector on points in the plane and hold its energy against the exact truth.",
         ),
         st.Page(
@@ -49,6 +57,7 @@ page = st.navigation(
             icon=":material/tune:",
             help="Choose where to cut: drag a line over the scores, or name what matters.",
         ),
+        st.Page(toy_lab, visibility="hidden"),
     ],
     position="top",
 )

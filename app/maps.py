@@ -99,6 +99,39 @@ def regions_in(text: str) -> list[Polygon]:
     return found if whole else []  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Region:
+    """What is drawn on a map.
+
+    Args:
+        method: by which the map was laid out.
+        polygons: fractions of the picture.
+        sets: names of those that were shown; None if all were.
+    """
+
+    method: str
+    polygons: Sequence[Polygon]
+    sets: tuple[str, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """As it goes into a link: `umap:100.200-300.400-500.200`, and `:test,far_mnist` where sets were switched off."""
+        return ":".join([self.method, written(self.polygons), *([] if self.sets is None else [",".join(self.sets)])])
+
+
+def region_in(text: str) -> Region | None:
+    """Returns the region that a link says; None if it says none that is whole."""
+    method, _, rest = text.partition(":")
+    corners, named, names = rest.partition(":")
+    polygons = regions_in(corners)
+    return Region(method, polygons, tuple(filter(None, names.split(","))) if named else None) if polygons else None
+
+
+def held(layout: Layout, region: Region) -> dict[str, Mask]:
+    """Returns {name of a set: mask of its rows} that a region holds."""
+    return picked(layout, [name for name in layout.places if region.sets is None or name in region.sets], region.polygons)
+
+
 def picked(layout: Layout, shown: Sequence[str], regions: Sequence[Polygon]) -> dict[str, Mask]:
     """Returns {name of a set: mask of its rows} within any of the polygons; sets that are not shown are never picked."""
     masks = {name: np.zeros(len(layout.spots[name]), bool) for name in shown}

@@ -30,13 +30,11 @@ class Part:
         origin: where, such as `map`; a new part takes the place of the one of the same origin.
         label: what the chip says, such as `Lasso on the map`.
         items: as `items_of` returns them.
-        how: what makes them again, as text that a link can carry, where there is such a thing.
     """
 
     origin: str
     label: str
     items: Items
-    how: str = ""
 
     def __len__(self) -> int:
         return sum(map(len, self.items.values()))

@@ -23,11 +23,11 @@ from app.chains import Chains, Walk
 from app.insights import Insight, look
 from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
-from app.maps import Layout, layout_of
-from app.selection import Part, Selection, mask_in
+from app.maps import Layout, Region, held, layout_of, region_in
+from app.selection import Part, Selection, items_of, mask_in
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
-from app.toys import SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
+from app.toys import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
     from heat_core.benchmark import Table
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from heat_core.explain import Flips
     from heat_core.features import Pack
     from heat_core.gallery import Gallery
+    from heat_core.quadrature import Grid
     from heat_core.verdicts import Judge, Opinion
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
@@ -42,6 +43,7 @@ IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
 ROOTS = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
 UNPACKED = 2**30  # bytes that an upload may unpack to
 COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
+MAP = "map"  # the origin of what is selected by drawing on the map
 POINTS = 600  # training points drawn over a landscape
 
 
@@ -109,7 +111,7 @@ def toy_job(choice: ToyChoice) -> Job | None:
 def start_toy(choice: ToyChoice) -> None:
     """Starts a training, or joins the one there is."""
     _put_away().pop(choice.key, None)
-    jobs().submit(choice.key, train_toy(choice)).watch(me())
+    jobs().submit(choice.key, train_toy(choice, grid(choice.toy, SIDE), grid(choice.toy, FINE))).watch(me())
 
 
 def cancel_toy(choice: ToyChoice) -> None:
@@ -180,16 +182,20 @@ def toy_title(name: str) -> str:
     return toy(name).title
 
 
+@st.cache_resource(max_entries=18, show_spinner=False)
+def grid(toy: str, side: int) -> Grid:
+    """Returns a grid over a toy, which computes the truth once for all who measure on it."""
+    from heat_core import quadrature, toys
+
+    return quadrature.Grid(toys.toy(toy), side)
+
+
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
 def toy_picture(name: str, seed: int) -> ToyPicture:
-    from heat_core.quadrature import Grid
-    from heat_core.toys import toy
-
-    truth = toy(name)
-    grid = Grid(truth, SIDE)
-    energy = np.minimum(-grid.truth, 1e3).reshape(SIDE, SIDE)  # where the density is zero, the energy is not finite
+    here = grid(name, SIDE)
+    truth, energy = here.toy, np.minimum(-here.truth, 1e3).reshape(SIDE, SIDE)  # infinite where the density is zero
     points = truth.features(seed=seed).z[:POINTS].numpy()
-    return ToyPicture(truth.title, drawn(grid.axis), drawn(energy), points, truth.size, truth.modes, truth.extent)
+    return ToyPicture(truth.title, drawn(here.axis), drawn(energy), points, truth.size, truth.modes, truth.extent)
 
 
 # -- landscapes --------------------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ def toy_picture(name: str, seed: int) -> ToyPicture:
 @st.cache_data(max_entries=16, show_spinner="Reading the energy …")
 def reading(choice: ToyChoice, _result: ToyResult) -> Reading:
     """Returns what is known of a finished training's energy as a whole."""
-    return landscapes.read(_result.energy, choice)
+    return landscapes.read(_result.energy, choice, grid(choice.toy, FINE))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -491,11 +497,14 @@ def select(part: Part) -> None:
 
 def deselect(origin: str) -> None:
     """Takes the part of an origin out of the selection."""
+    if origin == MAP:
+        draw_region("")
     st.session_state["selection"] = selection().without(origin)
 
 
 def clear_selection() -> None:
     """Selects nothing."""
+    draw_region("")
     st.session_state["selection"] = Selection()
 
 
@@ -534,17 +543,40 @@ def look_at(item: str) -> None:
     st.session_state["item"] = item
 
 
-def draw_region(how: str) -> None:
-    """Selects by what is drawn on the map: its layout and polygons, such as `umap:10.20-30.40-50.20`."""
-    select(Part("map", "Drawn on the map", {}, how))
-
-
 def region() -> str:
-    """Returns what is drawn on the map: from the selection, or in a new tab from its link; it stays in the link."""
-    if "selection" not in st.session_state and st.query_params.get("region"):
-        draw_region(st.query_params["region"])
-    part = selection().part("map")
-    return _linked("region", "" if part is None else part.how)
+    """Returns what is drawn on the map, as `maps.Region.text` writes it; it stays in the link of every room."""
+    return _linked("region", st.session_state.setdefault("region", st.query_params.get("region", "")))
+
+
+def region_sets() -> tuple[str, ...] | None:
+    """Returns the sets that were shown when the map was drawn on; None if all were, or nothing is drawn."""
+    drawn = region_in(region())
+    return None if drawn is None else drawn.sets
+
+
+def draw_region(text: str) -> None:
+    """Draws on the map, or takes away what is drawn."""
+    st.session_state["region"] = text
+
+
+def select_region(given: Data, found: Layout, drawn: Region) -> None:
+    """Selects what is drawn on a map."""
+    draw_region(drawn.text)
+    select(Part(MAP, "Drawn on the map", items_of(given.pack, held(found, drawn))))
+
+
+def follow_link(given: Data) -> str:
+    """Selects what a link says is drawn on the map; returns by which method that is laid out, while there is no such map."""
+    drawn = region_in(region())
+    if drawn is None:  # nothing, or cut off
+        draw_region("")
+    elif selection().part(MAP) is None:
+        found = layout(given, drawn.method)
+        if found is None:
+            return drawn.method
+        select_region(given, found, drawn)
+    region()
+    return ""
 
 
 def window() -> str:

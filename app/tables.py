@@ -112,10 +112,9 @@ def _between(interval: Interval, sign: str = "") -> str:
     return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
-def roc_finding(areas: Mapping[str, float], group: str) -> str:
-    """Returns whose area under the curve is the largest, on a group of OOD sets or on `all`."""
+def roc_finding(areas: Mapping[str, float], on: str) -> str:
+    """Returns whose area under the curve is the largest, and on what."""
     best = max(areas, key=areas.__getitem__)
-    on = "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
     return f"{best} has the largest area under its curve, {_percent(areas[best])}, on {on}.".replace(" %", "\u00a0%")
 
 

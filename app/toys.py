@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heat_core.quadrature import Distance, Grid
     from heat_core.training import Record
 
-SIDE = 200  # points a side of the grid that a training is measured on
+SIDE, FINE = 200, 300  # points a side of the grids that a training and its result are measured on
 DRAWN = 2  # every second one is drawn
 SNAPSHOTS = 60  # kept of a training at most; of a longer history every n-th
 PATIENCE, FALL = 5, 0.02  # KL has stopped falling if for so many records it has not come down by this share
@@ -52,7 +52,7 @@ class Frame:
         terms: the energies that add up, on the drawn grid (float32, first axis y). A prior that does not change is one
             array, shared by all frames.
         distance: of the model then.
-        mog: distance of one Gaussian a class, to compare with.
+        mog: distance of one Gaussian a class on the same grid, to compare with.
         record: of the training; none at its end.
     """
 
@@ -97,20 +97,21 @@ def drawn(values: NDArray[np.float64]) -> Layer:
     return np.ascontiguousarray(values[(slice(None, None, DRAWN),) * values.ndim], dtype=np.float32)
 
 
-def train_toy(choice: ToyChoice) -> Work:
-    """Returns the work of fitting a detector to a toy: a frame at every record, a `ToyResult` at the end."""
+def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
+    """Returns the work of fitting a detector to a toy: a frame at every record, a `ToyResult` at the end.
+
+    Args:
+        coarse, fine: grids over the toy, for frames and for the result. They compute the truth once: keep them.
+    """
 
     def work(job: Job) -> ToyResult:
-        from heat_core.quadrature import Grid
         from heat_core.recipes import recipe
         from heat_core.study import fit
-        from heat_core.toys import toy as named
         from heat_core.training import Diverged
 
-        truth = named(choice.toy)
-        fine, train, mog = Grid(truth), truth.features(seed=choice.seed), recipe("MoG", space="plane")
-        theirs = fine.distance(fine.energy(fit(mog, train).energy))
-        watcher = Watcher(job, Grid(truth, SIDE), theirs, choice.early)
+        train = fine.toy.features(seed=choice.seed)
+        mog = fit(recipe("MoG", space="plane"), train).energy
+        watcher = Watcher(job, coarse, coarse.distance(coarse.energy(mog)), choice.early)
         note, diverged, diagnosis = "", False, None
         job.report(0.0)
         try:
@@ -125,7 +126,7 @@ def train_toy(choice: ToyChoice) -> Work:
         if energy is None:
             raise ArithmeticError(note)
         job.report(1.0)
-        ours = fine.distance(fine.energy(energy))
+        ours, theirs = (fine.distance(fine.energy(one)) for one in (energy, mog))
         return ToyResult(watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged, diagnosis)
 
     return work

@@ -18,7 +18,7 @@ BARS = {
     "training acknowledged": 0.3,
     "training cancelled": 0.3,
     "a new frame of a training": 0.5,
-    "energy layers: contour for surface, and back": 0.5,
+    "energy layers: contour for surface (WebGL without a GPU), and back": 0.5,
     "energy layers: zoomed": 0.5,
     "click on a landscape to the sum spelled out": 0.5,
 }

@@ -6,6 +6,7 @@ import io
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,14 @@ def test_regions_go_into_a_link_and_back(polygons):
 )
 def test_a_region_that_is_none_is_passed_over(bad):
     assert maps.regions_in(bad) == []
+    assert maps.region_in(f"umap:{bad}") is None
+
+
+@pytest.mark.parametrize("sets", [None, (), ("test", "far_d")])
+def test_a_region_says_which_sets_were_shown(layout, sets):
+    region = maps.Region("umap", [SQUARE], sets)
+    assert maps.region_in(region.text) == region
+    assert set(maps.held(layout, region)) <= set(SETS if sets is None else sets)
 
 
 def test_the_nearest_point_that_is_shown_is_found(layout):
@@ -373,7 +382,9 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, l
         "cifar10/test" if name == "test" else name for name in fewer
     }
     assert list(at.dataframe[0].value["Set"]) == ["test", "far_d"]
-    assert link(at)["region"] == f"pca:{maps.written([SQUARE])}"
+    assert link(at)["region"] == f"pca:{maps.written([SQUARE])}:test,far_d"
+    at.pills(key="shown").set_value(SETS)
+    assert link(opened(at))["region"] == f"pca:{maps.written([SQUARE])}"
     press(at, "Clear the selection")
     assert "region" not in link(at)
     at.pills(key="shown").set_value([])
@@ -381,11 +392,42 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, l
     assert any("No set is shown" in info.value for info in at.info)
 
 
+@pytest.mark.parametrize("view", [path.stem for path in Path("app/views").glob("[!_]*.py")])
+def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view):
+    region = maps.Region("pca", [SQUARE], ("test", "far_d"))
+    room(pack, frames(pack, "MoG", "HEAT"))
+    at = opened(opened(app(region=region.text)).switch_page(f"views/{view}.py"))
+    assert link(at)["region"] == region.text
+    if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
+        many = sum(int(mask.sum()) for mask in maps.held(layout, region).values())
+        assert [button.label for button in at.button if button.key == "chip-map"] == [f"Drawn on the map: {many}"]
+    at.switch_page("views/feature_map.py")
+    assert set(opened(at).session_state["selection"].items) == {"cifar10/test", "far_d"}
+    press(at, "Clear the selection")
+    assert "region" not in link(opened(at.switch_page("views/detectors.py")))
+
+
+def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, shown, pack, layout, monkeypatch):
+    monkeypatch.setattr(session, "lay_out", lambda *settings: lambda job: replace(layout, method="umap"))
+    room(pack, frames(pack, "HEAT"))
+    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("views/detectors.py"))
+    assert any("lay it out by UMAP" in info.value for info in at.info)
+    assert "selection" not in at.session_state
+    assert link(at)["region"].startswith("umap:")
+    opened(at.switch_page("views/feature_map.py")).segmented_control(key="layout").set_value("umap")
+    press(opened(at), "Lay them out by UMAP")
+    wait(at, lambda page: any(button.key == "chip-map" for button in page.button))
+    many = sum(int(mask.sum()) for mask in maps.picked(layout, SETS, [SQUARE]).values())
+    assert len(opened(at.switch_page("views/detectors.py")).session_state["selection"]) == many
+    assert not any("lay it out by UMAP" in info.value for info in at.info)
+
+
 @pytest.mark.parametrize("bad", ["umap", "pca:", "pca:1.2", "pca:<b>", ":::"])
 def test_a_link_that_was_cut_off_selects_nothing(room, shown, pack, bad):
     at = room(pack, [], over=False, region=bad, window="0_0_9_9")
     opened(at)
-    assert not at.session_state["selection"]
+    assert "selection" not in at.session_state
+    assert "region" not in link(at)
     assert shown[-1][0].window == WHOLE
     assert shown[-1][0].outlines == []
 

@@ -23,6 +23,7 @@ from app.selection import Part, Selection
 from app.tasks import score_pack
 from heat_core import explain
 from heat_core.features import Pack, pack_arrays, write_pack
+from heat_core.metrics import auroc
 from heat_core.recipes import PRESETS, recipe
 from tests.pages import link, opened, press, text
 
@@ -337,7 +338,7 @@ def test_a_selection_has_figures_of_its_own(pack):
     assert "25 of the 32 selected are OOD" in text(at)
     at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", {"far_d": np.arange(3)}))
     opened(at)
-    assert any("Of the 3 selected, 3 are OOD images: too few" in info.value for info in at.info)
+    assert any("Of the 3 selected, 3 are OOD: too few" in info.value for info in at.info)
     press(at, "Clear the selection")
     assert not [header for header in at.subheader if "OOD images selected" in header.value]
 
@@ -376,6 +377,27 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
     cut = np.sort(scores["test"])[56]
     assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"] > cut), 1)
     assert any("HEAT has the largest area under its curve" in header.value for header in at.subheader)
+
+
+def test_curves_are_of_what_is_selected_alone(pack):
+    at = page(drawn="HEAT")
+    picked = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
+    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
+    opened(at)
+    scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
+    chosen = np.concatenate([scores["far_d"][:20], scores["near_a"][:5]])
+    table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
+    assert table["OOD caught %"][0] == round(100 * np.mean(chosen > np.sort(scores["test"])[56]), 1)
+    assert table["AUROC %"][0] == round(100 * auroc(scores["test"], chosen), 1)
+    assert any("its curve" in header.value and "on the 25 OOD images selected" in header.value for header in at.subheader)
+    at.segmented_control(key="rocgroup").set_value("far")
+    opened(at)
+    table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
+    assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"][:20] > np.sort(scores["test"])[56]), 1)
+    at.segmented_control(key="rocgroup").set_value("near")
+    opened(at)
+    assert any("Of the 32 selected, 5 are near OOD: too few" in info.value for info in at.info)
+    assert not [frame for frame in at.dataframe if "OOD caught %" in frame.value.columns]
 
 
 # -- the images at the line --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heat_core.recipes import DETECTORS
-from tests.browser import JOURNEY, all_scored, browser, settle
+from tests.browser import JOURNEY, ROOT, all_scored, browser, settle
 
 pytestmark = JOURNEY
 
@@ -40,3 +40,14 @@ def test_a_phone_is_wide_enough(url: str):
         page.goto(url)
         settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_every_room_has_an_address_of_its_name(url: str):
+    with browser() as context:
+        page = context.new_page()
+        for path in sorted((ROOT / "app" / "views").glob("[!_]*.py")):
+            page.goto(f"{url}/{path.stem}?toy=rings")
+            page.get_by_role("heading", name=path.stem.replace("_", " ").capitalize(), exact=True).wait_for()
+            assert page.get_by_text("Page not found").count() == 0
+            if path.stem == "toy_lab":
+                page.get_by_text("Rings: 4,000 training points").wait_for()  # what the link says is not lost on the way

@@ -17,6 +17,7 @@ from heat_core import recipes
 from heat_core.energies import GaussianMixture, Network
 from heat_core.learned import HEAT
 from heat_core.metrics import threshold_keeping
+from heat_core.quadrature import Grid
 from heat_core.recipes import recipe
 from heat_core.study import fit
 from heat_core.toys import toy
@@ -26,12 +27,13 @@ from tests.pages import app, endless, offered, opened, press, text, wait
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
 CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
+GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
 
 
 @pytest.fixture(scope="module")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    job = Job("any", toys.train_toy(CHOICE))
+    job = Job("any", toys.train_toy(CHOICE, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     return job
@@ -39,7 +41,7 @@ def trained() -> Job:
 
 @pytest.fixture(scope="module")
 def reading(trained) -> landscapes.Reading:
-    return landscapes.read(trained.result.energy, CHOICE)
+    return landscapes.read(trained.result.energy, CHOICE, GRIDS[1])
 
 
 def _landscape(**link: str):
@@ -53,7 +55,7 @@ def _moved(at):
 
 def _with(job: Job, monkeypatch, **link: str):
     """Opens the room with a training that is done."""
-    monkeypatch.setattr(session, "train_toy", lambda choice: lambda mine: job.result)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda mine: job.result)
     at = press(_landscape(**link), "Train HEAT")
     return wait(at, lambda page: page.metric)
 
@@ -68,7 +70,7 @@ def test_it_starts_empty_and_says_what_to_do():
 
 
 def test_it_shows_how_far_a_training_is_and_lets_one_cancel_it(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda choice: endless)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
     at = press(_landscape(), "Train HEAT")
     assert "Training HEAT" in text(at)
     press(at, "Cancel")
@@ -79,7 +81,7 @@ def test_it_says_why_a_training_failed(monkeypatch):
     def broken(job: Job) -> None:
         raise ValueError("no *grid*")
 
-    monkeypatch.setattr(session, "train_toy", lambda choice: broken)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
     at = press(_landscape(), "Train HEAT")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"no \*grid\*"
@@ -176,7 +178,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
     monkeypatch.setattr(recipes, "PRESETS", presets)
     assert isinstance(bounded, HEAT)
     energy = fit(bounded, toy("blobs").features()).energy
-    said = landscapes.read(energy, CHOICE)
+    said = landscapes.read(energy, CHOICE, GRIDS[1])
     assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))
     assert said.largest is not None
     assert 0.5 * said.bound < said.largest < 1.5 * said.bound
@@ -185,7 +187,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
-    said = landscapes.read(energy, choice)
+    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
     assert (said.temperature, said.alpha, said.largest) == (None, None, None)
     assert list(said.inside) == ["energy"]
@@ -208,7 +210,7 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(recipe("MoG", space="plane"), toy("checkerboard").features()).energy
-    said = landscapes.read(energy, choice)
+    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
     _, lines = landscapes.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
     assert math.isinf(landscapes.spell(energy, said, "checkerboard", 4.4, 4.4).truth)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 
+from app import controls
 from tests.browser import MOST, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
@@ -97,10 +99,14 @@ def test_drag_the_line_read_the_numbers_and_share_the_link(url: str):
 def test_a_finger_drags_the_line_on_a_phone(url: str):
     with browser(400, 900) as context:
         page = context.new_page()
-        page.goto(f"{url}/threshold_lab?scorer=MSP&scale=ID+percentile")
+        longest = max(controls.TITLES, key=len)
+        page.goto(f"{url}/threshold_lab?scorer=MSP&scale=ID+percentile&objective={quote(longest)}")
         slider = page.get_by_role("slider", name="Threshold")
         slider.wait_for(timeout=300_000)
         settle(page)
+        chosen = page.get_by_role("combobox", name="What chooses the line")
+        assert chosen.input_value() == longest
+        assert chosen.evaluate("box => box.scrollWidth <= box.clientWidth")  # none of it is cut off
         slider.scroll_into_view_if_needed()
         plot = slider.locator("..").bounding_box()
         touch = context.new_cdp_session(page)

@@ -8,21 +8,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app import chains, lab, session, toys
+from app import chains, figures, lab, session, toys
 from app.jobs import Job
 from app.toys import ToyChoice
+from heat_core.quadrature import Grid
+from heat_core.toys import toy
 from heat_core.training import Diverged
 from tests.pages import app, endless, link, offered, opened, press, text, until, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
 QUICK = ToyChoice("blobs", "HEAT", "quick", 0)
+GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
 
 
 @pytest.fixture(scope="module")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    job = Job("any", toys.train_toy(QUICK))
+    job = Job("any", toys.train_toy(QUICK, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     return job
@@ -36,7 +39,7 @@ def _replayed(job: Job):
             mine.report((i + 1) / len(job.frames), frame)
         return job.result
 
-    return lambda choice: work
+    return lambda *settings: work
 
 
 def _slowly(job: Job, gate: threading.Event):
@@ -49,7 +52,7 @@ def _slowly(job: Job, gate: threading.Event):
             mine.report(i / len(job.frames), frame)
         return job.result
 
-    return lambda choice: work
+    return lambda *settings: work
 
 
 def test_it_starts_empty_and_says_what_to_do():
@@ -106,7 +109,7 @@ def test_a_link_to_another_training_starts_nothing():
 
 
 def test_cancel_is_shown_at_once_and_training_can_begin_again(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda choice: endless)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
     at = press(app(toy="moons"), "Train HEAT")
     assert {"Pause", "Step", "Reset", "Cancel"} <= offered(at)
     job = session.jobs().get("toy.moons.HEAT.modern.0")
@@ -167,7 +170,7 @@ def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
 
 
 def test_a_third_training_says_where_it_is_in_line(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda choice: endless)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
     for seed in ("1", "2", "3", "4"):
         at = press(app(seed=seed), "Train HEAT")
     assert "Waiting: number 2 in line" in text(at)
@@ -233,7 +236,7 @@ def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
 def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, light):
     assert trained.result.diagnosis is not None
     shown = replace(trained.result, diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."))
-    monkeypatch.setattr(session, "train_toy", lambda choice: lambda job: shown)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda job: shown)
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
     colour, icon, word = lab.LIGHTS[light]
@@ -243,7 +246,7 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
 
 
 def test_side_by_side_offers_what_is_missing_and_can_be_cancelled(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda choice: endless)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
     at = press(app(compare="true"), "Train MoG, EBM, HEAT")
     assert "Cancel" in offered(at)
     press(at, "Cancel")
@@ -254,7 +257,7 @@ def test_a_failure_is_shown_in_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise ValueError("the *grid* is gone")
 
-    monkeypatch.setattr(session, "train_toy", lambda choice: broken)
+    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
     at = press(app(), "Train HEAT")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"the \*grid\* is gone"
@@ -295,7 +298,7 @@ def test_a_rising_kl_raises_the_alarm(trained):
 
 def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
     choice = ToyChoice("blobs", "HEAT", "modern", 0, early=True)
-    job = Job(choice.key, toys.train_toy(choice))
+    job = Job(choice.key, toys.train_toy(choice, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     step, best = job.frames[-1].record.step, min(job.frames, key=lambda frame: frame.distance.kl)
@@ -303,6 +306,29 @@ def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
     assert f"Stopped at step {step}" in job.result.note
     assert f"of step {best.record.step} was kept" in job.result.note
     assert job.result.frame.distance.kl == pytest.approx(best.distance.kl, rel=1e-6)
+
+
+def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
+    """For the picture, for every training, and for what the Landscape says of them."""
+    counted, log_prob = [], type(toy("rings")).log_prob
+
+    def counting(self, x):
+        counted.extend([len(x)] * (self is toy("rings")))
+        return log_prob(self, x)
+
+    monkeypatch.setattr(type(toy("rings")), "log_prob", counting)
+    session.grid.clear()
+    session.toy_picture.clear()
+    at = app(toy="rings", detector="MoG")
+    assert counted == [toys.SIDE**2]
+    press(at, "Train MoG")
+    wait(at, lambda page: page.metric)
+    press(at, "Reset")
+    at.number_input(key="seed").set_value(1)
+    press(opened(at), "Train MoG")
+    wait(at, lambda page: page.metric)
+    wait(at.switch_page("views/landscape.py"), lambda page: "log Z" in text(page))
+    assert sorted(n for n in counted if n >= toys.SIDE**2) == [toys.SIDE**2, toys.FINE**2]
 
 
 def test_snapshots_are_small(trained):
@@ -314,7 +340,7 @@ def test_snapshots_are_small(trained):
 
 def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
     monkeypatch.setattr(toys, "SNAPSHOTS", 9)
-    job = Job("any", toys.train_toy(QUICK))
+    job = Job("any", toys.train_toy(QUICK, *GRIDS))
     job.run()
     assert 8 <= len(job.frames) <= 10
     assert job.frames[-1].record.step == job.frames[-1].record.steps
@@ -332,7 +358,6 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     """On one Gaussian, a short step is accepted nearly always, a long one rarely; modes are counted by the toy."""
     from heat_core.recipes import recipe
     from heat_core.study import fit
-    from heat_core.toys import toy
 
     energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
     short = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=1e-3))
@@ -347,3 +372,11 @@ def test_chains_on_the_exact_energy_know_what_they_do():
         chains.walk(energy, "blobs", chains.Walk(steps=2000, step_size=30.0))
     with pytest.raises(ValueError, match="start must be one of noise, data"):
         chains.Walk(start="there")
+
+
+def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
+    axis = np.linspace(-5, 5, 100, dtype=np.float32)
+    points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
+    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    drawn = [[float(number) for number in mark.replace("H", ",").split(",")] for mark in shape.path.split("M")[1:]]
+    np.testing.assert_allclose([[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01)

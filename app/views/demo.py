@@ -6,7 +6,7 @@ from app import controls, header, session
 from app.steps import STEPS
 from app.text import plain
 
-header.show("Demo", "What this is about, in five steps. Press → and ← or the buttons.", real=False)
+header.show("Demo", "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.", real=False)
 story = session.story()
 if isinstance(story, str):
     st.error(plain(story), icon=":material/error:")
@@ -14,7 +14,7 @@ else:
     number = controls.step(len(STEPS))
     step = STEPS[number - 1]
     st.header(f"{number}. {step.title}")
-    st.markdown(f"#### {plain(step.tell(story), 500)}")
+    st.markdown(f"#### {plain(step.tell(story), 500)}".replace(" %", "\u00a0%"))
     step.draw(story)
     script, label, query = step.room
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
