@@ -108,9 +108,10 @@ def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, 
     cut = threshold_keeping(shown["ID"], keep)
     selected = placed(np.concatenate([by_set[n][mask] for n, mask in chosen.items()])) if chosen else None
     edges = figures.bins(shown, cut)
-    counted = {**shown, "the selection": selected} if selected is not None else shown
-    caught = {group: float(np.mean(values > cut)) for group, values in counted.items() if group != "ID"}
-    st.markdown(f"**{name}** catches {', '.join(f'{100 * share:.0f} % of {group}' for group, share in caught.items())}")
+    out = [placed(by_set[of][chosen[of]]) for of in _sets(given) if of in chosen]
+    counted = {**shown, "the OOD selected": np.concatenate(out)} if out else shown
+    caught = [f"{100 * np.mean(values > cut):.0f}\u00a0% of {group}" for group, values in counted.items() if group != "ID"]
+    st.markdown(f"**{name}** catches {', '.join(caught)}")
 
     def clicked() -> None:
         if points := st.session_state[key]["selection"]["points"]:

@@ -51,7 +51,8 @@ def selected(given: Data, choice: LineChoice, by_set: Mapping[str, Floats], cut:
     found = {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
     over = [scores > cut for scores in found.values()]
     many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
-    st.caption(f"Of the {many:,} selected, {out:,} lie above the line." if many else "Nothing of the selection is drawn here.")
+    said = f"Of the {many:,} selected, {out:,} lie above the line." if many else "Nothing of the selection is drawn here."
+    st.caption(f"{said} Counts and curves are of all images; the gallery keeps to the selection.")
     rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
     return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
 
