@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 
 from heat_core.benchmark import markdown
 from heat_core.detectors import Detector
-from heat_core.learned import EBM, HEAT, Critic, Perceptron
+from heat_core.learned import EBM, HEAT, Perceptron
+from heat_core.recipes import recipe
 
 from .study import Found, found, pack
 from .timing import Options
@@ -25,23 +26,27 @@ Printed by `python -m benchmarks criterion`. The criterion sees ID images alone;
 never to choose a recipe."""
 NETWORKS = ((32, 1), (64, 1), (128, 4), (256, 3), (512, 2))
 VALUES = {
-    "jitter": (0.0, 0.3, 0.5, 1.0, 3.0, 4.0, 5.0), "alpha": (0.1, 10.0), "steps": (30, 100, 1000), "rate": (1e-4, 1e-2),
-    "weight_decay": (0.0, 1.0), "batch": (64, 1024),
+    "jitter": (0.0, 0.3, 0.5, 1.0, 3.0, 4.0, 5.0), "alpha": (0.1, 10.0), "steps": (30, 100, 1000),
+    "rate": (3e-5, 1e-4, 3e-4, 1e-3, 1e-2), "weight_decay": (0.0, 1.0), "batch": (64, 1024),
 }  # fmt: skip
 
 
 def settings(kind: type[EBM] | type[HEAT]) -> dict[str, Detector]:
-    """Returns {what differs from the recipe: the detector with that critic}."""
-    recipe = Critic()
-    critics = {"the recipe": recipe, "3 networks": replace(recipe, members=3)}
+    """Returns {what differs from the recipe, with one network: the detector with that critic}."""
+    chosen = recipe(kind.title, "modern", "pseudo")
+    assert isinstance(chosen, EBM | HEAT)
+    assert chosen.critic is not None
+    ours = replace(chosen.critic, members=1)
+    critics = {"the recipe": ours, "3 networks": replace(ours, members=3)}
     for width, depth in NETWORKS:
         network = Perceptron(width=width, depth=depth)
-        critics[f"network {width} x {depth}"] = replace(recipe, network=network)
-        silent = replace(recipe.training, jitter=0.0)
-        critics[f"network {width} x {depth}, jitter 0"] = replace(recipe, network=network, training=silent)
+        critics[f"network {width} x {depth}"] = replace(ours, network=network)
+        silent = replace(ours.training, jitter=0.0)
+        critics[f"network {width} x {depth}, jitter 0"] = replace(ours, network=network, training=silent)
     for name, values in VALUES.items():
         for value in values:
-            critics[f"{name} {value:g}"] = replace(recipe, training=replace(recipe.training, **{name: value}))
+            if value != getattr(ours.training, name):
+                critics[f"{name} {value:g}"] = replace(ours, training=replace(ours.training, **{name: value}))
     return {name: kind(critic=critic) for name, critic in critics.items()}
 
 

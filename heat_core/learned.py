@@ -84,7 +84,7 @@ class Critic:
     """
 
     network: Perceptron = Perceptron(width=128, depth=2)
-    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-3, weight_decay=1e-2, jitter=2.0)
+    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-4, weight_decay=1e-2, jitter=2.0)
     compositions: float = 4.0
     members: int = 1
 
