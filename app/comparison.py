@@ -66,10 +66,14 @@ def selected(given: Data, scores: Scores) -> None:
     picked = session.selection()
     if not picked:
         return
-    chosen = _enough(given, _sets(given), "OOD")
-    if not chosen:
-        return
+    chosen = _chosen(given, _sets(given))
     many = _many(chosen)
+    if many < FEW:
+        st.info(
+            f"Of the {len(picked):,} selected, {many} {'is' if many == 1 else 'are'} OOD: too few for figures and curves of "
+            f"their own, which need {FEW}.", icon=":material/info:",
+        )  # fmt: skip
+        return
     found = tables.of_selection(scores, chosen)
     best = found.iloc[0]
     st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]:.1f}\u00a0%.")
@@ -140,7 +144,7 @@ def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> No
 
 @st.fragment
 def curves(given: Data, scores: Scores, keep: float) -> None:
-    """Shows ROC curves of a few detectors, against all OOD or a group of it; of what is selected alone, if anything is."""
+    """Shows ROC curves of a few detectors, against all OOD or a group of it; of what is selected alone, if that is enough."""
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
@@ -151,9 +155,7 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     if not shown:
         st.info("None of these detectors is ready.", icon=":material/info:")
         return
-    outside, areas, kind = (_of_selection if session.selection() else _of_all)(given, shown, group)
-    if not outside:
-        return
+    outside, areas, kind = _of_selection(given, shown, group) or _of_all(given, scores, list(shown), group)
     heading.subheader(tables.roc_finding(areas, kind))
     sweeps = {name: sweep(by_set["test"], outside[name]) for name, by_set in shown.items()}
     cuts = {name: threshold_keeping(by_set["test"], keep) for name, by_set in shown.items()}
@@ -170,18 +172,17 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
 Curves = tuple[Mapping[str, Groups], Mapping[str, float], str]  # {detector: OOD scores}, {detector: AUROC}, on what
 
 
-def _of_all(given: Data, scores: Scores, group: str) -> Curves:
-    found, outside = session.table(given, scores), {n: by_group(by_set, _sets(given, group)) for n, by_set in scores.items()}
-    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in scores}
+def _of_all(given: Data, scores: Scores, names: Sequence[str], group: str) -> Curves:
+    found, outside = session.table(given, scores), {name: by_group(scores[name], _sets(given, group)) for name in names}
+    areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in names}
     return outside, areas, "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
 
 
-def _of_selection(given: Data, scores: Scores, group: str) -> Curves:
-    """Returns what is selected of a group, put together; nothing, once it has said why, where that is too little."""
-    kind = "OOD" if group == "all" else f"{group} OOD"
-    chosen = _enough(given, _sets(given, group), kind)
-    if not chosen:
-        return {}, {}, ""
+def _of_selection(given: Data, scores: Scores, group: str) -> Curves | None:
+    """Returns what is selected of a group, put together; None where that is too little."""
+    kind, chosen = "OOD" if group == "all" else f"{group} OOD", _chosen(given, _sets(given, group))
+    if _many(chosen) < FEW:
+        return None
     picked = {name: np.concatenate([by_set[of][mask] for of, mask in chosen.items()]) for name, by_set in scores.items()}
     areas = {name: auroc(by_set["test"], picked[name]) for name, by_set in scores.items()}
     return (
@@ -196,18 +197,10 @@ def _sets(given: Data, group: str = "all") -> list[str]:
     return [f"{of}_{name}" for of, name in given.pack.outside if group in ("all", of)]
 
 
-def _enough(given: Data, sets: Sequence[str], kind: str) -> dict[str, Mask]:
-    """Returns {set: which of its rows are selected (N,)} of some OOD sets; none, once it has said so, where these are few."""
+def _chosen(given: Data, sets: Sequence[str]) -> dict[str, Mask]:
+    """Returns {set: which of its rows are selected (N,)} of some OOD sets; nothing without a selection."""
     picked = session.selection()
-    chosen = {name: mask for name, mask in session.masks(given, picked).items() if name in sets}
-    many = _many(chosen)
-    if many >= FEW:
-        return chosen
-    st.info(
-        f"Of the {len(picked):,} selected, {many} {'is' if many == 1 else 'are'} {kind}: too few for "
-        f"figures of their own, which need {FEW}.", icon=":material/info:",
-    )  # fmt: skip
-    return {}
+    return {name: mask for name, mask in session.masks(given, picked).items() if name in sets} if picked else {}
 
 
 def _many(chosen: Mapping[str, Mask]) -> int:

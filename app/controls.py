@@ -328,7 +328,7 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
             st.session_state.pop(name, None)
             st.query_params.pop(name, None)
     st.session_state["map_data"] = key
-    if "shown" not in st.session_state and "shown" not in st.query_params and (sets := session.region_sets()) is not None:
+    if "shown" not in st.session_state and (sets := session.region_sets()) is not None:  # they win over the link's own
         st.session_state["shown"] = [name for name in titles if name in sets]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = st.selectbox(

@@ -87,7 +87,7 @@ def numbers(
 
 
 def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]) -> None:
-    """Shows what other lines would do: by group, or of two detectors on all groups; and to the OOD images selected."""
+    """Shows what other lines would do: by group and to the OOD images selected, or of two detectors on all groups."""
     what, *others = outcomes.values()
     sweeps = {name: sweep(by_set["test"], by_group(by_set, choice.sets)) for name, by_set in scores.items()}
     every, points = sweeps[choice.detector], {name: (entry.lost, entry.outside) for name, entry in outcomes.items()}
@@ -96,7 +96,7 @@ def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mappin
         sweeps = {group: sweep(inside, {group: members}) for group, members in groups.items()}
         points = {group: (what.lost, share) for group, share in what.groups.items()}
     outside = np.concatenate([np.empty(0), *(values for name, values in found.items() if name != "test")])
-    if len(outside) >= FEW:
+    if len(outside) >= FEW and not others:
         sweeps["selected"] = sweep(scores[choice.detector]["test"], {"selected": {"selected": outside}})
         points["selected"] = what.lost, float((outside > what.cut).mean())
     left, right = st.columns(2)

@@ -54,7 +54,7 @@ def landscape(axis: Array, energy: Array, points: Array | None = None, signed: b
 
 
 def _dots(points: Array, extent: float) -> str:
-    """Returns small squares as the path of one shape: a browser draws it at once, and marks one by one."""
+    """Returns short strokes as the path of one shape: a browser draws it at once, and marks one by one."""
     half = 1.25 / HEIGHT * extent
     return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
 

@@ -8,7 +8,7 @@ from app import controls, session, tables
 from app.glossary import definitions
 from app.text import plain
 
-NO_MAP = "This link selects images on a map that is not laid out yet: open the Feature map and lay it out by"
+NO_MAP = "This link selects images on a map that is not there yet; the Feature map can lay it out by"
 
 
 def show(title: str, caption: str, real: bool = True) -> session.Data | None:
@@ -31,6 +31,7 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
     if isinstance(given, session.Data):
         if method := session.follow_link(given):
             st.info(f"{NO_MAP} {plain(method.upper(), 20)}.", icon=":material/map:")
+            st.button("Select nothing instead", type="tertiary", on_click=session.draw_region, args=("",))
         return given
     session.region()  # a room without images passes it on
     if given is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from heat_core.energies import Energy
     from heat_core.quadrature import Grid
 
-SIDE = 100  # points a side of what is drawn
+SIDE = 101  # points a side of what is drawn: every second and every fourth reach both edges
 COARSE = 75  # of the map of errors
 ALONG = 240  # points of a ray
 KEEP = 0.95  # of ID, by the threshold of a verdict

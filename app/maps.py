@@ -6,6 +6,7 @@ Places on the picture are fractions (x, y) of its whole extent, from the upper l
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ PIXELS = np.array(SIZE, np.float32)
 MARGIN = 0.04  # of the extent, around the places
 FINE = 10_000  # a region is written in units of the picture's extent / FINE
 CORNERS = 4000  # numbers that the text of a region may hold
+NUMBER = re.compile("[0-9]{1,5}")
 SHAPES = "●▲■◆✚✖▼○"
 
 
@@ -91,12 +93,12 @@ def regions_in(text: str) -> list[Polygon]:
     """Returns the polygons that `written` wrote; none if the text is not of that form: it comes from a link."""
     if len(text) > 11 * CORNERS:
         return []
-    try:
-        found = [[tuple(int(n) / FINE for n in corner.split(".")) for corner in part.split("-")] for part in text.split("_")]
-    except ValueError:
+    found = [[corner.split(".") for corner in part.split("-")] for part in text.split("_")]
+    if not all(len(polygon) > 2 and all(len(corner) == 2 for corner in polygon) for polygon in found):
         return []
-    whole = all(len(polygon) > 2 and all(len(corner) == 2 for corner in polygon) for polygon in found)
-    return found if whole else []  # type: ignore[return-value]
+    if not all(NUMBER.fullmatch(n) for polygon in found for corner in polygon for n in corner):
+        return []
+    return [[(int(x) / FINE, int(y) / FINE) for x, y in polygon] for polygon in found]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from app.chains import Chains, Walk
 from app.insights import Insight, look
 from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
-from app.maps import Layout, Region, held, layout_of, region_in
+from app.maps import Layout, Region, held, layout_of, mapped, region_in
 from app.selection import Part, Selection, items_of, mask_in
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
@@ -184,7 +184,7 @@ def toy_title(name: str) -> str:
 
 @st.cache_resource(max_entries=18, show_spinner=False)
 def grid(toy: str, side: int) -> Grid:
-    """Returns a grid over a toy, which computes the truth once for all who measure on it."""
+    """Returns the grid over a toy, with the truth on it, that all share who measure there."""
     from heat_core import quadrature, toys
 
     return quadrature.Grid(toys.toy(toy), side)
@@ -568,7 +568,7 @@ def select_region(given: Data, found: Layout, drawn: Region) -> None:
 def follow_link(given: Data) -> str:
     """Selects what a link says is drawn on the map; returns by which method that is laid out, while there is no such map."""
     drawn = region_in(region())
-    if drawn is None:  # nothing, or cut off
+    if drawn is None or not _can_be_drawn(given, drawn):  # nothing, or cut off, or of other data
         draw_region("")
     elif selection().part(MAP) is None:
         found = layout(given, drawn.method)
@@ -577,6 +577,14 @@ def follow_link(given: Data) -> str:
         select_region(given, found, drawn)
     region()
     return ""
+
+
+def _can_be_drawn(given: Data, drawn: Region) -> bool:
+    """Returns whether there can be a map of this data by that method, with one of those sets."""
+    from heat_core.projection import METHODS
+
+    own = given.layout.method if given.layout else ""
+    return drawn.method in {*METHODS, own} and (not drawn.sets or not {*drawn.sets}.isdisjoint(mapped(given.pack)))
 
 
 def window() -> str:

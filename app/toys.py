@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,11 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
 
 
 def warm() -> None:
-    """Trains one step, so that whatever torch loads at its first step is there before somebody waits for it."""
+    """Trains one step, so that whatever torch loads at its first step is there before somebody waits for it.
+
+    What is loaded then is here to stay: garbage collections pass it over. One follows every run of a page, and would hold all
+    threads for 0.2 s.
+    """
     from heat_core.recipes import recipe
     from heat_core.study import fit
     from heat_core.toys import toy
@@ -141,6 +146,8 @@ def warm() -> None:
     detector = recipe("HEAT", "quick", "plane")
     training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
     fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
+    gc.collect()
+    gc.freeze()
 
 
 class Enough(Exception):

@@ -86,8 +86,8 @@ _PUBLISHED = {
 }
 
 
-# By selection.criterion, which sees ID images alone: HEAT and Composed want a correction that learned little, the EBM, which
-# has nothing else, one that learned much.
+# Chosen by selection.criterion, which sees ID images alone (docs/CRITERION.md): HEAT wants a correction that learned little,
+# the EBM, which has nothing else, one that learned much. `_HASTY` follows it in half the steps.
 _CRITIC = Critic(members=3)
 _HASTY = Critic(training=LeastSquares(steps=150, batch=512, rate=2e-4, weight_decay=1e-2, averaging=0.97, jitter=2.0))
 

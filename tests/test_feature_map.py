@@ -101,7 +101,20 @@ def test_regions_go_into_a_link_and_back(polygons):
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "1.2", "1.2-3.4", "1.2-3.4-5", "a.b-c.d-e.f", "1.2-3.4-5.6_", "1.2.3-1.2-1.2", "9" * 99_999]
+    "bad",
+    [
+        "",
+        "1.2",
+        "1.2-3.4",
+        "1.2-3.4-5",
+        "a.b-c.d-e.f",
+        "1.2-3.4-5.6_",
+        "1.2.3-1.2-1.2",
+        "9" * 99_999,
+        f"{'9' * 400}.1-1.2-3.4",
+        "+1.2-3.4-5.6",
+        "١.2-3.4-5.6",
+    ],
 )
 def test_a_region_that_is_none_is_passed_over(bad):
     assert maps.regions_in(bad) == []
@@ -112,7 +125,11 @@ def test_a_region_that_is_none_is_passed_over(bad):
 def test_a_region_says_which_sets_were_shown(layout, sets):
     region = maps.Region("umap", [SQUARE], sets)
     assert maps.region_in(region.text) == region
-    assert set(maps.held(layout, region)) <= set(SETS if sets is None else sets)
+    expected = maps.picked(layout, SETS if sets is None else sets, [SQUARE])
+    assert expected or sets == ()
+    assert {name: mask.tolist() for name, mask in maps.held(layout, region).items()} == {
+        name: mask.tolist() for name, mask in expected.items()
+    }
 
 
 def test_the_nearest_point_that_is_shown_is_found(layout):
@@ -399,12 +416,29 @@ def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view
     at = opened(opened(app(region=region.text)).switch_page(f"views/{view}.py"))
     assert link(at)["region"] == region.text
     if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
-        many = sum(int(mask.sum()) for mask in maps.held(layout, region).values())
+        many = sum(int(mask.sum()) for mask in maps.picked(layout, ("test", "far_d"), [SQUARE]).values())
+        assert many
         assert [button.label for button in at.button if button.key == "chip-map"] == [f"Drawn on the map: {many}"]
     at.switch_page("views/feature_map.py")
     assert set(opened(at).session_state["selection"].items) == {"cifar10/test", "far_d"}
     press(at, "Clear the selection")
     assert "region" not in link(opened(at.switch_page("views/detectors.py")))
+
+
+def test_a_link_to_a_map_that_is_not_there_can_be_given_up(room, pack):
+    room(pack, frames(pack, "HEAT"))
+    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("views/detectors.py"))
+    press(at, "Select nothing instead")
+    assert not any("lay it out by UMAP" in info.value for info in at.info)
+    assert "region" not in link(at)
+
+
+def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layout):
+    region = maps.Region("pca", [SQUARE], ("test",))
+    room(pack, frames(pack, "MoG", "HEAT"))
+    at = opened(app(region=region.text, shown="junk").switch_page("views/feature_map.py"))
+    assert link(at)["region"] == region.text
+    assert set(at.session_state["selection"].items) == {"cifar10/test"}
 
 
 def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, shown, pack, layout, monkeypatch):
@@ -422,7 +456,9 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, 
     assert not any("lay it out by UMAP" in info.value for info in at.info)
 
 
-@pytest.mark.parametrize("bad", ["umap", "pca:", "pca:1.2", "pca:<b>", ":::"])
+@pytest.mark.parametrize(
+    "bad", ["umap", "pca:", "pca:1.2", "pca:<b>", ":::", "tsne:1.2-3.4-5.6", ":1.2-3.4-5.6", "pca:1.2-3.4-5.6:x"]
+)
 def test_a_link_that_was_cut_off_selects_nothing(room, shown, pack, bad):
     at = room(pack, [], over=False, region=bad, window="0_0_9_9")
     opened(at)
