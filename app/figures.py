@@ -19,8 +19,7 @@ SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 DEPTH = 10.0  # nats above the lowest energy that are still told apart
 REACH = 6.0  # nats of a correction, up or down, that are still told apart
 INK = "#11161c"
-SMALL = dict(l=4, r=4, t=4, b=4)
-BESIDE = {**SMALL, "r": 46}  # room for a colour bar: where it must push, everything is drawn twice
+BESIDE = dict(l=4, r=46, t=4, b=4)  # room for a colour bar: where it must push, everything is drawn twice
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # grows upwards, away from the curves, where it needs two lines
 QUIET = {"displayModeBar": False}
 HEIGHT = 300  # of a landscape, in pixels
@@ -57,42 +56,6 @@ def _dots(points: Array, extent: float) -> str:
     """Returns short strokes as the path of one shape: a browser draws it at once, and marks one by one."""
     half = 1.25 / HEIGHT * extent
     return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
-
-
-def relief(axis: Array, energy: Array, points: Mapping[str, tuple[float, float]]) -> go.Figure:
-    """Returns an energy over the plane as valleys and high ground, with points on it.
-
-    Args:
-        axis: (n,) coordinates, the same in x and y.
-        energy: (n, n), the first axis y, in nats.
-        points: {what is said of it: (x, y)}.
-    """
-    height = np.pad(np.minimum(energy - energy.min(), DEPTH), 1)  # walls around, as of a block that is cut out
-    colour, step = np.where(np.pad(np.ones_like(energy), 1) > 0, height, DEPTH), axis[1] - axis[0]
-    axis = np.concatenate([axis[:1] - step / 99, axis, axis[-1:] + step / 99])
-    hidden = dict(visible=False, showbackground=False)
-    figure = go.Figure(
-        go.Surface(
-            x=axis, y=axis, z=height.astype(np.float32), surfacecolor=colour.astype(np.float32), cmin=0, cmax=DEPTH,
-            colorscale=DENSE, showscale=False, hovertemplate="%{z:.1f} nats above the deepest valley<extra></extra>",
-            contours=dict(x=dict(highlight=False), y=dict(highlight=False), z=dict(highlight=False)),
-        )
-    )  # fmt: skip
-    notes = []
-    for name, (x, y) in points.items():
-        at = int(np.abs(axis - y).argmin()), int(np.abs(axis - x).argmin())
-        note = dict(text=name, bgcolor=INK, font=dict(size=15, color="#ffffff"), arrowcolor="#ffffff", ax=70, ay=-45)
-        notes.append(dict(x=x, y=y, z=height[at] + 0.4, borderpad=4, **note))
-        figure.add_scatter3d(
-            x=[x], y=[y], z=[height[at] + 0.4], mode="markers", hoverinfo="skip", showlegend=False,
-            marker=dict(size=7, color=COLOURS["near"], line=dict(color="#ffffff", width=1)),
-        )  # fmt: skip
-    figure.update_layout(
-        height=HEIGHT + 160, margin=SMALL, uirevision="relief",
-        scene=dict(xaxis=hidden, yaxis=hidden, zaxis=hidden, annotations=notes, aspectratio=dict(x=1.5, y=1.5, z=0.35),
-                   camera=dict(eye=dict(x=0.0, y=-1.05, z=1.25), center=dict(x=0, y=-0.1, z=-0.2))),
-    )  # fmt: skip
-    return figure
 
 
 def curve(

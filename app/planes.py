@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import BESIDE, COLOURS, DASHES, HEIGHT, INK, LEGEND, SIGNED, SMALL
+from app.figures import BESIDE, COLOURS, DASHES, HEIGHT, INK, LEGEND, SIGNED
 
 Array = NDArray[np.floating]
 
@@ -74,32 +74,6 @@ def _lines(axes: tuple[Array, Array], shown: NDArray[np.int16], name: str, colou
         hoverinfo="skip", colorscale=[[0, colour], [1, colour]],
         contours=dict(start=-end, end=end, size=COARSE / 4, coloring="lines"),
     )  # fmt: skip
-
-
-def surface(
-    axes: tuple[Array, Array], values: Array, limit: float, point: tuple[float, float, float] | None = None
-) -> go.Figure:
-    """Returns a layer as a surface over the plane: height and colours reach from -limit to limit."""
-    x, y = axes
-    figure = go.Figure(
-        go.Surface(
-            x=x, y=y, z=_whole(values, limit), cmin=-FINE, cmax=FINE, colorscale=SIGNED,
-            colorbar=dict(thickness=8, len=0.8, outlinewidth=0, xpad=2, tickfont=dict(size=10), **_ticks(limit)),
-            hovertemplate="x %{x:.2f}, y %{y:.2f}<extra></extra>",
-        )
-    )  # fmt: skip
-    if point is not None:
-        height = (float(np.clip(point[2] / limit, -1, 1)) + 0.04) * FINE
-        marker = dict(size=5, symbol="x", color=INK)
-        figure.add_scatter3d(x=[point[0]], y=[point[1]], z=[height], mode="markers", marker=marker, showlegend=False)
-    figure.update_layout(
-        height=HEIGHT + 40, margin=SMALL, uirevision="surface",
-        scene=dict(
-            zaxis=dict(range=[-FINE, 1.1 * FINE], title="nats", **_ticks(limit)), xaxis_title="x", yaxis_title="y",
-            aspectratio=dict(x=1, y=1, z=0.7), camera=dict(eye=dict(x=1.25, y=-1.45, z=1.05)),
-        ),
-    )  # fmt: skip
-    return figure
 
 
 def _whole(values: Array, limit: float) -> NDArray[np.int16]:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import figures, planes, session
+from app.components.surfaces import Block, Surface, surfaces
 from app.landscapes import FAR, Reading, Spelled, Window
 from app.session import ToyPicture
 from app.toys import ToyChoice, ToyResult
@@ -17,6 +18,7 @@ TITLES = {
     "energy": ("Energy", "what scores, less the threshold (dashed)"),
     "truth": ("Truth", "the exact -log p, less log Z and the threshold"),
 }
+CUT = ("total", "energy")  # layers on which the threshold is drawn
 
 
 def panels(layers: dict, drawn: str, limit: float, window: Window, point: tuple[float, float], cut: float) -> None:
@@ -24,27 +26,31 @@ def panels(layers: dict, drawn: str, limit: float, window: Window, point: tuple[
 
     Prior and sum are drawn less the threshold `cut`, so zero is where a verdict turns and the drawn parts still add up.
     """
-    shown = [name for name in ("prior", "correction", "total", "energy") if name in layers]
-    for column, name in zip(st.columns(3), shown, strict=False):
+    shown = {
+        name: layers[name] - (0.0 if name == "correction" else cut) for name in TITLES if name in layers and name != "truth"
+    }
+    alts = {
+        name: f"{TITLES[name][0]} over the plane: {TITLES[name][1]}; colours from -{limit:g} to {limit:g} nats, centred on zero"
+        for name in shown
+    }
+    if drawn == "surface":
+        _raised(shown, alts, limit, window, point)
+        return
+    for column, (name, values) in zip(st.columns(3), shown.items(), strict=False):
         title, meaning = TITLES[name]
-        raised = layers[name] - (0.0 if name == "correction" else cut)
         column.markdown(f"**{title}**  \n:small[{meaning}]")
-        alt = f"{title} over the plane: {meaning}; colours from -{limit:g} to {limit:g} nats, centred on zero"
-        if drawn == "contour":
-            figure = planes.layer(window.axes, raised, limit, point, name in ("total", "energy"))
-            _clickable(column, figure, f"layer-{name}", alt)
-        else:
-            height = _height(raised, window, point)
-            figure = planes.surface(window.axes, raised, limit, None if height is None else (*point, height))
-            column.plotly_chart(figure, key=f"surface-{name}", alt=alt, config=figures.QUIET)
+        figure = planes.layer(window.axes, values, limit, point, name in CUT)
+        _clickable(column, figure, f"layer-{name}", alts[name])
 
 
-def _height(layer, window: Window, point: tuple[float, float]) -> float | None:
-    """Returns the layer's value near a point, or None if it is not on the window."""
-    x, y = window.axes
-    if abs(point[0] - window.x) > window.half or abs(point[1] - window.y) > window.half:
-        return None
-    return float(layer[abs(y - point[1]).argmin(), abs(x - point[0]).argmin()])
+def _raised(shown: dict, alts: dict[str, str], limit: float, window: Window, point: tuple[float, float]) -> None:
+    """Shows the layers as surfaces that turn together."""
+    x, y = ((float(axis[0]), float(axis[-1])) for axis in window.axes)
+    block = Block(x, y, (-limit, limit), "nats", [colour for _, colour in figures.SIGNED], marks={"": point})
+    raised = [
+        Surface(values, *TITLES[name], alts[name], 0.0 if name in CUT else None) for name, values in shown.items()
+    ]  # fmt: skip
+    surfaces(raised, block, "surfaces", look_at)
 
 
 def _clickable(place, figure, key: str, alt: str) -> None:
@@ -57,7 +63,12 @@ def _clickable(place, figure, key: str, alt: str) -> None:
 def choose(event) -> None:
     """Takes a click on a panel as the point that is looked at."""
     if points := event["selection"]["points"]:
-        st.session_state.update(x=round(float(points[0]["x"]), 3), y=round(float(points[0]["y"]), 3))
+        look_at(float(points[0]["x"]), float(points[0]["y"]))
+
+
+def look_at(x: float, y: float) -> None:
+    """Takes a spot as the point that is looked at."""
+    st.session_state.update(x=round(x, 3), y=round(y, 3))
 
 
 def spelled(said: Spelled, picture: ToyPicture, point: tuple[float, float]) -> None:

@@ -50,7 +50,7 @@ def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, told: St
     assert sentence.endswith(".")
     assert sentence.count(". ") == 0  # one sentence
     assert not re.search(r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b", sentence)
-    assert len(at.get("plotly_chart")) + len(at.get("image")) >= 1
+    assert sum(len(at.get(kind)) for kind in ("plotly_chart", "image", "bidi_component")) >= 1
     assert link(at)["step"] == str(number)
     assert f"**{number}** of {len(STEPS)}" in text(at)
 

@@ -64,9 +64,9 @@ APP = {
     "__init__": set(), "main": {"views", "session", "controls", "components"},
     "views": {"session", "controls", "figures", "tables", "text", "components", "tasks", "jobs", "lab", "relief", "picture"}
     | {"selection", "maps", "colouring", "atlas", "inspector", "disagreement", "comparison", "evidence", "header", "steps"},
-    "header": {"controls", "glossary", "session", "tables", "text"}, "steps": {"figures", "story"},
+    "header": {"controls", "glossary", "session", "tables", "text"}, "steps": {"components", "figures", "story"},
     "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
-    "relief": {"controls", "figures", "planes", "session", "text", "toys", "landscapes"},
+    "relief": {"components", "figures", "planes", "session", "text", "toys", "landscapes"},
     "picture": {"controls", "session", "tables", "text"},
     "comparison": {"controls", "figures", "selection", "session", "tables"},
     "atlas": {"colouring", "components", "controls", "figures", "inspector", "maps", "selection", "session", "tables", "text"},

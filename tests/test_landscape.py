@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from app import landscapes, planes, relief, session, toys
+from app.components import surfaces
+from app.components.surfaces import FULL, Block, Surface
 from app.jobs import Job
 from app.landscapes import Window
 from app.toys import ToyChoice
@@ -27,6 +30,7 @@ from tests.pages import app, endless, offered, opened, press, text, wait
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
 CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
+SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
 GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
 
 
@@ -98,11 +102,25 @@ def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, re
     assert "verdict out" in at.subheader[0].value
 
 
-@pytest.mark.parametrize("draw", ["contour", "surface"])
-def test_it_draws_three_layers(monkeypatch, trained, draw):
-    at = _with(trained, monkeypatch, draw=draw, zoom="4", reach="3")
+def test_it_draws_three_layers(monkeypatch, trained):
+    at = _with(trained, monkeypatch, zoom="4 ×", reach="3")
     assert len(at.get("plotly_chart")) == 8  # three layers, truth, error, masses, two rays
     assert "**Correction, E_θ**" in text(at)
+
+
+def test_it_raises_three_layers_and_takes_a_click_on_one(monkeypatch, trained):
+    calls = []
+    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.append((shown, block, on_pick)))
+    at = _with(trained, monkeypatch, draw="surface", reach="3", x="1.5")
+    assert len(at.get("plotly_chart")) == 5  # truth, error, masses, two rays
+    shown, block, picked = calls[-1]
+    assert [surface.title for surface in shown] == [relief.TITLES[name][0] for name in ("prior", "correction", "total")]
+    assert [surface.level for surface in shown] == [None, None, 0.0]
+    assert block.heights == (-3.0, 3.0)
+    assert block.marks == {"": (1.5, 0.0)}
+    assert block.x == block.y == (-toy("blobs").extent, toy("blobs").extent)
+    np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
+    assert picked is relief.look_at
 
 
 def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
@@ -227,15 +245,35 @@ def test_an_untrained_correction_changes_nothing():
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 
 
+# -- surfaces: what is sent, and what comes back
+
+
+def test_heights_are_sent_as_shares_of_the_range():
+    values = np.array([[-20.0, -8.0], [0.0, 8.1]])
+    sent = surfaces._sent(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
+    whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
+    assert whole.tolist() == [0, 0, FULL / 2, FULL]
+    assert (sent["side"], sent["full"], sent["level"]) == (2, FULL, 0.625)
+
+
+@pytest.mark.parametrize("said", [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]])
+def test_what_is_no_spot_of_the_square_is_passed_over(said):
+    assert surfaces.spot(said, SQUARE) is None
+
+
+def test_a_spot_is_taken():
+    assert surfaces.spot([1, -4.0], SQUARE) == (1.0, -4.0)
+
+
 # -- the figures
 
 
 def test_colours_are_locked_and_centred_on_zero():
     axes = Window(0, 0, 2).axes
     values = np.linspace(-3, 300, 10_000, dtype=np.float32).reshape(100, 100)
-    seen, raised = planes.layer(axes, values, 8.0, (1.0, 1.0), line=True), planes.surface(axes, values, 8.0, (1.0, 1.0, 90.0))
-    assert (seen.data[0].zmin, seen.data[0].zmax) == (raised.data[0].cmin, raised.data[0].cmax) == (-planes.FINE, planes.FINE)
-    assert seen.data[0].colorbar.ticktext == raised.layout.scene.zaxis.ticktext == ("-8", "-4", "0", "4", "8")
+    seen = planes.layer(axes, values, 8.0, (1.0, 1.0), line=True)
+    assert (seen.data[0].zmin, seen.data[0].zmax) == (-planes.FINE, planes.FINE)
+    assert seen.data[0].colorbar.ticktext == ("-8", "-4", "0", "4", "8")
     assert seen.layout.xaxis.range == seen.layout.yaxis.range == (-2.0, 2.0)
     np.testing.assert_allclose(seen.data[0].z * (8 / planes.FINE), np.clip(values, -8.008, 8.008), atol=2e-4)
     assert [trace.name for trace in seen.data if trace.type == "contour"] == ["lines", "zero"]
@@ -254,6 +292,7 @@ def test_a_click_sends_less_than_300_kilobytes(monkeypatch, trained, draw):
     at = _with(trained, monkeypatch, draw=draw)
     at.number_input(key="x").set_value(1.0)
     opened(at)
-    sent = [len(chart.proto.SerializeToString()) for chart in at.get("plotly_chart")]
-    assert len(sent) == 8
+    drawn = [*at.get("plotly_chart"), *at.get("bidi_component")]
+    sent = [len(chart.proto.SerializeToString()) for chart in drawn]
+    assert len(sent) == (8 if draw == "contour" else 6)
     assert sum(sent) < 300_000

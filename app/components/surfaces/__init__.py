@@ -1,0 +1,106 @@
+"""Surfaces over one square, side by side and turned together. They are drawn in the browser without WebGL."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import streamlit.components.v2 as components
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Range = tuple[float, float]
+
+FULL = 30_000  # heights are sent as whole numbers, the highest as this one
+_HERE = Path(__file__).parent
+_HTML, _CSS, _JS = ((_HERE / f"surfaces.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+_mount = components.component("surfaces", html=_HTML, css=_CSS, js=_JS)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Heights over the square.
+
+    Args:
+        values: (n, n), first axis y.
+        title: above it; nothing for none.
+        meaning: below the title.
+        alt: what it shows, for a screen reader.
+        level: a height where a dashed line is drawn, or None.
+    """
+
+    values: Array
+    title: str
+    meaning: str
+    alt: str
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """What all surfaces have in common.
+
+    Args:
+        x, y: from where to where the square reaches.
+        heights: from where to where heights and colours reach; what lies beyond is drawn at the edge.
+        unit: of the heights.
+        colours: evenly from the lowest height to the highest, as #rrggbb.
+        steep: the block's height by its width.
+        tilt: how far the camera looks down at first, in degrees.
+        turn: how far it has gone round at first, in degrees.
+        aspect: a picture's width over its height.
+        axes: whether x, y and the scale of colours are written.
+        marks: {text: (x, y)}; an empty text is drawn as a cross.
+    """
+
+    x: Range
+    y: Range
+    heights: Range
+    unit: str
+    colours: Sequence[str]
+    steep: float = 0.2
+    tilt: float = 56.0
+    turn: float = -30.0
+    aspect: float = 1.1
+    axes: bool = True
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def surfaces(shown: Sequence[Surface], block: Block, key: str, on_pick: Callable[[float, float], None] | None = None) -> None:
+    """Shows surfaces, and calls `on_pick` with the x and y of a spot that is clicked.
+
+    What is no spot of the square is passed over: it comes from a browser.
+    """
+
+    def was_picked() -> None:
+        found = spot(st.session_state[key].picked, block)
+        if found is not None and on_pick is not None:
+            on_pick(*found)
+
+    data = {**asdict(block), "picks": on_pick is not None, "shown": [_sent(surface, block.heights) for surface in shown]}
+    _mount(data=data, key=key, on_picked_change=was_picked)
+
+
+def _sent(surface: Surface, heights: Range) -> dict[str, Any]:
+    """Returns a surface as the browser takes it; its heights are fractions of the range, in units of 1 / FULL."""
+    low, high = heights
+    whole = np.round(np.clip((surface.values - low) / (high - low), 0, 1) * FULL).astype("<i2")
+    level = None if surface.level is None else (surface.level - low) / (high - low)
+    said = {"title": surface.title, "meaning": surface.meaning, "alt": surface.alt, "level": level}
+    return {**said, "side": len(whole), "full": FULL, "values": base64.b64encode(whole.tobytes()).decode()}
+
+
+def spot(said: Any, block: Block) -> tuple[float, float] | None:
+    """Returns the spot that a browser says was clicked, or None if that is no spot of the square."""
+    if not isinstance(said, list | tuple) or len(said) != 2:
+        return None
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in said):
+        return None
+    x, y = float(said[0]), float(said[1])
+    return (x, y) if block.x[0] <= x <= block.x[1] and block.y[0] <= y <= block.y[1] else None
