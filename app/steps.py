@@ -14,7 +14,6 @@ from app.story import SURE, Story
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE, SMALL = 170, 88  # widths of pictures on the screen
-STANDS = dict(steep=0.13, tilt=60.0, turn=-24.0, aspect=2.3, axes=False)  # how the second step's landscape is looked at
 STOOD = {"familiar": (0.0, -3.0), "strange": (1.5, -1.5)}  # where the second step's points are: on a cross, between crosses
 
 
@@ -81,7 +80,8 @@ def _tell_energy(story: Story) -> str:
 def _draw_energy(story: Story) -> None:
     energy, edge = story.layers["truth"], (float(story.axis[0]), float(story.axis[-1]))
     low, colours = float(energy.min()), [colour for _, colour in figures.DENSE]
-    block = Block(edge, edge, (low, low + figures.DEPTH), "nats", colours, marks=STOOD, **STANDS)
+    block = Block(edge, edge, (low, low + figures.DEPTH), "nats", colours, marks=STOOD, axes=False, steep=0.13, tilt=60.0,
+                  turn=-24.0, aspect=2.3)  # fmt: skip
     alt = "A landscape with nine cross-shaped valleys; a familiar point lies in a valley, a strange one on high ground"
     surfaces([Surface(energy, "", "", alt)], block, "relief")
     _compare(story, "MSP", "Energy", "the classifier's own doubt", "its energy")

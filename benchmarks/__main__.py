@@ -11,7 +11,19 @@ from dataclasses import fields
 
 from .timing import Options, table
 
-NAMES = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "start", "lab", "threshold", "inspector", "feature_map")
+NAMES = (
+    "neighbors",
+    "mahalanobis",
+    "metrics",
+    "extraction",
+    "step",
+    "start",
+    "rooms",
+    "lab",
+    "threshold",
+    "inspector",
+    "feature_map",
+)
 STUDIES = ("criterion", "ideas")  # of recipes: minutes each, so only where they are asked for
 
 
