@@ -109,6 +109,13 @@ def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
     assert decisions(at)["MoG"]["the line is at"] == "1.25"
 
 
+def test_no_hand_is_named_where_none_has_moved_the_line():
+    at = opened(objective=controls.BY_HAND)
+    assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
+    assert "You put the line here" not in text(at)
+    assert "same 400 ID test scores" in text(at)
+
+
 def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
     at = opened(keep="90")
     assert "keeps 90.0" in at.subheader[0].value

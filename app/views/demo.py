@@ -18,7 +18,7 @@ else:
     step.draw(story)
     script, label, query = step.room
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.page_link(script, label=f"{label} →", query_params=query)
+        st.page_link(script, label=f":primary[**{label} →**]", query_params=query)
         known, strange = len(story.scores["MSP"]["test"]), sum(len(story.scores["MSP"][name]) for name in story.strange)
         st.caption(
             f"Pictures: {plain(story.about['pack'])}; {known:,} familiar and {strange:,} strange ones scored, none left out. "

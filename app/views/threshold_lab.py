@@ -44,7 +44,8 @@ def lab(given, choice, scores, titles: dict) -> None:
         its = 0.0 if isinstance(same, ClassConformal) else place(same, other, sets)
         outcomes[choice.other] = outcome(its, other["test"], by_group(other, sets))
     st.subheader(tables.line_finding(outcomes))
-    st.caption(tables.how_chosen(rule, by_set) + (f" {AT_ZERO}" if lines else ""))
+    by_hand = rule is None and st.session_state.get("cut") is not None  # a link may leave it to a hand that has not come yet
+    st.caption(tables.how_chosen(None if by_hand else rule or Keep(), by_set) + (f" {AT_ZERO}" if lines else ""))
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
     found = evidence.picked(given, choice, by_set)
     data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
