@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from heat_core.recipes import DETECTORS
 from tests.browser import JOURNEY, ROOT, all_scored, browser, settle
 
@@ -34,20 +36,32 @@ def test_train_share_and_compare(url: str):
         assert errors == []
 
 
-def test_a_phone_is_wide_enough(url: str):
-    with browser(width=400) as context:
-        page = context.new_page()
-        page.goto(url)
-        settle(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+CONTRAST = """() => {
+    const light = colour => {
+        const [r, g, b] = colour.match(/[\\d.]+/g).map(Number)
+            .map(part => part / 255).map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const style = where => getComputedStyle(document.querySelector(where));
+    return [light(style('h1').color), light(style('[data-testid="stApp"]').backgroundColor)];
+}"""
 
 
-def test_every_room_has_an_address_of_its_name(url: str):
-    with browser() as context:
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (400, True)])
+def test_every_room_opens_at_an_address_of_its_name_in_either_light(url: str, width: int, dark: bool):
+    with browser(width, dark=dark) as context:
         page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
         for path in sorted((ROOT / "app" / "views").glob("[!_]*.py")):
             page.goto(f"{url}/{path.stem}?toy=rings")
             page.get_by_role("heading", name=path.stem.replace("_", " ").capitalize(), exact=True).wait_for()
             assert page.get_by_text("Page not found").count() == 0
             if path.stem == "toy_lab":
                 page.get_by_text("Rings: 4,000 training points").wait_for()  # what the link says is not lost on the way
+            ink, paper = page.evaluate(CONTRAST)
+            assert (ink > paper) == dark
+            assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 7  # what WCAG asks of text, at its strictest
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator('[data-testid="stException"]').count() == 0
+        assert errors == []

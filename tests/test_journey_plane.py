@@ -77,6 +77,16 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         shared = context.new_page()
         shared.goto(page.url)
         shared.get_by_text(said.inner_text()).wait_for()
+        shared.close()
+
+        page.get_by_text("surface", exact=True).click()
+        raised = page.locator("canvas[aria-label*='Arrow keys turn it']")
+        raised.nth(2).wait_for()
+        settle(page)
+        before = said.inner_text()
+        raised.nth(2).click()
+        page.wait_for_function("before => document.querySelector('h3').innerText !== before", arg=before)
+        assert page.locator(".gl-container canvas").count() == 0  # no WebGL is asked for
         assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []
 
