@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -22,8 +22,18 @@ PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
 PRESETS = ("modern", "quick", "best", "paper")
 
 
+def _explain(key: str, offered: Collection[str], what: str) -> None:
+    """Says so where the link asks for what is not offered."""
+    asked = st.query_params.get(key, "")
+    if asked and asked not in offered:
+        said = f"The link asks for the {what} {plain(asked, 60)}, which is not offered here; another is shown."
+        st.warning(said, icon=":material/link_off:")
+
+
 def toy_choice() -> ToyChoice:
     """Returns what to train on what."""
+    for key, offered in (("toy", TOYS), ("detector", PLANE_DETECTORS), ("preset", PRESETS)):
+        _explain(key, offered, key)
     columns = st.columns([2, 3, 2, 1], vertical_alignment="bottom")
     session.from_link("toy", TOYS)
     toy = columns[0].selectbox(
@@ -330,6 +340,8 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
     st.session_state["map_data"] = key
     if "shown" not in st.session_state and (sets := session.region_sets()) is not None:  # they win over the link's own
         st.session_state["shown"] = [name for name in titles if name in sets]
+    for name, offered, what in (("scorer", names, "detector"), ("colour", COLOURED, "colour")):
+        _explain(name, offered, what)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = st.selectbox(
             "Colour by", COLOURED, key="colour", bind="query-params", width=160,
@@ -363,6 +375,7 @@ def _typed_item() -> None:
 
 BY_HAND = "By hand"
 TITLES = {objective.title: objective for objective in OBJECTIVES.values()}
+CHOOSERS = (*TITLES, ClassConformal.title, BY_HAND)
 
 
 @dataclass(frozen=True)
@@ -394,6 +407,8 @@ def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> Li
         st.session_state["sets"] = list(titles)
         _back_to_a_rule()
     st.session_state["line_data"] = key
+    for name, offered, what in (("scorer", names, "detector"), ("against", names, "detector"), ("objective", CHOOSERS, "rule")):
+        _explain(name, offered, what)
     unique = len(set(titles.values())) == len(titles)
     columns = st.columns([2, 2, 5, 2], vertical_alignment="bottom")
     detector = columns[0].selectbox(
@@ -433,7 +448,7 @@ def traffic() -> Traffic:
 def objective(mixture: Traffic) -> Objective | ClassConformal | None:
     """Returns what chooses the cut, with its parameter; None for a hand."""
     title = st.selectbox(
-        "What chooses the line", (*TITLES, ClassConformal.title, BY_HAND), key="objective", bind="query-params", width=320,
+        "What chooses the line", CHOOSERS, key="objective", bind="query-params", width=320,
         help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
     )  # fmt: skip
     kind = {**TITLES, ClassConformal.title: ClassConformal}.get(str(title))

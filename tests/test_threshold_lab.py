@@ -109,6 +109,15 @@ def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
     assert decisions(at)["MoG"]["the line is at"] == "1.25"
 
 
+def test_a_link_that_asks_for_what_is_not_offered_says_so_and_shows_another():
+    at = opened(scorer="GAN", objective="Least *worry*", against="MoG")
+    assert [said.value.split(",")[0] for said in at.warning] == [
+        "The link asks for the detector GAN", r"The link asks for the rule Least \*worry\*",
+    ]  # fmt: skip
+    assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
+    assert not opened(scorer="MoG", objective=controls.BY_HAND).warning
+
+
 def test_no_hand_is_named_where_none_has_moved_the_line():
     at = opened(objective=controls.BY_HAND)
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
