@@ -17,7 +17,7 @@ modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
 st.markdown(f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]")
 
 
-@st.fragment(run_every=0.5)
+@st.fragment(run_every=0.4)
 def live(job) -> None:
     """Shows a training under way. Paused, it stays where this tab paused it, even if it goes on for somebody else."""
     frames = session.frames(job)
