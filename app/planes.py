@@ -1,4 +1,4 @@
-"""Pure: Plotly figures of the plane. Colours are locked and centred on zero: blue likely, orange rare; lines say it again."""
+"""Pure: Plotly figures of the plane. What is told apart by colour is told apart by dash as well."""
 
 from __future__ import annotations
 
@@ -8,83 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import BESIDE, COLOURS, DASHES, HEIGHT, INK, LEGEND, SIGNED
+from app.figures import COLOURS, DASHES, HEIGHT, INK, LEGEND
 
 Array = NDArray[np.floating]
 
-MARK = dict(size=11, symbol="x-thin", line=dict(width=2.5, color=INK))
-PICK = 4  # every fourth point of a layer can be clicked
-FINE = 30_000  # a layer is sent as whole numbers: its limit is this many (half the bytes of float32, and as smooth)
-COARSE = 120  # and for its lines: this many
 QUIET = "#8a96a3"
-FAINT = "rgba(17, 22, 28, 0.45)"
 LINES = {"total": ("ID", 3.0), "energy": ("ID", 3.0), "prior": ("near", 1.8), "correction": ("mid", 1.8), "truth": ("far", 1.8)}
-
-
-def layer(
-    axes: tuple[Array, Array], values: Array, limit: float, point: tuple[float, float] | None = None,
-    line: bool = False, unit: str = "nats",
-) -> go.Figure:  # fmt: skip
-    """Returns a layer seen from above, with lines of equal height and points to click.
-
-    Args:
-        axes: (n,) and (n,) coordinates in x and y.
-        values: (n, n), first axis y.
-        limit: the colours reach from -limit to limit.
-        point: marked.
-        line: whether the height 0 is drawn as a dashed line.
-        unit: of the values.
-    """
-    x, y = axes
-    shown = _whole(values, limit)
-    figure = go.Figure(
-        go.Heatmap(
-            x=x, y=y, z=shown, zmin=-FINE, zmax=FINE, colorscale=SIGNED, hoverinfo="skip", name="layer", zsmooth="fast",
-            colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10), **_ticks(limit)),
-        )
-    )  # fmt: skip
-    figure.add_contour(**_lines(axes, shown, "lines", FAINT, end=COARSE), line=dict(width=0.5))
-    if line:
-        figure.add_contour(**_lines(axes, shown, "zero", INK, end=0), line=dict(width=2, dash="dash"))
-    across, up = np.meshgrid(x[::PICK], y[::PICK])
-    figure.add_scatter(  # empty words can be clicked as well as hidden marks, and cost a browser a third
-        x=across.ravel(), y=up.ravel(), customdata=values[::PICK, ::PICK].ravel().astype(np.float32), mode="text",
-        text="", showlegend=False,
-        hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{customdata:.2f}} {unit}<extra></extra>",
-    )  # fmt: skip
-    if point is not None:
-        figure.add_scatter(x=[point[0]], y=[point[1]], mode="markers", marker=MARK, hoverinfo="skip", showlegend=False)
-    figure.update_xaxes(range=[float(x[0]), float(x[-1])], fixedrange=True, constrain="domain", tickfont=dict(size=10))
-    figure.update_yaxes(
-        range=[float(y[0]), float(y[-1])], fixedrange=True, scaleanchor="x", constrain="domain", tickfont=dict(size=10)
-    )
-    figure.update_layout(height=HEIGHT, margin={**BESIDE, "l": 30, "b": 22}, dragmode=False, hovermode="closest")
-    figure.update_layout(clickmode="event+select")
-    return figure
-
-
-def _lines(axes: tuple[Array, Array], shown: NDArray[np.int16], name: str, colour: str, end: int) -> dict:
-    """Returns lines of equal height, a quarter of the limit apart, from -`end` to `end` in units of limit / COARSE.
-
-    They are drawn from every second point, rounded to these units: few bytes, and a quarter of the work of a filled contour.
-    """
-    x, y = axes
-    return dict(
-        x=x[::2], y=y[::2], z=np.round(shown[::2, ::2] * (COARSE / FINE)).astype(np.int8), name=name, showscale=False,
-        hoverinfo="skip", colorscale=[[0, colour], [1, colour]],
-        contours=dict(start=-end, end=end, size=COARSE / 4, coloring="lines"),
-    )  # fmt: skip
-
-
-def _whole(values: Array, limit: float) -> NDArray[np.int16]:
-    """Returns values between -limit and limit (and a little beyond, to tell what is) in units of limit / FINE."""
-    return np.round(np.clip(values / limit, -1.001, 1.001) * FINE).astype(np.int16)
-
-
-def _ticks(limit: float) -> dict[str, list]:
-    """Returns the ticks of an axis in units of limit / FINE."""
-    shares = (-1, -0.5, 0, 0.5, 1)
-    return dict(tickvals=[share * FINE for share in shares], ticktext=[f"{share * limit:g}" for share in shares])
 
 
 def masses(owed: Array, held: Array) -> go.Figure:

@@ -18,7 +18,6 @@ TITLES = {
     "energy": ("Energy", "what scores, less the threshold (dashed)"),
     "truth": ("Truth", "the exact -log p, less log Z and the threshold"),
 }
-CUT = ("total", "energy")  # layers on which the threshold is drawn
 
 
 def panels(layers: dict, drawn: str, limit: float, window: Window, point: tuple[float, float], cut: float) -> None:
@@ -26,44 +25,23 @@ def panels(layers: dict, drawn: str, limit: float, window: Window, point: tuple[
 
     Prior and sum are drawn less the threshold `cut`, so zero is where a verdict turns and the drawn parts still add up.
     """
-    shown = {
-        name: layers[name] - (0.0 if name == "correction" else cut) for name in TITLES if name in layers and name != "truth"
-    }
-    alts = {
-        name: f"{TITLES[name][0]} over the plane: {TITLES[name][1]}; colours from -{limit:g} to {limit:g} nats, centred on zero"
-        for name in shown
-    }
-    if drawn == "surface":
-        _raised(shown, alts, limit, window, point)
-        return
-    for column, (name, values) in zip(st.columns(3), shown.items(), strict=False):
-        title, meaning = TITLES[name]
-        column.markdown(f"**{title}**  \n:small[{meaning}]")
-        figure = planes.layer(window.axes, values, limit, point, name in CUT)
-        _clickable(column, figure, f"layer-{name}", alts[name])
-
-
-def _raised(shown: dict, alts: dict[str, str], limit: float, window: Window, point: tuple[float, float]) -> None:
-    """Shows the layers as surfaces that turn together."""
-    x, y = ((float(axis[0]), float(axis[-1])) for axis in window.axes)
-    block = Block(x, y, (-limit, limit), "nats", [colour for _, colour in figures.SIGNED], marks={"": point})
-    raised = [
-        Surface(values, *TITLES[name], alts[name], 0.0 if name in CUT else None) for name, values in shown.items()
+    shown = [
+        _layer(name, layers[name] - (0.0 if name == "correction" else cut), limit)
+        for name in ("prior", "correction", "total", "energy") if name in layers
     ]  # fmt: skip
-    surfaces(raised, block, "surfaces", look_at)
+    surfaces(shown, _block(window, limit, point, flat=drawn == "contour", columns=3), "layers", look_at)
 
 
-def _clickable(place, figure, key: str, alt: str) -> None:
-    place.plotly_chart(
-        figure, key=key, alt=alt, config=figures.QUIET, on_select=lambda: choose(st.session_state[key]),
-        selection_mode="points",
-    )  # fmt: skip
+def _layer(name: str, values, limit: float) -> Surface:
+    title, meaning = TITLES[name]
+    alt = f"{title} over the plane: {meaning}; colours from -{limit:g} to {limit:g} nats, centred on zero"
+    return Surface(values, title, meaning, alt, None if name in ("prior", "correction") else 0.0)
 
 
-def choose(event) -> None:
-    """Takes a click on a panel as the point that is looked at."""
-    if points := event["selection"]["points"]:
-        look_at(float(points[0]["x"]), float(points[0]["y"]))
+def _block(window: Window, limit: float, point: tuple[float, float], **how) -> Block:
+    x, y = ((float(axis[0]), float(axis[-1])) for axis in window.axes)
+    colours = [colour for _, colour in figures.SIGNED]
+    return Block(x, y, (-limit, limit), how.pop("unit", "nats"), colours, marks={"": point}, **how)
 
 
 def look_at(x: float, y: float) -> None:
@@ -121,15 +99,15 @@ def truth(layers: dict, reading: Reading, result: ToyResult, window: Window, lim
     d = result.distance
     st.subheader(f"{100 * d.tv:.1f} % of the probability lies in the wrong place; KL {d.kl:.3f} nats.")
     columns = st.columns(3)
-    columns[0].markdown(f"**Truth**  \n:small[{TITLES['truth'][1]}]")
-    figure = planes.layer(window.axes, layers["truth"] - reading.log_z - reading.threshold, limit, point, line=True)
-    _clickable(columns[0], figure, "layer-exact", "The exact energy over the plane")
+    exact = _layer("truth", layers["truth"] - reading.log_z - reading.threshold, limit)
+    with columns[0]:
+        surfaces([exact], _block(window, limit, point, flat=True), "exact", look_at)
     worst = float(abs(reading.wrong).max())
-    columns[1].markdown("**Error**  \n:small[truth less model, % of the peak; blue: too much]")
-    axes = Window(0.0, 0.0, reading.extent, len(reading.wrong)).axes
-    most = float(f"{max(120 * worst, 1e-3):.1g}")
-    error = planes.layer(axes, -100 * reading.wrong, most, point, unit="% of the peak")
-    _clickable(columns[1], error, "layer-error", f"True density less the model's; at most {100 * worst:.0f} % of the peak")
+    whole, most = Window(0.0, 0.0, reading.extent, len(reading.wrong)), float(f"{max(120 * worst, 1e-3):.1g}")
+    alt = f"True density less the model's; at most {100 * worst:.0f} % of the peak"
+    error = Surface(-100 * reading.wrong, "Error", "truth less model, % of the peak; blue: too much", alt)
+    with columns[1]:  # an odd number of bands: no line at 0, which is nearly everywhere
+        surfaces([error], _block(whole, most, point, flat=True, unit="% of the peak", bands=7), "error", look_at)
     kept = int((reading.held >= 0.5 * reading.owed).sum())
     columns[2].markdown(f"**{kept} of {len(reading.owed)} modes kept**  \n:small[with at least half of their mass]")
     columns[2].plotly_chart(

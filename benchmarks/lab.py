@@ -21,8 +21,13 @@ BARS = {
 }
 TRAINING, LOOKING = list(BARS)[:3], list(BARS)[3:]
 TRAINED = "preset=quick&job=toy.crosses9.HEAT.quick.0"
-RAISED = """() => [...document.querySelectorAll('*')].some(e => e.shadowRoot?.querySelector('.surfaces canvas')?.width > 300)"""
-FLAT = "() => document.querySelectorAll('.js-plotly-plot .heatmaplayer').length >= 3 && !(" + RAISED + ")()"
+CORNER = """() => {
+    const within = e => [...(e.shadowRoot?.querySelectorAll('.panels canvas') ?? [])];
+    const [canvas] = [...document.querySelectorAll('*')].flatMap(within);
+    const at = [0.15 * canvas.width, 0.06 * canvas.height].map(Math.round);
+    return canvas.getContext('2d').getImageData(...at, 1, 1).data[3] > 0;
+}"""  # of the first layer: a map reaches it, a block does not
+PICTURE = CORNER[: CORNER.index("    const at")] + "return canvas.toDataURL(); }"
 
 
 def measure(options: Options) -> list[Row]:
@@ -73,19 +78,18 @@ def _look(page: Page, share: float) -> tuple[list[float], list[float], list[floa
     """Returns seconds of the waits of looking at a landscape, which is left as it was found."""
     page.wait_for_timeout(1500)
     page.get_by_text("surface", exact=True).click()
-    there = since_touched(page, RAISED)
+    there = since_touched(page, f"() => !({CORNER})()")
     page.wait_for_timeout(1000)
     page.get_by_text("contour", exact=True).click()
-    back = since_touched(page, FLAT)
+    back = since_touched(page, CORNER)
     page.wait_for_timeout(1000)
-    reach = "document.querySelector('.js-plotly-plot').layout.xaxis.range"
     zoomed = []
     for factor in ("2 ×", "1 ×"):
-        before = page.evaluate(f"String({reach})")
+        before = page.evaluate(PICTURE)
         page.get_by_text(factor, exact=True).click()
-        zoomed.append(since_touched(page, f"before => String({reach}) !== before", before))
+        zoomed.append(since_touched(page, f"before => ({PICTURE})() !== before", before))
         page.wait_for_timeout(1000)
-    box = page.locator(".js-plotly-plot .nsewdrag").nth(2).bounding_box()
+    box = page.locator(".panels canvas").nth(2).bounding_box()
     assert box is not None
     before = page.locator("h3").first.inner_text()
     page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])

@@ -68,7 +68,7 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         settle(page)
         said = page.locator("h3").first
         before = said.inner_text()
-        box = page.locator(".js-plotly-plot .nsewdrag").nth(2).bounding_box()
+        box = page.locator(".panels canvas").nth(2).bounding_box()
         assert box is not None
         page.mouse.click(box["x"] + 0.78 * box["width"], box["y"] + 0.23 * box["height"])
         page.wait_for_url(re.compile(r"x=.*y=|y=.*x="))

@@ -102,25 +102,32 @@ def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, re
     assert "verdict out" in at.subheader[0].value
 
 
-def test_it_draws_three_layers(monkeypatch, trained):
-    at = _with(trained, monkeypatch, zoom="4 ×", reach="3")
-    assert len(at.get("plotly_chart")) == 8  # three layers, truth, error, masses, two rays
-    assert "**Correction, E_θ**" in text(at)
-
-
-def test_it_raises_three_layers_and_takes_a_click_on_one(monkeypatch, trained):
-    calls = []
-    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.append((shown, block, on_pick)))
-    at = _with(trained, monkeypatch, draw="surface", reach="3", x="1.5")
-    assert len(at.get("plotly_chart")) == 5  # truth, error, masses, two rays
-    shown, block, picked = calls[-1]
+@pytest.mark.parametrize("draw", ["contour", "surface"])
+def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatch, trained, draw):
+    calls = {}
+    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: (shown, block, on_pick)}))
+    at = _with(trained, monkeypatch, draw=draw, reach="3", x="1.5")
+    assert len(at.get("plotly_chart")) == 3  # masses, two rays
+    shown, block, _ = calls["layers"]
     assert [surface.title for surface in shown] == [relief.TITLES[name][0] for name in ("prior", "correction", "total")]
     assert [surface.level for surface in shown] == [None, None, 0.0]
-    assert block.heights == (-3.0, 3.0)
-    assert block.marks == {"": (1.5, 0.0)}
-    assert block.x == block.y == (-toy("blobs").extent, toy("blobs").extent)
+    assert block.flat == (draw == "contour")
     np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
-    assert picked is relief.look_at
+    for key, limit in (("layers", 3.0), ("exact", 3.0), ("error", None)):
+        _, block, picked = calls[key]
+        assert block.heights[0] == -block.heights[1]  # colours are centred on zero
+        assert block.heights[1] == limit or limit is None
+        assert block.x == block.y == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
+        assert block.marks == {"": (1.5, 0.0)}
+        assert picked is relief.look_at
+
+
+def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
+    calls = {}
+    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block}))
+    _with(trained, monkeypatch, zoom="4 ×", x="1.5")
+    assert calls["layers"].x == pytest.approx((1.5 - toy("blobs").extent / 4, 1.5 + toy("blobs").extent / 4))
+    assert calls["error"].x == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
 
 
 def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
@@ -134,9 +141,7 @@ def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
 def test_a_click_becomes_the_point(monkeypatch):
     state: dict = {}
     monkeypatch.setattr(relief.st, "session_state", state)
-    relief.choose({"selection": {"points": []}})
-    assert state == {}
-    relief.choose({"selection": {"points": [{"x": 1.23456, "y": -2.0}]}})
+    relief.look_at(1.23456, -2.0)
     assert state == {"x": 1.235, "y": -2.0}
 
 
@@ -268,17 +273,6 @@ def test_a_spot_is_taken():
 # -- the figures
 
 
-def test_colours_are_locked_and_centred_on_zero():
-    axes = Window(0, 0, 2).axes
-    values = np.linspace(-3, 300, 10_000, dtype=np.float32).reshape(100, 100)
-    seen = planes.layer(axes, values, 8.0, (1.0, 1.0), line=True)
-    assert (seen.data[0].zmin, seen.data[0].zmax) == (-planes.FINE, planes.FINE)
-    assert seen.data[0].colorbar.ticktext == ("-8", "-4", "0", "4", "8")
-    assert seen.layout.xaxis.range == seen.layout.yaxis.range == (-2.0, 2.0)
-    np.testing.assert_allclose(seen.data[0].z * (8 / planes.FINE), np.clip(values, -8.008, 8.008), atol=2e-4)
-    assert [trace.name for trace in seen.data if trace.type == "contour"] == ["lines", "zero"]
-
-
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
     figure = planes.ray(distance, {"total": distance**2, "truth": distance**3}, cut=5.0, here=1.0, data=5.0)
@@ -294,5 +288,5 @@ def test_a_click_sends_less_than_300_kilobytes(monkeypatch, trained, draw):
     opened(at)
     drawn = [*at.get("plotly_chart"), *at.get("bidi_component")]
     sent = [len(chart.proto.SerializeToString()) for chart in drawn]
-    assert len(sent) == (8 if draw == "contour" else 6)
+    assert len(sent) == 6
     assert sum(sent) < 300_000

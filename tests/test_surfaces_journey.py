@@ -17,7 +17,7 @@ pytestmark = JOURNEY
 
 AXIS = np.linspace(-4, 4, 41)
 BOWL = np.minimum(AXIS**2 + AXIS[:, None] ** 2 - 4, 8.0)
-BLOCK = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
+BLOCK = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"), columns=2)
 DOWN, ACROSS = np.sin(np.pi / 3), np.cos(np.pi / 3)
 MOUNT = """async ([script, data]) => {
     const made = await import(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
@@ -71,6 +71,29 @@ def test_a_level_has_its_colour_and_the_same_on_every_surface(page):
         assert solid == 255
         assert 0.85 < light <= 1.0  # the sun stands nearly above
         np.testing.assert_allclose((red, green, blue), [light * part for part in expected], atol=2)
+
+
+def test_a_map_from_above_has_its_places_where_its_ticks_say(page):
+    slope = Surface(np.tile(np.linspace(-8, 8, 21), (21, 1)), "Slope", "rises to the right", "A slope", level=0.0)
+    _shown(page, slope, flat=True)
+    box = page.locator("canvas").bounding_box()
+    size = min(box["width"] - 40, box["height"] - 28) / 2
+    middle = 34 + (box["width"] - 40) / 2, 6 + size
+    for share, expected in ((-0.98, (5, 117, 179)), (-0.5, (124, 180, 212)), (0.5, (230, 170, 124))):
+        seen = page.evaluate(PIXEL, [0, middle[0] + share * size, middle[1]])[:3]
+        np.testing.assert_allclose(seen, expected, atol=4)  # no shade from above
+    dark = [page.evaluate(PIXEL, [0, middle[0] - 1, middle[1] + down])[0] < 60 for down in range(-40, 40)]
+    assert 0.3 < np.mean(dark) < 0.9  # the line of the level is dashed
+    page.mouse.click(box["x"] + middle[0] + 0.5 * size, box["y"] + middle[1] - 0.25 * size)
+    [[_, spot]] = page.evaluate("window.said")
+    assert spot == pytest.approx([2.0, 1.0], abs=0.05)
+    before = _pictures(page)
+    page.mouse.move(box["x"] + middle[0], box["y"] + middle[1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + middle[0] + 90, box["y"] + middle[1], steps=4)
+    page.mouse.up()
+    _drawn(page)
+    assert _pictures(page) == before  # a map does not turn
 
 
 def test_a_click_says_the_place_that_is_seen_under_it(page):

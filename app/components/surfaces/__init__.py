@@ -1,4 +1,4 @@
-"""Surfaces over one square, side by side and turned together. They are drawn in the browser without WebGL."""
+"""Surfaces over one square, side by side: maps from above, or turned together. The browser draws them without WebGL."""
 
 from __future__ import annotations
 
@@ -51,12 +51,15 @@ class Block:
         heights: from where to where heights and colours reach; what lies beyond is drawn at the edge.
         unit: of the heights.
         colours: evenly from the lowest height to the highest, as #rrggbb.
+        bands: of height, with a line between each and the next.
+        marks: {text: (x, y)}; an empty text is drawn as a cross.
+        axes: whether x, y and the scale of colours are written.
+        columns: how many surfaces stand side by side at most.
+        flat: seen from straight above, as a map; the rest is of no matter then.
         steep: the block's height by its width.
         tilt: how far the camera looks down at first, in degrees.
         turn: how far it has gone round at first, in degrees.
         aspect: a picture's width over its height.
-        axes: whether x, y and the scale of colours are written.
-        marks: {text: (x, y)}; an empty text is drawn as a cross.
     """
 
     x: Range
@@ -64,12 +67,15 @@ class Block:
     heights: Range
     unit: str
     colours: Sequence[str]
+    bands: int = 8
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    axes: bool = True
+    columns: int = 1
+    flat: bool = False
     steep: float = 0.2
     tilt: float = 56.0
     turn: float = -30.0
     aspect: float = 1.1
-    axes: bool = True
-    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def surfaces(shown: Sequence[Surface], block: Block, key: str, on_pick: Callable[[float, float], None] | None = None) -> None:

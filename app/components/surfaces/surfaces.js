@@ -1,8 +1,7 @@
-// Surfaces over one square, turned together. Each is drawn pixel by pixel with a depth for every pixel, so that it needs no WebGL
-// and a click knows its place. One message leaves when a spot is clicked. Text is set as text, never as HTML.
+// Surfaces over one square, turned together, or seen straight from above as maps. Each is drawn pixel by pixel with a depth for
+// every pixel, so that it needs no WebGL and a click knows its place. One message leaves when a spot is clicked. Text is set as text, never as HTML.
 
 const STILL = 5; // px that a click may move
-const BANDS = 8; // of height between two lines, from the lowest to the highest
 const SUN = [-0.42, -0.3, 0.86]; // where the light comes from
 const WALL = 2; // in place of a height, where the block is cut off
 const FLAT = [8, 85]; // degrees that the camera may look down
@@ -10,6 +9,7 @@ const DEEP = 0.04; // of the range of heights that a block reaches below the low
 const SAME = 0.15; // how far apart, in depth, neighbours on one slope may be
 const GREY = [150, 158, 168]; // of the walls
 const MARGIN = 26; // px around a block, where its axes are written
+const EDGE = { left: 34, bottom: 22, rest: 6 }; // px around a map
 const blocks = new WeakMap(); // parentElement -> what is remembered between renders
 
 export default function (component) {
@@ -43,6 +43,8 @@ function accept(block, data) {
   block.table = shades(data.colours);
   block.floor = Math.max(0, Math.min(0.9, ...block.panels.map((panel) => panel.lowest - DEEP)));
   block.legend.replaceChildren(...(data.axes ? legend(data) : []));
+  block.place.style.setProperty("--columns", data.columns);
+  block.place.dataset.flat = data.flat;
   ask(block);
 }
 
@@ -63,7 +65,7 @@ function add(block) {
 function take(panel, shown, data) {
   panel.title.textContent = shown.title;
   panel.meaning.textContent = shown.meaning;
-  panel.canvas.setAttribute("aria-label", `${shown.alt}. Arrow keys turn it, Home turns it back.`);
+  panel.canvas.setAttribute("aria-label", data.flat ? shown.alt : `${shown.alt}. Arrow keys turn it, Home turns it back.`);
   panel.level = shown.level;
   if (panel.sent === shown.values && panel.steep === data.steep) return;
   const raw = Uint8Array.from(atob(shown.values), (letter) => letter.charCodeAt(0));
@@ -94,11 +96,12 @@ function shades(colours) {
   });
 }
 
-function legend({ colours, heights, unit }) {
+function legend({ colours, heights, unit, flat, picks }) {
   const scale = document.createElement("span");
   scale.className = "scale";
   scale.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
-  return [short(heights[0]), scale, `${short(heights[1])} ${unit}`, " · drag to turn all"];
+  const hints = [flat ? "" : "drag to turn", picks ? "click to look at a point" : ""].filter(Boolean);
+  return [short(heights[0]), scale, [`${short(heights[1])} ${unit}`, ...hints].join(" · ")];
 }
 
 function short(number) {
@@ -132,12 +135,21 @@ function draw(block, panel) {
   pen.clearRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(panel.sheet, 0, 0);
   pen.setTransform(scale, 0, 0, scale, 0, 0);
-  if (block.data.axes) axes(block, panel, pen, ink);
+  if (block.data.axes) (block.data.flat ? ticks : axes)(block, panel, pen, ink);
   for (const [text, at] of Object.entries(block.data.marks)) mark(block, panel, pen, text, at);
 }
 
 // From the block, where x and y reach from -1 to 1 and heights from its floor to 1, to the screen; the depth grows away from the eye.
-function eye({ view, data, floor }, wide, high, scale) {
+function eye(block, wide, high, scale) {
+  return { ...(block.data.flat ? above(wide, high) : aslant(block, wide, high)), scale };
+}
+
+function above(wide, high) {
+  const size = Math.min(wide - EDGE.left - EDGE.rest, high - EDGE.bottom - EDGE.rest) / 2, middle = [EDGE.left + (wide - EDGE.left - EDGE.rest) / 2, EDGE.rest + size];
+  return { to: (x, y) => [middle[0] + size * x, middle[1] - size * y, 0], from: (px, py) => [(px - middle[0]) / size, (middle[1] - py) / size] };
+}
+
+function aslant({ view, data, floor }, wide, high) {
   const rad = Math.PI / 180, [s, c] = [Math.sin(view.turn * rad), Math.cos(view.turn * rad)];
   const [p, q] = [Math.sin(view.tilt * rad), Math.cos(view.tilt * rad)], [p0, q0] = [Math.sin(data.tilt * rad), Math.cos(data.tilt * rad)];
   const margin = data.axes ? MARGIN : 8;
@@ -151,19 +163,19 @@ function eye({ view, data, floor }, wide, high, scale) {
     const right = (px - wide / 2) / size, away = ((high / 2 - py) / size - raised(h) * q) / p;
     return [right * c - away * s, right * s + away * c];
   };
-  return { to, from, scale };
+  return { to, from };
 }
 
 function paint(block, panel) {
   const { width, height } = panel.sheet, { side } = panel;
   const film = { width, height, depth: new Float32Array(width * height).fill(Infinity), value: new Float32Array(width * height), light: new Float32Array(width * height) };
-  const net = ground(panel);
+  const net = ground(panel, block.data.flat);
   for (let at = 0; at < side * (side - 1); at++) {
     if (at % side === side - 1) continue;
     triangle(film, net, at, at + 1, at + side);
     triangle(film, net, at + 1, at + side + 1, at + side);
   }
-  const foot = walls(panel, net, block.floor), last = 2 * side;
+  const foot = block.data.flat ? corners(0) : walls(panel, block.floor), last = 2 * side;
   for (let start = 0; start < foot.x.length; start += last) {
     for (let k = start; k < start + side - 1; k++) {
       triangle(film, foot, k, k + 1, k + side);
@@ -177,14 +189,14 @@ function paint(block, panel) {
 }
 
 // The corners of the surface on the screen: x, y, depth, value, light.
-function ground({ heights, light, side, eye }) {
+function ground({ heights, light, side, eye }, flat) {
   const net = corners(heights.length);
-  for (let at = 0; at < heights.length; at++) put(net, at, eye, (2 * (at % side)) / (side - 1) - 1, (2 * Math.floor(at / side)) / (side - 1) - 1, heights[at], heights[at], light[at]);
+  for (let at = 0; at < heights.length; at++) put(net, at, eye, (2 * (at % side)) / (side - 1) - 1, (2 * Math.floor(at / side)) / (side - 1) - 1, heights[at], heights[at], flat ? 1 : light[at]);
   return net;
 }
 
 // The four sides of the block, each as the surface's edge and, below it, the edge of its floor.
-function walls({ heights, side, eye }, net, floor) {
+function walls({ heights, side, eye }, floor) {
   const last = side - 1, foot = corners(8 * side);
   const edges = [[(k) => k, 0.5], [(k) => last * side + k, 0.7], [(k) => k * side, 0.6], [(k) => k * side + last, 0.6]];
   edges.forEach(([edge, shade], wall) => {
@@ -230,14 +242,15 @@ function triangle({ width, height, depth, value, light }, net, a, b, c) {
   }
 }
 
-function colour({ table }, { level, eye }, { width, height, depth, value, light }, image) {
-  const dash = Math.round(5 * eye.scale), above = level ?? Infinity, steps = Float32Array.from(value, (v) => Math.floor(v * BANDS - 1e-6));
+function colour({ table, data }, { level, eye }, { width, height, depth, value, light }, image) {
+  const dash = Math.round(5 * eye.scale), above = level ?? Infinity;
+  const bands = Float32Array.from(value, (v) => (v > 1.5 ? Infinity : Math.floor(v * data.bands - 1e-6)));
   for (let at = 0; at < width * (height - 2) - 2; at++) {
     if (depth[at] === Infinity) continue;
     const wall = value[at] > 1.5, [r, g, b] = wall ? GREY : table[Math.min(255, Math.max(0, Math.round(value[at] * 255)))];
     let shade = light[at];
     if (!wall) {
-      if (crossed(steps, depth, at, 1, width, steps[at])) shade *= 0.72;
+      if (crossed(bands, depth, at, width)) shade *= 0.72;
       if (((at % width) + Math.floor(at / width)) % (2 * dash) < 1.3 * dash && parted(value, depth, at, width, above)) shade = 0.1;
     }
     image[4 * at] = r * shade;
@@ -248,15 +261,30 @@ function colour({ table }, { level, eye }, { width, height, depth, value, light 
 }
 
 // Whether a neighbour on the same slope is of another band.
-function crossed(steps, depth, at, right, below, step) {
-  const here = (other) => steps[other] !== step && steps[other] < 1.5 * BANDS && Math.abs(depth[other] - depth[at]) < SAME;
-  return here(at + right) || here(at + below);
+function crossed(bands, depth, at, width) {
+  const here = (other) => bands[other] !== bands[at] && bands[other] < Infinity && Math.abs(depth[other] - depth[at]) < SAME;
+  return here(at + 1) || here(at + width);
 }
 
 // Whether a neighbour on the same slope, two pixels away, lies on the other side of a height.
 function parted(value, depth, at, width, height) {
   const here = (other) => value[other] > height !== value[at] > height && value[other] < 1.5 && Math.abs(depth[other] - depth[at]) < SAME;
   return here(at + 2) || here(at + 2 * width);
+}
+
+// Round numbers along the lower and the left edge of a map.
+function ticks({ data }, { eye, figure }, pen, ink) {
+  pen.fillStyle = ink;
+  pen.font = `11px ${getComputedStyle(figure).fontFamily}`;
+  for (const [name, [low, high]] of [["x", data.x], ["y", data.y]]) {
+    const power = 10 ** Math.floor(Math.log10((high - low) / 4)), step = power * [5, 2, 1].find((times) => times * power <= (high - low) / 4);
+    for (let k = Math.ceil(low / step - 1e-6); k * step <= high + 1e-6 * step; k++) {
+      const share = (2 * (k * step - low)) / (high - low) - 1, [px, py] = name === "x" ? eye.to(share, -1) : eye.to(-1, share);
+      pen.textAlign = name === "x" ? "center" : "right";
+      pen.textBaseline = name === "x" ? "top" : "middle";
+      pen.fillText(short(k * step), px - (name === "x" ? 0 : 5), py + (name === "x" ? 5 : 0));
+    }
+  }
 }
 
 // x and y at the two edges of the ground that are nearest.
@@ -343,7 +371,7 @@ function listen(block, panel) {
     if (!held) return;
     const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
     held = { x: event.clientX, y: event.clientY, far: held.far + Math.hypot(dx, dy) };
-    block.held = held.far >= STILL;
+    block.held = held.far >= STILL && !block.data.flat;
     if (block.held) turn(block, dx * 0.5, event.pointerType === "touch" ? 0 : dy * 0.4);
   };
   canvas.onpointerup = (event) => {
@@ -353,8 +381,9 @@ function listen(block, panel) {
   };
   canvas.onpointercancel = rest;
   canvas.onpointerleave = () => { panel.read.textContent = ""; };
-  canvas.ondblclick = () => home(block);
+  canvas.ondblclick = () => { if (!block.data.flat) home(block); };
   canvas.onkeydown = (event) => {
+    if (block.data.flat) return;
     const step = { ArrowLeft: [-6, 0], ArrowRight: [6, 0], ArrowUp: [0, -4], ArrowDown: [0, 4] }[event.key];
     if (step) turn(block, ...step);
     else if (event.key === "Home") home(block);
