@@ -36,7 +36,10 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
     """Shows the paper's table, best figures in bold, with exports; `drawn` says what is significant, once all are scored."""
     pack, found = given.pack, session.table(given, scores)
     st.subheader(tables.average_finding(found, drawn))
-    st.dataframe(tables.averages(found, drawn), alt="FPR95 and AUROC of every detector by group of OOD sets")
+    st.dataframe(
+        tables.averages(found, drawn), column_config={"_index": st.column_config.Column(width=110)},
+        alt="FPR95 and AUROC of every detector by group of OOD sets",
+    )  # fmt: skip
     tinted = ", lightly tinted what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
     st.caption(
         f"{'All images; those of the selection alone stand below. ' * bool(session.selection())}"

@@ -79,7 +79,7 @@ def _head(given: Data, item: str, insight: Insight) -> None:
         times = max(1, SIDE // image.shape[0])
         left.image(image.repeat(times, 0).repeat(times, 1), output_format="PNG", alt=f"Image {item}")
     right.markdown(f"**{plain(tables.insight_finding(insight, given.pack.set_title(insight.place[0])))}**")
-    right.caption(f"`{plain(item, 80)}`" if image is None else f"{plain(item, 80)}, {image.shape[0]} x {image.shape[1]} pixels")
+    right.caption(plain(item, 80) if image is None else f"{plain(item, 80)}, {image.shape[0]} x {image.shape[1]} pixels")
     (first, here), *others = insight.near_classes
     second = f", then {plain(others[0][0])} at {others[0][1]:.1f}" if others else ""
     right.markdown(

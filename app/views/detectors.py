@@ -32,7 +32,7 @@ def show(given) -> None:
     if not job.over:
         progress(job, len(job.frames))
     scores, absent = session.scored(job)
-    for said in (*absent.values(), *session.notes(job)):
+    for said in dict.fromkeys((*absent.values(), *session.notes(job))):
         st.info(plain(said), icon=":material/info:")
     if scores:
         comparison.table(given, scores, job.result)
