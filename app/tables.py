@@ -39,8 +39,9 @@ def written(score: float) -> str:
 
 
 def in_digits(frame: pd.DataFrame) -> Any:
-    """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1."""
-    return frame.style.format("{:.1f}", subset=[name for name in frame.select_dtypes("float") if "%" in name or name == "±"])
+    """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1, and counts are grouped."""
+    shares = [name for name in frame.select_dtypes("float") if "%" in name or name == "±"]
+    return frame.style.format("{:.1f}", subset=shares).format("{:,}", subset=list(frame.select_dtypes("integer")))
 
 
 def apart(scores: Sequence[float], cut: float) -> list[str]:
