@@ -254,11 +254,11 @@ def test_an_untrained_correction_changes_nothing():
 
 
 def test_heights_are_sent_as_shares_of_the_range():
-    values = np.array([[-20.0, -8.0], [0.0, 8.1]])
+    values = np.array([[-20.0, -8.0, -np.inf], [0.0, 8.1, np.nan], [np.inf, 4.0, 1e300]])
     sent = surfaces._sent(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
     whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
-    assert whole.tolist() == [0, 0, FULL / 2, FULL]
-    assert (sent["side"], sent["full"], sent["level"]) == (2, FULL, 0.625)
+    assert whole.tolist() == [0, 0, 0, FULL / 2, FULL, FULL, FULL, FULL * 3 / 4, FULL]
+    assert (sent["side"], sent["full"], sent["level"]) == (3, FULL, 0.625)
 
 
 @pytest.mark.parametrize("said", [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]])

@@ -48,7 +48,8 @@ class Block:
 
     Args:
         x, y: from where to where the square reaches.
-        heights: from where to where heights and colours reach; what lies beyond is drawn at the edge.
+        heights: from where to where heights and colours reach; what lies beyond is drawn at the edge, and so is
+            what is no number.
         unit: of the heights.
         colours: evenly from the lowest height to the highest, as #rrggbb.
         bands: of height, with a line between each and the next.
@@ -96,7 +97,8 @@ def surfaces(shown: Sequence[Surface], block: Block, key: str, on_pick: Callable
 def _sent(surface: Surface, heights: Range) -> dict[str, Any]:
     """Returns a surface as the browser takes it; its heights are fractions of the range, in units of 1 / FULL."""
     low, high = heights
-    whole = np.round(np.clip((surface.values - low) / (high - low), 0, 1) * FULL).astype("<i2")
+    share = np.nan_to_num((surface.values - low) / (high - low), nan=1.0)
+    whole = np.round(np.clip(share, 0, 1) * FULL).astype("<i2")
     level = None if surface.level is None else (surface.level - low) / (high - low)
     said = {"title": surface.title, "meaning": surface.meaning, "alt": surface.alt, "level": level}
     return {**said, "side": len(whole), "full": FULL, "values": base64.b64encode(whole.tobytes()).decode()}
