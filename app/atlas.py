@@ -149,7 +149,7 @@ def summary(given: Data, choice: MapChoice, masks: dict[str, Mask] | None, score
     st.dataframe(table, hide_index=True, height="content", alt="How many of each set are selected, and how many are flagged")
     if scores and cut is not None:
         keep = 100 * session.kept_share()
-        st.caption(f"Flagged: above the score of {choice.scorer} that keeps {keep:g} % of the ID test images.")
+        st.caption(f"Flagged: above the score of {choice.scorer} that keeps {keep:g} % of the ID test images themselves.")
         _against(choice.scorer, masks, scores, cut)
 
 
@@ -190,7 +190,7 @@ def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scor
     if scores is None:
         st.caption(f"{choice.scorer} has no scores yet, so they are in the order of the sets.")
     order = order[inspector.in_order(given, sets[order])]
-    page = order[controls.page(len(rows), PAGE, "map-page")]
+    page = order[controls.page(len(rows), PAGE, "map-page", (choice.order, choice.scorer, len(rows)))]
     places = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
     ranks = percentile(scores["test"], score[page]) if scores else score[page]
     ranks[np.isnan(score[page])] = np.nan

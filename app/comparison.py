@@ -56,7 +56,7 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
         st.dataframe(tables.in_digits(tables.sets(found, titles)), hide_index=True, alt="Every detector on every OOD set")
-    csv = pd.DataFrame([vars(row) for row in found.rows]).to_csv(index=False)
+    csv = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in found.rows]).to_csv(index=False)
     files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
     with st.container(horizontal=True):
         for label, (content, ending) in files.items():
@@ -93,6 +93,7 @@ def selected(given: Data, scores: Scores) -> None:
 def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:
     """Shows a histogram a detector, its title the finding at the threshold; a click on a bar selects what lies in it."""
     st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    st.caption(tables.ON_TEST)
     chosen = session.masks(given, session.selection())
     asked = controls.score_range(tuple(scores))
     if asked:
@@ -125,7 +126,7 @@ def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, 
             low = -np.inf if bar == 0 else edges[bar]
             high = np.inf if bar == len(edges) - 2 else edges[bar + 1]
             within = {n: (placed(s) >= low) & (placed(s) < high) for n, s in by_set.items() if n != "val"}
-            label = f"{name} {axis} {edges[bar]:.4g} to {edges[bar + 1]:.4g}"
+            label = f"{name} {axis} {_between(low, high)}"
             session.select(Part(f"bar-{name}", label, items_of(given.pack, within)))
 
     key = f"histogram-{name}"
@@ -134,6 +135,13 @@ def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, 
         figures.histogram(shown, edges, cut, axis, selected), key=key, alt=alt, config=figures.QUIET, on_select=clicked,
         selection_mode="points",
     )  # fmt: skip
+
+
+def _between(low: float, high: float) -> str:
+    """Returns what lies in a bar; the first and the last hold all that is beyond the axis as well."""
+    if np.isinf(low):
+        return f"below {high:.4g}"
+    return f"from {low:.4g} up" if np.isinf(high) else f"{low:.4g} to {high:.4g}"
 
 
 def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> None:
@@ -156,7 +164,8 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
         group = controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
     shown = {name: scores[name] for name in names if name in scores}
     if not shown:
-        st.info("None of these detectors is ready.", icon=":material/info:")
+        lacking = "None of these detectors is ready." if names else "Choose a detector above to see its curve."
+        st.info(lacking, icon=":material/info:")
         return
     outside, areas, kind = _of_selection(given, shown, group) or _of_all(given, scores, list(shown), group)
     heading.subheader(tables.roc_finding(areas, kind))

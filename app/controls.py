@@ -217,9 +217,11 @@ def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]
     return list(picked) or options
 
 
-def page(count: int, size: int, key: str) -> slice:
-    """Returns which of `count` things are on the page that is shown."""
+def page(count: int, size: int, key: str, of: object) -> slice:
+    """Returns which of `count` things are on the page that is shown: the first, where `of` says that it is another list."""
     pages = max(1, -(-count // size))
+    if st.session_state.setdefault(f"{key}-of", of) != of:
+        st.session_state.update({key: 1, f"{key}-of": of})
     if st.session_state.get(key, 1) > pages:
         st.session_state[key] = pages
     number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
@@ -237,10 +239,6 @@ def pictures_first(after: int, titles: Sequence[str]) -> bool:
 def data_choice() -> None:
     """Offers the server's packs by name, an upload, and the way back."""
     offered = session.packs()
-    if asked := _unknown_pack(offered):
-        st.error(
-            f"This server offers no pack {plain(asked, 60)}; it offers {plain(', '.join(offered))}.", icon=":material/error:"
-        )
     if offered:
         st.selectbox(
             "A pack on this server", list(offered), key="pack", bind="query-params", on_change=session.drop_upload,
@@ -258,28 +256,27 @@ def data_choice() -> None:
     if "upload_error" in st.session_state:
         st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
     if session.is_own():
-        st.button("Back to the server's data", icon=":material/undo:", on_click=session.drop_upload)
-
-
-def _unknown_pack(offered: Mapping[str, object]) -> str:
-    """Returns the pack that the link asks for if the server does not offer it."""
-    asked = st.query_params.get("pack", "")
-    return "" if asked in offered else asked
+        st.button("Back to the server's data", icon=":material/undo:", on_click=session.take_back, args=(True,))
 
 
 def _take_arrays() -> None:
     file = st.session_state["arrays"]
     if file is None:
-        session.forget_mistake()
+        session.take_back()
     else:
         session.upload(file, file.name)
 
 
 def chips() -> None:
     """Shows what is selected: a chip a part, each removed by a click, and one button that clears all; nothing if nothing is."""
+    place = st.container()  # always there: what comes below keeps its place, and so its state, when something is selected
+    if session.selection():
+        with place:
+            _chips()
+
+
+def _chips() -> None:
     chosen = session.selection()
-    if not chosen:
-        return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Selected: {len(chosen):,}", width="content")
         for part in chosen.parts:
@@ -358,7 +355,7 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
         )  # fmt: skip
         st.text_input(
             "Look at an image", key="typed-item", on_change=_typed_item, placeholder="cifar10/test/123", width=210,
-            help="Its dataset, split and number, or its set and row.",
+            help="As the inspector writes it: its dataset, split and number; of data without, its set and row.",
         )  # fmt: skip
     shown = st.pills(
         "Sets on the map", list(titles), selection_mode="multi", default=list(titles), key="shown", bind="query-params",
@@ -405,7 +402,8 @@ def line_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> Li
     """
     if st.session_state.get("line_data", key) != key:
         st.session_state["sets"] = list(titles)
-        _back_to_a_rule()
+        if st.session_state.get("objective") == BY_HAND:
+            st.session_state["objective"] = Keep.title
     st.session_state["line_data"] = key
     for name, offered, what in (("scorer", names, "detector"), ("against", names, "detector"), ("objective", CHOOSERS, "rule")):
         _explain(name, offered, what)

@@ -30,7 +30,10 @@ def flips(given: Data, keep: float) -> None:
     accepts, rejects = controls.parted()
     scores, absent = session.scored(session.scoring(given, "modern"))
     lacking = [name for name in (accepts, rejects) if name not in scores]
-    if lacking:
+    if accepts == rejects:
+        heading.subheader("Where two detectors part")
+        st.info(f"{accepts} does not part from itself. Choose another beside it.", icon=":material/info:")
+    elif lacking:
         heading.subheader("Where two detectors part")
         st.info(plain(absent.get(lacking[0], f"{lacking[0]} is not ready yet.")), icon=":material/info:")
     else:
@@ -52,17 +55,17 @@ def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> No
     if not len(found):
         st.info("No image flips this way here. Turn the two round, or move the threshold.", icon=":material/info:")
         return
-    _gallery(given, found, corrected)
+    _gallery(given, found, corrected, (accepts, rejects, keep, tuple(wanted)))
     if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
         label = f"{accepts} accepts, {rejects} rejects"
         session.select(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
         st.rerun()
 
 
-def _gallery(given: Data, found: Flips, corrected: bool) -> None:
-    """Shows a page of flips."""
+def _gallery(given: Data, found: Flips, corrected: bool, of: object) -> None:
+    """Shows a page of flips; `of` says which."""
     order = inspector.in_order(given, found.sets)
-    shown = order[controls.page(len(found), PAGE, "flips")]
+    shown = order[controls.page(len(found), PAGE, "flips", of)]
     places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))
     captions = [(given.pack.set_title(name), tables.how_far(move, corrected))
                 for (name, _), move in zip(places, found.moves[shown].tolist(), strict=True)]  # fmt: skip

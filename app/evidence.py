@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,8 @@ from app.selection import FEW, Part, find, items_of
 from app.session import Data
 from app.text import plain
 from heat_core.benchmark import tabulate
-from heat_core.thresholds import ClassConformal, Keep, Objective, Outcome, above, by_group, place, sweep
+from heat_core.metrics import threshold_keeping
+from heat_core.thresholds import ClassConformal, Objective, Outcome, above, by_group, place, sweep
 
 if TYPE_CHECKING:
     from heat_core.features import Pack
@@ -43,6 +44,13 @@ def by_class(given: Data, rule: ClassConformal, scores: Scores) -> tuple[Scores,
     return moved, lines
 
 
+def like(rule: Rule, kept: float, by_set: Mapping[str, Floats], sets: Collection[str]) -> float:
+    """Returns another detector's cut: by the same rule, or where it keeps as much of ID test as a hand did (`kept`)."""
+    if rule is None:
+        return threshold_keeping(by_set["test"], min(max(kept, 1e-6), 1 - 1e-6))
+    return 0.0 if isinstance(rule, ClassConformal) else place(rule, by_set, sets)
+
+
 def picked(given: Data, choice: LineChoice, by_set: Mapping[str, Floats]) -> dict[str, Floats]:
     """Returns {set: scores (n,) of its rows that are selected} of the sets that are drawn; none without a selection."""
     masks = session.masks(given, session.selection()) if session.selection() else {}
@@ -55,7 +63,10 @@ def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
         return {}
     over = [scores > cut for scores in found.values()]
     many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
-    said = f"Of the {many:,} selected, {out:,} lie above the line." if many else "Nothing of the selection is drawn here."
+    rest = len(session.selection()) - many
+    drawn = f", {many:,} are drawn here (the rest are training images, or of sets that do not count), and {out:,} of these"
+    said = f"Of the {len(session.selection()):,} selected{drawn if rest else f', {out:,}'} lie above the line."
+    said = said if many else "Nothing of the selection is drawn here."
     st.caption(f"{said} The line itself is judged by all images.")
     rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
     return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
@@ -84,6 +95,10 @@ def numbers(
         st.markdown("**Every set at the line**")
         rows = tables.in_digits(tables.sets_at_the_line(table, what, titles, found))
         st.dataframe(rows, hide_index=True, alt="What the line does to every OOD set")
+        if isinstance(choice.objective, ClassConformal):
+            st.caption(
+                "FPR95 and AUROC are of scores less their class's threshold here, and so are not those of the Detectors page."
+            )
 
 
 def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]) -> None:
@@ -146,7 +161,7 @@ def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut:
     st.caption(
         f"{middle} at or below the line, {len(found) - middle} above it, from the lowest score up. Click one to look into it."
     )
-    shown = found[controls.page(len(found), PAGE, "line-page")]
+    shown = found[controls.page(len(found), PAGE, "line-page", (choice.detector, cut))]
     values = [scores[name][row] for name, row in shown]
     captions = [(given.pack.set_title(name), f"{away} {tables.verdict(value > cut, name)}")
                 for (name, _), value, away in zip(shown, values, tables.apart(values, cut), strict=True)]  # fmt: skip
@@ -163,10 +178,9 @@ def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut:
 def _inspect(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
     """Shows the image that is looked at: the line is this detector's threshold, and others have theirs by the same rule."""
     kept = outcomes[choice.detector].kept
-    same = rule or Keep(min(max(kept, 1e-6), 1 - 1e-6))
-    cuts = {name: place(same, by_set, choice.sets) for name, by_set in scores.items()}
+    cuts = {name: like(rule, kept, by_set, choice.sets) for name, by_set in scores.items()}
     cuts |= {name: what.cut for name, what in outcomes.items()}
-    by = f"by the same rule ({same.title})" if rule else f"where they keep as much of ID, {100 * kept:.1f} %"
+    by = f"by the same rule ({rule.title})" if rule else f"where they keep as much of ID, {100 * kept:.1f} %"
     inspector.show(given, session.item(), cuts, f"{choice.detector}'s threshold is the line; others have theirs {by}.")
 
 

@@ -8,6 +8,10 @@ from app import controls, session, tables
 from app.glossary import definitions
 from app.text import plain
 
+OTHER_DATA = (
+    "This link was made of other data than this, so what it selects and looks at is left out. Choose the pack that it was made "
+    "of, or upload the arrays again: they go with the session."
+)
 NO_MAP = "This link selects images on a map that is not there yet; the Feature map can lay it out by"
 
 
@@ -17,6 +21,7 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
     Args:
         real: whether the room shows real features. One that does not has no data, and nothing is said of it.
     """
+    asked = session.unknown_pack()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
@@ -28,7 +33,12 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
     st.caption(caption)
+    if asked:
+        offered = plain(", ".join(session.packs())) or "none"
+        st.error(f"This server offers no pack {plain(asked, 60)}; it offers {offered}.", icon=":material/error:")
     if isinstance(given, session.Data):
+        if session.is_of_other_data(given):
+            st.warning(OTHER_DATA, icon=":material/link_off:")
         if method := session.follow_link(given):
             st.info(f"{NO_MAP} {plain(method.upper(), 20)}.", icon=":material/map:")
             st.button("Select nothing instead", type="tertiary", on_click=session.draw_region, args=("",))

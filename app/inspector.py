@@ -63,7 +63,7 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
                 **dict.fromkeys(("Score", "Threshold"), st.column_config.NumberColumn(format="%.6g")),
             },
         )  # fmt: skip
-        st.caption(why or f"Each threshold keeps {100 * keep:g} % of the ID test images. A score above it is out.")
+        st.caption(why or f"Each threshold keeps {100 * keep:g} % of the ID test images themselves. A score above it is out.")
     elif job.over:
         st.info("The detectors were fitted to this image, and are not kept, so nothing scores it.", icon=":material/info:")
     _neighbours(given, insight)
@@ -157,7 +157,8 @@ def show_tiles(
     images, reasons = session.pictures(given, places)
     shown = [
         Tile(
-            item_of(sets[name], name, row), "" if image is None else encoded(image), lines,
+            (item := item_of(sets[name], name, row)), "" if image is None else encoded(image),
+            lines if image is not None else (f"{lines[0]} {item.rpartition('/')[2]}", *lines[1:]),
             f"{given.pack.set_title(name)} {row}: {', '.join(lines)}",
             figures.COLOURS.get(name.partition("_")[0], figures.COLOURS["ID"]),
         )

@@ -340,6 +340,14 @@ def data() -> Data | str | None:
         return f"The pack {folder.name} cannot be read. {str(error).replace(f'{folder.parent}{os.sep}', '')}"
 
 
+def unknown_pack() -> str:
+    """Returns the pack that a link asked for and the server does not offer, until other data is chosen."""
+    asked = st.query_params.get("pack", "")
+    if asked and asked not in packs():
+        st.session_state["unknown_pack"] = asked
+    return st.session_state.get("unknown_pack", "")
+
+
 def absent(given: Data) -> dict[str, str]:
     """Returns {detector: why this data does not allow it}."""
     from heat_core.recipes import allowed
@@ -369,9 +377,10 @@ def upload(file: io.BytesIO, name: str) -> None:
     st.session_state["uploaded"] = Data(hashlib.sha256(content).hexdigest()[:16], pack)
 
 
-def forget_mistake() -> None:
-    """Forgets what was wrong with an upload, once its file is taken away."""
-    st.session_state.pop("upload_error", None)
+def take_back(all_of_it: bool = False) -> None:
+    """Forgets what was wrong with the file that is taken away; or else, or if `all_of_it` is to go, the visitor's data."""
+    if st.session_state.pop("upload_error", None) is None or all_of_it:
+        drop_upload()
 
 
 def drop_upload() -> None:
@@ -380,7 +389,8 @@ def drop_upload() -> None:
     look_at("")
     for job in st.session_state.pop("own_jobs", {}).values():
         job.cancel()
-    st.session_state.pop("uploaded", None)
+    for name in ("uploaded", "unknown_pack"):
+        st.session_state.pop(name, None)
 
 
 def job_on(given: Data, key: str) -> Job | None:
@@ -577,6 +587,20 @@ def follow_link(given: Data) -> str:
         select_region(given, found, drawn)
     region()
     return ""
+
+
+def is_of_other_data(given: Data) -> bool:
+    """Returns whether the link that began this session was made of other data; what it selects is then left out.
+
+    From now on the link says of which data it is.
+    """
+    mine, state = given.key[:8], st.session_state
+    if "of" not in state and st.query_params.get("of", mine) != mine:
+        draw_region("")
+        look_at("")
+        state["of_other"] = mine  # until other data is opened
+    state["of"] = _linked("of", mine)
+    return state.get("of_other") == mine
 
 
 def _can_be_drawn(given: Data, drawn: Region) -> bool:

@@ -38,6 +38,12 @@ def written(score: float) -> str:
     return f"{score:.6g}"
 
 
+ON_TEST = (
+    "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab chooses on validation images "
+    "where there are some, as one does before shipping, so its line may lie a little off this one."
+)
+
+
 def in_digits(frame: pd.DataFrame) -> Any:
     """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1, and counts are grouped."""
     shares = [name for name in frame.select_dtypes("float") if "%" in name or name == "±"]
@@ -45,13 +51,17 @@ def in_digits(frame: pd.DataFrame) -> Any:
 
 
 def apart(scores: Sequence[float], cut: float) -> list[str]:
-    """Returns how far scores lie above a cut, all with as many digits, three of them of the farthest.
+    """Returns how far scores lie above a cut, all with as many digits, three of them of the farthest, or in powers of ten.
 
     >>> apart([0.99794, 1.00002, 1.0012], 1.0)
     ['-0.00206', '+0.00002', '+0.00120']
+    >>> apart([-2e-6, 3.1e-7], 0.0)
+    ['-2.0e-06', '+3.1e-07']
     """
     away = np.asarray(scores, np.float64) - cut
     farthest = float(np.abs(away).max(initial=0.0))
+    if farthest and not 1e-4 < farthest < 1e5:
+        return [f"{value:+.1e}" for value in away]
     digits = max(0, 2 - int(np.floor(np.log10(farthest)))) if farthest else 0
     return [f"{value:+.{digits}f}" for value in away]
 
@@ -116,7 +126,8 @@ def _between(interval: Interval, sign: str = "") -> str:
 def roc_finding(areas: Mapping[str, float], on: str) -> str:
     """Returns whose area under the curve is the largest, and on what."""
     best = max(areas, key=areas.__getitem__)
-    return f"{best} has the largest area under its curve, {_percent(areas[best])}, on {on}.".replace(" %", "\u00a0%")
+    of = f"Of the {len(areas)} drawn, " if len(areas) > 1 else ""
+    return f"{of}{best} has the largest area under its curve, {_percent(areas[best])}, on {on}.".replace(" %", "\u00a0%")
 
 
 def curves(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:

@@ -310,7 +310,7 @@ def _read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
 def features_from(arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = "") -> Features:
     """Returns the features under the keys `z` and `y`, with views `z__VIEW` and the head `weight`, `bias` if there.
 
-    Raises ValueError with the key `z` in front.
+    Raises ValueError with the key of the array in front.
     """
     if z not in arrays:
         raise ValueError(f"wanted an array {z}, got {', '.join(sorted(arrays)) or 'no array'}.")
@@ -319,7 +319,10 @@ def features_from(arrays: Mapping[str, np.ndarray], z: str, y: str, source: str 
     try:
         return _assemble(renamed, source)
     except ValueError as error:
-        raise ValueError(str(error) if z == "z" else f"{z}: {error}") from None
+        said = str(error)
+        if z != "z":  # it speaks of z and y, and these have other names here
+            said = f"{y}{said[1:]}" if said.startswith("y ") else f"{z}: {said}"
+        raise ValueError(said) from None
 
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:

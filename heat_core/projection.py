@@ -68,6 +68,8 @@ def layout(rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProg
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     if len(rows) <= NEIGHBOURS:
         raise ValueError(f"a map needs more than {NEIGHBOURS} rows, got {len(rows)}.")
+    if rows.shape[1] < 2:
+        raise ValueError(f"a map needs at least 2 features, got {rows.shape[1]}.")
     if method == "pca":
         from sklearn.decomposition import PCA
 

@@ -299,7 +299,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
 
 def test_a_detector_never_parts_with_itself_and_the_page_says_so():
     at = page(accepts="KNN", rejects="KNN")
-    assert "No image flips this way here" in text(at)
+    assert "KNN does not part from itself" in text(at)
 
 
 def test_a_detector_that_is_absent_says_why():

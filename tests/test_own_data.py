@@ -117,6 +117,16 @@ def test_a_link_opens_no_folder_that_the_server_does_not_offer(served: Path, arr
     assert "found in ours" in text(at)
 
 
+def test_a_link_of_other_data_says_so_and_selects_nothing(served: Path, arrays: dict) -> None:
+    at = opened(app(pack="ours").switch_page("views/detectors.py"))
+    assert not at.warning
+    mine = link(at)["of"]
+    other = opened(app(pack="theirs", of=mine, item="test/3").switch_page("views/detectors.py"))
+    assert "made of other data" in other.warning[0].value
+    assert "item" not in link(other)
+    assert link(other)["of"] != mine
+
+
 def test_the_operator_names_further_folders(
     served: Path, arrays: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

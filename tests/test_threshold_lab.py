@@ -373,7 +373,21 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
     assert "selected" not in curve_names(at)  # seven are too few for a curve
     at.multiselect(key="sets").set_value(["near_a"])
     run(at)
-    assert any(entry.value.startswith("Of the 5 selected,") for entry in at.caption)
+    assert any(entry.value.startswith("Of the 12 selected, 5 are drawn here (the rest") for entry in at.caption)
+
+
+def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
+    at = opened(scorer="MoG", against="HEAT", objective=controls.BY_HAND, cut="0.5")
+    mine, theirs = (decisions(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
+    assert abs(float(mine.split()[0]) - float(theirs.split()[0])) <= 0.25  # one of 400
+
+
+def test_a_hand_on_other_data_leaves_the_rules_share_alone():
+    at = opened(objective=controls.BY_HAND, cut="-9.0", keep="90")
+    at.session_state["line_data"] = "other"
+    run(at)
+    assert at.selectbox(key="objective").value == controls.TITLES["Keep a share of ID"].title
+    assert at.number_input(key="keep").value == 90.0
 
 
 def test_a_selection_has_a_curve_of_its_own():

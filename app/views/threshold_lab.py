@@ -38,11 +38,9 @@ def lab(given, choice, scores, titles: dict) -> None:
     cut = 0.0 if lines else controls.typed_line(proposed, otherwise=place(Keep(), by_set, sets))
     outside = by_group(by_set, sets)
     outcomes = {choice.detector: (what := outcome(cut, by_set["test"], outside))}
-    st.session_state["line_kept"] = what.kept
-    if other := scores.get(choice.other):  # by the same rule, or where it keeps as much of ID as the hand did
-        same = rule or Keep(min(max(what.kept, 1e-6), 1 - 1e-6))
-        its = 0.0 if isinstance(same, ClassConformal) else place(same, other, sets)
-        outcomes[choice.other] = outcome(its, other["test"], by_group(other, sets))
+    st.session_state["line_kept"] = float((by_set["val" if "val" in by_set else "test"] <= cut).mean())  # as `Keep` counts
+    if other := scores.get(choice.other):
+        outcomes[choice.other] = outcome(evidence.like(rule, what.kept, other, sets), other["test"], by_group(other, sets))
     st.subheader(tables.line_finding(outcomes))
     by_hand = rule is None and st.session_state.get("cut") is not None  # a link may leave it to a hand that has not come yet
     st.caption(tables.how_chosen(None if by_hand else rule or Keep(), by_set) + (f" {AT_ZERO}" if lines else ""))

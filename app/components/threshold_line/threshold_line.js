@@ -237,7 +237,7 @@ function build(lab) {
   lab.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
 }
 
-const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(1)} %`);
+const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9).toFixed(1)} %`);
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
 const count = (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }));
 const score = (value) => String(Number(value.toPrecision(6))); // as the rest of the page writes it
