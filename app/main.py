@@ -9,7 +9,7 @@ PROJECT = str(Path(__file__).resolve().parent.parent)
 if PROJECT not in sys.path:  # streamlit puts app/ on the path, not the project; this script runs at every click
     sys.path.insert(0, PROJECT)
 
-st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=":material/landscape:", layout="wide")
+st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=f"{PROJECT}/assets/icon.svg", layout="wide")
 
 
 def toy_lab() -> None:

@@ -25,8 +25,8 @@ Mask = NDArray[np.bool]
 Place = tuple[str, int]  # name of a set, row
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
 FIGURES = {FPR: "fpr95", AUROC: "auroc"}
-SAME = {"background-color": "rgba(0, 114, 178, 0.08)"}
-BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.18)"  # reads on light and on dark
+SAME = {"background-color": "rgba(0, 114, 178, 0.16)"}
+BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on light and on dark
 
 
 def written(score: float) -> str:

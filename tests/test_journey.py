@@ -53,6 +53,8 @@ def test_every_room_opens_at_an_address_of_its_name_in_either_light(url: str, wi
         page = context.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         for path in sorted((ROOT / "app" / "views").glob("[!_]*.py")):
             page.goto(f"{url}/{path.stem}?toy=rings")
             page.get_by_role("heading", name=path.stem.replace("_", " ").capitalize(), exact=True).wait_for()
@@ -65,3 +67,4 @@ def test_every_room_opens_at_an_address_of_its_name_in_either_light(url: str, wi
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []
+        assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []  # nobody else is asked
