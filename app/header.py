@@ -39,11 +39,13 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
     if isinstance(given, session.Data):
         if session.is_of_other_data(given):
             st.warning(OTHER_DATA, icon=":material/link_off:")
+        session.follow_picked()
         if method := session.follow_link(given):
             st.info(f"{NO_MAP} {plain(method.upper(), 20)}.", icon=":material/map:")
             st.button("Select nothing instead", type="tertiary", on_click=session.draw_region, args=("",))
         return given
-    session.region()  # a room without images passes it on
+    session.region()  # a room without images passes on what is selected
+    session.follow_picked()
     if given is not None:
         st.error(plain(given), icon=":material/error:")
     elif real:

@@ -6,7 +6,10 @@ are of, and for destroyed images, the source is the set's own name and the index
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool]
 Items = Mapping[str, Rows]  # {source: sorted distinct indices}
+LONGEST = 8000  # characters that a selection may take in a link
+LARGEST = 2**20  # bytes that a link may unpack to
+WIDTHS = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 FEW = 20  # selected OOD images, below which figures of their own say nothing
 
 
@@ -73,6 +79,42 @@ class Selection:
     def without(self, origin: str) -> Selection:
         """Returns the selection without the part of an origin."""
         return Selection(tuple(part for part in self.parts if part.origin != origin))
+
+
+def written(parts: Iterable[Part]) -> str:
+    """Returns parts as they go into a link; nothing if there are none, or if that were longer than `LONGEST`."""
+    head, rows = [], b""
+    for part in parts:
+        sources = []
+        for source, indices in part.items.items():
+            steps = np.diff(indices, prepend=-1)  # small where many are picked
+            width = next(width for width, kind in WIDTHS.items() if steps.max(initial=0) <= np.iinfo(kind).max)
+            sources.append([source, len(steps), width])
+            rows += steps.astype(WIDTHS[width]).tobytes()
+        head.append([part.origin, part.label, sources])
+    text = base64.urlsafe_b64encode(zlib.compress(json.dumps(head).encode() + b"\n" + rows, 9)).decode().rstrip("=")
+    return text if head and len(text) <= LONGEST else ""
+
+
+def parts_in(text: str) -> tuple[Part, ...]:
+    """Returns the parts that a link says; none if it says nothing that is whole."""
+    if not text or len(text) > LONGEST:
+        return ()
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        head, _, rows = zlib.decompressobj().decompress(packed, LARGEST).partition(b"\n")
+        parts = []
+        for origin, label, sources in json.loads(head):
+            items = {}
+            for source, count, width in sources:
+                steps, rows = np.frombuffer(rows[: count * width], WIDTHS[width]).astype(np.int64), rows[count * width :]
+                if len(steps) != count or not count or steps.min() < 1:
+                    return ()
+                items[str(source)[:200]] = np.cumsum(steps) - 1
+            parts.append(Part(str(origin)[:60], str(label)[:100], items))
+    except (ValueError, TypeError, KeyError, zlib.error, RecursionError):
+        return ()
+    return tuple(parts)
 
 
 def _common(left: Items, right: Items) -> Items:

@@ -24,7 +24,7 @@ from app.insights import Insight, look
 from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
 from app.maps import Layout, Region, held, layout_of, mapped, region_in
-from app.selection import Part, Selection, items_of, mask_in
+from app.selection import Part, Selection, items_of, mask_in, parts_in, written
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
 from app.toys import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
@@ -518,6 +518,19 @@ def clear_selection() -> None:
     st.session_state["selection"] = Selection()
 
 
+def follow_picked() -> None:
+    """Selects what the link that began this session says was picked, and lets the link say what is picked from now on.
+
+    What is drawn on the map is left to its region; a selection that is too large for a link is not in it.
+    """
+    if not st.session_state.setdefault("followed", False):
+        st.session_state["followed"] = True
+        for part in parts_in(st.query_params.get("picked", "")):
+            if part.origin != MAP and selection().part(part.origin) is None:
+                select(part)
+    _linked("picked", written(part for part in selection().parts if part.origin != MAP))
+
+
 def item() -> str:
     """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
     return _linked("item", st.session_state.setdefault("item", st.query_params.get("item", "")))
@@ -598,6 +611,7 @@ def is_of_other_data(given: Data) -> bool:
     if "of" not in state and st.query_params.get("of", mine) != mine:
         draw_region("")
         look_at("")
+        state["followed"] = True  # and what it picked is passed over
         state["of_other"] = mine  # until other data is opened
     state["of"] = _linked("of", mine)
     return state.get("of_other") == mine

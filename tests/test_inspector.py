@@ -25,7 +25,7 @@ from heat_core import explain
 from heat_core.features import Pack, pack_arrays, write_pack
 from heat_core.metrics import auroc
 from heat_core.recipes import PRESETS, recipe
-from tests.pages import link, opened, press, text
+from tests.pages import link, offered, opened, press, text
 
 CACHE: dict[str, Job] = {}
 
@@ -418,6 +418,11 @@ def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_thresho
     wanted = {f"{n}/{i}" for n, i in sorted(every, key=every.__getitem__)[:12]}
     chosen = at.session_state["selection"].items
     assert {f"{source}/{row}" for source, rows in chosen.items() for row in rows} == wanted
+    again = page("threshold_lab", picked=link(opened(at))["picked"])  # whoever gets the link sees the same
+    assert {s: rows.tolist() for s, rows in again.session_state["selection"].items.items()} == {
+        s: rows.tolist() for s, rows in chosen.items()
+    }
+    assert "Clear the selection" in offered(again)
     _, verdicts = tables_in(at)
     assert verdicts.set_index("Detector")["Threshold"]["HEAT"] == 1.0
     assert "HEAT's threshold is the line; others have theirs where they keep as much of ID" in drawer(at)

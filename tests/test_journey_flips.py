@@ -68,8 +68,15 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
         page.get_by_role("button", name=chip).wait_for()
         page.get_by_role("link", name="Threshold lab").click()
         page.get_by_role("button", name=chip).wait_for()
+        settle(page)
+        other = context.new_page()  # and in the link
+        other.goto(page.url)
+        other.get_by_role("button", name=chip).wait_for()
+        other.close()
         page.get_by_role("button", name="Clear the selection").click()
         page.get_by_role("button", name=chip).wait_for(state="hidden")
+        settle(page)
+        assert "picked=" not in page.url
         assert errors == []
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app.selection import Part, Selection, find, item_of, items_of, mask_in, masks_in
+from app.selection import Part, Selection, find, item_of, items_of, mask_in, masks_in, parts_in, written
 from heat_core.features import Auxiliary, Features, Pack, pack_arrays
 from tests.pages import opened
 
@@ -122,3 +126,58 @@ def _chips() -> None:
     from app import controls
 
     controls.chips()
+
+
+# -- in a link
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=20),
+            st.dictionaries(st.text(min_size=1, max_size=20), st.sets(st.integers(0, 70_000), min_size=1), max_size=3),
+        ),
+        min_size=1, max_size=3,
+    )
+)  # fmt: skip
+def test_parts_go_into_a_link_and_back(made):
+    parts = [
+        Part(f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()})
+        for i, (label, items) in enumerate(made)
+    ]
+    text = written(parts)
+    assert re.fullmatch(r"[\w-]+", text, re.ASCII)
+    back = parts_in(text)
+    assert [(part.origin, part.label) for part in back] == [(part.origin, part.label) for part in parts]
+    for part, again in zip(parts, back, strict=True):
+        assert {source: rows.tolist() for source, rows in again.items.items()} == {s: r.tolist() for s, r in part.items.items()}
+
+
+def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
+    rows = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.5)
+    assert 0 < len(written([Part("bar", "A bar", {"cifar10/test": rows})])) < 4000
+    wide = np.cumsum(np.random.default_rng(0).integers(1, 2**16, 10_000))
+    assert written([Part("bar", "A bar", {"cifar10/test": wide})]) == ""
+    assert written([]) == ""
+
+
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
+def test_what_is_no_selection_is_passed_over(text):
+    assert parts_in(text) == ()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [["a", "b", [["s", 3, 1]]]], [["a", "b", [["s", 2, 3]]]], [["a", "b", [["s", -1, 1]]]], [["a", "b", [["s", 2.0, 1]]]],
+        [["a", "b"]], [1], {"a": 1}, [["a", "b", [["s", 2, 1]]], ["c", "d", [["s", 1, 1]]]], [["a", "b", [["s", 0, 1]]]],
+    ],
+)  # fmt: skip
+def test_a_selection_that_does_not_add_up_is_passed_over(head):
+    packed = zlib.compress(json.dumps(head).encode() + b"\n\x01\x02")
+    assert parts_in(base64.urlsafe_b64encode(packed).decode()) == ()
+
+
+def test_rows_that_do_not_rise_and_a_bomb_are_passed_over():
+    for content in (b'[["a", "b", [["s", 2, 1]]]]\n\x01\x00', b"[" * 10**6):
+        assert parts_in(base64.urlsafe_b64encode(zlib.compress(content)).decode()) == ()
