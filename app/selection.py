@@ -66,6 +66,16 @@ class Selection:
             return {}
         return reduce(_common, (part.items for part in self.parts))
 
+    def text_without(self, origin: str) -> str:
+        """Returns the other parts as `written`, packed once: every run of a page asks for them."""
+        if origin not in self._texts:
+            self._texts[origin] = written(self.without(origin).parts)
+        return self._texts[origin]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {}
+
     def with_part(self, part: Part) -> Selection:
         """Returns the selection with a part, in place of the one of the same origin."""
         if self.part(part.origin) is None:

@@ -24,7 +24,7 @@ from app.insights import Insight, look
 from app.jobs import Job, Jobs, Work
 from app.landscapes import Reading, Spelled, Window
 from app.maps import Layout, Region, held, layout_of, mapped, region_in
-from app.selection import Part, Selection, items_of, mask_in, parts_in, written
+from app.selection import Part, Selection, items_of, mask_in, parts_in
 from app.story import PATH, Story, read
 from app.tasks import Scored, lay_out, score_pack
 from app.toys import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
@@ -528,7 +528,7 @@ def follow_picked() -> None:
         for part in parts_in(st.query_params.get("picked", "")):
             if part.origin != MAP and selection().part(part.origin) is None:
                 select(part)
-    _linked("picked", written(part for part in selection().parts if part.origin != MAP))
+    _linked("picked", selection().text_without(MAP))
 
 
 def item() -> str:
