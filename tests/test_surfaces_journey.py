@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.components import surfaces
+from app.components import files, surfaces
 from app.components.surfaces import Block, Surface
 from tests.browser import JOURNEY, browser
 
@@ -18,6 +18,7 @@ pytestmark = JOURNEY
 AXIS = np.linspace(-4, 4, 41)
 BOWL = np.minimum(AXIS**2 + AXIS[:, None] ** 2 - 4, 8.0)
 BLOCK = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"), columns=2)
+FILES = files("surfaces")
 DOWN, ACROSS = np.sin(np.pi / 3), np.cos(np.pi / 3)
 MOUNT = """async ([script, data]) => {
     const made = await import(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
@@ -42,8 +43,8 @@ def page() -> Iterator[Any]:
 def _shown(page, *shown: Surface, **different) -> None:
     block = Block(**{**asdict(BLOCK), **different})
     data = {**asdict(block), "picks": True, "shown": [surfaces._sent(surface, block.heights) for surface in shown]}
-    page.set_content(f"<style>{surfaces._CSS}</style><main style='width: 1100px'>{surfaces._HTML}</main>")
-    page.evaluate(MOUNT, [surfaces._JS, data])
+    page.set_content(f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>")
+    page.evaluate(MOUNT, [FILES["js"], data])
     _drawn(page)
 
 

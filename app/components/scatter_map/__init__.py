@@ -5,18 +5,15 @@ server's business.
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
-import streamlit.components.v2 as components
 
-_HERE = Path(__file__).parent
-_HTML, _CSS, _JS = ((_HERE / f"scatter_map.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-_mount = components.component("scatter_map", html=_HTML, css=_CSS, js=_JS)
+from app.components import are_numbers, declared
+
+_mount = declared("scatter_map")
 
 Spot = tuple[float, float]
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # the window that shows everything: left, top, right, bottom
@@ -105,8 +102,7 @@ def picked(said: Any) -> Picked | None:
     """Returns what a browser says was drawn, or None if that is nothing of the kind."""
     if not isinstance(said, dict) or said.get("kind") not in ("lasso", "box", "spot") or not isinstance(said.get("at"), list):
         return None
-    numbers = [*said["at"], said.get("reach")]
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or len(said["at"]) % 2:
+    if not are_numbers([*said["at"], said.get("reach")]) or len(said["at"]) % 2:
         return None
     corners = tuple((float(x), float(y)) for x, y in zip(said["at"][::2], said["at"][1::2], strict=True))
     least, most = (1, 1) if said["kind"] == "spot" else (3, CORNERS)
@@ -117,9 +113,7 @@ def picked(said: Any) -> Picked | None:
 
 def window_of(said: Any) -> tuple[float, float, float, float] | None:
     """Returns the window that a browser or a link says, or None if that is none."""
-    if not isinstance(said, list | tuple) or len(said) != 4:
-        return None
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in said):
+    if not are_numbers(said, 4):
         return None
     left, top, right, bottom = (float(n) for n in said)
     wide = right - left

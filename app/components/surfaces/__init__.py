@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
-import streamlit.components.v2 as components
 from numpy.typing import NDArray
+
+from app.components import are_numbers, declared
 
 Array = NDArray[np.floating]
 Range = tuple[float, float]
 
 FULL = 30_000  # heights are sent as whole numbers, the highest as this one
-_HERE = Path(__file__).parent
-_HTML, _CSS, _JS = ((_HERE / f"surfaces.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-_mount = components.component("surfaces", html=_HTML, css=_CSS, js=_JS)
+_mount = declared("surfaces")
 
 
 @dataclass(frozen=True)
@@ -106,9 +103,7 @@ def _sent(surface: Surface, heights: Range) -> dict[str, Any]:
 
 def spot(said: Any, block: Block) -> tuple[float, float] | None:
     """Returns the spot that a browser says was clicked, or None if that is no spot of the square."""
-    if not isinstance(said, list | tuple) or len(said) != 2:
-        return None
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in said):
+    if not are_numbers(said, 2):
         return None
     x, y = float(said[0]), float(said[1])
     return (x, y) if block.x[0] <= x <= block.x[1] and block.y[0] <= y <= block.y[1] else None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import streamlit as st
-import streamlit.components.v2 as components
 from numpy.typing import ArrayLike, NDArray
+
+from app.components import declared
 
 Array = NDArray[np.floating]
 Groups = Mapping[str, Mapping[str, ArrayLike]]
@@ -19,14 +19,7 @@ Groups = Mapping[str, Mapping[str, ArrayLike]]
 STEPS = 1000  # places of the line at most: about one a pixel
 BARS = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
-_HERE = Path(__file__).parent
-
-
-def _text(kind: str) -> str:
-    return (_HERE / f"threshold_line.{kind}").read_text(encoding="utf-8")
-
-
-_mount = components.component("threshold_line", html=_text("html"), css=_text("css"), js=_text("js"))
+_mount = declared("threshold_line")
 
 
 def threshold_line(data: Mapping[str, Any], on_release: Callable[[float], None], key: str) -> None:

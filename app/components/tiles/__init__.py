@@ -6,16 +6,14 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
-import streamlit.components.v2 as components
 from numpy.typing import NDArray
 
-_HERE = Path(__file__).parent
-_HTML, _CSS, _JS = ((_HERE / f"tiles.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-_mount = components.component("tiles", html=_HTML, css=_CSS, js=_JS)
+from app.components import declared
+
+_mount = declared("tiles")
 
 
 @dataclass(frozen=True)
