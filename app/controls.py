@@ -256,7 +256,7 @@ def data_choice() -> None:
     if "upload_error" in st.session_state:
         st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
     if session.is_own():
-        st.button("Back to the server's data", icon=":material/undo:", on_click=session.take_back, args=(True,))
+        st.button("Back to the server's data", icon=":material/undo:", on_click=session.drop_upload)
 
 
 def _take_arrays() -> None:

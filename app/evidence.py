@@ -63,11 +63,12 @@ def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
         return {}
     over = [scores > cut for scores in found.values()]
     many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
-    rest = len(session.selection()) - many
-    drawn = f", {many:,} are drawn here (the rest are training images, or of sets that do not count), and {out:,} of these"
-    said = f"Of the {len(session.selection()):,} selected{drawn if rest else f', {out:,}'} lie above the line."
-    said = said if many else "Nothing of the selection is drawn here."
-    st.caption(f"{said} The line itself is judged by all images.")
+    every = len(session.selection())
+    said = f"Of the {every:,} selected, {out:,} lie above the line."
+    if many < every:
+        drawn = f"{many:,} are drawn here (the rest are training images, or of sets that do not count)"
+        said = f"Of the {every:,} selected, {drawn}, and {out:,} of these lie above the line."
+    st.caption(f"{said if many else 'Nothing of the selection is drawn here.'} The line itself is judged by all images.")
     rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
     return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
 

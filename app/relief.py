@@ -38,10 +38,10 @@ def _layer(name: str, values, limit: float) -> Surface:
     return Surface(values, title, meaning, alt, None if name in ("prior", "correction") else 0.0)
 
 
-def _block(window: Window, limit: float, point: tuple[float, float], **how) -> Block:
+def _block(window: Window, limit: float, point: tuple[float, float], unit: str = "nats", **how) -> Block:
     x, y = ((float(axis[0]), float(axis[-1])) for axis in window.axes)
     colours = [colour for _, colour in figures.SIGNED]
-    return Block(x, y, (-limit, limit), how.pop("unit", "nats"), colours, marks={"": point}, **how)
+    return Block(x, y, (-limit, limit), unit, colours, marks={"": point}, **how)
 
 
 def look_at(x: float, y: float) -> None:

@@ -371,25 +371,22 @@ def upload(file: io.BytesIO, name: str) -> None:
         st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return
     drop_upload()
-    st.session_state.pop("upload_error", None)
-    clear_selection()
-    look_at("")
     st.session_state["uploaded"] = Data(hashlib.sha256(content).hexdigest()[:16], pack)
 
 
-def take_back(all_of_it: bool = False) -> None:
-    """Forgets what was wrong with the file that is taken away; or else, or if `all_of_it` is to go, the visitor's data."""
-    if st.session_state.pop("upload_error", None) is None or all_of_it:
+def take_back() -> None:
+    """Forgets what was wrong with the file that is taken away; where nothing was, the data that it brought."""
+    if st.session_state.pop("upload_error", None) is None:
         drop_upload()
 
 
 def drop_upload() -> None:
-    """Goes back to a pack of the server's, and forgets the visitor's own and all that was made of it."""
+    """Goes back to a pack of the server's; forgets the visitor's own, all that was made of it, and what was wrong before."""
     clear_selection()
     look_at("")
     for job in st.session_state.pop("own_jobs", {}).values():
         job.cancel()
-    for name in ("uploaded", "unknown_pack"):
+    for name in ("uploaded", "upload_error", "unknown_pack"):
         st.session_state.pop(name, None)
 
 

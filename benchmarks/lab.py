@@ -21,13 +21,15 @@ BARS = {
 }
 TRAINING, LOOKING = list(BARS)[:3], list(BARS)[3:]
 TRAINED = "preset=quick&job=toy.crosses9.HEAT.quick.0"
-CORNER = """() => {
+FIRST = """() => {
     const within = e => [...(e.shadowRoot?.querySelectorAll('.panels canvas') ?? [])];
     const [canvas] = [...document.querySelectorAll('*')].flatMap(within);
+"""  # begins a function of the first layer's canvas
+CORNER = f"""{FIRST}
     const at = [0.15 * canvas.width, 0.06 * canvas.height].map(Math.round);
     return canvas.getContext('2d').getImageData(...at, 1, 1).data[3] > 0;
-}"""  # of the first layer: a map reaches it, a block does not
-PICTURE = CORNER[: CORNER.index("    const at")] + "return canvas.toDataURL(); }"
+}}"""  # a map reaches it, a block does not
+PICTURE = FIRST + "return canvas.toDataURL(); }"
 
 
 def measure(options: Options) -> list[Row]:

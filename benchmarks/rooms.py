@@ -30,8 +30,9 @@ def measure(options: Options) -> list[Row]:
         page.goto(f"{url}/detectors")
         page.get_by_text("Composed catches").wait_for(timeout=600_000)
         followed = _follow(page, 4 * options.rounds)
-        _walk(page)
-        walks = [_walk(page) for _ in range(options.rounds)]
+        received = Received(page)
+        _walk(page, received)
+        walks = [_walk(page, received) for _ in range(options.rounds)]
     switches, sizes = ([value for walk in walks for value in walk[which]] for which in (0, 1))
     return [
         within(SWITCH, switches, 1.0),
@@ -40,9 +41,9 @@ def measure(options: Options) -> list[Row]:
     ]
 
 
-def _walk(page: Page) -> tuple[list[float], list[float]]:
+def _walk(page: Page, received: Received) -> tuple[list[float], list[float]]:
     """Goes through all rooms; returns the seconds until each was there, and the bytes that it brought."""
-    received, seconds, sizes = Received(page), [], []
+    seconds, sizes = [], []
     for room in ROOMS:
         received.reset()
         page.get_by_role("link", name=room, exact=True).first.click()

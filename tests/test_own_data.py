@@ -73,6 +73,23 @@ def test_an_upload_in_one_room_is_there_in_the_others_until_it_is_given_back(ser
     assert "far_mine" not in at.multiselect(key="sets").value
 
 
+def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_its_mistake(served: Path, arrays: dict) -> None:
+    at = app()
+    _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
+    opened(at.switch_page("views/threshold_lab.py"))
+    _upload(at, b"not a zip")
+    at.file_uploader(key="arrays").set_value(None)
+    opened(at)
+    assert not at.error
+    assert "far_mine" in at.multiselect(key="sets").value
+    _upload(at, _npz({**arrays, "far_other": arrays["far_d"]}))
+    assert "far_other" in at.multiselect(key="sets").value
+    at.file_uploader(key="arrays").set_value(None)
+    opened(at)
+    assert "far_other" not in at.multiselect(key="sets").value
+    assert "Back to the server's data" not in offered(at)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -1,5 +1,6 @@
 // Surfaces over one square, turned together, or seen straight from above as maps. Each is drawn pixel by pixel with a depth for
-// every pixel, so that it needs no WebGL and a click knows its place. One message leaves when a spot is clicked. Text is set as text, never as HTML.
+// every pixel, so that it needs no WebGL and a click knows its place. One message leaves when a spot is clicked. Text is set as
+// text, never as HTML.
 
 const STILL = 5; // px that a click may move
 const SUN = [-0.42, -0.3, 0.86]; // where the light comes from
@@ -139,7 +140,8 @@ function draw(block, panel) {
   for (const [text, at] of Object.entries(block.data.marks)) mark(block, panel, pen, text, at);
 }
 
-// From the block, where x and y reach from -1 to 1 and heights from its floor to 1, to the screen; the depth grows away from the eye.
+// From the block, where x and y reach from -1 to 1 and heights from its floor to 1, to the screen, and back from a known height.
+// The depth grows away from the eye.
 function eye(block, wide, high, scale) {
   return { ...(block.data.flat ? above(wide, high) : aslant(block, wide, high)), scale };
 }
@@ -304,7 +306,7 @@ function axes({ data, floor }, { eye, figure }, pen, ink) {
 }
 
 function mark({ data }, { heights, side, eye, film, figure }, pen, text, at) {
-  const [x, y] = [at[0], at[1]].map((place, i) => (2 * (place - data[i ? "y" : "x"][0])) / (data[i ? "y" : "x"][1] - data[i ? "y" : "x"][0]) - 1);
+  const [x, y] = [data.x, data.y].map(([low, high], i) => (2 * (at[i] - low)) / (high - low) - 1);
   if (Math.max(Math.abs(x), Math.abs(y)) > 1) return;
   const near = (place) => Math.round(((place + 1) / 2) * (side - 1));
   const [px, py, depth] = eye.to(x, y, heights[near(y) * side + near(x)]);
