@@ -24,7 +24,7 @@ benchmarks: .venv/test.installed  ## speed against named peers
 	$(BIN)/python -m benchmarks
 
 screenshots: .venv/test.installed  ## pictures of every room into shots/ and assets/rooms
-	$(BIN)/python -m tests.screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 clean:
 	rm -rf .venv

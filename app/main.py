@@ -14,19 +14,20 @@ st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=f"{P
 
 def toy_lab() -> None:
     """Leads from /toy_lab, where the Toy lab would be if it were not the first page, to where it is: /."""
-    st.switch_page("views/toy_lab.py", query_params={name: st.query_params.get_all(name) for name in st.query_params})
+    st.switch_page("toy_lab/page.py", query_params={name: st.query_params.get_all(name) for name in st.query_params})
 
 
 page = st.navigation(
     [
         st.Page(
-            "views/demo.py",
+            "demo/page.py",
             title="Demo",
             icon=":material/slideshow:",
+            url_path="demo",
             help="The whole story in five steps, for somebody who has never heard of it.",
         ),
         st.Page(
-            "views/toy_lab.py",
+            "toy_lab/page.py",
             title="Toy lab",
             icon=":material/science:",
             default=True,
@@ -34,27 +35,31 @@ page = st.navigation(
             help="Train a detector on points in the plane and hold its energy against the exact truth.",
         ),
         st.Page(
-            "views/landscape.py",
+            "landscape/page.py",
             title="Landscape",
             icon=":material/terrain:",
+            url_path="landscape",
             help="Take a trained energy apart: prior, correction and sum, a point spelled out, the truth and the error.",
         ),
         st.Page(
-            "views/feature_map.py",
+            "feature_map/page.py",
             title="Feature map",
             icon=":material/map:",
+            url_path="feature_map",
             help="Real features in two dimensions, OOD sets over them: draw around points to see what they are.",
         ),
         st.Page(
-            "views/detectors.py",
+            "detectors/page.py",
             title="Detectors",
             icon=":material/stacked_bar_chart:",
+            url_path="detectors",
             help="Every detector on real features: histograms, the near / mid / far table, a threshold.",
         ),
         st.Page(
-            "views/threshold_lab.py",
+            "threshold_lab/page.py",
             title="Threshold lab",
             icon=":material/tune:",
+            url_path="threshold_lab",
             help="Choose where to cut: drag a line over the scores, or name what matters.",
         ),
         st.Page(toy_lab, visibility="hidden"),

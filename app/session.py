@@ -18,25 +18,25 @@ from numpy.typing import NDArray
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import landscapes
-from app.chains import Chains, Walk
-from app.insights import Insight, look
+from app.demo.story import PATH, Story, read
+from app.feature_map.drawing import Layout, Region, held, layout_of, mapped, region_in
 from app.jobs import Job, Jobs, Work
-from app.landscapes import Reading, Spelled, Window
-from app.maps import Layout, Region, held, layout_of, mapped, region_in
-from app.selection import Part, Selection, items_of, mask_in, parts_in
-from app.story import PATH, Story, read
-from app.tasks import Scored, lay_out, score_pack
-from app.toys import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
+from app.pack.insight import Insight, look
+from app.pack.items import Part, Selection, items_of, mask_in, parts_in
+from app.pack.jobs import Scored, lay_out, score_pack
+from app.plane import reading as landscapes
+from app.plane.chains import Chains, Walk
+from app.plane.reading import Reading, Spelled, Window
+from app.plane.training import FINE, SIDE, Frame, ToyChoice, ToyResult, drawn, train_toy, warm
 
 if TYPE_CHECKING:
-    from heat_core.benchmark import Table
-    from heat_core.energies import Normalized
+    from heat_core.energies.energy import Normalized
     from heat_core.explain import Flips
     from heat_core.features import Pack
-    from heat_core.gallery import Gallery
-    from heat_core.quadrature import Grid
-    from heat_core.verdicts import Judge, Opinion
+    from heat_core.images.gallery import Gallery
+    from heat_core.judge import Judge, Opinion
+    from heat_core.plane.grid import Grid
+    from heat_core.results.table import Table
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
 IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
@@ -167,7 +167,7 @@ def frames(job: Job) -> list[Frame]:
 @st.cache_data(max_entries=32, show_spinner="Walking the chains …")
 def chains(key: str, how: Walk, _result: ToyResult, toy: str) -> Chains | str:
     """Returns chains on a finished training's energy, or why there are none."""
-    from app.chains import walk
+    from app.plane.chains import walk
 
     try:
         return walk(_result.energy, toy, how)
@@ -177,7 +177,7 @@ def chains(key: str, how: Walk, _result: ToyResult, toy: str) -> Chains | str:
 
 def toy_title(name: str) -> str:
     """Returns what people call a toy."""
-    from heat_core.toys import toy
+    from heat_core.plane.toys import toy
 
     return toy(name).title
 
@@ -185,7 +185,8 @@ def toy_title(name: str) -> str:
 @st.cache_resource(max_entries=18, show_spinner=False)
 def grid(toy: str, side: int) -> Grid:
     """Returns the grid over a toy, with the truth on it, that all share who measure there."""
-    from heat_core import quadrature, toys
+    from heat_core.plane import grid as quadrature
+    from heat_core.plane import toys
 
     return quadrature.Grid(toys.toy(toy), side)
 
@@ -262,7 +263,7 @@ class Data:
     @cached_property
     def gallery(self) -> Gallery:
         """The images of its rows."""
-        from heat_core.gallery import Gallery
+        from heat_core.images.gallery import Gallery
 
         return Gallery(self.pack, [IMAGES])
 
@@ -303,14 +304,14 @@ def packs() -> dict[str, Path]:
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …")
 def _read(folder: Path, changed: tuple[float, float]) -> Data:
     from heat_core.features import read_pack
-    from heat_core.verdicts import weights_of
+    from heat_core.judge import weights_of
 
     return Data(f"{folder.name}@{changed}", read_pack(folder), weights_of(folder) if changed[1] else None)
 
 
 def _changed(folder: Path) -> tuple[float, float]:
     """Returns when a pack was written, and its classifier; 0 where there is none."""
-    from heat_core.verdicts import weights_of
+    from heat_core.judge import weights_of
 
     weights = weights_of(folder)
     return (folder / "card.json").stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
@@ -350,7 +351,7 @@ def unknown_pack() -> str:
 
 def absent(given: Data) -> dict[str, str]:
     """Returns {detector: why this data does not allow it}."""
-    from heat_core.recipes import allowed
+    from heat_core.detectors.presets import allowed
 
     return allowed(given.pack)[1]
 
@@ -441,7 +442,7 @@ def correction(given: Data) -> dict[str, NDArray[np.float64]]:
 
 def table(given: Data, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
     """Returns the paper's table of the detectors that are ready."""
-    from heat_core.benchmark import tabulate
+    from heat_core.results.table import tabulate
 
     names = tuple(scores)
     if names not in given.tables:
@@ -700,15 +701,15 @@ def kept_share() -> float:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")
 def _judge(key: str, _given: Data) -> Judge:
-    from heat_core.verdicts import Judge
+    from heat_core.judge import Judge
 
     assert _given.weights is not None
     return Judge(_given.pack, _given.weights)
 
 
 def _opinion(given: Data, content: bytes, name: str, keep: float, names: Sequence[str]) -> Opinion | str:
-    from heat_core.pictures import read
-    from heat_core.verdicts import Known
+    from heat_core.images.decoding import read
+    from heat_core.judge import Known
 
     known = {
         frame.detector: Known(frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"]))

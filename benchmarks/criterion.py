@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
-from heat_core.benchmark import markdown
-from heat_core.detectors import Detector
-from heat_core.learned import EBM, HEAT, Perceptron
-from heat_core.recipes import recipe
+from heat_core.detectors.closed_form import Detector
+from heat_core.detectors.learned import EBM, HEAT, Perceptron
+from heat_core.detectors.presets import recipe
+from heat_core.results.table import markdown
 
 from .study import Found, found, pack
 from .timing import Options

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from heat_core.classifier import Architecture, pixels_tensor
-from heat_core.datasets import Images
-from heat_core.extract import Extractor, extract
+from heat_core.images.classifier import Architecture, pixels_tensor
+from heat_core.images.datasets import Images
+from heat_core.images.extract import Extractor, extract
 
 from . import threads
 from .timing import OURS, Options, Row, against_peers, take_turns

@@ -9,14 +9,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from heat_core.benchmark import markdown
-from heat_core.detectors import Detector, Shape
-from heat_core.energies import Energy, Polar, score
+from heat_core.detectors.closed_form import Detector, Shape
+from heat_core.detectors.learned import HEAT, Composed, Critic, Perceptron
+from heat_core.detectors.presets import recipe
+from heat_core.energies.energy import Energy, Polar, score
 from heat_core.features import NOTHING, Auxiliary, Features
-from heat_core.learned import HEAT, Composed, Critic, Perceptron
 from heat_core.metrics import auroc
-from heat_core.recipes import recipe
-from heat_core.training import LeastSquares, OnRecord, ignore
+from heat_core.results.table import markdown
+from heat_core.training.trainer import LeastSquares, OnRecord, ignore
 
 from .study import found, pack
 from .timing import Options

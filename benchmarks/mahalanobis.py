@@ -8,9 +8,9 @@ from pytorch_ood.detector import Mahalanobis as PeerMahalanobis
 from sklearn.covariance import EmpiricalCovariance
 from torch import Tensor
 
-from heat_core.detectors import SSD
+from heat_core.detectors.closed_form import SSD
 from heat_core.features import Features
-from heat_core.study import fit
+from heat_core.run import fit
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns

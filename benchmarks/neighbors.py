@@ -9,9 +9,9 @@ from pytorch_ood.detector import KNN as PeerKNN
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from heat_core.detectors import KNN
+from heat_core.detectors.closed_form import KNN
 from heat_core.features import Features
-from heat_core.study import fit
+from heat_core.run import fit
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from heat_core.benchmark import over_seeds, score_pack, tabulate
-from heat_core.detectors import Detector
+from heat_core.detectors.closed_form import Detector
 from heat_core.features import Pack, read_pack
-from heat_core.selection import criterion
-from heat_core.study import fit
+from heat_core.model_selection import criterion
+from heat_core.results.table import over_seeds, score_pack, tabulate
+from heat_core.run import fit
 
 PACK = Path(__file__).parents[1] / "assets" / "packs" / "cifar10-resnet18"
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .detectors import Detector
+    from .detectors.closed_form import Detector
     from .features import Pack
-    from .plane import Trial
-    from .verdicts import Opinion
+    from .judge import Opinion
+    from .plane.suite import Trial
 
 
 def list_known(options: argparse.Namespace) -> None:
-    from .datasets import DATASETS
-    from .recipes import DETECTORS, PRESETS
-    from .toys import TOYS
+    from .detectors.presets import DETECTORS, PRESETS
+    from .images.datasets import DATASETS
+    from .plane.toys import TOYS
 
     known = {
         "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
@@ -39,10 +39,10 @@ def list_known(options: argparse.Namespace) -> None:
 
 
 def toy(options: argparse.Namespace) -> None:
-    from .quadrature import Grid
-    from .recipes import recipe
-    from .study import fit
-    from .toys import toy
+    from .detectors.presets import recipe
+    from .plane.grid import Grid
+    from .plane.toys import toy
+    from .run import fit
 
     truth, detector = toy(options.name), recipe(options.detector, options.preset, "plane")
     train, grid = truth.features(seed=options.seed), Grid(truth)
@@ -68,7 +68,7 @@ def toy(options: argparse.Namespace) -> None:
 
 
 def fetch(options: argparse.Namespace) -> None:
-    from .fetching import fetch
+    from .images.fetching import fetch
 
     with _bars("B", scaled=True) as say:
         source = fetch(options.name, options.root, say)
@@ -76,7 +76,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def train_classifier(options: argparse.Namespace) -> None:
-    from . import classifier, datasets
+    from .images import classifier, datasets
 
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists already.")
@@ -111,9 +111,9 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 
 def extract(options: argparse.Namespace) -> None:
-    from . import classifier, packing
-    from .extract import Early, Extractor
     from .features import write_pack
+    from .images import classifier, packing
+    from .images.extract import Early, Extractor
 
     _new(options.out, options.overwrite)
     architecture = classifier.Architecture(options.model, small_stem=options.small_stem) if options.model else None
@@ -144,9 +144,9 @@ def pack_up(options: argparse.Namespace) -> None:
 
 
 def benchmark(options: argparse.Namespace) -> None:
-    from .benchmark import FORMATS, over_seeds, tabulate
     from .features import read_pack
-    from .published import cells, stand_ins
+    from .results.published import cells, stand_ins
+    from .results.table import FORMATS, over_seeds, tabulate
 
     if options.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
@@ -161,8 +161,8 @@ def benchmark(options: argparse.Namespace) -> None:
 
 def _scores(pack: Pack, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns {detector: {set: scores}} a seed, of the detectors asked for that the pack allows."""
-    from .benchmark import score_pack
-    from .study import fit
+    from .results.table import score_pack
+    from .run import fit
 
     scores: list[dict[str, Any]] = [{} for _ in range(options.seeds)]
     for name, detector in _allowed(pack, options).items():
@@ -179,7 +179,7 @@ def _scores(pack: Pack, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
     """Returns the recipes asked for; says which are left out. Raises ValueError if one was asked for by name and cannot be."""
-    from .recipes import allowed
+    from .detectors.presets import allowed
 
     recipes, reasons = allowed(pack, options.preset, options.detectors.split(",") if options.detectors else ())
     if options.detectors and reasons:
@@ -191,8 +191,8 @@ def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
 
 def report(options: argparse.Namespace) -> None:
     from .features import read_pack
-    from .plane import trials
-    from .report import report as page
+    from .plane.suite import trials
+    from .results.report import report as page
 
     if options.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
@@ -221,10 +221,10 @@ def project(options: argparse.Namespace) -> None:
 
 
 def score_image(options: argparse.Namespace) -> None:
-    from . import pictures
     from .features import read_pack
-    from .study import fit
-    from .verdicts import Judge, Known, weights_of
+    from .images import decoding as pictures
+    from .judge import Judge, Known, weights_of
+    from .run import fit
 
     pack = read_pack(options.pack)
     shown = [(path, pictures.read(path)) for path in options.pictures]
@@ -250,9 +250,9 @@ def _told(path: str, opinion: Opinion) -> dict[str, Any]:
 
 
 def fit(options: argparse.Namespace) -> None:
-    from . import study
+    from . import run as study
+    from .detectors.presets import recipe, space_of
     from .features import read_pack
-    from .recipes import recipe, space_of
 
     _new(options.out, options.overwrite)
     pack = read_pack(options.pack)
@@ -273,7 +273,8 @@ def score(options: argparse.Namespace) -> None:
 
     import pandas as pd
 
-    from . import features, study
+    from . import features
+    from . import run as study
     from .files import write_whole
 
     if options.out.exists() and not (options.overwrite and options.out.suffix == ".parquet"):
@@ -291,7 +292,7 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _device(options: argparse.Namespace) -> str:
-    from .study import resolve
+    from .run import resolve
 
     return resolve(options.device)
 

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .energies import Energy, GaussianMixture, Whitened, score
+from .energies.energy import Energy, GaussianMixture, Whitened, score
 from .sampling import MALA, tuned
-from .training import Record
+from .training.trainer import Record
 
 Light = Literal["green", "amber", "red"]
 CHAINS, STEPS, SETTLING = 32, 200, 60  # chains, their steps, and those in which the step size is tuned

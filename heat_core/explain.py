@@ -14,10 +14,18 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .energies import Composition, Mahalanobis, Normalized, Tempered, score, unit, working_precision
+from .energies.energy import (
+    Composition,
+    Mahalanobis,
+    Normalized,
+    Tempered,
+    score,
+    unit,
+    working_precision,
+)
 from .features import Features
 from .metrics import percentile
-from .study import Run
+from .run import Run
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]

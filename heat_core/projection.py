@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .energies import on_sphere
+from .energies.energy import on_sphere
 from .features import Features, Pack
 
 METHODS = ("umap", "pca")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from heat_core.features import Features, Head
-from tests.browser import server
+from tests.browser.driver import server
 from tests.samples import CLASSES, DIM, clusters, seen
 
 settings.register_profile(
@@ -62,7 +62,7 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def few_detectors(fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app knows only the detectors that the test's file names in SHOWN."""
     from app import session
-    from heat_core import recipes
+    from heat_core.detectors import presets as recipes
 
     monkeypatch.setattr(session, "warm", lambda: None)  # it would ask for HEAT
     monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN})
@@ -130,11 +130,11 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of noise through a small untrained network, its weights beside it."""
-    from heat_core import classifier
-    from heat_core.extract import Extractor
     from heat_core.features import write_pack
-    from heat_core.packing import Contents, build
-    from heat_core.verdicts import weights_of
+    from heat_core.images import classifier
+    from heat_core.images.extract import Extractor
+    from heat_core.images.packing import Contents, build
+    from heat_core.judge import weights_of
 
     folder = tmp_path_factory.mktemp("packs") / "noise"
     architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))

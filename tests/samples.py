@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heat_core.datasets import Images
 from heat_core.features import Auxiliary, Features, Head
-from heat_core.pseudo import COMPOSED
+from heat_core.images.datasets import Images
+from heat_core.images.pseudo import COMPOSED
 
 DIM, CLASSES = 12, 4
 

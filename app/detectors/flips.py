@@ -1,0 +1,73 @@
+"""Where two detectors part: the images that one accepts and the other rejects, as a gallery."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from app import session
+from app.pack import controls, inspector, tables
+from app.pack.items import Part, items_of
+from app.session import Data
+from app.text import plain
+
+if TYPE_CHECKING:
+    from heat_core.explain import Flips
+
+PAGE = 24  # images a page
+ORIGIN = "flips"
+
+
+@st.fragment
+def flips(given: Data, keep: float) -> None:
+    """Shows the images that flip between two detectors, those that moved farthest first, and the one that is looked at.
+
+    Args:
+        keep: the share of ID that each one's threshold keeps.
+    """
+    heading = st.container()
+    accepts, rejects = controls.parted()
+    scores, absent = session.scored(session.scoring(given, "modern"))
+    lacking = [name for name in (accepts, rejects) if name not in scores]
+    if accepts == rejects:
+        heading.subheader("Where two detectors part")
+        st.info(f"{accepts} does not part from itself. Choose another beside it.", icon=":material/info:")
+    elif lacking:
+        heading.subheader("Where two detectors part")
+        st.info(plain(absent.get(lacking[0], f"{lacking[0]} is not ready yet.")), icon=":material/info:")
+    else:
+        _parted(given, accepts, rejects, keep, heading)
+    inspector.show(given, session.item())
+
+
+def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> None:
+    found = session.flips(given, accepts, rejects, keep)
+    if others := session.selection().without(ORIGIN):  # what was picked elsewhere holds here
+        found = found.within(session.masks(given, others))
+    heading.subheader(tables.flips_finding(accepts, rejects, found.counts))
+    titles = {name: given.pack.set_title(name) for name in found.counts}
+    wanted = controls.counted_sets(titles, found.counts)
+    found = found.within({name: np.ones(len(features), bool) for name, features in given.pack.sets() if name in wanted})
+    corrected = session.corrects(accepts, rejects)
+    by = "by how far HEAT's correction E_θ moved them" if corrected else "by how many points their rank among ID changed"
+    st.caption(f"Each threshold keeps {100 * keep:g} % of the ID test images. Sorted {by}. Click an image to look into it.")
+    if not len(found):
+        st.info("No image flips this way here. Turn the two round, or move the threshold.", icon=":material/info:")
+        return
+    _gallery(given, found, corrected, (accepts, rejects, keep, tuple(wanted)))
+    if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
+        label = f"{accepts} accepts, {rejects} rejects"
+        session.select(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
+        st.rerun()
+
+
+def _gallery(given: Data, found: Flips, corrected: bool, of: object) -> None:
+    """Shows a page of flips; `of` says which."""
+    order = inspector.in_order(given, found.sets)
+    shown = order[controls.page(len(found), PAGE, "flips", of)]
+    places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))
+    captions = [(given.pack.set_title(name), tables.how_far(move, corrected))
+                for (name, _), move in zip(places, found.moves[shown].tolist(), strict=True)]  # fmt: skip
+    inspector.show_tiles(given, places, captions, "flipped", session.item())

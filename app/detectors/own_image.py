@@ -1,0 +1,45 @@
+"""A picture of one's own: what the classifier takes it for, and what every detector makes of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.pack import controls, tables
+from app.session import Data
+from app.text import plain
+
+ENLARGED = 6  # screen pixels a pixel of the network's
+UNSEEN = (
+    "This data comes without its classifier, so a picture of your own cannot be scored. `python -m heat_core train-classifier` "
+    "writes one and `extract --weights` a pack of it; keep the classifier beside the pack as `PACK.classifier.safetensors`."
+)
+
+
+@st.fragment
+def own_picture(given: Data, keep: float) -> None:
+    """Offers an upload, and shows what is made of it; `keep` is the share of ID that thresholds keep."""
+    st.subheader("A picture of your own")
+    if given.weights is None:
+        st.info(UNSEEN, icon=":material/info:")
+        return
+    file = controls.own_picture()
+    if file is None:
+        return
+    opinion = session.opinion(given, file, file.name, keep)
+    if isinstance(opinion, str):
+        st.error(plain(opinion, 500), icon=":material/error:")
+        return
+    left, right = st.columns([1, 4])
+    side = opinion.pixels.shape[0]
+    seen = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    left.image(seen, f"As the network sees it: {side} x {side} pixels", output_format="PNG")
+    right.markdown(f"**{plain(tables.opinion_finding(opinion))}**")
+    if opinion.verdicts:
+        right.dataframe(
+            tables.verdicts(opinion.verdicts), hide_index=True, height="content", alt="What every detector says of the picture"
+        )
+    right.caption(
+        f"The thresholds keep {100 * keep:g} % of the {len(given.pack.calibration):,} ID images that they are set on, none of "
+        "which anything was fitted to. A score above its threshold is out."
+    )

@@ -1,0 +1,73 @@
+"""Feature map: real features in two dimensions, OOD sets over them; draw around points to see what they are."""
+
+import streamlit as st
+
+from app import session
+from app.feature_map import colours as colouring
+from app.feature_map import drawing as maps
+from app.feature_map import map as atlas
+from app.pack import controls, header, inspector
+from app.text import plain
+from heat_core.detectors.presets import DETECTORS
+from heat_core.projection import METHODS
+
+
+@st.fragment(run_every=1.0)
+def waiting(job, name: str) -> None:
+    """Shows how far the fitting is, and draws the page when the detector that is asked for is ready."""
+    scores, absent = session.scored(job)
+    if job.over or name in scores or name in absent:
+        st.rerun()
+    st.progress(job.progress, f"Fitting the detectors, {plain(name)} among them: {job.progress:.0%}")
+
+
+def scored(given, choice) -> dict | None:
+    """Returns {set: scores} of the detector that is asked for, or says why there are none."""
+    job = session.scoring(given, "modern")
+    scores, absent = session.scored(job)
+    if job.state == "failed":
+        st.error(plain(job.error), icon=":material/error:")
+    if choice.scorer in absent:
+        st.info(plain(absent[choice.scorer]), icon=":material/info:")
+    lacking = {choice.scorer, *(["HEAT"] if choice.colour == "correction" else [])} - {*scores, *absent}
+    if lacking and not job.over:
+        waiting(job, sorted(lacking)[-1])
+    if choice.colour == "correction" and not lacking and not session.correction(given):
+        st.info("HEAT has no correction on these features, so nothing is coloured by it.", icon=":material/info:")
+    return scores.get(choice.scorer)
+
+
+def show(given) -> None:
+    """Shows the choices, and the map as soon as there is one."""
+    titles = {name: colouring.set_title(given.pack, name) for name in maps.mapped(given.pack)}
+    own = given.layout.method if given.layout else METHODS[0]
+    choice = controls.map_choice(tuple(DETECTORS), titles, METHODS, own, given.key)
+    layout = session.layout(given, choice.method)
+    if layout is None:
+        controls.chips()
+        atlas.offer(given, choice.method)
+        inspector.show(given, session.item())
+        return
+    atlas.facts(given, layout, choice.shown)
+    scores = scored(given, choice)
+    polygons = atlas.follow(given, layout, choice.shown)
+    controls.chips()
+    masks = atlas.chosen(given, choice.shown)
+    left, right = st.columns([3, 2])
+    with right:
+        atlas.summary(given, choice, masks, scores)
+    if masks is not None:
+        atlas.gallery(given, choice, masks, scores)
+    with left:
+        if not choice.shown:
+            st.info("No set is shown. Pick one above.", icon=":material/info:")
+        atlas.show_map(given, layout, choice, atlas.colours(given, layout, choice, scores), polygons, masks)
+    inspector.show(given, session.item())
+
+
+data = header.show(
+    "Feature map",
+    "Where images lie in the network's feature space, in two dimensions. Draw around points; click one to look into it.",
+)
+if data is not None:
+    show(data)

@@ -1,0 +1,1 @@
+"""What the two pages of the plane share: training, controls, readings, figures."""

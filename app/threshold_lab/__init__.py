@@ -1,0 +1,1 @@
+"""The Threshold lab page."""

@@ -1,0 +1,91 @@
+"""Threshold lab: choose where to cut, by hand or by what matters."""
+
+import streamlit as st
+
+from app import figures, session
+from app.components.threshold_line import binned, threshold_line
+from app.pack import controls, header, inspector, tables
+from app.text import plain
+from app.threshold_lab import panels as evidence
+from heat_core.detectors.presets import DETECTORS
+from heat_core.thresholds import ClassConformal, Keep, by_group, outcome, place
+
+HEIGHT = 560  # of the line and its numbers, in pixels, while they are on their way
+NO_OOD = "No OOD set counts, so the page says only what becomes of ID. Choose some above to see what is caught."
+AT_ZERO = "Scores are shown less their class's threshold, so that one line at 0 stands for all of them; it is not to be moved."
+
+
+@st.fragment(run_every=1.0)
+def waiting(job, wanted: list) -> None:
+    """Shows how far the fitting is, and draws the page when a detector that is wanted is ready."""
+    scores, absent = session.scored(job)
+    if job.over or {*scores, *absent} & {*wanted}:
+        st.rerun()
+    st.progress(job.progress, f"Fitting the detectors, {plain(' and '.join(wanted))} among them: {job.progress:.0%}")
+
+
+def lab(given, choice, scores, titles: dict) -> None:
+    """Shows the line, and what it does."""
+    rule, sets, lines, proposed = choice.objective, choice.sets, {}, None
+    try:
+        if isinstance(rule, ClassConformal):
+            scores, lines = evidence.by_class(given, rule, scores)
+        elif rule is not None:
+            proposed = place(rule, scores[choice.detector], sets)
+    except ValueError as error:
+        st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
+        rule = Keep()
+        proposed = place(rule, scores[choice.detector], sets)
+    by_set = scores[choice.detector]
+    cut = 0.0 if lines else controls.typed_line(proposed, otherwise=place(Keep(), by_set, sets))
+    outside = by_group(by_set, sets)
+    outcomes = {choice.detector: (what := outcome(cut, by_set["test"], outside))}
+    st.session_state["line_kept"] = float((by_set["val" if "val" in by_set else "test"] <= cut).mean())  # as `Keep` counts
+    if other := scores.get(choice.other):
+        outcomes[choice.other] = outcome(evidence.like(rule, what.kept, other, sets), other["test"], by_group(other, sets))
+    st.subheader(tables.line_finding(outcomes))
+    by_hand = rule is None and st.session_state.get("cut") is not None  # a link may leave it to a hand that has not come yet
+    st.caption(tables.how_chosen(None if by_hand else rule or Keep(), by_set) + (f" {AT_ZERO}" if lines else ""))
+    titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
+    found = evidence.picked(given, choice, by_set)
+    data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
+                  fixed=bool(lines), selected=evidence.selected(found, cut))  # fmt: skip
+    threshold_line(data, controls.drag_line, key="line")
+    evidence.numbers(given.pack, choice, scores, outcomes, titles, found)
+    if lines:
+        evidence.class_lines(given, choice, scores, lines)
+    evidence.at_the_line(given, choice, scores, outcomes, rule, lines)
+
+
+def show(given) -> None:
+    """Shows the choices, and the line as soon as its detector is ready."""
+    titles = {f"{group}_{name}": given.pack.set_title(f"{group}_{name}") for group, name in given.pack.outside}
+    choice = controls.line_choice(tuple(DETECTORS), titles, given.key)
+    job = session.scoring(given, "modern")
+    scores, absent = session.scored(job)
+    wanted = [name for name in (choice.detector, choice.other) if name]
+    if job.state == "failed":
+        st.error(plain(job.error), icon=":material/error:")
+    for name in wanted:
+        if name in absent:
+            st.info(plain(absent[name]), icon=":material/info:")
+    lacking = [name for name in wanted if name not in scores and name not in absent]
+    if lacking and not job.over:
+        waiting(job, lacking)
+    if not choice.sets:
+        st.info(NO_OOD, icon=":material/info:")
+    controls.chips()
+    if choice.detector in scores:
+        lab(given, choice, scores, titles)
+        return
+    if choice.detector in lacking and not job.over:
+        st.skeleton(height=HEIGHT)
+    inspector.show(given, session.item())
+
+
+data = header.show(
+    "Threshold lab",
+    "A score above the line is called out-of-distribution (OOD). Drag the line, or say what matters and let a rule place it.",
+)
+if data is not None:
+    show(data)

@@ -1,0 +1,1 @@
+"""Detectors: frozen dataclasses of hyperparameters that build an energy and fit it."""

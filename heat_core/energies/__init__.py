@@ -1,0 +1,1 @@
+"""Energies: functions E: R^d -> R, large where data is rare. They add, and divide by a temperature."""

@@ -1,0 +1,1 @@
+"""Images: datasets, classifiers, and how images become the features of a pack."""

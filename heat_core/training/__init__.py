@@ -1,0 +1,1 @@
+"""Training of an energy without a formula: objectives, the loop, and where negatives come from."""

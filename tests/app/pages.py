@@ -1,0 +1,77 @@
+"""Pages through Streamlit's AppTest: open, press, wait, read; and what a job can do in a test."""
+
+from __future__ import annotations
+
+import time
+
+from streamlit.testing.v1 import AppTest
+
+from app.jobs import Job
+
+
+def app(**link: str) -> AppTest:
+    """Opens the app at a link with these query parameters."""
+    at = AppTest.from_file("../../app/main.py", default_timeout=120)
+    for key, value in link.items():
+        at.query_params[key] = value
+    return opened(at)
+
+
+def opened(at: AppTest) -> AppTest:
+    """Runs the page, which must not fail."""
+    at.run()
+    assert not at.exception
+    return at
+
+
+def wait(at: AppTest, done, seconds: float = 240) -> AppTest:
+    """Reruns the page until `done(at)`, as the page itself does in a browser."""
+    limit = time.monotonic() + seconds
+    while not done(at):
+        assert time.monotonic() < limit, "the page did not get there"
+        time.sleep(0.2)
+        opened(at)
+    return at
+
+
+def press(at: AppTest, label: str) -> AppTest:
+    """Presses a button."""
+    next(button for button in at.button if button.label == label).click()
+    return opened(at)
+
+
+def upload(at: AppTest, key: str, content: bytes, name: str) -> AppTest:
+    """Gives a file to an uploader."""
+    at.file_uploader(key=key).set_value((name, content, "application/octet-stream"))
+    return opened(at)
+
+
+def offered(at: AppTest) -> set[str]:
+    """Returns the labels of the buttons that can be pressed."""
+    return {button.label for button in at.button if not button.disabled}
+
+
+def link(at: AppTest) -> dict[str, str]:
+    """Returns the query parameters of the page's address."""
+    return {key: value if isinstance(value, str) else value[0] for key, value in at.query_params.items()}
+
+
+def text(at: AppTest) -> str:
+    """Returns all that the page says."""
+    shown = [str(getattr(element, "value", "")) + str(getattr(element, "label", "")) for element in at.main]
+    return " ".join(shown + [bar.proto.text for bar in at.get("progress")])
+
+
+def endless(job: Job) -> None:
+    """Work that only a cancel ends."""
+    while True:
+        time.sleep(0.01)
+        job.report(0.5)
+
+
+def until(condition, seconds: float = 20) -> None:
+    """Waits for a condition."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.01)

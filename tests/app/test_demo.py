@@ -1,0 +1,162 @@
+"""The demo: five steps, each a link; its numbers are those of the pack and of the plane; the glossary is in every room."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import session
+from app.demo import story
+from app.demo.steps import STEPS
+from app.demo.story import Story
+from app.glossary import TERMS
+from heat_core.features import Pack, read_pack
+from tests.app.pages import app, link, offered, opened, press, text
+
+VIEWS = sorted(path.parent.name for path in Path("app").glob("*/page.py"))
+pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs")
+
+
+@pytest.fixture(autouse=True)
+def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "warm", lambda: None)
+    monkeypatch.setattr(session, "score_pack", lambda *settings: lambda job: None)  # nothing here waits for scores
+
+
+@pytest.fixture(scope="module")
+def told() -> Story:
+    return story.read()
+
+
+@pytest.fixture(scope="module")
+def pack() -> Pack:
+    return read_pack(story.PACK)
+
+
+def _demo(step: int) -> AppTest:
+    return opened(opened(app(step=str(step)).switch_page("demo/page.py")))  # AppTest brings a link back a run later
+
+
+@pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
+def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, told: Story) -> None:
+    at = _demo(number)
+    step = STEPS[number - 1]
+    assert at.header[0].value == f"{number}. {step.title}"
+    sentence = step.tell(told)
+    assert sentence.endswith(".")
+    assert sentence.count(". ") == 0  # one sentence
+    assert not re.search(r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b", sentence)
+    assert sum(len(at.get(kind)) for kind in ("plotly_chart", "image", "bidi_component")) >= 1
+    assert link(at)["step"] == str(number)
+    assert f"**{number}** of {len(STEPS)}" in text(at)
+
+
+def test_buttons_go_on_and_back_and_stop_at_the_ends() -> None:
+    at = _demo(1)
+    assert "Back" not in offered(at)
+    for number in range(2, len(STEPS) + 1):
+        press(at, "Next")
+        assert at.header[0].value.startswith(f"{number}. ")
+    assert "Next" not in offered(at)
+    assert press(at, "Back").header[0].value.startswith("4. ")
+
+
+@pytest.mark.parametrize("wrong", ["0", "6", "x", "-1", "2.5"])
+def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
+    assert opened(opened(app(step=wrong).switch_page("demo/page.py"))).header[0].value.startswith("1. ")
+
+
+def test_a_press_as_the_room_is_left_does_no_harm() -> None:
+    at = _demo(2)
+    next(button for button in at.button if button.label == "Next").click()
+    opened(at.switch_page("toy_lab/page.py"))
+    assert opened(at.switch_page("demo/page.py")).header[0].value.startswith("3. ")
+
+
+def test_sentences_say_what_the_arrays_say(told: Story) -> None:
+    what = told.outcomes["HEAT"]
+    assert f"{100 * what.outside:.0f} of 100 strange" in STEPS[4].tell(told)
+    assert f"among them {told.caught('HEAT').sum()} of the 12" in STEPS[4].tell(told)
+    sure = sum(int((-told.scores["MSP"][name] > 0.9).sum()) for name in told.about["kinds"])
+    assert f"sure what {sure} of them are" in STEPS[0].tell(told)
+    assert (told.probabilities > story.SURE).all()
+    assert not told.caught("MSP").any()
+    assert (np.diff(told.probabilities) <= 0).all()
+
+
+def test_the_story_is_of_this_pack_and_of_these_recipes(told: Story, pack: Pack) -> None:
+    assert told.about["digest"] == story.digest(story.PACK), "the pack has changed: python -m app.demo.story"
+    assert told.about["recipes"] == story.described(pack), "a recipe has changed: python -m app.demo.story"
+
+
+def test_scores_and_pictures_are_the_packs(told: Story, pack: Pack) -> None:
+    from heat_core.detectors.presets import recipe
+    from heat_core.results.table import score_pack
+    from heat_core.run import fit
+
+    for name in ("MSP", "Energy", "MoG"):
+        again = score_pack(pack, fit(recipe(name, space="pseudo"), pack.train).score)
+        assert set(again) == set(told.scores[name])
+        for of, scores in again.items():
+            assert np.allclose(scores, told.scores[name][of], rtol=1e-4, atol=1e-4)
+    of, rows = story.picked(told.scores["MSP"], tuple(told.about["kinds"]))
+    assert of == told.of
+    assert np.array_equal(rows, told.rows)
+    pixels, taken_for = story._pictures(pack, of, rows)
+    assert np.array_equal(pixels, told.pixels)
+    assert taken_for == told.taken_for
+
+
+def test_the_planes_energies_are_what_training_gives(told: Story) -> None:
+    _, points, layers, wrong = story._plane()
+    assert np.allclose(points[: story.POINTS], told.points, atol=2e-3)
+    for name in ("truth", "prior"):
+        assert np.allclose(layers[name], told.layers[name], rtol=2e-3, atol=2e-3)
+    near = told.layers["truth"] < 5  # where there is data; elsewhere a trained network is free
+    assert np.abs(layers["correction"] - told.layers["correction"])[near].mean() < 0.3
+    assert wrong["MoG"] == pytest.approx(told.about["wrong"]["MoG"], abs=1e-3)
+    assert wrong["HEAT"] == pytest.approx(told.about["wrong"]["HEAT"], abs=0.03)
+
+
+def test_a_story_is_written_and_read_whole(told: Story, tmp_path: Path) -> None:
+    story.write(told, tmp_path / "again.npz")
+    again = story.read(tmp_path / "again.npz")
+    assert again.about == told.about
+    assert np.array_equal(again.total, told.total)
+    assert all(np.array_equal(again.scores["HEAT"][name], values) for name, values in told.scores["HEAT"].items())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
+def test_a_story_that_is_lost_or_damaged_gives_one_line(content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "story.npz"
+    if content is not None:
+        path.write_bytes(story.PATH.read_bytes()[:-5000] if content == "whole" else content)
+    monkeypatch.setattr(session, "PATH", path)
+    at = opened(app().switch_page("demo/page.py"))
+    assert len(at.error) == 1
+    assert "python -m app.demo.story" in at.error[0].value.replace("\\", "")
+    assert "\n" not in at.error[0].value
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_room_has_the_glossary(view: str) -> None:
+    at = app() if view == "toy_lab" else opened(app().switch_page(f"{view}/page.py"))
+    assert all(f"**{term}**" in text(at) for term in TERMS)
+    assert all(meaning.endswith(".") for meaning in TERMS.values())
+
+
+def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story, "DETECTORS", ("MSP", "MoG"))
+    monkeypatch.setattr(story, "SURE", 0.0)
+    monkeypatch.setattr(story, "_plane", lambda: (np.zeros(1), np.zeros((1, 2)), {}, {}))
+    monkeypatch.setattr(story, "COUNT", 3)
+    torch.manual_seed(0)
+    made = story.make(noise_pack, {"far_mnist": "digits"})
+    assert made.of == ["far_mnist"] * 3
+    assert made.pixels.shape == (3, 32, 32, 3)
+    assert made.probabilities[0] == pytest.approx(max(-made.scores["MSP"]["far_mnist"]))

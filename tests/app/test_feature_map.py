@@ -1,0 +1,557 @@
+"""The Feature map: what a lasso holds, how points are painted and coloured, and the room in every state."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from app import session
+from app.components.scatter_map import DEEPEST, WHOLE, picked, window_of
+from app.feature_map import colours as colouring
+from app.feature_map import drawing as maps
+from app.feature_map import map as atlas
+from app.jobs import Job
+from app.pack import tables
+from app.pack.items import Part, Selection, items_of
+from app.pack.jobs import Scored
+from heat_core.explain import Sum
+from heat_core.features import Pack, pack_arrays, write_pack
+from heat_core.projection import project
+from tests.app.pages import app, link, offered, opened, press, text, wait
+
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
+SQUARE = [(0.2, 0.2), (0.6, 0.2), (0.6, 0.7), (0.2, 0.7)]
+SETS = ("train", "test", "near_a", "near_b", "mid_c", "far_d")
+
+
+@pytest.fixture
+def pack(arrays) -> Pack:
+    """A pack with a map, whose test images are known."""
+    plain = pack_arrays(arrays)
+    plain = replace(plain, test=replace(plain.test, index=torch.arange(60) * 2, source="cifar10/test"))
+    return project(replace(plain, card={"title": "small"}), "pca")
+
+
+@pytest.fixture
+def layout(pack) -> maps.Layout:
+    found = maps.layout_of(pack)
+    assert found is not None
+    return found
+
+
+# -- regions -----------------------------------------------------------------------------------------------------------
+
+
+def crossings(polygon, point) -> bool:
+    """Returns whether a point is within a polygon, edge by edge: the even-odd rule as it is in the books."""
+    inside, (x, y) = False, point
+    for (x0, y0), (x1, y1) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
+        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
+            inside = not inside
+    return inside
+
+
+corner = st.tuples(*[st.floats(0, 1, width=16)] * 2)
+
+
+@given(st.lists(corner, min_size=3, max_size=12), st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_a_lasso_holds_what_the_even_odd_rule_says(polygon, seed):
+    points = np.random.default_rng(seed).uniform(-0.1, 1.1, (200, 2)).astype(np.float32)
+    wanted = [crossings(polygon, point) for point in points.astype(float).tolist()]
+    assert maps.within(polygon, points).tolist() == wanted
+
+
+def test_a_lasso_that_crosses_itself_has_a_hole():
+    star = [(0.5 + 0.4 * np.sin(a), 0.5 - 0.4 * np.cos(a)) for a in 4 * np.pi / 5 * np.arange(5)]
+    centre, arm, outside = [0.5, 0.5], [0.5, 0.2], [0.1, 0.1]
+    assert maps.within(star, np.array([centre, arm, outside])).tolist() == [False, True, False]
+
+
+def test_a_million_points_are_few_enough():
+    points = np.random.default_rng(0).uniform(0, 1, (1_000_000, 2)).astype(np.float32)
+    circle = [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 128, endpoint=False)]
+    assert maps.within(circle, points).mean() == pytest.approx(np.pi * 0.09, abs=0.002)
+
+
+def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
+    shown = ("test", "far_d")
+    found = maps.picked(layout, shown, [SQUARE])
+    assert set(found) <= set(shown)
+    assert found["test"].sum() == maps.within(SQUARE, layout.spots["test"]).sum() > 0
+    left, right = ([(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5))
+    both = maps.picked(layout, SETS, [left, right])
+    assert sum(int(mask.sum()) for mask in both.values()) == sum(map(len, layout.places.values()))
+    assert maps.picked(layout, (), [SQUARE]) == {}
+
+
+@given(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
+def test_regions_go_into_a_link_and_back(polygons):
+    back = maps.regions_in(maps.written(polygons))
+    assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
+    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / maps.FINE + 1e-9)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "1.2",
+        "1.2-3.4",
+        "1.2-3.4-5",
+        "a.b-c.d-e.f",
+        "1.2-3.4-5.6_",
+        "1.2.3-1.2-1.2",
+        "9" * 99_999,
+        f"{'9' * 400}.1-1.2-3.4",
+        "+1.2-3.4-5.6",
+        "١.2-3.4-5.6",
+    ],
+)
+def test_a_region_that_is_none_is_passed_over(bad):
+    assert maps.regions_in(bad) == []
+    assert maps.region_in(f"umap:{bad}") is None
+
+
+@pytest.mark.parametrize("sets", [None, (), ("test", "far_d")])
+def test_a_region_says_which_sets_were_shown(layout, sets):
+    region = maps.Region("umap", [SQUARE], sets)
+    assert maps.region_in(region.text) == region
+    expected = maps.picked(layout, SETS if sets is None else sets, [SQUARE])
+    assert expected or sets == ()
+    assert {name: mask.tolist() for name, mask in maps.held(layout, region).items()} == {
+        name: mask.tolist() for name, mask in expected.items()
+    }
+
+
+def test_the_nearest_point_that_is_shown_is_found(layout):
+    x, y = layout.spots["far_d"][7].tolist()
+    assert maps.nearest(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
+    name, row = maps.nearest(layout, ("test", "near_b"), (x, y), 2.0)
+    assert name in ("test", "near_b")
+    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (1, maps.SIZE[1] / maps.SIZE[0])
+    here = (layout.spots[name][row] - (x, y)) * (1, maps.SIZE[1] / maps.SIZE[0])
+    assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
+    assert maps.nearest(layout, SETS, (3.0, 3.0), 0.01) is None
+    assert maps.nearest(layout, (), (0.5, 0.5), 1.0) is None
+
+
+def test_all_points_lie_on_the_picture_in_one_scale(layout):
+    spots, places = (np.concatenate(list(part.values())) for part in (layout.spots, layout.places))
+    assert spots.min() >= 0.01
+    assert spots.max() <= 0.99
+    pixels = spots * maps.SIZE
+    one, two = np.linalg.norm(pixels[0] - pixels[5]), np.linalg.norm(places[0] - places[5])
+    three, four = np.linalg.norm(pixels[9] - pixels[80]), np.linalg.norm(places[9] - places[80])
+    assert one / two == pytest.approx(three / four, rel=1e-3)
+    assert (np.diff(pixels[[0, 5], 1]) * np.diff(places[[0, 5], 1]) < 0).all()  # up on the map is up on the picture
+
+
+def test_a_single_place_still_makes_a_picture():
+    alone = maps.Layout({"test": np.ones((4, 2), np.float32)}, "pca")
+    assert np.allclose(alone.spots["test"], 0.5)
+
+
+def test_a_pack_without_a_map_has_none(arrays, pack):
+    assert maps.layout_of(pack_arrays(arrays)) is None
+    half = replace(pack, test=replace(pack.test, views={k: v for k, v in pack.test.views.items() if k != "map"}))
+    assert maps.layout_of(half) is None
+
+
+# -- the picture -------------------------------------------------------------------------------------------------------
+
+
+def painted(points: maps.Points, window=WHOLE, colours: int = 4) -> np.ndarray:
+    palette = np.array([[0, 0, 0, 0], *([50 * i, 0, 0, 255] for i in range(1, colours))], np.uint8)
+    with Image.open(io.BytesIO(maps.drawn(points, palette, window))) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def dots(spots, colours, faint=None, shape=0) -> maps.Points:
+    n = len(spots)
+    faint = np.zeros(n, bool) if faint is None else np.array(faint)
+    return maps.Points(np.array(spots, np.float32), np.array(colours, np.uint8), np.full(n, shape, np.uint8), faint)
+
+
+def test_points_are_painted_where_they_are_in_their_colour():
+    image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
+    assert image.shape == (maps.SIZE[1], maps.SIZE[0], 4)
+    assert tuple(image[maps.SIZE[1] // 2, maps.SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[maps.SIZE[1] // 4, 3 * maps.SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert (image[..., 3] > 0).mean() < 0.001
+
+
+def test_a_window_shows_its_part_alone():
+    image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
+    assert tuple(image[maps.SIZE[1] // 2, maps.SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert set(np.unique(image[..., 0])) == {0, 150}
+
+
+def test_what_is_not_selected_lies_below():
+    for faint in ([False, True], [True, False]):
+        image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
+        assert image[maps.SIZE[1] // 2, maps.SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+
+
+def test_no_set_always_covers_the_other():
+    spots = np.random.default_rng(0).uniform(0.45, 0.55, (4000, 2))
+    image = painted(dots(spots, np.repeat([1, 2], 2000)))
+    seen = np.bincount(image[image[..., 3] > 0][:, 0] // 50, minlength=3)
+    assert 0.4 < seen[1] / (seen[1] + seen[2]) < 0.6
+
+
+def test_shapes_differ_and_none_vanishes():
+    for count in (1, 40_000):  # large, and a pixel each
+        spots = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(-0.4, 0.4, (count, 2)) * (count > 1)
+        images = [painted(dots(spots, np.ones(count), shape=shape))[..., 3] > 0 for shape in range(len(maps.SHAPES))]
+        assert all(image.any() for image in images)
+        if count == 1:
+            assert len({image.tobytes() for image in images}) == len(maps.SHAPES)
+
+
+def test_points_at_the_edge_and_beyond_are_no_trouble():
+    image = painted(dots([(0, 0), (1, 1), (-0.2, 0.5), (1.2, 0.5)], [1, 1, 2, 2]))
+    assert set(np.unique(image[..., 0])) == {0, 50}
+    assert not painted(dots(np.zeros((0, 2)), [])).any()
+
+
+# -- colours -----------------------------------------------------------------------------------------------------------
+
+
+def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
+    sets = colouring.by_set(pack, layout, ("test", "far_d"))
+    assert [entry[2] for entry in sets.entries] == ["test", "far_d"]
+    looks = {(tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0])) for name in layout.places}
+    assert len(looks) == len(layout.places)
+    classes = colouring.by_class(pack, layout)
+    assert len(classes.entries) == 5  # four classes, and none
+    assert set(classes.colours["far_d"]) == {colouring.PLAIN}
+    assert pack.test.y is not None
+    for label in range(4):
+        rows = (pack.test.y == label).numpy()
+        assert len(set(classes.colours["test"][rows])) == len(set(classes.shapes["test"][rows])) == 1
+    assert len(set(classes.colours["test"])) == 4
+    assert set(classes.names) == {"0", "1", "2", "3"}
+
+
+def test_a_correction_is_coloured_around_zero(layout):
+    values = {"test": np.linspace(-1, 3, 60), "far_d": np.full(50, 0.0)}
+    made = colouring.by_value(layout, values, "E", signed=True)
+    low, high = made.ends
+    assert float(low) == -float(high)
+    grey = made.palette[made.colours["far_d"][0]]
+    assert abs(int(grey[0]) - int(grey[2])) < 20  # neither blue nor orange
+    up, down = made.palette[made.colours["test"][-1]], made.palette[made.colours["test"][0]]
+    assert up[0] > up[2]
+    assert down[2] > down[0]
+    assert set(made.colours["train"]) == {colouring.PLAIN}
+
+
+def test_points_that_are_not_selected_are_faint(pack, layout):
+    made = colouring.by_set(pack, layout, SETS)
+    mask = np.arange(60) < 5
+    points = made.points(layout, ("test", "far_d"), {"test": mask})
+    assert (~points.faint).sum() == 5
+    assert set(points.colours[points.faint]) == {colouring.FAINT}
+    assert not made.points(layout, ("test",), None).faint.any()
+    assert len(made.points(layout, (), None)) == 0
+
+
+# -- what a browser says -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
+    lasso = picked({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
+    assert lasso.corners == ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
+    assert lasso.more
+    assert picked({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind == "spot"
+    good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
+    for wrong in (
+        None, "x", {}, {**good, "kind": "page"}, {**good, "at": [0, 0, 1]}, {**good, "at": "0011"}, {**good, "reach": None},
+        {**good, "at": [0, 0, 1, float("nan"), 1, 1]}, {**good, "at": [0.0, 0.0] * 500}, {**good, "kind": "spot"},
+    ):  # fmt: skip
+        assert picked(wrong) is None
+
+
+def test_windows_are_squares_of_the_picture():
+    assert window_of([0.25, 0.5, 0.5, 0.75]) == (0.25, 0.5, 0.5, 0.75)
+    assert window_of(list(WHOLE)) == WHOLE
+    for wrong in (
+        None,
+        [0, 0, 1],
+        [0, 0, 2, 2],
+        [0.5, 0.5, 0.4, 0.4],
+        [0, 0, 0.5, 0.9],
+        [0, 0, DEEPEST / 2, DEEPEST / 2],
+        ["a"] * 4,
+    ):
+        assert window_of(wrong) is None
+
+
+# -- sentences ---------------------------------------------------------------------------------------------------------
+
+
+def test_findings_say_what_was_found(pack):
+    masks = {"test": np.arange(60) < 47, "far_d": np.zeros(50, bool)}
+    titles = {"test": "T", "far_d": "F"}
+    assert tables.selected_finding(masks, titles) == "47 selected, all of them T."
+    masks["far_d"][:3] = True
+    assert tables.selected_finding(masks, titles) == "50 selected, 94\u00a0% of them T."
+    table = tables.selected(masks, titles, {"test": np.arange(60.0)}, 22.5)
+    assert table.iloc[0].tolist() == ["T", "47 of 60", "78.3 %", "51.1 %"]
+    assert table.iloc[1].tolist() == ["F", "3 of 50", "6.0 %", "–"]
+    assert "far apart" in tables.trusted("pca", 0.6)
+    assert "are near in feature space" in tables.trusted("umap", 0.97)
+    sampled = replace(pack, card={"sets": {"train": {"moments_of": 4500}}})
+    assert tables.sampled(sampled) == "The training images are a sample, 240 of 4,500."
+    assert tables.sampled(pack) == ""
+
+
+# -- the room ----------------------------------------------------------------------------------------------------------
+
+
+def frames(pack: Pack, *names: str) -> list[Scored]:
+    """Returns scores of a kind: the first feature, of HEAT with its terms."""
+    sets = {name: f.z[:, 0].double().numpy() for name, f in pack.sets() if name != "train"}
+    terms = {name: np.stack([2 * values, -values], 1) for name, values in sets.items()}
+    heat = Scored("HEAT", sets, how=Sum(("prior", "correction"), 1.0), terms=terms)
+    return [heat if name == "HEAT" else Scored(name, sets) for name in names]
+
+
+@pytest.fixture
+def room(monkeypatch, tmp_path):
+    """Opens the room on a pack, scored by stand-ins: room(pack, frames, over=True, **link)."""
+
+    def open_room(pack: Pack, scored: list[Scored], over: bool = True, **query: str) -> AppTest:
+        def work(job: Job) -> None:
+            for frame in scored:
+                job.report(0.5, frame)
+            while not over:
+                time.sleep(0.01)
+                job.report(0.5)
+
+        shutil.rmtree(tmp_path / "pack", ignore_errors=True)
+        write_pack(pack, tmp_path / "pack")
+        monkeypatch.setattr(session, "PACKS", tmp_path)
+        monkeypatch.setattr(session, "score_pack", lambda *settings: work)
+        at = opened(app(**query).switch_page("feature_map/page.py"))
+        return wait(at, lambda page: len(session.scoring(session.data(), "modern").frames) >= len(scored)) if scored else at
+
+    return open_room
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What the map was asked to show, with what it does when something is drawn."""
+    calls: list = []
+    monkeypatch.setattr(atlas, "scatter_map", lambda picture, on_pick, on_move, key: calls.append((picture, on_pick, on_move)))
+    return calls
+
+
+def test_the_map_is_there_before_anything_is_scored(room, shown, pack):
+    at = room(pack, [], over=False)
+    assert "all 450 points drawn" in text(at)
+    assert "Trustworthiness" in text(at)
+    assert "Fitting the detectors, HEAT among them" in text(at)
+    assert "Draw around points" in at.info[0].value
+    assert shown[-1][0].window == WHOLE
+    assert "450 images by PCA" in shown[-1][0].alt
+
+
+def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
+    at = room(pack, frames(pack, "MSP", "HEAT"))
+    part = Part("bar", "Somewhere else", items_of(pack, {"test": np.arange(47), "far_d": np.arange(3)}))
+    at.session_state["selection"] = Selection((part,))
+    opened(at)
+    assert [button.label for button in at.button if button.key == "chip-bar"] == ["Somewhere else: 50"]
+    assert at.subheader[0].value == "50 selected, 94\u00a0% of them test."
+    counts = at.dataframe[0].value.set_index("Set")["Selected"]
+    assert counts["test"] == "47 of 60"
+    assert counts["near_a"] == "0 of 40"
+    assert "The selection's median HEAT score is higher than" in text(at)
+    assert at.subheader[1].value == "50 images, most OOD by HEAT first"
+    assert "test came as features alone" not in text(at)
+    assert any("images" in caption.value or "image" in caption.value for caption in at.caption)
+    at.segmented_control(key="order").set_value("least OOD")
+    opened(at)
+    assert at.subheader[1].value == "50 images, least OOD by HEAT first"
+    press(at, "Clear the selection")
+    assert "Draw around points" in at.info[0].value
+
+
+def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, layout):
+    at = room(pack, frames(pack, "HEAT"), region=f"pca:{maps.written([SQUARE])}")
+    found = maps.picked(layout, SETS, [SQUARE])
+    assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in found.values())
+    assert np.allclose(shown[-1][0].outlines, [SQUARE])
+    at.pills(key="shown").set_value(["test", "far_d"])
+    opened(at)
+    fewer = maps.picked(layout, ("test", "far_d"), [SQUARE])
+    assert set(at.session_state["selection"].items) == {"cifar10/test", "far_d"} & {
+        "cifar10/test" if name == "test" else name for name in fewer
+    }
+    assert list(at.dataframe[0].value["Set"]) == ["test", "far_d"]
+    assert link(at)["region"] == f"pca:{maps.written([SQUARE])}:test,far_d"
+    at.pills(key="shown").set_value(SETS)
+    assert link(opened(at))["region"] == f"pca:{maps.written([SQUARE])}"
+    press(at, "Clear the selection")
+    assert "region" not in link(at)
+    at.pills(key="shown").set_value([])
+    opened(at)
+    assert any("No set is shown" in info.value for info in at.info)
+
+
+@pytest.mark.parametrize("view", [path.stem for path in Path("app/views").glob("[!_]*.py")])
+def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view):
+    region = maps.Region("pca", [SQUARE], ("test", "far_d"))
+    room(pack, frames(pack, "MoG", "HEAT"))
+    at = opened(opened(app(region=region.text)).switch_page(f"{view}/page.py"))
+    assert link(at)["region"] == region.text
+    if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
+        many = sum(int(mask.sum()) for mask in maps.picked(layout, ("test", "far_d"), [SQUARE]).values())
+        assert many
+        assert [button.label for button in at.button if button.key == "chip-map"] == [f"Drawn on the map: {many}"]
+    at.switch_page("feature_map/page.py")
+    assert set(opened(at).session_state["selection"].items) == {"cifar10/test", "far_d"}
+    press(at, "Clear the selection")
+    assert "region" not in link(opened(at.switch_page("detectors/page.py")))
+
+
+def test_a_link_to_a_map_that_is_not_there_can_be_given_up(room, pack):
+    room(pack, frames(pack, "HEAT"))
+    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("detectors/page.py"))
+    press(at, "Select nothing instead")
+    assert not any("lay it out by UMAP" in info.value for info in at.info)
+    assert "region" not in link(at)
+
+
+def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layout):
+    region = maps.Region("pca", [SQUARE], ("test",))
+    room(pack, frames(pack, "MoG", "HEAT"))
+    at = opened(app(region=region.text, shown="junk").switch_page("feature_map/page.py"))
+    assert link(at)["region"] == region.text
+    assert set(at.session_state["selection"].items) == {"cifar10/test"}
+
+
+def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, shown, pack, layout, monkeypatch):
+    monkeypatch.setattr(session, "lay_out", lambda *settings: lambda job: replace(layout, method="umap"))
+    room(pack, frames(pack, "HEAT"))
+    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("detectors/page.py"))
+    assert any("lay it out by UMAP" in info.value for info in at.info)
+    assert "selection" not in at.session_state
+    assert link(at)["region"].startswith("umap:")
+    opened(at.switch_page("feature_map/page.py")).segmented_control(key="layout").set_value("umap")
+    press(opened(at), "Lay them out by UMAP")
+    wait(at, lambda page: any(button.key == "chip-map" for button in page.button))
+    many = sum(int(mask.sum()) for mask in maps.picked(layout, SETS, [SQUARE]).values())
+    assert len(opened(at.switch_page("detectors/page.py")).session_state["selection"]) == many
+    assert not any("lay it out by UMAP" in info.value for info in at.info)
+
+
+@pytest.mark.parametrize(
+    "bad", ["umap", "pca:", "pca:1.2", "pca:<b>", ":::", "tsne:1.2-3.4-5.6", ":1.2-3.4-5.6", "pca:1.2-3.4-5.6:x"]
+)
+def test_a_link_that_was_cut_off_selects_nothing(room, shown, pack, bad):
+    at = room(pack, [], over=False, region=bad, window="0_0_9_9")
+    opened(at)
+    assert "selection" not in at.session_state
+    assert "region" not in link(at)
+    assert shown[-1][0].window == WHOLE
+    assert shown[-1][0].outlines == []
+
+
+def test_colours_follow_the_choice(room, shown, pack):
+    at = room(pack, frames(pack, "MSP", "HEAT"))
+    titles = {}
+    for colour in ("dataset", "class", "score", "correction"):
+        at.selectbox(key="colour").set_value(colour)
+        opened(at)
+        titles[colour] = shown[-1][0].legend
+    assert len(titles["class"].entries) == 5
+    assert titles["score"].ends == ("0 %", "100 %")
+    assert "E_θ" in titles["correction"].title
+    assert titles["correction"].ends[0].startswith("-")
+
+
+def test_a_correction_that_is_not_there_says_so(room, shown, pack):
+    at = room(pack, [Scored("HEAT", {}, "HEAT failed on these features: no luck")], colour="correction")
+    assert any("HEAT failed" in info.value for info in at.info)
+    assert any("no correction" in info.value for info in at.info)
+
+
+def test_an_image_is_typed_and_looked_at(room, shown, pack):
+    at = room(pack, frames(pack, "HEAT"))
+    at.text_input(key="typed-item").set_value(" cifar10/test/4 ")
+    opened(at)
+    assert link(at)["item"] == "cifar10/test/4"
+    spot = shown[-1][0].marks[-1].spot
+    found = maps.layout_of(pack)
+    assert np.allclose(spot, found.spots["test"][2])
+
+
+def test_data_without_a_map_offers_one_and_shows_it(room, shown, arrays):
+    plain = pack_arrays(arrays)
+    at = room(plain, frames(plain, "HEAT"))
+    assert "There is no map of these 450 points by UMAP yet" in at.info[0].value
+    assert not shown
+    at.segmented_control(key="layout").set_value("pca")
+    opened(at)
+    press(at, "Lay them out by PCA")
+    wait(at, lambda page: shown)
+    assert "Laid out by PCA. Trustworthiness" in text(at)
+
+
+def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, shown, arrays, monkeypatch):
+    def endless(job: Job) -> None:
+        while True:
+            time.sleep(0.01)
+            job.report(0.25)
+
+    def broken(job: Job) -> None:
+        raise ValueError("no *memory*")
+
+    plain = pack_arrays(arrays)
+    at = room(plain, frames(plain, "HEAT"))
+    monkeypatch.setattr(session, "lay_out", lambda *settings: endless)
+    press(at, "Lay them out by UMAP")
+    wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
+    press(at, "Cancel")
+    wait(at, lambda page: "Lay them out by UMAP" in offered(page))
+    monkeypatch.setattr(session, "lay_out", lambda *settings: broken)
+    press(at, "Lay them out by UMAP")
+    wait(at, lambda page: page.error)
+    assert at.error[0].value == r"no \*memory\*"
+    assert "Lay them out by UMAP" in offered(at)
+
+
+def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, arrays):
+    at = room(pack, frames(pack, "HEAT"), region=f"pca:{maps.written([SQUARE])}", item="cifar10/test/4")
+    assert at.session_state["selection"]
+    at.session_state["uploaded"] = session.Data("another", pack_arrays({k: v for k, v in arrays.items() if k != "near_b"}))
+    at.session_state["selection"] = Selection()
+    opened(at)
+    assert "There is no map of these 420 points" in text(at)
+    press(at, "Back to the server's data")
+    assert "all 450 points drawn" in text(at)
+
+
+def test_without_data_or_with_a_broken_pack_it_says_so(monkeypatch, tmp_path, pack):
+    monkeypatch.setattr(session, "PACKS", tmp_path)
+    at = opened(app().switch_page("feature_map/page.py"))
+    assert "There are no features yet" in at.info[0].value
+    write_pack(pack, tmp_path / "broken")
+    (tmp_path / "broken" / "test.safetensors").write_bytes(b"nothing")
+    at = opened(app().switch_page("feature_map/page.py"))
+    assert "cannot be read" in at.error[0].value

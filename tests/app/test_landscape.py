@@ -1,0 +1,296 @@
+"""The Landscape in every state, and what it says of an energy against what is known exactly."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from app import session
+from app.components import surfaces
+from app.components.surfaces import FULL, Block, Surface
+from app.jobs import Job
+from app.landscape import panels as relief
+from app.plane import figures as planes
+from app.plane import reading as landscapes
+from app.plane import training as toys
+from app.plane.reading import Window
+from app.plane.training import ToyChoice
+from heat_core.detectors import presets as recipes
+from heat_core.detectors.learned import HEAT
+from heat_core.detectors.presets import recipe
+from heat_core.energies.energy import GaussianMixture, Network
+from heat_core.metrics import threshold_keeping
+from heat_core.plane.grid import Grid
+from heat_core.plane.toys import toy
+from heat_core.run import fit
+from heat_core.training.trainer import LeastSquares
+from tests.app.pages import app, endless, offered, opened, press, text, wait
+
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
+CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
+SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
+GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Job:
+    """A finished quick training of HEAT on the blobs."""
+    job = Job("any", toys.train_toy(CHOICE, *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    return job
+
+
+@pytest.fixture(scope="module")
+def reading(trained) -> landscapes.Reading:
+    return landscapes.read(trained.result.energy, CHOICE, GRIDS[1])
+
+
+def _landscape(**link: str):
+    return _moved(app(toy="blobs", preset="quick", **link))
+
+
+def _moved(at):
+    """Goes to the room. AppTest drops the link at a page switch and brings it back a run later; a browser does not."""
+    return opened(opened(at.switch_page("landscape/page.py")))
+
+
+def _with(job: Job, monkeypatch, **link: str):
+    """Opens the room with a training that is done."""
+    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda mine: job.result)
+    at = press(_landscape(**link), "Train HEAT")
+    return wait(at, lambda page: page.metric)
+
+
+# -- the room
+
+
+def test_it_starts_empty_and_says_what_to_do():
+    at = _landscape()
+    assert "There is no landscape yet" in at.info[0].value
+    assert "Train HEAT" in offered(at)
+
+
+def test_it_shows_how_far_a_training_is_and_lets_one_cancel_it(monkeypatch):
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    at = press(_landscape(), "Train HEAT")
+    assert "Training HEAT" in text(at)
+    press(at, "Cancel")
+    assert "There is no landscape yet" in at.info[0].value
+
+
+def test_it_says_why_a_training_failed(monkeypatch):
+    def broken(job: Job) -> None:
+        raise ValueError("no *grid*")
+
+    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
+    at = press(_landscape(), "Train HEAT")
+    wait(at, lambda page: page.error)
+    assert at.error[0].value == r"no \*grid\*"
+
+
+def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, reading):
+    at = _with(trained, monkeypatch, x="-2.0", y="-1.5")
+    said = landscapes.spell(trained.result.energy, reading, "blobs", -2.0, -1.5)
+    assert at.subheader[0].value == f"At (-2.00, -1.50): {said.sentence}"
+    assert "verdict in: 95 % of ID lie at or below" in at.subheader[0].value
+    assert {metric.label for metric in at.metric} == set(relief.FACTS)
+    at.number_input(key="x").set_value(15.0)
+    opened(at)
+    assert "verdict out" in at.subheader[0].value
+
+
+@pytest.mark.parametrize("draw", ["contour", "surface"])
+def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatch, trained, draw):
+    calls = {}
+    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: (shown, block, on_pick)}))
+    at = _with(trained, monkeypatch, draw=draw, reach="3", x="1.5")
+    assert len(at.get("plotly_chart")) == 3  # masses, two rays
+    shown, block, _ = calls["layers"]
+    assert [surface.title for surface in shown] == [relief.TITLES[name][0] for name in ("prior", "correction", "total")]
+    assert [surface.level for surface in shown] == [None, None, 0.0]
+    assert block.flat == (draw == "contour")
+    np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
+    for key, limit in (("layers", 3.0), ("exact", 3.0), ("error", None)):
+        _, block, picked = calls[key]
+        assert block.heights[0] == -block.heights[1]  # colours are centred on zero
+        assert block.heights[1] == limit or limit is None
+        assert block.x == block.y == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
+        assert block.marks == {"": (1.5, 0.0)}
+        assert picked is relief.look_at
+
+
+def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
+    calls = {}
+    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block}))
+    _with(trained, monkeypatch, zoom="4 ×", x="1.5")
+    assert calls["layers"].x == pytest.approx((1.5 - toy("blobs").extent / 4, 1.5 + toy("blobs").extent / 4))
+    assert calls["error"].x == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
+
+
+def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
+    at = _moved(app(toy="blobs", detector="KNN"))
+    press(at, "Train KNN")
+    wait(at, lambda page: page.metric)
+    assert "**Correction, E_θ**" not in text(at)
+    assert {metric.label: metric.value for metric in at.metric}["Largest |E_θ|"] == "none"
+
+
+def test_a_click_becomes_the_point(monkeypatch):
+    state: dict = {}
+    monkeypatch.setattr(relief.st, "session_state", state)
+    relief.look_at(1.23456, -2.0)
+    assert state == {"x": 1.235, "y": -2.0}
+
+
+# -- what it says
+
+
+def test_the_parts_add_up_to_the_energy_itself(trained, reading):
+    energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
+    layers = landscapes.layers(energy, window)
+    np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
+    x, y = window.axes
+    assert (x[0], x[-1], y[0], y[-1]) == pytest.approx((-1.5, 2.5, -3.0, 1.0))
+    points = torch.tensor([[x[7], y[60]], [x[80], y[3]]])
+    with torch.no_grad():
+        exact = energy(points).numpy()
+    np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
+    said = landscapes.spell(energy, reading, "blobs", float(x[7]), float(y[60]))
+    assert said.total == pytest.approx(float(exact[0]), abs=1e-4)
+    assert said.truth == pytest.approx(-float(toy("blobs").log_prob(points[:1].double())), abs=1e-9)
+    assert said.out == (said.total > reading.threshold)
+
+
+def test_the_sum_that_is_read_adds_up_by_eye():
+    said = landscapes.Spelled({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
+    assert said.sentence == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
+
+
+def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(trained, reading):
+    inside = reading.inside["total"]
+    assert reading.threshold == threshold_keeping(inside, 0.95)
+    fresh, _ = toy("blobs").sample(landscapes.TEST, torch.Generator().manual_seed(landscapes.FRESH))
+    with torch.no_grad():
+        np.testing.assert_allclose(np.sort(trained.result.energy(fresh).numpy()), inside, atol=1e-4)
+    train = toy("blobs").features(seed=0).z
+    assert not (fresh[:, None] == train[None, :200]).all(-1).any()
+
+
+def test_masses_and_error_agree_with_quadrature(trained, reading):
+    d = trained.result.distance
+    assert int((reading.held >= 0.5 * reading.owed).sum()) == d.modes
+    assert reading.owed.sum() == pytest.approx(1)
+    assert reading.held.sum() == pytest.approx(1)
+    assert reading.log_z == pytest.approx(0, abs=0.1)  # E_theta learned against q: -log p, normalised
+    assert reading.wrong.shape == (landscapes.COARSE, landscapes.COARSE)
+    assert abs(reading.wrong.mean()) < 1e-6
+    assert reading.caught == 1.0  # the prior grows without bound
+
+
+def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
+    assert (reading.temperature, reading.alpha, reading.bound) == (1.0, None, None)
+    assert reading.largest is not None
+    alpha = 0.5
+    bounded = dataclasses.replace(
+        recipe("HEAT", "quick", "plane"), training=LeastSquares(steps=120, batch=512, rate=1e-2, alpha=alpha), temperature=4.0
+    )
+    presets = {"plane": {"quick": {**recipes.PRESETS["plane"]["quick"], "HEAT": bounded}}}
+    monkeypatch.setattr(recipes, "PRESETS", presets)
+    assert isinstance(bounded, HEAT)
+    energy = fit(bounded, toy("blobs").features()).energy
+    said = landscapes.read(energy, CHOICE, GRIDS[1])
+    assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))
+    assert said.largest is not None
+    assert 0.5 * said.bound < said.largest < 1.5 * said.bound
+
+
+def test_a_detector_without_prior_or_network_says_none():
+    choice = ToyChoice("blobs", "MoG", "quick", 0)
+    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
+    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
+    assert isinstance(energy, GaussianMixture)
+    assert (said.temperature, said.alpha, said.largest) == (None, None, None)
+    assert list(said.inside) == ["energy"]
+
+
+def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, reading):
+    energy = trained.result.energy
+    distance, lines = landscapes.ray(energy, reading, "blobs", -2.0, -1.5, 1.5)
+    here = math.hypot(-2.0 - reading.centre[0], -1.5 - reading.centre[1])
+    said = landscapes.spell(energy, reading, "blobs", -2.0, -1.5)
+    assert np.interp(here, distance, lines["total"]) == pytest.approx(said.total, abs=0.1)
+    near = distance < here
+    assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
+    assert set(lines) == {"prior", "correction", "total", "truth"}
+    assert set(lines) <= set(planes.LINES)
+    at_centre = landscapes.direction(reading.centre, *reading.centre)
+    assert tuple(at_centre) == (1.0, 0.0)
+
+
+def test_where_the_density_is_zero_the_truth_is_no_line():
+    choice = ToyChoice("checkerboard", "MoG", "quick", 0)
+    energy = fit(recipe("MoG", space="plane"), toy("checkerboard").features()).energy
+    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
+    _, lines = landscapes.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
+    assert np.isnan(lines["truth"]).any()
+    assert math.isinf(landscapes.spell(energy, said, "checkerboard", 4.4, 4.4).truth)
+    assert np.isfinite(landscapes.true_energy("checkerboard", Window(0, 0, 4.5))).all()
+
+
+def test_an_untrained_correction_changes_nothing():
+    """With E_theta = 0 the sum is the prior, whatever the window."""
+    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy / 1.0 + Network(2, 8, 1).randomise(
+        torch.Generator().manual_seed(0)
+    )
+    layers = landscapes.layers(energy, Window(0, 0, 5))
+    assert not layers["correction"].any()
+    np.testing.assert_array_equal(layers["prior"], layers["total"])
+
+
+# -- surfaces: what is sent, and what comes back
+
+
+def test_heights_are_sent_as_shares_of_the_range():
+    values = np.array([[-20.0, -8.0, -np.inf], [0.0, 8.1, np.nan], [np.inf, 4.0, 1e300]])
+    sent = surfaces._sent(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
+    whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
+    assert whole.tolist() == [0, 0, 0, FULL / 2, FULL, FULL, FULL, FULL * 3 / 4, FULL]
+    assert (sent["side"], sent["full"], sent["level"]) == (3, FULL, 0.625)
+
+
+@pytest.mark.parametrize("said", [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]])
+def test_what_is_no_spot_of_the_square_is_passed_over(said):
+    assert surfaces.spot(said, SQUARE) is None
+
+
+def test_a_spot_is_taken():
+    assert surfaces.spot([1, -4.0], SQUARE) == (1.0, -4.0)
+
+
+# -- the figures
+
+
+def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
+    distance = np.linspace(0, 50, 100)
+    figure = planes.ray(distance, {"total": distance**2, "truth": distance**3}, cut=5.0, here=1.0, data=5.0)
+    low, high = figure.layout.yaxis.range
+    assert low < 0 < 5 < high < 100
+
+
+@pytest.mark.parametrize("draw", ["contour", "surface"])
+def test_a_click_sends_less_than_300_kilobytes(monkeypatch, trained, draw):
+    """Everything that the room draws, as when the point, the window or the way of drawing changes."""
+    at = _with(trained, monkeypatch, draw=draw)
+    at.number_input(key="x").set_value(1.0)
+    opened(at)
+    drawn = [*at.get("plotly_chart"), *at.get("bidi_component")]
+    sent = [len(chart.proto.SerializeToString()) for chart in drawn]
+    assert len(sent) == 6
+    assert sum(sent) < 300_000

@@ -1,0 +1,452 @@
+"""The Threshold lab in every state, through Streamlit's AppTest; what its browser part is fed; its tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app import figures, session
+from app.components import threshold_line as component
+from app.jobs import Job
+from app.pack import controls, tables
+from app.pack.items import Part, Selection, item_of
+from app.pack.jobs import Scored
+from heat_core.features import Features, Pack, pack_arrays, write_pack
+from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
+
+SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
+
+
+def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
+    """Returns scores of every set; OOD lies `shift` and more above ID."""
+    random = np.random.default_rng(3)
+    place = {"near": 1.0, "mid": 1.5, "far": 2.5}
+    names = [name for name in SIZES if val or name != "val"]
+    return {name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name]) for name in names}
+
+
+def scoring(*frames: Scored, over: bool = True):
+    """Returns a stand-in for the scoring job's work: it reports these frames, and ends or goes on."""
+
+    def work(job: Job) -> None:
+        for frame in frames:
+            job.report(0.5, frame)
+        while not over:
+            time.sleep(0.01)
+            job.report(0.5)
+
+    return lambda *settings: work
+
+
+BOTH = (Scored("HEAT", made(1.5)), Scored("MoG", made(1.0)), Scored("MSP", {}, "MSP needs the classifier's head."))
+
+
+@pytest.fixture(autouse=True)
+def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
+    """A small pack, and scores that are there at once."""
+    write(arrays, tmp_path / "packs" / "small")
+    monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
+    monkeypatch.setattr(session, "score_pack", scoring(*BOTH))
+
+
+def write(arrays: dict, path) -> None:
+    tests = np.tile(arrays["test_z"], (7, 1))[: SIZES["test"]]
+    shutil.rmtree(path, ignore_errors=True)
+    write_pack(pack_arrays({**arrays, "test_z": tests, "test_y": np.tile(arrays["test_y"], 7)[: SIZES["test"]]}, "Small"), path)
+
+
+def opened(**link: str) -> AppTest:
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    for key, value in link.items():
+        at.query_params[key] = value
+    at.run()
+    at.switch_page("threshold_lab/page.py")
+    for _ in range(100):
+        run(at)
+        if at.subheader or at.error:
+            return at
+        time.sleep(0.05)
+    return at
+
+
+def run(at: AppTest) -> AppTest:
+    at.run()
+    assert not at.exception
+    return at
+
+
+def text(at: AppTest) -> str:
+    return " ".join(str(getattr(element, "value", "")) for element in at.main)
+
+
+def decisions(at: AppTest):
+    return at.dataframe[0].value
+
+
+def test_it_opens_on_the_cut_that_keeps_95_percent():
+    at = opened()
+    scores = made(1.5)
+    cut = at.number_input(key="cut").value
+    assert np.mean(scores["test"] <= cut) == 0.95
+    assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
+    assert "same 400 ID test scores" in text(at)
+    caught = np.mean([np.mean(scores[name] > cut) for name in ("near_a", "near_b")])
+    assert decisions(at)["HEAT"]["near OOD caught"] == f"{100 * caught:.1f} %"
+
+
+def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
+    at = opened(scorer="MoG", objective=controls.BY_HAND, cut="0.5")
+    kept = np.mean(made(1.0)["test"] <= 0.5)
+    assert decisions(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
+    at.number_input(key="cut").set_value(1.25)
+    run(at)
+    assert at.number_input(key="cut").value == 1.25
+    assert decisions(at)["MoG"]["the line is at"] == "1.25"
+
+
+def test_a_link_that_asks_for_what_is_not_offered_says_so_and_shows_another():
+    at = opened(scorer="GAN", objective="Least *worry*", against="MoG")
+    assert [said.value.split(",")[0] for said in at.warning] == [
+        "The link asks for the detector GAN", r"The link asks for the rule Least \*worry\*",
+    ]  # fmt: skip
+    assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
+    assert not opened(scorer="MoG", objective=controls.BY_HAND).warning
+
+
+def test_no_hand_is_named_where_none_has_moved_the_line():
+    at = opened(objective=controls.BY_HAND)
+    assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
+    assert "You put the line here" not in text(at)
+    assert "same 400 ID test scores" in text(at)
+
+
+def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
+    at = opened(keep="90")
+    assert "keeps 90.0" in at.subheader[0].value
+    at.number_input(key="cut").set_value(0.0)
+    run(at)
+    assert at.selectbox(key="objective").value == controls.BY_HAND
+    assert "You put the line here" in text(at)
+    at.selectbox(key="objective").set_value("Youden" if "Youden" in controls.TITLES else list(controls.TITLES)[2])
+    run(at)
+    assert at.number_input(key="cut").value != 0.0
+
+
+def test_letting_go_of_the_line_moves_every_number():
+    at = opened()
+    at.session_state["cut"] = 0.25  # what controls.drag_line does when the browser's message comes
+    at.session_state["objective"] = controls.BY_HAND
+    run(at)
+    kept = np.mean(made(1.5)["test"] <= 0.25)
+    assert f"{100 * kept:.1f}" in at.subheader[0].value
+    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
+    items = at.dataframe[2].value
+    assert items["Score"].is_monotonic_increasing
+    assert (items["Score"] - 0.25).abs().max() < 0.1
+
+
+def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
+    at = opened(objective=controls.BY_HAND, cut="1.0")
+    kept = round(100 * np.mean(made(1.5)["test"] <= 1.0), 1)
+    at.selectbox(key="scorer").set_value("MoG")
+    run(at)
+    assert at.number_input(key="keep").value == kept
+    assert np.mean(made(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
+
+
+@pytest.mark.parametrize("title", list(controls.TITLES))
+def test_every_rule_puts_the_line_where_it_says(title):
+    at = opened(objective=title)
+    scores = made(1.5)
+    groups = {"near": {k: scores[f"near_{k}"] for k in "ab"}, "mid": {"c": scores["mid_c"]}, "far": {"d": scores["far_d"]}}
+    rule = controls.TITLES[title]
+    arguments = [0.1] if title.startswith("Flag") else [0.95] if not rule.needs_outside else []
+    wanted, got = (
+        outcome(cut, scores["test"], groups)
+        for cut in (rule(*arguments).cut(scores["test"], groups), at.number_input(key="cut").value)
+    )
+    assert (got.kept, got.outside) == pytest.approx((wanted.kept, wanted.outside))
+    assert ("promises nothing about others" in text(at)) == rule.needs_outside
+
+
+def test_costs_and_prevalence_decide_the_cheapest_line():
+    at = opened(objective=LeastCost.title, prevalence="50", miss="100")
+    groups = {
+        "near": {k: made(1.5)[f"near_{k}"] for k in "ab"},
+        "mid": {"c": made(1.5)["mid_c"]},
+        "far": {"d": made(1.5)["far_d"]},
+    }
+    least = sweep(made(1.5)["test"], groups).cost(Traffic(0.5, 100, 1)).min()
+    assert decisions(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
+
+
+def test_two_detectors_are_compared_by_the_same_rule():
+    at = opened(against="MoG")
+    table = decisions(at)
+    assert list(table.columns) == ["HEAT", "MoG"]
+    assert table.loc["ID kept"].tolist() == ["95.0 %", "95.0 %"]
+    assert "The other says" in at.dataframe[2].value
+
+
+def test_without_ood_sets_it_says_only_what_becomes_of_id():
+    at = opened()
+    at.multiselect(key="sets").set_value([])
+    run(at)
+    assert "No OOD set counts" in text(at)
+    assert "catches" not in at.subheader[0].value
+    at.selectbox(key="objective").set_value(LeastCost.title)
+    run(at)
+    assert "needs OOD scores, got none" in at.warning[0].value
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
+    at = opened(objective="Keep at least a share of ID (conformal)", keep="99.9")
+    assert "takes 999 calibration scores, got 400" in at.warning[0].value
+
+
+def test_every_class_gets_a_threshold_of_its_own(arrays):
+    at = opened(objective=ClassConformal.title, keep="80", against="MoG")
+    assert "one line at 0 stands for all" in text(at)
+    table, given = at.dataframe[2].value, session.data()
+    assert isinstance(given, session.Data)
+    taken, by_set = given.taken_for, made(1.5)
+    logits = given.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
+    assert taken["test"].tolist() == logits.argmax(1).tolist()
+    cuts = {label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {}) for label in np.unique(taken["test"])}
+    assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
+    assert table["Calibration scores"].sum() == SIZES["test"]
+    out = {name: values > np.array([cuts[label] for label in taken[name]]) for name, values in by_set.items()}
+    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
+    assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
+    assert list(decisions(at)) == ["HEAT", "MoG"]
+    assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
+    at.selectbox(key="objective").set_value(controls.BY_HAND)
+    run(at)
+    assert np.mean(by_set["test"] <= 0) < 0.9  # a line at 0 was no line of the raw scores
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_a_class_with_too_few_scores_is_refused_in_a_line():
+    at = opened(objective=ClassConformal.title, keep="99.9")
+    assert "takes 999 calibration scores a class, got" in at.warning[0].value
+    assert "keeps 95.0" in at.subheader[0].value
+
+
+def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
+    at = opened(objective=ClassConformal.title, keep="80", item="test/3")
+    given = session.data()
+    assert isinstance(given, session.Data)
+    taken = given.taken_for["test"]
+    own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
+    shown = next(table.value for table in at.dataframe if "Threshold" in table.value and "Detector" in table.value)
+    assert shown.set_index("Detector")["Threshold"]["HEAT"] == pytest.approx(own)
+    assert any("that are taken for" in entry.value for entry in at.caption)
+
+
+def test_a_validation_split_chooses_the_line(monkeypatch):
+    scores = made(1.5, val=True)
+    monkeypatch.setattr(session, "score_pack", scoring(Scored("HEAT", scores)))
+    at = opened()
+    assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
+    assert "Chosen on 300 validation scores" in text(at)
+    assert (
+        decisions(at)["HEAT"]["ID kept"] == f"{100 * outcome(at.number_input(key='cut').value, scores['test'], {}).kept:.1f} %"
+    )
+
+
+def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch):
+    monkeypatch.setattr(session, "score_pack", scoring(BOTH[1], over=False))
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    at.run()
+    run(at.switch_page("threshold_lab/page.py"))
+    assert "HEAT among them" in text(at) or any("HEAT among them" in str(e.proto) for e in at.main)
+    assert not at.subheader
+    assert "keeps" in opened(scorer="MoG").subheader[0].value  # what is ready is shown
+
+
+def test_a_detector_that_is_absent_says_why():
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    at.query_params["scorer"] = "MSP"
+    at.run()
+    run(at.switch_page("threshold_lab/page.py"))
+    time.sleep(0.2)
+    run(at)
+    assert "MSP needs the classifier's head" in at.info[0].value
+
+
+def test_a_failure_is_one_line(monkeypatch):
+    def broken(job: Job) -> None:
+        raise RuntimeError("out of *memory*")
+
+    monkeypatch.setattr(session, "score_pack", lambda *settings: broken)
+    assert opened().error[0].value == r"out of \*memory\*"
+
+
+def test_without_data_it_says_how_to_get_some(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "PACKS", tmp_path / "none")
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    at.run()
+    run(at.switch_page("threshold_lab/page.py"))
+    assert "There are no features yet" in at.info[0].value
+
+
+def test_a_pack_that_cannot_be_read_is_one_line(tmp_path):
+    test = tmp_path / "packs" / "small" / "test.safetensors"
+    test.write_bytes(test.read_bytes()[:-50])
+    assert "test.safetensors" in opened().error[0].value
+
+
+def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypatch, arrays):
+    at = opened(objective=controls.BY_HAND, cut="1.0")
+    own = {**{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))}, "far_my set": arrays["far_d"]}
+    scores = {"test": made(1.5)["test"][:60], "far_my set": made(1.5)["far_d"]}
+    monkeypatch.setattr(session, "score_pack", scoring(Scored("HEAT", scores)))
+    at.session_state["uploaded"] = session.Data("mine", pack_arrays(own))
+    for _ in range(100):
+        run(at)
+        if at.subheader:
+            break
+        time.sleep(0.05)
+    assert at.multiselect(key="sets").value == ["far_my set"]
+    assert at.selectbox(key="objective").value == Keep.title
+    assert "far OOD caught" in decisions(at).index
+    assert "near OOD caught" not in decisions(at).index
+
+
+# -- what the browser is fed -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("percentiles", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1e-4, 3e5])
+def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
+    scores = {name: scale * values for name, values in made(1.5).items()}
+    groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
+    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
+    assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
+    assert 300 < len(data["edges"]) <= 1100
+    assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
+    named = {"ID": scores["test"], "a": scores["near_a"], "b": scores["near_b"], "d": scores["far_d"]}
+    for fed in (fed for row in data["rows"] for fed in row["sets"]):
+        values = named[fed["name"]]
+        assert fed["n"] == len(values)
+        assert fed["passed"] == np.sum(values <= 0.3 * scale)
+        assert np.cumsum(fed["counts"]).tolist() == [np.sum(values <= edge) for edge in data["edges"]]
+    assert all(0 <= at <= 1 for at, _ in data["ticks"])
+    assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
+
+
+@pytest.mark.parametrize("percentiles", [False, True])
+def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
+    scores = made(1.5)
+    far, near = scores["far_d"], scores["near_a"]
+    data = component.binned(
+        scores["test"], {"near": {"a": near}, "far": {"d": far}}, 0.0, vars(Traffic()), figures.BY_ROW,
+        percentiles=percentiles, selected={"far": far, "ID": scores["test"][:1]},
+    )  # fmt: skip
+    inside, close, away = data["rows"]
+    assert (sum(inside["selected"]), close["selected"]) == (1, [])
+    whole = [0] * len(away["selected"])
+    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the row itself
+        whole[max(i - 1, 0) // data["bar"]] += count
+    whole[-1] += len(far) - sum(whole)
+    assert away["selected"] == whole
+
+
+def test_a_selection_is_drawn_and_counted_at_the_line():
+    at = opened(objective=controls.BY_HAND, cut="0.5")
+    assert not any("selected, " in entry.value for entry in at.caption)
+    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
+    run(at)
+    scores = made(1.5)
+    out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
+    said = next(entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,"))
+    assert f" {out} lie above the line." in said
+    table = next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value).set_index("Set")
+    assert table["Selected"].tolist() == [0, 0, 0, 7]
+    assert table["of them caught"].tolist() == [0, 0, 0, np.sum(scores["far_d"][:7] > 0.5)]
+    assert "selected" not in curve_names(at)  # seven are too few for a curve
+    at.multiselect(key="sets").set_value(["near_a"])
+    run(at)
+    assert any(entry.value.startswith("Of the 12 selected, 5 are drawn here (the rest") for entry in at.caption)
+
+
+def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
+    at = opened(scorer="MoG", against="HEAT", objective=controls.BY_HAND, cut="0.5")
+    mine, theirs = (decisions(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
+    assert abs(float(mine.split()[0]) - float(theirs.split()[0])) <= 0.25  # one of 400
+
+
+def test_a_hand_on_other_data_leaves_the_rules_share_alone():
+    at = opened(objective=controls.BY_HAND, cut="-9.0", keep="90")
+    at.session_state["line_data"] = "other"
+    run(at)
+    assert at.selectbox(key="objective").value == controls.TITLES["Keep a share of ID"].title
+    assert at.number_input(key="keep").value == 90.0
+
+
+def test_a_selection_has_a_curve_of_its_own():
+    at = opened(objective=controls.BY_HAND, cut="0.5")
+    assert "Selected" not in next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value)
+    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),))
+    run(at)
+    assert curve_names(at) == ["near", "mid", "far", "selected"]
+
+
+def curve_names(at: AppTest) -> list[str]:
+    """Returns the names of the ROC curves on the page."""
+    chart = next(chart for chart in at.get("plotly_chart") if "ROC" in chart.proto.alt)
+    return [trace["name"] for trace in json.loads(chart.proto.spec)["data"] if trace["mode"] == "lines"]
+
+
+def test_a_number_is_written_in_one_way():
+    at = opened(objective=controls.BY_HAND, cut="49")
+    assert decisions(at)["HEAT"]["the line is at"] == "49"
+    table = tables.in_digits(at.dataframe[1].value)
+    assert "100.0" in table.to_string()  # everything is missed there, and a share has a digit even if it is 0
+    assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
+    assert tables.apart([], 1.0) == []
+    assert tables.apart([1.0, 1.0], 1.0) == ["+0", "+0"]
+
+
+@pytest.mark.parametrize("values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]])
+@pytest.mark.parametrize("percentiles", [False, True])
+def test_odd_scores_still_have_an_axis(values, percentiles):
+    data = component.binned(values, {}, values[0], vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
+    assert np.isfinite(data["edges"]).all()
+    assert len(data["edges"]) <= 1500
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_items_have_global_ids_where_the_features_know_them(arrays):
+    pack = pack_arrays(arrays)
+    known = Features(pack.test.z, pack.test.y, index=torch.arange(60) + 100, source="cifar10/test")
+    assert item_of(known, "test", 7) == "cifar10/test/107"
+    assert item_of(pack.test, "test", 7) == "test/7"
+    pack = Pack(pack.train, known, pack.outside, pack.auxiliary, {"classes": ["ant", "bee", "cat", "dog"]})
+    scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
+    places = tables.closest(scores, 0.0, 4)
+    table = tables.nearest(pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()})
+    assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
+    assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
+    assert table["The other says"].tolist() == ["kept"] * 4
+    assert table["Class"].tolist() == ["ant", "bee", "cat", "dog"]
+
+
+def test_charts_are_thin():
+    scores = {"test": np.random.default_rng(0).normal(size=50_000), "far_d": np.random.default_rng(1).normal(2, size=50_000)}
+    every = sweep(scores["test"], {"far": {"d": scores["far_d"]}})
+    roc = figures.roc({"far": (1 - every.kept, every.caught)}, {"far": (0.05, 0.6)})
+    cost = figures.cost(every.kept, every.cost(Traffic()), (0.95, 500.0))
+    assert len(roc.to_json()) < 30_000
+    assert len(cost.to_json()) < 30_000
+    assert roc.data[0].y.max() == pytest.approx(100)
+    assert cost.data[1].y[0] == pytest.approx(every.cost(Traffic()).min())

@@ -1,0 +1,386 @@
+"""The Toy lab in every state, and what its trainings do."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app import figures, session
+from app.jobs import Job
+from app.plane import chains
+from app.plane import training as toys
+from app.plane.training import ToyChoice
+from app.toy_lab import panels as lab
+from heat_core.plane.grid import Grid
+from heat_core.plane.toys import toy
+from heat_core.training.trainer import Diverged
+from tests.app.pages import app, endless, link, offered, opened, press, text, until, wait
+
+pytestmark = pytest.mark.usefixtures("fresh_server")
+
+QUICK = ToyChoice("blobs", "HEAT", "quick", 0)
+GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Job:
+    """A finished quick training of HEAT on the blobs."""
+    job = Job("any", toys.train_toy(QUICK, *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    return job
+
+
+def _replayed(job: Job):
+    """Returns work that ends at once as another training did."""
+
+    def work(mine: Job):
+        for i, frame in enumerate(job.frames):
+            mine.report((i + 1) / len(job.frames), frame)
+        return job.result
+
+    return lambda *settings: work
+
+
+def _slowly(job: Job, gate: threading.Event):
+    """Returns work that gives two frames of another training, and the rest once the gate is open."""
+
+    def work(mine: Job):
+        for i, frame in enumerate(job.frames):
+            while i >= 2 and not gate.wait(0.01):
+                mine.report(i / len(job.frames))
+            mine.report(i / len(job.frames), frame)
+        return job.result
+
+    return lambda *settings: work
+
+
+def test_it_starts_empty_and_says_what_to_do():
+    at = app()
+    assert "Nothing is trained yet" in at.info[0].value
+    assert "Train HEAT" in offered(at)
+    assert "9,000 training points" in text(at)
+
+
+def test_it_trains_and_reports_the_distance_to_the_truth():
+    at = press(app(toy="blobs", preset="quick"), "Train HEAT")
+    wait(at, lambda page: page.metric)
+    metrics = {metric.label: metric.value for metric in at.metric}
+    kl, mog = (float(metrics[name].split()[0]) for name in ("KL(true || model)", "KL of the MoG"))
+    assert kl < mog / 3
+    assert metrics["Modes kept"] == "4 of 4"
+    assert "closer to the truth" in at.subheader[0].value
+
+
+def test_a_link_finds_the_training_and_a_new_server_trains_it_again():
+    at = press(app(toy="cross", detector="MoG"), "Train MoG")
+    wait(at, lambda page: page.metric)
+    shared = link(at)
+    assert shared["job"] == "toy.cross.MoG.modern.0"
+    assert "One Gaussian a class" in app(**shared).subheader[0].value
+    session.jobs.clear()
+    again = app(**shared)
+    wait(again, lambda page: page.metric)
+    assert "One Gaussian a class" in again.subheader[0].value
+
+
+def test_a_toy_is_shown_by_its_title_and_linked_by_its_name():
+    at = app(toy="moons")
+    picker = at.selectbox(key="toy")
+    assert "3 x 3 crosses" in picker.options
+    assert "crosses9" not in picker.options
+    assert picker.value == link(at)["toy"] == "moons"
+    picker.set_value("rings")
+    opened(at)
+    assert link(at)["toy"] == "rings"
+    opened(opened(at.switch_page("landscape/page.py")))  # AppTest brings a link back a run later
+    assert at.selectbox(key="toy").value == link(at)["toy"] == "rings"
+    opened(opened(at.switch_page("demo/page.py")))
+    at.query_params["toy"] = "blobs"  # what a link on a page asks for
+    opened(opened(at.switch_page("toy_lab/page.py")))
+    assert at.selectbox(key="toy").value == link(at)["toy"] == "blobs"
+    assert app(toy="<b>").selectbox(key="toy").value == "crosses9"
+
+
+def test_a_link_to_another_training_starts_nothing():
+    at = app(toy="cross", detector="MoG", job="toy.cross.HEAT.paper.0")
+    assert "Nothing is trained yet" in at.info[0].value
+    assert "job" not in at.query_params
+
+
+def test_cancel_is_shown_at_once_and_training_can_begin_again(monkeypatch):
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    at = press(app(toy="moons"), "Train HEAT")
+    assert {"Pause", "Step", "Reset", "Cancel"} <= offered(at)
+    job = session.jobs().get("toy.moons.HEAT.modern.0")
+    press(at, "Cancel")
+    assert "cancelled" in at.warning[0].value
+    until(lambda: job.state == "cancelled")
+    press(at, "Train HEAT")
+    assert "Cancel" in offered(at)
+    assert session.jobs().get(job.key) is not job
+    press(at, "Reset")
+    assert "Nothing is trained yet" in at.info[0].value
+    assert session.jobs().get(job.key) is None
+
+
+def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch, trained):
+    gate = threading.Event()
+    monkeypatch.setattr(session, "train_toy", _slowly(trained, gate))
+    who = ["ann"]
+    monkeypatch.setattr(session, "me", lambda: who[0])
+    ann = press(app(toy="blobs", preset="quick"), "Train HEAT")
+    who[0] = "bob"
+    bob = app(toy="blobs", preset="quick")
+    press(bob, "Cancel")
+    assert "It goes on for 1 more who watches" in bob.warning[0].value
+    who[0] = "ann"
+    assert "Cancel" in offered(opened(ann))
+    gate.set()
+    wait(ann, lambda page: page.metric)
+    who[0] = "bob"
+    assert bob.warning
+    press(bob, "Train HEAT")  # joins what is there
+    wait(bob, lambda page: page.metric)
+
+
+def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
+    gate = threading.Event()
+    gate.set()
+    monkeypatch.setattr(session, "train_toy", _slowly(trained, gate))
+    job = session.jobs().submit(QUICK.key, endless)
+    job.cancel()
+    at = app(toy="blobs", preset="quick")
+    gate.clear()
+    press(at, "Train HEAT")
+    job = session.jobs().get(QUICK.key)
+    until(lambda: len(job.frames) == 2)
+    press(at, "Pause")
+    assert "Paused after snapshot 2" in text(at)
+    assert "Play" in offered(at)
+    gate.set()
+    until(lambda: job.state == "paused")
+    press(at, "Step")
+    assert "Paused after snapshot 3" in text(at)
+    for room in ("landscape/page.py", "toy_lab/page.py"):
+        opened(opened(at.switch_page(room)))  # AppTest drops the link at a page switch and brings it back a run later
+        assert "Paused after snapshot 3" in text(at)
+    press(at, "Play")
+    wait(at, lambda page: page.metric)
+
+
+def test_a_third_training_says_where_it_is_in_line(monkeypatch):
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    for seed in ("1", "2", "3", "4"):
+        at = press(app(seed=seed), "Train HEAT")
+    assert "Waiting: number 2 in line" in text(at)
+    press(at, "Cancel")
+    assert "cancelled" in at.warning[0].value
+    for job in list(session.jobs()._jobs.values()):
+        job.cancel()
+
+
+def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, trained):
+    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    at = press(app(toy="blobs", preset="quick"), "Train HEAT")
+    wait(at, lambda page: page.metric)
+    slider = at.select_slider(key="snapshot")
+    assert slider.value == lab.RESULT
+    assert len(slider.options) == len(trained.frames) + 1
+    first, second = slider.options[:2]
+    slider.set_value(second)
+    opened(at)
+    assert app(toy="blobs", preset="quick", snapshot=second).select_slider(key="snapshot").value == second
+    press(at, "Step")
+    assert at.select_slider(key="snapshot").value == slider.options[2]
+    at.select_slider(key="snapshot").set_value(lab.RESULT)
+    press(at, "Play")
+    assert "Pause" in offered(at)
+    assert at.select_slider(key="snapshot").value in (first, second)
+    press(at, "Pause")
+    assert "Pause" not in offered(at)
+    press(at, "Reset")
+    assert "Nothing is trained yet" in at.info[0].value
+
+
+def test_chains_walk_on_the_finished_landscape(monkeypatch, trained):
+    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    at = press(app(toy="blobs", preset="quick", chains="true"), "Train HEAT")
+    wait(at, lambda page: any(metric.label == "Acceptance" for metric in page.metric))
+    assert "24 chains changed mode" in text(at)
+    at.number_input(key="size").set_value(1.0)
+    at.number_input(key="steps").set_value(1000)
+    opened(at)
+    shown = {metric.label: metric.value for metric in at.metric}
+    assert at.error or float(shown["Acceptance"].split()[0]) < 60
+
+
+def test_the_papers_second_figure_is_one_click_away(monkeypatch, trained):
+    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    at = press(app(), "Figure 2: nine crosses")
+    wait(at, lambda page: page.subheader)
+    assert "All three keep every mode" in at.subheader[0].value
+    assert link(at)["compare"] == "true"
+    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.paper.0" for name in session.COMPARED)
+
+
+def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
+    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    at = press(app(detector="KNN"), "Figure 1: a cross, corrected")
+    wait(at, lambda page: page.metric)
+    assert link(at)["toy"] == "cross"
+    assert link(at)["job"] == "toy.cross.HEAT.paper.0"
+
+
+@pytest.mark.parametrize("light", ["green", "amber", "red"])
+def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, light):
+    assert trained.result.diagnosis is not None
+    shown = replace(trained.result, diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."))
+    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda job: shown)
+    at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
+    wait(at, lambda page: page.metric)
+    colour, icon, word = lab.LIGHTS[light]
+    badge = f":{colour}-badge[:material/{icon}: {word}]"
+    said = next(markdown.value for markdown in at.markdown if badge in markdown.value)
+    assert r"The \*reason\* is this." in said
+
+
+def test_side_by_side_offers_what_is_missing_and_can_be_cancelled(monkeypatch):
+    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    at = press(app(compare="true"), "Train MoG, EBM, HEAT")
+    assert "Cancel" in offered(at)
+    press(at, "Cancel")
+    assert "Train MoG, EBM, HEAT" in offered(at)
+
+
+def test_a_failure_is_shown_in_one_line(monkeypatch):
+    def broken(job: Job) -> None:
+        raise ValueError("the *grid* is gone")
+
+    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
+    at = press(app(), "Train HEAT")
+    wait(at, lambda page: page.error)
+    assert at.error[0].value == r"the \*grid\* is gone"
+
+
+def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch):
+    from heat_core import run as study
+    from heat_core.detectors import presets as recipes
+
+    fit = study.fit
+
+    def diverging(detector, train, seed=0, on_record=None, **rest):
+        if on_record is None:
+            return fit(detector, train)
+
+        def then(record, energy):
+            on_record(record, energy)
+            if record.step > 30:
+                raise Diverged("training diverged by step 36: the loss is nan. Try a rate below 0.01.")
+
+        return fit(detector, train, seed, on_record=then, **rest)
+
+    monkeypatch.setattr(study, "fit", diverging)
+    assert recipes.recipe("HEAT", "quick", "plane").trains
+    at = press(app(toy="blobs", preset="quick"), "Train HEAT")
+    wait(at, lambda page: page.error)
+    assert "The alarm went off" in at.error[0].value
+    assert "Try a rate below" in at.error[0].value
+    assert at.metric
+
+
+def test_a_rising_kl_raises_the_alarm(trained):
+    frames = list(trained.frames)
+    assert toys.alarm(frames) == ""
+    last = frames[-1]
+    far = toys.Frame(last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog, last.record)
+    assert "KL has risen from" in toys.alarm([*frames, far])
+
+
+def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
+    choice = ToyChoice("blobs", "HEAT", "modern", 0, early=True)
+    job = Job(choice.key, toys.train_toy(choice, *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    step, best = job.frames[-1].record.step, min(job.frames, key=lambda frame: frame.distance.kl)
+    assert step < job.frames[-1].record.steps
+    assert f"Stopped at step {step}" in job.result.note
+    assert f"of step {best.record.step} was kept" in job.result.note
+    assert job.result.frame.distance.kl == pytest.approx(best.distance.kl, rel=1e-6)
+
+
+def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
+    """For the picture, for every training, and for what the Landscape says of them."""
+    counted, log_prob = [], type(toy("rings")).log_prob
+
+    def counting(self, x):
+        counted.extend([len(x)] * (self is toy("rings")))
+        return log_prob(self, x)
+
+    monkeypatch.setattr(type(toy("rings")), "log_prob", counting)
+    session.grid.clear()
+    session.toy_picture.clear()
+    at = app(toy="rings", detector="MoG")
+    assert counted == [toys.SIDE**2]
+    press(at, "Train MoG")
+    wait(at, lambda page: page.metric)
+    press(at, "Reset")
+    at.number_input(key="seed").set_value(1)
+    press(opened(at), "Train MoG")
+    wait(at, lambda page: page.metric)
+    wait(at.switch_page("landscape/page.py"), lambda page: "log Z" in text(page))
+    assert sorted(n for n in counted if n >= toys.SIDE**2) == [toys.SIDE**2, toys.FINE**2]
+
+
+def test_snapshots_are_small(trained):
+    seen = {id(term): term.nbytes for frame in trained.frames for term in frame.terms}
+    assert sum(seen.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4  # a prior that does not change is kept once
+    assert all(term.dtype == np.float32 for frame in trained.frames for term in frame.terms)
+    assert len(trained.frames) <= toys.SNAPSHOTS
+
+
+def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
+    monkeypatch.setattr(toys, "SNAPSHOTS", 9)
+    job = Job("any", toys.train_toy(QUICK, *GRIDS))
+    job.run()
+    assert 8 <= len(job.frames) <= 10
+    assert job.frames[-1].record.step == job.frames[-1].record.steps
+
+
+def test_the_truths_own_loss_is_reached_from_above(trained):
+    levels = toys.loss_levels(QUICK, trained.result.mog)
+    assert levels["truth"] < levels["guessing"]
+    best = min(frame.record.held_out for frame in trained.frames)
+    assert best == pytest.approx(levels["truth"], abs=0.08)
+    assert toys.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog) == {}
+
+
+def test_chains_on_the_exact_energy_know_what_they_do():
+    """On one Gaussian, a short step is accepted nearly always, a long one rarely; modes are counted by the toy."""
+    from heat_core.detectors.presets import recipe
+    from heat_core.run import fit
+
+    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
+    short = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=1e-3))
+    long = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=0.3))
+    assert short.acceptance > 0.98 > 0.8 > long.acceptance
+    assert short.temperature == 1.0
+    assert short.switches.sum() == 200 * chains.COUNT
+    assert long.switched > short.switched
+    assert short.paths.shape[1:] == (chains.COUNT, 2)
+    assert len(short.paths) <= chains.KEPT
+    with pytest.raises(ValueError, match="too long"):
+        chains.walk(energy, "blobs", chains.Walk(steps=2000, step_size=30.0))
+    with pytest.raises(ValueError, match="start must be one of noise, data"):
+        chains.Walk(start="there")
+
+
+def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
+    axis = np.linspace(-5, 5, 100, dtype=np.float32)
+    points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
+    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    drawn = [[float(number) for number in mark.replace("H", ",").split(",")] for mark in shape.path.split("M")[1:]]
+    np.testing.assert_allclose([[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01)

@@ -1,0 +1,179 @@
+"""A journey in a real browser: draw around points, read the counts, see the images, look into one, share; in bytes, too."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app import session
+from app.feature_map import drawing as maps
+from app.pack.items import find
+from tests.browser.driver import MOST, WITH_A_PACK, Wire, browser, settle
+
+pytestmark = WITH_A_PACK
+AROUND = [(0.40, 0.50), (0.50, 0.46), (0.62, 0.50), (0.62, 0.66), (0.50, 0.70), (0.40, 0.64)]  # the middle of the map
+
+
+@pytest.fixture(scope="module")
+def layout() -> maps.Layout:
+    from heat_core.features import read_pack
+
+    found = maps.layout_of(read_pack(next(iter(session.packs().values()))))
+    assert found is not None
+    return found
+
+
+def said(page, name: str) -> str:
+    """Returns a query parameter of the page's address."""
+    return parse_qs(urlsplit(page.url).query).get(name, [""])[0]
+
+
+def draw(page, corners, shift: bool = False) -> None:
+    """Draws on the map with the mouse held down."""
+    box = page.locator(".face canvas").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    if shift:
+        page.keyboard.down("Shift")
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=12)
+    page.mouse.up()
+    if shift:
+        page.keyboard.up("Shift")
+
+
+def held(layout: maps.Layout, page, shown) -> int:
+    """Returns how many points the shapes in the link hold."""
+    return sum(int(mask.sum()) for mask in maps.picked(layout, shown, region(page).polygons).values())
+
+
+def region(page) -> maps.Region:
+    """Returns what the link says is drawn."""
+    found = maps.region_in(said(page, "region"))
+    assert found is not None
+    return found
+
+
+def selected(page) -> int:
+    """Returns how many points the page says are selected."""
+    return int(re.search(r"([\d,]+) selected", page.locator("h3").first.inner_text())[1].replace(",", ""))
+
+
+def test_draw_count_look_and_share(url: str, layout):
+    names = tuple(layout.places)
+    with browser(1440, 1500) as context:
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        wire = Wire(page)
+        page.goto(f"{url}/feature_map?scorer=MSP&colour=score")
+        page.locator(".legend", has_text="MSP: share of ID").wait_for(timeout=300_000)
+        settle(page, 1500)
+
+        # A lasso: one small message, and the counts are those of its shape.
+        wire.reset()
+        draw(page, AROUND)
+        page.locator("h3", has_text=re.compile("selected, ")).wait_for()
+        settle(page)
+        assert 0 < selected(page) == held(layout, page, names) < 21_000
+        assert wire.received <= MOST
+        assert wire.sent <= 4000
+        first = selected(page)
+        assert page.get_by_role("button", name=re.compile(r"Drawn on the map: [\d,]+")).count() == 1
+
+        # The images of those, and one of them under the glass.
+        tiles = page.locator(".tiles button")
+        tiles.first.wait_for()
+        assert tiles.count() == 24
+        wire.reset()
+        tiles.first.click()
+        page.get_by_role("dialog").wait_for()
+        settle(page)
+        assert wire.received <= MOST
+        assert find_set(said(page, "item")) in names
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        page.wait_for_url(lambda address: "item=" not in address)
+
+        # What is switched off is not picked, and comes back with its set.
+        page.get_by_role("button", name="MNIST", exact=True).click()
+        page.wait_for_function("before => !document.querySelector('h3').innerText.startsWith(before)", arg=f"{first:,} ")
+        settle(page)
+        assert selected(page) == held(layout, page, [name for name in names if name != "far_mnist"]) < first
+
+        # With Shift a second shape adds to the first.
+        before = selected(page)
+        draw(page, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.35), (0.7, 0.35)], shift=True)
+        page.wait_for_function("before => !document.querySelector('h3').innerText.startsWith(before)", arg=f"{before:,} ")
+        settle(page)
+        assert len(region(page).polygons) == 2
+        assert set(region(page).sets or names) == {*names} - {"far_mnist"}
+        assert selected(page) > before
+
+        # The link gives the same view to somebody else.
+        other = context.new_page()
+        other.goto(page.url)
+        other.locator("h3", has_text=page.locator("h3").first.inner_text()).wait_for()
+        other.close()
+
+        # A click on the map looks into the nearest point that is shown.
+        row = int(abs(layout.spots["test"] - 0.5).sum(1).argmin())
+        x, y = layout.spots["test"][row].tolist()
+        box = page.locator(".face canvas").bounding_box()
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.get_by_role("dialog").wait_for()
+        settle(page)
+        assert near(layout, said(page, "item"), (x, y))
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
+
+        # One button clears everything.
+        page.get_by_role("button", name="Clear the selection").click()
+        page.get_by_text("Draw around points on the map to see").wait_for()
+        assert said(page, "region") == ""
+        assert page.locator('[data-testid="stException"]').count() == 0
+        assert errors == []
+
+
+def find_set(item: str) -> str:
+    from heat_core.features import read_pack
+
+    found = find(read_pack(next(iter(session.packs().values()))), item)
+    return found[0] if found else ""
+
+
+def near(layout: maps.Layout, item: str, spot: tuple[float, float]) -> bool:
+    """Returns whether an item lies within a click's reach of a spot."""
+    from heat_core.features import read_pack
+
+    found = find(read_pack(next(iter(session.packs().values()))), item)
+    assert found is not None
+    return bool((abs(layout.spots[found[0]][found[1]] - spot) < 0.02).all())
+
+
+def test_keys_zoom_and_a_phone(url: str, layout):
+    with browser(400, 1200) as context:
+        page = context.new_page()
+        page.goto(f"{url}/feature_map?scorer=MSP")
+        page.locator(".face canvas").wait_for(timeout=300_000)
+        settle(page, 1500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        page.get_by_role("button", name="Zoom in").click()
+        page.wait_for_url(re.compile("window="))
+        settle(page)
+        left, top, right, bottom = (float(n) for n in said(page, "window").split("_"))
+        assert (left, top, right, bottom) == (0.25, 0.25, 0.75, 0.75)
+        page.locator(".face").focus()
+        page.keyboard.press(" ")  # one corner of a box
+        for _ in range(4):
+            page.keyboard.press("Shift+ArrowRight")
+            page.keyboard.press("Shift+ArrowDown")
+        page.keyboard.press(" ")
+        page.locator("h3", has_text="selected").wait_for()
+        settle(page)
+        assert selected(page) == held(layout, page, tuple(layout.places)) > 0
+        (polygon,) = region(page).polygons
+        assert polygon[0] == (0.5, 0.5)
+        assert polygon[2] == (0.7, 0.7)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400

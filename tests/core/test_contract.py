@@ -1,0 +1,325 @@
+"""One contract for every detector."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from heat_core import run as study
+from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, Detector, EnergyLogits, MoG, Shape
+from heat_core.detectors.learned import EBM, HEAT, Composed, Critic, Perceptron
+from heat_core.detectors.presets import DETECTORS, PRESETS, recipe
+from heat_core.energies.energy import score
+from heat_core.features import Features, Head
+from heat_core.run import VERSION, Run
+from heat_core.training.trainer import Diverged, LeastSquares, NoiseContrastive
+from tests.samples import auxiliary
+
+_SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}
+_CRITIC = Critic(Perceptron(16, 2), LeastSquares(steps=20, batch=64, records=2))
+RECIPES: list[Detector] = [
+    MSP(), EnergyLogits(), EnergyLogits(2.0), KNN(k=5), KNN(k=5, normalize=False), SSD(), SSD(normalize=False), MoG(),
+    MoG(normalize=False), EBM(**_SMALL), EBM(normalize=False, **_SMALL), HEAT(temperature=4.0, **_SMALL),
+    HEAT(normalize=False, **_SMALL),
+    HEAT(normalize=False, network=Perceptron(16, 2, frequencies=8), training=_SMALL["training"]),
+    ODIN(), EBM(critic=_CRITIC), HEAT(critic=_CRITIC), Composed(k=5), Composed(k=5, beta=2.0),
+    Composed(correction=2.0, spread=1.0, knn=0.0, critic=_CRITIC), Composed(energy=0.0, k=5, beta=-math.inf),
+]  # fmt: skip
+TRAINED = [r for r in RECIPES if r.trains]
+CLOSED = [r for r in RECIPES if not r.trains]
+AUXILIARY = auxiliary()
+
+
+def name_of(value: object) -> str:
+    return f"{value.title}{RECIPES.index(value)}" if isinstance(value, Detector) else str(value)
+
+
+every = pytest.mark.parametrize("detector", RECIPES, ids=name_of)
+every_trained = pytest.mark.parametrize("detector", TRAINED, ids=name_of)
+every_closed = pytest.mark.parametrize("detector", CLOSED, ids=name_of)
+
+
+def fit(detector: Detector, train: Features, seed: int = 0) -> Run:
+    return study.fit(detector, train, seed, auxiliary=AUXILIARY)
+
+
+def fitted(detector: Detector, train: Features, features: Features, seed: int = 0) -> np.ndarray:
+    return fit(detector, train, seed).score(features)
+
+
+def to(dtype: torch.dtype, features: Features) -> Features:
+    views = {name: view if name == "odin" else view.to(dtype) for name, view in features.views.items()}
+    return replace(features, z=features.z.to(dtype), views=views)
+
+
+def close(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-4) -> None:
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_no_detector_is_forgotten() -> None:
+    assert {type(r) for r in RECIPES} == set(DETECTORS.values())
+
+
+@every
+def test_scores_are_finite_float64(detector: Detector, train: Features, far: Features) -> None:
+    scores = fitted(detector, train, far)
+    assert scores.shape == (len(far),)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+    run = fit(detector, train)
+    assert score(run.energy, far.columns(detector.reads(run.shape))[:0]).shape == (0,)
+
+
+@every
+def test_the_same_seed_gives_the_same_scores(detector: Detector, train: Features, test: Features) -> None:
+    assert np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 3))
+
+
+@every_trained
+def test_another_seed_gives_others(detector: Detector, train: Features, test: Features) -> None:
+    assert not np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 4))
+
+
+@every
+def test_batches_and_order_do_not_matter(detector: Detector, train: Features, test: Features) -> None:
+    run = fit(detector, train)
+    z = test.columns(detector.reads(run.shape))
+    whole, turned = score(run.energy, z), torch.arange(len(test) - 1, -1, -1)
+    close(score(run.energy, z, batch=7), whole)
+    close(score(run.energy, z[turned])[::-1], whole)
+
+
+@every
+def test_recipes_are_values(detector: Detector) -> None:
+    twin = replace(detector)
+    assert twin == detector
+    assert hash(twin) == hash(detector)
+    assert {detector: 1}[twin] == 1
+    for field in fields(detector):
+        with pytest.raises(AttributeError):
+            setattr(detector, field.name, None)
+
+
+@every
+def test_a_blank_with_the_saved_state_scores_the_same(detector: Detector, train: Features, far: Features) -> None:
+    run = fit(detector, train, 1)
+    blank, z = detector.build(run.shape), far.columns(detector.reads(run.shape))
+    blank.load_state_dict(run.energy.state_dict())
+    assert np.array_equal(score(blank, z), score(run.energy, z))
+
+
+@every
+def test_a_saved_run_scores_exactly_the_same(detector: Detector, train: Features, far: Features, tmp_path: Path) -> None:
+    run = fit(detector, train, 2)
+    study.save(run, tmp_path / "run")
+    again = study.load(tmp_path / "run")
+    assert (again.detector, again.seed, again.shape, again.history) == (run.detector, run.seed, run.shape, run.history)
+    assert np.array_equal(again.score(far), run.score(far))
+    assert bool(run.history) == detector.trains
+
+
+@every
+def test_training_leaves_the_features_alone(detector: Detector, head: Head, train: Features) -> None:
+    before = train.z.clone()
+    fit(detector, train)
+    assert torch.equal(train.z, before)
+
+
+@every_closed
+def test_float64_agrees_with_float32(detector: Detector, train: Features, far: Features) -> None:
+    double = torch.float64
+    close(fitted(detector, to(double, train), to(double, far)), fitted(detector, train, far), 1e-3)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_precisions_are_accepted(detector: Detector, dtype: torch.dtype, train: Features, far: Features, tmp_path: Path):
+    run = fit(detector, to(dtype, train))
+    scores = run.score(to(dtype, far))
+    assert np.isfinite(scores).all()
+    study.save(run, tmp_path / "run")
+    assert np.array_equal(study.load(tmp_path / "run").score(to(dtype, far)), scores)
+
+
+@every_closed
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_agrees(detector: Detector, train: Features, far: Features) -> None:
+    close(study.fit(detector, train, device="cuda").score(far), study.fit(detector, train).score(far), 1e-3)
+
+
+@every_trained
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_the_gpu_repeats_itself(detector: Detector, train: Features, far: Features) -> None:
+    close(study.fit(detector, train, device="cuda").score(far), study.fit(detector, train, device="cuda").score(far))
+
+
+# -- edge cases --------------------------------------------------------------------------------------------------------
+
+
+def _rank_deficient(train: Features) -> Features:
+    return Features(torch.cat([train.z[:, :6], train.z[:, :6]], 1), train.y, train.head)
+
+
+def _fewer_rows_than_columns(train: Features) -> Features:
+    return train.take(torch.arange(9))
+
+
+def _lonely_class(train: Features) -> Features:
+    assert train.y is not None
+    return train.take(torch.nonzero((train.y != 3) | (torch.arange(len(train)) == 3)).squeeze(1))
+
+
+def _constant_columns(train: Features) -> Features:
+    z = train.z.clone()
+    z[:, 2], z[:, 5] = 0.0, 1.5
+    return Features(z, train.y, train.head)
+
+
+def _constant(train: Features) -> Features:
+    return Features(torch.ones_like(train.z), train.y, train.head)
+
+
+def _tied(train: Features) -> Features:
+    return Features(train.z[torch.arange(len(train)) // 30], train.y, train.head)
+
+
+def _zero_rows(train: Features) -> Features:
+    z = train.z.clone()
+    z[:5] = 0
+    return Features(z, train.y, train.head)
+
+
+def _gaps_in_labels(train: Features) -> Features:
+    return Features(train.z, torch.tensor([3, 7, 40, 41])[train.y], None)
+
+
+def _head_wider_than_labels(train: Features) -> Features:
+    assert train.head is not None
+    wide = Head(train.head.weight.repeat(12, 1), train.head.bias.repeat(12))
+    return Features(train.z, torch.tensor([3, 7, 40, 41])[train.y], wide)
+
+
+EDGES = [
+    _rank_deficient, _fewer_rows_than_columns, _lonely_class, _constant_columns, _constant, _tied, _zero_rows, _gaps_in_labels,
+    _head_wider_than_labels,
+]  # fmt: skip
+
+
+@every
+@pytest.mark.parametrize("edge", EDGES, ids=lambda edge: edge.__name__.strip("_"))
+def test_edge_cases_give_finite_scores_that_survive_a_file(
+    detector: Detector, edge, train: Features, far: Features, tmp_path: Path
+):
+    given = edge(train)
+    if detector.lacks(Shape.of(given)):
+        pytest.skip(detector.lacks(Shape.of(given)))
+    run = fit(detector, given)
+    scores = run.score(far)
+    assert np.isfinite(scores).all()
+    study.save(run, tmp_path / "run")
+    assert np.array_equal(study.load(tmp_path / "run").score(far), scores)
+
+
+@pytest.mark.parametrize("detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"])
+def test_what_leaves_the_plane_of_rank_deficient_features_is_out(detector: Detector, train: Features) -> None:
+    given = _rank_deficient(train)
+    energy = detector.fit(given)
+    off = given.z.clone()
+    off[:, 0] += 0.5
+    assert score(energy, off).min() > score(energy, given.z).max()
+
+
+def test_tied_rows_are_at_distance_zero_of_each_other(train: Features) -> None:
+    assert fitted(KNN(k=30), _tied(train), _tied(train)).max() < 1e-3
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_too_large_a_k_is_refused_in_one_line(normalize: bool, train: Features) -> None:
+    with pytest.raises(ValueError, match=r"^KNN needs at least k = 241 training rows, got 240\.$"):
+        KNN(k=241, normalize=normalize).fit(train)
+    assert np.isfinite(fitted(KNN(k=240, normalize=normalize), train, train)).all()
+    with pytest.raises(ValueError, match="k must lie in"):
+        KNN(k=0).fit(train)
+
+
+@pytest.mark.parametrize("detector", [MSP(), EnergyLogits()], ids=["MSP", "Energy"])
+def test_without_a_head_the_logit_detectors_say_why(detector: Detector, train: Features) -> None:
+    headless = Features(train.z, train.y)
+    reason = detector.lacks(Shape.of(headless))
+    assert "head (weight and bias)" in reason
+    assert "\n" not in reason
+    with pytest.raises(ValueError, match="head"):
+        detector.fit(headless)
+    assert detector.lacks(Shape.of(train)) == ""
+
+
+@pytest.mark.parametrize(("name", "change"), [("steps", 0), ("batch", 0), ("records", 0), ("held_out", 1.0), ("held_out", 0.0)])
+def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        NoiseContrastive(**{name: change})
+    with pytest.raises(ValueError, match="temperature"):
+        HEAT(temperature=0.0)
+
+
+@every_trained
+def test_training_that_diverges_says_so(detector: Detector, train: Features) -> None:
+    assert isinstance(detector, EBM | HEAT | Composed)
+    fast = {"steps": 40, "batch": 32, "rate": 1e20, "records": 4}
+    if isinstance(detector, Composed) or detector.critic:
+        wild = replace(detector, critic=Critic(Perceptron(16, 2), LeastSquares(**fast)))
+    else:
+        wild = replace(detector, training=NoiseContrastive(**fast))
+    with pytest.raises(Diverged, match="Try a rate below"):
+        fit(wild, train)
+
+
+def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
+    for space, presets in PRESETS.items():
+        for preset, detectors in presets.items():
+            assert set(detectors) == set(DETECTORS) - ({"MSP", "ODIN", "Energy", "Composed"} if space == "plane" else set())
+            assert all(recipe(name, preset, space) is detector for name, detector in detectors.items())
+    with pytest.raises(ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"):
+        recipe("Heat")
+    with pytest.raises(ValueError, match="one of modern, quick, paper, official, official-cifar100; got 'slow'"):
+        recipe("HEAT", "slow")
+    with pytest.raises(ValueError, match="2D toy does not have"):
+        recipe("MSP", space="plane")
+
+
+SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda run: (run / "run.json").unlink(),
+        lambda run: (run / "energy.safetensors").unlink(),
+        lambda run: (run / "run.json").write_text("{"),
+        lambda run: (run / "run.json").write_text("[]"),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace(f'"{VERSION}"', '"9"')),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"MoG"', '"Mog"')),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"normalize"', '"normalise"')),
+        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"dim": 12', '"dim": 13')),
+        lambda run: (run / "run.json").write_text(json.dumps(SHORT)),
+        lambda run: (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-9]),
+    ],
+    ids=["no card", "no state", "cut", "list", "version", "detector", "field", "width", "recipe", "truncated"],
+)  # fmt: skip
+def test_a_damaged_run_is_refused_in_one_line(damage, train: Features, tmp_path: Path) -> None:
+    study.save(study.fit(MoG(), train), tmp_path / "run")
+    damage(tmp_path / "run")
+    with pytest.raises(ValueError, match="is not a readable run") as caught:
+        study.load(tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_features_of_another_width_are_refused(train: Features) -> None:
+    run = study.fit(MoG(), train)
+    with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
+        run.score(Features(torch.ones(2, 3)))

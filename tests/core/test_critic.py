@@ -1,0 +1,138 @@
+"""The critic against pseudo-OOD families: ensembles, what the fallback says, the early score; and that no OOD set is seen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from heat_core import run as study
+from heat_core.detectors.closed_form import MoG
+from heat_core.detectors.learned import HEAT, Composed, Critic, Perceptron
+from heat_core.energies.energy import Ensemble, Polar, score
+from heat_core.features import Auxiliary, Features, Pack
+from heat_core.model_selection import best, criterion, weigh
+from heat_core.training.trainer import LeastSquares, NoiseContrastive
+
+SMALL = Critic(Perceptron(16, 2), LeastSquares(steps=40, batch=32, rate=1e-2, jitter=0.5))
+FAMILIES = ("blur", "noise", "warp", "zoom")
+
+
+def _blob(rows: int, shift: float, seed: int) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(rows, 6, generator=generator) + torch.tensor([4.0, shift, 0, 0, 0, 0])
+    return Features(z, torch.arange(rows) % 2, None, {"early": z[:, 1:2].clone()})
+
+
+def _auxiliary() -> Auxiliary:
+    families = {name: _blob(40, 3.0 + i, 10 + i) for i, name in enumerate(FAMILIES)}
+    return Auxiliary(_blob(100, 0, 1), families, {name: _blob(40, 3.0, 20) for name in FAMILIES})
+
+
+def _ramp(rows: int, seed: int) -> Features:
+    """Features along a line, so that a row with columns of two others lies off it, and the Gaussian knows."""
+    generator = torch.Generator().manual_seed(seed)
+    place = torch.randn(rows, 1, generator=generator)
+    return Features(place * torch.arange(1.0, 7) + torch.randn(rows, 6, generator=generator))
+
+
+@dataclass(frozen=True)
+class _Backwards(NoiseContrastive):
+    """Takes data for noise, and noise for data."""
+
+    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
+        return super().loss(outside, inside)
+
+
+def test_an_ensemble_is_the_mean_of_its_members() -> None:
+    run = study.fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), auxiliary=_auxiliary())
+    prior, correction = run.energy.terms()
+    assert isinstance(correction, Polar)
+    assert isinstance(correction.energy, Ensemble)
+    z, members = _blob(50, 1, 7).z, []
+    for member in correction.energy.energies:
+        one = copy.deepcopy(correction)
+        one.energy = member  # type: ignore[assignment]
+        members.append(score(one, z))
+    assert np.allclose(score(correction, z), np.mean(members, 0), atol=1e-6)
+    assert np.allclose(run.score(Features(z)), score(prior, z) + np.mean(members, 0), atol=1e-5)
+    assert np.std(members, 0).mean() > 1e-3  # they are not one
+
+
+def test_members_must_be_one_or_more() -> None:
+    with pytest.raises(ValueError, match="members must be at least 1, got 0"):
+        Critic(members=0)
+
+
+def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> None:
+    train, judged = _ramp(300, 0), _ramp(100, 3)
+    recipe = HEAT(normalize=False, temperature=9.0, training=_Backwards(steps=100, batch=64, rate=1e-2))
+    order = np.argsort(study.fit(MoG(normalize=False), train).score(judged))
+    run, kept = (study.fit(replace(recipe, checked=checked), train) for checked in (True, False))
+    assert "so this is the MoG" in run.note
+    assert np.array_equal(np.argsort(run.score(judged)), order)
+    assert kept.note == ""
+    assert not np.array_equal(np.argsort(kept.score(judged)), order)
+
+
+def test_what_helps_stays_and_needs_no_note() -> None:
+    """Two crossing strokes, which one Gaussian cannot see: midpoints of their ends lie where nothing is."""
+    generator = torch.Generator().manual_seed(0)
+    end = (torch.randint(2, (600, 1), generator=generator) * 2 - 1).float()
+    z = torch.cat([3 + 0.1 * torch.randn(600, 1, generator=generator), end + 0.1 * torch.randn(600, 1, generator=generator)], 1)
+    training = NoiseContrastive(steps=300, batch=128, rate=1e-2)
+    run = study.fit(HEAT(normalize=False, training=training, checked=True), Features(z))
+    assert run.note == ""
+
+
+def test_composed_hears_the_early_score_alone() -> None:
+    train, judged = _blob(200, 0, 0), _blob(50, 2, 5)
+    run = study.fit(Composed(mog=0, energy=0, knn=0, early=1), train)
+    found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
+    assert np.allclose(np.argsort(found), np.argsort(given))
+    assert "early" in run.detector.reads(run.shape)
+
+
+class _Sealed(Mapping):
+    """OOD sets that nobody may look at."""
+
+    def __getitem__(self, key: object) -> Features:
+        raise AssertionError("an OOD set was touched")
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        raise AssertionError("an OOD set was touched")
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_fitting_and_selecting_look_at_no_ood_set() -> None:
+    """The pack's sets raise when they are touched, and so does its test set's use: only train and auxiliary are given."""
+    train = _blob(200, 0, 0)
+    pack = Pack.__new__(Pack)
+    for name, value in {"train": train, "outside": _Sealed(), "auxiliary": _auxiliary(), "card": {}, "thumbnails": {}}.items():
+        object.__setattr__(pack, name, value)
+    recipe = HEAT(critic=SMALL)
+    study.fit(recipe, pack.train, auxiliary=pack.auxiliary)
+    assert 0 < criterion(recipe, pack.train, pack.auxiliary) <= 1
+    weigh(Composed(correction=1, mog=1, energy=0, knn=0, critic=SMALL), pack.train, pack.auxiliary)
+    best({"one": recipe}, pack.train, pack.auxiliary)
+    with pytest.raises(AssertionError, match="touched"):
+        list(pack.outside)
+
+
+def test_selection_takes_no_pack_and_no_mapping_of_sets() -> None:
+    import inspect
+
+    from heat_core import model_selection as selection
+
+    wanted = {"Detector", "Mapping[str, Detector]", "Composed", "Features", "Auxiliary", "int", "Sequence[float]"}
+    for function in (selection.criterion, selection.weigh, selection.best):
+        given = {str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()}
+        assert given <= wanted, f"{function.__name__} takes {given - wanted}"
+    assert "Pack" not in vars(selection)

@@ -1,0 +1,150 @@
+"""Extraction: features are what the head reads, whatever the batch; ODIN is what its authors' code computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from heat_core.images import classifier
+from heat_core.images.classifier import Architecture
+from heat_core.images.datasets import Images
+from heat_core.images.extract import Extractor, extract, head_of, odin
+from tests.samples import colours
+
+TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def images() -> Images:
+    return colours(48, 0)
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    network = TINY.build()
+    with torch.no_grad():  # timm begins every block's last normalisation at zero
+        for name, parameter in network.named_parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape)) if "bn" in name else None
+    return network.eval()
+
+
+def _reads(network: nn.Module) -> Extractor:
+    return Extractor(network, TINY, dtype=torch.float32)
+
+
+def test_features_times_head_are_the_logits(network: nn.Module, images: Images) -> None:
+    features, head = extract(_reads(network), images), head_of(network)
+    assert head is not None
+    with torch.inference_mode():
+        logits = network(TINY.normalise(classifier.pixels_tensor(images)))
+    assert torch.allclose(features.z @ head.weight.T + head.bias, logits, atol=1e-4)
+    assert features.y is not None
+    assert features.y.tolist() == images.labels.tolist()
+    assert features.source == "colours/train"
+
+
+def test_features_do_not_depend_on_the_batch(network: nn.Module, images: Images) -> None:
+    one, other = (extract(_reads(network), images, batch=batch) for batch in (5, 48))
+    assert torch.allclose(one.z, other.z, atol=1e-5)
+    assert torch.allclose(one.views["std"], other.views["std"], atol=1e-5)
+
+
+def test_chosen_rows_are_extracted_in_their_order(network: nn.Module, images: Images) -> None:
+    rows = np.array([40, 3, 7])
+    said: list[tuple[str, int, int]] = []
+    some = extract(Extractor(network, TINY, std=False), images, rows, batch=2, on_batch=lambda *news: said.append(news))
+    every = extract(Extractor(network, TINY), images)
+    assert torch.allclose(some.z, every.z[rows], atol=1e-3)
+    assert some.z.dtype == torch.float16
+    assert not some.views
+    assert some.index is not None
+    assert some.index.tolist() == [40, 3, 7]
+    assert said == [("colours/train", 2, 3), ("colours/train", 3, 3)]
+
+
+def test_the_std_view_is_the_spread_of_the_last_map(network: nn.Module, images: Images) -> None:
+    features = extract(_reads(network), images)
+    with torch.inference_mode():
+        last = network.forward_features(TINY.normalise(classifier.pixels_tensor(images)))  # type: ignore[operator]
+    assert torch.allclose(features.z, last.mean((2, 3)), atol=1e-5)
+    assert torch.allclose(features.views["std"], last.flatten(2).std(2, correction=0), atol=1e-5)
+
+
+def test_a_network_without_a_linear_end_has_no_head(network: nn.Module) -> None:
+    assert head_of(_Headless()) is None
+
+
+class _Headless(nn.Module):
+    def get_classifier(self) -> nn.Module:
+        return nn.Identity()
+
+
+def test_odin_is_pytorch_oods(network: nn.Module, images: Images) -> None:
+    import pytorch_ood
+
+    inputs = TINY.normalise(classifier.pixels_tensor(images))
+    other = pytorch_ood.detector.ODIN(network, temperature=1000, eps=0.0014, norm_std=list(TINY.std))
+    theirs = other.predict(inputs).detach().double()
+    ours = odin(network, inputs, TINY.std)
+    assert ours.std() > 1e-6
+    assert torch.allclose(ours, theirs, atol=1e-7, rtol=0)  # float32 rounds at 3e-8 here
+    perturbed = odin(network, inputs, TINY.std, epsilon=0.0)
+    assert not torch.allclose(ours, perturbed, atol=1e-7, rtol=0)
+
+
+def test_odin_comes_with_the_same_features(network: nn.Module, images: Images) -> None:
+    plain = extract(_reads(network), images)
+    both = extract(Extractor(network, TINY, odin=True, dtype=torch.float32), images, batch=7)
+    assert torch.allclose(both.z, plain.z, atol=1e-5)
+    assert torch.allclose(both.views["std"], plain.views["std"], atol=1e-5)
+    wanted = odin(network, TINY.normalise(classifier.pixels_tensor(images)), TINY.std)
+    assert both.views["odin"].shape == (48, 1)
+    assert torch.allclose(both.views["odin"][:, 0], wanted, atol=1e-8)
+
+
+def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
+    features = extract(Extractor(network, TINY, layer="layer2", dtype=torch.float32), images)
+    inputs = TINY.normalise(classifier.pixels_tensor(images))
+    with torch.inference_mode():
+        early = network.layer1(network.act1(network.bn1(network.conv1(inputs))))  # type: ignore[operator]
+        output = network.layer2(early)  # type: ignore[operator]
+    assert torch.allclose(features.z, output.mean((2, 3)), atol=1e-5)
+    assert torch.allclose(features.views["std"], output.std((2, 3), correction=0), atol=1e-5)
+    with pytest.raises(ValueError, match=r"layer must be one of the network's, such as .*fc; got 'layer9'"):
+        Extractor(network, TINY, layer="layer9")
+
+
+@pytest.mark.parametrize("model", [
+    "vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0", "convnext_atto", "resnetv2_18",
+    "swin_tiny_patch4_window7_224",
+])  # fmt: skip
+def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
+    """Among them: one size of image only, pooling in the head, a convolution as last layer, features last."""
+    images = images.take(np.arange(3), "train")
+    architecture = Architecture(model, classes=5, small_stem=False)
+    network = architecture.build().eval()
+    features, head = extract(Extractor(network, architecture, dtype=torch.float32), images), head_of(network)
+    assert head is not None
+    with torch.inference_mode():
+        logits = network(architecture.normalise(classifier.pixels_tensor(images)))
+    assert torch.allclose(features.z @ head.weight.T + head.bias, logits, atol=1e-4)
+    if not model.startswith("vit"):
+        assert features.views["std"].shape[1] in (features.dim, getattr(network, "num_features", 0))
+
+
+def test_a_network_with_several_last_layers_wants_a_layer(images: Images) -> None:
+    architecture = Architecture("levit_128s", classes=5, small_stem=False)
+    with pytest.raises(ValueError, match="levit_128s has no single last layer to read; give a layer"):
+        extract(Extractor(architecture.build(), architecture), images, np.arange(1))
+
+
+def test_changed_pixels_are_what_the_network_sees(network: nn.Module, images: Images) -> None:
+    rows = np.array([5, 2])
+    changed = extract(_reads(network), images, rows, change=lambda pixels: 255 - pixels)
+    negative = Images("colours", "train", 255 - images.pixels, images.labels, images.classes)
+    assert torch.allclose(changed.z, extract(_reads(network), negative, rows).z, atol=1e-5)
+    assert changed.index is not None
+    assert changed.index.tolist() == [5, 2]

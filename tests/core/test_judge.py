@@ -1,0 +1,102 @@
+"""A picture of one's own: judged as the pack's own images are, and refused in one line where it is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from heat_core.__main__ import main
+from heat_core.detectors.presets import allowed
+from heat_core.features import Pack, read_pack
+from heat_core.images import classifier, datasets
+from heat_core.images.classifier import Architecture
+from heat_core.judge import Judge, Known, weights_of
+from heat_core.metrics import percentile, threshold_keeping
+from heat_core.run import fit
+
+NAMES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
+
+
+@pytest.fixture(scope="module")
+def place(noise_pack: Path) -> Path:
+    return noise_pack
+
+
+@pytest.fixture(scope="module")
+def pack(place: Path) -> Pack:
+    return read_pack(place)
+
+
+@pytest.fixture(scope="module")
+def known(pack: Pack) -> dict[str, Known]:
+    return {name: Known.of(fit(recipe, pack.train), pack) for name, recipe in allowed(pack, names=NAMES)[0].items()}
+
+
+def test_an_image_of_the_pack_gets_the_score_it_has_there(
+    place: Path, pack: Pack, known: dict[str, Known], sheets: Path
+) -> None:
+    assert pack.test.index is not None
+    row = 17
+    pixels = datasets.read("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
+    opinion = Judge(pack, weights_of(place))(pixels, known, keep=0.9)
+    assert [verdict.detector for verdict in opinion.verdicts] == list(NAMES)
+    for verdict in opinion.verdicts:
+        run = known[verdict.detector].run
+        inside = run.score(pack.test)
+        assert verdict.score == pytest.approx(inside[row], rel=1e-3, abs=1e-3)
+        assert verdict.percentile == percentile(inside, [verdict.score])[0]
+        assert verdict.threshold == threshold_keeping(run.score(pack.calibration), 0.9)
+        assert verdict.out == (verdict.score > verdict.threshold)
+    assert opinion.predicted in pack.card["classes"]
+    assert 0.1 <= opinion.probability <= 1
+
+
+def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:
+    architecture = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+    classifier.save(architecture.build(), architecture, tmp_path / "other.safetensors", {})
+    with pytest.raises(ValueError, match=r"other.safetensors is not the network that .* was extracted with"):
+        Judge(pack, tmp_path / "other.safetensors")
+
+
+def test_without_a_head_there_is_no_class(place: Path, pack: Pack) -> None:
+    headless = replace(pack, train=replace(pack.train, head=None))
+    with pytest.raises(ValueError, match="the pack has no head"):
+        Judge(headless, weights_of(place))
+
+
+def test_the_command_judges_pictures_of_any_kind(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("CMYK", (90, 40), (10, 60, 90, 0)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (1, 1), "red").save(tmp_path / "b.png")
+    pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
+    assert main(["score-image", *pictures, "--pack", str(place), "--detectors", "MSP,ODIN,KNN", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [entry["picture"] for entry in told] == pictures
+    for entry in told:
+        assert [verdict["detector"] for verdict in entry["verdicts"]] == ["MSP", "ODIN", "KNN"]
+        assert all(verdict["out"] == (verdict["score"] > verdict["threshold"]) for verdict in entry["verdicts"])
+    assert main(["score-image", *pictures, "--pack", str(place), "--detectors", "KNN"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{pictures[0]}: c")
+    assert "of ID test" in lines[1]
+    assert len(lines) == 4
+
+
+def test_what_cannot_be_judged_ends_in_one_line(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "words.png").write_text("no picture")
+    Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
+    for arguments, word in (
+        ([tmp_path / "words.png", "--pack", place], "words.png: not a picture"),
+        ([tmp_path / "none.png", "--pack", place], "none.png"),
+        ([tmp_path / "fine.png", "--pack", tmp_path], "is not a pack"),
+        ([tmp_path / "fine.png", "--pack", place, "--weights", tmp_path / "none.safetensors"], "none.safetensors"),
+        ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "share must be above 0"),
+    ):
+        assert main(["score-image", *map(str, arguments), "--detectors", "KNN"]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert len(said.err.splitlines()) == 1
+        assert word in said.err

@@ -1,0 +1,140 @@
+"""kill -9 in the middle: the same command run again goes on, loses one interval at most, and ends the same."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+ROOT = Path(__file__).parents[2]
+KEEP, STEPS = 2, 30  # steps between checkpoints, steps in all
+TRAINING = f"""
+import sys, time, torch
+from pathlib import Path
+from heat_core.classifier import Architecture, Recipe, save, train
+from tests.samples import colours
+torch.set_num_threads(1)
+folder, pause = Path(sys.argv[1]), float(sys.argv[2])
+tiny = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+recipe = Recipe(epochs=10, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep={KEEP})
+def report(now):
+    print(now.step, now.taken, flush=True)
+    time.sleep(pause)
+network = train(tiny, colours(48, 0), colours(12, 1), folder / "checkpoint", recipe, seed=4, on_progress=report)
+save(network, tiny, folder / "network.safetensors", {{}})
+"""
+EXTRACTION = """
+import sys, time, torch
+from pathlib import Path
+from heat_core import packing
+from heat_core.classifier import Architecture
+from heat_core.extract import Extractor
+from heat_core.features import write_pack
+torch.set_num_threads(1)
+folder, pause, sheets = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
+torch.manual_seed(0)
+tiny = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+packing.SHARD = 50
+contents = packing.Contents("cifar10", ("cifar100", "mnist"), train=60, test=30, ood=20, family=(5, 2))
+def report(*news):
+    print(*news, flush=True)
+    time.sleep(pause)
+extractor = Extractor(tiny.build().eval(), tiny, odin=True)
+pack = packing.build(extractor, {"held_out_images": 40}, contents, [sheets], folder / "work", report)
+write_pack(pack, folder / "pack")
+"""
+
+
+def _started(code: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    settings = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _finished(code: str, *arguments: object) -> list[list[str]]:
+    """Returns what a run that nobody disturbs says, in words."""
+    process = _started(code, *arguments)
+    said, complaint = process.communicate(timeout=120)
+    assert process.returncode == 0, complaint
+    return [line.split() for line in said.splitlines()]
+
+
+def _killed(code: str, ready: Callable[[], bool], *arguments: object) -> None:
+    """Starts a run and kills it, with no chance to clean up, once it is ready for that."""
+    process, limit = _started(code, *arguments), time.monotonic() + 120
+    try:
+        while not ready():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < limit
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def _step(checkpoint: Path) -> int:
+    if not checkpoint.is_file():
+        return 0
+    with safe_open(str(checkpoint), "pt") as file:
+        return int(file.metadata()["step"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    checkpoint = tmp_path / "killed" / "checkpoint"
+    _killed(TRAINING, lambda: _step(checkpoint) >= 4 * KEEP, tmp_path / "killed", 0.05)
+    reached = _step(checkpoint)
+    assert 4 * KEEP <= reached < STEPS
+    assert not (tmp_path / "killed" / "network.safetensors").exists()
+    again = _finished(TRAINING, tmp_path / "killed", 0)
+    first_step, first_taken = map(int, again[0])
+    assert first_step - first_taken == reached
+    kept = [reached, *(int(step) for step, _ in again)]
+    assert all(later - step <= KEEP for step, later in itertools.pairwise(kept))  # so no kill loses more
+    assert (int(again[-1][0]), int(again[-1][1])) == (STEPS, STEPS - reached)
+    _finished(TRAINING, tmp_path / "whole", 0)
+    one, other = (_parts(tmp_path / name / "network.safetensors") for name in ("whole", "killed"))
+    assert one == other
+    assert sorted(file.name for file in checkpoint.parent.iterdir() if not file.name.startswith(".")) == [
+        "checkpoint", "network.safetensors",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+def test_a_killed_extraction_ends_with_the_same_pack(tmp_path: Path, sheets: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    work = tmp_path / "killed" / "work"
+    _killed(EXTRACTION, lambda: len(list(work.glob("pseudo_*.safetensors"))) >= 3, tmp_path / "killed", 0.02, sheets)
+    shards = {file.name: file.stat().st_mtime_ns for file in work.glob("*.safetensors")}
+    assert not (tmp_path / "killed" / "pack").exists()
+    again = _finished(EXTRACTION, tmp_path / "killed", 0, sheets)
+    whole = _finished(EXTRACTION, tmp_path / "whole", 0, sheets)
+    assert len(whole) - len(again) == len(shards)  # one batch a shard here: nothing that is on disk is extracted again
+    assert {file.name: file.stat().st_mtime_ns for file in work.glob("*.safetensors") if file.name in shards} == shards
+    one, other = (_contents(tmp_path / name / "pack") for name in ("whole", "killed"))
+    assert one == other
+    assert len(one) > 10
+
+
+def _contents(folder: Path) -> dict[str, object]:
+    files = list(folder.iterdir())
+    return {file.name: _parts(file) if file.suffix == ".safetensors" else file.read_bytes() for file in files}
+
+
+def _parts(file: Path) -> tuple[dict[str, str], dict[str, tuple[str, bytes]]]:
+    """Returns what is in a safetensors file. Its own bytes differ from time to time: it holds metadata in any order."""
+    with safe_open(str(file), "np") as opened:
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}
+        return opened.metadata(), {name: (f"{array.dtype}{array.shape}", array.tobytes()) for name, array in arrays.items()}

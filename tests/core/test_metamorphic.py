@@ -1,0 +1,186 @@
+"""What must not change when something that should not matter does, and samplers against their exact variance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from heat_core import metrics
+from heat_core.detectors.closed_form import KNN, MSP, SSD, Detector, EnergyLogits, MoG, Shape
+from heat_core.detectors.learned import EBM, HEAT, Perceptron
+from heat_core.energies.energy import Energy, GaussianMixture, Normalized, kth_largest, score
+from heat_core.features import Features, Head
+from heat_core.sampling import Langevin
+from heat_core.training.trainer import NoiseContrastive
+
+SHORT = NoiseContrastive(steps=20, batch=64, records=2)
+
+
+def double(features: Features) -> Features:
+    return Features(features.z.double(), features.y, features.head)
+
+
+def close(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("detector", [MSP(), EnergyLogits(), KNN(k=5), SSD(), MoG()], ids=lambda d: d.title)
+def test_the_names_of_classes_do_not_matter(detector: Detector, train: Features, far: Features) -> None:
+    assert train.head is not None
+    assert train.y is not None
+    new = torch.tensor([2, 0, 3, 1])  # class c is now called new[c]
+    old = new.argsort()
+    renamed = Features(train.z.double(), new[train.y], Head(train.head.weight[old], train.head.bias[old]))
+    z = far.z.double()
+    close(score(detector.fit(renamed), z), score(detector.fit(double(train)), z))
+
+
+@pytest.mark.parametrize("detector", [KNN(k=5), SSD(), MoG(), MoG(normalize=False)], ids=["KNN", "SSD", "MoG", "MoG-plain"])
+def test_turning_the_features_does_not_matter(detector: Detector, train: Features, far: Features) -> None:
+    turn = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(0)).double()).Q
+    turned = Features(train.z.double() @ turn, train.y)
+    close(score(detector.fit(turned), far.z.double() @ turn), score(detector.fit(double(train)), far.z.double()))
+
+
+@pytest.mark.parametrize("detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"])
+def test_moving_and_stretching_moves_the_score_by_a_constant(detector: Detector, train: Features, far: Features) -> None:
+    stretch, shift = torch.linspace(0.5, 3, 12).double(), torch.arange(12).double()
+    moved = Features(train.z.double() * stretch + shift, train.y)
+    difference = score(detector.fit(moved), far.z.double() * stretch + shift) - score(
+        detector.fit(double(train)), far.z.double()
+    )
+    wanted = stretch.log().sum() if detector.title == "MoG" else 0.0
+    close(difference, np.full(len(far), float(wanted)))
+
+
+def test_knn_does_not_know_the_order_of_its_bank(train: Features, far: Features) -> None:
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    close(score(KNN(k=7).fit(double(train.take(order))), far.z.double()), score(KNN(k=7).fit(double(train)), far.z.double()))
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+@pytest.mark.parametrize("columns", [64, 640, 1000])
+def test_kth_largest_is_that_of_a_full_sort(k: int, columns: int) -> None:
+    generator = torch.Generator().manual_seed(columns + k)
+    for values in (torch.randn(9, columns, generator=generator), torch.randint(5, (9, columns), generator=generator).float()):
+        assert torch.equal(kth_largest(values, k), values.sort(1, descending=True).values[:, k - 1])
+
+
+# -- HEAT is its prior and its correction ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_total_less_prior_is_the_correction(normalize: bool, train: Features, far: Features) -> None:
+    detector = HEAT(normalize=normalize, temperature=3.0, network=Perceptron(16, 2), training=SHORT)
+    energy, z = detector.fit(train), far.z
+    prior, correction = energy.terms()
+    with torch.no_grad():
+        assert torch.equal(energy(z), prior(z) + correction(z))
+    mog = MoG(normalize=normalize).fit(train)
+    np.testing.assert_allclose(score(prior, z), score(mog, z) / 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Features) -> None:
+    detector = HEAT(normalize=normalize, temperature=5.0, network=Perceptron(16, 2, frequencies=4))
+    energy = detector.build(Shape.of(train)).fit(train)
+    inside = energy.energy if isinstance(energy, Normalized) else energy
+    inside.terms()[1].randomise(torch.Generator().manual_seed(0))
+    mog = MoG(normalize=normalize).fit(train)
+    np.testing.assert_allclose(score(energy, far.z), score(mog, far.z) / 5, rtol=1e-5)
+
+
+def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: Features) -> None:
+    """With a rate of zero the correction stays 0, as an endless penalty on it would have it."""
+    detector = HEAT(temperature=2.0, network=Perceptron(16, 2), training=NoiseContrastive(steps=10, batch=32, rate=0.0))
+    np.testing.assert_allclose(2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5)
+
+
+def test_energies_add_and_divide(train: Features, far: Features) -> None:
+    one, other = MoG(normalize=False).fit(train), SSD(normalize=False).fit(train)
+    total = one / 2.0 + other + one
+    assert len(total.terms()) == 3
+    with torch.no_grad():
+        wanted = one(far.z) / 2 + other(far.z) + one(far.z)
+    np.testing.assert_allclose(score(total, far.z), wanted.double().numpy(), rtol=1e-6)
+
+
+def test_the_logistic_critic_finds_the_log_ratio() -> None:
+    """E_theta -> log n - log p: for data of N(0, I) and noise of density 1 / V that is |z|^2 / 2 + log(2 pi) - log V."""
+    z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+    training = NoiseContrastive(steps=800, batch=512, rate=1e-2, averaging=0.97)
+    energy = EBM(normalize=False, network=Perceptron(32, 2), training=training).fit(Features(z))
+    probe = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.5], [1.0, 1.0]])
+    found = score(energy, probe)
+    volume = float(1.8 * (z.amax(0) - z.amin(0)).amax()) ** 2  # the cube that the noise fills
+    assert found == pytest.approx(np.log(2 * np.pi / volume) + np.array([0.0, 0.5, 1.125, 1.0]), abs=0.25)
+
+
+# -- metrics do not know the scale -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change", [np.exp, np.arctan, lambda s: 3 * s - 7, lambda s: s**3], ids=["exp", "atan", "line", "cube"]
+)
+def test_metrics_know_only_the_order(change) -> None:
+    random = np.random.default_rng(0)
+    inside, outside = random.normal(0, 1, 300).round(2), random.normal(1, 1, 200).round(2)
+    assert metrics.separation(change(inside), change(outside)) == metrics.separation(inside, outside)
+
+
+# -- samplers ----------------------------------------------------------------------------------------------------------
+
+
+class Quadratic(Energy):
+    """E(z) = ||z||^2 / 2: a standard normal."""
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return 0.5 * z.square().sum(-1)
+
+
+def walked(sampler: Langevin, count: int = 40_000, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return sampler(Quadratic(), torch.randn(count, 1, generator=generator), generator)
+
+
+@pytest.mark.parametrize("a", [0.1, 0.5, 1.0])
+def test_langevin_has_the_variance_of_its_step_size(a: float) -> None:
+    """1 / (1 - a / 2), within four standard errors of a variance of 40,000 points."""
+    wanted = 1 / (1 - a / 2)
+    assert float(walked(Langevin(steps=80, step_size=a)).var()) == pytest.approx(wanted, rel=4 * (2 / 40_000) ** 0.5)
+
+
+def test_the_noise_sets_the_temperature() -> None:
+    sampler = Langevin(steps=150, step_size=0.05, noise=0.05**0.5)
+    assert sampler.temperature == pytest.approx(0.5)
+    assert Langevin(step_size=0.3).temperature == 1.0
+    assert Langevin(step_size=0.3, noise=0.6**0.5).temperature == pytest.approx(1.0)
+    assert float(walked(sampler).var()) == pytest.approx(0.5 / (1 - 0.025), rel=4 * (2 / 40_000) ** 0.5)
+
+
+def test_a_walk_ends_where_the_sampler_does_and_leaves_the_energy_alone(train: Features) -> None:
+    energy = HEAT(normalize=False, network=Perceptron(16, 2), training=SHORT).fit(train)
+    before = {name: value.clone() for name, value in energy.state_dict().items()}
+    sampler, z = Langevin(steps=5, step_size=1e-3), train.z[:10]
+    path = sampler.path(energy, z, torch.Generator().manual_seed(1))
+    assert path.shape == (6, 10, 12)
+    assert torch.equal(path[0], z)
+    assert torch.equal(path[-1], sampler(energy, z, torch.Generator().manual_seed(1)))
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in energy.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in energy.state_dict().items())
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_the_mixture_samples_what_it_was_fitted_to(train: Features, spread: float) -> None:
+    mixture = GaussianMixture(12, 4).fit(train)
+    drawn = mixture.sample(60_000, torch.Generator().manual_seed(0), spread)
+    assert torch.allclose(drawn.mean(0), train.z.mean(0), atol=0.03)
+    between = torch.cov(train.z.T, correction=0) - _within(train)
+    assert torch.allclose(torch.cov(drawn.T), between + spread**2 * _within(train), atol=0.03)
+
+
+def _within(train: Features) -> torch.Tensor:
+    assert train.y is not None
+    means = torch.stack([train.z[train.y == c].mean(0) for c in range(4)])
+    return torch.cov((train.z - means[train.y]).T, correction=0)

@@ -1,0 +1,96 @@
+"""Choosing on ID images alone: what a recipe is judged by, and how the parts of a composition are weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from heat_core.detectors.closed_form import KNN
+from heat_core.detectors.learned import Composed
+from heat_core.energies.energy import Energy
+from heat_core.features import NOTHING, Auxiliary, Features
+from heat_core.images.pseudo import COMPOSED, FAMILIES, KINDS, kind_of
+from heat_core.model_selection import best, criterion, weigh
+from heat_core.training.trainer import OnRecord, ignore
+
+FEW = ("blur", "noise", "warp", "zoom")
+
+
+def _blob(rows: int, shift: float, seed: int, head: int = 0) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(rows, 6, generator=generator) + torch.tensor([4.0, shift, 0, 0, 0, 0])
+    return Features(z, torch.arange(rows) % 2, None, {"odin": torch.randn(rows, 1, generator=generator)})
+
+
+def _auxiliary(names: Iterable[str] = FEW) -> Auxiliary:
+    families = {name: _blob(40, 5.0 + i, 10 + i) for i, name in enumerate(names)}
+    return Auxiliary(val=_blob(100, 0, 1), pseudo=families, pseudoval={n: _blob(40, 5.0, 20) for n in families})
+
+
+def test_a_part_that_only_guesses_gets_no_weight() -> None:
+    """The views named odin are random here, and the distance to neighbours tells the families from held-out data."""
+    found, worth = weigh(Composed(mog=0, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary())
+    assert worth > 0.9
+    assert found.knn > 3 * found.odin
+    assert worth >= criterion(KNN(k=5, normalize=True), _blob(200, 0, 0), _auxiliary()) - 0.01
+
+
+def test_the_weighed_recipe_has_the_criterion_it_was_given() -> None:
+    found, worth = weigh(Composed(mog=1, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary())
+    assert criterion(found, _blob(200, 0, 0), _auxiliary()) == pytest.approx(worth, abs=1e-6)
+
+
+def test_the_best_recipe_is_the_one_of_largest_criterion() -> None:
+    recipes = {"neighbours": Composed(mog=0, energy=0, k=5), "guesses": Composed(mog=0, energy=0, knn=0, odin=1)}
+    name, found = best(recipes, _blob(200, 0, 0), _auxiliary())
+    assert name == "neighbours"
+    assert found["neighbours"] > 0.9 > 0.7 > found["guesses"] > 0.3
+
+
+def test_every_family_is_of_one_kind() -> None:
+    assert sorted(name for members in KINDS.values() for name in members) == sorted(FAMILIES)
+    assert {kind_of(name) for name in FAMILIES} == set(KINDS)
+    assert kind_of("my own") == "my own"
+
+
+@dataclass(frozen=True)
+class Watched(KNN):
+    """KNN that says it trains, and keeps what it was shown."""
+
+    shown: ClassVar[list[set[str]]] = []
+
+    @property
+    def trains(self) -> bool:
+        return True
+
+    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+        assert set(auxiliary.pseudo) == set(auxiliary.pseudoval)
+        self.shown.append(set(auxiliary.pseudo))
+        return super().fit(train, seed, on_record, auxiliary)
+
+
+def test_no_family_is_judged_by_a_fit_that_saw_one_of_its_kind() -> None:
+    auxiliary = _auxiliary((*FAMILIES, "my own", COMPOSED))
+    Watched.shown.clear()
+    criterion(Watched(k=5), _blob(200, 0, 0), auxiliary)
+    everything = {*FAMILIES, "my own"}
+    hidden = [everything - shown for shown in Watched.shown]
+    assert sorted(name for names in hidden for name in names) == sorted(everything)
+    for shown, judged in zip(Watched.shown, hidden, strict=True):
+        assert not {kind_of(name) for name in shown} & {kind_of(name) for name in judged}
+
+
+def test_what_trains_is_judged_by_two_kinds_at_least() -> None:
+    with pytest.raises(ValueError, match="families of 2 kinds, made of held-out ID images; got 1"):
+        criterion(Watched(k=5), _blob(200, 0, 0), _auxiliary(("blur", "noise")))
+
+
+def test_without_held_out_images_nothing_is_selected() -> None:
+    with pytest.raises(ValueError, match="selecting needs the set val of held-out ID images"):
+        criterion(KNN(k=5), _blob(200, 0, 0), Auxiliary(pseudoval=_auxiliary().pseudoval))
+    with pytest.raises(ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"):
+        weigh(Composed(energy=0, k=5), _blob(200, 0, 0), Auxiliary(val=_blob(100, 0, 1)))

@@ -1,0 +1,144 @@
+"""Samplers against Gaussians, whose answers are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from heat_core.energies.energy import Energy, GaussianMixture, Network, Whitened
+from heat_core.features import Features
+from heat_core.sampling import MALA, Langevin, gradient, importance_resampled, independent_metropolis, tuned
+from heat_core.training.negatives import Walkers, broad
+
+
+class Normal(Energy):
+    """E(z) = (||z - mean||^2) / 2."""
+
+    def __init__(self, mean: float = 0.0) -> None:
+        super().__init__()
+        self.mean = mean
+
+    def forward(self, z: Tensor) -> Tensor:
+        return 0.5 * (z - self.mean).square().sum(-1)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("a", [0.3, 1.0, 2.0])
+def test_mala_is_unbiased_whatever_its_step(a: float) -> None:
+    """Mean 0 and variance 1 within three standard errors of 40,000 independent chains, begun far off."""
+    z = MALA(steps=120, step_size=a)(Normal(), 2 + torch.randn(40_000, 1, generator=seeded()), seeded(1))
+    assert abs(float(z.mean())) < 3 / 200
+    assert abs(float(z.var()) - 1) < 3 * math.sqrt(2 / 40_000)
+
+
+def test_langevin_is_biased_where_mala_is_not() -> None:
+    z = Langevin(steps=120, step_size=1.0)(Normal(), torch.randn(40_000, 1, generator=seeded()), seeded(1))
+    assert float(z.var()) == pytest.approx(2.0, rel=0.05)
+
+
+@pytest.mark.parametrize("dim", [1, 20])
+@pytest.mark.parametrize("first", [1e-4, 5.0])
+def test_the_step_size_is_tuned_to_the_acceptance(dim: int, first: float) -> None:
+    z = torch.randn(256, dim, generator=seeded())
+    sampler, settled = tuned(MALA(steps=200, step_size=first), Normal(), z, seeded(1))
+    path = sampler.path(Normal(), settled, seeded(2))
+    assert sampler.acceptance(Normal(), path) == pytest.approx(0.574, abs=0.06)
+    assert Langevin(step_size=1e-4).acceptance(Normal(), Langevin(steps=20, step_size=1e-4).path(Normal(), z)) > 0.99
+
+
+def test_schedules_fall_as_they_say() -> None:
+    linear, quadratic = Langevin(20, 1e-6, 1e-3, 0.1), Langevin(40, 1e-4, 5e-3, 0.1, power=2)
+    assert linear.at(0).step_size == pytest.approx(1e-6)
+    assert linear.at(10).step_size == pytest.approx(5.5e-7)
+    assert linear.at(20).noise == pytest.approx(1e-4)
+    assert quadratic.at(20).step_size == pytest.approx(1e-4 * (0.1 + 0.9 * 0.25))
+    assert linear.temperature == pytest.approx(0.5)  # of Lafon et al. 2022, HEAT
+    assert quadratic.temperature == pytest.approx(0.125)  # of their public code
+
+
+@pytest.mark.parametrize("onto", ["sphere", "positive sphere"])
+def test_points_are_put_back_onto_the_sphere(onto) -> None:
+    path = Langevin(5, 0.1, onto=onto).path(Normal(0.0), torch.randn(50, 4, generator=seeded()).abs(), seeded(1))[1:]
+    assert torch.allclose(path.norm(dim=-1), torch.ones(5, 50), atol=1e-5)
+    assert bool((path >= 0).all()) == (onto == "positive sphere")
+
+
+def test_recipes_refuse_what_cannot_walk() -> None:
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        Langevin(steps=0)
+    with pytest.raises(ValueError, match="MALA has the noise of its step size"):
+        MALA(noise=0.1)
+
+
+def test_whitened_steps_are_preconditioned_by_the_covariance(train: Features) -> None:
+    """A step in w is a step in z with Sigma before the gradient; energies stay, and there and back is the same."""
+    mixture = GaussianMixture(12, 4).fit(train)
+    space, z = Whitened(Normal(), mixture), train.z[:20]
+    w = space.whitened(z)
+    assert torch.allclose(space.coloured(w), z, atol=1e-4)
+    assert torch.allclose(space(w), Normal()(z), atol=1e-3)
+    sigma = mixture.colouring.T @ mixture.colouring
+    moved = space.coloured(w - 0.01 * gradient(space, w))
+    assert torch.allclose(moved, z - 0.01 * gradient(Normal(), z) @ sigma, atol=1e-4)
+
+
+def test_a_preconditioned_chain_samples_a_stretched_gaussian() -> None:
+    z = torch.randn(4000, 2, generator=seeded()) * torch.tensor([30.0, 0.1])
+    mixture = GaussianMixture(2, 1).fit(Features(z))
+    space = Whitened(mixture, mixture)
+    ends = space.coloured(MALA(100, 0.8)(space, torch.randn(20_000, 2, generator=seeded(1)), seeded(2)))
+    assert torch.allclose(ends.std(0), z.std(0, correction=0), rtol=0.03)
+
+
+def test_resampling_and_metropolis_turn_draws_of_q_into_draws_of_p() -> None:
+    """q = N(0, 1), p = N(1, 1): log p - log q = z - 1/2."""
+    drawn = torch.randn(200_000, 1, generator=seeded())
+    again = drawn[importance_resampled(drawn[:, 0] - 0.5, 50_000, seeded(1))]
+    assert float(again.mean()) == pytest.approx(1.0, abs=0.03)
+    place = torch.randn(20_000, 1, generator=seeded(2))
+    for i in range(40):
+        proposed = torch.randn(20_000, 1, generator=seeded(10 + i))
+        taken = independent_metropolis(place[:, 0], proposed[:, 0], seeded(100 + i))
+        place = torch.where(taken[:, None], proposed, place)
+    assert float(place.mean()) == pytest.approx(1.0, abs=0.03)
+    assert float(place.var()) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("start", ["noise", "chains", "resampled", "metropolis"])
+def test_walkers_begin_where_they_say(start, train: Features) -> None:
+    mixture = GaussianMixture(12, 4).fit(train)
+    walkers = Walkers(Langevin(1, 1e-12), start, broad(mixture, 1.0), Normal(), mixture, both=False)
+    first, second = walkers(30, seeded(1)), walkers(30, seeded(2))
+    stayed = (first - second).abs().amax(1) < 1e-3
+    assert bool(stayed.all()) == (start == "chains")
+    if start == "metropolis":
+        assert 0 < int(stayed.sum()) < 30
+    pair = replace_both(walkers)(30, seeded(3))
+    assert pair.shape == (30, 12)
+    assert torch.allclose(pair[:15], pair[15:], atol=1e-3)  # ends and beginnings
+
+
+def replace_both(walkers: Walkers) -> Walkers:
+    return Walkers(walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, both=True)
+
+
+def test_products_in_bfloat16_point_the_same_way() -> None:
+    network = Network(64, 256, 3).randomise(seeded())
+    torch.nn.init.normal_(network.layers[-1].weight, generator=seeded(1))  # type: ignore[arg-type]
+    z = torch.randn(100, 64, generator=seeded(2))
+    exact = gradient(network, z)
+    network.in_bfloat16 = True
+    assert torch.cosine_similarity(gradient(network, z), exact, dim=1).min() > 0.99
+    assert gradient(network, z).dtype == torch.float32
+
+
+def test_a_sampler_of_one_step_is_a_value() -> None:
+    assert replace(Langevin(), steps=3) == Langevin(steps=3)
+    assert Langevin() != MALA()

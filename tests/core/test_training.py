@@ -1,0 +1,188 @@
+"""Objectives against what they are known to find, and one loop for one network or several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from heat_core import run as study
+from heat_core.detectors.learned import EBM, HEAT, Perceptron
+from heat_core.detectors.presets import PRESETS, recipe
+from heat_core.energies.energy import GaussianMixture, Network
+from heat_core.features import Features
+from heat_core.plane.grid import Grid
+from heat_core.plane.toys import toy
+from heat_core.sampling import Langevin
+from heat_core.training.negatives import broad
+from heat_core.training.trainer import (
+    Diverged,
+    LeastSquares,
+    MaximumLikelihood,
+    NoiseContrastive,
+    Record,
+    SelfNormalized,
+    Task,
+)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
+def test_the_least_squares_critic_has_its_closed_form(alpha: float) -> None:
+    """Over a finite support, the loss of weighted samples is smallest at (n - p) / (2 alpha (n + p)), and bounded there."""
+    counts_p, counts_n = torch.tensor([5, 3, 0, 2]), torch.tensor([1, 3, 4, 2])
+    energy = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    objective = LeastSquares(alpha=alpha)
+
+    def loss(e: Tensor) -> Tensor:
+        return objective.loss(e.repeat_interleave(counts_p), e.repeat_interleave(counts_n))
+
+    optimizer = torch.optim.LBFGS([energy], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(energy)
+        value.backward()
+        return value
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    p, n = counts_p / counts_p.sum(), counts_n / counts_n.sum()
+    wanted = ((n - p) / (2 * alpha * (n + p))).double()
+    assert torch.allclose(energy.detach(), wanted, atol=1e-7 / alpha)
+    assert float(energy.detach().abs().max()) <= objective.bound + 1e-9  # type: ignore[operator]
+    assert LeastSquares(alpha=0.0).bound is None
+
+
+def test_a_trained_critic_finds_the_closed_form() -> None:
+    """p = N(0, 1), n = N(1, 1.5^2): the network's verdict against (n - p) / (2 (n + p)) where either has mass."""
+    z = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
+    network = Network(1, 64, 2)
+
+    def noise(count: int, generator: torch.Generator) -> Tensor:
+        return 1 + 1.5 * torch.randn(count, 1, generator=generator)
+
+    LeastSquares(steps=800, batch=1024, rate=3e-3).fit([Task(network, z, noise, network)], 0)
+    x = torch.linspace(-2.5, 4, 200)[:, None]
+    p, n = (torch.distributions.Normal(m, s).log_prob(x[:, 0]).exp() for m, s in ((0.0, 1.0), (1.0, 1.5)))
+    with torch.no_grad():
+        error = (network(x) - (n - p) / (2 * (n + p))).abs()
+    assert float((error * (p + n)).sum() / (p + n).sum()) < 0.03
+
+
+@pytest.mark.parametrize("objective", [
+    SelfNormalized(steps=500, batch=512, rate=5e-3),
+    MaximumLikelihood(steps=300, batch=256, rate=5e-3, alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)),
+    MaximumLikelihood(steps=300, batch=256, rate=5e-3, alpha=0.0, start="metropolis", sampler=Langevin(3, 1e-2)),
+], ids=["self-normalised", "resampled", "metropolis"])  # fmt: skip
+def test_every_likelihood_finds_a_gaussian(objective) -> None:
+    """Data of N(1, .6^2) against q = N(0, 1.2^2): E_theta - log q is the data's energy up to a constant."""
+    generator = torch.Generator().manual_seed(0)
+    z, wide = 1 + 0.6 * torch.randn(8000, 1, generator=generator), 1.2 * torch.randn(8000, 1, generator=generator)
+    prior, network = GaussianMixture(1, 1).fit(Features(wide)), Network(1, 32, 2).fit(Features(z))
+    objective.fit([Task(network, z, broad(prior, 1.0), network, prior)], 0)
+    x = torch.linspace(-0.5, 2.5, 100)[:, None]
+    with torch.no_grad():
+        found = (network + prior)(x)
+    wanted = 0.5 * ((x[:, 0] - 1) / 0.6) ** 2
+    weight = (-wanted).exp()
+    gap = found - wanted
+    gap = gap - (gap * weight).sum() / weight.sum()
+    assert float((gap.abs() * weight).sum() / weight.sum()) < 0.12
+
+
+def test_several_networks_train_together_as_they_would_alone(train: Features) -> None:
+    """Each to rounding, from the seeds n seed, n seed + 1, ...; their mean is the energy."""
+    training = NoiseContrastive(steps=40, batch=64, rate=1e-2, records=4)
+    together = HEAT(normalize=False, network=Perceptron(16, 2), training=training, members=3).fit(train, 2)
+    alone = [HEAT(normalize=False, network=Perceptron(16, 2), training=training).fit(train, seed) for seed in (6, 7, 8)]
+    with torch.no_grad():
+        mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
+        assert torch.allclose(together.terms()[1](train.z), mean, atol=1e-4, rtol=1e-3)
+        assert not torch.allclose(together.terms()[1](train.z), alone[0].terms()[1](train.z), atol=1e-2)
+
+
+def test_chains_run_one_network_at_a_time(train: Features) -> None:
+    walking = MaximumLikelihood(steps=2, batch=8, records=1, sampler=Langevin(2))
+    with pytest.raises(ValueError, match="one at a time"):
+        HEAT(normalize=False, network=Perceptron(8, 1), training=walking, members=2).fit(train)
+
+
+def test_records_tell_log_z_and_how_much_noise_counts(train: Features) -> None:
+    seen: list[Record] = []
+    HEAT(normalize=False, network=Perceptron(16, 2), training=NoiseContrastive(steps=60, batch=128, records=3)).fit(
+        train, on_record=lambda record, energy: seen.append(record)
+    )
+    assert [record.step for record in seen] == [20, 40, 60]
+    assert all(0 < record.effective <= 1 and math.isfinite(record.log_z) for record in seen)
+
+
+def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Features) -> None:
+    wild = MaximumLikelihood(steps=200, batch=32, rate=1.0, alpha=0.0, records=50, limit=50.0, sampler=Langevin(2, 1e-3))
+    network = Network(12, 16, 2).fit(train)
+    prior = GaussianMixture(12, 4).fit(train)
+    with pytest.raises(Diverged, match=r"energies exploded by step .* Try a rate below 1\.0, or more regularisation"):
+        wild.fit([Task(network, train.z, broad(prior, 1.0), network, prior)], 0)
+    with torch.no_grad():
+        assert float(network(train.z).abs().mean()) <= 2 * 50  # it was judged on other rows
+
+
+@pytest.mark.parametrize(("schedule", "halfway", "late"), [("cosine", 0.5, 0.0955), ("constant", 1, 1), ("step", 0.1, 0.1)])
+def test_the_rate_follows_its_schedule(schedule, halfway: float, late: float) -> None:
+    training = NoiseContrastive(schedule=schedule)
+    assert training.share(0.0) == 1
+    assert training.share(0.5) == pytest.approx(halfway)
+    assert training.share(0.8) == pytest.approx(late, abs=1e-4)
+
+
+def test_epochs_count_batches_of_the_data(train: Features) -> None:
+    seen: list[Record] = []
+    training = NoiseContrastive(epochs=2, batch=16, records=1, held_out=0.1)
+    HEAT(normalize=False, network=Perceptron(8, 1), training=training).fit(train, on_record=lambda r, e: seen.append(r))
+    assert seen[-1].steps == 2 * math.ceil((len(train) - round(0.1 * len(train))) / 16)
+
+
+def test_the_papers_figure_by_number() -> None:
+    """3 x 3 crosses, preset `paper`: one budget of 20 Langevin steps, and the EBM loses modes that HEAT keeps."""
+    grid, data = Grid(toy("crosses9")), toy("crosses9").features(seed=0)
+    found = {}
+    for name in ("EBM", "HEAT"):
+        detector = recipe(name, "paper", "plane")
+        found[name] = grid.distance(grid.energy(study.fit(detector, data).energy))
+    assert found["HEAT"].modes == 9
+    assert found["EBM"].modes < 9
+    assert found["HEAT"].kl < 0.25 < 1 < found["EBM"].kl
+
+
+def test_the_published_values_stand_in_the_presets() -> None:
+    """Table of Lafon et al. 2022, A.5.1, and of their public code: what they disagree on is a field of the recipe."""
+    paper, official = (PRESETS["features"][name]["HEAT"] for name in ("paper", "official"))
+    assert isinstance(paper, HEAT)
+    assert isinstance(official, HEAT)
+    assert paper.temperature == official.temperature == 1e3
+    assert isinstance(paper.training, MaximumLikelihood)
+    assert isinstance(official.training, MaximumLikelihood)
+    assert (paper.training.rate, official.training.rate) == (5e-6, 1e-5)
+    assert (paper.training.both, official.training.both) == (False, True)
+    assert (paper.training.sampler.onto, official.training.sampler.onto) == ("space", "positive sphere")
+    assert paper.training.alpha == official.training.alpha == 10
+    weights = sum(value.numel() for value in paper.network.build(512).parameters())
+    assert weights == 4_724_737
+    ebm = PRESETS["features"]["paper"]["EBM"]
+    assert isinstance(ebm, EBM)
+    assert ebm.network.temperature == 1e-2
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+@pytest.mark.parametrize("name", ["EBM", "HEAT"])
+def test_the_published_presets_train(preset: str, name: str, train: Features) -> None:
+    """With a narrow network and few steps: they run, and what they give can be saved and read."""
+    detector = PRESETS["features"][preset][name]
+    assert isinstance(detector, EBM | HEAT)
+    training = replace(detector.training, epochs=0, steps=2, batch=8, records=1)
+    small = replace(detector, network=replace(detector.network, width=8, depth=1), training=training)
+    run = study.fit(small, train)
+    assert np.isfinite(run.score(train)).all()
+    assert run.diagnosis is not None
