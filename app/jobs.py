@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 State = Literal["waiting", "running", "paused", "done", "failed", "cancelled"]
@@ -286,3 +288,20 @@ class Jobs:
         old = [job for job in finished if time.monotonic() - job.touched > self.seconds]
         for job in {*old, *finished[: max(0, len(finished) - self.kept)]}:
             del self._jobs[job.key]
+
+
+def warm_up() -> None:
+    """Trains one step, so that whatever torch loads at its first step is there before somebody waits for it.
+
+    What is loaded then is here to stay: garbage collections pass it over. One follows every run of a page, and would hold all
+    threads for 0.2 s.
+    """
+    from heat_core.detectors.presets import recipe
+    from heat_core.plane.toys import toy
+    from heat_core.run import fit
+
+    detector = recipe("HEAT", "quick", "plane")
+    training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
+    fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
+    gc.collect()
+    gc.freeze()

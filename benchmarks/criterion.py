@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
-from heat_core.detectors.closed_form import Detector
-from heat_core.detectors.learned import EBM, HEAT, Perceptron
+from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.detector import Detector
+from heat_core.detectors.learned import EBM, HEAT
 from heat_core.detectors.presets import recipe
-from heat_core.results.table import markdown
+from heat_core.results.formats import markdown
 
 from .study import Found, found, pack
 from .timing import Options

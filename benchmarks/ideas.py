@@ -9,14 +9,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from heat_core.detectors.closed_form import Detector, Shape
-from heat_core.detectors.learned import HEAT, Composed, Critic, Perceptron
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.critic import Critic, Perceptron
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.detectors.learned import HEAT
 from heat_core.detectors.presets import recipe
-from heat_core.energies.energy import Energy, Polar, score
-from heat_core.features import NOTHING, Auxiliary, Features
+from heat_core.energies import Energy, Polar, score
+from heat_core.features import Features
 from heat_core.metrics import auroc
-from heat_core.results.table import markdown
-from heat_core.training.trainer import LeastSquares, OnRecord, ignore
+from heat_core.pack import NOTHING, Auxiliary
+from heat_core.results.formats import markdown
+from heat_core.training.objectives import LeastSquares
+from heat_core.training.trainer import OnRecord, ignore
 
 from .study import found, pack
 from .timing import Options

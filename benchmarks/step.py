@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from heat_core.detectors.presets import recipe
-from heat_core.energies.energy import GaussianMixture, Network, Sum
+from heat_core.energies import GaussianMixture, Network, Sum
 from heat_core.features import Features
 from heat_core.sampling import gradient
 from heat_core.training.negatives import broad
-from heat_core.training.trainer import MaximumLikelihood, Students, Task
+from heat_core.training.objectives import MaximumLikelihood
+from heat_core.training.trainer import Students, Task
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from heat_core.detectors.closed_form import Detector
-from heat_core.features import Pack, read_pack
+from heat_core.detectors.detector import Detector
 from heat_core.model_selection import criterion
+from heat_core.pack import Pack, read_pack
 from heat_core.results.table import over_seeds, score_pack, tabulate
 from heat_core.run import fit
 

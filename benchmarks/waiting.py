@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from app import session
+from app.pack.data import offered_packs
 
 from .start import APP, serving
 from .timing import Row
@@ -28,7 +28,7 @@ IDLE = "document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptStat
 
 def can_visit() -> bool:
     """Returns whether there are a Chromium, the app and a pack on this machine."""
-    return bool(shutil.which("chromium") and APP.exists() and session.packs())
+    return bool(shutil.which("chromium") and APP.exists() and offered_packs())
 
 
 def unvisited(what: str, bar: str) -> list[Row]:

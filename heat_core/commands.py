@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .detectors.closed_form import Detector
-    from .features import Pack
+    from .detectors.detector import Detector
     from .judge import Opinion
+    from .pack import Pack
     from .plane.suite import Trial
 
 
@@ -111,9 +111,9 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 
 def extract(options: argparse.Namespace) -> None:
-    from .features import write_pack
     from .images import classifier, packing
     from .images.extract import Early, Extractor
+    from .pack import write_pack
 
     _new(options.out, options.overwrite)
     architecture = classifier.Architecture(options.model, small_stem=options.small_stem) if options.model else None
@@ -134,7 +134,7 @@ def extract(options: argparse.Namespace) -> None:
 
 
 def pack_up(options: argparse.Namespace) -> None:
-    from .features import pack_npz, write_pack
+    from .pack import pack_npz, write_pack
 
     _new(options.out, options.overwrite)
     pack = pack_npz(options.arrays)
@@ -144,9 +144,10 @@ def pack_up(options: argparse.Namespace) -> None:
 
 
 def benchmark(options: argparse.Namespace) -> None:
-    from .features import read_pack
+    from .pack import read_pack
+    from .results.formats import FORMATS
     from .results.published import cells, stand_ins
-    from .results.table import FORMATS, over_seeds, tabulate
+    from .results.table import over_seeds, tabulate
 
     if options.seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
@@ -190,7 +191,7 @@ def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
 
 
 def report(options: argparse.Namespace) -> None:
-    from .features import read_pack
+    from .pack import read_pack
     from .plane.suite import trials
     from .results.report import report as page
 
@@ -211,7 +212,7 @@ def _said(trial: Trial) -> Trial:
 
 
 def project(options: argparse.Namespace) -> None:
-    from .features import read_pack, write_pack
+    from .pack import read_pack, write_pack
     from .projection import project as placed
 
     pack = placed(read_pack(options.pack), options.method, options.seed)
@@ -221,9 +222,9 @@ def project(options: argparse.Namespace) -> None:
 
 
 def score_image(options: argparse.Namespace) -> None:
-    from .features import read_pack
     from .images import decoding as pictures
     from .judge import Judge, Known, weights_of
+    from .pack import read_pack
     from .run import fit
 
     pack = read_pack(options.pack)
@@ -252,7 +253,7 @@ def _told(path: str, opinion: Opinion) -> dict[str, Any]:
 def fit(options: argparse.Namespace) -> None:
     from . import run as study
     from .detectors.presets import recipe, space_of
-    from .features import read_pack
+    from .pack import read_pack
 
     _new(options.out, options.overwrite)
     pack = read_pack(options.pack)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .energies.energy import Energy, GaussianMixture, Whitened, score
+from .energies import Energy, GaussianMixture, Whitened, score
 from .sampling import MALA, tuned
 from .training.trainer import Record
 

@@ -14,15 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .energies.energy import (
-    Composition,
-    Mahalanobis,
-    Normalized,
-    Tempered,
-    score,
-    unit,
-    working_precision,
-)
+from .energies import Composition, Mahalanobis, Normalized, Tempered, score, unit, working_precision
 from .features import Features
 from .metrics import percentile
 from .run import Run

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from .explain import Verdict
-from .features import Features, Pack
+from .features import Features
 from .images.classifier import fingerprint, load
 from .images.datasets import Images
 from .images.extract import Early, Extractor, extract
 from .metrics import threshold_keeping
+from .pack import Pack
 from .run import Run
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .energies.energy import Energy, GaussianMixture, Whitened
+from .energies import Energy, GaussianMixture, Whitened
 from .sampling import MALA, tuned
 
 

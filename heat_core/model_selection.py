@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .detectors.closed_form import Detector, Shape
-from .detectors.learned import Composed
-from .energies.energy import Composition
-from .features import Auxiliary, Features
+from .detectors.composed import Composed
+from .detectors.detector import Detector, Shape
+from .energies import Composition
+from .features import Features
 from .images.pseudo import COMPOSED, kind_of
 from .metrics import auroc
+from .pack import Auxiliary
 from .run import fit
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .energies.energy import on_sphere
-from .features import Features, Pack
+from .energies import on_sphere
+from .features import Features
+from .pack import Pack
 
 METHODS = ("umap", "pca")
 NEIGHBOURS = 15  # that UMAP keeps together, and that trustworthiness looks at

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .detectors.closed_form import Detector, Shape
+from .detectors.detector import Detector, Shape
 from .detectors.presets import DETECTORS
 from .diagnostics import Diagnosis, diagnose
-from .energies.energy import Energy, score
-from .features import NOTHING, Auxiliary, Features
+from .energies import Energy, score
+from .features import Features
 from .files import whole_folder
+from .pack import NOTHING, Auxiliary
 from .training.trainer import OnRecord, Record, ignore
 
 VERSION = "3"

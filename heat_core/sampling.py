@@ -9,7 +9,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from .energies.energy import Energy, unit
+from .energies import Energy, unit
 
 Surface = Literal["space", "sphere", "positive sphere"]
 """Where points live: anywhere, on the unit sphere, or on its part without negative coordinates."""

@@ -50,21 +50,20 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return made[-1]
 
     Jobs = session.Jobs
-    session.jobs.clear()
+    session.job_queue.clear()
     monkeypatch.setattr(session, "Jobs", jobs)
     yield
     for job in [job for registry in made for job in registry._begun]:
         job.cancel()
-    session.jobs.clear()
+    session.job_queue.clear()
 
 
 @pytest.fixture
 def few_detectors(fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app knows only the detectors that the test's file names in SHOWN."""
-    from app import session
     from heat_core.detectors import presets as recipes
 
-    monkeypatch.setattr(session, "warm", lambda: None)  # it would ask for HEAT
+    monkeypatch.setattr("app.session.warm_up", lambda: None)  # it would ask for HEAT
     monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN})
 
 
@@ -130,11 +129,11 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of noise through a small untrained network, its weights beside it."""
-    from heat_core.features import write_pack
     from heat_core.images import classifier
     from heat_core.images.extract import Extractor
     from heat_core.images.packing import Contents, build
     from heat_core.judge import weights_of
+    from heat_core.pack import write_pack
 
     folder = tmp_path_factory.mktemp("packs") / "noise"
     architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heat_core.features import Auxiliary, Features, Head
+from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
 from heat_core.images.pseudo import COMPOSED
+from heat_core.pack import Auxiliary
 
 DIM, CLASSES = 12, 4
 

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from app import session
-from app.demo.steps import STEPS
-from app.pack import controls, header
+from app.demo.state import cached_story
+from app.demo.steps import STEPS, demo_step
+from app.pack import header
 from app.text import plain
 
 header.show("Demo", "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.", real=False)
-story = session.story()
+story = cached_story()
 if isinstance(story, str):
     st.error(plain(story), icon=":material/error:")
 else:
-    number = controls.step(len(STEPS))
+    number = demo_step(len(STEPS))
     step = STEPS[number - 1]
     st.header(f"{number}. {step.title}")
     st.markdown(f"#### {plain(step.tell(story), 500)}".replace(" %", "\u00a0%"))

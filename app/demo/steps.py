@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import figures
+from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
 from app.demo.story import SURE, Story
 
@@ -182,3 +182,18 @@ STEPS = (
     ),
     Step("Choose the line", _tell_line, _draw_line, ("threshold_lab/page.py", "Drag the line yourself", {})),
 )  # fmt: skip
+
+
+def demo_step(last: int) -> int:
+    """Returns which step of the demo is shown, 1 to `last`: by its link, by two buttons or by the arrow keys."""
+    session.from_link("step", [str(number) for number in range(1, last + 1)])
+    at = int(st.session_state.setdefault("step", "1"))  # no widget's key: a press that comes as the room is left finds it
+
+    def go(by: int) -> None:
+        st.session_state["step"] = str(min(max(int(st.session_state["step"]) + by, 1), last))
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
+        st.markdown(f"**{at}** of {last}", width="content")
+        st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
+    return int(session.to_link("step", str(at)))

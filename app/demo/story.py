@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from heat_core.features import Pack
+    from heat_core.pack import Pack
     from heat_core.thresholds import Outcome
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -99,7 +99,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] | None = None) -> Story:
         kinds: {OOD set with thumbnails: what its pictures show}.
     """
     from heat_core.detectors.presets import recipe, space_of
-    from heat_core.features import read_pack
+    from heat_core.pack import read_pack
     from heat_core.results.table import score_pack
     from heat_core.run import fit, threads
 

@@ -10,16 +10,31 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import figures, session
-from app.pack import controls, tables
+from app import figures
+from app.detectors.controls import drawn_detectors, drawn_group, score_range
+from app.detectors.tables import (
+    FPR,
+    ON_TEST,
+    average_finding,
+    averages_table,
+    curve_rows,
+    interval_rows,
+    roc_finding,
+    selection_rows,
+    set_rows,
+)
+from app.pack.data import PackData
 from app.pack.items import FEW, Mask, Part, items_of
-from app.session import Data
+from app.pack.scores import results_table
+from app.pack.selected import add_to_selection, current_selection, selected_masks
+from app.pack.tables import style_digits
 from heat_core.metrics import auroc, percentile, threshold_keeping
-from heat_core.results.table import grouped, to_latex, to_markdown
+from heat_core.results.formats import to_latex, to_markdown
+from heat_core.results.table import grouped
 from heat_core.thresholds import Groups, by_group, outcome, sweep
 
 if TYPE_CHECKING:
-    from heat_core.results.table import Resamples
+    from heat_core.results.bootstrap import Resamples
 
 Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
 
@@ -33,30 +48,30 @@ LEARNED = {
 }
 
 
-def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
+def table(given: PackData, scores: Scores, drawn: Resamples | None) -> None:
     """Shows the paper's table, best figures in bold, with exports; `drawn` says what is significant, once all are scored."""
-    pack, found = given.pack, session.table(given, scores)
-    st.subheader(tables.average_finding(found, drawn))
+    pack, found = given.pack, results_table(given, scores)
+    st.subheader(average_finding(found, drawn))
     st.dataframe(
-        tables.averages(found, drawn), column_config={"_index": st.column_config.Column(width=110)},
+        averages_table(found, drawn), column_config={"_index": st.column_config.Column(width=110)},
         alt="FPR95 and AUROC of every detector by group of OOD sets",
     )  # fmt: skip
     tinted = ", lightly tinted what does not differ significantly from it (paired bootstrap over images)" if drawn else ""
     st.caption(
-        f"{'All images; those of the selection alone stand below. ' * bool(session.selection())}"
+        f"{'All images; those of the selection alone stand below. ' * bool(current_selection())}"
         "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
         f"Bold: the best{tinted}. {LEARNED[bool(pack.auxiliary.pseudo)]}"
     )
     if drawn is not None:
         with st.expander("What is more than chance"):
-            st.dataframe(tables.intervals(drawn), hide_index=True, height="content", alt="Averages with 95 % intervals")
+            st.dataframe(interval_rows(drawn), hide_index=True, height="content", alt="Averages with 95 % intervals")
             st.caption(
                 f"In brackets: where 95 % of {len(drawn.draws)} resamples of the images lie, the same for all detectors. "
                 "Seeds, other networks and other OOD sets are not in it."
             )
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
-        st.dataframe(tables.in_digits(tables.sets(found, titles)), hide_index=True, alt="Every detector on every OOD set")
+        st.dataframe(style_digits(set_rows(found, titles)), hide_index=True, alt="Every detector on every OOD set")
     csv = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in found.rows]).to_csv(index=False)
     files = {"CSV": (csv, "csv"), "Markdown": (to_markdown(found), "md"), "LaTeX": (to_latex(found), "tex")}
     with st.container(horizontal=True):
@@ -65,9 +80,9 @@ def table(given: Data, scores: Scores, drawn: Resamples | None) -> None:
             st.download_button(label, content, name, icon=":material/download:", on_click="ignore")
 
 
-def selected(given: Data, scores: Scores) -> None:
+def selected(given: PackData, scores: Scores) -> None:
     """Shows how each detector tells the OOD images that are selected from all of ID test; nothing without a selection."""
-    picked = session.selection()
+    picked = current_selection()
     if not picked:
         return
     chosen = _chosen(given, _sets(given))
@@ -78,11 +93,11 @@ def selected(given: Data, scores: Scores) -> None:
             f"their own, which need {FEW}.", icon=":material/info:",
         )  # fmt: skip
         return
-    found = tables.of_selection(scores, chosen)
+    found = selection_rows(scores, chosen)
     best = found.iloc[0]
-    st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[tables.FPR]:.1f}\u00a0%.")
+    st.subheader(f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[FPR]:.1f}\u00a0%.")
     st.dataframe(
-        tables.in_digits(found), hide_index=True, height="content", width=560, column_config=NAMES,
+        style_digits(found), hide_index=True, height="content", width=560, column_config=NAMES,
         alt="FPR95 and AUROC on the selected OOD images",
     )  # fmt: skip
     st.caption(
@@ -91,12 +106,12 @@ def selected(given: Data, scores: Scores) -> None:
     )
 
 
-def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:
+def histograms(given: PackData, scores: Scores, keep: float, unit: str) -> None:
     """Shows a histogram a detector, its title the finding at the threshold; a click on a bar selects what lies in it."""
     st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
-    st.caption(tables.ON_TEST)
-    chosen = session.masks(given, session.selection())
-    asked = controls.score_range(tuple(scores))
+    st.caption(ON_TEST)
+    chosen = selected_masks(given, current_selection())
+    asked = score_range(tuple(scores))
     if asked:
         _take(given, scores, *asked)
     places = [column for _ in range(0, len(scores), COLUMNS) for column in st.columns(COLUMNS)]  # row by row, on a phone too
@@ -105,7 +120,7 @@ def histograms(given: Data, scores: Scores, keep: float, unit: str) -> None:
             _histogram(given, name, by_set, keep, unit, chosen)
 
 
-def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, chosen: Mapping) -> None:
+def _histogram(given: PackData, name: str, by_set: Mapping, keep: float, unit: str, chosen: Mapping) -> None:
     inside = by_set["test"]
     axis = unit if unit == "ID percentile" else "score"
 
@@ -128,7 +143,7 @@ def _histogram(given: Data, name: str, by_set: Mapping, keep: float, unit: str, 
             high = np.inf if bar == len(edges) - 2 else edges[bar + 1]
             within = {n: (placed(s) >= low) & (placed(s) < high) for n, s in by_set.items() if n != "val"}
             label = f"{name} {axis} {_between(low, high)}"
-            session.select(Part(f"bar-{name}", label, items_of(given.pack, within)))
+            add_to_selection(Part(f"bar-{name}", label, items_of(given.pack, within)))
 
     key = f"histogram-{name}"
     alt = f"{name}: the {axis} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
@@ -145,31 +160,31 @@ def _between(low: float, high: float) -> str:
     return f"from {low:.4g} up" if np.isinf(high) else f"{low:.4g} to {high:.4g}"
 
 
-def _take(given: Data, scores: Scores, name: str, low: float, high: float) -> None:
+def _take(given: PackData, scores: Scores, name: str, low: float, high: float) -> None:
     """Selects what one detector scores between two ID percentiles."""
     inside = scores[name]["test"]
     ranks = {n: percentile(inside, values) for n, values in scores[name].items() if n != "val"}
     within = {n: (rank >= low) & (rank <= high) for n, rank in ranks.items()}
-    session.select(Part(f"bar-{name}", f"{name} ID percentile {100 * low:g} to {100 * high:g}", items_of(given.pack, within)))
+    add_to_selection(Part(f"bar-{name}", f"{name} ID percentile {100 * low:g} to {100 * high:g}", items_of(given.pack, within)))
     st.rerun()
 
 
 @st.fragment
-def curves(given: Data, scores: Scores, keep: float) -> None:
+def curves(given: PackData, scores: Scores, keep: float) -> None:
     """Shows ROC curves of a few detectors, against all OOD or a group of it; of what is selected alone, if that is enough."""
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        names = controls.drawn_detectors()
+        names = drawn_detectors()
     with right:
-        group = controls.drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
+        group = drawn_group(tuple(dict.fromkeys(g for g, _ in given.pack.outside)))
     shown = {name: scores[name] for name in names if name in scores}
     if not shown:
         lacking = "None of these detectors is ready." if names else "Choose a detector above to see its curve."
         st.info(lacking, icon=":material/info:")
         return
     outside, areas, kind = _of_selection(given, shown, group) or _of_all(given, scores, list(shown), group)
-    heading.subheader(tables.roc_finding(areas, kind))
+    heading.subheader(roc_finding(areas, kind))
     sweeps = {name: sweep(by_set["test"], outside[name]) for name, by_set in shown.items()}
     cuts = {name: threshold_keeping(by_set["test"], keep) for name, by_set in shown.items()}
     outcomes = {name: outcome(cuts[name], by_set["test"], outside[name]) for name, by_set in shown.items()}
@@ -178,20 +193,20 @@ def curves(given: Data, scores: Scores, keep: float) -> None:
     alt = f"OOD caught by ID flagged (ROC) of {', '.join(shown)}, on {kind}"
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    rows = tables.in_digits(tables.curves(areas, outcomes))
+    rows = style_digits(curve_rows(areas, outcomes))
     right.dataframe(rows, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES)
 
 
 Curves = tuple[Mapping[str, Groups], Mapping[str, float], str]  # {detector: OOD scores}, {detector: AUROC}, on what
 
 
-def _of_all(given: Data, scores: Scores, names: Sequence[str], group: str) -> Curves:
-    found, outside = session.table(given, scores), {name: by_group(scores[name], _sets(given, group)) for name in names}
+def _of_all(given: PackData, scores: Scores, names: Sequence[str], group: str) -> Curves:
+    found, outside = results_table(given, scores), {name: by_group(scores[name], _sets(given, group)) for name in names}
     areas = {name: found.average(name, "average" if group == "all" else group).auroc for name in names}
     return outside, areas, "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
 
 
-def _of_selection(given: Data, scores: Scores, group: str) -> Curves | None:
+def _of_selection(given: PackData, scores: Scores, group: str) -> Curves | None:
     """Returns what is selected of a group, put together; None where that is too little."""
     kind, chosen = "OOD" if group == "all" else f"{group} OOD", _chosen(given, _sets(given, group))
     if _many(chosen) < FEW:
@@ -205,15 +220,15 @@ def _of_selection(given: Data, scores: Scores, group: str) -> Curves | None:
     )
 
 
-def _sets(given: Data, group: str = "all") -> list[str]:
+def _sets(given: PackData, group: str = "all") -> list[str]:
     """Returns the names of the OOD sets of a group, or of all."""
     return [f"{of}_{name}" for of, name in given.pack.outside if group in ("all", of)]
 
 
-def _chosen(given: Data, sets: Sequence[str]) -> dict[str, Mask]:
+def _chosen(given: PackData, sets: Sequence[str]) -> dict[str, Mask]:
     """Returns {set: which of its rows are selected (N,)} of some OOD sets; nothing without a selection."""
-    picked = session.selection()
-    return {name: mask for name, mask in session.masks(given, picked).items() if name in sets} if picked else {}
+    picked = current_selection()
+    return {name: mask for name, mask in selected_masks(given, picked).items() if name in sets} if picked else {}
 
 
 def _many(chosen: Mapping[str, Mask]) -> int:

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app import session
-from app.pack import controls, inspector, tables
+from app.detectors.controls import counted_sets, detector_pair
+from app.detectors.state import differ_by_correction, find_flips
+from app.detectors.tables import flips_finding, move_text
+from app.pack import inspector
+from app.pack.controls import gallery_page
+from app.pack.data import PackData
 from app.pack.items import Part, items_of
-from app.session import Data
+from app.pack.scores import ready_scores, scoring_job
+from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -21,15 +26,15 @@ ORIGIN = "flips"
 
 
 @st.fragment
-def flips(given: Data, keep: float) -> None:
+def flips(given: PackData, keep: float) -> None:
     """Shows the images that flip between two detectors, those that moved farthest first, and the one that is looked at.
 
     Args:
         keep: the share of ID that each one's threshold keeps.
     """
     heading = st.container()
-    accepts, rejects = controls.parted()
-    scores, absent = session.scored(session.scoring(given, "modern"))
+    accepts, rejects = detector_pair()
+    scores, absent = ready_scores(scoring_job(given, "modern"))
     lacking = [name for name in (accepts, rejects) if name not in scores]
     if accepts == rejects:
         heading.subheader("Where two detectors part")
@@ -39,18 +44,18 @@ def flips(given: Data, keep: float) -> None:
         st.info(plain(absent.get(lacking[0], f"{lacking[0]} is not ready yet.")), icon=":material/info:")
     else:
         _parted(given, accepts, rejects, keep, heading)
-    inspector.show(given, session.item())
+    inspector.show(given, opened_item())
 
 
-def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> None:
-    found = session.flips(given, accepts, rejects, keep)
-    if others := session.selection().without(ORIGIN):  # what was picked elsewhere holds here
-        found = found.within(session.masks(given, others))
-    heading.subheader(tables.flips_finding(accepts, rejects, found.counts))
+def _parted(given: PackData, accepts: str, rejects: str, keep: float, heading) -> None:
+    found = find_flips(given, accepts, rejects, keep)
+    if others := current_selection().without(ORIGIN):  # what was picked elsewhere holds here
+        found = found.within(selected_masks(given, others))
+    heading.subheader(flips_finding(accepts, rejects, found.counts))
     titles = {name: given.pack.set_title(name) for name in found.counts}
-    wanted = controls.counted_sets(titles, found.counts)
+    wanted = counted_sets(titles, found.counts)
     found = found.within({name: np.ones(len(features), bool) for name, features in given.pack.sets() if name in wanted})
-    corrected = session.corrects(accepts, rejects)
+    corrected = differ_by_correction(accepts, rejects)
     by = "by how far HEAT's correction E_θ moved them" if corrected else "by how many points their rank among ID changed"
     st.caption(f"Each threshold keeps {100 * keep:g} % of the ID test images. Sorted {by}. Click an image to look into it.")
     if not len(found):
@@ -59,15 +64,15 @@ def _parted(given: Data, accepts: str, rejects: str, keep: float, heading) -> No
     _gallery(given, found, corrected, (accepts, rejects, keep, tuple(wanted)))
     if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
         label = f"{accepts} accepts, {rejects} rejects"
-        session.select(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
+        add_to_selection(Part(ORIGIN, label, items_of(given.pack, found.by_set())))
         st.rerun()
 
 
-def _gallery(given: Data, found: Flips, corrected: bool, of: object) -> None:
+def _gallery(given: PackData, found: Flips, corrected: bool, of: object) -> None:
     """Shows a page of flips; `of` says which."""
     order = inspector.in_order(given, found.sets)
-    shown = order[controls.page(len(found), PAGE, "flips", of)]
+    shown = order[gallery_page(len(found), PAGE, "flips", of)]
     places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))
-    captions = [(given.pack.set_title(name), tables.how_far(move, corrected))
+    captions = [(given.pack.set_title(name), move_text(move, corrected))
                 for (name, _), move in zip(places, found.moves[shown].tolist(), strict=True)]  # fmt: skip
-    inspector.show_tiles(given, places, captions, "flipped", session.item())
+    inspector.show_tiles(given, places, captions, "flipped", opened_item())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.pack import controls, tables
-from app.session import Data
+from app.detectors.controls import image_upload
+from app.detectors.state import image_opinion
+from app.detectors.tables import opinion_finding
+from app.pack.data import PackData
+from app.pack.tables import verdict_rows
 from app.text import plain
 
 ENLARGED = 6  # screen pixels a pixel of the network's
@@ -17,16 +19,16 @@ UNSEEN = (
 
 
 @st.fragment
-def own_picture(given: Data, keep: float) -> None:
+def own_picture(given: PackData, keep: float) -> None:
     """Offers an upload, and shows what is made of it; `keep` is the share of ID that thresholds keep."""
     st.subheader("A picture of your own")
     if given.weights is None:
         st.info(UNSEEN, icon=":material/info:")
         return
-    file = controls.own_picture()
+    file = image_upload()
     if file is None:
         return
-    opinion = session.opinion(given, file, file.name, keep)
+    opinion = image_opinion(given, file, file.name, keep)
     if isinstance(opinion, str):
         st.error(plain(opinion, 500), icon=":material/error:")
         return
@@ -34,10 +36,10 @@ def own_picture(given: Data, keep: float) -> None:
     side = opinion.pixels.shape[0]
     seen = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
     left.image(seen, f"As the network sees it: {side} x {side} pixels", output_format="PNG")
-    right.markdown(f"**{plain(tables.opinion_finding(opinion))}**")
+    right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
-            tables.verdicts(opinion.verdicts), hide_index=True, height="content", alt="What every detector says of the picture"
+            verdict_rows(opinion.verdicts), hide_index=True, height="content", alt="What every detector says of the picture"
         )
     right.caption(
         f"The thresholds keep {100 * keep:g} % of the {len(given.pack.calibration):,} ID images that they are set on, none of "

@@ -2,20 +2,24 @@
 
 import streamlit as st
 
-from app import session
 from app.detectors import comparison
 from app.detectors import flips as disagreement
 from app.detectors.own_image import own_picture
-from app.pack import controls, header, inspector, tables
+from app.detectors.tables import contents_rows
+from app.pack import header, inspector
+from app.pack.controls import score_unit, selection_chips, share_to_keep
+from app.pack.scores import fit_warnings, ready_scores, scoring_job
+from app.pack.selected import opened_item
+from app.pack.tables import classifier_sentence
 from app.text import plain
 
 
 def about(pack) -> None:
     """Says what the data is: the card of its sets."""
     with st.expander("What this data is"):
-        if classifier := tables.classifier(pack):
+        if classifier := classifier_sentence(pack):
             st.markdown(plain(classifier))
-        st.dataframe(tables.contents(pack), hide_index=True)
+        st.dataframe(contents_rows(pack), hide_index=True)
 
 
 @st.fragment(run_every=1.0)
@@ -29,26 +33,26 @@ def progress(job, shown: int) -> None:
 def show(given) -> None:
     """Shows all that is known of the data so far."""
     about(given.pack)
-    job = session.scoring(given, "modern")
+    job = scoring_job(given, "modern")
     if job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
     if not job.over:
         progress(job, len(job.frames))
-    scores, absent = session.scored(job)
-    for said in dict.fromkeys((*absent.values(), *session.notes(job))):
+    scores, absent = ready_scores(job)
+    for said in dict.fromkeys((*absent.values(), *fit_warnings(job))):
         st.info(plain(said), icon=":material/info:")
     if scores:
         comparison.table(given, scores, job.result)
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            keep, unit = controls.kept_share(), controls.scale()
-        controls.chips()
+            keep, unit = share_to_keep(), score_unit()
+        selection_chips()
         comparison.selected(given, scores)
         comparison.histograms(given, scores, keep, unit)
         comparison.curves(given, scores, keep)
         disagreement.flips(given, keep)
         own_picture(given, keep)
     else:
-        inspector.show(given, session.item())
+        inspector.show(given, opened_item())
 
 
 data = header.show(

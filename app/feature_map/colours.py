@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.feature_map.drawing import SHAPES, Layout, Mask, Points
+from app.feature_map.drawing import SHAPES, Points
 from app.figures import COLOURS
+from app.pack.layout import Layout, Mask
 
 if TYPE_CHECKING:
-    from heat_core.features import Pack
+    from heat_core.pack import Pack
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.uint8]

@@ -8,15 +8,35 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import figures, session
+from app import figures
 from app.components.scatter_map import WHOLE, Legend, Mark, Picked, Picture, scatter_map, window_of
 from app.feature_map import colours as colouring
-from app.feature_map import drawing as maps
-from app.feature_map.drawing import Layout, Mask
-from app.pack import controls, inspector, tables
-from app.pack.controls import MapChoice
-from app.pack.items import Part, find, item_of, items_of, mask_in
-from app.session import Data
+from app.feature_map.controls import ORDERS, MapChoice
+from app.feature_map.drawing import draw_points
+from app.feature_map.tables import (
+    sampled_sentence,
+    selected_finding,
+    selected_rows,
+    tile_lines,
+    trust_sentence,
+)
+from app.pack import inspector
+from app.pack.controls import gallery_page
+from app.pack.data import PackData
+from app.pack.items import Part, find_item, item_of, items_of, mask_in
+from app.pack.layout import SIZE, Layout, Mask, Polygon, Region, mapped_sets, nearest_point, parse_region
+from app.pack.layout_state import layout_job, leave_layout, select_region, start_layout
+from app.pack.scores import current_share_to_keep, heat_correction
+from app.pack.selected import (
+    add_to_selection,
+    current_selection,
+    map_region,
+    map_window,
+    open_item,
+    opened_item,
+    set_map_region,
+    set_map_window,
+)
 from app.text import plain
 from heat_core.metrics import percentile, threshold_keeping
 
@@ -24,92 +44,92 @@ PAGE = 24  # images a page
 Scores = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
 
 
-def facts(given: Data, layout: Layout, shown: Sequence[str]) -> None:
+def facts(given: PackData, layout: Layout, shown: Sequence[str]) -> None:
     """Says what is on the map, whether it is a sample, and how far it can be trusted."""
     rows, everything = (sum(len(layout.places[name]) for name in names) for names in (shown, layout.places))
     some = f"{rows:,} of {everything:,}" if rows < everything else f"all {rows:,}"
-    drawn = f"{plain(given.pack.title, 80)}: {some} points drawn. {tables.sampled(given.pack)}"
+    drawn = f"{plain(given.pack.title, 80)}: {some} points drawn. {sampled_sentence(given.pack)}"
     st.markdown(f":small[:material/database: {drawn}]")
-    st.caption(tables.trusted(layout.method, layout.trust))
+    st.caption(trust_sentence(layout.method, layout.trust))
 
 
 @st.fragment(run_every=1.0)
-def laying_out(given: Data, method: str) -> None:
+def laying_out(given: PackData, method: str) -> None:
     """Shows how far a map is, with a way to end it."""
-    job = session.map_job(given, method)
+    job = layout_job(given, method)
     if job is None or job.over:
         st.rerun()
     late = " It first looks for every point's neighbours, which shows no progress." if method == "umap" else ""
     ahead = " It waits in line for other work." if job.state == "waiting" else late
     st.progress(job.progress, f"Laying the points out by {method.upper()}: {job.progress:.0%}.{ahead}")
-    st.button("Cancel", icon=":material/close:", on_click=session.leave_map, args=(given, method))
+    st.button("Cancel", icon=":material/close:", on_click=leave_layout, args=(given, method))
     st.skeleton(height=480)
 
 
-def offer(given: Data, method: str) -> None:
+def offer(given: PackData, method: str) -> None:
     """Shows a map under way, or offers to make one."""
-    job = session.map_job(given, method)
+    job = layout_job(given, method)
     if job is not None and not job.over:
         laying_out(given, method)
         return
     if job is not None and job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
-    rows = sum(len(features) for name, features in given.pack.sets() if name in maps.mapped(given.pack))
+    rows = sum(len(features) for name, features in given.pack.sets() if name in mapped_sets(given.pack))
     cost = "about a minute for 20,000 points" if method == "umap" else "seconds"
     st.info(f"There is no map of these {rows:,} points by {method.upper()} yet. It takes {cost}.", icon=":material/map:")
     st.button(
-        f"Lay them out by {method.upper()}", icon=":material/map:", type="primary", on_click=session.start_map,
+        f"Lay them out by {method.upper()}", icon=":material/map:", type="primary", on_click=start_layout,
         args=(given, method),
     )  # fmt: skip
 
 
-def follow(given: Data, layout: Layout, shown: Sequence[str]) -> list:
+def follow(given: PackData, layout: Layout, shown: Sequence[str]) -> list:
     """Returns the polygons drawn on this map, and makes the selection what they hold of the sets that are shown."""
-    drawn = maps.region_in(session.region())
+    drawn = parse_region(map_region())
     if drawn is None or drawn.method != layout.method:  # what was drawn on another map stays selected
         return []
-    session.select_region(given, layout, _region(layout, shown, drawn.polygons))
-    session.region()
+    select_region(given, layout, _region(layout, shown, drawn.polygons))
+    map_region()
     return [*drawn.polygons]
 
 
-def _region(layout: Layout, shown: Sequence[str], polygons: Sequence[maps.Polygon]) -> maps.Region:
-    return maps.Region(layout.method, polygons, None if len(shown) == len(layout.places) else tuple(shown))
+def _region(layout: Layout, shown: Sequence[str], polygons: Sequence[Polygon]) -> Region:
+    return Region(layout.method, polygons, None if len(shown) == len(layout.places) else tuple(shown))
 
 
-def chosen(given: Data, shown: Sequence[str]) -> dict[str, Mask] | None:
+def chosen(given: PackData, shown: Sequence[str]) -> dict[str, Mask] | None:
     """Returns {set: which of its rows are selected} of the sets that are shown; None if nothing is selected anywhere."""
-    picked, sets = session.selection(), dict(given.pack.sets())
+    picked, sets = current_selection(), dict(given.pack.sets())
     return {name: mask_in(sets[name], name, picked.items) for name in shown} if picked else None
 
 
 # -- the map -----------------------------------------------------------------------------------------------------------
 
 
-def show_map(given: Data, layout: Layout, choice: MapChoice, coloured: colouring.Colouring, polygons: list, masks) -> None:
+def show_map(given: PackData, layout: Layout, choice: MapChoice, coloured: colouring.Colouring, polygons: list, masks) -> None:
     """Shows the map. What is drawn on it selects, a click looks at the nearest point."""
     shown = choice.shown
 
     def draw(picked: Picked) -> None:
         if picked.kind == "spot":
-            found = maps.nearest(layout, shown, picked.corners[0], picked.reach)
+            found = nearest_point(layout, shown, picked.corners[0], picked.reach)
             if found is not None:
-                session.look_at(item_of(dict(given.pack.sets())[found[0]], *found))
+                open_item(item_of(dict(given.pack.sets())[found[0]], *found))
             return
-        session.draw_region(_region(layout, shown, [*(polygons if picked.more else []), picked.corners]).text)
+        set_map_region(_region(layout, shown, [*(polygons if picked.more else []), picked.corners]).text)
 
     def move(window: tuple) -> None:
-        session.look_through("" if window == WHOLE else "_".join(f"{n:.5f}" for n in window))
+        set_map_window("" if window == WHOLE else "_".join(f"{n:.5f}" for n in window))
 
-    window = _window(session.window())
-    at = find(given.pack, session.item())
+    window = _window(map_window())
+    at = find_item(given.pack, opened_item())
     ring = [Mark(tuple(layout.spots[at[0]][at[1]].tolist()))] if at is not None and at[0] in layout.spots else []
     names = [Mark(spot, text) for text, spot in (coloured.names or {}).items()]
     legend = Legend(coloured.title, coloured.entries, coloured.scale, coloured.ends)
-    image = maps.drawn(coloured.points(layout, shown, masks), coloured.palette, window)
+    image = draw_points(coloured.points(layout, shown, masks), coloured.palette, window)
     many = sum(len(layout.places[name]) for name in shown)
     alt = f"Map of {many:,} images by {layout.method.upper()}, coloured by {choice.colour}."
-    picture = Picture(image, maps.SIZE[0] / maps.SIZE[1], window, alt, polygons, [*names, *ring], legend)
+    picture = Picture(image, SIZE[0] / SIZE[1], window, alt, polygons, [*names, *ring], legend)
     scatter_map(picture, draw, move, key="scatter-map")
 
 
@@ -120,14 +140,14 @@ def _window(text: str) -> tuple[float, float, float, float]:
         return WHOLE
 
 
-def colours(given: Data, layout: Layout, choice: MapChoice, scores: Scores | None) -> colouring.Colouring:
+def colours(given: PackData, layout: Layout, choice: MapChoice, scores: Scores | None) -> colouring.Colouring:
     """Returns how the points are drawn; grey where a score or a correction is not ready."""
     if choice.colour == "dataset":
         return colouring.by_set(given.pack, layout, choice.shown)
     if choice.colour == "class":
         return colouring.by_class(given.pack, layout)
     if choice.colour == "correction":
-        values = session.correction(given)
+        values = heat_correction(given)
         return colouring.by_value(layout, values, "HEAT's correction E_θ alone: blue lowers the energy, orange raises it", True)
     ranks = {name: percentile(scores["test"], values) for name, values in scores.items()} if scores else {}
     return colouring.by_value(layout, ranks, f"{choice.scorer}: share of ID test images that score at most as much", False)
@@ -136,7 +156,7 @@ def colours(given: Data, layout: Layout, choice: MapChoice, scores: Scores | Non
 # -- what is selected --------------------------------------------------------------------------------------------------
 
 
-def summary(given: Data, choice: MapChoice, masks: dict[str, Mask] | None, scores: Scores | None) -> None:
+def summary(given: PackData, choice: MapChoice, masks: dict[str, Mask] | None, scores: Scores | None) -> None:
     """Shows how many of each set are selected, and how they score against the rest."""
     if masks is None:
         st.info(
@@ -146,19 +166,19 @@ def summary(given: Data, choice: MapChoice, masks: dict[str, Mask] | None, score
         st.button("Select all that is shown", icon=":material/select_all:", on_click=_select_all, args=(given, choice.shown))
         return
     titles = {name: colouring.set_title(given.pack, name) for name in choice.shown}
-    st.subheader(tables.selected_finding(masks, titles))
-    cut = threshold_keeping(scores["test"], session.kept_share()) if scores else None
-    table = tables.selected(masks, titles, scores or {}, cut)
+    st.subheader(selected_finding(masks, titles))
+    cut = threshold_keeping(scores["test"], current_share_to_keep()) if scores else None
+    table = selected_rows(masks, titles, scores or {}, cut)
     st.dataframe(table, hide_index=True, height="content", alt="How many of each set are selected, and how many are flagged")
     if scores and cut is not None:
-        keep = 100 * session.kept_share()
+        keep = 100 * current_share_to_keep()
         st.caption(f"Flagged: above the score of {choice.scorer} that keeps {keep:g} % of the ID test images themselves.")
         _against(choice.scorer, masks, scores, cut)
 
 
-def _select_all(given: Data, shown: Sequence[str]) -> None:
+def _select_all(given: PackData, shown: Sequence[str]) -> None:
     rows = {name: np.ones(len(features), bool) for name, features in given.pack.sets() if name in shown}
-    session.select(Part("shown", "All that was shown", items_of(given.pack, rows)))
+    add_to_selection(Part("shown", "All that was shown", items_of(given.pack, rows)))
 
 
 def _against(scorer: str, masks: Mapping[str, Mask], scores: Scores, cut: float) -> None:
@@ -176,7 +196,7 @@ def _against(scorer: str, masks: Mapping[str, Mask], scores: Scores, cut: float)
     )  # fmt: skip
 
 
-def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scores | None) -> None:
+def gallery(given: PackData, choice: MapChoice, masks: dict[str, Mask], scores: Scores | None) -> None:
     """Shows the images that are selected, a page at a time, by their scores."""
     picked = {name: np.flatnonzero(mask) for name, mask in masks.items()}
     sets = np.concatenate([np.full(len(rows), name) for name, rows in picked.items()] or [np.zeros(0, "<U1")])
@@ -188,15 +208,15 @@ def gallery(given: Data, choice: MapChoice, masks: dict[str, Mask], scores: Scor
     score = np.concatenate(
         [scored[name][part] if name in scored else np.full(len(part), np.nan) for name, part in picked.items()]
     )
-    order = np.argsort(-score if choice.order == controls.ORDERS[0] else score, kind="stable")  # no score: last
+    order = np.argsort(-score if choice.order == ORDERS[0] else score, kind="stable")  # no score: last
     st.subheader(f"{len(rows):,} images{f', {choice.order} by {choice.scorer} first' * bool(scores)}")
     if scores is None:
         st.caption(f"{choice.scorer} has no scores yet, so they are in the order of the sets.")
     order = order[inspector.in_order(given, sets[order])]
-    page = order[controls.page(len(rows), PAGE, "map-page", (choice.order, choice.scorer, len(rows)))]
+    page = order[gallery_page(len(rows), PAGE, "map-page", (choice.order, choice.scorer, len(rows)))]
     places = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
     ranks = percentile(scores["test"], score[page]) if scores else score[page]
     ranks[np.isnan(score[page])] = np.nan
-    captions = [tables.tile_lines(given.pack, place, choice.scorer, rank)
+    captions = [tile_lines(given.pack, place, choice.scorer, rank)
                 for place, rank in zip(places, ranks.tolist(), strict=True)]  # fmt: skip
-    inspector.show_tiles(given, places, captions, "selected", session.item())
+    inspector.show_tiles(given, places, captions, "selected", opened_item())

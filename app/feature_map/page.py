@@ -2,11 +2,15 @@
 
 import streamlit as st
 
-from app import session
 from app.feature_map import colours as colouring
-from app.feature_map import drawing as maps
 from app.feature_map import map as atlas
-from app.pack import controls, header, inspector
+from app.feature_map.controls import map_choice
+from app.pack import header, inspector
+from app.pack.controls import selection_chips
+from app.pack.layout import mapped_sets
+from app.pack.layout_state import current_layout
+from app.pack.scores import heat_correction, ready_scores, scoring_job
+from app.pack.selected import opened_item
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 from heat_core.projection import METHODS
@@ -15,7 +19,7 @@ from heat_core.projection import METHODS
 @st.fragment(run_every=1.0)
 def waiting(job, name: str) -> None:
     """Shows how far the fitting is, and draws the page when the detector that is asked for is ready."""
-    scores, absent = session.scored(job)
+    scores, absent = ready_scores(job)
     if job.over or name in scores or name in absent:
         st.rerun()
     st.progress(job.progress, f"Fitting the detectors, {plain(name)} among them: {job.progress:.0%}")
@@ -23,8 +27,8 @@ def waiting(job, name: str) -> None:
 
 def scored(given, choice) -> dict | None:
     """Returns {set: scores} of the detector that is asked for, or says why there are none."""
-    job = session.scoring(given, "modern")
-    scores, absent = session.scored(job)
+    job = scoring_job(given, "modern")
+    scores, absent = ready_scores(job)
     if job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
     if choice.scorer in absent:
@@ -32,26 +36,26 @@ def scored(given, choice) -> dict | None:
     lacking = {choice.scorer, *(["HEAT"] if choice.colour == "correction" else [])} - {*scores, *absent}
     if lacking and not job.over:
         waiting(job, sorted(lacking)[-1])
-    if choice.colour == "correction" and not lacking and not session.correction(given):
+    if choice.colour == "correction" and not lacking and not heat_correction(given):
         st.info("HEAT has no correction on these features, so nothing is coloured by it.", icon=":material/info:")
     return scores.get(choice.scorer)
 
 
 def show(given) -> None:
     """Shows the choices, and the map as soon as there is one."""
-    titles = {name: colouring.set_title(given.pack, name) for name in maps.mapped(given.pack)}
+    titles = {name: colouring.set_title(given.pack, name) for name in mapped_sets(given.pack)}
     own = given.layout.method if given.layout else METHODS[0]
-    choice = controls.map_choice(tuple(DETECTORS), titles, METHODS, own, given.key)
-    layout = session.layout(given, choice.method)
+    choice = map_choice(tuple(DETECTORS), titles, METHODS, own, given.key)
+    layout = current_layout(given, choice.method)
     if layout is None:
-        controls.chips()
+        selection_chips()
         atlas.offer(given, choice.method)
-        inspector.show(given, session.item())
+        inspector.show(given, opened_item())
         return
     atlas.facts(given, layout, choice.shown)
     scores = scored(given, choice)
     polygons = atlas.follow(given, layout, choice.shown)
-    controls.chips()
+    selection_chips()
     masks = atlas.chosen(given, choice.shown)
     left, right = st.columns([3, 2])
     with right:
@@ -62,7 +66,7 @@ def show(given) -> None:
         if not choice.shown:
             st.info("No set is shown. Pick one above.", icon=":material/info:")
         atlas.show_map(given, layout, choice, atlas.colours(given, layout, choice, scores), polygons, masks)
-    inspector.show(given, session.item())
+    inspector.show(given, opened_item())
 
 
 data = header.show(

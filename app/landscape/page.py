@@ -2,9 +2,19 @@
 
 import streamlit as st
 
-from app import session
 from app.landscape import panels as relief
-from app.pack import controls, header
+from app.pack import header
+from app.plane.controls import landscape_view, toy_choice
+from app.plane.state import (
+    energy_layers,
+    energy_reading,
+    find_training,
+    is_hidden,
+    spell_point,
+    toy_preview,
+    visible_snapshots,
+)
+from app.session import tab_id
 from app.text import plain
 from app.toy_lab import panels as lab
 
@@ -13,8 +23,8 @@ header.show(
     "Take a trained energy apart: what the prior says, what the correction adds, and where the sum is right.",
     real=False,
 )
-choice = controls.toy_choice()
-picture = session.toy_picture(choice.toy, choice.seed)
+choice = toy_choice()
+picture = toy_preview(choice.toy, choice.seed)
 known = "threshold and ranks from 4,000 fresh ID points"
 st.markdown(f":small[:material/terrain: {picture.title}: {picture.size:,} training points; {known}]")
 
@@ -22,28 +32,28 @@ st.markdown(f":small[:material/terrain: {picture.title}: {picture.size:,} traini
 @st.fragment(run_every=0.5)
 def under_way(job) -> None:
     """Shows how far a training is; the room opens when it is there."""
-    if job.over or session.is_put_away(choice):
+    if job.over or is_hidden(choice):
         st.rerun()
-    job.watch(session.me())
+    job.watch(tab_id())
     lab.transport(choice, job)
-    lab.progress(choice, job, session.frames(job))
+    lab.progress(choice, job, visible_snapshots(job))
     st.container(height=360, border=True).caption("The landscape comes when the training is done. The Toy lab shows it live.")
 
 
 def show(result) -> None:
     """Shows the room."""
     lab.warn([], result)
-    reading = session.reading(choice, result)
-    drawn, limit, window, point = controls.landscape_view(picture.extent)
-    layers = session.layers(choice, window, result)
+    reading = energy_reading(choice, result)
+    drawn, limit, window, point = landscape_view(picture.extent)
+    layers = energy_layers(choice, window, result)
     relief.panels(layers, drawn, limit, window, point, reading.threshold)
-    relief.spelled(session.spelled(choice, point, result, reading), picture, point)
+    relief.spelled(spell_point(choice, point, result, reading), picture, point)
     relief.facts(reading)
     relief.truth(layers, reading, result, window, limit, point)
     relief.away(choice, result, reading, point)
 
 
-job = session.toy_job(choice)
+job = find_training(choice)
 if job is not None and job.state == "done":
     st.fragment(show)(job.result)
 elif job is not None and not job.over:

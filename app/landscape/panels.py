@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from app import figures, session
+from app import figures
 from app.components.surfaces import Block, Surface, surfaces
 from app.plane import figures as planes
 from app.plane.reading import FAR, Reading, Spelled, Window
+from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import ToyChoice, ToyResult
-from app.session import ToyPicture
 
 TITLES = {
     "prior": ("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
@@ -50,7 +50,7 @@ def look_at(x: float, y: float) -> None:
     st.session_state.update(x=round(x, 3), y=round(y, 3))
 
 
-def spelled(said: Spelled, picture: ToyPicture, point: tuple[float, float]) -> None:
+def spelled(said: Spelled, picture: ToyPreview, point: tuple[float, float]) -> None:
     """Shows a point's energy as a sum, with a verdict, and where each part stands among ID."""
     x, y = point
     st.subheader(f"At ({x:.2f}, {y:.2f}): {said.sentence}")
@@ -128,7 +128,7 @@ def away(choice: ToyChoice, result: ToyResult, reading: Reading, point: tuple[fl
     st.subheader(f"Far from the data, {FAR:g} times as far out as the picture reaches, {far} are rejected.")
     columns = st.columns(2)
     for column, extents, name in ((columns[0], 1.5, "near"), (columns[1], FAR, "far")):
-        distance, lines, here = session.ray(choice, point, extents, result, reading)
+        distance, lines, here = energy_ray(choice, point, extents, result, reading)
         title = "Along the ray from the data's mean through the point" if name == "near" else f"The same, {FAR:g} times as far"
         column.markdown(f"**{title}**")
         figure = planes.ray(distance, lines, reading.threshold, here, reading.extent, name == "near")

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
 from app.glossary import definitions
-from app.pack import controls, tables
+from app.pack import controls
+from app.pack.data import (
+    PackData,
+    current_pack_data,
+    is_own_data,
+    offered_packs,
+    unknown_pack_name,
+    unsupported_reasons,
+)
+from app.pack.layout_state import is_link_of_other_data, select_linked_region
+from app.pack.selected import map_region, select_linked_items, set_map_region
+from app.pack.tables import classifier_sentence, pack_report, row_counts
 from app.text import plain
 
 OTHER_DATA = (
@@ -16,37 +26,37 @@ OTHER_DATA = (
 NO_MAP = "This link selects images on a map that is not there yet; the Feature map can lay it out by"
 
 
-def show(title: str, caption: str, real: bool = True) -> session.Data | None:
+def show(title: str, caption: str, real: bool = True) -> PackData | None:
     """Shows the head of a room and returns its data; None once it has said why there is none.
 
     Args:
         real: whether the room shows real features. One that does not has no data, and nothing is said of it.
     """
-    asked = session.unknown_pack()
+    asked = unknown_pack_name()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            given = session.data() if real else None
+            given = current_pack_data() if real else None
             with st.popover(_label(given), icon=":material/database:", wrap=True, help="Which data, and how to use your own."):
                 controls.data_choice()
-                if isinstance(given, session.Data):
+                if isinstance(given, PackData):
                     _report(given)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
     st.caption(caption)
     if asked:
-        offered = plain(", ".join(session.packs())) or "none"
+        offered = plain(", ".join(offered_packs())) or "none"
         st.error(f"This server offers no pack {plain(asked, 60)}; it offers {offered}.", icon=":material/error:")
-    if isinstance(given, session.Data):
-        if session.is_of_other_data(given):
+    if isinstance(given, PackData):
+        if is_link_of_other_data(given):
             st.warning(OTHER_DATA, icon=":material/link_off:")
-        session.follow_picked()
-        if method := session.follow_link(given):
+        select_linked_items()
+        if method := select_linked_region(given):
             st.info(f"{NO_MAP} {plain(method.upper(), 20)}.", icon=":material/map:")
-            st.button("Select nothing instead", type="tertiary", on_click=session.draw_region, args=("",))
+            st.button("Select nothing instead", type="tertiary", on_click=set_map_region, args=("",))
         return given
-    session.region()  # a room without images passes on what is selected
-    session.follow_picked()
+    map_region()  # a room without images passes on what is selected
+    select_linked_items()
     if given is not None:
         st.error(plain(given), icon=":material/error:")
     elif real:
@@ -54,14 +64,14 @@ def show(title: str, caption: str, real: bool = True) -> session.Data | None:
     return None
 
 
-def _label(given: session.Data | str | None) -> str:
-    if not isinstance(given, session.Data):
+def _label(given: PackData | str | None) -> str:
+    if not isinstance(given, PackData):
         return "Real features"
-    return f"{'Yours: ' * session.is_own()}{plain(given.pack.title, 60)}: {tables.counts(given.pack)}"
+    return f"{'Yours: ' * is_own_data()}{plain(given.pack.title, 60)}: {row_counts(given.pack)}"
 
 
-def _report(given: session.Data) -> None:
+def _report(given: PackData) -> None:
     st.markdown(f"**What was found in {plain(given.pack.title, 80)}**")
-    if classifier := tables.classifier(given.pack):
+    if classifier := classifier_sentence(given.pack):
         st.caption(plain(classifier))
-    st.table(tables.found(given.pack, session.absent(given)).map(plain).set_index("Part"), border="horizontal")
+    st.table(pack_report(given.pack, unsupported_reasons(given)).map(plain).set_index("Part"), border="horizontal")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pack.jobs import Scored
+from app.pack.jobs import DetectorScores
 
 if TYPE_CHECKING:
-    from heat_core.energies.energy import Normalized
+    from heat_core.energies import Normalized
     from heat_core.explain import Sum, Verdict
-    from heat_core.features import Features, Pack
+    from heat_core.features import Features
+    from heat_core.pack import Pack
+
 
 NEIGHBOURS = 12
 
@@ -80,8 +82,8 @@ class Insight:
     spelled: Mapping[str, Spelled]
 
 
-def look(
-    pack: Pack, fitted: Normalized, frames: Sequence[Scored], place: tuple[str, int], cuts: Mapping[str, float]
+def inspect_row(
+    pack: Pack, fitted: Normalized, frames: Sequence[DetectorScores], place: tuple[str, int], cuts: Mapping[str, float]
 ) -> Insight:
     """Returns what is known of a row.
 
@@ -113,7 +115,7 @@ def look(
     )
 
 
-def _said(frame: Scored, name: str, row: int, one: Features) -> tuple[float, Array | None] | None:
+def _said(frame: DetectorScores, name: str, row: int, one: Features) -> tuple[float, Array | None] | None:
     """Returns (score, terms if several) of a row: those of the scoring, or by the fitted detector if it is at hand."""
     if frame.reason:
         return None
@@ -126,7 +128,7 @@ def _said(frame: Scored, name: str, row: int, one: Features) -> tuple[float, Arr
     return float(frame.run.score(one)[0]), terms(frame.run, one)[0] if frame.terms else None
 
 
-def _spelled(frame: Scored, values: Array, verdict: Verdict) -> Spelled:
+def _spelled(frame: DetectorScores, values: Array, verdict: Verdict) -> Spelled:
     from heat_core.metrics import percentile
 
     inside = frame.terms["test"]

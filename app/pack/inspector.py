@@ -8,12 +8,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import figures, session
+from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack import controls, tables
+from app.pack.data import PackData, has_images, images_of
 from app.pack.insight import Insight, Spelled
-from app.pack.items import find, item_of
-from app.session import Data
+from app.pack.items import find_item, item_of
+from app.pack.scores import current_share_to_keep, ready_scores, row_insight, scoring_job
+from app.pack.selected import open_item, opened_item
+from app.pack.tables import class_distance_rows, verdict_rows
 from app.text import plain
 from heat_core.metrics import threshold_keeping
 
@@ -21,10 +24,10 @@ SIDE = 160  # of the image, in screen pixels
 
 
 def _closed() -> None:
-    session.look_at("")
+    open_item("")
 
 
-def show(given: Data, item: str, cuts: Mapping[str, float] | None = None, why: str = "") -> None:
+def show(given: PackData, item: str, cuts: Mapping[str, float] | None = None, why: str = "") -> None:
     """Shows what is known of an item such as `cifar10/test/123`, in a drawer; nothing without an item.
 
     It may be called from a fragment, so that a click need not run the page. Only one a run.
@@ -38,17 +41,17 @@ def show(given: Data, item: str, cuts: Mapping[str, float] | None = None, why: s
 
 
 @st.dialog("One image", width="large", on_dismiss=_closed)
-def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None:
-    item = session.item() or item  # a neighbour may have been clicked since
-    found = find(given.pack, item)
+def _drawer(given: PackData, item: str, cuts: Mapping[str, float], why: str) -> None:
+    item = opened_item() or item  # a neighbour may have been clicked since
+    found = find_item(given.pack, item)
     if found is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
-    keep = session.kept_share()
-    job = session.scoring(given, "modern")
-    scores, _ = session.scored(job)
+    keep = current_share_to_keep()
+    job = scoring_job(given, "modern")
+    scores, _ = ready_scores(job)
     cuts = {name: cuts.get(name, threshold_keeping(by_set["test"], keep)) for name, by_set in scores.items()}
-    insight = session.insight(given, found, cuts)
+    insight = row_insight(given, found, cuts)
     _head(given, item, insight)
     if not job.over:
         st.caption(f"Fitted so far: {plain(', '.join(scores)) or 'no detector'}. The others follow.")
@@ -58,7 +61,7 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
     if insight.verdicts:
         st.markdown("**What every detector says**")
         st.dataframe(
-            tables.verdicts(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict",
+            verdict_rows(insight.verdicts), hide_index=True, height="content", alt="Every detector's verdict",
             column_config={
                 "ID test at or below %": st.column_config.NumberColumn(format="%.1f"),
                 **dict.fromkeys(("Score", "Threshold"), st.column_config.NumberColumn(format="%.6g")),
@@ -70,9 +73,9 @@ def _drawer(given: Data, item: str, cuts: Mapping[str, float], why: str) -> None
     _neighbours(given, insight)
 
 
-def _head(given: Data, item: str, insight: Insight) -> None:
+def _head(given: PackData, item: str, insight: Insight) -> None:
     """Shows the image, what it is and what it is taken for."""
-    (image,), reasons = session.pictures(given, [insight.place])
+    (image,), reasons = images_of(given, [insight.place])
     left, right = st.columns([1, 5])
     if image is None:
         left.info(plain(reasons[0]), icon=":material/hide_image:")
@@ -88,7 +91,7 @@ def _head(given: Data, item: str, insight: Insight) -> None:
         f"In {given.pack.train.dim} dimensions {given.pack.train.dim**0.5:.1f} is ordinary."
     )
     with right.expander("The distance to every class"):
-        st.dataframe(tables.class_distances(insight), hide_index=True, alt="Mahalanobis distance to every class, nearest first")
+        st.dataframe(class_distance_rows(insight), hide_index=True, alt="Mahalanobis distance to every class, nearest first")
     if insight.predicted is None:
         right.caption("This data comes without the classifier's head, so nothing says what class it is taken for.")
     if insight.place[0] == "train" and insight.verdicts:
@@ -119,7 +122,7 @@ def _how(spelled: Spelled) -> str:
     return f"The prior is a Gaussian a class{raw}; the correction E_θ is learned. Among ID it moves this image {moved}."
 
 
-def _neighbours(given: Data, insight: Insight) -> None:
+def _neighbours(given: PackData, insight: Insight) -> None:
     """Shows the training images that are nearest in feature space, each to be looked at in turn."""
     train = given.pack.train
     assert train.y is not None
@@ -131,13 +134,13 @@ def _neighbours(given: Data, insight: Insight) -> None:
     show_tiles(given, places, captions, "neighbours")
 
 
-def in_order(given: Data, sets: NDArray[np.str_]) -> NDArray[np.intp]:
+def in_order(given: PackData, sets: NDArray[np.str_]) -> NDArray[np.intp]:
     """Returns the places (N,) of a gallery's rows in the order to show them: with pictures first, unless that is not wanted.
 
     Args:
         sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
     """
-    bare = [name for name in np.unique(sets).tolist() if not session.pictured(given, name)]
+    bare = [name for name in np.unique(sets).tolist() if not has_images(given, name)]
     without = np.isin(sets, bare)
     titles = [given.pack.set_title(name) for name in bare]
     if without.all() or not without.any() or not controls.pictures_first(int(without.sum()), titles):
@@ -146,7 +149,7 @@ def in_order(given: Data, sets: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def show_tiles(
-    given: Data, places: Sequence[tuple[str, int]], captions: Sequence[tuple[str, ...]], key: str, looked_at: str = ""
+    given: PackData, places: Sequence[tuple[str, int]], captions: Sequence[tuple[str, ...]], key: str, looked_at: str = ""
 ) -> None:
     """Shows images of a pack, each a button that looks at it, and says why some are not there.
 
@@ -155,7 +158,7 @@ def show_tiles(
         captions: the lines below each.
     """
     sets = dict(given.pack.sets())
-    images, reasons = session.pictures(given, places)
+    images, reasons = images_of(given, places)
     shown = [
         Tile(
             (item := item_of(sets[name], name, row)), "" if image is None else encoded(image),
@@ -165,6 +168,6 @@ def show_tiles(
         )
         for (name, row), image, lines in zip(places, images, captions, strict=True)
     ]  # fmt: skip
-    tiles(shown, session.look_at, key, looked_at)
+    tiles(shown, open_item, key, looked_at)
     for reason in reasons:
         st.caption(plain(reason))

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from heat_core.features import Features, Pack
+    from heat_core.features import Features
+    from heat_core.pack import Pack
+
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool]
@@ -69,7 +71,7 @@ class Selection:
     def text_without(self, origin: str) -> str:
         """Returns the other parts as `written`, packed once: every run of a page asks for them."""
         if origin not in self._texts:
-            self._texts[origin] = written(self.without(origin).parts)
+            self._texts[origin] = parts_text(self.without(origin).parts)
         return self._texts[origin]
 
     @cached_property
@@ -91,7 +93,7 @@ class Selection:
         return Selection(tuple(part for part in self.parts if part.origin != origin))
 
 
-def written(parts: Iterable[Part]) -> str:
+def parts_text(parts: Iterable[Part]) -> str:
     """Returns parts as they go into a link; nothing if there are none, or if that were longer than `LONGEST`."""
     head, rows = [], b""
     for part in parts:
@@ -106,7 +108,7 @@ def written(parts: Iterable[Part]) -> str:
     return text if head and len(text) <= LONGEST else ""
 
 
-def parts_in(text: str) -> tuple[Part, ...]:
+def parse_parts(text: str) -> tuple[Part, ...]:
     """Returns the parts that a link says; none if it says nothing that is whole."""
     if not text or len(text) > LONGEST:
         return ()
@@ -176,7 +178,7 @@ def mask_in(features: Features, name: str, items: Items) -> Mask:
     return np.zeros(len(features), bool) if wanted is None else np.isin(indices_of(features, name), wanted)
 
 
-def find(pack: Pack, item: str) -> tuple[str, int] | None:
+def find_item(pack: Pack, item: str) -> tuple[str, int] | None:
     """Returns (name of the set, row) of an id such as `cifar10/test/123`; None if the pack does not hold it."""
     source, _, index = item.strip().rpartition("/")
     if not (index.isascii() and index.isdigit() and len(index) < 19):

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.feature_map.drawing import Layout, layout_of
 from app.jobs import Work
+from app.pack.layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from heat_core.explain import Sum
-    from heat_core.features import Pack
-    from heat_core.results.table import Resamples
+    from heat_core.pack import Pack
+    from heat_core.results.bootstrap import Resamples
     from heat_core.run import Run
 
 
 @dataclass(frozen=True)
-class Scored:
+class DetectorScores:
     """A detector's scores on a pack, or the reason why there are none.
 
     Args:
@@ -51,16 +51,16 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
     def work(job) -> Resamples | None:
         from heat_core.detectors.presets import DETECTORS, allowed
         from heat_core.explain import Sum, terms
-        from heat_core.results.table import resample
+        from heat_core.results.bootstrap import resample
         from heat_core.results.table import score_pack as score
         from heat_core.run import fit
 
         recipes, reasons = allowed(pack, preset)
         many = len(DETECTORS)
 
-        def scored(name: str, done: float) -> Scored:
+        def scored(name: str, done: float) -> DetectorScores:
             if name in reasons:
-                return Scored(name, {}, reasons[name])
+                return DetectorScores(name, {}, reasons[name])
             try:
                 run = fit(
                     recipes[name], pack.train, seed,
@@ -69,12 +69,12 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
                 )  # fmt: skip
                 scores = score(pack, run.score)
             except (ValueError, ArithmeticError) as error:
-                return Scored(name, {}, f"{name} failed on these features: {error}")
+                return DetectorScores(name, {}, f"{name} failed on these features: {error}")
             if not all(np.isfinite(values).all() for values in scores.values()):
-                return Scored(name, {}, f"{name} gives scores that are not finite on these features.")
+                return DetectorScores(name, {}, f"{name} gives scores that are not finite on these features.")
             how = Sum.of(run)
             several = score(pack, partial(terms, run)) if len(how.names) > 1 else {}
-            return Scored(name, scores, "", run.note, run if keep_runs else None, how, several)
+            return DetectorScores(name, scores, "", run.note, run if keep_runs else None, how, several)
 
         for i, name in enumerate(DETECTORS):
             job.report(i / many)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from heat_core.energies.energy import Energy
+    from heat_core.energies import Energy
 
 STARTS = ("noise", "data")
 KEPT = 200  # points kept of a chain at most, for drawing

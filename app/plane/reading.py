@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from app.plane.training import ToyChoice
-    from heat_core.energies.energy import Energy
+    from heat_core.energies import Energy
     from heat_core.plane.grid import Grid
 
 SIDE = 101  # points a side of what is drawn: every second and every fourth reach both edges
@@ -131,7 +131,7 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
     import torch
 
     from heat_core.detectors.presets import recipe
-    from heat_core.energies.energy import Tempered
+    from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
     truth, fitted = grid.toy, recipe(choice.detector, choice.preset, "plane")
@@ -213,7 +213,7 @@ def _terms(energy: Energy, points: NDArray) -> dict[str, Array]:
     """Returns {term: (n,)}, and `total` last where there are several."""
     import torch
 
-    from heat_core.energies.energy import score
+    from heat_core.energies import score
 
     z = torch.from_numpy(np.asarray(points, dtype=np.float32))
     terms = {name: score(term, z) for name, term in zip(names(energy), energy.terms(), strict=True)}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import gc
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +16,10 @@ from app.jobs import Job, Work
 
 if TYPE_CHECKING:
     from heat_core.diagnostics import Diagnosis
-    from heat_core.energies.energy import Energy
+    from heat_core.energies import Energy
     from heat_core.plane.grid import Distance, Grid
     from heat_core.training.trainer import Record
+
 
 SIDE, FINE = 200, 300  # points a side of the grids that a training and its result are measured on
 DRAWN = 2  # every second one is drawn
@@ -46,7 +46,7 @@ class ToyChoice:
 
 
 @dataclass(frozen=True)
-class Frame:
+class Snapshot:
     """A moment of a training.
 
     Args:
@@ -83,7 +83,7 @@ class ToyResult:
         diagnosis: whether what was learned can be trusted; None where nothing was, or it ended before its time.
     """
 
-    frame: Frame
+    frame: Snapshot
     distance: Distance
     mog: Distance
     seconds: float
@@ -93,7 +93,7 @@ class ToyResult:
     diagnosis: Diagnosis | None = None
 
 
-def drawn(values: NDArray[np.float64]) -> Layer:
+def thinned(values: NDArray[np.float64]) -> Layer:
     """Returns the part that is drawn of values on the grid's axis, (n,), or on the grid, (n, n)."""
     return np.ascontiguousarray(values[(slice(None, None, DRAWN),) * values.ndim], dtype=np.float32)
 
@@ -112,13 +112,13 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
 
         train = fine.toy.features(seed=choice.seed)
         mog = fit(recipe("MoG", space="plane"), train).energy
-        watcher = Watcher(job, coarse, coarse.distance(coarse.energy(mog)), choice.early)
+        watcher = SnapshotTaker(job, coarse, coarse.distance(coarse.energy(mog)), choice.early)
         note, diverged, diagnosis = "", False, None
         job.report(0.0)
         try:
             run = fit(recipe(choice.detector, choice.preset, "plane"), train, choice.seed, on_record=watcher)
             energy, diagnosis = run.energy, run.diagnosis
-        except Enough:
+        except KlStoppedFalling:
             energy = watcher.best
             note = f"Stopped at step {watcher.step}: KL had stopped falling. The model of step {watcher.best_step} was kept."
         except Diverged as error:
@@ -133,29 +133,12 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
     return work
 
 
-def warm() -> None:
-    """Trains one step, so that whatever torch loads at its first step is there before somebody waits for it.
-
-    What is loaded then is here to stay: garbage collections pass it over. One follows every run of a page, and would hold all
-    threads for 0.2 s.
-    """
-    from heat_core.detectors.presets import recipe
-    from heat_core.plane.toys import toy
-    from heat_core.run import fit
-
-    detector = recipe("HEAT", "quick", "plane")
-    training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
-    fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
-    gc.collect()
-    gc.freeze()
-
-
-class Enough(Exception):
+class KlStoppedFalling(Exception):
     """KL has stopped falling, and somebody wanted the training to stop then."""
 
 
 @dataclass(eq=False)
-class Watcher:
+class SnapshotTaker:
     """Called at every record of a training: takes a snapshot, keeps the best energy, raises Enough if asked to stop early."""
 
     job: Job
@@ -192,20 +175,20 @@ class Watcher:
         if kl < self.best_kl:
             self.best_kl, self.best_step, self.best = kl, self.step, copy.deepcopy(energy)
         if self._stale >= PATIENCE:
-            raise Enough
+            raise KlStoppedFalling
 
-    def frame(self, energy: Energy, record: Record | None = None) -> Frame:
+    def frame(self, energy: Energy, record: Record | None = None) -> Snapshot:
         """Returns a snapshot of an energy. Raises ValueError if it is not finite."""
         terms = [self.grid.energy(term) for term in energy.terms()]
-        shown = [drawn(term) for term in terms]
+        shown = [thinned(term) for term in terms]
         if len(shown) == 2:
             if self._prior is None or not np.array_equal(self._prior, shown[0]):
                 self._prior = shown[0]
             shown[0] = self._prior
-        return Frame(tuple(shown), self.grid.distance(np.sum(terms, axis=0)), self.mog, record)
+        return Snapshot(tuple(shown), self.grid.distance(np.sum(terms, axis=0)), self.mog, record)
 
 
-def alarm(frames: Sequence[Frame]) -> str:
+def alarm(frames: Sequence[Snapshot]) -> str:
     """Returns what is wrong with how a training goes, in a sentence, or nothing."""
     recorded = [(frame.record.step, frame.distance.kl) for frame in frames if frame.record]
     if len(recorded) < 2:
@@ -224,7 +207,7 @@ def loss_levels(choice: ToyChoice, mog: Distance) -> dict[str, float]:
     2 log 2 - 2 JSD(p, q), which no model beats on average. q is known here where it is the MoG itself.
     """
     from heat_core.detectors.presets import recipe
-    from heat_core.training.trainer import NoiseContrastive
+    from heat_core.training.objectives import NoiseContrastive
 
     detector = recipe(choice.detector, choice.preset, "plane")
     if not isinstance(getattr(detector, "training", None), NoiseContrastive):

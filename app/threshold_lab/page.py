@@ -2,11 +2,16 @@
 
 import streamlit as st
 
-from app import figures, session
+from app import figures
 from app.components.threshold_line import binned, threshold_line
-from app.pack import controls, header, inspector, tables
+from app.pack import header, inspector
+from app.pack.controls import selection_chips
+from app.pack.scores import ready_scores, scoring_job
+from app.pack.selected import opened_item
 from app.text import plain
 from app.threshold_lab import panels as evidence
+from app.threshold_lab.controls import on_drag, threshold_choice, threshold_input
+from app.threshold_lab.tables import how_chosen, threshold_finding
 from heat_core.detectors.presets import DETECTORS
 from heat_core.thresholds import ClassConformal, Keep, by_group, outcome, place
 
@@ -18,7 +23,7 @@ AT_ZERO = "Scores are shown less their class's threshold, so that one line at 0 
 @st.fragment(run_every=1.0)
 def waiting(job, wanted: list) -> None:
     """Shows how far the fitting is, and draws the page when a detector that is wanted is ready."""
-    scores, absent = session.scored(job)
+    scores, absent = ready_scores(job)
     if job.over or {*scores, *absent} & {*wanted}:
         st.rerun()
     st.progress(job.progress, f"Fitting the detectors, {plain(' and '.join(wanted))} among them: {job.progress:.0%}")
@@ -37,20 +42,20 @@ def lab(given, choice, scores, titles: dict) -> None:
         rule = Keep()
         proposed = place(rule, scores[choice.detector], sets)
     by_set = scores[choice.detector]
-    cut = 0.0 if lines else controls.typed_line(proposed, otherwise=place(Keep(), by_set, sets))
+    cut = 0.0 if lines else threshold_input(proposed, otherwise=place(Keep(), by_set, sets))
     outside = by_group(by_set, sets)
     outcomes = {choice.detector: (what := outcome(cut, by_set["test"], outside))}
     st.session_state["line_kept"] = float((by_set["val" if "val" in by_set else "test"] <= cut).mean())  # as `Keep` counts
     if other := scores.get(choice.other):
         outcomes[choice.other] = outcome(evidence.like(rule, what.kept, other, sets), other["test"], by_group(other, sets))
-    st.subheader(tables.line_finding(outcomes))
+    st.subheader(threshold_finding(outcomes))
     by_hand = rule is None and st.session_state.get("cut") is not None  # a link may leave it to a hand that has not come yet
-    st.caption(tables.how_chosen(None if by_hand else rule or Keep(), by_set) + (f" {AT_ZERO}" if lines else ""))
+    st.caption(how_chosen(None if by_hand else rule or Keep(), by_set) + (f" {AT_ZERO}" if lines else ""))
     titled = {group: {titles[f"{group}_{name}"]: s for name, s in members.items()} for group, members in outside.items()}
     found = evidence.picked(given, choice, by_set)
     data = binned(by_set["test"], titled, cut, vars(choice.traffic), figures.BY_ROW, percentiles=choice.percentiles,
                   fixed=bool(lines), selected=evidence.selected(found, cut))  # fmt: skip
-    threshold_line(data, controls.drag_line, key="line")
+    threshold_line(data, on_drag, key="line")
     evidence.numbers(given.pack, choice, scores, outcomes, titles, found)
     if lines:
         evidence.class_lines(given, choice, scores, lines)
@@ -60,9 +65,9 @@ def lab(given, choice, scores, titles: dict) -> None:
 def show(given) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
     titles = {f"{group}_{name}": given.pack.set_title(f"{group}_{name}") for group, name in given.pack.outside}
-    choice = controls.line_choice(tuple(DETECTORS), titles, given.key)
-    job = session.scoring(given, "modern")
-    scores, absent = session.scored(job)
+    choice = threshold_choice(tuple(DETECTORS), titles, given.key)
+    job = scoring_job(given, "modern")
+    scores, absent = ready_scores(job)
     wanted = [name for name in (choice.detector, choice.other) if name]
     if job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
@@ -74,13 +79,13 @@ def show(given) -> None:
         waiting(job, lacking)
     if not choice.sets:
         st.info(NO_OOD, icon=":material/info:")
-    controls.chips()
+    selection_chips()
     if choice.detector in scores:
         lab(given, choice, scores, titles)
         return
     if choice.detector in lacking and not job.over:
         st.skeleton(height=HEIGHT)
-    inspector.show(given, session.item())
+    inspector.show(given, opened_item())
 
 
 data = header.show(

@@ -9,18 +9,30 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import figures, session
-from app.pack import controls, inspector, tables
-from app.pack.controls import LineChoice
-from app.pack.items import FEW, Part, find, items_of
-from app.session import Data
+from app import figures
+from app.pack import inspector
+from app.pack.controls import gallery_page
+from app.pack.data import PackData
+from app.pack.items import FEW, Part, find_item, items_of
+from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
+from app.pack.tables import format_score, style_digits
 from app.text import plain
+from app.threshold_lab.controls import ThresholdChoice, images_near_threshold
+from app.threshold_lab.tables import (
+    class_threshold_rows,
+    closest_places,
+    margins,
+    nearest_rows,
+    outcome_columns,
+    row_outcome,
+    set_rows_at_threshold,
+)
 from heat_core.metrics import threshold_keeping
 from heat_core.results.table import tabulate
 from heat_core.thresholds import ClassConformal, Objective, Outcome, above, by_group, place, sweep
 
 if TYPE_CHECKING:
-    from heat_core.features import Pack
+    from heat_core.pack import Pack
 
 Floats = NDArray[np.float64]
 Scores = Mapping[str, Mapping[str, Floats]]  # {detector: {set: (n,)}}
@@ -32,7 +44,7 @@ PAGE = 24  # images a page
 ORIGIN = "line"
 
 
-def by_class(given: Data, rule: ClassConformal, scores: Scores) -> tuple[Scores, Lines]:
+def by_class(given: PackData, rule: ClassConformal, scores: Scores) -> tuple[Scores, Lines]:
     """Returns the scores less the threshold of the class that each row is taken for, and these thresholds.
 
     Raises ValueError, in one line, if the data do not allow them.
@@ -52,19 +64,19 @@ def like(rule: Rule, kept: float, by_set: Mapping[str, Floats], sets: Collection
     return 0.0 if isinstance(rule, ClassConformal) else place(rule, by_set, sets)
 
 
-def picked(given: Data, choice: LineChoice, by_set: Mapping[str, Floats]) -> dict[str, Floats]:
+def picked(given: PackData, choice: ThresholdChoice, by_set: Mapping[str, Floats]) -> dict[str, Floats]:
     """Returns {set: scores (n,) of its rows that are selected} of the sets that are drawn; none without a selection."""
-    masks = session.masks(given, session.selection()) if session.selection() else {}
+    masks = selected_masks(given, current_selection()) if current_selection() else {}
     return {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
 
 
 def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
     """Says how much of what is `picked` is above the line; returns {row of the histograms: (n,) its scores}."""
-    if not session.selection():
+    if not current_selection():
         return {}
     over = [scores > cut for scores in found.values()]
     many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
-    every = len(session.selection())
+    every = len(current_selection())
     said = f"Of the {every:,} selected, {out:,} lie above the line."
     if many < every:
         drawn = f"{many:,} are drawn here (the rest are training images, or of sets that do not count)"
@@ -74,28 +86,33 @@ def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
     return {row: np.concatenate([found[name] for name in found if rows[name] == row]) for row in rows.values()}
 
 
-def class_lines(given: Data, choice: LineChoice, scores: Scores, lines: Lines) -> None:
+def class_lines(given: PackData, choice: ThresholdChoice, scores: Scores, lines: Lines) -> None:
     """Shows every class's threshold; `scores` as `by_class` returns them."""
     looked = {name: values for name, values in scores[choice.detector].items() if name in ("val", "test", *choice.sets)}
-    table = tables.class_lines(given.pack, lines[choice.detector], given.taken_for, looked)
+    table = class_threshold_rows(given.pack, lines[choice.detector], given.taken_for, looked)
     st.markdown(f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is taken for**")
     st.dataframe(table, hide_index=True, height="content", alt="The threshold of every class, and what it does")
     st.caption("The promise is of new inputs, on average over calibration sets: what is counted here may be a little lower.")
 
 
 def numbers(
-    pack: Pack, choice: LineChoice, scores: Scores, outcomes: Outcomes, titles: Mapping[str, str], found: Mapping[str, Floats]
+    pack: Pack,
+    choice: ThresholdChoice,
+    scores: Scores,
+    outcomes: Outcomes,
+    titles: Mapping[str, str],
+    found: Mapping[str, Floats],
 ) -> None:
     """Shows every other number at the line; of what is selected, `found` as `picked` returns it, beside that of all."""
     with st.container() if len(outcomes) > 1 else st.expander("The same as a table"):
-        st.dataframe(tables.decisions(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
+        st.dataframe(outcome_columns(outcomes, choice.traffic), height="content", alt="What the line does, by detector")
     if choice.sets:
         curves(choice, {name: scores[name] for name in outcomes}, outcomes, found)
         sets = [(group, name) for group, name in pack.outside if f"{group}_{name}" in choice.sets]
         table = tabulate({choice.detector: scores[choice.detector]}, sets)
         what = outcomes[choice.detector]
         st.markdown("**Every set at the line**")
-        rows = tables.in_digits(tables.sets_at_the_line(table, what, titles, found))
+        rows = style_digits(set_rows_at_threshold(table, what, titles, found))
         st.dataframe(rows, hide_index=True, alt="What the line does to every OOD set")
         if isinstance(choice.objective, ClassConformal):
             st.caption(
@@ -103,7 +120,7 @@ def numbers(
             )
 
 
-def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]) -> None:
+def curves(choice: ThresholdChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]) -> None:
     """Shows what other lines would do: by group and to the OOD images selected, or of two detectors on all groups."""
     what, *others = outcomes.values()
     sweeps = {name: sweep(by_set["test"], by_group(by_set, choice.sets)) for name, by_set in scores.items()}
@@ -129,27 +146,27 @@ def curves(choice: LineChoice, scores: Scores, outcomes: Outcomes, found: Mappin
 
 
 @st.fragment
-def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Rule, lines: Lines) -> None:
+def at_the_line(given: PackData, choice: ThresholdChoice, scores: Scores, outcomes: Outcomes, rule: Rule, lines: Lines) -> None:
     """Shows the images whose scores are nearest the line, or their class's, and the one that is looked at."""
     by_set, what = scores[choice.detector], outcomes[choice.detector]
     looked = {name: by_set[name] for name in ("test", *choice.sets)}
-    others = session.selection().without(ORIGIN)  # what was picked elsewhere holds here
-    places_for = session.masks(given, others) if others else None
+    others = current_selection().without(ORIGIN)  # what was picked elsewhere holds here
+    places_for = selected_masks(given, others) if others else None
     st.subheader("Which images sit at the line")
-    count = controls.neighbours_of_the_line()
-    found = tables.closest(looked, what.cut, count, places_for)
+    count = images_near_threshold()
+    found = closest_places(looked, what.cut, count, places_for)
     if found:
         _gallery(given, choice, looked, found, what.cut)
         compared = outcomes.get(choice.other)
         other = compared and {name: scores[choice.other][name] > compared.cut for name in looked}
         with st.expander("The same as a table"):
-            rows = tables.nearest(given.pack, looked, found, what.cut, other)
+            rows = nearest_rows(given.pack, looked, found, what.cut, other)
             digits = {"Score": "%.6g", "Above the line": "%+.3g"}
             config = {name: st.column_config.NumberColumn(format=form) for name, form in digits.items()}
             st.dataframe(rows, hide_index=True, column_config=config, alt="The rows whose scores are nearest the line")
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
-    if not session.item():
+    if not opened_item():
         return
     if isinstance(rule, ClassConformal):
         _inspect_by_class(given, lines)
@@ -157,42 +174,42 @@ def at_the_line(given: Data, choice: LineChoice, scores: Scores, outcomes: Outco
         _inspect(given, choice, scores, outcomes, rule)
 
 
-def _gallery(given: Data, choice: LineChoice, scores: Mapping, found: list, cut: float) -> None:
+def _gallery(given: PackData, choice: ThresholdChoice, scores: Mapping, found: list, cut: float) -> None:
     """Shows a page of images around the line, and offers them all as the selection."""
     middle = int(np.searchsorted([scores[name][row] for name, row in found], cut, "right"))
     st.caption(
         f"{middle} at or below the line, {len(found) - middle} above it, from the lowest score up. Click one to look into it."
     )
-    shown = found[controls.page(len(found), PAGE, "line-page", (choice.detector, cut))]
+    shown = found[gallery_page(len(found), PAGE, "line-page", (choice.detector, cut))]
     values = [scores[name][row] for name, row in shown]
-    captions = [(given.pack.set_title(name), f"{away} {tables.verdict(value > cut, name)}")
-                for (name, _), value, away in zip(shown, values, tables.apart(values, cut), strict=True)]  # fmt: skip
-    inspector.show_tiles(given, shown, captions, "line-images", session.item())
+    captions = [(given.pack.set_title(name), f"{away} {row_outcome(value > cut, name)}")
+                for (name, _), value, away in zip(shown, values, margins(values, cut), strict=True)]  # fmt: skip
+    inspector.show_tiles(given, shown, captions, "line-images", opened_item())
     if st.button(f"Select these {len(found):,}", icon=":material/filter_alt:", help="On every page, until cleared."):
         rows: dict[str, list[int]] = {}
         for name, row in found:
             rows.setdefault(name, []).append(row)
         picked = items_of(given.pack, {name: np.array(which) for name, which in rows.items()})
-        session.select(Part(ORIGIN, f"Nearest {choice.detector}'s line at {tables.written(cut)}", picked))
+        add_to_selection(Part(ORIGIN, f"Nearest {choice.detector}'s line at {format_score(cut)}", picked))
         st.rerun()
 
 
-def _inspect(given: Data, choice: LineChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
+def _inspect(given: PackData, choice: ThresholdChoice, scores: Scores, outcomes: Outcomes, rule: Objective | None) -> None:
     """Shows the image that is looked at: the line is this detector's threshold, and others have theirs by the same rule."""
     kept = outcomes[choice.detector].kept
     cuts = {name: like(rule, kept, by_set, choice.sets) for name, by_set in scores.items()}
     cuts |= {name: what.cut for name, what in outcomes.items()}
     by = f"by the same rule ({rule.title})" if rule else f"where they keep as much of ID, {100 * kept:.1f} %"
-    inspector.show(given, session.item(), cuts, f"{choice.detector}'s threshold is the line; others have theirs {by}.")
+    inspector.show(given, opened_item(), cuts, f"{choice.detector}'s threshold is the line; others have theirs {by}.")
 
 
-def _inspect_by_class(given: Data, lines: Lines) -> None:
+def _inspect_by_class(given: PackData, lines: Lines) -> None:
     """Shows the image that is looked at: every detector has the threshold of the class that the image is taken for."""
-    found = find(given.pack, session.item())
+    found = find_item(given.pack, opened_item())
     if found is None or found[0] not in given.taken_for:
-        inspector.show(given, session.item())
+        inspector.show(given, opened_item())
         return
     label = int(given.taken_for[found[0]][found[1]])
     cuts = {name: by_class[label] for name, by_class in lines.items()}
     taken = plain(given.pack.class_name(label))
-    inspector.show(given, session.item(), cuts, f"Each threshold is the detector's for images that are taken for {taken}.")
+    inspector.show(given, opened_item(), cuts, f"Each threshold is the detector's for images that are taken for {taken}.")

@@ -2,8 +2,17 @@
 
 import streamlit as st
 
-from app import session
-from app.pack import controls, header
+from app.pack import header
+from app.plane.controls import paper_figures, toy_choice
+from app.plane.state import (
+    find_training,
+    find_trainings,
+    is_hidden,
+    stopped_training,
+    toy_preview,
+    visible_snapshots,
+)
+from app.session import tab_id
 from app.text import plain
 from app.toy_lab import panels as lab
 
@@ -12,9 +21,9 @@ header.show(
     "Train a detector on points in the plane and see what its energy gets right. The truth is known exactly here.",
     real=False,
 )
-choice = controls.toy_choice()
-compare = controls.lab_extras()
-picture = session.toy_picture(choice.toy, choice.seed)
+choice = toy_choice()
+compare = paper_figures()
+picture = toy_preview(choice.toy, choice.seed)
 modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
 st.markdown(f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]")
 
@@ -22,10 +31,10 @@ st.markdown(f":small[:material/scatter_plot: {picture.title}: {picture.size:,} t
 @st.fragment(run_every=0.4)
 def live(job) -> None:
     """Shows a training under way. Paused, it stays where this tab paused it, even if it goes on for somebody else."""
-    frames = session.frames(job)
-    if session.is_put_away(choice) or (job.over and len(frames) == len(job.frames)):
+    frames = visible_snapshots(job)
+    if is_hidden(choice) or (job.over and len(frames) == len(job.frames)):
         st.rerun()
-    job.watch(session.me())
+    job.watch(tab_id())
     lab.transport(choice, job)
     lab.progress(choice, job, frames)
     lab.so_far(choice, picture, frames)
@@ -34,7 +43,7 @@ def live(job) -> None:
 def finished(job) -> None:
     """Shows what came out, any snapshot on the way there, and chains."""
     playing = st.session_state.get("replaying", False)
-    if session.is_put_away(choice):
+    if is_hidden(choice):
         st.rerun()
     lab.warn(job.frames, job.result)
     lab.finding(choice, job.result)
@@ -48,11 +57,11 @@ def finished(job) -> None:
 
 def alone() -> None:
     """Shows one detector, in whatever state its training is."""
-    job, left = session.toy_job(choice), session.left_toy(choice)
-    if job is not None and job.state == "done" and len(session.frames(job)) == len(job.frames):
+    job, left = find_training(choice), stopped_training(choice)
+    if job is not None and job.state == "done" and len(visible_snapshots(job)) == len(job.frames):
         st.fragment(finished, run_every=0.5 if st.session_state.get("replaying") else None)(job)
         return
-    if job is not None and not (job.over and len(session.frames(job)) == len(job.frames)):
+    if job is not None and not (job.over and len(visible_snapshots(job)) == len(job.frames)):
         live(job)
         return
     lab.start(choice)
@@ -71,7 +80,7 @@ def alone() -> None:
 def side_by_side() -> None:
     """Shows three detectors at once."""
     choices = lab.compared(choice)
-    jobs = dict(zip(choices, session.toy_jobs(list(choices.values())), strict=True))
+    jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
     lab.start_all(choices, jobs)
     under_way = any(job is not None and not job.over for job in jobs.values())
 

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from app import figures, session
+from app import figures
 from app.jobs import Job
-from app.pack import controls
 from app.plane import figures as planes
-from app.plane.training import Frame, Layer, ToyChoice, ToyResult, alarm, loss_levels
-from app.session import ToyPicture
+from app.plane.controls import walk_choice
+from app.plane.state import (
+    COMPARED_DETECTORS,
+    ToyPreview,
+    cancel_training,
+    reset_training,
+    start_training,
+    walked_chains,
+)
+from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, alarm, loss_levels
+from app.session import job_queue, tab_id
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ TITLES = {
 RESULT = "result"
 
 
-def panels(choice: ToyChoice, picture: ToyPicture, layers: Mapping[str, Layer]) -> None:
+def panels(choice: ToyChoice, picture: ToyPreview, layers: Mapping[str, Layer]) -> None:
     """Shows the truth and the layers of an energy side by side; a layer that is still to come keeps its place."""
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
     shown = {"truth": picture.truth} | {name: layers.get(name) for name in expected}
@@ -39,7 +47,7 @@ def panels(choice: ToyChoice, picture: ToyPicture, layers: Mapping[str, Layer]) 
         _panel(column, name, title, meaning, picture, energy, signed=name == "correction")
 
 
-def _panel(column, key: str, title: str, meaning: str, picture: ToyPicture, energy: Layer | None, signed: bool = False) -> None:
+def _panel(column, key: str, title: str, meaning: str, picture: ToyPreview, energy: Layer | None, signed: bool = False) -> None:
     column.markdown(f"**{title}**  \n:small[{meaning}]")
     if energy is None:
         column.container(height=figures.HEIGHT, border=True).caption("Comes with the training.")
@@ -48,7 +56,7 @@ def _panel(column, key: str, title: str, meaning: str, picture: ToyPicture, ener
     column.plotly_chart(figure, key=f"panel-{key}", alt=f"{title} over the plane: {meaning}", config=figures.QUIET)
 
 
-def curves(choice: ToyChoice, frames: Sequence[Frame], at: int | None = None) -> None:
+def curves(choice: ToyChoice, frames: Sequence[Snapshot], at: int | None = None) -> None:
     """Shows how the distance to the truth and the loss fell; `at` marks a step."""
     recorded = [frame for frame in frames if frame.record]
     if len(recorded) < 2:
@@ -73,7 +81,7 @@ def curves(choice: ToyChoice, frames: Sequence[Frame], at: int | None = None) ->
         place.plotly_chart(drawn, key=key, alt=alt, config=figures.QUIET)
 
 
-def warn(frames: Sequence[Frame], result: ToyResult | None = None) -> None:
+def warn(frames: Sequence[Snapshot], result: ToyResult | None = None) -> None:
     """Raises the alarm where training goes wrong, and says why it ended before its time."""
     if result is not None and result.note:
         (st.error if result.diverged else st.info)(plain(result.note), icon=":material/alarm:")
@@ -81,7 +89,7 @@ def warn(frames: Sequence[Frame], result: ToyResult | None = None) -> None:
         st.warning(plain(trouble), icon=":material/alarm:")
 
 
-def so_far(choice: ToyChoice, picture: ToyPicture, frames: Sequence[Frame]) -> None:
+def so_far(choice: ToyChoice, picture: ToyPreview, frames: Sequence[Snapshot]) -> None:
     """Shows how far a training came, or the truth alone."""
     warn(frames)
     panels(choice, picture, frames[-1].layers if frames else {})
@@ -94,30 +102,30 @@ def so_far(choice: ToyChoice, picture: ToyPicture, frames: Sequence[Frame]) -> N
 def start(choice: ToyChoice) -> None:
     """Offers to train."""
     label = f"Train {choice.detector}"
-    st.button(label, type="primary", icon=":material/play_arrow:", on_click=session.start_toy, args=(choice,))
+    st.button(label, type="primary", icon=":material/play_arrow:", on_click=start_training, args=(choice,))
 
 
 def transport(choice: ToyChoice, job: Job) -> None:
     """Play, pause, step, reset and cancel for a training under way; they stop the work only if nobody else watches it."""
-    who = session.me()
+    who = tab_id()
     paused = job.allowed(who) < math.inf
     with st.container(horizontal=True):
         st.button("Play", icon=":material/play_arrow:", disabled=not paused, on_click=job.play, args=(who,))
         st.button("Pause", icon=":material/pause:", disabled=paused, on_click=job.pause, args=(who,))
         st.button("Step", icon=":material/skip_next:", on_click=job.step, args=(who,), help="One snapshot more, then pause.")
-        st.button("Reset", icon=":material/restart_alt:", on_click=session.reset_toy, args=(choice,))
-        st.button("Cancel", icon=":material/stop:", on_click=session.cancel_toy, args=(choice,))
+        st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
+        st.button("Cancel", icon=":material/stop:", on_click=cancel_training, args=(choice,))
 
 
-def progress(choice: ToyChoice, job: Job, frames: Sequence[Frame]) -> None:
+def progress(choice: ToyChoice, job: Job, frames: Sequence[Snapshot]) -> None:
     """Says how far a training is, or where in line."""
     kl = f", KL {frames[-1].distance.kl:.3f} nats" if frames else ""
     if job.state == "waiting":
-        text = f"Waiting: number {session.jobs().ahead(job) + 1} in line. Two jobs are under way, and this one follows."
-    elif job.allowed(session.me()) < math.inf:
+        text = f"Waiting: number {job_queue().ahead(job) + 1} in line. Two jobs are under way, and this one follows."
+    elif job.allowed(tab_id()) < math.inf:
         behind = " It goes on behind this picture, for somebody else watches it too." if job.state == "running" else ""
-        coming = " The next snapshot is under way." if job.state == "running" and not job.others(session.me()) else ""
-        text = f"Paused after snapshot {len(frames)}{kl}.{behind if job.others(session.me()) else coming}"
+        coming = " The next snapshot is under way." if job.state == "running" and not job.others(tab_id()) else ""
+        text = f"Paused after snapshot {len(frames)}{kl}.{behind if job.others(tab_id()) else coming}"
     else:
         text = f"Training {choice.detector}: {job.progress:.0%}{kl}"
     record = frames[-1].record if frames else None
@@ -127,7 +135,7 @@ def progress(choice: ToyChoice, job: Job, frames: Sequence[Frame]) -> None:
 # -- afterwards --------------------------------------------------------------------------------------------------------
 
 
-def scrubber(choice: ToyChoice, frames: Sequence[Frame]) -> Frame | None:
+def scrubber(choice: ToyChoice, frames: Sequence[Snapshot]) -> Snapshot | None:
     """Returns the snapshot that is looked at, or None for the result. Plays them one after the other if asked to."""
     names = [f"step {frame.record.step}" for frame in frames if frame.record] + [RESULT]
     state = st.session_state
@@ -142,7 +150,7 @@ def scrubber(choice: ToyChoice, frames: Sequence[Frame]) -> Frame | None:
         st.button("Play", icon=":material/play_arrow:", disabled=state["replaying"], on_click=_replay, args=(names,))
         st.button("Pause", icon=":material/pause:", disabled=not state["replaying"], on_click=_show, args=(names[at],))
         st.button("Step", icon=":material/skip_next:", on_click=_show, args=(names[(at + 1) % len(names)],))
-        st.button("Reset", icon=":material/restart_alt:", on_click=session.reset_toy, args=(choice,))
+        st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
         name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width="stretch")
     if name == RESULT:
         return None
@@ -222,12 +230,12 @@ def diagnosis(found: Diagnosis) -> None:
             st.dataframe(pd.DataFrame(found.switches, names, names), width="content")
 
 
-def chains(choice: ToyChoice, picture: ToyPicture, result: ToyResult) -> None:
+def chains(choice: ToyChoice, picture: ToyPreview, result: ToyResult) -> None:
     """Shows Langevin chains over the finished landscape, if asked for."""
     if not st.toggle("Chains over the landscape", key="chains", bind="query-params"):
         return
-    how = controls.walk_choice()
-    walked = session.chains(choice.key, how, result, choice.toy)
+    how = walk_choice()
+    walked = walked_chains(choice.key, how, result, choice.toy)
     if isinstance(walked, str):
         st.error(plain(walked), icon=":material/error:")
         return
@@ -250,7 +258,7 @@ def chains(choice: ToyChoice, picture: ToyPicture, result: ToyResult) -> None:
 
 def compared(choice: ToyChoice) -> dict[str, ToyChoice]:
     """Returns {detector: choice} of what the paper's second figure shows."""
-    return {name: replace(choice, detector=name) for name in session.COMPARED}
+    return {name: replace(choice, detector=name) for name in COMPARED_DETECTORS}
 
 
 def start_all(choices: Mapping[str, ToyChoice], jobs: Mapping[str, Job | None]) -> None:
@@ -266,13 +274,13 @@ def start_all(choices: Mapping[str, ToyChoice], jobs: Mapping[str, Job | None]) 
     with st.container(horizontal=True):
         if missing:
             label = f"Train {', '.join(one.detector for one in missing)}"
-            act = (session.start_toy, missing)
+            act = (start_training, missing)
             st.button(label, type="primary", icon=":material/play_arrow:", on_click=each, args=act)
         if under_way:
-            st.button("Cancel", icon=":material/stop:", on_click=each, args=(session.cancel_toy, under_way))
+            st.button("Cancel", icon=":material/stop:", on_click=each, args=(cancel_training, under_way))
 
 
-def comparison(choice: ToyChoice, picture: ToyPicture, jobs: Mapping[str, Job | None]) -> None:
+def comparison(choice: ToyChoice, picture: ToyPreview, jobs: Mapping[str, Job | None]) -> None:
     """Shows the truth and the detectors' totals side by side."""
     _lost(choice, {name: job.result.distance for name, job in jobs.items() if job is not None and job.state == "done"})
     columns = st.columns(1 + len(jobs))
@@ -292,7 +300,7 @@ def comparison(choice: ToyChoice, picture: ToyPicture, jobs: Mapping[str, Job | 
 
 def _lost(choice: ToyChoice, distances: Mapping) -> None:
     """Says which models keep the modes, by the figures."""
-    if len(distances) < len(session.COMPARED):
+    if len(distances) < len(COMPARED_DETECTORS):
         return
     total = distances["MoG"].modes_total
     kept = [f"{name} keeps {d.modes} of {total}" for name, d in distances.items()]

@@ -1,25 +1,19 @@
-"""Detectors that learn an energy, from noise or from pseudo-OOD families, and the sum of several detectors."""
+"""Detectors that learn an energy, from noise or from pseudo-OOD families."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from heat_core.diagnostics import Subject
-from heat_core.energies.energy import (
+from heat_core.energies import (
     Columns,
-    Composition,
     Energy,
-    Ensemble,
     GaussianMixture,
-    Given,
-    Network,
     Normalized,
     Polar,
     Tempered,
@@ -27,117 +21,17 @@ from heat_core.energies.energy import (
     score,
     working_precision,
 )
-from heat_core.features import NOTHING, Auxiliary, Features
-from heat_core.images.pseudo import COMPOSED, perturbed
+from heat_core.features import Features
+from heat_core.images.pseudo import perturbed
 from heat_core.metrics import auroc
+from heat_core.pack import NOTHING, Auxiliary
 from heat_core.sampling import Surface
 from heat_core.training.negatives import Noise, broad, normal, surface_of, uniform_cube
-from heat_core.training.trainer import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective, OnRecord, Task, ignore
+from heat_core.training.objectives import MaximumLikelihood, NoiseContrastive
+from heat_core.training.trainer import Objective, OnRecord, Task, ignore
 
-from .closed_form import KNN, Detector, EnergyLogits, MoG, Normalizing, Shape, check_temperature
-
-DIAGNOSED = 4000  # rows of data that a diagnosis looks at
-
-
-def networks_of(energy: Energy) -> list[Network]:
-    """Returns the networks that an energy is made of, in order."""
-    return [part for part in energy.modules() if isinstance(part, Network)]
-
-
-def check_members(members: int) -> None:
-    if members < 1:
-        raise ValueError(f"members must be at least 1, got {members}.")
-
-
-@dataclass(frozen=True)
-class Perceptron:
-    """The size of a learned energy; the fields are those of `energies.Network`."""
-
-    width: int = 256
-    depth: int = 3
-    frequencies: int = 0
-    bandwidth: float = 1.0
-    plain: bool = False
-    temperature: float = 1.0
-
-    def build(self, dim: int, members: int = 1) -> Network | Ensemble:
-        """Returns a blank network of (N, dim), or so many of them."""
-        settings = self.width, self.depth, self.frequencies, self.bandwidth, self.plain, self.temperature
-        networks = [Network(dim, *settings) for _ in range(members)]
-        return networks[0] if members == 1 else Ensemble(networks)
-
-
-@dataclass(frozen=True)
-class Critic:
-    """How E_theta learns from pseudo-OOD families: destroyed ID images show it where ID ends.
-
-    E_theta sees [z / ||z||, log ||z||] and, where there is one, the same of the std-pooled view. It is a bounded verdict of
-    ID against destroyed ID, not the log of a density ratio. No OOD image is seen. Which average of the weights is kept is
-    decided on held-out ID images and their destroyed versions, where the pack has them.
-
-    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without it E_theta learns the
-    families' own textures, and judges families that it was not shown worse than Gaussians do.
-
-    Args:
-        training: `jitter` is in standard deviations of the training features.
-        compositions: the weight of compositions of two families; every single family has weight 1.
-        members: how many networks; E_theta is their mean.
-    """
-
-    network: Perceptron = Perceptron(width=128, depth=2)
-    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-4, weight_decay=1e-2, jitter=2.0)
-    compositions: float = 4.0
-    members: int = 1
-
-    def __post_init__(self) -> None:
-        check_members(self.members)
-
-    def reads(self, shape: Shape) -> tuple[str, ...]:
-        return ("z", "std") if "std" in shape.views else ("z",)
-
-    def build(self, shape: Shape) -> Polar:
-        views = {name: shape.width(name) for name in self.reads(shape)}
-        return Polar(self.network.build(sum(views.values()) + len(views), self.members), views)
-
-    def learn(
-        self, correction: Polar, train: Features, auxiliary: Auxiliary, seed: int, energy: Energy, on_record: OnRecord
-    ) -> None:
-        """Trains a correction that is fitted, and a part of `energy`, in place."""
-
-        def seen(features: Features) -> Tensor:
-            return correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
-
-        families = auxiliary.pseudo
-        negatives = torch.cat([seen(family) for family in families.values()])
-        shares = self._shares(families).to(negatives)
-
-        def noise(count: int, generator: torch.Generator) -> Tensor:
-            return negatives[torch.multinomial(shares, count, replacement=True, generator=generator)]
-
-        held_out = None
-        if auxiliary.val is not None and auxiliary.pseudoval:
-            held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
-        z = seen(train)
-        tasks = [Task(network, z, noise, energy, judges=held_out) for network in networks_of(correction)]
-        self.training.fit(tasks, seed, on_record)
-
-    def subject(self, energy: Energy, correction: Polar, train: Features, auxiliary: Auxiliary) -> Subject:
-        """Returns what there is to diagnose of a critic that is part of a fitted energy: its size and its gap."""
-        z, noise = (
-            correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
-            for features in (train.take(torch.arange(min(len(train), DIAGNOSED))), next(iter(auxiliary.pseudo.values())))
-        )
-        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
-        return Subject(energy, correction.energy, mixture, z, noise, self.training.bound, density=False)
-
-    def weigh(self, families: Mapping[str, Features]) -> dict[str, float]:
-        """Returns the weight of each family."""
-        return {name: self.compositions if name == COMPOSED else 1.0 for name in families}
-
-    def _shares(self, families: Mapping[str, Features]) -> Tensor:
-        """Returns the weight of each row of the families, one after the other."""
-        weights = self.weigh(families)
-        return torch.cat([torch.full((len(family),), weights[name] / len(family)) for name, family in families.items()])
+from .critic import DIAGNOSED, Critic, Perceptron, check_members, networks_of
+from .detector import Normalizing, Shape, check_temperature
 
 
 @dataclass(frozen=True)
@@ -336,100 +230,3 @@ def _ends(energy: Energy) -> list[torch.nn.Linear]:
     """Returns the last layer of every network in an energy."""
     ends = [network.layers[-1] for network in networks_of(energy)]
     return [end for end in ends if isinstance(end, torch.nn.Linear)]
-
-
-@dataclass(frozen=True)
-class Composed(Detector):
-    """Several energies, each in standard deviations of ID features that nothing was fitted to, weighted and summed.
-
-    A part that the features have no data for (no head, no std-pooled view, no ODIN score) is left out. `selection.weigh`
-    finds weights on ID images alone.
-
-    Args:
-        correction: the weight of E_theta, learned as `critic` says.
-        mog, spread: of the MoG on z, and on the std-pooled view.
-        energy: of the classifier's free energy (EnergyLogits).
-        odin: of the ODIN score made at extraction.
-        early: of the score of an earlier layer, made at extraction: Gaussians on its averages.
-        knn: of the distance to the k-th neighbour.
-        beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
-    """
-
-    correction: float = 0.0
-    mog: float = 1.0
-    spread: float = 0.0
-    energy: float = 1.0
-    odin: float = 0.0
-    early: float = 0.0
-    knn: float = 1.0
-    k: int = 50
-    beta: float = 0.0
-    critic: Critic = Critic()
-    title: ClassVar[str] = "Composed"
-    summary: ClassVar[str] = "several energies on one scale, added up"
-    PARTS: ClassVar[tuple[str, ...]] = ("correction", "mog", "spread", "energy", "odin", "early", "knn")
-    STORED: ClassVar[tuple[str, ...]] = ("odin", "early")  # scores that were made at extraction
-
-    def __post_init__(self) -> None:
-        weights = tuple(getattr(self, part) for part in self.PARTS)
-        if not any(weights) or min(weights) < 0:
-            raise ValueError(f"the weights of Composed must be 0 or more, and one above 0; got {weights}.")
-
-    @property
-    def trains(self) -> bool:
-        return self.correction > 0
-
-    def parts(self, shape: Shape) -> tuple[str, ...]:
-        """Returns the names of the parts that have a weight, and something to read in features of this shape."""
-        blind = {"energy": not shape.head, "spread": "std" not in shape.views}
-        blind |= {name: name not in shape.views for name in self.STORED}
-        return tuple(part for part in self.PARTS if getattr(self, part) and not blind.get(part, False))
-
-    def reads(self, shape: Shape) -> tuple[str, ...]:
-        parts = self.parts(shape)
-        std = "spread" in parts or ("correction" in parts and "std" in shape.views)
-        return ("z", *(["std"] if std else []), *(name for name in self.STORED if name in parts))
-
-    def lacks(self, shape: Shape) -> str:
-        parts = self.parts(shape)
-        if not parts:
-            return "Composed has nothing to read: every part with a weight needs a head or a view that is not there."
-        return KNN(k=self.k).lacks(shape) if "knn" in parts else ""
-
-    def build(self, shape: Shape) -> Energy:
-        parts = self.parts(shape)
-        return Composition([self._part(name, shape) for name in parts], [getattr(self, name) for name in parts], self.beta)
-
-    def _part(self, name: str, shape: Shape) -> Energy:
-        """Returns a blank part, of the columns that it reads."""
-        if name == "correction":
-            return self.critic.build(shape)
-        views = self.reads(shape)
-        starts = dict(zip(views, accumulate((shape.width(view) for view in views), initial=0), strict=False))
-        if name in self.STORED:
-            return Columns(Given(), name, starts[name], 1)
-        detector, view = {
-            "mog": (MoG(), "z"), "spread": (MoG(), "std"), "energy": (EnergyLogits(), "z"), "knn": (KNN(k=self.k), "z"),
-        }[name]  # fmt: skip
-        width = shape.width(view)
-        return Columns(detector.build(replace(shape, dim=width)), view, starts[view], width)
-
-    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
-        if not self.correction:
-            return None
-        assert isinstance(energy, Composition)
-        correction = energy.energies[0]
-        assert isinstance(correction, Polar)
-        return self.critic.subject(energy, correction, train, auxiliary)
-
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
-        composition = super().fit(train, seed, on_record, auxiliary)
-        assert isinstance(composition, Composition)
-        if self.correction:
-            correction = composition.energies[0]
-            assert isinstance(correction, Polar)
-            if not auxiliary.pseudo:
-                raise ValueError("Composed with a correction needs pseudo-OOD families, and there are none.")
-            self.critic.learn(correction, train, auxiliary, seed, composition, on_record)
-        judges = train if auxiliary.val is None else auxiliary.val
-        return composition.standardise(judges.columns(self.reads(Shape.of(train)))).eval()

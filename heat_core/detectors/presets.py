@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from heat_core.features import Auxiliary, Pack
+from heat_core.pack import Auxiliary, Pack
 from heat_core.sampling import Langevin
-from heat_core.training.trainer import LeastSquares, MaximumLikelihood, NoiseContrastive, Objective
+from heat_core.training.objectives import LeastSquares, MaximumLikelihood, NoiseContrastive
+from heat_core.training.trainer import Objective
 
-from .closed_form import KNN, MSP, ODIN, SSD, Detector, EnergyLogits, MoG, Shape
-from .learned import EBM, HEAT, Composed, Critic, Perceptron
+from .closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
+from .composed import Composed
+from .critic import Critic, Perceptron
+from .detector import Detector, Shape
+from .learned import EBM, HEAT
 
 DETECTORS: dict[str, type[Detector]] = {d.title: d for d in (MSP, ODIN, EnergyLogits, KNN, SSD, MoG, EBM, HEAT, Composed)}
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from heat_core.energies.energy import Energy, GaussianMixture, Normalized
+from heat_core.energies import Energy, GaussianMixture, Normalized
 from heat_core.features import Features, Head, Moments
 
 from .classifier import Architecture, pixels_tensor

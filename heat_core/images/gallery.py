@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.features import Pack
+from heat_core.pack import Pack
 
 from . import thumbnails as sheets
 from .datasets import Images, named, read

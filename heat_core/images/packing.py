@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from heat_core.energies.energy import moments_of, on_sphere
-from heat_core.features import SET_NAME, Auxiliary, Features, Moments, Pack, write
+from heat_core.energies import moments_of, on_sphere
+from heat_core.features import Features, Moments, write
 from heat_core.features import read as read_features
 from heat_core.files import write_whole
+from heat_core.pack import SET_NAME, Auxiliary, Pack
 
 from .classifier import fingerprint
 from .datasets import Images, named, read, stratified

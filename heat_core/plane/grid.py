@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from heat_core.energies.energy import Energy, score
+from heat_core.energies import Energy, score
 
 from .toys import Toy
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heat_core.features import Pack
+    from heat_core.pack import Pack
 
 GROUPS = ("near", "mid", "far", "average")
 PAPER: Mapping[str, Mapping[str, tuple[tuple[float, float], ...]]] = {

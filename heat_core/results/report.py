@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from heat_core.features import Pack
+from heat_core.pack import Pack
 from heat_core.plane.suite import Trial, lines
 
+from .bootstrap import Interval, paired
+from .formats import averages, markdown, to_markdown
 from .published import PAPER, cells, stand_ins
-from .table import Interval, Scores, averages, markdown, over_seeds, paired, tabulate, to_markdown
+from .table import Scores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 BySeed = Sequence[Mapping[str, Mapping[str, Scores]]]

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from heat_core.energies.energy import Energy, GaussianMixture
+from heat_core.energies import Energy, GaussianMixture
 from heat_core.sampling import Langevin, Surface, importance_resampled, independent_metropolis, put
 
 Noise = Callable[[int, torch.Generator], Tensor]

@@ -10,12 +10,11 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import session
 from app.demo import story
 from app.demo.steps import STEPS
 from app.demo.story import Story
 from app.glossary import TERMS
-from heat_core.features import Pack, read_pack
+from heat_core.pack import Pack, read_pack
 from tests.app.pages import app, link, offered, opened, press, text
 
 VIEWS = sorted(path.parent.name for path in Path("app").glob("*/page.py"))
@@ -24,8 +23,8 @@ pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in asse
 
 @pytest.fixture(autouse=True)
 def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "warm", lambda: None)
-    monkeypatch.setattr(session, "score_pack", lambda *settings: lambda job: None)  # nothing here waits for scores
+    monkeypatch.setattr("app.session.warm_up", lambda: None)
+    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: lambda job: None)  # nothing here waits for scores
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +135,7 @@ def test_a_story_that_is_lost_or_damaged_gives_one_line(content, tmp_path: Path,
     path = tmp_path / "story.npz"
     if content is not None:
         path.write_bytes(story.PATH.read_bytes()[:-5000] if content == "whole" else content)
-    monkeypatch.setattr(session, "PATH", path)
+    monkeypatch.setattr("app.demo.state.PATH", path)
     at = opened(app().switch_page("demo/page.py"))
     assert len(at.error) == 1
     assert "python -m app.demo.story" in at.error[0].value.replace("\\", "")

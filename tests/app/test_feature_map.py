@@ -16,17 +16,33 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import session
 from app.components.scatter_map import DEEPEST, WHOLE, picked, window_of
 from app.feature_map import colours as colouring
 from app.feature_map import drawing as maps
 from app.feature_map import map as atlas
+from app.feature_map.drawing import draw_points
+from app.feature_map.tables import sampled_sentence, selected_finding, selected_rows, trust_sentence
 from app.jobs import Job
-from app.pack import tables
+from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
-from app.pack.jobs import Scored
+from app.pack.jobs import DetectorScores
+from app.pack.layout import (
+    FINE,
+    SIZE,
+    Layout,
+    Region,
+    layout_of,
+    nearest_point,
+    parse_polygons,
+    parse_region,
+    points_in_polygon,
+    polygons_text,
+    rows_in_polygons,
+    rows_in_region,
+)
+from app.pack.scores import scoring_job
 from heat_core.explain import Sum
-from heat_core.features import Pack, pack_arrays, write_pack
+from heat_core.pack import Pack, pack_arrays, write_pack
 from heat_core.projection import project
 from tests.app.pages import app, link, offered, opened, press, text, wait
 
@@ -45,8 +61,8 @@ def pack(arrays) -> Pack:
 
 
 @pytest.fixture
-def layout(pack) -> maps.Layout:
-    found = maps.layout_of(pack)
+def layout(pack) -> Layout:
+    found = layout_of(pack)
     assert found is not None
     return found
 
@@ -71,37 +87,37 @@ corner = st.tuples(*[st.floats(0, 1, width=16)] * 2)
 def test_a_lasso_holds_what_the_even_odd_rule_says(polygon, seed):
     points = np.random.default_rng(seed).uniform(-0.1, 1.1, (200, 2)).astype(np.float32)
     wanted = [crossings(polygon, point) for point in points.astype(float).tolist()]
-    assert maps.within(polygon, points).tolist() == wanted
+    assert points_in_polygon(polygon, points).tolist() == wanted
 
 
 def test_a_lasso_that_crosses_itself_has_a_hole():
     star = [(0.5 + 0.4 * np.sin(a), 0.5 - 0.4 * np.cos(a)) for a in 4 * np.pi / 5 * np.arange(5)]
     centre, arm, outside = [0.5, 0.5], [0.5, 0.2], [0.1, 0.1]
-    assert maps.within(star, np.array([centre, arm, outside])).tolist() == [False, True, False]
+    assert points_in_polygon(star, np.array([centre, arm, outside])).tolist() == [False, True, False]
 
 
 def test_a_million_points_are_few_enough():
     points = np.random.default_rng(0).uniform(0, 1, (1_000_000, 2)).astype(np.float32)
     circle = [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 128, endpoint=False)]
-    assert maps.within(circle, points).mean() == pytest.approx(np.pi * 0.09, abs=0.002)
+    assert points_in_polygon(circle, points).mean() == pytest.approx(np.pi * 0.09, abs=0.002)
 
 
 def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
     shown = ("test", "far_d")
-    found = maps.picked(layout, shown, [SQUARE])
+    found = rows_in_polygons(layout, shown, [SQUARE])
     assert set(found) <= set(shown)
-    assert found["test"].sum() == maps.within(SQUARE, layout.spots["test"]).sum() > 0
+    assert found["test"].sum() == points_in_polygon(SQUARE, layout.spots["test"]).sum() > 0
     left, right = ([(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5))
-    both = maps.picked(layout, SETS, [left, right])
+    both = rows_in_polygons(layout, SETS, [left, right])
     assert sum(int(mask.sum()) for mask in both.values()) == sum(map(len, layout.places.values()))
-    assert maps.picked(layout, (), [SQUARE]) == {}
+    assert rows_in_polygons(layout, (), [SQUARE]) == {}
 
 
 @given(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
 def test_regions_go_into_a_link_and_back(polygons):
-    back = maps.regions_in(maps.written(polygons))
+    back = parse_polygons(polygons_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
-    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / maps.FINE + 1e-9)
+    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / FINE + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -121,38 +137,38 @@ def test_regions_go_into_a_link_and_back(polygons):
     ],
 )
 def test_a_region_that_is_none_is_passed_over(bad):
-    assert maps.regions_in(bad) == []
-    assert maps.region_in(f"umap:{bad}") is None
+    assert parse_polygons(bad) == []
+    assert parse_region(f"umap:{bad}") is None
 
 
 @pytest.mark.parametrize("sets", [None, (), ("test", "far_d")])
 def test_a_region_says_which_sets_were_shown(layout, sets):
-    region = maps.Region("umap", [SQUARE], sets)
-    assert maps.region_in(region.text) == region
-    expected = maps.picked(layout, SETS if sets is None else sets, [SQUARE])
+    region = Region("umap", [SQUARE], sets)
+    assert parse_region(region.text) == region
+    expected = rows_in_polygons(layout, SETS if sets is None else sets, [SQUARE])
     assert expected or sets == ()
-    assert {name: mask.tolist() for name, mask in maps.held(layout, region).items()} == {
+    assert {name: mask.tolist() for name, mask in rows_in_region(layout, region).items()} == {
         name: mask.tolist() for name, mask in expected.items()
     }
 
 
 def test_the_nearest_point_that_is_shown_is_found(layout):
     x, y = layout.spots["far_d"][7].tolist()
-    assert maps.nearest(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
-    name, row = maps.nearest(layout, ("test", "near_b"), (x, y), 2.0)
+    assert nearest_point(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
+    name, row = nearest_point(layout, ("test", "near_b"), (x, y), 2.0)
     assert name in ("test", "near_b")
-    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (1, maps.SIZE[1] / maps.SIZE[0])
-    here = (layout.spots[name][row] - (x, y)) * (1, maps.SIZE[1] / maps.SIZE[0])
+    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (1, SIZE[1] / SIZE[0])
+    here = (layout.spots[name][row] - (x, y)) * (1, SIZE[1] / SIZE[0])
     assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
-    assert maps.nearest(layout, SETS, (3.0, 3.0), 0.01) is None
-    assert maps.nearest(layout, (), (0.5, 0.5), 1.0) is None
+    assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
+    assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
 
 
 def test_all_points_lie_on_the_picture_in_one_scale(layout):
     spots, places = (np.concatenate(list(part.values())) for part in (layout.spots, layout.places))
     assert spots.min() >= 0.01
     assert spots.max() <= 0.99
-    pixels = spots * maps.SIZE
+    pixels = spots * SIZE
     one, two = np.linalg.norm(pixels[0] - pixels[5]), np.linalg.norm(places[0] - places[5])
     three, four = np.linalg.norm(pixels[9] - pixels[80]), np.linalg.norm(places[9] - places[80])
     assert one / two == pytest.approx(three / four, rel=1e-3)
@@ -160,14 +176,14 @@ def test_all_points_lie_on_the_picture_in_one_scale(layout):
 
 
 def test_a_single_place_still_makes_a_picture():
-    alone = maps.Layout({"test": np.ones((4, 2), np.float32)}, "pca")
+    alone = Layout({"test": np.ones((4, 2), np.float32)}, "pca")
     assert np.allclose(alone.spots["test"], 0.5)
 
 
 def test_a_pack_without_a_map_has_none(arrays, pack):
-    assert maps.layout_of(pack_arrays(arrays)) is None
+    assert layout_of(pack_arrays(arrays)) is None
     half = replace(pack, test=replace(pack.test, views={k: v for k, v in pack.test.views.items() if k != "map"}))
-    assert maps.layout_of(half) is None
+    assert layout_of(half) is None
 
 
 # -- the picture -------------------------------------------------------------------------------------------------------
@@ -175,7 +191,7 @@ def test_a_pack_without_a_map_has_none(arrays, pack):
 
 def painted(points: maps.Points, window=WHOLE, colours: int = 4) -> np.ndarray:
     palette = np.array([[0, 0, 0, 0], *([50 * i, 0, 0, 255] for i in range(1, colours))], np.uint8)
-    with Image.open(io.BytesIO(maps.drawn(points, palette, window))) as image:
+    with Image.open(io.BytesIO(draw_points(points, palette, window))) as image:
         return np.asarray(image.convert("RGBA"))
 
 
@@ -187,22 +203,22 @@ def dots(spots, colours, faint=None, shape=0) -> maps.Points:
 
 def test_points_are_painted_where_they_are_in_their_colour():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
-    assert image.shape == (maps.SIZE[1], maps.SIZE[0], 4)
-    assert tuple(image[maps.SIZE[1] // 2, maps.SIZE[0] // 4]) == (50, 0, 0, 255)
-    assert tuple(image[maps.SIZE[1] // 4, 3 * maps.SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert image.shape == (SIZE[1], SIZE[0], 4)
+    assert tuple(image[SIZE[1] // 2, SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[SIZE[1] // 4, 3 * SIZE[0] // 4]) == (150, 0, 0, 255)
     assert (image[..., 3] > 0).mean() < 0.001
 
 
 def test_a_window_shows_its_part_alone():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
-    assert tuple(image[maps.SIZE[1] // 2, maps.SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert tuple(image[SIZE[1] // 2, SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
 
 
 def test_what_is_not_selected_lies_below():
     for faint in ([False, True], [True, False]):
         image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
-        assert image[maps.SIZE[1] // 2, maps.SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+        assert image[SIZE[1] // 2, SIZE[0] // 2, 0] == (50 if faint[1] else 100)
 
 
 def test_no_set_always_covers_the_other():
@@ -306,35 +322,35 @@ def test_windows_are_squares_of_the_picture():
 def test_findings_say_what_was_found(pack):
     masks = {"test": np.arange(60) < 47, "far_d": np.zeros(50, bool)}
     titles = {"test": "T", "far_d": "F"}
-    assert tables.selected_finding(masks, titles) == "47 selected, all of them T."
+    assert selected_finding(masks, titles) == "47 selected, all of them T."
     masks["far_d"][:3] = True
-    assert tables.selected_finding(masks, titles) == "50 selected, 94\u00a0% of them T."
-    table = tables.selected(masks, titles, {"test": np.arange(60.0)}, 22.5)
+    assert selected_finding(masks, titles) == "50 selected, 94\u00a0% of them T."
+    table = selected_rows(masks, titles, {"test": np.arange(60.0)}, 22.5)
     assert table.iloc[0].tolist() == ["T", "47 of 60", "78.3 %", "51.1 %"]
     assert table.iloc[1].tolist() == ["F", "3 of 50", "6.0 %", "–"]
-    assert "far apart" in tables.trusted("pca", 0.6)
-    assert "are near in feature space" in tables.trusted("umap", 0.97)
+    assert "far apart" in trust_sentence("pca", 0.6)
+    assert "are near in feature space" in trust_sentence("umap", 0.97)
     sampled = replace(pack, card={"sets": {"train": {"moments_of": 4500}}})
-    assert tables.sampled(sampled) == "The training images are a sample, 240 of 4,500."
-    assert tables.sampled(pack) == ""
+    assert sampled_sentence(sampled) == "The training images are a sample, 240 of 4,500."
+    assert sampled_sentence(pack) == ""
 
 
 # -- the room ----------------------------------------------------------------------------------------------------------
 
 
-def frames(pack: Pack, *names: str) -> list[Scored]:
+def frames(pack: Pack, *names: str) -> list[DetectorScores]:
     """Returns scores of a kind: the first feature, of HEAT with its terms."""
     sets = {name: f.z[:, 0].double().numpy() for name, f in pack.sets() if name != "train"}
     terms = {name: np.stack([2 * values, -values], 1) for name, values in sets.items()}
-    heat = Scored("HEAT", sets, how=Sum(("prior", "correction"), 1.0), terms=terms)
-    return [heat if name == "HEAT" else Scored(name, sets) for name in names]
+    heat = DetectorScores("HEAT", sets, how=Sum(("prior", "correction"), 1.0), terms=terms)
+    return [heat if name == "HEAT" else DetectorScores(name, sets) for name in names]
 
 
 @pytest.fixture
 def room(monkeypatch, tmp_path):
     """Opens the room on a pack, scored by stand-ins: room(pack, frames, over=True, **link)."""
 
-    def open_room(pack: Pack, scored: list[Scored], over: bool = True, **query: str) -> AppTest:
+    def open_room(pack: Pack, scored: list[DetectorScores], over: bool = True, **query: str) -> AppTest:
         def work(job: Job) -> None:
             for frame in scored:
                 job.report(0.5, frame)
@@ -344,10 +360,10 @@ def room(monkeypatch, tmp_path):
 
         shutil.rmtree(tmp_path / "pack", ignore_errors=True)
         write_pack(pack, tmp_path / "pack")
-        monkeypatch.setattr(session, "PACKS", tmp_path)
-        monkeypatch.setattr(session, "score_pack", lambda *settings: work)
+        monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
+        monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
-        return wait(at, lambda page: len(session.scoring(session.data(), "modern").frames) >= len(scored)) if scored else at
+        return wait(at, lambda page: len(scoring_job(current_pack_data(), "modern").frames) >= len(scored)) if scored else at
 
     return open_room
 
@@ -392,20 +408,20 @@ def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
 
 
 def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, layout):
-    at = room(pack, frames(pack, "HEAT"), region=f"pca:{maps.written([SQUARE])}")
-    found = maps.picked(layout, SETS, [SQUARE])
+    at = room(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
+    found = rows_in_polygons(layout, SETS, [SQUARE])
     assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in found.values())
     assert np.allclose(shown[-1][0].outlines, [SQUARE])
     at.pills(key="shown").set_value(["test", "far_d"])
     opened(at)
-    fewer = maps.picked(layout, ("test", "far_d"), [SQUARE])
+    fewer = rows_in_polygons(layout, ("test", "far_d"), [SQUARE])
     assert set(at.session_state["selection"].items) == {"cifar10/test", "far_d"} & {
         "cifar10/test" if name == "test" else name for name in fewer
     }
     assert list(at.dataframe[0].value["Set"]) == ["test", "far_d"]
-    assert link(at)["region"] == f"pca:{maps.written([SQUARE])}:test,far_d"
+    assert link(at)["region"] == f"pca:{polygons_text([SQUARE])}:test,far_d"
     at.pills(key="shown").set_value(SETS)
-    assert link(opened(at))["region"] == f"pca:{maps.written([SQUARE])}"
+    assert link(opened(at))["region"] == f"pca:{polygons_text([SQUARE])}"
     press(at, "Clear the selection")
     assert "region" not in link(at)
     at.pills(key="shown").set_value([])
@@ -415,12 +431,12 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, l
 
 @pytest.mark.parametrize("view", [path.stem for path in Path("app/views").glob("[!_]*.py")])
 def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view):
-    region = maps.Region("pca", [SQUARE], ("test", "far_d"))
+    region = Region("pca", [SQUARE], ("test", "far_d"))
     room(pack, frames(pack, "MoG", "HEAT"))
     at = opened(opened(app(region=region.text)).switch_page(f"{view}/page.py"))
     assert link(at)["region"] == region.text
     if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
-        many = sum(int(mask.sum()) for mask in maps.picked(layout, ("test", "far_d"), [SQUARE]).values())
+        many = sum(int(mask.sum()) for mask in rows_in_polygons(layout, ("test", "far_d"), [SQUARE]).values())
         assert many
         assert [button.label for button in at.button if button.key == "chip-map"] == [f"Drawn on the map: {many}"]
     at.switch_page("feature_map/page.py")
@@ -431,14 +447,14 @@ def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view
 
 def test_a_link_to_a_map_that_is_not_there_can_be_given_up(room, pack):
     room(pack, frames(pack, "HEAT"))
-    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("detectors/page.py"))
+    at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
     press(at, "Select nothing instead")
     assert not any("lay it out by UMAP" in info.value for info in at.info)
     assert "region" not in link(at)
 
 
 def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layout):
-    region = maps.Region("pca", [SQUARE], ("test",))
+    region = Region("pca", [SQUARE], ("test",))
     room(pack, frames(pack, "MoG", "HEAT"))
     at = opened(app(region=region.text, shown="junk").switch_page("feature_map/page.py"))
     assert link(at)["region"] == region.text
@@ -446,16 +462,16 @@ def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layo
 
 
 def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, shown, pack, layout, monkeypatch):
-    monkeypatch.setattr(session, "lay_out", lambda *settings: lambda job: replace(layout, method="umap"))
+    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: lambda job: replace(layout, method="umap"))
     room(pack, frames(pack, "HEAT"))
-    at = opened(app(region=f"umap:{maps.written([SQUARE])}").switch_page("detectors/page.py"))
+    at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
     assert any("lay it out by UMAP" in info.value for info in at.info)
     assert "selection" not in at.session_state
     assert link(at)["region"].startswith("umap:")
     opened(at.switch_page("feature_map/page.py")).segmented_control(key="layout").set_value("umap")
     press(opened(at), "Lay them out by UMAP")
     wait(at, lambda page: any(button.key == "chip-map" for button in page.button))
-    many = sum(int(mask.sum()) for mask in maps.picked(layout, SETS, [SQUARE]).values())
+    many = sum(int(mask.sum()) for mask in rows_in_polygons(layout, SETS, [SQUARE]).values())
     assert len(opened(at.switch_page("detectors/page.py")).session_state["selection"]) == many
     assert not any("lay it out by UMAP" in info.value for info in at.info)
 
@@ -486,7 +502,7 @@ def test_colours_follow_the_choice(room, shown, pack):
 
 
 def test_a_correction_that_is_not_there_says_so(room, shown, pack):
-    at = room(pack, [Scored("HEAT", {}, "HEAT failed on these features: no luck")], colour="correction")
+    at = room(pack, [DetectorScores("HEAT", {}, "HEAT failed on these features: no luck")], colour="correction")
     assert any("HEAT failed" in info.value for info in at.info)
     assert any("no correction" in info.value for info in at.info)
 
@@ -497,7 +513,7 @@ def test_an_image_is_typed_and_looked_at(room, shown, pack):
     opened(at)
     assert link(at)["item"] == "cifar10/test/4"
     spot = shown[-1][0].marks[-1].spot
-    found = maps.layout_of(pack)
+    found = layout_of(pack)
     assert np.allclose(spot, found.spots["test"][2])
 
 
@@ -524,12 +540,12 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, sho
 
     plain = pack_arrays(arrays)
     at = room(plain, frames(plain, "HEAT"))
-    monkeypatch.setattr(session, "lay_out", lambda *settings: endless)
+    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
     press(at, "Cancel")
     wait(at, lambda page: "Lay them out by UMAP" in offered(page))
-    monkeypatch.setattr(session, "lay_out", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: broken)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"no \*memory\*"
@@ -537,9 +553,9 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, sho
 
 
 def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, arrays):
-    at = room(pack, frames(pack, "HEAT"), region=f"pca:{maps.written([SQUARE])}", item="cifar10/test/4")
+    at = room(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}", item="cifar10/test/4")
     assert at.session_state["selection"]
-    at.session_state["uploaded"] = session.Data("another", pack_arrays({k: v for k, v in arrays.items() if k != "near_b"}))
+    at.session_state["uploaded"] = PackData("another", pack_arrays({k: v for k, v in arrays.items() if k != "near_b"}))
     at.session_state["selection"] = Selection()
     opened(at)
     assert "There is no map of these 420 points" in text(at)
@@ -548,7 +564,7 @@ def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, array
 
 
 def test_without_data_or_with_a_broken_pack_it_says_so(monkeypatch, tmp_path, pack):
-    monkeypatch.setattr(session, "PACKS", tmp_path)
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     at = opened(app().switch_page("feature_map/page.py"))
     assert "There are no features yet" in at.info[0].value
     write_pack(pack, tmp_path / "broken")

@@ -16,16 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app import session
+from app.detectors.tables import AUROC, FPR
 from app.jobs import Job
-from app.pack import controls, inspector, tables
-from app.pack.insight import NEIGHBOURS, Spelled, look
+from app.pack import inspector
+from app.pack.data import PackData
+from app.pack.insight import NEIGHBOURS, Spelled, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.jobs import score_pack
+from app.session import job_queue
+from app.threshold_lab.controls import BY_HAND
+from app.threshold_lab.tables import closest_places
 from heat_core import explain
 from heat_core.detectors.presets import PRESETS, recipe
-from heat_core.features import Pack, pack_arrays, write_pack
 from heat_core.metrics import auroc
+from heat_core.pack import Pack, pack_arrays, write_pack
 from tests.app.pages import link, offered, opened, press, text
 
 CACHE: dict[str, Job] = {}
@@ -66,9 +70,9 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     """A small pack whose scores are there at once."""
     shutil.rmtree(tmp_path / "packs", ignore_errors=True)
     write_pack(pack, tmp_path / "packs" / "small")
-    monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
     done = scored(pack)
-    monkeypatch.setattr(session, "score_pack", standing_in(done.frames, result=done.result))
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(done.frames, result=done.result))
 
 
 def page(view: str = "detectors", **state: str) -> AppTest:
@@ -136,7 +140,7 @@ def test_rounded_terms_add_up_to_the_rounded_total(values):
 def test_ranks_and_neighbours_are_those_of_counting(pack):
     frames = scored(pack).frames
     cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = look(pack, explain.classes(pack.train), frames, ("far_d", 7), cuts)
+    found = inspect_row(pack, explain.classes(pack.train), frames, ("far_d", 7), cuts)
     heat = next(frame for frame in frames if frame.detector == "HEAT")
     values = [*heat.terms["far_d"][7], heat.scores["far_d"][7]]
     inside = np.column_stack([heat.terms["test"], heat.scores["test"]])
@@ -154,7 +158,7 @@ def test_ranks_and_neighbours_are_those_of_counting(pack):
 def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_that_are_kept(pack):
     frames = scored(pack).frames
     cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = look(pack, explain.classes(pack.train), frames, ("train", 5), cuts)
+    found = inspect_row(pack, explain.classes(pack.train), frames, ("train", 5), cuts)
     assert 5 not in found.near_rows
     assert len(found.near_rows) == NEIGHBOURS
     runs = {frame.detector: frame.run for frame in frames if frame.run}
@@ -165,7 +169,7 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
 
 def test_without_the_fitted_detectors_a_training_image_has_no_verdict(pack, monkeypatch):
     forgotten = [replace(frame, run=None) for frame in scored(pack).frames]
-    monkeypatch.setattr(session, "score_pack", standing_in(forgotten))
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(forgotten))
     said = drawer(page(item="train/5"))
     assert "are not kept, so nothing scores it" in said
     assert "nearest training images" in said
@@ -179,12 +183,12 @@ def test_an_item_that_is_not_there_says_so():
 
 
 def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch):
-    monkeypatch.setattr(session, "score_pack", standing_in((), over=False))
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in((), over=False))
     at = page(item="near_a/3")
     assert "Fitted so far: no detector" in drawer(at)
     assert "Nearest class" in drawer(at)
-    session.jobs.clear()
-    monkeypatch.setattr(session, "score_pack", standing_in(scored(pack).frames[:3], over=False))
+    job_queue.clear()
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(scored(pack).frames[:3], over=False))
     at = page(item="near_a/3")
     assert "Fitted so far: MSP, Energy." in drawer(at)
     assert "MoG is not ready yet" in text(at)
@@ -194,7 +198,7 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(session, "score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
     at = page(item="near_a/3")
     assert "out of memory" in at.error[0].value
     assert "Nearest class" in drawer(at)
@@ -203,7 +207,7 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
 def test_uploaded_data_without_a_head_is_inspected_too(pack, arrays):
     headless = pack_arrays({name: values for name, values in arrays.items() if name not in ("weight", "bias")}, "Mine")
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
-    at.session_state["uploaded"] = session.Data("mine", headless)
+    at.session_state["uploaded"] = PackData("mine", headless)
     at.query_params["item"] = "far_d/2"
     at.run()
     at.switch_page("detectors/page.py")
@@ -224,7 +228,7 @@ def test_closing_takes_the_item_out_of_the_link():
 
 def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     frames = [replace(frame, note="This is the MoG." if frame.detector == "HEAT" else "") for frame in scored(pack).frames]
-    monkeypatch.setattr(session, "score_pack", standing_in(frames, result=scored(pack).result))
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(frames, result=scored(pack).result))
     assert [info.value for info in page().info if "MoG" in info.value] == ["HEAT\\: This is the MoG."]
 
 
@@ -281,7 +285,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     monkeypatch.setattr(inspector, "tiles", lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]))
     wanted = {name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows}
     few = min(wanted, key=wanted.__getitem__)
-    monkeypatch.setattr(session, "pictured", lambda given, name: name == few)
+    monkeypatch.setattr("app.pack.inspector.has_images", lambda given, name: name == few)
     at = page(accepts="MSP", rejects="Composed", keep="80")
     seen, after = wanted[few], sum(wanted.values()) - wanted[few]
     assert 0 < seen < 24
@@ -293,7 +297,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     at.toggle(key="pictured").set_value(False)
     opened(at)
     assert shown[-1][:seen] != [few] * seen
-    monkeypatch.setattr(session, "pictured", lambda given, name: False)  # then there is nothing to choose
+    monkeypatch.setattr("app.pack.inspector.has_images", lambda given, name: False)  # then there is nothing to choose
     opened(at)
     assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
 
@@ -332,8 +336,8 @@ def test_a_selection_has_figures_of_its_own(pack):
     scores = {frame.detector: frame.scores for frame in scored(pack).frames if not frame.reason}
     passed = {name: np.mean(np.concatenate([s["far_d"][:20], s["near_a"][:5]]) <= np.sort(s["test"])[56])
               for name, s in scores.items()}  # fmt: skip
-    table = next(frame.value for frame in at.dataframe if list(frame.value.columns)[1:] == [tables.FPR, tables.AUROC, "±"])
-    assert dict(zip(table["Detector"], table[tables.FPR] / 100, strict=True)) == pytest.approx(passed)
+    table = next(frame.value for frame in at.dataframe if list(frame.value.columns)[1:] == [FPR, AUROC, "±"])
+    assert dict(zip(table["Detector"], table[FPR] / 100, strict=True)) == pytest.approx(passed)
     assert table["Detector"][0] == min(passed, key=passed.__getitem__)
     assert any("Of the 25 OOD images selected" in header.value for header in at.subheader)
     assert "25 of the 32 selected are OOD" in text(at)
@@ -412,7 +416,7 @@ def test_curves_are_of_what_is_selected_alone(pack):
 
 
 def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_threshold(pack):
-    at = page("threshold_lab", objective=controls.BY_HAND, cut="1.0", item="near_a/3", around="12")
+    at = page("threshold_lab", objective=BY_HAND, cut="1.0", item="near_a/3", around="12")
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     press(at, "Select these 12")
     every = {(n, i): abs(v - 1.0) for n, s in scores.items() for i, v in enumerate(s)}
@@ -442,7 +446,7 @@ def test_the_gallery_at_the_line_keeps_to_the_selection():
 
 def test_the_closest_scores_are_found_on_both_sides():
     scores = {"test": np.array([0.0, 1.0, 2.0]), "near_a": np.array([1.1, 5.0])}
-    assert tables.closest(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
-    assert tables.closest(scores, 1.05, 9) == [("test", 0), ("test", 1), ("near_a", 0), ("test", 2), ("near_a", 1)]
-    assert tables.closest(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
-    assert tables.closest(scores, 1.05, 9, {}) == []
+    assert closest_places(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
+    assert closest_places(scores, 1.05, 9) == [("test", 0), ("test", 1), ("near_a", 0), ("test", 2), ("near_a", 1)]
+    assert closest_places(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
+    assert closest_places(scores, 1.05, 9, {}) == []

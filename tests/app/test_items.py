@@ -18,15 +18,16 @@ from streamlit.testing.v1 import AppTest
 from app.pack.items import (
     Part,
     Selection,
-    find,
+    find_item,
     item_of,
     items_of,
     mask_in,
     masks_in,
-    parts_in,
-    written,
+    parse_parts,
+    parts_text,
 )
-from heat_core.features import Auxiliary, Features, Pack, pack_arrays
+from heat_core.features import Features
+from heat_core.pack import Auxiliary, Pack, pack_arrays
 from tests.app.pages import opened
 
 
@@ -44,19 +45,19 @@ def pack(arrays) -> Pack:
 
 def test_an_item_is_named_by_its_image_and_found_again(pack):
     assert item_of(pack.test, "test", 0) == "cifar10/test/177"
-    assert find(pack, "cifar10/test/177") == ("test", 0)
-    assert find(pack, " cifar10/test/177\n") == ("test", 0)
+    assert find_item(pack, "cifar10/test/177") == ("test", 0)
+    assert find_item(pack, " cifar10/test/177\n") == ("test", 0)
     assert item_of(pack.outside["far", "d"], "far_d", 4) == "far_d/4"
-    assert find(pack, "far_d/4") == ("far_d", 4)
+    assert find_item(pack, "far_d/4") == ("far_d", 4)
     assert item_of(pack.auxiliary.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"  # not the image it was made of
-    assert find(pack, "cifar10/train/3") == ("train", 3)
+    assert find_item(pack, "cifar10/train/3") == ("train", 3)
 
 
 @pytest.mark.parametrize(
     "wrong", ["", "cifar10/test/1", "cifar10/test", "far_d/50", "far_d/-1", "far_d/²", "x/1", "far_d/" + "9" * 40]
 )
 def test_an_item_that_is_not_there_is_not_found(pack, wrong):
-    assert find(pack, wrong) is None
+    assert find_item(pack, wrong) is None
 
 
 def test_rows_and_masks_go_to_items_and_back(pack):
@@ -133,9 +134,9 @@ def test_chips_show_the_parts_and_go_one_by_one_or_all_at_once():
 
 
 def _chips() -> None:
-    from app.pack import controls
+    from app.pack.controls import selection_chips
 
-    controls.chips()
+    selection_chips()
 
 
 # -- in a link
@@ -155,9 +156,9 @@ def test_parts_go_into_a_link_and_back(made):
         Part(f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()})
         for i, (label, items) in enumerate(made)
     ]
-    text = written(parts)
+    text = parts_text(parts)
     assert re.fullmatch(r"[\w-]+", text, re.ASCII)
-    back = parts_in(text)
+    back = parse_parts(text)
     assert [(part.origin, part.label) for part in back] == [(part.origin, part.label) for part in parts]
     for part, again in zip(parts, back, strict=True):
         assert {source: rows.tolist() for source, rows in again.items.items()} == {s: r.tolist() for s, r in part.items.items()}
@@ -165,15 +166,15 @@ def test_parts_go_into_a_link_and_back(made):
 
 def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
     rows = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.5)
-    assert 0 < len(written([Part("bar", "A bar", {"cifar10/test": rows})])) < 4000
+    assert 0 < len(parts_text([Part("bar", "A bar", {"cifar10/test": rows})])) < 4000
     wide = np.cumsum(np.random.default_rng(0).integers(1, 2**16, 10_000))
-    assert written([Part("bar", "A bar", {"cifar10/test": wide})]) == ""
-    assert written([]) == ""
+    assert parts_text([Part("bar", "A bar", {"cifar10/test": wide})]) == ""
+    assert parts_text([]) == ""
 
 
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
 def test_what_is_no_selection_is_passed_over(text):
-    assert parts_in(text) == ()
+    assert parse_parts(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -185,9 +186,9 @@ def test_what_is_no_selection_is_passed_over(text):
 )  # fmt: skip
 def test_a_selection_that_does_not_add_up_is_passed_over(head):
     packed = zlib.compress(json.dumps(head).encode() + b"\n\x01\x02")
-    assert parts_in(base64.urlsafe_b64encode(packed).decode()) == ()
+    assert parse_parts(base64.urlsafe_b64encode(packed).decode()) == ()
 
 
 def test_rows_that_do_not_rise_and_a_bomb_are_passed_over():
     for content in (b'[["a", "b", [["s", 2, 1]]]]\n\x01\x00', b"[" * 10**6):
-        assert parts_in(base64.urlsafe_b64encode(zlib.compress(content)).decode()) == ()
+        assert parse_parts(base64.urlsafe_b64encode(zlib.compress(content)).decode()) == ()

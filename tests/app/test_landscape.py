@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from app import session
 from app.components import surfaces
 from app.components.surfaces import FULL, Block, Surface
 from app.jobs import Job
@@ -23,12 +22,12 @@ from app.plane.training import ToyChoice
 from heat_core.detectors import presets as recipes
 from heat_core.detectors.learned import HEAT
 from heat_core.detectors.presets import recipe
-from heat_core.energies.energy import GaussianMixture, Network
+from heat_core.energies import GaussianMixture, Network
 from heat_core.metrics import threshold_keeping
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.run import fit
-from heat_core.training.trainer import LeastSquares
+from heat_core.training.objectives import LeastSquares
 from tests.app.pages import app, endless, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -63,7 +62,7 @@ def _moved(at):
 
 def _with(job: Job, monkeypatch, **link: str):
     """Opens the room with a training that is done."""
-    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda mine: job.result)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda mine: job.result)
     at = press(_landscape(**link), "Train HEAT")
     return wait(at, lambda page: page.metric)
 
@@ -78,7 +77,7 @@ def test_it_starts_empty_and_says_what_to_do():
 
 
 def test_it_shows_how_far_a_training_is_and_lets_one_cancel_it(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: endless)
     at = press(_landscape(), "Train HEAT")
     assert "Training HEAT" in text(at)
     press(at, "Cancel")
@@ -89,7 +88,7 @@ def test_it_says_why_a_training_failed(monkeypatch):
     def broken(job: Job) -> None:
         raise ValueError("no *grid*")
 
-    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: broken)
     at = press(_landscape(), "Train HEAT")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"no \*grid\*"

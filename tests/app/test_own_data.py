@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import session
-from heat_core.features import pack_arrays, write_pack
+from app.pack.data import PACKS_VARIABLE, offered_packs
+from app.session import job_queue
+from heat_core.pack import pack_arrays, write_pack
 from tests.app.pages import app, endless, link, offered, opened, press, text, until, upload, wait
 
 SHOWN = ("MSP", "KNN", "MoG")
@@ -24,7 +25,7 @@ def served(arrays: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A folder of two packs that the server offers."""
     for name in ("ours", "theirs"):
         write_pack(pack_arrays(arrays, name), tmp_path / "packs" / name)
-    monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
     return tmp_path / "packs"
 
 
@@ -149,9 +150,9 @@ def test_the_operator_names_further_folders(
 ) -> None:
     write_pack(pack_arrays(arrays, "lab"), tmp_path / "more" / "lab")
     write_pack(pack_arrays(arrays, "another of this name"), tmp_path / "more" / "ours")
-    monkeypatch.setenv(session.ROOTS, f"{tmp_path / 'nowhere'}:{tmp_path / 'more'}")
-    assert list(session.packs()) == ["ours", "theirs", "lab"]
-    assert session.packs()["ours"] == served / "ours"
+    monkeypatch.setenv(PACKS_VARIABLE, f"{tmp_path / 'nowhere'}:{tmp_path / 'more'}")
+    assert list(offered_packs()) == ["ours", "theirs", "lab"]
+    assert offered_packs()["ours"] == served / "ours"
     assert "found in ours" in text(_detectors())
 
 
@@ -159,7 +160,7 @@ def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_sessio
     at = _upload(_detectors(), _npz(arrays))
     wait(at, lambda page: "**MoG** catches" in text(page))
     given = at.session_state["uploaded"]
-    assert not [key for key in session.jobs()._jobs if given.key in key]
+    assert not [key for key in job_queue()._jobs if given.key in key]
     job = next(iter(at.session_state["own_jobs"].values()))
     until(lambda job=job: job.over)
     opened(at)
@@ -177,7 +178,7 @@ def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, ar
     press(opened(ann), "Lay them out by PCA")
     wait(ann, lambda page: "Laid out by PCA" in text(page))
     given = ann.session_state["uploaded"]
-    assert not [key for key in session.jobs()._jobs if given.key in key]
+    assert not [key for key in job_queue()._jobs if given.key in key]
     bob = opened(_upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py"))  # the same arrays, his own
     bob.segmented_control(key="layout").set_value("pca")
     assert "Lay them out by PCA" in offered(opened(bob))
@@ -189,7 +190,7 @@ def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, ar
 
 
 def test_an_own_map_that_was_left_can_be_begun_again(served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "lay_out", lambda pack, method: endless)
+    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda pack, method: endless)
     at = opened(_upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py"))
     press(at, "Lay them out by UMAP")
     first = next(job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/"))

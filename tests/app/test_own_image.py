@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app import session
+from app.pack.data import PackData, current_pack_data
+from app.pack.scores import scoring_job
 from heat_core.judge import weights_of
 from tests.app.pages import app, opened, text, upload, wait
 
@@ -31,7 +32,7 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
     shutil.copytree(pack, folder / "noise")
     if weights:
         shutil.copy(weights_of(pack), weights_of(folder / "noise"))
-    monkeypatch.setattr(session, "PACKS", folder)
+    monkeypatch.setattr("app.pack.data.PACKS", folder)
     at = opened(app().switch_page("detectors/page.py"))
     return wait(at, lambda page: not page.get("progress") and all(f"**{name}** catches" in text(page) for name in SHOWN))
 
@@ -117,9 +118,9 @@ def test_fitted_detectors_are_kept_only_where_a_picture_can_be_judged(
     for weights in (True, False):
         (folder := tmp_path / str(weights)).mkdir()
         _opened(noise_pack, folder, monkeypatch, weights)
-        given = session.data()
-        assert isinstance(given, session.Data)
-        assert all((frame.run is not None) == weights for frame in session.scoring(given, "modern").frames)
+        given = current_pack_data()
+        assert isinstance(given, PackData)
+        assert all((frame.run is not None) == weights for frame in scoring_job(given, "modern").frames)
 
 
 def test_one_judge_sees_many_pictures_at_once(noise_pack: Path) -> None:
@@ -127,9 +128,9 @@ def test_one_judge_sees_many_pictures_at_once(noise_pack: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from heat_core.detectors.presets import recipe
-    from heat_core.features import read_pack
     from heat_core.images.decoding import read
     from heat_core.judge import Judge, Known
+    from heat_core.pack import read_pack
     from heat_core.run import fit
 
     pack = read_pack(noise_pack)

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import session
 from app.jobs import Job
 from app.pack import jobs as tasks
+from app.pack.data import offered_packs
 from heat_core.detectors.presets import DETECTORS
 from tests.app.pages import app, opened, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
-
-PACKS = session.PACKS
 
 
 def _detectors(**link: str) -> AppTest:
@@ -27,7 +25,7 @@ def _detectors(**link: str) -> AppTest:
 
 
 def test_detectors_shows_every_detector_of_the_pack():
-    if not session.packs():
+    if not offered_packs():
         pytest.skip("no pack in assets/packs")
     at = _detectors()
     names = tuple(DETECTORS)
@@ -43,7 +41,7 @@ def test_detectors_shows_every_detector_of_the_pack():
 
 
 def test_detectors_without_data_says_how_to_get_some(monkeypatch, tmp_path):
-    monkeypatch.setattr(session, "PACKS", tmp_path)
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     at = _detectors()
     assert "There are no features yet" in at.info[0].value
 
@@ -52,7 +50,7 @@ def test_detectors_says_what_is_wrong_with_a_pack(monkeypatch, tmp_path, arrays)
     _write_pack(arrays, tmp_path / "broken")
     train = tmp_path / "broken" / "train.safetensors"
     train.write_bytes(train.read_bytes()[:-100])
-    monkeypatch.setattr(session, "PACKS", tmp_path)
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     at = _detectors()
     assert "cannot be read" in at.error[0].value
     assert "train.safetensors" in at.error[0].value
@@ -60,7 +58,7 @@ def test_detectors_says_what_is_wrong_with_a_pack(monkeypatch, tmp_path, arrays)
 
 def test_detectors_of_a_pack_without_a_head_says_what_is_absent(monkeypatch, tmp_path, arrays):
     _write_pack({key: value for key, value in arrays.items() if key not in ("weight", "bias")}, tmp_path / "headless")
-    monkeypatch.setattr(session, "PACKS", tmp_path)
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     at = _detectors()
     wait(at, lambda page: "**HEAT** catches" in text(page), 300)
     assert any("MSP needs the classifier's head" in info.value for info in at.info)
@@ -74,8 +72,8 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
         raise RuntimeError("out of *memory*")
 
     _write_pack(arrays, tmp_path / "any")
-    monkeypatch.setattr(session, "PACKS", tmp_path)
-    monkeypatch.setattr(session, "score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
+    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
     at = _detectors()
     wait(at, lambda page: page.error)
     opened(at)
@@ -85,7 +83,7 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
 def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
     from heat_core.detectors import learned
-    from heat_core.features import pack_arrays
+    from heat_core.pack import pack_arrays
 
     def diverge(*settings):
         raise ArithmeticError("training diverged")
@@ -141,21 +139,21 @@ def _upload_page() -> None:
 
     import streamlit as st
 
-    from app import session
+    from app.pack.own_data import accept_upload
 
     path = Path(st.session_state["path"])
-    session.upload(io.BytesIO(path.read_bytes()), path.name)
+    accept_upload(io.BytesIO(path.read_bytes()), path.name)
 
 
 def _write_pack(arrays: dict, path: Path) -> None:
-    from heat_core.features import pack_arrays, write_pack
+    from heat_core.pack import pack_arrays, write_pack
 
     shutil.rmtree(path, ignore_errors=True)
     write_pack(pack_arrays(arrays), path)
 
 
 def test_the_names_offered_are_the_names_there_are():
-    from app.pack import controls
+    from app.plane import controls
     from heat_core.detectors.presets import PRESETS
     from heat_core.plane.toys import TOYS
 

@@ -11,13 +11,17 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app import figures, session
+from app import figures
 from app.components import threshold_line as component
 from app.jobs import Job
-from app.pack import controls, tables
+from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_of
-from app.pack.jobs import Scored
-from heat_core.features import Features, Pack, pack_arrays, write_pack
+from app.pack.jobs import DetectorScores
+from app.pack.tables import style_digits
+from app.threshold_lab.controls import BY_HAND, RULES_BY_TITLE
+from app.threshold_lab.tables import closest_places, margins, nearest_rows
+from heat_core.features import Features
+from heat_core.pack import Pack, pack_arrays, write_pack
 from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
 
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
@@ -31,7 +35,7 @@ def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
     return {name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name]) for name in names}
 
 
-def scoring(*frames: Scored, over: bool = True):
+def scoring(*frames: DetectorScores, over: bool = True):
     """Returns a stand-in for the scoring job's work: it reports these frames, and ends or goes on."""
 
     def work(job: Job) -> None:
@@ -44,15 +48,19 @@ def scoring(*frames: Scored, over: bool = True):
     return lambda *settings: work
 
 
-BOTH = (Scored("HEAT", made(1.5)), Scored("MoG", made(1.0)), Scored("MSP", {}, "MSP needs the classifier's head."))
+BOTH = (
+    DetectorScores("HEAT", made(1.5)),
+    DetectorScores("MoG", made(1.0)),
+    DetectorScores("MSP", {}, "MSP needs the classifier's head."),
+)
 
 
 @pytest.fixture(autouse=True)
 def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
     """A small pack, and scores that are there at once."""
     write(arrays, tmp_path / "packs" / "small")
-    monkeypatch.setattr(session, "PACKS", tmp_path / "packs")
-    monkeypatch.setattr(session, "score_pack", scoring(*BOTH))
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
+    monkeypatch.setattr("app.pack.scores.score_pack", scoring(*BOTH))
 
 
 def write(arrays: dict, path) -> None:
@@ -101,7 +109,7 @@ def test_it_opens_on_the_cut_that_keeps_95_percent():
 
 
 def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
-    at = opened(scorer="MoG", objective=controls.BY_HAND, cut="0.5")
+    at = opened(scorer="MoG", objective=BY_HAND, cut="0.5")
     kept = np.mean(made(1.0)["test"] <= 0.5)
     assert decisions(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
     at.number_input(key="cut").set_value(1.25)
@@ -116,11 +124,11 @@ def test_a_link_that_asks_for_what_is_not_offered_says_so_and_shows_another():
         "The link asks for the detector GAN", r"The link asks for the rule Least \*worry\*",
     ]  # fmt: skip
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
-    assert not opened(scorer="MoG", objective=controls.BY_HAND).warning
+    assert not opened(scorer="MoG", objective=BY_HAND).warning
 
 
 def test_no_hand_is_named_where_none_has_moved_the_line():
-    at = opened(objective=controls.BY_HAND)
+    at = opened(objective=BY_HAND)
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
     assert "You put the line here" not in text(at)
     assert "same 400 ID test scores" in text(at)
@@ -131,9 +139,9 @@ def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
     assert "keeps 90.0" in at.subheader[0].value
     at.number_input(key="cut").set_value(0.0)
     run(at)
-    assert at.selectbox(key="objective").value == controls.BY_HAND
+    assert at.selectbox(key="objective").value == BY_HAND
     assert "You put the line here" in text(at)
-    at.selectbox(key="objective").set_value("Youden" if "Youden" in controls.TITLES else list(controls.TITLES)[2])
+    at.selectbox(key="objective").set_value("Youden" if "Youden" in RULES_BY_TITLE else list(RULES_BY_TITLE)[2])
     run(at)
     assert at.number_input(key="cut").value != 0.0
 
@@ -141,7 +149,7 @@ def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
 def test_letting_go_of_the_line_moves_every_number():
     at = opened()
     at.session_state["cut"] = 0.25  # what controls.drag_line does when the browser's message comes
-    at.session_state["objective"] = controls.BY_HAND
+    at.session_state["objective"] = BY_HAND
     run(at)
     kept = np.mean(made(1.5)["test"] <= 0.25)
     assert f"{100 * kept:.1f}" in at.subheader[0].value
@@ -152,7 +160,7 @@ def test_letting_go_of_the_line_moves_every_number():
 
 
 def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
-    at = opened(objective=controls.BY_HAND, cut="1.0")
+    at = opened(objective=BY_HAND, cut="1.0")
     kept = round(100 * np.mean(made(1.5)["test"] <= 1.0), 1)
     at.selectbox(key="scorer").set_value("MoG")
     run(at)
@@ -160,12 +168,12 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     assert np.mean(made(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
 
 
-@pytest.mark.parametrize("title", list(controls.TITLES))
+@pytest.mark.parametrize("title", list(RULES_BY_TITLE))
 def test_every_rule_puts_the_line_where_it_says(title):
     at = opened(objective=title)
     scores = made(1.5)
     groups = {"near": {k: scores[f"near_{k}"] for k in "ab"}, "mid": {"c": scores["mid_c"]}, "far": {"d": scores["far_d"]}}
-    rule = controls.TITLES[title]
+    rule = RULES_BY_TITLE[title]
     arguments = [0.1] if title.startswith("Flag") else [0.95] if not rule.needs_outside else []
     wanted, got = (
         outcome(cut, scores["test"], groups)
@@ -214,8 +222,8 @@ def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
 def test_every_class_gets_a_threshold_of_its_own(arrays):
     at = opened(objective=ClassConformal.title, keep="80", against="MoG")
     assert "one line at 0 stands for all" in text(at)
-    table, given = at.dataframe[2].value, session.data()
-    assert isinstance(given, session.Data)
+    table, given = at.dataframe[2].value, current_pack_data()
+    assert isinstance(given, PackData)
     taken, by_set = given.taken_for, made(1.5)
     logits = given.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
@@ -227,7 +235,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
     assert list(decisions(at)) == ["HEAT", "MoG"]
     assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
-    at.selectbox(key="objective").set_value(controls.BY_HAND)
+    at.selectbox(key="objective").set_value(BY_HAND)
     run(at)
     assert np.mean(by_set["test"] <= 0) < 0.9  # a line at 0 was no line of the raw scores
     assert "keeps 95.0" in at.subheader[0].value
@@ -241,8 +249,8 @@ def test_a_class_with_too_few_scores_is_refused_in_a_line():
 
 def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     at = opened(objective=ClassConformal.title, keep="80", item="test/3")
-    given = session.data()
-    assert isinstance(given, session.Data)
+    given = current_pack_data()
+    assert isinstance(given, PackData)
     taken = given.taken_for["test"]
     own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
     shown = next(table.value for table in at.dataframe if "Threshold" in table.value and "Detector" in table.value)
@@ -252,7 +260,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
 
 def test_a_validation_split_chooses_the_line(monkeypatch):
     scores = made(1.5, val=True)
-    monkeypatch.setattr(session, "score_pack", scoring(Scored("HEAT", scores)))
+    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
     assert "Chosen on 300 validation scores" in text(at)
@@ -262,7 +270,7 @@ def test_a_validation_split_chooses_the_line(monkeypatch):
 
 
 def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch):
-    monkeypatch.setattr(session, "score_pack", scoring(BOTH[1], over=False))
+    monkeypatch.setattr("app.pack.scores.score_pack", scoring(BOTH[1], over=False))
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.run()
     run(at.switch_page("threshold_lab/page.py"))
@@ -285,12 +293,12 @@ def test_a_failure_is_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of *memory*")
 
-    monkeypatch.setattr(session, "score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
     assert opened().error[0].value == r"out of \*memory\*"
 
 
 def test_without_data_it_says_how_to_get_some(monkeypatch, tmp_path):
-    monkeypatch.setattr(session, "PACKS", tmp_path / "none")
+    monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "none")
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.run()
     run(at.switch_page("threshold_lab/page.py"))
@@ -304,11 +312,11 @@ def test_a_pack_that_cannot_be_read_is_one_line(tmp_path):
 
 
 def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypatch, arrays):
-    at = opened(objective=controls.BY_HAND, cut="1.0")
+    at = opened(objective=BY_HAND, cut="1.0")
     own = {**{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))}, "far_my set": arrays["far_d"]}
     scores = {"test": made(1.5)["test"][:60], "far_my set": made(1.5)["far_d"]}
-    monkeypatch.setattr(session, "score_pack", scoring(Scored("HEAT", scores)))
-    at.session_state["uploaded"] = session.Data("mine", pack_arrays(own))
+    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
+    at.session_state["uploaded"] = PackData("mine", pack_arrays(own))
     for _ in range(100):
         run(at)
         if at.subheader:
@@ -360,7 +368,7 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
-    at = opened(objective=controls.BY_HAND, cut="0.5")
+    at = opened(objective=BY_HAND, cut="0.5")
     assert not any("selected, " in entry.value for entry in at.caption)
     at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
     run(at)
@@ -378,21 +386,21 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
 
 
 def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
-    at = opened(scorer="MoG", against="HEAT", objective=controls.BY_HAND, cut="0.5")
+    at = opened(scorer="MoG", against="HEAT", objective=BY_HAND, cut="0.5")
     mine, theirs = (decisions(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
     assert abs(float(mine.split()[0]) - float(theirs.split()[0])) <= 0.25  # one of 400
 
 
 def test_a_hand_on_other_data_leaves_the_rules_share_alone():
-    at = opened(objective=controls.BY_HAND, cut="-9.0", keep="90")
+    at = opened(objective=BY_HAND, cut="-9.0", keep="90")
     at.session_state["line_data"] = "other"
     run(at)
-    assert at.selectbox(key="objective").value == controls.TITLES["Keep a share of ID"].title
+    assert at.selectbox(key="objective").value == RULES_BY_TITLE["Keep a share of ID"].title
     assert at.number_input(key="keep").value == 90.0
 
 
 def test_a_selection_has_a_curve_of_its_own():
-    at = opened(objective=controls.BY_HAND, cut="0.5")
+    at = opened(objective=BY_HAND, cut="0.5")
     assert "Selected" not in next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value)
     at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),))
     run(at)
@@ -406,13 +414,13 @@ def curve_names(at: AppTest) -> list[str]:
 
 
 def test_a_number_is_written_in_one_way():
-    at = opened(objective=controls.BY_HAND, cut="49")
+    at = opened(objective=BY_HAND, cut="49")
     assert decisions(at)["HEAT"]["the line is at"] == "49"
-    table = tables.in_digits(at.dataframe[1].value)
+    table = style_digits(at.dataframe[1].value)
     assert "100.0" in table.to_string()  # everything is missed there, and a share has a digit even if it is 0
     assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
-    assert tables.apart([], 1.0) == []
-    assert tables.apart([1.0, 1.0], 1.0) == ["+0", "+0"]
+    assert margins([], 1.0) == []
+    assert margins([1.0, 1.0], 1.0) == ["+0", "+0"]
 
 
 @pytest.mark.parametrize("values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]])
@@ -433,8 +441,8 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     assert item_of(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.outside, pack.auxiliary, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
-    places = tables.closest(scores, 0.0, 4)
-    table = tables.nearest(pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()})
+    places = closest_places(scores, 0.0, 4)
+    table = nearest_rows(pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()})
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
     assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
     assert table["The other says"].tolist() == ["kept"] * 4

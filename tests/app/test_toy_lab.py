@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from app import figures, session
+from app import figures
 from app.jobs import Job
 from app.plane import chains
 from app.plane import training as toys
-from app.plane.training import ToyChoice
+from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
+from app.plane.training import Snapshot, ToyChoice
+from app.session import job_queue
 from app.toy_lab import panels as lab
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
@@ -81,7 +84,7 @@ def test_a_link_finds_the_training_and_a_new_server_trains_it_again():
     shared = link(at)
     assert shared["job"] == "toy.cross.MoG.modern.0"
     assert "One Gaussian a class" in app(**shared).subheader[0].value
-    session.jobs.clear()
+    job_queue.clear()
     again = app(**shared)
     wait(again, lambda page: page.metric)
     assert "One Gaussian a class" in again.subheader[0].value
@@ -112,26 +115,26 @@ def test_a_link_to_another_training_starts_nothing():
 
 
 def test_cancel_is_shown_at_once_and_training_can_begin_again(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: endless)
     at = press(app(toy="moons"), "Train HEAT")
     assert {"Pause", "Step", "Reset", "Cancel"} <= offered(at)
-    job = session.jobs().get("toy.moons.HEAT.modern.0")
+    job = job_queue().get("toy.moons.HEAT.modern.0")
     press(at, "Cancel")
     assert "cancelled" in at.warning[0].value
     until(lambda: job.state == "cancelled")
     press(at, "Train HEAT")
     assert "Cancel" in offered(at)
-    assert session.jobs().get(job.key) is not job
+    assert job_queue().get(job.key) is not job
     press(at, "Reset")
     assert "Nothing is trained yet" in at.info[0].value
-    assert session.jobs().get(job.key) is None
+    assert job_queue().get(job.key) is None
 
 
 def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch, trained):
     gate = threading.Event()
-    monkeypatch.setattr(session, "train_toy", _slowly(trained, gate))
+    monkeypatch.setattr("app.plane.state.train_toy", _slowly(trained, gate))
     who = ["ann"]
-    monkeypatch.setattr(session, "me", lambda: who[0])
+    monkeypatch.setattr("app.session.get_script_run_ctx", lambda: SimpleNamespace(session_id=who[0]))
     ann = press(app(toy="blobs", preset="quick"), "Train HEAT")
     who[0] = "bob"
     bob = app(toy="blobs", preset="quick")
@@ -150,13 +153,13 @@ def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch,
 def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
     gate = threading.Event()
     gate.set()
-    monkeypatch.setattr(session, "train_toy", _slowly(trained, gate))
-    job = session.jobs().submit(QUICK.key, endless)
+    monkeypatch.setattr("app.plane.state.train_toy", _slowly(trained, gate))
+    job = job_queue().submit(QUICK.key, endless)
     job.cancel()
     at = app(toy="blobs", preset="quick")
     gate.clear()
     press(at, "Train HEAT")
-    job = session.jobs().get(QUICK.key)
+    job = job_queue().get(QUICK.key)
     until(lambda: len(job.frames) == 2)
     press(at, "Pause")
     assert "Paused after snapshot 2" in text(at)
@@ -173,18 +176,18 @@ def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
 
 
 def test_a_third_training_says_where_it_is_in_line(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: endless)
     for seed in ("1", "2", "3", "4"):
         at = press(app(seed=seed), "Train HEAT")
     assert "Waiting: number 2 in line" in text(at)
     press(at, "Cancel")
     assert "cancelled" in at.warning[0].value
-    for job in list(session.jobs()._jobs.values()):
+    for job in list(job_queue()._jobs.values()):
         job.cancel()
 
 
 def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, trained):
-    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    monkeypatch.setattr("app.plane.state.train_toy", _replayed(trained))
     at = press(app(toy="blobs", preset="quick"), "Train HEAT")
     wait(at, lambda page: page.metric)
     slider = at.select_slider(key="snapshot")
@@ -207,7 +210,7 @@ def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, tra
 
 
 def test_chains_walk_on_the_finished_landscape(monkeypatch, trained):
-    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    monkeypatch.setattr("app.plane.state.train_toy", _replayed(trained))
     at = press(app(toy="blobs", preset="quick", chains="true"), "Train HEAT")
     wait(at, lambda page: any(metric.label == "Acceptance" for metric in page.metric))
     assert "24 chains changed mode" in text(at)
@@ -219,16 +222,16 @@ def test_chains_walk_on_the_finished_landscape(monkeypatch, trained):
 
 
 def test_the_papers_second_figure_is_one_click_away(monkeypatch, trained):
-    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    monkeypatch.setattr("app.plane.state.train_toy", _replayed(trained))
     at = press(app(), "Figure 2: nine crosses")
     wait(at, lambda page: page.subheader)
     assert "All three keep every mode" in at.subheader[0].value
     assert link(at)["compare"] == "true"
-    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.paper.0" for name in session.COMPARED)
+    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.paper.0" for name in COMPARED_DETECTORS)
 
 
 def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
-    monkeypatch.setattr(session, "train_toy", _replayed(trained))
+    monkeypatch.setattr("app.plane.state.train_toy", _replayed(trained))
     at = press(app(detector="KNN"), "Figure 1: a cross, corrected")
     wait(at, lambda page: page.metric)
     assert link(at)["toy"] == "cross"
@@ -239,7 +242,7 @@ def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
 def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, light):
     assert trained.result.diagnosis is not None
     shown = replace(trained.result, diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."))
-    monkeypatch.setattr(session, "train_toy", lambda *settings: lambda job: shown)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda job: shown)
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
     colour, icon, word = lab.LIGHTS[light]
@@ -249,7 +252,7 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
 
 
 def test_side_by_side_offers_what_is_missing_and_can_be_cancelled(monkeypatch):
-    monkeypatch.setattr(session, "train_toy", lambda *settings: endless)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: endless)
     at = press(app(compare="true"), "Train MoG, EBM, HEAT")
     assert "Cancel" in offered(at)
     press(at, "Cancel")
@@ -260,7 +263,7 @@ def test_a_failure_is_shown_in_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise ValueError("the *grid* is gone")
 
-    monkeypatch.setattr(session, "train_toy", lambda *settings: broken)
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: broken)
     at = press(app(), "Train HEAT")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"the \*grid\* is gone"
@@ -296,7 +299,7 @@ def test_a_rising_kl_raises_the_alarm(trained):
     frames = list(trained.frames)
     assert toys.alarm(frames) == ""
     last = frames[-1]
-    far = toys.Frame(last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog, last.record)
+    far = Snapshot(last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog, last.record)
     assert "KL has risen from" in toys.alarm([*frames, far])
 
 
@@ -321,8 +324,8 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
         return log_prob(self, x)
 
     monkeypatch.setattr(type(toy("rings")), "log_prob", counting)
-    session.grid.clear()
-    session.toy_picture.clear()
+    toy_grid.clear()
+    toy_preview.clear()
     at = app(toy="rings", detector="MoG")
     assert counted == [toys.SIDE**2]
     press(at, "Train MoG")

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app import session
-from app.feature_map import drawing as maps
-from app.pack.items import find
+from app.pack.data import offered_packs
+from app.pack.items import find_item
+from app.pack.layout import Layout, Region, layout_of, parse_region, rows_in_polygons
 from tests.browser.driver import MOST, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
@@ -17,10 +17,10 @@ AROUND = [(0.40, 0.50), (0.50, 0.46), (0.62, 0.50), (0.62, 0.66), (0.50, 0.70), 
 
 
 @pytest.fixture(scope="module")
-def layout() -> maps.Layout:
-    from heat_core.features import read_pack
+def layout() -> Layout:
+    from heat_core.pack import read_pack
 
-    found = maps.layout_of(read_pack(next(iter(session.packs().values()))))
+    found = layout_of(read_pack(next(iter(offered_packs().values()))))
     assert found is not None
     return found
 
@@ -45,14 +45,14 @@ def draw(page, corners, shift: bool = False) -> None:
         page.keyboard.up("Shift")
 
 
-def held(layout: maps.Layout, page, shown) -> int:
+def held(layout: Layout, page, shown) -> int:
     """Returns how many points the shapes in the link hold."""
-    return sum(int(mask.sum()) for mask in maps.picked(layout, shown, region(page).polygons).values())
+    return sum(int(mask.sum()) for mask in rows_in_polygons(layout, shown, region(page).polygons).values())
 
 
-def region(page) -> maps.Region:
+def region(page) -> Region:
     """Returns what the link says is drawn."""
-    found = maps.region_in(said(page, "region"))
+    found = parse_region(said(page, "region"))
     assert found is not None
     return found
 
@@ -137,17 +137,17 @@ def test_draw_count_look_and_share(url: str, layout):
 
 
 def find_set(item: str) -> str:
-    from heat_core.features import read_pack
+    from heat_core.pack import read_pack
 
-    found = find(read_pack(next(iter(session.packs().values()))), item)
+    found = find_item(read_pack(next(iter(offered_packs().values()))), item)
     return found[0] if found else ""
 
 
-def near(layout: maps.Layout, item: str, spot: tuple[float, float]) -> bool:
+def near(layout: Layout, item: str, spot: tuple[float, float]) -> bool:
     """Returns whether an item lies within a click's reach of a spot."""
-    from heat_core.features import read_pack
+    from heat_core.pack import read_pack
 
-    found = find(read_pack(next(iter(session.packs().values()))), item)
+    found = find_item(read_pack(next(iter(offered_packs().values()))), item)
     assert found is not None
     return bool((abs(layout.spots[found[0]][found[1]] - spot) < 0.02).all())
 

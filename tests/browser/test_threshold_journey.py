@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.pack import controls
+from app.threshold_lab.controls import RULES_BY_TITLE
 from tests.browser.driver import MOST, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
@@ -99,7 +99,7 @@ def test_drag_the_line_read_the_numbers_and_share_the_link(url: str):
 def test_a_finger_drags_the_line_on_a_phone(url: str):
     with browser(400, 900) as context:
         page = context.new_page()
-        longest = max(controls.TITLES, key=len)
+        longest = max(RULES_BY_TITLE, key=len)
         page.goto(f"{url}/threshold_lab?scorer=MSP&scale=ID+percentile&objective={quote(longest)}")
         slider = page.get_by_role("slider", name="Threshold")
         slider.wait_for(timeout=300_000)

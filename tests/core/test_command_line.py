@@ -17,8 +17,9 @@ import torch
 from heat_core.__main__ import main, parser
 from heat_core.detectors.closed_form import KNN, MoG
 from heat_core.detectors.presets import DETECTORS, recipe
-from heat_core.features import Features, read_pack, write
+from heat_core.features import Features, write
 from heat_core.metrics import separation
+from heat_core.pack import read_pack
 from heat_core.run import fit
 
 Arrays = dict[str, np.ndarray]

@@ -12,13 +12,17 @@ import pytest
 import torch
 
 from heat_core import run as study
-from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, Detector, EnergyLogits, MoG, Shape
-from heat_core.detectors.learned import EBM, HEAT, Composed, Critic, Perceptron
+from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.critic import Critic, Perceptron
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.detectors.learned import EBM, HEAT
 from heat_core.detectors.presets import DETECTORS, PRESETS, recipe
-from heat_core.energies.energy import score
+from heat_core.energies import score
 from heat_core.features import Features, Head
 from heat_core.run import VERSION, Run
-from heat_core.training.trainer import Diverged, LeastSquares, NoiseContrastive
+from heat_core.training.objectives import LeastSquares, NoiseContrastive
+from heat_core.training.trainer import Diverged
 from tests.samples import auxiliary
 
 _SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}

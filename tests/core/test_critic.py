@@ -13,11 +13,14 @@ from torch import Tensor
 
 from heat_core import run as study
 from heat_core.detectors.closed_form import MoG
-from heat_core.detectors.learned import HEAT, Composed, Critic, Perceptron
-from heat_core.energies.energy import Ensemble, Polar, score
-from heat_core.features import Auxiliary, Features, Pack
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.critic import Critic, Perceptron
+from heat_core.detectors.learned import HEAT
+from heat_core.energies import Ensemble, Polar, score
+from heat_core.features import Features
 from heat_core.model_selection import best, criterion, weigh
-from heat_core.training.trainer import LeastSquares, NoiseContrastive
+from heat_core.pack import Auxiliary, Pack
+from heat_core.training.objectives import LeastSquares, NoiseContrastive
 
 SMALL = Critic(Perceptron(16, 2), LeastSquares(steps=40, batch=32, rate=1e-2, jitter=0.5))
 FAMILIES = ("blur", "noise", "warp", "zoom")

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from heat_core import run as study
-from heat_core.detectors.learned import HEAT, Perceptron
+from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.learned import HEAT
 from heat_core.detectors.presets import recipe
 from heat_core.diagnostics import Diagnosis, condition, effective_size, judged, split_r_hat
-from heat_core.energies.energy import Energy, GaussianMixture
+from heat_core.energies import Energy, GaussianMixture
 from heat_core.features import Features
 from heat_core.log_partition import by_annealing, by_importance, of_weights
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.sampling import Langevin
-from heat_core.training.trainer import MaximumLikelihood
+from heat_core.training.objectives import MaximumLikelihood
 
 RANDOM = np.random.default_rng(0)
 

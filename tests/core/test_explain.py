@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from heat_core import explain
-from heat_core.detectors.learned import EBM, HEAT, Composed, Critic
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.critic import Critic
+from heat_core.detectors.learned import EBM, HEAT
 from heat_core.detectors.presets import recipe
 from heat_core.features import Features
 from heat_core.run import Run, fit
-from heat_core.training.trainer import LeastSquares
+from heat_core.training.objectives import LeastSquares
 from tests.samples import auxiliary
 
 QUICK = Critic(training=LeastSquares(steps=40, batch=64))

@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.torch import save
 
 from heat_core import features as module
-from heat_core.features import Features, Head, Pack, features_from, pack_arrays, pack_npz, read, read_pack, write, write_pack
+from heat_core.features import Features, Head, features_from, read, write
 from heat_core.files import whole_folder, write_whole
+from heat_core.pack import Pack, pack_arrays, pack_npz, read_pack, write_pack
 
 Arrays = dict[str, np.ndarray]
 

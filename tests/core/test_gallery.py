@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from heat_core.features import Auxiliary, Features, Pack
+from heat_core.features import Features
 from heat_core.images import datasets
 from heat_core.images.gallery import Gallery
 from heat_core.images.thumbnails import decode, encode
+from heat_core.pack import Auxiliary, Pack
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from PIL import Image
 
 from heat_core.__main__ import main
 from heat_core.detectors.presets import allowed
-from heat_core.features import Pack, read_pack
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
 from heat_core.judge import Judge, Known, weights_of
 from heat_core.metrics import percentile, threshold_keeping
+from heat_core.pack import Pack, read_pack
 from heat_core.run import fit
 
 NAMES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")

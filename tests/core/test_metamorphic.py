@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from heat_core import metrics
-from heat_core.detectors.closed_form import KNN, MSP, SSD, Detector, EnergyLogits, MoG, Shape
-from heat_core.detectors.learned import EBM, HEAT, Perceptron
-from heat_core.energies.energy import Energy, GaussianMixture, Normalized, kth_largest, score
+from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
+from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.detectors.learned import EBM, HEAT
+from heat_core.energies import Energy, GaussianMixture, Normalized, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.sampling import Langevin
-from heat_core.training.trainer import NoiseContrastive
+from heat_core.training.objectives import NoiseContrastive
 
 SHORT = NoiseContrastive(steps=20, batch=64, records=2)
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from heat_core.detectors.closed_form import KNN
-from heat_core.detectors.learned import Composed
-from heat_core.energies.energy import Energy
-from heat_core.features import NOTHING, Auxiliary, Features
+from heat_core.detectors.composed import Composed
+from heat_core.energies import Energy
+from heat_core.features import Features
 from heat_core.images.pseudo import COMPOSED, FAMILIES, KINDS, kind_of
 from heat_core.model_selection import best, criterion, weigh
+from heat_core.pack import NOTHING, Auxiliary
 from heat_core.training.trainer import OnRecord, ignore
 
 FEW = ("blur", "noise", "warp", "zoom")

@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from heat_core.detectors.closed_form import MoG
-from heat_core.energies.energy import GaussianMixture, Normalized, moments_of, on_sphere
-from heat_core.features import Pack, read_pack, write_pack
+from heat_core.energies import GaussianMixture, Normalized, moments_of, on_sphere
 from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
 from heat_core.images.extract import Extractor, extract
 from heat_core.images.packing import Contents, build
 from heat_core.images.pseudo import COMPOSED, FAMILIES
 from heat_core.images.thumbnails import decode, encode
+from heat_core.pack import Pack, read_pack, write_pack
 
 TINY = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
 CONTENTS = Contents("cifar10", ("cifar100", "mnist"), train=60, test=30, ood=20, family=(5, 2))

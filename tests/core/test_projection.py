@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from heat_core.features import Auxiliary, Features, Pack, read_pack, write_pack
+from heat_core.features import Features
+from heat_core.pack import Auxiliary, Pack, read_pack, write_pack
 from heat_core.projection import layout, project, trust
 from tests.samples import clusters
 

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from heat_core import metrics
-from heat_core.detectors.closed_form import KNN, MSP, SSD, Detector, EnergyLogits, MoG, Shape
-from heat_core.energies.energy import score
-from heat_core.features import Features, Head, read_pack
+from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.energies import score
+from heat_core.features import Features, Head
+from heat_core.pack import read_pack
 from tests.samples import clusters
 
 PACKS = sorted(path.parent for path in (Path(__file__).parents[2] / "assets" / "packs").glob("*/card.json"))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from heat_core.__main__ import main
-from heat_core.features import pack_arrays, write_pack
+from heat_core.pack import pack_arrays, write_pack
 from heat_core.plane import suite as plane
-from heat_core.results.table import paired, resample, tabulate
+from heat_core.results.bootstrap import paired, resample
+from heat_core.results.table import tabulate
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.energies.energy import Energy, GaussianMixture, Network, Whitened
+from heat_core.energies import Energy, GaussianMixture, Network, Whitened
 from heat_core.features import Features
 from heat_core.sampling import MALA, Langevin, gradient, importance_resampled, independent_metropolis, tuned
 from heat_core.training.negatives import Walkers, broad

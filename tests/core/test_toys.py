@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from heat_core.detectors.presets import recipe
-from heat_core.energies.energy import Energy
+from heat_core.energies import Energy
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import TOYS, Gaussians2D, Strokes, Toy, toy
 

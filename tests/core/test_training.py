@@ -11,23 +11,22 @@ import torch
 from torch import Tensor
 
 from heat_core import run as study
-from heat_core.detectors.learned import EBM, HEAT, Perceptron
+from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.learned import EBM, HEAT
 from heat_core.detectors.presets import PRESETS, recipe
-from heat_core.energies.energy import GaussianMixture, Network
+from heat_core.energies import GaussianMixture, Network
 from heat_core.features import Features
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.sampling import Langevin
 from heat_core.training.negatives import broad
-from heat_core.training.trainer import (
-    Diverged,
+from heat_core.training.objectives import (
     LeastSquares,
     MaximumLikelihood,
     NoiseContrastive,
-    Record,
     SelfNormalized,
-    Task,
 )
+from heat_core.training.trainer import Diverged, Record, Task
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from heat_core.features import Pack, read_pack
 from heat_core.images import classifier, datasets
 from heat_core.images.extract import extract
 from heat_core.judge import Judge, weights_of
+from heat_core.pack import Pack, read_pack
 
 ROOT = Path(__file__).parents[2]
 PACK = ROOT / "assets" / "packs" / "cifar10-resnet18"

@@ -1,0 +1,79 @@
+"""A multilayer perceptron as an energy."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from heat_core.features import Features
+
+from .energy import Energy
+from .views import standards
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+class Network(Energy):
+    """E_theta(z): a multilayer perceptron on standardised features, for what has no formula.
+
+    Args:
+        dim: d.
+        width, depth: of the hidden layers (SiLU).
+        frequencies: random Fourier features put beside the input, cos and sin of B z with B ~ N(0, `bandwidth`^2).
+            A plain network cannot see structure much finer than the data's spread; 2D needs them
+            (Tancik et al. 2020, arXiv:2006.10739).
+        bandwidth: in units of the standardised input.
+        plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
+        temperature: what its output is divided by.
+
+    While `in_bfloat16` is set, products are made in it.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    waves: Tensor
+
+    def __init__(
+        self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0, plain: bool = False,
+        temperature: float = 1.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = bandwidth, plain, temperature, False
+        self.register_buffer("shift", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("waves", torch.zeros(dim, frequencies))
+        sizes = [dim + 2 * frequencies, *[width] * depth]
+        bend = nn.LeakyReLU(0.2) if plain else nn.SiLU()
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), bend)]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def fit(self, train: Features) -> Self:
+        """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
+        if self.plain:
+            return self
+        shift, scale = standards(train.z)
+        self.shift, self.scale = shift.to(self.shift.dtype), scale.to(self.scale.dtype)
+        return self
+
+    def randomise(self, generator: torch.Generator) -> Self:
+        """Returns self with fresh weights, drawn from the generator; the last layer is zero, so E_theta starts at 0."""
+        self.waves.normal_(0, self.bandwidth, generator=generator)
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = (z - self.shift) / self.scale
+        if self.waves.shape[1]:
+            angle = x @ self.waves
+            x = torch.cat([x, angle.cos(), angle.sin()], -1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+            energy = self.layers(x).squeeze(-1)
+        return energy.to(z.dtype) / self.temperature
