@@ -35,7 +35,7 @@ TERMS: Mapping[str, str] = {
     "Pseudo-OOD": "ID images destroyed on purpose (jigsaws, noise, warps). They teach a correction where ID ends, so no OOD "
     "image is needed.",
     "Langevin chain": "A point that walks downhill on the energy with noise; chains that cross modes sample all of them.",
-}  # fmt: skip
+}
 
 
 def definitions() -> str:

@@ -79,9 +79,13 @@ class Job:
     """
 
     def __init__(
-        self, key: str, work: Work, line: Line | None = None, present: Callable[[str], bool] = lambda who: True,
+        self,
+        key: str,
+        work: Work,
+        line: Line | None = None,
+        present: Callable[[str], bool] = lambda who: True,
         owner: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.key, self.owner = key, owner
         self._work: Work | None = work
         self.state: State = "waiting"
@@ -118,7 +122,9 @@ class Job:
                 self._rest()
 
     def _held(self) -> bool:
-        allowed = [frames for who, frames in list(self._allowed.items()) if self._present(who)] or self._allowed.values()
+        allowed = [
+            frames for who, frames in list(self._allowed.items()) if self._present(who)
+        ] or self._allowed.values()
         return len(self.frames) >= max(allowed, default=math.inf)
 
     def _rest(self) -> None:
@@ -231,10 +237,19 @@ class Jobs:
     """
 
     def __init__(
-        self, running: int = 2, kept: int = 24, minutes: float = 60, unfinished: int = 24,
+        self,
+        running: int = 2,
+        kept: int = 24,
+        minutes: float = 60,
+        unfinished: int = 24,
         present: Callable[[str], bool] = lambda who: True,
-    ) -> None:  # fmt: skip
-        self.kept, self.seconds, self.unfinished, self.present = kept, 60 * minutes, unfinished, present
+    ) -> None:
+        self.kept, self.seconds, self.unfinished, self.present = (
+            kept,
+            60 * minutes,
+            unfinished,
+            present,
+        )
         self.line = Line(running)
         self._jobs: dict[str, Job] = {}
         self._begun: weakref.WeakSet[Job] = weakref.WeakSet()
@@ -259,7 +274,10 @@ class Jobs:
 
     def _begin(self, job: Job) -> Job:
         if sum(not other.over for other in self._begun) >= self.unfinished:
-            job.state, job.error = "failed", f"The line is full: {len(self.line)} wait already. Try again in a minute."
+            job.state, job.error = (
+                "failed",
+                f"The line is full: {len(self.line)} wait already. Try again in a minute.",
+            )
         else:
             self._begun.add(job)
             self.line.join(job)
@@ -284,7 +302,9 @@ class Jobs:
         return self.line.ahead(job)
 
     def _forget(self) -> None:
-        finished = sorted((job for job in self._jobs.values() if job.over), key=lambda job: job.touched)
+        finished = sorted(
+            (job for job in self._jobs.values() if job.over), key=lambda job: job.touched
+        )
         old = [job for job in finished if time.monotonic() - job.touched > self.seconds]
         for job in {*old, *finished[: max(0, len(finished) - self.kept)]}:
             del self._jobs[job.key]
@@ -296,11 +316,11 @@ def warm_up() -> None:
     What is loaded then is here to stay: garbage collections pass it over. One follows every run of a page, and would hold all
     threads for 0.2 s.
     """
-    from heat_core.detectors.presets import recipe
+    from heat_core.detectors.presets import preset_detector
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
-    detector = recipe("HEAT", "quick", "plane")
+    detector = preset_detector("HEAT", "quick", "plane")
     training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
     fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
     gc.collect()

@@ -6,15 +6,24 @@ from pathlib import Path
 import streamlit as st
 
 PROJECT = str(Path(__file__).resolve().parent.parent)
-if PROJECT not in sys.path:  # streamlit puts app/ on the path, not the project; this script runs at every click
+if (
+    PROJECT not in sys.path
+):  # streamlit puts app/ on the path, not the project; this script runs at every click
     sys.path.insert(0, PROJECT)
 
-st.set_page_config(page_title="HEAT: energies for OOD detection", page_icon=f"{PROJECT}/assets/icon.svg", layout="wide")
+st.set_page_config(
+    page_title="HEAT: energies for OOD detection",
+    page_icon=f"{PROJECT}/assets/icon.svg",
+    layout="wide",
+)
 
 
 def toy_lab() -> None:
     """Leads from /toy_lab, where the Toy lab would be if it were not the first page, to where it is: /."""
-    st.switch_page("toy_lab/page.py", query_params={name: st.query_params.get_all(name) for name in st.query_params})
+    st.switch_page(
+        "toy_lab/page.py",
+        query_params={name: st.query_params.get_all(name) for name in st.query_params},
+    )
 
 
 page = st.navigation(

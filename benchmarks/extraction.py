@@ -29,8 +29,9 @@ def measure(options: Options) -> list[Row]:
         last = network.get_submodule("fc")
         np.testing.assert_allclose(last(z).detach(), logits, atol=1e-4)
         contenders = {
-            OURS: lambda: extract(extractor, images, batch=BATCH), "plain forward pass": lambda: _forward(network, images),
-        }  # fmt: skip
+            OURS: lambda: extract(extractor, images, batch=BATCH),
+            "plain forward pass": lambda: _forward(network, images),
+        }
         seconds = take_turns(contenders, options.rounds)
     rate = f"at least 0.9 of its images/s ({options.images:,} images)"
     return against_peers("extraction: z and std, ResNet-18 of the pack", seconds, rate, 1 / 0.9)
@@ -38,4 +39,6 @@ def measure(options: Options) -> list[Row]:
 
 @torch.inference_mode()
 def _forward(network: nn.Module, images: Images) -> Tensor:
-    return torch.cat([network(ARCHITECTURE.normalise(part)) for part in pixels_tensor(images).split(BATCH)])
+    return torch.cat(
+        [network(ARCHITECTURE.normalise(part)) for part in pixels_tensor(images).split(BATCH)]
+    )

@@ -8,7 +8,11 @@ from __future__ import annotations
 from .timing import Options, Row, within
 from .waiting import NEW, SAID, Received, can_visit, since_touched, unvisited, visiting, weighs
 
-COUNTS, IMAGES, LOOK = "Feature map: lasso to counts", "lasso to the first row of images", "click to the inspector"
+COUNTS, IMAGES, LOOK = (
+    "Feature map: lasso to counts",
+    "lasso to the first row of images",
+    "click to the inspector",
+)
 BARS = {COUNTS: 0.4, IMAGES: 0.8, LOOK: 0.5}
 BYTES = "bytes of a lasso, received"
 
@@ -22,7 +26,10 @@ def measure(options: Options) -> list[Row]:
         page.locator(".legend", has_text="MSP: share").wait_for(timeout=300_000)
         page.wait_for_timeout(3000)
         seconds, sizes = _lassos(page, 4 * options.rounds)
-    return [*(within(what, seconds[what], bar) for what, bar in BARS.items()), weighs(BYTES, sizes, 300_000)]
+    return [
+        *(within(what, seconds[what], bar) for what, bar in BARS.items()),
+        weighs(BYTES, sizes, 300_000),
+    ]
 
 
 def _lassos(page, times: int) -> tuple[dict[str, list[float]], list[int]]:
@@ -30,7 +37,9 @@ def _lassos(page, times: int) -> tuple[dict[str, list[float]], list[int]]:
     received = Received(page)
     seconds: dict[str, list[float]] = {what: [] for what in BARS}
     sizes = []
-    for turn in range(2 * times):  # of two lassos, the one is timed to its counts, the other to its images
+    for turn in range(
+        2 * times
+    ):  # of two lassos, the one is timed to its counts, the other to its images
         what, seen = ((COUNTS, "h3"), (IMAGES, ".tiles button"))[turn % 2]
         before = page.evaluate(SAID, seen)
         received.reset()

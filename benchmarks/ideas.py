@@ -13,11 +13,11 @@ from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.detectors.learned import HEAT
-from heat_core.detectors.presets import recipe
-from heat_core.energies import Energy, Polar, score
+from heat_core.detectors.presets import preset_detector
+from heat_core.energies import DirectionAndNorm, Energy, score
 from heat_core.features import Features
 from heat_core.metrics import auroc
-from heat_core.pack import NOTHING, Auxiliary
+from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.results.formats import markdown
 from heat_core.training.objectives import LeastSquares
 from heat_core.training.trainer import OnRecord, ignore
@@ -44,16 +44,24 @@ class Refined(HEAT):
     walk: int = 5
     stride: float = 0.02
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
-        first = super().fit(train, seed, on_record, auxiliary)
-        views, generator = self.reads(Shape.of(train)), torch.Generator().manual_seed(seed)
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
+        first = super().fit(train, seed, on_record, extra)
+        views, generator = self.input_views(Shape.of(train)), torch.Generator().manual_seed(seed)
         harder = {}
-        for name, family in auxiliary.pseudo.items():
+        for name, family in extra.pseudo.items():
             z, *rest = self._walked(first, family.columns(views).float(), generator).split(
                 [Shape.of(family).width(view) for view in views], 1
             )
             harder[f"{name} refined"] = Features(z, views=dict(zip(views[1:], rest, strict=True)))
-        return super().fit(train, seed, on_record, replace(auxiliary, pseudo={**auxiliary.pseudo, **harder}))
+        return super().fit(
+            train, seed, on_record, replace(extra, pseudo={**extra.pseudo, **harder})
+        )
 
     def _walked(self, energy: Energy, x: Tensor, generator: torch.Generator) -> Tensor:
         for _ in range(self.walk):
@@ -61,7 +69,9 @@ class Refined(HEAT):
             (slope,) = torch.autograd.grad(energy(x).sum(), x)
             noise = torch.randn(x.shape, generator=generator)
             reach = self.stride * x.norm(dim=1, keepdim=True)
-            x = x - reach * (nn.functional.normalize(slope, dim=1) - nn.functional.normalize(noise, dim=1))
+            x = x - reach * (
+                nn.functional.normalize(slope, dim=1) - nn.functional.normalize(noise, dim=1)
+            )
             x = x.clamp(min=0)  # as features after a rectifier are
         return x.detach()
 
@@ -71,11 +81,17 @@ class ByClass(Energy):
 
     def __init__(self, weight: Tensor, bias: Tensor, energies: list[Energy], own: bool) -> None:
         super().__init__()
-        self.weight, self.bias, self.own = nn.Parameter(weight, False), nn.Parameter(bias, False), own
+        self.weight, self.bias, self.own = (
+            nn.Parameter(weight, False),
+            nn.Parameter(bias, False),
+            own,
+        )
         self.energies = nn.ModuleList(energies)
 
     def forward(self, z: Tensor) -> Tensor:
-        predicted = (z[:, : self.weight.shape[1]] @ self.weight.T + self.bias).argmax(1, keepdim=True)
+        predicted = (z[:, : self.weight.shape[1]] @ self.weight.T + self.bias).argmax(
+            1, keepdim=True
+        )
         every = torch.stack([energy(z) for energy in self.energies], 1)
         mine = every.gather(1, predicted).squeeze(1)
         return mine if self.own else (every.sum(1) - mine) / (every.shape[1] - 1)
@@ -87,7 +103,13 @@ class Classed(HEAT):
 
     own: bool = True
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
         assert self.critic is not None
         assert train.head is not None
         assert train.y is not None
@@ -96,8 +118,8 @@ class Classed(HEAT):
         for label in range(len(train.head.bias)):
             member, of_class = self.critic.build(Shape.of(train)), train.y == label
             member.fit(train)
-            assert isinstance(member, Polar)
-            known = replace(auxiliary, val=None, pseudoval={})
+            assert isinstance(member, DirectionAndNorm)
+            known = replace(extra, val=None, pseudoval={})
             if not self.own:
                 known = replace(known, pseudo={**known.pseudo, "left out": train.take(of_class)})
             seen = train.take(of_class if self.own else ~of_class)
@@ -107,7 +129,7 @@ class Classed(HEAT):
         self._weigh(total, train)
         return total.eval()
 
-    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> None:
+    def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> None:
         """Nothing: the diagnosis is of one network."""
 
 
@@ -128,20 +150,37 @@ class Weighted(HEAT):
 
     rate: ClassVar[float] = 5.0
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
         assert self.critic is not None
-        assert auxiliary.val is not None
-        first, views = super().fit(train, seed, on_record, auxiliary), self.reads(Shape.of(train))
-        inside = score(first, auxiliary.val.columns(views))
-        told = {name: auroc(inside, score(first, family.columns(views))) for name, family in auxiliary.pseudoval.items()}
-        harder = {name: float(torch.tensor(self.rate * (1 - area)).exp()) for name, area in told.items()}
-        critic = Hard(self.critic.network, self.critic.training, self.critic.compositions, self.critic.members, harder)
-        return HEAT(critic=critic).fit(train, seed, on_record, auxiliary)
+        assert extra.val is not None
+        first, views = super().fit(train, seed, on_record, extra), self.input_views(Shape.of(train))
+        inside = score(first, extra.val.columns(views))
+        told = {
+            name: auroc(inside, score(first, family.columns(views)))
+            for name, family in extra.pseudoval.items()
+        }
+        harder = {
+            name: float(torch.tensor(self.rate * (1 - area)).exp()) for name, area in told.items()
+        }
+        critic = Hard(
+            self.critic.network,
+            self.critic.training,
+            self.critic.compositions,
+            self.critic.members,
+            harder,
+        )
+        return HEAT(critic=critic).fit(train, seed, on_record, extra)
 
 
 def ideas() -> dict[str, Detector]:
     """Returns the recipes by what is new in them."""
-    composed = recipe("Composed", "modern", "pseudo")
+    composed = preset_detector("Composed", "modern", "pseudo")
     assert isinstance(composed, Composed)
     return {
         "HEAT as first found: wide, no noise": HEAT(critic=WIDE),
@@ -163,10 +202,18 @@ def study(options: Options) -> tuple[str, bool]:
     figures = {name: found(detector, data, SEEDS) for name, detector in ideas().items()}
     heading = ["Idea", "Criterion (ID only)", "Average FPR95 / AUROC", "Near"]
     body = [
-        [name, f"{f.criterion:.2f}", f"{f.fpr95:.1f} ± {f.spread[0]:.1f} / {f.auroc:.1f} ± {f.spread[1]:.1f}",
-         f"{f.near[0]:.1f} / {f.near[1]:.1f}"]
+        [
+            name,
+            f"{f.criterion:.2f}",
+            f"{f.fpr95:.1f} ± {f.spread[0]:.1f} / {f.auroc:.1f} ± {f.spread[1]:.1f}",
+            f"{f.near[0]:.1f} / {f.near[1]:.1f}",
+        ]
         for name, f in figures.items()
-    ]  # fmt: skip
+    ]
     first, ours, *_ = figures.values()
-    page = [HEADING, markdown(heading, body), f"Mean and deviation over {SEEDS} seeds; FPR95 (ID+) and AUROC in percent."]
+    page = [
+        HEADING,
+        markdown(heading, body),
+        f"Mean and deviation over {SEEDS} seeds; FPR95 (ID+) and AUROC in percent.",
+    ]
     return "\n\n".join(page), ours.fpr95 < first.fpr95

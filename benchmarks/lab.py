@@ -56,15 +56,23 @@ def measure(options: Options) -> list[Row]:
 def _train(page: Page, url: str) -> tuple[list[float], list[float], list[float]]:
     """Returns seconds of the waits of one training."""
     page.goto(url)
-    button, cancel = (page.get_by_role("button", name=name, exact=True) for name in ("Train HEAT", "Cancel"))
+    button, cancel = (
+        page.get_by_role("button", name=name, exact=True) for name in ("Train HEAT", "Cancel")
+    )
     button.wait_for()
     page.wait_for_timeout(2000)
     button.click()
-    there = since_touched(page, "() => [...document.querySelectorAll('button')].some(b => b.innerText.endsWith('Cancel'))")
+    there = since_touched(
+        page,
+        "() => [...document.querySelectorAll('button')].some(b => b.innerText.endsWith('Cancel'))",
+    )
     page.get_by_text("%, KL").wait_for()
     frames = [_next(page) for _ in range(4)]
     cancel.click()
-    gone = since_touched(page, "() => document.querySelector('[data-testid=stMain]').innerText.includes('was cancelled')")
+    gone = since_touched(
+        page,
+        "() => document.querySelector('[data-testid=stMain]').innerText.includes('was cancelled')",
+    )
     return [there], [gone], frames
 
 
@@ -95,5 +103,7 @@ def _look(page: Page, share: float) -> tuple[list[float], list[float], list[floa
     assert box is not None
     before = page.locator("h3").first.inner_text()
     page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
-    spelled = since_touched(page, "before => document.querySelector('h3').innerText !== before", before)
+    spelled = since_touched(
+        page, "before => document.querySelector('h3').innerText !== before", before
+    )
     return [there, back], zoomed, [spelled]

@@ -40,7 +40,9 @@ def measure(options: Options) -> list[Row]:
         for name, contender in contenders.items():
             np.testing.assert_allclose(contender(), ours, atol=1e-6, rtol=0, err_msg=name)
         seconds = take_turns(contenders, options.rounds)
-    return against_peers(f"AUROC + FPR95 of {options.scores:,} scores", seconds, "faster", math.nextafter(1, 0))
+    return against_peers(
+        f"AUROC + FPR95 of {options.scores:,} scores", seconds, "faster", math.nextafter(1, 0)
+    )
 
 
 def _ours(inside: Scores, outside: Scores) -> tuple[float, float]:

@@ -13,7 +13,11 @@ from .waiting import IDLE, Received, can_visit, since_touched, unvisited, visiti
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SWITCH, WEIGHT, HISTOGRAM = "from one room to another, warm", "bytes of a room", "Detectors: the ID kept to the histograms"
+SWITCH, WEIGHT, HISTOGRAM = (
+    "from one room to another, warm",
+    "bytes of a room",
+    "Detectors: the ID kept to the histograms",
+)
 ROOMS = ("Demo", "Toy lab", "Landscape", "Feature map", "Detectors", "Threshold lab")
 THERE = f"room => document.querySelector('h1')?.innerText === room && {IDLE}"
 CUT = "() => JSON.stringify(document.querySelector('.js-plotly-plot').layout.shapes)"
@@ -59,7 +63,9 @@ def _follow(page: Page, times: int) -> list[float]:
     seconds = []
     for turn in range(times):
         before = page.evaluate(CUT)
-        page.get_by_role("spinbutton", name="Keep at least").press("ArrowUp" if turn % 2 else "ArrowDown")
+        page.get_by_role("spinbutton", name="Keep at least").press(
+            "ArrowUp" if turn % 2 else "ArrowDown"
+        )
         seconds.append(since_touched(page, f"before => ({CUT})() !== before", before))
         page.wait_for_timeout(800)
     return seconds

@@ -24,14 +24,18 @@ from .start import started
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PRESSED = re.compile(r"^(play_arrow|pause|skip_next|stop|restart_alt)?\s*(Train |Pause|Play|Step|Cancel|Reset|Next|Back)")
+PRESSED = re.compile(
+    r"^(play_arrow|pause|skip_next|stop|restart_alt)?\s*(Train |Pause|Play|Step|Cancel|Reset|Next|Back)"
+)
 ROOM = '[data-testid="stTopNavLink"]'
 AFTERWARDS = 150  # seconds: the server keeps a session that was closed for two minutes, in case it comes back
 
 
 def main() -> int:
     """Returns 0 if nothing went wrong, 1 if something did, 2 without Chromium."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Many sessions at once, for minutes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak", description="Many sessions at once, for minutes."
+    )
     parser.add_argument("--sessions", type=int, default=10, help="%(default)s")
     parser.add_argument("--minutes", type=float, default=5.0, help="%(default)s")
     options = parser.parse_args()
@@ -42,10 +46,21 @@ def main() -> int:
     from playwright.sync_api import sync_playwright
 
     did, wrong, memory = Counter(), [], []
-    with tempfile.TemporaryFile() as log, sync_playwright() as playwright, started(log) as (url, pid):
-        flags = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"]
+    with (
+        tempfile.TemporaryFile() as log,
+        sync_playwright() as playwright,
+        started(log) as (url, pid),
+    ):
+        flags = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-unsafe-swiftshader",
+            "--disable-dev-shm-usage",
+        ]
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        _soak(browser, url, 1, 0.5, Counter(), [])  # somebody has been here before: imports and caches are there
+        _soak(
+            browser, url, 1, 0.5, Counter(), []
+        )  # somebody has been here before: imports and caches are there
         start = _megabytes(pid)
         threading.Thread(target=_watch, args=(pid, memory), daemon=True).start()
         _soak(browser, url, options.sessions, options.minutes, did, wrong)
@@ -56,22 +71,34 @@ def main() -> int:
         browser.close()
         log.seek(0)
         lines = log.read().decode(errors="replace").splitlines()
-        wrong += [f"server: {line}" for line in lines if re.search(r"Traceback|Error|Exception", line)]
-    print(f"{options.sessions} sessions, {options.minutes:g} minutes: {sum(did.values())} actions ({_list(did)})")
+        wrong += [
+            f"server: {line}" for line in lines if re.search(r"Traceback|Error|Exception", line)
+        ]
     print(
-        f"server memory in MiB: {start:.0f} at the start, {peak:.0f} at its peak, {closed:.0f} when the last had gone,", end=" "
+        f"{options.sessions} sessions, {options.minutes:g} minutes: {sum(did.values())} actions ({_list(did)})"
+    )
+    print(
+        f"server memory in MiB: {start:.0f} at the start, {peak:.0f} at its peak, {closed:.0f} when the last had gone,",
+        end=" ",
     )
     print(f"{after:.0f} after {AFTERWARDS} s more")
     print(f"{len(wrong)} errors", *wrong[:20], sep="\n  ")
     return int(bool(wrong))
 
 
-def _soak(browser: Browser, url: str, sessions: int, minutes: float, did: Counter[str], wrong: list[str]) -> None:
+def _soak(
+    browser: Browser, url: str, sessions: int, minutes: float, did: Counter[str], wrong: list[str]
+) -> None:
     """Opens sessions, lets each do something in turn until the time is over, and closes them."""
     chance, until, pages = random.Random(0), time.monotonic() + 60 * minutes, []
     for session in range(sessions):
         page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-        page.on("pageerror", lambda error, session=session: wrong.append(f"session {session}, in the browser: {error}"))
+        page.on(
+            "pageerror",
+            lambda error, session=session: wrong.append(
+                f"session {session}, in the browser: {error}"
+            ),
+        )
         page.goto(f"{url}/?preset=quick&seed={session % 4}")
         pages.append(page)
     for page in pages:
@@ -96,7 +123,11 @@ def _act(page: Page, chance: random.Random) -> str:
         name = room.inner_text().splitlines()[-1]
         room.click(timeout=30_000)
         return f"to {name}"
-    there = [(button.inner_text(), button) for button in page.get_by_role("button").all() if button.is_visible()]
+    there = [
+        (button.inner_text(), button)
+        for button in page.get_by_role("button").all()
+        if button.is_visible()
+    ]
     fit = [(text, button) for text, button in there if PRESSED.match(text) and button.is_enabled()]
     if not fit:
         return "looked"
@@ -107,7 +138,11 @@ def _act(page: Page, chance: random.Random) -> str:
         if type(error).__name__ != "TimeoutError":
             raise
         return "too late"  # the page has drawn itself anew meanwhile
-    return next(word for word in ("Train", "Pause", "Play", "Step", "Cancel", "Reset", "Next", "Back") if word in text)
+    return next(
+        word
+        for word in ("Train", "Pause", "Play", "Step", "Cancel", "Reset", "Next", "Back")
+        if word in text
+    )
 
 
 def _list(did: Counter[str]) -> str:

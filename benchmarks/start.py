@@ -32,11 +32,15 @@ def _import(rounds: int) -> Row:
     assert loaded.strip() == "False", "import heat_core brings torch with it"
     contenders = {"with": lambda: _python("import heat_core"), "bare": lambda: _python("pass")}
     seconds = take_turns(contenders, 2 * rounds)
-    return within(IMPORT, [a - b for a, b in zip(seconds["with"], seconds["bare"], strict=True)], 0.2)
+    return within(
+        IMPORT, [a - b for a, b in zip(seconds["with"], seconds["bare"], strict=True)], 0.2
+    )
 
 
 def _python(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def _page(rounds: int) -> Row:
@@ -49,7 +53,9 @@ def _page(rounds: int) -> Row:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         seconds = []
         for _ in range(rounds):
             page = browser.new_context().new_page()
@@ -75,14 +81,23 @@ def started(log: int | IO[bytes], patience: float = 120) -> Iterator[tuple[str, 
     """As `serving`: yields its address, and the id of its process. What it says goes to `log`."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    flags = [
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+        "--server.headless",
+        "true",
+    ]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + patience
         while not _well(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the server did not start; try `streamlit run app/main.py` by hand.")
+                raise RuntimeError(
+                    "the server did not start; try `streamlit run app/main.py` by hand."
+                )
             time.sleep(0.02)
         yield url, process.pid
     finally:

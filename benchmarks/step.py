@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from heat_core.detectors.presets import recipe
+from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network, Sum
 from heat_core.features import Features
 from heat_core.sampling import gradient
-from heat_core.training.negatives import broad
+from heat_core.training.negatives import widened_mixture
 from heat_core.training.objectives import MaximumLikelihood
-from heat_core.training.trainer import Students, Task
+from heat_core.training.trainer import Trainer, TrainingTask
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns
@@ -33,22 +33,30 @@ def measure(options: Options) -> list[Row]:
         theirs.network.load_state_dict(_as_linear(ours.network))
         found = torch.cosine_similarity(ours.slope(z[:256]), theirs.slope(z[:256]), dim=1)
         assert float(found.min()) > 0.99, f"gradients differ: cosine {float(found.min()):.4f}"
-        seconds = take_turns({OURS: ours.step, "MixtureSameFamily and autograd": theirs.step}, options.rounds)
-    return against_peers(f"a training step, d=512, B={BATCH}, 20 Langevin steps", seconds, "<= 0.2", 0.2)
+        seconds = take_turns(
+            {OURS: ours.step, "MixtureSameFamily and autograd": theirs.step}, options.rounds
+        )
+    return against_peers(
+        f"a training step, d=512, B={BATCH}, 20 Langevin steps", seconds, "<= 0.2", 0.2
+    )
 
 
 class _Ours:
     """The preset `paper`, as it trains."""
 
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
-        detector = recipe("HEAT", "paper")
+        detector = preset_detector("HEAT", "paper")
         objective: MaximumLikelihood = detector.training  # type: ignore[attr-defined]
         self.network = detector.network.build(z.shape[1])  # type: ignore[attr-defined]
         self.objective = replace(objective, batch=BATCH)
-        task = Task(self.network, z, broad(mixture, 1.0), self.network, mixture / TEMPERATURE)
-        self.students = Students(self.objective, [task], 0)
+        task = TrainingTask(
+            self.network, z, widened_mixture(mixture, 1.0), self.network, mixture / TEMPERATURE
+        )
+        self.students = Trainer(self.objective, [task], 0)
         self.network, self.prior = self.students.form, task.prior
-        nn.init.kaiming_uniform_(list(self.network.parameters())[-2], generator=torch.Generator().manual_seed(0))
+        nn.init.kaiming_uniform_(
+            list(self.network.parameters())[-2], generator=torch.Generator().manual_seed(0)
+        )
 
     def slope(self, z: Tensor) -> Tensor:
         assert self.prior is not None
@@ -63,8 +71,8 @@ class _Straightforward:
 
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
         self.z, dim = z, z.shape[1]
-        means = mixture.means @ mixture.colouring + mixture.centre
-        covariance = mixture.colouring.T @ mixture.colouring
+        means = mixture.means @ mixture.unwhitener + mixture.centre
+        covariance = mixture.unwhitener.T @ mixture.unwhitener
         normals = MultivariateNormal(means, covariance.expand(len(means), dim, dim))
         self.prior = MixtureSameFamily(Categorical(logits=mixture.log_shares), normals)
         sizes = [dim, 1024, 1024, 1024, 1024, 1024]
@@ -81,9 +89,18 @@ class _Straightforward:
         negative = self.prior.sample((BATCH,))
         for i in range(20):
             share = 1 - 0.9 * i / 20
-            negative = negative - 1e-6 * share * self.slope(negative) + 1e-3 * share * torch.randn_like(negative)
-        inside, outside = (self.network(rows).squeeze(-1) for rows in (self.z[torch.randint(len(self.z), (BATCH,))], negative))
-        loss = inside.mean() - outside.mean() + 10 * (inside.square().mean() + outside.square().mean())
+            negative = (
+                negative
+                - 1e-6 * share * self.slope(negative)
+                + 1e-3 * share * torch.randn_like(negative)
+            )
+        inside, outside = (
+            self.network(rows).squeeze(-1)
+            for rows in (self.z[torch.randint(len(self.z), (BATCH,))], negative)
+        )
+        loss = (
+            inside.mean() - outside.mean() + 10 * (inside.square().mean() + outside.square().mean())
+        )
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -91,4 +108,8 @@ class _Straightforward:
 
 def _as_linear(network: Network) -> dict[str, Tensor]:
     """Returns the weights under the names of an nn.Sequential."""
-    return {name.removeprefix("layers."): value for name, value in network.state_dict().items() if name.startswith("layers.")}
+    return {
+        name.removeprefix("layers."): value
+        for name, value in network.state_dict().items()
+        if name.startswith("layers.")
+    }

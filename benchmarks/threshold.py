@@ -9,7 +9,11 @@ from __future__ import annotations
 from .timing import Options, Row, within
 from .waiting import IDLE, Received, can_visit, since_touched, unvisited, visiting, weighs
 
-FRAME, RELEASE, BYTES = "Threshold lab: a frame while dragging", "letting go to every number", "bytes of letting go"
+FRAME, RELEASE, BYTES = (
+    "Threshold lab: a frame while dragging",
+    "letting go to every number",
+    "bytes of letting go",
+)
 WATCH = """
     const ask = window.requestAnimationFrame.bind(window);
     window.frames_ms = [];
@@ -33,10 +37,16 @@ def measure(options: Options) -> list[Row]:
         page.get_by_text("Composed catches").wait_for(timeout=600_000)
         page.goto(f"{url}/threshold_lab?scorer=HEAT&against=MoG")
         page.locator("h3", has_text="MoG keeps").wait_for(timeout=600_000)
-        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2", timeout=120_000)
+        page.wait_for_function(
+            "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2", timeout=120_000
+        )
         page.wait_for_timeout(2000)
         frames, releases, sizes = _drag(page, 8 * options.rounds)
-    return [within(FRAME, frames, 0.016), within(RELEASE, releases, 0.3), weighs(BYTES, sizes, 300_000)]
+    return [
+        within(FRAME, frames, 0.016),
+        within(RELEASE, releases, 0.3),
+        weighs(BYTES, sizes, 300_000),
+    ]
 
 
 def _drag(page, times: int) -> tuple[list[float], list[float], list[int]]:

@@ -46,7 +46,9 @@ class Row:
     holds: bool | None
 
 
-def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def take_turns(
+    contenders: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
     """Returns {name: seconds of each round}: in every round each contender runs once, in an order that rotates.
 
     Whoever calls this has run every contender before, to see that they agree: that was the warm-up.
@@ -62,7 +64,9 @@ def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> d
     return seconds
 
 
-def against_peers(what: str, seconds: Mapping[str, list[float]], bar: str, most: float = 1.0) -> list[Row]:
+def against_peers(
+    what: str, seconds: Mapping[str, list[float]], bar: str, most: float = 1.0
+) -> list[Row]:
     """Returns a row for each peer, the fastest first; `most` is the largest ratio that meets the bar."""
     ours = seconds[OURS]
     rows = []
@@ -83,7 +87,10 @@ def within(what: str, seconds: Iterable[float], most: float) -> Row:
 
 def table(rows: Iterable[Row]) -> str:
     """Returns the rows in Markdown."""
-    lines = ["| what | ours (s) | peer | peer (s) | ratio | bar | holds |", "|---|---:|---|---:|---:|---|---|"]
+    lines = [
+        "| what | ours (s) | peer | peer (s) | ratio | bar | holds |",
+        "|---|---:|---|---:|---:|---|---|",
+    ]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     return "\n".join(lines)
 
@@ -93,4 +100,12 @@ def _cells(row: Row) -> tuple[str, ...]:
         return "" if value is None else f"{value:.3f}"
 
     holds = {True: "yes", False: "**no**", None: "not measured"}[row.holds]
-    return row.what, number(row.ours), row.peer, number(row.theirs), number(row.ratio), row.bar, holds
+    return (
+        row.what,
+        number(row.ours),
+        row.peer,
+        number(row.theirs),
+        number(row.ratio),
+        row.bar,
+        holds,
+    )

@@ -37,12 +37,16 @@ def unvisited(what: str, bar: str) -> list[Row]:
 
 
 @contextlib.contextmanager
-def visiting(width: int, height: int, flags: tuple[str, ...] = PLAIN, script: str = "") -> Iterator[tuple[str, Page]]:
+def visiting(
+    width: int, height: int, flags: tuple[str, ...] = PLAIN, script: str = ""
+) -> Iterator[tuple[str, Page]]:
     """Yields the address of a server of the app, and a page that notes when it was touched; `script` runs in it first."""
     from playwright.sync_api import sync_playwright
 
     with serving() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(flags))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(flags)
+        )
         page = browser.new_page(viewport={"width": width, "height": height})
         page.add_init_script(TOUCH + script)
         yield url, page
@@ -88,4 +92,12 @@ class Received:
 
 def weighs(what: str, sizes: list[int], most: int) -> Row:
     """Returns a row for a bar in bytes, which the largest must meet."""
-    return Row(what, None, "", None, None, f"<= {most / 1000:.0f} KB; {max(sizes) / 1000:.0f} KB", max(sizes) <= most)
+    return Row(
+        what,
+        None,
+        "",
+        None,
+        None,
+        f"<= {most / 1000:.0f} KB; {max(sizes) / 1000:.0f} KB",
+        max(sizes) <= most,
+    )

@@ -34,23 +34,40 @@ class _Parser(argparse.ArgumentParser):
 Add = Callable[..., Any]  # argparse's add_argument
 Options = Mapping[str, Mapping[str, Any]]  # {flag: what add_argument takes}
 PRESETS: Options = {
-    "--preset": {"default": "modern", "help": "modern, quick, cached (no image seen), paper, official; see `list`"}
+    "--preset": {
+        "default": "modern",
+        "help": "modern, quick, cached (no image seen), paper, official; see `list`",
+    }
 }
-SEED: Options = {"--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}}
+SEED: Options = {
+    "--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}
+}
 DEVICE: Options = {"--device": {"default": "cpu", "help": "cpu, cuda or auto"}}
 OVERWRITE: Options = {"--overwrite": {"action": "store_true", "help": "replace what is there"}}
-ROOTS: Options = {"--root": {"type": Path, "action": "append", "required": True, "help": "a folder with datasets; repeatable"}}
+ROOTS: Options = {
+    "--root": {
+        "type": Path,
+        "action": "append",
+        "required": True,
+        "help": "a folder with datasets; repeatable",
+    }
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command."""
-    top = _Parser(prog="python -m heat_core", description="Energies that tell in- from out-of-distribution.")
+    top = _Parser(
+        prog="python -m heat_core", description="Energies that tell in- from out-of-distribution."
+    )
     subs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, act, what, example, declare in COMMANDS:
         sub = subs.add_parser(
-            name, help=what, description=what, epilog=f"example: python -m heat_core {name} {example}",
+            name,
+            help=what,
+            description=what,
+            epilog=f"example: python -m heat_core {name} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         sub.set_defaults(run=act)
         declare(sub.add_argument)
     return top
@@ -70,7 +87,12 @@ def _toy(add: Add) -> None:
     add("name", metavar="NAME")
     add("detector", metavar="DETECTOR")
     _share(add, PRESETS, SEED, DEVICE)
-    add("--quality", dest="preset", choices=("quick", "best"), help="short for the presets that train less, or more")
+    add(
+        "--quality",
+        dest="preset",
+        choices=("quick", "best"),
+        help="short for the presets that train less, or more",
+    )
     add("--json", action="store_true")
 
 
@@ -83,9 +105,18 @@ def _train_classifier(add: Add) -> None:
     add("--id", default="cifar10", help="the in-distribution dataset")
     add("--out", type=Path, required=True)
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
-    add("--layers", type=_numbers, help="blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given")
+    add(
+        "--layers",
+        type=_numbers,
+        help="blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given",
+    )
     add("--channels", type=_numbers, help="their widths, such as 32,96,192,256")
-    add("--small-stem", action=argparse.BooleanOptionalAction, default=True, help="3x3 without max-pool, for 32-pixel images")
+    add(
+        "--small-stem",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="3x3 without max-pool, for 32-pixel images",
+    )
     add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
     add("--epochs", type=int, help="instead of the recipe's own")
     add("--held-out", type=int, default=5000, help="training images that the network never sees")
@@ -93,19 +124,56 @@ def _train_classifier(add: Add) -> None:
 
 
 def _extract(add: Add) -> None:
-    add("--weights", type=Path, required=True, help="a network that train-classifier wrote, or with --model any timm weights")
+    add(
+        "--weights",
+        type=Path,
+        required=True,
+        help="a network that train-classifier wrote, or with --model any timm weights",
+    )
     add("--model", help="timm's name of the network, if the weights do not say it")
-    add("--small-stem", action="store_true", help="with --model: it has a 3x3 stem without max-pool")
-    add("--layer", default="", help="the module whose output is read; what the last layer reads if not given")
+    add(
+        "--small-stem", action="store_true", help="with --model: it has a 3x3 stem without max-pool"
+    )
+    add(
+        "--layer",
+        default="",
+        help="the module whose output is read; what the last layer reads if not given",
+    )
     add("--id", default="cifar10", help="the in-distribution dataset")
-    add("--ood", default="cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist", help="OOD datasets, by commas")
-    add("--out", type=Path, required=True, help="the pack's folder; a killed extraction goes on in OUT.shards")
-    add("--train-rows", type=int, default=6000, help="of the bank; its moments are of all images that the network saw")
+    add(
+        "--ood",
+        default="cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist",
+        help="OOD datasets, by commas",
+    )
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        help="the pack's folder; a killed extraction goes on in OUT.shards",
+    )
+    add(
+        "--train-rows",
+        type=int,
+        default=6000,
+        help="of the bank; its moments are of all images that the network saw",
+    )
     add("--test-rows", type=int, default=10_000)
     add("--ood-rows", type=int, default=1000, help="at most, of each OOD set")
-    add("--pseudo-rows", type=_numbers, default=(200, 80), help="training and held-out images a pseudo-OOD family (200,80)")
-    add("--std", action=argparse.BooleanOptionalAction, default=True, help="store the std-pooled view too")
-    add("--odin", action=argparse.BooleanOptionalAction, default=True, help="store ODIN's score too")
+    add(
+        "--pseudo-rows",
+        type=_numbers,
+        default=(200, 80),
+        help="training and held-out images a pseudo-OOD family (200,80)",
+    )
+    add(
+        "--std",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="store the std-pooled view too",
+    )
+    add(
+        "--odin", action=argparse.BooleanOptionalAction, default=True, help="store ODIN's score too"
+    )
     add(
         "--early",
         default="",
@@ -115,7 +183,12 @@ def _extract(add: Add) -> None:
 
 
 def _pack(add: Add) -> None:
-    add("arrays", metavar="ARRAYS.npz", type=Path, help="train_z, train_y, test_z, near_NAME, ...: see the README")
+    add(
+        "arrays",
+        metavar="ARRAYS.npz",
+        type=Path,
+        help="train_z, train_y, test_z, near_NAME, ...: see the README",
+    )
     add("--out", type=Path, required=True, help="the pack's folder")
     _share(add, OVERWRITE)
 
@@ -123,7 +196,12 @@ def _pack(add: Add) -> None:
 def _benchmark(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--detectors", help="by commas; all that the pack allows if not given")
-    add("--seeds", type=int, default=1, help="fit what trains with so many seeds; print mean and standard deviation")
+    add(
+        "--seeds",
+        type=int,
+        default=1,
+        help="fit what trains with so many seeds; print mean and standard deviation",
+    )
     add("--published", action="store_true", help="print the paper's numbers below")
     _share(add, PRESETS, SEED, DEVICE)
     for form in ("json", "markdown", "latex"):
@@ -134,7 +212,12 @@ def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--seeds", type=int, default=5)
     _share(add, PRESETS, SEED, DEVICE)
-    add("--plane", action=argparse.BooleanOptionalAction, default=True, help="also the toys, against the truth")
+    add(
+        "--plane",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also the toys, against the truth",
+    )
     add("--detectors", help=argparse.SUPPRESS)
 
 
@@ -147,7 +230,11 @@ def _project(add: Add) -> None:
 def _score_image(add: Add) -> None:
     add("pictures", metavar="PICTURE", type=Path, nargs="+")
     add("--pack", type=Path, required=True)
-    add("--weights", type=Path, help="the network that the pack was extracted with; PACK.classifier.safetensors if not given")
+    add(
+        "--weights",
+        type=Path,
+        help="the network that the pack was extracted with; PACK.classifier.safetensors if not given",
+    )
     add("--detectors", help="by commas; all that the pack allows if not given")
     add("--keep", type=float, default=95.0, help="percent of ID images that thresholds keep")
     _share(add, PRESETS, SEED, DEVICE)
@@ -169,9 +256,27 @@ def _score(add: Add) -> None:
 
 
 COMMANDS = (  # name, what runs it, what it does, an example, and its options
-    ("list", run.list_known, "What is known by name: detectors, presets, toys, datasets.", "--json", _list),
-    ("toy", run.toy, "Train a detector on a 2D toy and hold it against the truth.", "crosses9 HEAT --seed 1", _toy),
-    ("fetch", run.fetch, "Fetch a dataset: torchvision's hosts first, a package mirror second.", "cifar10 --root data", _fetch),
+    (
+        "list",
+        run.list_known,
+        "What is known by name: detectors, presets, toys, datasets.",
+        "--json",
+        _list,
+    ),
+    (
+        "toy",
+        run.toy,
+        "Train a detector on a 2D toy and hold it against the truth.",
+        "crosses9 HEAT --seed 1",
+        _toy,
+    ),
+    (
+        "fetch",
+        run.fetch,
+        "Fetch a dataset: torchvision's hosts first, a package mirror second.",
+        "cifar10 --root data",
+        _fetch,
+    ),
     (
         "train-classifier",
         run.train_classifier,
@@ -201,7 +306,13 @@ COMMANDS = (  # name, what runs it, what it does, an example, and its options
         "assets/packs/cifar10-resnet18 --seeds 5",
         _report,
     ),
-    ("project", run.project, "Lay a pack out on a map: UMAP or PCA of its features.", "packs/mine --method umap", _project),
+    (
+        "project",
+        run.project,
+        "Lay a pack out on a map: UMAP or PCA of its features.",
+        "packs/mine --method umap",
+        _project,
+    ),
     (
         "score-image",
         run.score_image,
@@ -209,8 +320,20 @@ COMMANDS = (  # name, what runs it, what it does, an example, and its options
         "cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
         _score_image,
     ),
-    ("fit", run.fit, "Fit a detector to a pack and keep it.", "assets/packs/cifar10-resnet18 HEAT --out runs/heat", _fit),
-    ("score", run.score, "Score a features file with a kept detector.", "runs/heat features.npz --out scores.parquet", _score),
+    (
+        "fit",
+        run.fit,
+        "Fit a detector to a pack and keep it.",
+        "assets/packs/cifar10-resnet18 HEAT --out runs/heat",
+        _fit,
+    ),
+    (
+        "score",
+        run.score,
+        "Score a features file with a kept detector.",
+        "runs/heat features.npz --out scores.parquet",
+        _score,
+    ),
 )
 
 
@@ -218,7 +341,9 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"wanted whole numbers with commas between, got {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"wanted whole numbers with commas between, got {text!r}"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .energies import Energy, GaussianMixture, Whitened, score
-from .sampling import MALA, tuned
+from .sampling import MALA, tune_step_size
 from .training.trainer import Record
 
 Light = Literal["green", "amber", "red"]
-CHAINS, STEPS, SETTLING = 32, 200, 60  # chains, their steps, and those in which the step size is tuned
+CHAINS, STEPS, SETTLING = (
+    32,
+    200,
+    60,
+)  # chains, their steps, and those in which the step size is tuned
 UNMIXED = 1.1  # R-hat above which chains disagree (Gelman and Rubin 1992 use it; Vehtari et al. 2021 ask for less)
 THIN, GONE = 0.02, 0.01  # of noise that counts: log Z is a guess; the model is elsewhere
 DRIFTED = 3.0  # standard deviations of the data's energy
@@ -58,7 +62,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ToDiagnose:
     """What is diagnosed.
 
     Args:
@@ -79,7 +83,7 @@ class Subject:
     density: bool = True
 
 
-def diagnose(subject: Subject, last: Record | None = None, seed: int = 0) -> Diagnosis:
+def diagnose(subject: ToDiagnose, last: Record | None = None, seed: int = 0) -> Diagnosis:
     """Returns the diagnosis of a fitted energy. It takes about a second for small networks.
 
     Args:
@@ -89,68 +93,111 @@ def diagnose(subject: Subject, last: Record | None = None, seed: int = 0) -> Dia
     inside, outside = (score(subject.correction, rows) for rows in (subject.z, subject.noise))
     largest = float(np.quantile(np.abs(np.concatenate([inside, outside])), 0.99))
     found = Diagnosis(
-        "green", "", gap=float(outside.mean() - inside.mean()), condition=condition(subject.mixture),
+        "green",
+        "",
+        gap=float(outside.mean() - inside.mean()),
+        condition=condition(subject.mixture),
         bound_used=math.nan if subject.bound is None else largest / subject.bound,
-    )  # fmt: skip
+    )
     if subject.density:
         found = replace(found, **_chains(subject, seed))
-        found = found if last is None else replace(found, effective=last.effective, log_z=last.log_z)
-    light, reason = judged(found)
+        found = (
+            found if last is None else replace(found, effective=last.effective, log_z=last.log_z)
+        )
+    light, reason = light_and_reason(found)
     return replace(found, light=light, reason=reason)
 
 
-def judged(found: Diagnosis) -> tuple[Light, str]:
+def light_and_reason(found: Diagnosis) -> tuple[Light, str]:
     """Returns the light that the figures give, and the gravest reason for it. nan is no reason."""
     for light, holds, reason in _faults(found):
         if holds:
             return light, reason
-    apart = " Chains keep to their class, as the data's classes lie apart." if found.r_hat_class > UNMIXED else ""
-    return "green", f"The learned energy tells data from what it learned against, and nothing drifts.{apart}"
+    apart = (
+        " Chains keep to their class, as the data's classes lie apart."
+        if found.r_hat_class > UNMIXED
+        else ""
+    )
+    return (
+        "green",
+        f"The learned energy tells data from what it learned against, and nothing drifts.{apart}",
+    )
 
 
 def _faults(found: Diagnosis) -> tuple[tuple[Light, bool, str], ...]:
     """Returns everything that can be wrong, the gravest first: its light, whether it is so, and the words."""
     times = f"The learned energy is {found.bound_used:.1f} times its bound 1 / (2 alpha)"
     return (
-        ("red", found.gap < 0,
-         f"The learned energy is lower on noise than on data (gap {found.gap:.2f}): it has learned nothing, or collapsed."),
-        ("red", found.drift > DRIFTED,
-         f"Long chains leave the data's energies by {found.drift:.1f} of their standard deviations: what the model holds "
-         "likely is not the data."),
-        ("red", found.bound_used > 2, f"{times}: training is far from its optimum; a smaller rate may help."),
-        ("red", found.effective < GONE and found.r_hat_energy > UNMIXED,
-         f"Only {found.effective:.1%} of the noise counts as draws of the model, and chains disagree on the energy (R-hat "
-         f"{found.r_hat_energy:.2f}): modes are lost, or wells have been dug where no data is."),
-        ("amber", found.effective < THIN,
-         f"Only {found.effective:.1%} of the noise counts as draws of the model: log Z is a guess."),
-        ("amber", found.acceptance < 0.2, f"MALA accepts only {found.acceptance:.0%} of its steps: the energy is rough."),
-        ("amber", found.r_hat_energy > UNMIXED,
-         f"Chains disagree on the energy (R-hat {found.r_hat_energy:.2f}): it has wells that they do not leave."),
+        (
+            "red",
+            found.gap < 0,
+            f"The learned energy is lower on noise than on data (gap {found.gap:.2f}): it has learned nothing, or collapsed.",
+        ),
+        (
+            "red",
+            found.drift > DRIFTED,
+            f"Long chains leave the data's energies by {found.drift:.1f} of their standard deviations: what the model holds "
+            "likely is not the data.",
+        ),
+        (
+            "red",
+            found.bound_used > 2,
+            f"{times}: training is far from its optimum; a smaller rate may help.",
+        ),
+        (
+            "red",
+            found.effective < GONE and found.r_hat_energy > UNMIXED,
+            f"Only {found.effective:.1%} of the noise counts as draws of the model, and chains disagree on the energy (R-hat "
+            f"{found.r_hat_energy:.2f}): modes are lost, or wells have been dug where no data is.",
+        ),
+        (
+            "amber",
+            found.effective < THIN,
+            f"Only {found.effective:.1%} of the noise counts as draws of the model: log Z is a guess.",
+        ),
+        (
+            "amber",
+            found.acceptance < 0.2,
+            f"MALA accepts only {found.acceptance:.0%} of its steps: the energy is rough.",
+        ),
+        (
+            "amber",
+            found.r_hat_energy > UNMIXED,
+            f"Chains disagree on the energy (R-hat {found.r_hat_energy:.2f}): it has wells that they do not leave.",
+        ),
         ("amber", found.bound_used > 1.2, f"{times}."),
-        ("amber", found.condition > SINGULAR,
-         f"The covariance's condition number is {found.condition:.0e}: some directions hardly vary."),
-    )  # fmt: skip
+        (
+            "amber",
+            found.condition > SINGULAR,
+            f"The covariance's condition number is {found.condition:.0e}: some directions hardly vary.",
+        ),
+    )
 
 
-def _chains(subject: Subject, seed: int) -> dict[str, object]:
+def _chains(subject: ToDiagnose, seed: int) -> dict[str, object]:
     """Returns what chains begun at data find."""
     generator = torch.Generator(subject.z.device).manual_seed(seed)
     space = Whitened(subject.energy, subject.mixture)
     rows = torch.randint(len(subject.z), (CHAINS,), device=subject.z.device, generator=generator)
     first = MALA(steps=STEPS, step_size=0.5 * subject.z.shape[1] ** (-1 / 3))
-    sampler, settled = tuned(first, space, space.whitened(subject.z[rows]), generator, rounds=SETTLING)
+    sampler, settled = tune_step_size(
+        first, space, space.whiten(subject.z[rows]), generator, rounds=SETTLING
+    )
     path = sampler.path(space, settled, generator)
-    flat = space.coloured(path.flatten(0, 1))
+    flat = space.unwhiten(path.flatten(0, 1))
     energy = score(subject.energy, flat).reshape(path.shape[:2])
     classes = subject.mixture.nearest_class(flat).view(path.shape[:2]).cpu().numpy()
     data = score(subject.energy, subject.z)
     return {
-        "acceptance": sampler.acceptance(space, path), "step_size": sampler.step_size,
-        "r_hat_energy": split_r_hat(energy), "r_hat_class": split_r_hat(classes),
-        "ess_energy": effective_size(energy), "ess_class": effective_size(classes),
+        "acceptance": sampler.acceptance(space, path),
+        "step_size": sampler.step_size,
+        "r_hat_energy": split_r_hat(energy),
+        "r_hat_class": split_r_hat(classes),
+        "ess_energy": effective_size(energy),
+        "ess_class": effective_size(classes),
         "switches": _switches(classes, len(subject.mixture.means)),
         "drift": float(abs(energy[-STEPS // 4 :].mean() - data.mean()) / max(data.std(), 1e-12)),
-    }  # fmt: skip
+    }
 
 
 def condition(mixture: GaussianMixture) -> float:
@@ -190,7 +237,12 @@ def effective_size(values: NDArray) -> float:
     pairs = correlation[: steps // 2 * 2].reshape(-1, 2).sum(1)
     ends = np.flatnonzero(pairs < 0)
     kept = np.minimum.accumulate(pairs[: ends[0] if len(ends) else None])
-    return float(min(steps * chains / max(2 * kept.sum() - 1, 1e-12), steps * chains * math.log10(steps * chains)))
+    return float(
+        min(
+            steps * chains / max(2 * kept.sum() - 1, 1e-12),
+            steps * chains * math.log10(steps * chains),
+        )
+    )
 
 
 def _switches(classes: NDArray, count: int) -> tuple[tuple[int, ...], ...]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .energies import Composition, Mahalanobis, Normalized, Tempered, score, unit, working_precision
+from .energies import Mahalanobis, Normalized, Tempered, WeightedSum, score, unit, working_precision
 from .features import Features
 from .metrics import percentile
 from .run import Run
@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Sum:
+class ScoreTerms:
     """What a detector's energy is put together from.
 
     Args:
@@ -44,33 +44,40 @@ class Sum:
     @classmethod
     def of(cls, run: Run) -> Self:
         energy, terms = run.energy, run.energy.terms()
-        if isinstance(energy, Composition):
+        if isinstance(energy, WeightedSum):
             return cls(run.detector.parts(run.shape), None, energy.beta == 0, True)  # type: ignore[attr-defined]
         if len(terms) == 1:
             return cls((run.detector.title,))
-        tempered = next((float(part.temperature) for part in terms[0].modules() if isinstance(part, Tempered)), None)
+        tempered = next(
+            (float(part.temperature) for part in terms[0].modules() if isinstance(part, Tempered)),
+            None,
+        )
         return cls(("prior", "correction"), tempered)
 
 
-def terms(run: Run, features: Features) -> Array:
+def score_terms(run: Run, features: Features) -> Array:
     """Returns what each term adds to the score of each row, (N, terms), in the order of `Sum.of(run).names`.
 
     Raises ValueError if the features are not as wide as in training.
     """
     seen, energy = run.sees(features), run.energy
-    if not isinstance(energy, Composition):
+    if not isinstance(energy, WeightedSum):
         return np.stack([score(term, seen) for term in energy.terms()], 1)
     values = np.stack([score(part, seen) for part in energy.energies], 1)  # type: ignore[arg-type]
-    weights, shift, scale = (part.double().cpu().numpy() for part in (energy.weights, energy.shift, energy.scale))
+    weights, shift, scale = (
+        part.double().cpu().numpy() for part in (energy.weights, energy.shift, energy.scale)
+    )
     return weights * (values - shift) / scale
 
 
 # -- what is near ------------------------------------------------------------------------------------------------------
 
 
-def classes(train: Features) -> Normalized:
+def class_gaussians(train: Features) -> Normalized:
     """Returns the classes' Gaussians with one covariance, on z / ||z||, fitted to training features."""
-    return Normalized(Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))).fit(train)
+    return Normalized(
+        Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
+    ).fit(train)
 
 
 @torch.inference_mode()
@@ -82,25 +89,36 @@ def class_distances(fitted: Normalized, features: Features) -> Array:
     """
     gaussians = fitted.energy
     assert isinstance(gaussians, Mahalanobis)
-    parts = [gaussians.squared_distances(unit(block.to(gaussians.means))) for block in features.z.split(8192)]
+    parts = [
+        gaussians.squared_distances(unit(block.to(gaussians.means)))
+        for block in features.z.split(8192)
+    ]
     return torch.cat(parts).sqrt().double().cpu().numpy()
 
 
 @torch.inference_mode()
-def taken_for(train: Features, features: Features, fitted: Normalized | None = None) -> Rows:
+def predicted_classes(
+    train: Features, features: Features, fitted: Normalized | None = None
+) -> Rows:
     """Returns the class that each row is taken for, (N,): by the classifier's head, or the nearest where there is none.
 
     Args:
         fitted: as `classes` returns it, for features without a head; made anew if not given.
     """
     if train.head is None:
-        return train.classes.cpu().numpy()[class_distances(fitted or classes(train), features).argmin(1)]
+        return train.classes.cpu().numpy()[
+            class_distances(fitted or class_gaussians(train), features).argmin(1)
+        ]
     weight, bias = train.head.weight.float(), train.head.bias.float()
-    return torch.cat([(z.float() @ weight.T + bias).argmax(1) for z in features.z.split(8192)]).cpu().numpy()
+    return (
+        torch.cat([(z.float() @ weight.T + bias).argmax(1) for z in features.z.split(8192)])
+        .cpu()
+        .numpy()
+    )
 
 
 @torch.inference_mode()
-def nearest(train: Features, features: Features, count: int) -> tuple[Rows, Array]:
+def nearest_training_rows(train: Features, features: Features, count: int) -> tuple[Rows, Array]:
     """Returns the training rows nearest to each row, nearest first, and their distances: (N, count) each.
 
     Distances are Euclidean, of z / ||z||, from 0 (the same direction) to 2.
@@ -120,7 +138,9 @@ def _nearest(bank: Tensor, z: Tensor, count: int, block: int = 8192) -> tuple[Te
     for start in range(0, len(bank), block):
         others = unit(bank[start : start + block].to(z.dtype))
         rows = torch.arange(start, start + len(others), device=z.device).expand(len(z), -1)
-        cosine, best = torch.cat([cosine, z @ others.T], 1).topk(min(count, cosine.shape[1] + len(others)), 1)
+        cosine, best = torch.cat([cosine, z @ others.T], 1).topk(
+            min(count, cosine.shape[1] + len(others)), 1
+        )
         place = torch.cat([place, rows], 1).gather(1, best)
     distance = torch.linalg.vector_norm(unit(bank[place].to(z.dtype)) - z[:, None], dim=2)
     order = distance.argsort(dim=1, stable=True)
@@ -189,12 +209,20 @@ class Flips:
             own = self.sets == name
             inside[own] = mask[self.rows[own]]
         sets = self.sets[inside]
-        counts = {name: (int((sets == name).sum()), int(masks[name].sum())) for name in self.counts if name in masks}
+        counts = {
+            name: (int((sets == name).sum()), int(masks[name].sum()))
+            for name in self.counts
+            if name in masks
+        }
         return type(self)(sets, self.rows[inside], self.moves[inside], counts)
 
 
-def flips(accepts: Mapping[str, Array], rejects: Mapping[str, Array], cuts: tuple[float, float],
-          moves: Mapping[str, Array] | None = None) -> Flips:  # fmt: skip
+def flips(
+    accepts: Mapping[str, Array],
+    rejects: Mapping[str, Array],
+    cuts: tuple[float, float],
+    moves: Mapping[str, Array] | None = None,
+) -> Flips:
     """Returns the rows at or below the first cut by the first scores, and above the second by the second.
 
     Args:
@@ -203,12 +231,17 @@ def flips(accepts: Mapping[str, Array], rejects: Mapping[str, Array], cuts: tupl
         moves: {set: (n,)} how far the second moved each row, where both are on one scale, such as HEAT's correction of its
             prior. Else it is the change of the rank among ID test scores, and of equal ranks the farthest past its cut first.
     """
-    parted = {name: np.flatnonzero((accepts[name] <= cuts[0]) & (rejects[name] > cuts[1])) for name in accepts}
+    parted = {
+        name: np.flatnonzero((accepts[name] <= cuts[0]) & (rejects[name] > cuts[1]))
+        for name in accepts
+    }
 
     def moved(name: str, rows: Rows) -> Array:
         if moves is not None:
             return moves[name][rows]
-        before, after = (percentile(by_set["test"], by_set[name][rows]) for by_set in (accepts, rejects))
+        before, after = (
+            percentile(by_set["test"], by_set[name][rows]) for by_set in (accepts, rejects)
+        )
         return after - before
 
     sets = np.concatenate([np.full(len(rows), name) for name, rows in parted.items()])

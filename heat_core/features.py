@@ -22,7 +22,7 @@ from torch import Tensor
 from .files import write_whole
 
 VERSION = "1"
-LARGEST = 1e15  # of a feature: squares of larger ones leave float32
+MAX_ABS = 1e15  # of a feature: squares of larger ones leave float32
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 
 
@@ -37,7 +37,9 @@ class Head:
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have shape (C, d), got {tuple(self.weight.shape)}.")
         if self.bias.shape != self.weight.shape[:1]:
-            raise ValueError(f"bias must have shape ({len(self.weight)},) as weight says, got {tuple(self.bias.shape)}.")
+            raise ValueError(
+                f"bias must have shape ({len(self.weight)},) as weight says, got {tuple(self.bias.shape)}."
+            )
         for name, value in (("weight", self.weight), ("bias", self.bias)):
             _finite_floats(name, value)
 
@@ -53,7 +55,9 @@ class Moments:
     def __post_init__(self) -> None:
         classes, dim = self.means.shape if self.means.ndim == 2 else (0, 0)
         if self.count.shape != (classes,) or self.covariance.shape != (dim, dim) or not classes:
-            shapes = ", ".join(str(tuple(value.shape)) for value in (self.count, self.means, self.covariance))
+            shapes = ", ".join(
+                str(tuple(value.shape)) for value in (self.count, self.means, self.covariance)
+            )
             raise ValueError(f"moments must have shapes (C,), (C, d) and (d, d), got {shapes}.")
         for name in ("count", "means", "covariance"):
             _finite_floats(name, getattr(self, name))
@@ -88,11 +92,15 @@ class Features:
 
     def __post_init__(self) -> None:
         if self.z.ndim != 2 or 0 in self.z.shape:
-            raise ValueError(f"z must have shape (N, d) with N and d of at least 1, got {tuple(self.z.shape)}.")
+            raise ValueError(
+                f"z must have shape (N, d) with N and d of at least 1, got {tuple(self.z.shape)}."
+            )
         _finite_floats("z", self.z)
         for name, view in self.views.items():
             if view.ndim != 2 or len(view) != len(self.z):
-                raise ValueError(f"z__{name} must have shape ({len(self.z)}, d), got {tuple(view.shape)}.")
+                raise ValueError(
+                    f"z__{name} must have shape ({len(self.z)}, d), got {tuple(view.shape)}."
+                )
             _finite_floats(f"z__{name}", view)
         for name, rows in (("y", self.y), ("index", self.index)):
             if rows is not None:
@@ -104,15 +112,21 @@ class Features:
             here = self.z if of == "z" else self.views.get(of, moments.means)
             width = here.shape[1]
             if moments.means.shape != (len(self.classes), width):
-                raise ValueError(f"the moments of {name} must have means of shape ({len(self.classes)}, {width}), "
-                                 f"got {tuple(moments.means.shape)}.")  # fmt: skip
+                raise ValueError(
+                    f"the moments of {name} must have means of shape ({len(self.classes)}, {width}), "
+                    f"got {tuple(moments.means.shape)}."
+                )
 
     def _check_head(self, head: Head) -> None:
         classes, width = head.weight.shape
         if width != self.z.shape[1]:
-            raise ValueError(f"weight must have shape (C, {self.z.shape[1]}) as z says, got {(classes, width)}.")
+            raise ValueError(
+                f"weight must have shape (C, {self.z.shape[1]}) as z says, got {(classes, width)}."
+            )
         if self.y is not None and int(self.y.max()) >= classes:
-            raise ValueError(f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}.")
+            raise ValueError(
+                f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}."
+            )
 
     def __len__(self) -> int:
         return len(self.z)
@@ -165,9 +179,15 @@ class Features:
         """
         lacking = [name for name in names if name != "z" and name not in self.views]
         if lacking:
-            raise ValueError(f"the features must have the view {lacking[0]}, got {', '.join(self.views) or 'no view'}.")
+            raise ValueError(
+                f"the features must have the view {lacking[0]}, got {', '.join(self.views) or 'no view'}."
+            )
         parts = [self.z if name == "z" else self.views[name] for name in names]
-        return parts[0] if len(parts) == 1 else torch.cat([part.to(_widest(parts)) for part in parts], 1)
+        return (
+            parts[0]
+            if len(parts) == 1
+            else torch.cat([part.to(_widest(parts)) for part in parts], 1)
+        )
 
 
 def _widest(parts: Sequence[Tensor]) -> torch.dtype:
@@ -176,16 +196,20 @@ def _widest(parts: Sequence[Tensor]) -> torch.dtype:
 
 def _finite_floats(name: str, value: Tensor) -> None:
     if value.dtype not in _FLOATS:
-        raise ValueError(f"{name} must be float16, float32 or float64, got {str(value.dtype).removeprefix('torch.')}.")
+        raise ValueError(
+            f"{name} must be float16, float32 or float64, got {str(value.dtype).removeprefix('torch.')}."
+        )
     if not value.numel():
         return
     low, high = map(float, torch.aminmax(value))  # one pass; a nan anywhere makes both nan
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = torch.nonzero(~torch.isfinite(value))
         first = tuple(int(i) for i in bad[0])
-        raise ValueError(f"{name} must be finite, got {value[first].item()} at {list(first)} ({len(bad)} in all).")
-    if max(-low, high) > LARGEST:
-        raise ValueError(f"{name} must lie within {LARGEST:g} of 0, got {max(-low, high):g}.")
+        raise ValueError(
+            f"{name} must be finite, got {value[first].item()} at {list(first)} ({len(bad)} in all)."
+        )
+    if max(-low, high) > MAX_ABS:
+        raise ValueError(f"{name} must lie within {MAX_ABS:g} of 0, got {max(-low, high):g}.")
 
 
 def _whole_numbers(name: str, value: Tensor, count: int) -> None:
@@ -201,7 +225,7 @@ def _whole_numbers(name: str, value: Tensor, count: int) -> None:
 # -- features files ----------------------------------------------------------------------------------------------------
 
 
-def write(features: Features, path: Path) -> None:
+def write_features(features: Features, path: Path) -> None:
     """Writes a features file, in the precision that the features have."""
     from safetensors.torch import save
 
@@ -213,10 +237,12 @@ def write(features: Features, path: Path) -> None:
     for name, moments in features.moments.items():
         tensors |= {f"moments__{part}__{name}": getattr(moments, part) for part in _MOMENTS}
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
-    write_whole(path, save({name: value.contiguous().cpu() for name, value in tensors.items()}, meta))
+    write_whole(
+        path, save({name: value.contiguous().cpu() for name, value in tensors.items()}, meta)
+    )
 
 
-def read(path: Path | str) -> Features:
+def read_features(path: Path | str) -> Features:
     """Returns the features in a file: one that `write` made, or an npz with `z` (and `y`, `weight`, `bias`, `z__VIEW`).
 
     Raises:
@@ -226,7 +252,7 @@ def read(path: Path | str) -> Features:
     path = Path(path)
     try:
         if path.suffix == ".npz":
-            return features_from(_read_npz(path), "z", "y")
+            return features_from_arrays(read_npz(path), "z", "y")
         tensors, source = _read_safetensors(path)
         return _assemble(tensors, source)
     except ValueError as error:
@@ -245,16 +271,22 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"not a whole safetensors file ({error}).") from None
     if meta.get("format") != "heat-features":
-        raise ValueError("safetensors, but not a features file (its metadata says no format heat-features).")
+        raise ValueError(
+            "safetensors, but not a features file (its metadata says no format heat-features)."
+        )
     if meta.get("version") != VERSION:
-        raise ValueError(f"features of version {meta.get('version')}; this program reads version {VERSION}.")
+        raise ValueError(
+            f"features of version {meta.get('version')}; this program reads version {VERSION}."
+        )
     return tensors, meta.get("source", "")
 
 
 def _assemble(tensors: dict[str, Tensor], source: str) -> Features:
     if "z" not in tensors:
         raise ValueError(f"wanted an array z, got {', '.join(sorted(tensors)) or 'no array'}.")
-    views = {name.removeprefix("z__"): value for name, value in tensors.items() if name.startswith("z__")}
+    views = {
+        name.removeprefix("z__"): value for name, value in tensors.items() if name.startswith("z__")
+    }
     index, moments = tensors.get("index"), _moments(tensors)
     return Features(tensors["z"], tensors.get("y"), _head(tensors), views, index, source, moments)
 
@@ -263,11 +295,22 @@ _MOMENTS = ("count", "means", "covariance")
 
 
 def _moments(tensors: Mapping[str, Tensor]) -> dict[str, Moments]:
-    names = [key.removeprefix("moments__count__") for key in tensors if key.startswith("moments__count__")]
-    lacking = [key for name in names for part in _MOMENTS if (key := f"moments__{part}__{name}") not in tensors]
+    names = [
+        key.removeprefix("moments__count__")
+        for key in tensors
+        if key.startswith("moments__count__")
+    ]
+    lacking = [
+        key
+        for name in names
+        for part in _MOMENTS
+        if (key := f"moments__{part}__{name}") not in tensors
+    ]
     if lacking:
         raise ValueError(f"moments need count, means and covariance; got no {lacking[0]}.")
-    return {name: Moments(*(tensors[f"moments__{part}__{name}"] for part in _MOMENTS)) for name in names}
+    return {
+        name: Moments(*(tensors[f"moments__{part}__{name}"] for part in _MOMENTS)) for name in names
+    }
 
 
 def _head(tensors: Mapping[str, Tensor]) -> Head | None:
@@ -277,39 +320,65 @@ def _head(tensors: Mapping[str, Tensor]) -> Head | None:
     return Head(tensors["weight"], tensors["bias"]) if given else None
 
 
-def _read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
+def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError("no such file.")
     if not zipfile.is_zipfile(path):
-        raise ValueError("not a whole npz file (an npz is a zip archive; this is none, or was cut off).")
+        raise ValueError(
+            "not a whole npz file (an npz is a zip archive; this is none, or was cut off)."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if limit is not None and unpacked > limit:
             raise ValueError(f"{unpacked:,} bytes when unpacked; at most {limit:,} are taken")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # numpy leaves a damaged file open
+        with (
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):  # numpy leaves a damaged file open
             found = {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        MemoryError,
+    ) as error:
         if "pickle" in str(error).lower():
-            raise ValueError("holds a pickled object; wanted plain arrays of numbers, since a pickle can run code.") from None
+            raise ValueError(
+                "holds a pickled object; wanted plain arrays of numbers, since a pickle can run code."
+            ) from None
         raise ValueError(f"not a readable npz file ({error}).") from None
     except Exception as error:  # zlib.error and struct.error: a damaged archive fails in many ways
         raise ValueError(f"not a readable npz file ({error}).") from None
     for key, array in found.items():
-        if not isinstance(array, np.ndarray):  # numpy gives the bytes of a member that has no array's header
+        if not isinstance(
+            array, np.ndarray
+        ):  # numpy gives the bytes of a member that has no array's header
             raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
     return found
 
 
-def features_from(arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = "") -> Features:
+def features_from_arrays(
+    arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = ""
+) -> Features:
     """Returns the features under the keys `z` and `y`, with views `z__VIEW` and the head `weight`, `bias` if there.
 
     Raises ValueError with the key of the array in front.
     """
     if z not in arrays:
         raise ValueError(f"wanted an array {z}, got {', '.join(sorted(arrays)) or 'no array'}.")
-    tensors = {key: _tensor(key, arrays[key]) for key in arrays if key in (z, y, "weight", "bias") or key.startswith(f"{z}__")}
-    renamed = {("z" + key[len(z) :] if key.startswith(z) else "y" if key == y else key): t for key, t in tensors.items()}
+    tensors = {
+        key: _tensor(key, arrays[key])
+        for key in arrays
+        if key in (z, y, "weight", "bias") or key.startswith(f"{z}__")
+    }
+    renamed = {
+        ("z" + key[len(z) :] if key.startswith(z) else "y" if key == y else key): t
+        for key, t in tensors.items()
+    }
     try:
         return _assemble(renamed, source)
     except ValueError as error:

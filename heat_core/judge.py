@@ -15,7 +15,7 @@ from .explain import Verdict
 from .features import Features
 from .images.classifier import fingerprint, load
 from .images.datasets import Images
-from .images.extract import Early, Extractor, extract
+from .images.extract import EarlyLayer, Extractor, extract
 from .metrics import threshold_keeping
 from .pack import Pack
 from .run import Run
@@ -32,7 +32,7 @@ class Opinion:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class FittedDetector:
     """A detector fitted to a pack, and its scores there.
 
     Args:
@@ -46,7 +46,7 @@ class Known:
     calibration: NDArray[np.float64]
 
     @classmethod
-    def of(cls, run: Run, pack: Pack) -> Known:
+    def of(cls, run: Run, pack: Pack) -> FittedDetector:
         return cls(run, run.score(pack.test), run.score(pack.calibration))
 
     def verdict(self, name: str, features: Features, keep: float) -> Verdict:
@@ -69,17 +69,34 @@ class Judge:
         network, architecture, _ = load(weights)
         described = pack.card.get("classifier", {})
         if fingerprint(network) != described.get("weights"):
-            raise ValueError(f"{weights.name} is not the network that {pack.title} was extracted with.")
+            raise ValueError(
+                f"{weights.name} is not the network that {pack.title} was extracted with."
+            )
         if pack.train.head is None:
-            raise ValueError("the pack has no head (weight and bias), so nothing says what class a picture is.")
-        self.classes = tuple(pack.card.get("classes", ())) or tuple(str(c) for c in range(architecture.classes))
+            raise ValueError(
+                "the pack has no head (weight and bias), so nothing says what class a picture is."
+            )
+        self.classes = tuple(pack.card.get("classes", ())) or tuple(
+            str(c) for c in range(architecture.classes)
+        )
         self.extractor = Extractor(
-            network, architecture, described.get("layer", ""), "std" in pack.train.views, "odin" in pack.train.views,
-            pack.train.z.dtype, device, _early(pack),
-        )  # fmt: skip
-        self.head, self._one_at_a_time = pack.train.head, threading.Lock()  # the extractor's hooks see every pass
+            network,
+            architecture,
+            described.get("layer", ""),
+            "std" in pack.train.views,
+            "odin" in pack.train.views,
+            pack.train.z.dtype,
+            device,
+            _early(pack),
+        )
+        self.head, self._one_at_a_time = (
+            pack.train.head,
+            threading.Lock(),
+        )  # the extractor's hooks see every pass
 
-    def __call__(self, pixels: NDArray[np.uint8], known: Mapping[str, Known], keep: float = 0.95) -> Opinion:
+    def __call__(
+        self, pixels: NDArray[np.uint8], known: Mapping[str, FittedDetector], keep: float = 0.95
+    ) -> Opinion:
         """Returns what is made of a picture.
 
         Args:
@@ -97,10 +114,14 @@ class Judge:
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
 
 
-def _early(pack: Pack) -> Early | None:
+def _early(pack: Pack) -> EarlyLayer | None:
     """Returns the earlier layer that the pack's view `early` is of, if it has that view."""
     layer = pack.card.get("classifier", {}).get("early")
-    return Early.of(layer, pack.train.moments[f"unit {layer}"]) if "early" in pack.train.views else None
+    return (
+        EarlyLayer.of(layer, pack.train.moments[f"unit {layer}"])
+        if "early" in pack.train.views
+        else None
+    )
 
 
 def weights_of(pack: Path) -> Path:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .energies import Energy, GaussianMixture, Whitened
-from .sampling import MALA, tuned
+from .sampling import MALA, tune_step_size
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,19 @@ def of_weights(log_weight: Tensor) -> LogZ:
     count = len(log_weight)
     total = log_weight.logsumexp(0)
     effective = float((2 * total - (2 * log_weight).logsumexp(0)).exp()) / count
-    return LogZ(float(total) - math.log(count), math.sqrt(max(1 / effective - 1, 0) / count), effective)
+    return LogZ(
+        float(total) - math.log(count), math.sqrt(max(1 / effective - 1, 0) / count), effective
+    )
 
 
 @torch.no_grad()
-def by_importance(energy: Energy, mixture: GaussianMixture, draws: int = 10_000, seed: int = 0, spread: float = 1.0) -> LogZ:
+def by_importance(
+    energy: Energy,
+    mixture: GaussianMixture,
+    draws: int = 10_000,
+    seed: int = 0,
+    spread: float = 1.0,
+) -> LogZ:
     """Returns log Z by importance sampling from the mixture with deviations `spread` times as large.
 
     Z = E_q[exp(-E(z)) / q(z)]. Exact where E is -log q; useless where q does not reach.
@@ -47,7 +55,12 @@ def by_importance(energy: Energy, mixture: GaussianMixture, draws: int = 10_000,
 
 
 def by_annealing(
-    energy: Energy, mixture: GaussianMixture, chains: int = 256, levels: int = 200, seed: int = 0, spread: float = 1.0
+    energy: Energy,
+    mixture: GaussianMixture,
+    chains: int = 256,
+    levels: int = 200,
+    seed: int = 0,
+    spread: float = 1.0,
 ) -> LogZ:
     """Returns log Z by annealed importance sampling from the mixture to exp(-E).
 
@@ -63,9 +76,12 @@ def by_annealing(
     start = mixture.widened(spread)
     generator = torch.Generator(mixture.means.device).manual_seed(seed)
     between = _Between(Whitened(start, mixture), Whitened(energy, mixture))
-    w = between.near.whitened(start.sample(chains, generator))  # type: ignore[operator]
+    w = between.near.whiten(start.sample(chains, generator))  # type: ignore[operator]
     sampler = MALA(step_size=spread**2 * len(mixture.centre) ** (-1 / 3))
-    sizes = [tuned(sampler, end, w, generator)[0].step_size for end in (between.near, between.far)]
+    sizes = [
+        tune_step_size(sampler, end, w, generator)[0].step_size
+        for end in (between.near, between.far)
+    ]
     log_weight = torch.zeros(chains, dtype=torch.float64, device=w.device)
     for level in range(levels):
         with torch.no_grad():

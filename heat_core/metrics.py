@@ -36,7 +36,9 @@ class Separation:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the AUROC."""
-        return max(0.0, self.auroc - 1.96 * self.auroc_error), min(1.0, self.auroc + 1.96 * self.auroc_error)
+        return max(0.0, self.auroc - 1.96 * self.auroc_error), min(
+            1.0, self.auroc + 1.96 * self.auroc_error
+        )
 
 
 def separation(inside: ArrayLike, outside: ArrayLike) -> Separation:
@@ -55,7 +57,9 @@ def separation(inside: ArrayLike, outside: ArrayLike) -> Separation:
     below, upto = _ranks(low, high)
     area, error = _auroc(below, upto, len(low))
     precision = _average_precision(below, high, len(low))
-    return Separation(area, error, _accepted(low, high, 0.95), _rejected(low, high, 0.95), precision)
+    return Separation(
+        area, error, _accepted(low, high, 0.95), _rejected(low, high, 0.95), precision
+    )
 
 
 def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
@@ -103,7 +107,9 @@ def _sorted(name: str, scores: ArrayLike) -> Array:
     array = np.sort(np.asarray(scores).ravel())
     if not array.size:
         raise ValueError(f"{name} must hold at least one score.")
-    if not (np.isfinite(array[0]) and np.isfinite(array[-1])):  # sorted: -inf comes first, inf and nan last
+    if not (
+        np.isfinite(array[0]) and np.isfinite(array[-1])
+    ):  # sorted: -inf comes first, inf and nan last
         raise ValueError(f"{name} must hold finite scores, got {array[0]} to {array[-1]}.")
     return array
 

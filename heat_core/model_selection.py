@@ -17,15 +17,15 @@ from torch import Tensor
 
 from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
-from .energies import Composition
+from .energies import WeightedSum
 from .features import Features
 from .images.pseudo import COMPOSED, kind_of
 from .metrics import auroc
-from .pack import Auxiliary
+from .pack import ExtraID
 from .run import fit
 
 
-def criterion(detector: Detector, train: Features, auxiliary: Auxiliary, seed: int = 0) -> float:
+def criterion(detector: Detector, train: Features, extra: ExtraID, seed: int = 0) -> float:
     """Returns the mean AUROC of `val` against the families of `pseudoval`, each judged by a fit that never saw its kind.
 
     Compositions contain every kind, so they take no part. It compares settings of one detector: each fit saw fewer kinds than
@@ -33,53 +33,64 @@ def criterion(detector: Detector, train: Features, auxiliary: Auxiliary, seed: i
 
     Args:
         detector: the recipe.
-        train, auxiliary: as a pack has them.
+        train, extra: as a pack has them.
         seed: of the fits.
 
     Raises:
         ValueError: there are no held-out images, or no families of two kinds.
     """
     found: list[float] = []
-    for judged, known in _folds(auxiliary, detector.trains):
-        run = fit(detector, train, seed, auxiliary=known)
-        inside = run.score(_held_out(auxiliary))
-        found += [auroc(inside, run.score(auxiliary.pseudoval[name])) for name in judged]
+    for judged, known in _folds(extra, detector.trains):
+        run = fit(detector, train, seed, extra=known)
+        inside = run.score(_held_out(extra))
+        found += [auroc(inside, run.score(extra.pseudoval[name])) for name in judged]
     return float(np.mean(found))
 
 
-def _held_out(auxiliary: Auxiliary) -> Features:
-    if auxiliary.val is None:
+def _held_out(extra: ExtraID) -> Features:
+    if extra.val is None:
         raise ValueError("selecting needs the set val of held-out ID images, and there is none.")
-    return auxiliary.val
+    return extra.val
 
 
-def _folds(auxiliary: Auxiliary, trains: bool, parts: int = 4) -> list[tuple[list[str], Auxiliary]]:
+def _folds(extra: ExtraID, trains: bool, parts: int = 4) -> list[tuple[list[str], ExtraID]]:
     """Returns for each part the families that judge, and what a fit may see: those of all other parts.
 
     Kinds of families are dealt into the parts. What does not train sees none, so all families judge it at once.
 
     Raises ValueError if there are too few kinds.
     """
-    names = [name for name in auxiliary.pseudoval if name != COMPOSED]
+    names = [name for name in extra.pseudoval if name != COMPOSED]
     kinds = list(dict.fromkeys(map(kind_of, names)))
     if len(kinds) < 1 + trains:
-        raise ValueError(f"selecting needs families of {1 + trains} kinds, made of held-out ID images; got {len(kinds)}.")
+        raise ValueError(
+            f"selecting needs families of {1 + trains} kinds, made of held-out ID images; got {len(kinds)}."
+        )
     if not trains:
-        return [(names, auxiliary)]
+        return [(names, extra)]
     folds = []
     for part in range(min(parts, len(kinds))):
         judged = [name for name in names if kinds.index(kind_of(name)) % parts == part]
-        seen = {name: family for name, family in auxiliary.pseudo.items() if name not in judged and name != COMPOSED}
-        known = {name: family for name, family in auxiliary.pseudoval.items() if name in seen}
-        folds.append((judged, replace(auxiliary, pseudo=seen, pseudoval=known)))
+        seen = {
+            name: family
+            for name, family in extra.pseudo.items()
+            if name not in judged and name != COMPOSED
+        }
+        known = {name: family for name, family in extra.pseudoval.items() if name in seen}
+        folds.append((judged, replace(extra, pseudo=seen, pseudoval=known)))
     return folds
 
 
-STEPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+WEIGHT_GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
-def weigh(
-    recipe: Composed, train: Features, auxiliary: Auxiliary, seed: int = 0, steps: Sequence[float] = STEPS, rounds: int = 4
+def choose_weights(
+    recipe: Composed,
+    train: Features,
+    extra: ExtraID,
+    seed: int = 0,
+    steps: Sequence[float] = WEIGHT_GRID,
+    rounds: int = 4,
 ) -> tuple[Composed, float]:
     """Returns the recipe with the weights of largest `criterion`, and that criterion.
 
@@ -88,16 +99,26 @@ def weigh(
 
     Args:
         recipe: whose parts with a weight above 0 take part.
-        train, auxiliary: as a pack has them.
+        train, extra: as a pack has them.
         seed: of the fits.
     """
     names = recipe.parts(Shape.of(train))
     even = replace(recipe, **dict.fromkeys(names, 1.0))
-    folds = [_said(even, train, auxiliary, judged, known, seed) for judged, known in _folds(auxiliary, even.trains)]
+    folds = [
+        _said(even, train, extra, judged, known, seed)
+        for judged, known in _folds(extra, even.trains)
+    ]
 
     def worth(weights: Tensor) -> float:
-        return float(np.mean([auroc(put(inside * weights), put(outside * weights))
-                              for put, inside, families in folds for outside in families]))  # fmt: skip
+        return float(
+            np.mean(
+                [
+                    auroc(put(inside * weights), put(outside * weights))
+                    for put, inside, families in folds
+                    for outside in families
+                ]
+            )
+        )
 
     weights = torch.zeros(len(names), dtype=torch.float64)
     weights[0] = 1.0
@@ -119,13 +140,18 @@ Put = Callable[[Tensor], NDArray[np.float64]]
 
 
 def _said(
-    recipe: Composed, train: Features, auxiliary: Auxiliary, judged: Sequence[str], known: Auxiliary, seed: int
+    recipe: Composed,
+    train: Features,
+    extra: ExtraID,
+    judged: Sequence[str],
+    known: ExtraID,
+    seed: int,
 ) -> tuple[Put, Tensor, list[Tensor]]:
     """Returns how parts are put together, and each part's own word (N, parts) on held-out images and each family."""
-    run = fit(recipe, train, seed, auxiliary=known)
+    run = fit(recipe, train, seed, extra=known)
     composition = run.energy
-    assert isinstance(composition, Composition)
-    read = recipe.reads(run.shape)
+    assert isinstance(composition, WeightedSum)
+    read = recipe.input_views(run.shape)
 
     @torch.inference_mode()
     def parts(features: Features) -> Tensor:
@@ -133,12 +159,14 @@ def _said(
 
     return (
         lambda weighted: composition.together(weighted).numpy(),
-        parts(_held_out(auxiliary)),
-        [parts(auxiliary.pseudoval[name]) for name in judged],
+        parts(_held_out(extra)),
+        [parts(extra.pseudoval[name]) for name in judged],
     )
 
 
-def best(recipes: Mapping[str, Detector], train: Features, auxiliary: Auxiliary, seed: int = 0) -> tuple[str, dict[str, float]]:
+def best_detector(
+    recipes: Mapping[str, Detector], train: Features, extra: ExtraID, seed: int = 0
+) -> tuple[str, dict[str, float]]:
     """Returns the name of the recipe with the largest `criterion`, and the criterion of each."""
-    found = {name: criterion(recipe, train, auxiliary, seed) for name, recipe in recipes.items()}
+    found = {name: criterion(recipe, train, extra, seed) for name, recipe in recipes.items()}
     return max(found, key=found.__getitem__), found

@@ -34,7 +34,10 @@ class _Epochs:
     def write(self, text: str) -> None:
         percent = text.strip()
         if percent:
-            on_progress, self.on_progress = self.on_progress, _ignore  # tqdm writes once more when it is closed
+            on_progress, self.on_progress = (
+                self.on_progress,
+                _ignore,
+            )  # tqdm writes once more when it is closed
             on_progress(float(percent) / 100)
             self.on_progress = on_progress
 
@@ -42,7 +45,9 @@ class _Epochs:
         """Nothing is held back."""
 
 
-def project(pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnProgress = _ignore) -> Pack:
+def project_pack(
+    pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnProgress = _ignore
+) -> Pack:
     """Returns the pack with the view `map` (N, 2) on `train`, `test` and every OOD set, laid out together.
 
     What is laid out is z / ||z||. The card gets `map`: method, seed, and the trustworthiness of the layout (1: whoever is
@@ -52,18 +57,37 @@ def project(pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnProg
     Raises ValueError if the method is unknown, or if there are too few rows.
     References: McInnes et al. 2018, arXiv:1802.03426; Venna and Kaski 2001 (trustworthiness).
     """
-    names = ["train", "test", *(f"{group}_{name}" for group, name in pack.outside)]
+    names = ["train", "test", *(f"{group}_{name}" for group, name in pack.ood)]
     sets = dict(pack.sets())
     rows = np.concatenate([on_sphere(sets[name]).z.float().numpy() for name in names])
-    places = layout(rows, method, seed, on_progress)
-    parts = dict(zip(names, np.split(places, np.cumsum([len(sets[name]) for name in names])[:-1]), strict=True))
+    places = project_rows(rows, method, seed, on_progress)
+    parts = dict(
+        zip(
+            names,
+            np.split(places, np.cumsum([len(sets[name]) for name in names])[:-1]),
+            strict=True,
+        )
+    )
     placed = {name: _with_map(sets[name], part) for name, part in parts.items()}
-    outside = {(group, name): placed[f"{group}_{name}"] for group, name in pack.outside}
-    about = {"method": method, "seed": seed, "rows": len(rows), "trustworthiness": round(trust(rows, places, seed), 4)}
-    return replace(pack, train=placed["train"], test=placed["test"], outside=outside, card={**pack.card, "map": about})
+    outside = {(group, name): placed[f"{group}_{name}"] for group, name in pack.ood}
+    about = {
+        "method": method,
+        "seed": seed,
+        "rows": len(rows),
+        "trustworthiness": round(trustworthiness_of(rows, places, seed), 4),
+    }
+    return replace(
+        pack,
+        train=placed["train"],
+        test=placed["test"],
+        ood=outside,
+        card={**pack.card, "map": about},
+    )
 
 
-def layout(rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProgress = _ignore) -> Array:
+def project_rows(
+    rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProgress = _ignore
+) -> Array:
     """Returns where (N, d) rows lie on the map, (N, 2). Raises ValueError if the method is unknown or N is too small."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
@@ -81,18 +105,29 @@ def layout(rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProg
         warnings.simplefilter("ignore")  # it warns that a seed costs it its threads
         from umap import UMAP
 
-        told = {"disable": False, "file": _Epochs(on_progress), "bar_format": "{percentage:.1f}", "mininterval": 0.3}
+        told = {
+            "disable": False,
+            "file": _Epochs(on_progress),
+            "bar_format": "{percentage:.1f}",
+            "mininterval": 0.3,
+        }
         umap = UMAP(n_neighbors=NEIGHBOURS, random_state=seed, tqdm_kwds=told)
         return np.asarray(umap.fit_transform(rows), dtype=np.float32)
 
 
-def trust(rows: Array, places: Array, seed: int = 0) -> float:
+def trustworthiness_of(rows: Array, places: Array, seed: int = 0) -> float:
     """Returns the trustworthiness of a layout, on at most `JUDGED` rows drawn by a seed."""
     from sklearn.manifold import trustworthiness
 
     drawn = np.random.default_rng(seed).permutation(len(rows))[:JUDGED]
-    return float(trustworthiness(rows[drawn], places[drawn], n_neighbors=min(NEIGHBOURS, (len(drawn) - 1) // 2)))
+    return float(
+        trustworthiness(
+            rows[drawn], places[drawn], n_neighbors=min(NEIGHBOURS, (len(drawn) - 1) // 2)
+        )
+    )
 
 
 def _with_map(features: Features, places: Array) -> Features:
-    return replace(features, views={**features.views, "map": torch.from_numpy(np.ascontiguousarray(places))})
+    return replace(
+        features, views={**features.views, "map": torch.from_numpy(np.ascontiguousarray(places))}
+    )

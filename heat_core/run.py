@@ -22,7 +22,7 @@ from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, score
 from .features import Features
 from .files import whole_folder
-from .pack import NOTHING, Auxiliary
+from .pack import NO_EXTRA, ExtraID
 from .training.trainer import OnRecord, Record, ignore
 
 VERSION = "3"
@@ -62,21 +62,27 @@ class Run:
 
     def sees(self, features: Features) -> Tensor:
         """Returns the energy's input, (N, d): the views that the detector reads, side by side. Raises as `score` does."""
-        read = self.detector.reads(self.shape)
+        read = self.detector.input_views(self.shape)
         seen = features.columns(read)
         wanted = sum(self.shape.width(name) for name in read)
         if seen.shape[1] != wanted:
-            raise ValueError(f"features must have {wanted} columns as in training, got {seen.shape[1]}.")
+            raise ValueError(
+                f"features must have {wanted} columns as in training, got {seen.shape[1]}."
+            )
         return seen
 
 
 def fit(
-    detector: Detector, train: Features, seed: int = 0, device: str = "cpu", on_record: OnRecord = ignore,
-    auxiliary: Auxiliary = NOTHING,
-) -> Run:  # fmt: skip
+    detector: Detector,
+    train: Features,
+    seed: int = 0,
+    device: str = "cpu",
+    on_record: OnRecord = ignore,
+    extra: ExtraID = NO_EXTRA,
+) -> Run:
     """Returns the run of a detector fitted to ID features on a device (`cpu`, `cuda`, `auto`, ...).
 
-    `auxiliary` is what a pack holds beside them, all of it made of ID images; no OOD set ever comes here.
+    `extra` is what a pack holds beside them, all of it made of ID images; no OOD set ever comes here.
     """
     history: list[Record] = []
 
@@ -84,27 +90,35 @@ def fit(
         history.append(record)
         on_record(record, energy)
 
-    where = resolve(device)
-    with threads(1 if detector.trains else None):
-        energy = detector.fit(train.to(where), seed, keep, auxiliary.to(where))
-        subject = detector.subject(energy, train.to(where), auxiliary.to(where), seed) if detector.trains else None
-        found = None if subject is None else diagnose(subject, history[-1] if history else None, seed)
+    where = resolve_device(device)
+    with torch_threads(1 if detector.trains else None):
+        energy = detector.fit(train.to(where), seed, keep, extra.to(where))
+        subject = (
+            detector.to_diagnose(energy, train.to(where), extra.to(where), seed)
+            if detector.trains
+            else None
+        )
+        found = (
+            None if subject is None else diagnose(subject, history[-1] if history else None, seed)
+        )
     return Run(detector, seed, Shape.of(train), energy, tuple(history), found)
 
 
-def resolve(device: str) -> str:
+def resolve_device(device: str) -> str:
     """Returns `cuda` or `cpu` for `auto`, anything else as it is. Raises ValueError if there is no such device here."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
-        raise ValueError(f"device must be auto, cpu or another that this machine has; got {device!r}.") from None
+        raise ValueError(
+            f"device must be auto, cpu or another that this machine has; got {device!r}."
+        ) from None
     return device
 
 
 @contextlib.contextmanager
-def threads(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Iterator[None]:
     """Sets torch's threads for a block; None leaves them. Small networks train many times faster on one."""
     before = torch.get_num_threads()
     if count is not None:
@@ -123,7 +137,7 @@ def save(run: Run, path: Path) -> None:
         "format": "heat-run",
         "version": VERSION,
         "detector": run.detector.title,
-        "recipe": dismantle(run.detector),
+        "recipe": to_json(run.detector),
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
         "history": [dataclasses.asdict(record) for record in run.history],
@@ -146,30 +160,48 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         if not isinstance(card, dict) or card.get("format") != "heat-run":
             raise ValueError("run.json is not the card of a run")
         if card.get("version") != VERSION:
-            raise ValueError(f"a run of version {card.get('version')}; this program reads version {VERSION}")
+            raise ValueError(
+                f"a run of version {card.get('version')}; this program reads version {VERSION}"
+            )
         state = load_file(str(path / "energy.safetensors"))
-        detector = revive(DETECTORS[card["detector"]], card["recipe"])
-        shape = revive(Shape, card["shape"])
-        dtype = next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32)
+        detector = from_json(DETECTORS[card["detector"]], card["recipe"])
+        shape = from_json(Shape, card["shape"])
+        dtype = next(
+            (value.dtype for value in state.values() if value.is_floating_point()), torch.float32
+        )
         energy = detector.build(shape).to(dtype)
         energy.load_state_dict(state)
-        history = tuple(revive(Record, record) for record in card["history"])
+        history = tuple(from_json(Record, record) for record in card["history"])
         told, seed = card["diagnosis"], int(card["seed"])
-        diagnosis = None if told is None else revive(Diagnosis, told | {"switches": tuple(map(tuple, told["switches"]))})
-    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+        diagnosis = (
+            None
+            if told is None
+            else from_json(Diagnosis, told | {"switches": tuple(map(tuple, told["switches"]))})
+        )
+    except (
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
-    return Run(detector, seed, shape, energy.to(resolve(device)).eval(), history, diagnosis)
+    return Run(detector, seed, shape, energy.to(resolve_device(device)).eval(), history, diagnosis)
 
 
-def dismantle(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Returns a recipe as JSON can hold it: a dataclass becomes its fields by name, and under `kind` its own name."""
     if not dataclasses.is_dataclass(value):
         return value
-    fields = {field.name: dismantle(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    fields = {
+        field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)
+    }
     return {"kind": type(value).__name__, **fields}
 
 
-def revive(kind: type, values: dict[str, Any]) -> Any:
+def from_json(kind: type, values: dict[str, Any]) -> Any:
     """Returns the (nested) dataclass that `dismantle` or `dataclasses.asdict` took apart.
 
     `kind` is what it must be, or be derived from. Raises TypeError on a kind or a field that is not known.
@@ -177,12 +209,18 @@ def revive(kind: type, values: dict[str, Any]) -> Any:
     values = dict(values)
     kind = _derived(kind, values.pop("kind", kind.__name__))
     hints = typing.get_type_hints(kind)
-    inner = {name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
-             for name, hint in hints.items()}  # fmt: skip
-    return kind(**{
-        name: revive(nested, value) if isinstance(value, dict) and (nested := inner.get(name)) else value  # type: ignore[arg-type]
-        for name, value in values.items()
-    })  # fmt: skip
+    inner = {
+        name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
+        for name, hint in hints.items()
+    }
+    return kind(
+        **{
+            name: from_json(nested, value)
+            if isinstance(value, dict) and (nested := inner.get(name))
+            else value  # type: ignore[arg-type]
+            for name, value in values.items()
+        }
+    )
 
 
 def _derived(kind: type, name: str) -> type:

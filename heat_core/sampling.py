@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .energies import Energy, unit
 
-Surface = Literal["space", "sphere", "positive sphere"]
+Manifold = Literal["space", "sphere", "positive sphere"]
 """Where points live: anywhere, on the unit sphere, or on its part without negative coordinates."""
 
 
@@ -38,11 +38,13 @@ class Langevin:
     noise: float | None = None
     fall: float = 1.0
     power: int = 1
-    onto: Surface = "space"
+    onto: Manifold = "space"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not self.step_size > 0:
-            raise ValueError(f"steps must be at least 1 and step_size above 0, got {self.steps} and {self.step_size}.")
+            raise ValueError(
+                f"steps must be at least 1 and step_size above 0, got {self.steps} and {self.step_size}."
+            )
 
     @property
     def temperature(self) -> float:
@@ -61,9 +63,11 @@ class Langevin:
         """Returns the points one step later, (N, d)."""
         noise = math.sqrt(2 * self.step_size) if self.noise is None else self.noise
         epsilon = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=generator)
-        return put(z - self.step_size * gradient(energy, z) + noise * epsilon, self.onto)
+        return project(z - self.step_size * gradient(energy, z) + noise * epsilon, self.onto)
 
-    def __call__(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def __call__(
+        self, energy: Energy, z: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Returns the points after all steps, (N, d)."""
         for i in range(self.steps):
             z = self.at(i).step(energy, z, generator)
@@ -83,7 +87,9 @@ class Langevin:
         """
         value, slope = value_and_gradient(energy, path.flatten(0, 1))
         value, slope = value.view(path.shape[:2]), slope.view(path.shape)
-        log_ratio = _log_ratio(self.step_size, (path[:-1], value[:-1], slope[:-1]), (path[1:], value[1:], slope[1:]))
+        log_ratio = _log_ratio(
+            self.step_size, (path[:-1], value[:-1], slope[:-1]), (path[1:], value[1:], slope[1:])
+        )
         return float(log_ratio.clamp(max=0).exp().mean())
 
 
@@ -97,17 +103,23 @@ class MALA(Langevin):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.noise is not None or self.fall != 1 or self.onto != "space":
-            raise ValueError("MALA has the noise of its step size, which stays, and walks in the whole space.")
+            raise ValueError(
+                "MALA has the noise of its step size, which stays, and walks in the whole space."
+            )
 
     def step(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.tested(energy, z, generator)[0]
 
-    def tested(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def tested(
+        self, energy: Energy, z: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns the points one step later, (N, d), and the probability with which each step was accepted, (N,)."""
         value, slope = value_and_gradient(energy, z)
         epsilon = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=generator)
         proposed = z - self.step_size * slope + math.sqrt(2 * self.step_size) * epsilon
-        log_ratio = _log_ratio(self.step_size, (z, value, slope), (proposed, *value_and_gradient(energy, proposed)))
+        log_ratio = _log_ratio(
+            self.step_size, (z, value, slope), (proposed, *value_and_gradient(energy, proposed))
+        )
         accepted = log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp()
         taken = torch.rand(len(z), dtype=z.dtype, device=z.device, generator=generator) < accepted
         return torch.where(taken[:, None], proposed, z), accepted
@@ -117,11 +129,11 @@ class MALA(Langevin):
         return float((path[1:] != path[:-1]).any(-1).double().mean())
 
 
-Place = tuple[Tensor, Tensor, Tensor]
+PointsWithEnergy = tuple[Tensor, Tensor, Tensor]
 """Points (..., d), their energies (...), and its gradients (..., d)."""
 
 
-def _log_ratio(step_size: float, here: Place, there: Place) -> Tensor:
+def _log_ratio(step_size: float, here: PointsWithEnergy, there: PointsWithEnergy) -> Tensor:
     """Returns log of p(z') g(z | z') / (p(z) g(z' | z)), with g(z' | z) = N(z'; z - a grad E(z), 2 a I)."""
     (z, value, slope), (proposed, its_value, its_slope) = here, there
     out = (proposed - z + step_size * slope).square().sum(-1)
@@ -129,8 +141,13 @@ def _log_ratio(step_size: float, here: Place, there: Place) -> Tensor:
     return value - its_value + (out - back) / (4 * step_size)
 
 
-def tuned(
-    sampler: MALA, energy: Energy, z: Tensor, generator: torch.Generator | None = None, target: float = 0.574, rounds: int = 60
+def tune_step_size(
+    sampler: MALA,
+    energy: Energy,
+    z: Tensor,
+    generator: torch.Generator | None = None,
+    target: float = 0.574,
+    rounds: int = 60,
 ) -> tuple[MALA, Tensor]:
     """Returns the sampler with a step size of which `target` is accepted, and where its chains have come to, (N, d).
 
@@ -146,7 +163,7 @@ def tuned(
     return replace(sampler, step_size=math.exp(log_size)), z
 
 
-def put(z: Tensor, onto: Surface) -> Tensor:
+def project(z: Tensor, onto: Manifold) -> Tensor:
     """Returns the points on a surface, (N, d)."""
     if onto == "space":
         return z
@@ -167,15 +184,21 @@ def value_and_gradient(energy: Energy, z: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), slope
 
 
-def importance_resampled(log_weight: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+def importance_resampled(
+    log_weight: Tensor, count: int, generator: torch.Generator | None = None
+) -> Tensor:
     """Returns the rows, (count,), of draws in proportion to exp(log_weight), (N,): sampling importance resampling.
 
     Reference: Rubin 1987. Draws of a density q with log_weight = log p - log q become draws of p, as far as q reaches.
     """
-    return torch.multinomial((log_weight - log_weight.max()).exp(), count, replacement=True, generator=generator)
+    return torch.multinomial(
+        (log_weight - log_weight.max()).exp(), count, replacement=True, generator=generator
+    )
 
 
-def independent_metropolis(current: Tensor, proposed: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def independent_metropolis(
+    current: Tensor, proposed: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
     """Returns which chains, (N,) bool, take their proposal: it is a draw of q, whatever the chain's place.
 
     Args:
@@ -183,4 +206,9 @@ def independent_metropolis(current: Tensor, proposed: Tensor, generator: torch.G
 
     Reference: Tierney 1994. Chains cross from mode to mode as freely as q does.
     """
-    return torch.rand(len(current), dtype=current.dtype, device=current.device, generator=generator).log() < proposed - current
+    return (
+        torch.rand(
+            len(current), dtype=current.dtype, device=current.device, generator=generator
+        ).log()
+        < proposed - current
+    )

@@ -21,7 +21,9 @@ Groups = Mapping[str, Mapping[str, ArrayLike]]
 """{group: {set: (n,) scores}}, such as {"near": {"cifar100": ...}}."""
 
 
-def by_group(scores: Mapping[str, ArrayLike], names: Iterable[str]) -> dict[str, dict[str, ArrayLike]]:
+def by_group(
+    scores: Mapping[str, ArrayLike], names: Iterable[str]
+) -> dict[str, dict[str, ArrayLike]]:
     """Returns {group: {set: scores}} of the sets named `group_set`.
 
     >>> by_group({"test": [0.1], "near_a": [1.0], "far_b": [2.0]}, ["near_a", "far_b"])
@@ -89,16 +91,18 @@ class Outcome:
     def per_thousand(self, prevalence: float) -> Confusion:
         """Returns what becomes of 1000 inputs of which a share `prevalence` is OOD."""
         inside, outside = 1000 * (1 - prevalence), 1000 * prevalence
-        return Confusion(inside * self.kept, inside * self.lost, outside * self.outside, outside * self.accepted)
+        return Confusion(
+            inside * self.kept, inside * self.lost, outside * self.outside, outside * self.accepted
+        )
 
-    def cost(self, traffic: Traffic) -> float:
+    def cost(self, traffic: Deployment) -> float:
         """Returns the expected cost of 1000 inputs."""
         expected = self.per_thousand(traffic.prevalence)
         return traffic.miss * expected.missed + traffic.alarm * expected.flagged
 
 
 @dataclass(frozen=True)
-class Traffic:
+class Deployment:
     """What arrives in use, and what mistakes cost.
 
     Args:
@@ -116,10 +120,12 @@ class Traffic:
             raise ValueError(f"prevalence must lie between 0 and 1, got {self.prevalence}.")
         for name in ("miss", "alarm"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"the cost {name} must be 0 or more and finite, got {getattr(self, name)}.")
+                raise ValueError(
+                    f"the cost {name} must be 0 or more and finite, got {getattr(self, name)}."
+                )
 
 
-def outcome(cut: float, inside: ArrayLike, outside: Groups) -> Outcome:
+def evaluate(cut: float, inside: ArrayLike, outside: Groups) -> Outcome:
     """Returns what a cut does to ID scores, (N,), and to OOD scores by group and set.
 
     >>> what = outcome(2.0, [1.0, 2.0, 3.0, 4.0], {"near": {"a": [1.0, 5.0]}, "far": {"b": [9.0]}})
@@ -128,8 +134,9 @@ def outcome(cut: float, inside: ArrayLike, outside: Groups) -> Outcome:
     """
     caught = {
         group: {name: float(np.mean(_scores(name, values) > cut)) for name, values in sets.items()}
-        for group, sets in outside.items() if sets
-    }  # fmt: skip
+        for group, sets in outside.items()
+        if sets
+    }
     return Outcome(cut, float(np.mean(_scores("inside", inside) <= cut)), caught)
 
 
@@ -147,16 +154,23 @@ class Sweep:
     kept: Array
     caught: Array
 
-    def cost(self, traffic: Traffic) -> Array:
+    def cost(self, traffic: Deployment) -> Array:
         """Returns the expected cost of 1000 inputs at each cut, (K,)."""
-        missed, flagged = traffic.prevalence * (1 - self.caught), (1 - traffic.prevalence) * (1 - self.kept)
+        missed, flagged = (
+            traffic.prevalence * (1 - self.caught),
+            (1 - traffic.prevalence) * (1 - self.kept),
+        )
         return 1000 * (traffic.miss * missed + traffic.alarm * flagged)
 
 
 def sweep(inside: ArrayLike, outside: Groups) -> Sweep:
     """Returns what every cut does, from ID scores, (N,), and OOD scores by group and set."""
     low = np.sort(_scores("inside", inside))
-    groups = [[np.sort(_scores(name, values)) for name, values in sets.items()] for sets in outside.values() if sets]
+    groups = [
+        [np.sort(_scores(name, values)) for name, values in sets.items()]
+        for sets in outside.values()
+        if sets
+    ]
     scores = np.unique(np.concatenate([low, *(high for sets in groups for high in sets)]))
     below = min(np.nextafter(scores[0], -np.inf), scores[0] - 0.01 * (scores[-1] - scores[0]))
     cut = np.concatenate([[below], scores])
@@ -165,10 +179,12 @@ def sweep(inside: ArrayLike, outside: Groups) -> Sweep:
         return np.searchsorted(values, cut, "right") / len(values)
 
     passed = [np.mean([upto(high) for high in sets], axis=0) for sets in groups]
-    return Sweep(cut, upto(low), 1 - np.mean(passed, axis=0) if passed else np.full(len(cut), np.nan))
+    return Sweep(
+        cut, upto(low), 1 - np.mean(passed, axis=0) if passed else np.full(len(cut), np.nan)
+    )
 
 
-def roundest(cut: float, scores: ArrayLike) -> float:
+def shortest_equivalent(cut: float, scores: ArrayLike) -> float:
     """Returns a number with few digits that parts the scores exactly as `cut` does.
 
     >>> roundest(3.14159, [1.0, 3.14159, 3.1872])
@@ -176,7 +192,11 @@ def roundest(cut: float, scores: ArrayLike) -> float:
     """
     values = np.asarray(scores, dtype=np.float64)
     above = values[values > cut]
-    width = float(above.min()) - cut if above.size else 0.01 * (float(np.ptp(values)) or abs(cut) or 1.0)
+    width = (
+        float(above.min()) - cut
+        if above.size
+        else 0.01 * (float(np.ptp(values)) or abs(cut) or 1.0)
+    )
     exponent = math.floor(math.log10(width)) if width > 0 else 0
     for digits in range(-exponent, 3 - exponent):  # a coarse step, then finer ones
         step = 10.0**-digits
@@ -189,7 +209,7 @@ def roundest(cut: float, scores: ArrayLike) -> float:
 # -- objectives --------------------------------------------------------------------------------------------------------
 
 
-class Objective(abc.ABC):
+class ThresholdRule(abc.ABC):
     """A rule that chooses the cut. Subclasses are frozen dataclasses."""
 
     title: ClassVar[str]
@@ -210,7 +230,7 @@ def _check_share(share: float) -> None:
 
 
 @dataclass(frozen=True)
-class Keep(Objective):
+class KeepShare(ThresholdRule):
     """The smallest cut that keeps a share of the ID scores given, above 0 and below 1."""
 
     share: float = 0.95
@@ -221,11 +241,13 @@ class Keep(Objective):
         _check_share(self.share)
 
     def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        return _smallest(_scores("inside", inside), max(1, math.ceil(self.share * np.size(inside) - 1e-9)))
+        return _smallest(
+            _scores("inside", inside), max(1, math.ceil(self.share * np.size(inside) - 1e-9))
+        )
 
 
 @dataclass(frozen=True)
-class Conformal(Objective):
+class Conformal(ThresholdRule):
     """The cut under which a new ID input falls with probability of at least `share`: score number ceil((n + 1) share) of n.
 
     It holds in finite samples, on average over the draw of the n scores, if they and the new input are exchangeable and
@@ -254,7 +276,7 @@ class Conformal(Objective):
 
 
 @dataclass(frozen=True)
-class ClassConformal:
+class PerClassConformal:
     """A conformal cut for each class that inputs are taken for (Mondrian): what a class keeps does not pay for another.
 
     Of new ID inputs taken for a class, one falls at or below the class's cut with probability of at least `share`, under
@@ -280,17 +302,21 @@ class ClassConformal:
         """
         scores, labels = _scores("inside", inside), np.ravel(taken_for)
         if len(labels) != len(scores):
-            raise ValueError(f"taken_for must have a class for each of {len(scores):,} scores, got {len(labels):,}.")
+            raise ValueError(
+                f"taken_for must have a class for each of {len(scores):,} scores, got {len(labels):,}."
+            )
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < (least := _least(self.share)):
             raise ValueError(
                 f"to keep at least {100 * self.share:g} % of new ID inputs of every class takes {least:,} calibration scores a "
                 f"class, got {counts.min():,} of class {classes[counts.argmin()]}."
             )
-        return {int(label): Conformal(self.share).cut(scores[labels == label], {}) for label in classes}
+        return {
+            int(label): Conformal(self.share).cut(scores[labels == label], {}) for label in classes
+        }
 
 
-def above(scores: ArrayLike, taken_for: ArrayLike, cuts: Mapping[int, float]) -> Array:
+def margin_over_class(scores: ArrayLike, taken_for: ArrayLike, cuts: Mapping[int, float]) -> Array:
     """Returns scores less the cut of the class that each was taken for, (N,): a row is called out where this is above 0.
 
     Raises ValueError, in one line, for a class without a cut.
@@ -301,11 +327,13 @@ def above(scores: ArrayLike, taken_for: ArrayLike, cuts: Mapping[int, float]) ->
     classes, places = np.unique(np.ravel(taken_for), return_inverse=True)
     for label in classes:
         if int(label) not in cuts:
-            raise ValueError(f"class {label} has no threshold: no calibration score was of an input taken for it.")
+            raise ValueError(
+                f"class {label} has no threshold: no calibration score was of an input taken for it."
+            )
     return _scores("scores", scores) - np.array([cuts[int(label)] for label in classes])[places]
 
 
-class _Best(Objective):
+class _Maximise(ThresholdRule):
     """The cut where a figure is largest; of equals the one that keeps the most ID."""
 
     needs_outside: ClassVar[bool] = True
@@ -317,11 +345,15 @@ class _Best(Objective):
     def cut(self, inside: ArrayLike, outside: Groups) -> float:
         every = _with_outside(self, inside, outside)
         figure = self.figure(every)
-        return float(every.cut[np.flatnonzero(figure >= figure.max() - 1e-12 * max(1.0, abs(figure.max())))[-1]])
+        return float(
+            every.cut[
+                np.flatnonzero(figure >= figure.max() - 1e-12 * max(1.0, abs(figure.max())))[-1]
+            ]
+        )
 
 
 @dataclass(frozen=True)
-class Youden(_Best):
+class Youden(_Maximise):
     """The largest ID kept + OOD caught - 1 (Youden 1950)."""
 
     title: ClassVar = "Balance (Youden)"
@@ -332,24 +364,31 @@ class Youden(_Best):
 
 
 @dataclass(frozen=True)
-class F1(_Best):
+class F1(_Maximise):
     """The largest harmonic mean of precision and recall, with OOD as the class to find, at a prevalence."""
 
-    traffic: Traffic = Traffic()
+    traffic: Deployment = Deployment()
     title: ClassVar = "Best F1"
-    summary: ClassVar = "The largest harmonic mean of precision and recall in finding OOD, at the prevalence set."
+    summary: ClassVar = (
+        "The largest harmonic mean of precision and recall in finding OOD, at the prevalence set."
+    )
 
     def figure(self, every: Sweep) -> Array:
-        found, alarms = self.traffic.prevalence * every.caught, (1 - self.traffic.prevalence) * (1 - every.kept)
+        found, alarms = (
+            self.traffic.prevalence * every.caught,
+            (1 - self.traffic.prevalence) * (1 - every.kept),
+        )
         called_or_there = found + alarms + self.traffic.prevalence
-        return np.divide(2 * found, called_or_there, out=np.zeros_like(found), where=called_or_there > 0)
+        return np.divide(
+            2 * found, called_or_there, out=np.zeros_like(found), where=called_or_there > 0
+        )
 
 
 @dataclass(frozen=True)
-class LeastCost(_Best):
+class MinExpectedCost(_Maximise):
     """The least expected cost."""
 
-    traffic: Traffic = Traffic()
+    traffic: Deployment = Deployment()
     title: ClassVar = "Least cost"
     summary: ClassVar = "The least expected cost, at the prevalence and the costs set."
 
@@ -358,15 +397,13 @@ class LeastCost(_Best):
 
 
 @dataclass(frozen=True)
-class FlagAtMost(Objective):
+class FlagBudget(ThresholdRule):
     """The smallest cut at which at most a share of all traffic is flagged."""
 
     share: float = 0.05
-    traffic: Traffic = Traffic()
+    traffic: Deployment = Deployment()
     title: ClassVar = "Flag at most a share of traffic"
-    summary: ClassVar = (
-        "The cut that catches the most while no more than this share of all inputs is flagged, at the prevalence set."
-    )
+    summary: ClassVar = "The cut that catches the most while no more than this share of all inputs is flagged, at the prevalence set."
     needs_outside: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -374,11 +411,17 @@ class FlagAtMost(Objective):
 
     def cut(self, inside: ArrayLike, outside: Groups) -> float:
         every = _with_outside(self, inside, outside)
-        flagged = (1 - self.traffic.prevalence) * (1 - every.kept) + self.traffic.prevalence * every.caught
-        return float(every.cut[np.argmax(flagged <= self.share + 1e-12)])  # the last cut flags nothing
+        flagged = (1 - self.traffic.prevalence) * (
+            1 - every.kept
+        ) + self.traffic.prevalence * every.caught
+        return float(
+            every.cut[np.argmax(flagged <= self.share + 1e-12)]
+        )  # the last cut flags nothing
 
 
-def place(rule: Objective, scores: Mapping[str, ArrayLike], sets: Iterable[str]) -> float:
+def choose_threshold(
+    rule: ThresholdRule, scores: Mapping[str, ArrayLike], sets: Iterable[str]
+) -> float:
     """Returns a number with few digits that parts all scores as the rule's cut does.
 
     Args:
@@ -389,15 +432,22 @@ def place(rule: Objective, scores: Mapping[str, ArrayLike], sets: Iterable[str])
     Raises ValueError, in one line, if these scores do not allow the rule.
     """
     cut = rule.cut(scores["val" if "val" in scores else "test"], by_group(scores, sets))
-    return roundest(cut, np.concatenate([np.ravel(values) for values in scores.values()]))
+    return shortest_equivalent(
+        cut, np.concatenate([np.ravel(values) for values in scores.values()])
+    )
 
 
-OBJECTIVES: Mapping[str, type[Objective]] = {
-    "keep": Keep, "conformal": Conformal, "youden": Youden, "f1": F1, "cost": LeastCost, "flag": FlagAtMost,
-}  # fmt: skip
+RULES: Mapping[str, type[ThresholdRule]] = {
+    "keep": KeepShare,
+    "conformal": Conformal,
+    "youden": Youden,
+    "f1": F1,
+    "cost": MinExpectedCost,
+    "flag": FlagBudget,
+}
 
 
-def _with_outside(objective: Objective, inside: ArrayLike, outside: Groups) -> Sweep:
+def _with_outside(objective: ThresholdRule, inside: ArrayLike, outside: Groups) -> Sweep:
     if not any(outside.values()):
         raise ValueError(f"{objective.title} needs OOD scores, got none.")
     return sweep(inside, outside)

@@ -18,7 +18,11 @@ from tests.browser.driver import server
 from tests.samples import CLASSES, DIM, clusters, seen
 
 settings.register_profile(
-    "steady", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "steady",
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("steady")
 
@@ -59,12 +63,16 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def few_detectors(fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def few_detectors(
+    fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The app knows only the detectors that the test's file names in SHOWN."""
     from heat_core.detectors import presets as recipes
 
     monkeypatch.setattr("app.session.warm_up", lambda: None)  # it would ask for HEAT
-    monkeypatch.setattr(recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN})
+    monkeypatch.setattr(
+        recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN}
+    )
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +85,9 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def head() -> Head:
     generator = torch.Generator().manual_seed(5)
-    return Head(torch.randn(CLASSES, DIM, generator=generator), torch.randn(CLASSES, generator=generator))
+    return Head(
+        torch.randn(CLASSES, DIM, generator=generator), torch.randn(CLASSES, generator=generator)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,9 +113,17 @@ def far() -> Features:
 def arrays(train: Features, test: Features, far: Features, head: Head) -> dict[str, np.ndarray]:
     """The arrays of a pack with two near sets, a mid one and a far one."""
     tensors = {
-        "train_z": train.z, "train_y": train.y, "test_z": test.z, "test_y": test.y, "weight": head.weight, "bias": head.bias,
-        "near_a": clusters(40, 7, classes=3)[0] + 0.3, "near_b": far.z[:30] * 0.5, "mid_c": far.z[10:40], "far_d": far.z,
-    }  # fmt: skip
+        "train_z": train.z,
+        "train_y": train.y,
+        "test_z": test.z,
+        "test_y": test.y,
+        "weight": head.weight,
+        "bias": head.bias,
+        "near_a": clusters(40, 7, classes=3)[0] + 0.3,
+        "near_b": far.z[:30] * 0.5,
+        "mid_c": far.z[10:40],
+        "far_d": far.z,
+    }
     return {key: value.numpy().copy() for key, value in tensors.items() if value is not None}
 
 
@@ -114,12 +132,21 @@ def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of noise in the form of image sheets: cifar10 (train 200, test 100), cifar100 and mnist (test 100 and 40)."""
     root, random = tmp_path_factory.mktemp("sheets"), np.random.default_rng(0)
     index = {}
-    for name, images in (("cifar10-train", 200), ("cifar10-test", 100), ("cifar100-test", 100), ("mnist-test", 40)):
+    for name, images in (
+        ("cifar10-train", 200),
+        ("cifar10-test", 100),
+        ("cifar100-test", 100),
+        ("mnist-test", 40),
+    ):
         tiles = random.integers(0, 256, (-(-images // 100) * 100, 32, 32, 3), dtype=np.uint8)
         rows = tiles.reshape(-1, 100, 32, 32, 3).swapaxes(1, 2).reshape(-1, 3200, 3)
         Image.fromarray(rows).save(root / f"{name}.png")
         labels = np.arange(images) % 10
-        np.savez(root / f"{name}.npz", label=labels.astype(np.uint8), classes=np.array([f"c{i}" for i in range(10)]))
+        np.savez(
+            root / f"{name}.npz",
+            label=labels.astype(np.uint8),
+            classes=np.array([f"c{i}" for i in range(10)]),
+        )
         np.save(root / f"{name}.tiles.npy", tiles[:images])
         index[name] = {"sheets": [f"{name}.png"], "labels": f"{name}.npz", "images": images}
     (root / "index.json").write_text(json.dumps(index))
@@ -131,16 +158,27 @@ def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of noise through a small untrained network, its weights beside it."""
     from heat_core.images import classifier
     from heat_core.images.extract import Extractor
-    from heat_core.images.packing import Contents, build
+    from heat_core.images.packing import Contents, build_pack
     from heat_core.judge import weights_of
     from heat_core.pack import write_pack
 
     folder = tmp_path_factory.mktemp("packs") / "noise"
-    architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+    architecture = classifier.Architecture(
+        "resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16)
+    )
     network = architecture.build().eval()
     notes = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
     classifier.save(network, architecture, weights_of(folder), notes)
     network, architecture, notes = classifier.load(weights_of(folder))
     contents = Contents("cifar10", ("mnist",), train=100, test=60, ood=20, family=(0, 0))
-    write_pack(build(Extractor(network, architecture, odin=True), notes, contents, [sheets], folder.with_name("work")), folder)
+    write_pack(
+        build_pack(
+            Extractor(network, architecture, odin=True),
+            notes,
+            contents,
+            [sheets],
+            folder.with_name("work"),
+        ),
+        folder,
+    )
     return folder

@@ -9,7 +9,7 @@ from torch import Tensor
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
 from heat_core.images.pseudo import COMPOSED
-from heat_core.pack import Auxiliary
+from heat_core.pack import ExtraID
 
 DIM, CLASSES = 12, 4
 
@@ -28,11 +28,17 @@ def seen(z: Tensor, y: Tensor | None = None, head: Head | None = None) -> Featur
     return Features(z, y, head, {"std": (z.flip(1) + 0.1).sqrt(), "odin": odin})
 
 
-def auxiliary() -> Auxiliary:
+def extra() -> ExtraID:
     """Returns held-out features, and two families and compositions of features that are none."""
     val, (z, _) = seen(*clusters(40, 11)), clusters(40, 12)
-    families = {"shifted": seen(z.roll(1, 1)), "halved": seen(0.5 * z), COMPOSED: seen(0.5 * z.roll(1, 1))}
-    return Auxiliary(val, families, {name: family.take(torch.arange(20)) for name, family in families.items()})
+    families = {
+        "shifted": seen(z.roll(1, 1)),
+        "halved": seen(0.5 * z),
+        COMPOSED: seen(0.5 * z.roll(1, 1)),
+    }
+    return ExtraID(
+        val, families, {name: family.take(torch.arange(20)) for name, family in families.items()}
+    )
 
 
 def colours(count: int, seed: int) -> Images:

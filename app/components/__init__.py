@@ -24,7 +24,7 @@ def files(name: str) -> dict[str, str]:
 
 
 def are_numbers(said: Any, many: int | None = None) -> bool:
-    """Returns whether a browser or a link says a list of finite numbers, `many` of them if that is given."""
+    """Returns whether a browser or a link says a list of finite numbers, `many` of them if that is pack_data."""
     if not isinstance(said, list | tuple) or (many is not None and len(said) != many):
         return False
     return all(isinstance(n, int | float) and math.isfinite(n) for n in said)

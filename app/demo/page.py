@@ -7,7 +7,11 @@ from app.demo.steps import STEPS, demo_step
 from app.pack import header
 from app.text import plain
 
-header.show("Demo", "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.", real=False)
+header.show(
+    "Demo",
+    "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
+    real=False,
+)
 story = cached_story()
 if isinstance(story, str):
     st.error(plain(story), icon=":material/error:")
@@ -18,9 +22,14 @@ else:
     st.markdown(f"#### {plain(step.tell(story), 500)}".replace(" %", "\u00a0%"))
     step.draw(story)
     script, label, query = step.room
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
         st.page_link(script, label=f":primary[**{label} →**]", query_params=query)
-        known, strange = len(story.scores["MSP"]["test"]), sum(len(story.scores["MSP"][name]) for name in story.strange)
+        known, strange = (
+            len(story.scores["MSP"]["test"]),
+            sum(len(story.scores["MSP"][name]) for name in story.strange),
+        )
         st.caption(
             f"Pictures: {plain(story.about['pack'])}; {known:,} familiar and {strange:,} strange ones scored, none left out. "
             f"Plane: {story.about['trained_on']:,} training points.",

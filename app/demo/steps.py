@@ -14,7 +14,10 @@ from app.demo.story import SURE, Story
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE, SMALL = 170, 88  # widths of pictures on the screen
-STOOD = {"familiar": (0.0, -3.0), "strange": (1.5, -1.5)}  # where the second step's points are: on a cross, between crosses
+STOOD = {
+    "familiar": (0.0, -3.0),
+    "strange": (1.5, -1.5),
+}  # where the second step's points are: on a cross, between crosses
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,14 @@ def _tell_sure(story: Story) -> str:
 
 
 def _draw_sure(story: Story) -> None:
-    says = [f"{name}, {100 * p:.0f} %" for name, p in zip(story.taken_for, story.probabilities, strict=True)]
+    says = [
+        f"{name}, {100 * p:.0f} %"
+        for name, p in zip(story.taken_for, story.probabilities, strict=True)
+    ]
     _pictures(story, says, LARGE)
-    st.caption(f"Not chosen by hand: {len(says)} of the {story.sure[0]:,}, evenly from the surest to the least sure.")
+    st.caption(
+        f"Not chosen by hand: {len(says)} of the {story.sure[0]:,}, evenly from the surest to the least sure."
+    )
 
 
 def _pictures(story: Story, says: Sequence[str], width: int) -> None:
@@ -64,7 +72,13 @@ def _pictures(story: Story, says: Sequence[str], width: int) -> None:
     with st.container(horizontal=True):
         for pixels, name, said in zip(story.pixels, story.of, says, strict=True):
             large = pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
-            st.image(large, said, width=width, output_format="PNG", alt=f"A picture of {kinds[name]}: {said}")
+            st.image(
+                large,
+                said,
+                width=width,
+                output_format="PNG",
+                alt=f"A picture of {kinds[name]}: {said}",
+            )
 
 
 # -- 2: energies -------------------------------------------------------------------------------------------------------
@@ -80,8 +94,19 @@ def _tell_energy(story: Story) -> str:
 def _draw_energy(story: Story) -> None:
     energy, edge = story.layers["truth"], (float(story.axis[0]), float(story.axis[-1]))
     low, colours = float(energy.min()), [colour for _, colour in figures.DENSE]
-    block = Block(edge, edge, (low, low + figures.DEPTH), "nats", colours, marks=STOOD, axes=False, steep=0.13, tilt=60.0,
-                  turn=-24.0, aspect=2.3)  # fmt: skip
+    block = Block(
+        edge,
+        edge,
+        (low, low + figures.DEPTH),
+        "nats",
+        colours,
+        marks=STOOD,
+        axes=False,
+        steep=0.13,
+        tilt=60.0,
+        turn=-24.0,
+        aspect=2.3,
+    )
     alt = "A landscape with nine cross-shaped valleys; a familiar point lies in a valley, a strange one on high ground"
     surfaces([Surface(energy, "", "", alt)], block, "relief")
     _compare(story, "MSP", "Energy", "the classifier's own doubt", "its energy")
@@ -93,9 +118,12 @@ def _compare(story: Story, one: str, other: str, first: str, second: str) -> Non
     with st.container(horizontal=True):
         st.metric(f"Strange pictures caught by {first}", f"{100 * low:.0f} %", width="content")
         st.metric(
-            f"by {second}", f"{100 * high:.0f} %", f"{100 * (high - low):+.0f} points", width="content",
+            f"by {second}",
+            f"{100 * high:.0f} %",
+            f"{100 * (high - low):+.0f} points",
+            width="content",
             help="Where 95 of 100 familiar pictures pass; the mean of near, mid and far sets.",
-        )  # fmt: skip
+        )
 
 
 # -- 3 and 4: a guess, and its correction ------------------------------------------------------------------------------
@@ -110,7 +138,10 @@ def _tell_guess(story: Story) -> str:
 
 def _draw_guess(story: Story) -> None:
     truth, guess = "nine crosses", "a round bowl for each"
-    _maps(story, {"The truth": (truth, story.layers["truth"]), "The guess": (guess, story.layers["prior"])})
+    _maps(
+        story,
+        {"The truth": (truth, story.layers["truth"]), "The guess": (guess, story.layers["prior"])},
+    )
 
 
 def _tell_correction(story: Story) -> str:
@@ -122,20 +153,27 @@ def _tell_correction(story: Story) -> str:
 
 
 def _draw_correction(story: Story) -> None:
-    _maps(story, {
-        "The guess": ("a round bowl for each", story.layers["prior"]),
-        "+ the correction": ("blue lowers, orange raises", story.layers["correction"]),
-        "= the sum": ("nine crosses again", story.total),
-    })  # fmt: skip
+    _maps(
+        story,
+        {
+            "The guess": ("a round bowl for each", story.layers["prior"]),
+            "+ the correction": ("blue lowers, orange raises", story.layers["correction"]),
+            "= the sum": ("nine crosses again", story.total),
+        },
+    )
     _compare(story, "MoG", "HEAT", "the guess alone", "guess and correction")
 
 
 def _maps(story: Story, shown: dict[str, tuple[str, np.ndarray]]) -> None:
-    for column, (title, (meaning, energy)) in zip(st.columns(len(shown)), shown.items(), strict=True):
+    for column, (title, (meaning, energy)) in zip(
+        st.columns(len(shown)), shown.items(), strict=True
+    ):
         signed = "correction" in title
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         figure = figures.landscape(story.axis, energy, story.points, signed=signed)
-        column.plotly_chart(figure, key=f"map-{title}", alt=f"{title}: {meaning}", config=figures.QUIET)
+        column.plotly_chart(
+            figure, key=f"map-{title}", alt=f"{title}: {meaning}", config=figures.QUIET
+        )
 
 
 # -- 5: the line -------------------------------------------------------------------------------------------------------
@@ -153,41 +191,82 @@ def _draw_line(story: Story) -> None:
     scores, what = story.scores["HEAT"], story.outcomes["HEAT"]
     by_group = {"ID": scores["test"]}
     for group in what.groups:
-        by_group[group] = np.concatenate([scores[name] for name in story.strange if name.startswith(f"{group}_")])
+        by_group[group] = np.concatenate(
+            [scores[name] for name in story.strange if name.startswith(f"{group}_")]
+        )
     figure = figures.histogram(by_group, figures.bins(by_group, what.cut), what.cut, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
-    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})  # nothing is clicked here
+    figure.update_traces(
+        hoverinfo="skip", hovertemplate=None, selector={"type": "bar"}
+    )  # nothing is clicked here
     figure.update_xaxes(title_text="energy (larger is stranger)")
-    caught = ", ".join(f"{100 * share:.0f} % of {group} pictures" for group, share in what.groups.items())
-    st.plotly_chart(
-        figure, key="line", alt=f"Energies of familiar and strange pictures; caught: {caught}", config=figures.QUIET
+    caught = ", ".join(
+        f"{100 * share:.0f} % of {group} pictures" for group, share in what.groups.items()
     )
-    st.caption(f"Strange pictures by how unlike the familiar they are: near, mid and far. Caught: {caught}.")
+    st.plotly_chart(
+        figure,
+        key="line",
+        alt=f"Energies of familiar and strange pictures; caught: {caught}",
+        config=figures.QUIET,
+    )
+    st.caption(
+        f"Strange pictures by how unlike the familiar they are: near, mid and far. Caught: {caught}."
+    )
     _pictures(story, ["caught" if caught else "missed" for caught in story.caught("HEAT")], SMALL)
 
 
 STEPS = (
-    Step("Sure, and wrong", _tell_sure, _draw_sure, ("detectors/page.py", "Every detector on these pictures", {})),
     Step(
-        "Energy says how strange something is", _tell_energy, _draw_energy,
-        ("landscape/page.py", "Take a landscape apart", {"toy": "crosses9", "job": "toy.crosses9.HEAT.modern.0"}),
+        "Sure, and wrong",
+        _tell_sure,
+        _draw_sure,
+        ("detectors/page.py", "Every detector on these pictures", {}),
     ),
     Step(
-        "Round bowls are not enough", _tell_guess, _draw_guess,
-        ("toy_lab/page.py", "Fit the bowls", {"toy": "crosses9", "detector": "MoG", "job": "toy.crosses9.MoG.modern.0"}),
+        "Energy says how strange something is",
+        _tell_energy,
+        _draw_energy,
+        (
+            "landscape/page.py",
+            "Take a landscape apart",
+            {"toy": "crosses9", "job": "toy.crosses9.HEAT.modern.0"},
+        ),
     ),
     Step(
-        "A learned correction mends the guess", _tell_correction, _draw_correction,
-        ("toy_lab/page.py", "Watch it learn", {"toy": "crosses9", "job": "toy.crosses9.HEAT.modern.0"}),
+        "Round bowls are not enough",
+        _tell_guess,
+        _draw_guess,
+        (
+            "toy_lab/page.py",
+            "Fit the bowls",
+            {"toy": "crosses9", "detector": "MoG", "job": "toy.crosses9.MoG.modern.0"},
+        ),
     ),
-    Step("Choose the line", _tell_line, _draw_line, ("threshold_lab/page.py", "Drag the line yourself", {})),
-)  # fmt: skip
+    Step(
+        "A learned correction mends the guess",
+        _tell_correction,
+        _draw_correction,
+        (
+            "toy_lab/page.py",
+            "Watch it learn",
+            {"toy": "crosses9", "job": "toy.crosses9.HEAT.modern.0"},
+        ),
+    ),
+    Step(
+        "Choose the line",
+        _tell_line,
+        _draw_line,
+        ("threshold_lab/page.py", "Drag the line yourself", {}),
+    ),
+)
 
 
 def demo_step(last: int) -> int:
     """Returns which step of the demo is shown, 1 to `last`: by its link, by two buttons or by the arrow keys."""
     session.from_link("step", [str(number) for number in range(1, last + 1)])
-    at = int(st.session_state.setdefault("step", "1"))  # no widget's key: a press that comes as the room is left finds it
+    at = int(
+        st.session_state.setdefault("step", "1")
+    )  # no widget's key: a press that comes as the room is left finds it
 
     def go(by: int) -> None:
         st.session_state["step"] = str(min(max(int(st.session_state["step"]) + by, 1), last))
@@ -195,5 +274,7 @@ def demo_step(last: int) -> int:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Back", shortcut="Left", disabled=at == 1, on_click=go, args=(-1,))
         st.markdown(f"**{at}** of {last}", width="content")
-        st.button("Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary")
+        st.button(
+            "Next", shortcut="Right", disabled=at == last, on_click=go, args=(1,), type="primary"
+        )
     return int(session.to_link("step", str(at)))

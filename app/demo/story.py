@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PACK, PATH = ASSETS / "packs" / "cifar10-resnet18", ASSETS / "story.npz"
 DETECTORS = ("MSP", "Energy", "MoG", "HEAT")
-TOY, SIDE, POINTS = "crosses9", 100, 400  # what is drawn in the plane: its name, points a side, training points
-SURE, COUNT = 0.9, 12  # pictures of which the classifier is at least so sure; how many of them are shown
+TOY, SIDE, POINTS = (
+    "crosses9",
+    100,
+    400,
+)  # what is drawn in the plane: its name, points a side, training points
+SURE, COUNT = (
+    0.9,
+    12,
+)  # pictures of which the classifier is at least so sure; how many of them are shown
 LAYERS = ("truth", "prior", "correction")
 HIGHEST = 1000.0  # nats, where the true density is zero
 
@@ -66,10 +73,14 @@ class Story:
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """{detector: what its line does that keeps 95 % of ID}, as the Threshold lab has it."""
-        from heat_core.thresholds import Keep, by_group, outcome, place
+        from heat_core.thresholds import KeepShare, by_group, choose_threshold, evaluate
 
         def at_the_line(scores: Mapping[str, NDArray[np.float32]]) -> Outcome:
-            return outcome(place(Keep(), scores, ()), scores["test"], by_group(scores, self.strange))
+            return evaluate(
+                choose_threshold(KeepShare(), scores, ()),
+                scores["test"],
+                by_group(scores, self.strange),
+            )
 
         return {name: at_the_line(scores) for name, scores in self.scores.items()}
 
@@ -89,7 +100,9 @@ class Story:
         return int(np.sum(-scores > SURE)), len(scores)
 
     def _of_pictures(self, detector: str) -> NDArray[np.float32]:
-        return np.array([self.scores[detector][name][row] for name, row in zip(self.of, self.rows, strict=True)])
+        return np.array(
+            [self.scores[detector][name][row] for name, row in zip(self.of, self.rows, strict=True)]
+        )
 
 
 def make(folder: Path = PACK, kinds: Mapping[str, str] | None = None) -> Story:
@@ -98,33 +111,43 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] | None = None) -> Story:
     Args:
         kinds: {OOD set with thumbnails: what its pictures show}.
     """
-    from heat_core.detectors.presets import recipe, space_of
+    from heat_core.detectors.presets import preset_detector, space_of
     from heat_core.pack import read_pack
-    from heat_core.results.table import score_pack
-    from heat_core.run import fit, threads
+    from heat_core.run import fit, torch_threads
+    from heat_core.scores import score_pack
 
     pack = read_pack(folder)
     kinds = kinds or {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
-    recipes = {name: recipe(name, "modern", space_of(pack.auxiliary)) for name in DETECTORS}
-    with threads(1):
-        fitted = {name: fit(detector, pack.train, 0, auxiliary=pack.auxiliary) for name, detector in recipes.items()}
+    recipes = {name: preset_detector(name, "modern", space_of(pack.extra)) for name in DETECTORS}
+    with torch_threads(1):
+        fitted = {
+            name: fit(detector, pack.train, 0, extra=pack.extra)
+            for name, detector in recipes.items()
+        }
         scores = {name: _single(score_pack(pack, run.score)) for name, run in fitted.items()}
         axis, points, layers, wrong = _plane()
     of, rows = picked(scores["MSP"], tuple(kinds))
     about = {
-        "pack": pack.title, "digest": digest(folder), "kinds": kinds, "wrong": wrong, "trained_on": len(points),
-        "recipes": described(pack), "classes": list(pack.card["classes"]),
-    }  # fmt: skip
+        "pack": pack.title,
+        "digest": digest(folder),
+        "kinds": kinds,
+        "wrong": wrong,
+        "trained_on": len(points),
+        "recipes": described(pack),
+        "classes": list(pack.card["classes"]),
+    }
     pixels, taken_for = _pictures(pack, of, rows)
     return Story(about, axis, points[:POINTS], layers, scores, pixels, of, rows, taken_for)
 
 
 def described(pack: Pack) -> dict[str, str]:
     """Returns {detector: its recipe}, and HEAT's in the plane: what the story was computed with."""
-    from heat_core.detectors.presets import recipe, space_of
+    from heat_core.detectors.presets import preset_detector, space_of
 
-    recipes = {name: repr(recipe(name, "modern", space_of(pack.auxiliary))) for name in DETECTORS}
-    return recipes | {"plane": repr(recipe("HEAT", "modern", "plane"))}
+    recipes = {
+        name: repr(preset_detector(name, "modern", space_of(pack.extra))) for name in DETECTORS
+    }
+    return recipes | {"plane": repr(preset_detector("HEAT", "modern", "plane"))}
 
 
 def digest(folder: Path) -> str:
@@ -132,7 +155,9 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
-def picked(scores: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+def picked(
+    scores: Mapping[str, NDArray[np.float32]], names: Sequence[str]
+) -> tuple[list[str], NDArray[np.int64]]:
     """Returns sets and rows of pictures that the classifier is sure of: every n-th, the surest first. No hand picks them.
 
     Args:
@@ -149,16 +174,18 @@ def _single(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.f
     return {name: values.astype(np.float32) for name, values in scores.items()}
 
 
-def _plane() -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, float]]:
+def _plane() -> tuple[
+    NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, float]
+]:
     """Returns axis, training points, energies and {detector: total variation} of HEAT trained in the plane."""
-    from heat_core.detectors.presets import recipe
+    from heat_core.detectors.presets import preset_detector
     from heat_core.plane.grid import Grid
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
     truth = toy(TOY)
     train, coarse, fine = truth.features(), Grid(truth, SIDE), Grid(truth)
-    energy = fit(recipe("HEAT", "modern", "plane"), train).energy
+    energy = fit(preset_detector("HEAT", "modern", "plane"), train).energy
     exact = np.minimum(-coarse.truth, HIGHEST).reshape(SIDE, SIDE)
     layers = dict(zip(LAYERS, (exact, *map(coarse.energy, energy.terms())), strict=True))
     parts = [fine.energy(term) for term in energy.terms()]
@@ -167,14 +194,19 @@ def _plane() -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, NDArra
     return coarse.axis.astype(np.float32), train.z.numpy(), half, wrong
 
 
-def _pictures(pack: Pack, of: Sequence[str], rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], list[str]]:
+def _pictures(
+    pack: Pack, of: Sequence[str], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], list[str]]:
     from heat_core.images.gallery import Gallery
 
     gallery, sets, head = Gallery(pack), dict(pack.sets()), pack.train.head
     assert head is not None
     places = list(zip(of, rows.tolist(), strict=True))
     pixels = np.concatenate([gallery.pixels(name, [row]) for name, row in places])
-    logits = [sets[name].z[row].double() @ head.weight.double().T + head.bias.double() for name, row in places]
+    logits = [
+        sets[name].z[row].double() @ head.weight.double().T + head.bias.double()
+        for name, row in places
+    ]
     return pixels, [pack.card["classes"][int(logit.argmax())] for logit in logits]
 
 
@@ -187,11 +219,18 @@ def write(story: Story, path: Path = PATH) -> None:
 
     text = {"about": story.about, "of": list(story.of), "taken_for": list(story.taken_for)}
     arrays: dict[str, Any] = {
-        "text": np.array(json.dumps(text)), "axis": story.axis, "points": story.points.astype(np.float16),
-        "pixels": story.pixels, "rows": story.rows,
+        "text": np.array(json.dumps(text)),
+        "axis": story.axis,
+        "points": story.points.astype(np.float16),
+        "pixels": story.pixels,
+        "rows": story.rows,
         **{f"layer/{name}": layer.astype(np.float16) for name, layer in story.layers.items()},
-        **{f"score/{name}/{key}": values for name, sets in story.scores.items() for key, values in sets.items()},
-    }  # fmt: skip
+        **{
+            f"score/{name}/{key}": values
+            for name, sets in story.scores.items()
+            for key, values in sets.items()
+        },
+    }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write_whole(path, content.getvalue())
@@ -209,14 +248,24 @@ def read(path: Path = PATH) -> Story:
             if kind == "score":
                 scores.setdefault(rest.partition("/")[0], {})[rest.partition("/")[2]] = arrays[key]
         return Story(
-            text["about"], arrays["axis"], arrays["points"].astype(np.float32),
-            {name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS}, scores, arrays["pixels"], text["of"],
-            arrays["rows"], text["taken_for"],
-        )  # fmt: skip
+            text["about"],
+            arrays["axis"],
+            arrays["points"].astype(np.float32),
+            {name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
+            scores,
+            arrays["pixels"],
+            text["of"],
+            arrays["rows"],
+            text["taken_for"],
+        )
     except FileNotFoundError:
-        raise ValueError(f"{path.name} is not there; `python -m app.demo.story` makes it.") from None
+        raise ValueError(
+            f"{path.name} is not there; `python -m app.demo.story` makes it."
+        ) from None
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path.name} is damaged ({error}); `python -m app.demo.story` makes it anew.") from None
+        raise ValueError(
+            f"{path.name} is damaged ({error}); `python -m app.demo.story` makes it anew."
+        ) from None
 
 
 if __name__ == "__main__":

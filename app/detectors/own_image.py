@@ -19,16 +19,16 @@ UNSEEN = (
 
 
 @st.fragment
-def own_picture(given: PackData, keep: float) -> None:
+def own_picture(pack_data: PackData, keep: float) -> None:
     """Offers an upload, and shows what is made of it; `keep` is the share of ID that thresholds keep."""
     st.subheader("A picture of your own")
-    if given.weights is None:
+    if pack_data.weights is None:
         st.info(UNSEEN, icon=":material/info:")
         return
     file = image_upload()
     if file is None:
         return
-    opinion = image_opinion(given, file, file.name, keep)
+    opinion = image_opinion(pack_data, file, file.name, keep)
     if isinstance(opinion, str):
         st.error(plain(opinion, 500), icon=":material/error:")
         return
@@ -39,9 +39,12 @@ def own_picture(given: PackData, keep: float) -> None:
     right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
-            verdict_rows(opinion.verdicts), hide_index=True, height="content", alt="What every detector says of the picture"
+            verdict_rows(opinion.verdicts),
+            hide_index=True,
+            height="content",
+            alt="What every detector says of the picture",
         )
     right.caption(
-        f"The thresholds keep {100 * keep:g} % of the {len(given.pack.calibration):,} ID images that they are set on, none of "
+        f"The thresholds keep {100 * keep:g} % of the {len(pack_data.pack.calibration):,} ID images that they are set on, none of "
         "which anything was fitted to. A score above its threshold is out."
     )

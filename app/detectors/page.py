@@ -27,13 +27,15 @@ def progress(job, shown: int) -> None:
     """Shows how far the scoring is, and redraws the page when another detector is ready."""
     if job.over or len(job.frames) != shown:
         st.rerun()
-    st.progress(job.progress, f"Fitting the {'other ' if shown else ''}detectors: {job.progress:.0%}")
+    st.progress(
+        job.progress, f"Fitting the {'other ' if shown else ''}detectors: {job.progress:.0%}"
+    )
 
 
-def show(given) -> None:
+def show(pack_data) -> None:
     """Shows all that is known of the data so far."""
-    about(given.pack)
-    job = scoring_job(given, "modern")
+    about(pack_data.pack)
+    job = scoring_job(pack_data, "modern")
     if job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
     if not job.over:
@@ -42,21 +44,22 @@ def show(given) -> None:
     for said in dict.fromkeys((*absent.values(), *fit_warnings(job))):
         st.info(plain(said), icon=":material/info:")
     if scores:
-        comparison.table(given, scores, job.result)
+        comparison.table(pack_data, scores, job.result)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             keep, unit = share_to_keep(), score_unit()
         selection_chips()
-        comparison.selected(given, scores)
-        comparison.histograms(given, scores, keep, unit)
-        comparison.curves(given, scores, keep)
-        disagreement.flips(given, keep)
-        own_picture(given, keep)
+        comparison.selected(pack_data, scores)
+        comparison.histograms(pack_data, scores, keep, unit)
+        comparison.curves(pack_data, scores, keep)
+        disagreement.flips(pack_data, keep)
+        own_picture(pack_data, keep)
     else:
-        inspector.show(given, opened_item())
+        inspector.show(pack_data, opened_item())
 
 
 data = header.show(
-    "Detectors", "The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD)."
+    "Detectors",
+    "The same features, every detector. A score is an energy: larger means more out-of-distribution (OOD).",
 )
 if data is not None:
     show(data)

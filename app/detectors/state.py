@@ -21,7 +21,7 @@ def differ_by_correction(accepts: str, rejects: str) -> bool:
     return {accepts, rejects} == {"MoG", "HEAT"}
 
 
-def find_flips(given: PackData, accepts: str, rejects: str, keep: float) -> Flips:
+def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> Flips:
     """Returns the rows that one detector accepts and another rejects, each at the threshold that keeps a share of ID test.
 
     Where they differ by HEAT's correction, that sorts them; else the change of rank among ID.
@@ -29,13 +29,21 @@ def find_flips(given: PackData, accepts: str, rejects: str, keep: float) -> Flip
     from heat_core.explain import flips
     from heat_core.metrics import threshold_keeping
 
-    frames = {frame.detector: frame for frame in scoring_job(given, "modern").frames}
-    one, other = ({name: s for name, s in frames[who].scores.items() if name != "val"} for who in (accepts, rejects))
+    frames = {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
+    one, other = (
+        {name: s for name, s in frames[who].scores.items() if name != "val"}
+        for who in (accepts, rejects)
+    )
     cuts = threshold_keeping(one["test"], keep), threshold_keeping(other["test"], keep)
     if not differ_by_correction(accepts, rejects):
         return flips(one, other, cuts)
     sign = 1 if rejects == "HEAT" else -1
-    return flips(one, other, cuts, {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()})
+    return flips(
+        one,
+        other,
+        cuts,
+        {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()},
+    )
 
 
 # -- a picture of one's own --------------------------------------------------------------------------------------------
@@ -49,33 +57,41 @@ def _judge(key: str, _given: PackData) -> Judge:
     return Judge(_given.pack, _given.weights)
 
 
-def _opinion(given: PackData, content: bytes, name: str, keep: float, names: Sequence[str]) -> Opinion | str:
-    from heat_core.images.decoding import read
-    from heat_core.judge import Known
+def _opinion(
+    pack_data: PackData, content: bytes, name: str, keep: float, names: Sequence[str]
+) -> Opinion | str:
+    from heat_core.images.decoding import read_image
+    from heat_core.judge import FittedDetector
 
     known = {
-        frame.detector: Known(frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"]))
-        for frame in scoring_job(given, "modern").frames if frame.detector in names and frame.run is not None
-    }  # fmt: skip
+        frame.detector: FittedDetector(
+            frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"])
+        )
+        for frame in scoring_job(pack_data, "modern").frames
+        if frame.detector in names and frame.run is not None
+    }
     try:
-        return _judge(given.key, given)(read(content, name=name), known, keep)
+        return _judge(pack_data.key, pack_data)(read_image(content, name=name), known, keep)
     except ValueError as error:
         return str(error)
 
 
-def image_opinion(given: PackData, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
+def image_opinion(pack_data: PackData, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
     """Returns what the classifier and the detectors that are ready make of a picture, or one line that says why nothing.
 
     The last one is kept, in the visitor's session: a picture is theirs alone.
 
     Args:
-        given: data whose classifier is at hand.
+        pack_data: data whose classifier is at hand.
         keep: the share of ID that thresholds keep.
     """
-    content, names = file.getvalue(), tuple(ready_scores(scoring_job(given, "modern"))[0])
-    asked = (given.key, hashlib.sha256(content).hexdigest(), name, keep, names)
+    content, names = file.getvalue(), tuple(ready_scores(scoring_job(pack_data, "modern"))[0])
+    asked = (pack_data.key, hashlib.sha256(content).hexdigest(), name, keep, names)
     held = st.session_state.get("opinion")
     if held is None or held[0] != asked:
         with st.spinner("Looking at the picture …"):
-            held = st.session_state["opinion"] = asked, _opinion(given, content, name, keep, names)
+            held = st.session_state["opinion"] = (
+                asked,
+                _opinion(pack_data, content, name, keep, names),
+            )
     return held[1]

@@ -13,7 +13,7 @@ from heat_core.metrics import separation
 if TYPE_CHECKING:
     from heat_core.judge import Opinion
     from heat_core.pack import Pack
-    from heat_core.results.bootstrap import Interval, Resamples
+    from heat_core.results.bootstrap import Bootstrap, Interval
     from heat_core.results.table import Table
     from heat_core.thresholds import Outcome
 from app.pack.tables import Array, Mask, percent
@@ -30,14 +30,16 @@ ON_TEST = (
 )
 
 
-def averages_table(table: Table, drawn: Resamples | None = None) -> Any:
+def averages_table(table: Table, drawn: Bootstrap | None = None) -> Any:
     """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold.
 
     With resamples, those that do not differ significantly from the best are tinted.
     """
     frame = pd.DataFrame(
         {
-            (group.capitalize(), label): {name: 100 * getattr(table.average(name, group), figure) for name in table.detectors}
+            (group.capitalize(), label): {
+                name: 100 * getattr(table.average(name, group), figure) for name in table.detectors
+            }
             for group in table.groups
             for label, figure in FIGURES.items()
         }
@@ -53,11 +55,13 @@ def averages_table(table: Table, drawn: Resamples | None = None) -> Any:
     return style
 
 
-def average_finding(table: Table, drawn: Resamples | None) -> str:
+def average_finding(table: Table, drawn: Bootstrap | None) -> str:
     """Returns who lets the least OOD pass, who comes next, and whether that is more than chance."""
     ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
     best, *others = [f"{name} ({percent(table.average(name).fpr95)})" for name in ranked[:3]]
-    followers = f"; {' and '.join(others)} {'come' if len(others) > 1 else 'comes'} next" if others else ""
+    followers = (
+        f"; {' and '.join(others)} {'come' if len(others) > 1 else 'comes'} next" if others else ""
+    )
     same = drawn.best("average", "fpr95")[1] if drawn is not None else ()
     alike = f". Not significantly different from it: {', '.join(same)}" if same else ""
     none = ", significantly" if drawn is not None and others and not same else ""
@@ -65,7 +69,7 @@ def average_finding(table: Table, drawn: Resamples | None) -> str:
     return said.replace(" %", "\u00a0%")
 
 
-def interval_rows(drawn: Resamples) -> pd.DataFrame:
+def interval_rows(drawn: Bootstrap) -> pd.DataFrame:
     """Returns a line a detector: its averages with 95 % intervals, how far behind the best it is, and whether by chance."""
     best, same = drawn.best("average", "fpr95")
 
@@ -73,10 +77,12 @@ def interval_rows(drawn: Resamples) -> pd.DataFrame:
         (fpr, area), (behind, _) = drawn.of(name)["average"], drawn.between(name, best)["average"]
         alike = "not significantly different" if name in same else "worse"
         return {
-            "Detector": name, "FPR95 %": _between(fpr), "AUROC %": _between(area),
+            "Detector": name,
+            "FPR95 %": _between(fpr),
+            "AUROC %": _between(area),
             f"FPR95 less that of {best}": "" if name == best else _between(behind, "+"),
             "So it is": "the best" if name == best else alike,
-        }  # fmt: skip
+        }
 
     order = sorted(drawn.detectors, key=lambda name: drawn.of(name)["average"][0].mean)
     return pd.DataFrame(line(name) for name in order)
@@ -91,21 +97,28 @@ def roc_finding(areas: Mapping[str, float], on: str) -> str:
     """Returns whose area under the curve is the largest, and on what."""
     best = max(areas, key=areas.__getitem__)
     of = f"Of the {len(areas)} drawn, " if len(areas) > 1 else ""
-    return f"{of}{best} has the largest area under its curve, {percent(areas[best])}, on {on}.".replace(" %", "\u00a0%")
+    return f"{of}{best} has the largest area under its curve, {percent(areas[best])}, on {on}.".replace(
+        " %", "\u00a0%"
+    )
 
 
 def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     """Returns a line a detector: the area under its curve, and what its threshold does. In percent."""
     return pd.DataFrame(
         {
-            "Detector": name, "AUROC %": round(100 * areas[name], 1), "ID kept %": round(100 * what.kept, 1),
-            "OOD caught %": round(100 * what.outside, 1), "OOD accepted %": round(100 * what.accepted, 1),
+            "Detector": name,
+            "AUROC %": round(100 * areas[name], 1),
+            "ID kept %": round(100 * what.kept, 1),
+            "OOD caught %": round(100 * what.outside, 1),
+            "OOD accepted %": round(100 * what.accepted, 1),
         }
         for name, what in outcomes.items()
-    )  # fmt: skip
+    )
 
 
-def selection_rows(scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str, Mask]) -> pd.DataFrame:
+def selection_rows(
+    scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str, Mask]
+) -> pd.DataFrame:
     """Returns a line a detector, the fewest OOD accepted first: how it tells some OOD rows from all of ID test.
 
     The rows are put together. In percent, with the half-width of the AUROC's 95 % interval.
@@ -114,27 +127,39 @@ def selection_rows(scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str
         scores: {detector: {set: (n,)}}.
         masks: {OOD set: (n,) which of its rows}, at least one row in all.
     """
-    found = {name: separation(by_set["test"], np.concatenate([by_set[of][mask] for of, mask in masks.items()]))
-             for name, by_set in scores.items()}  # fmt: skip
+    found = {
+        name: separation(
+            by_set["test"], np.concatenate([by_set[of][mask] for of, mask in masks.items()])
+        )
+        for name, by_set in scores.items()
+    }
     return pd.DataFrame(
         {
-            "Detector": name, FPR: 100 * what.fpr95, AUROC: 100 * what.auroc, "±": 196 * what.auroc_error,
+            "Detector": name,
+            FPR: 100 * what.fpr95,
+            AUROC: 100 * what.auroc,
+            "±": 196 * what.auroc_error,
         }
         for name, what in sorted(found.items(), key=lambda entry: entry[1].fpr95)
-    )  # fmt: skip
+    )
 
 
 def set_rows(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     """Returns a line a detector and set, in percent, with the half-width of the AUROC's 95 % interval."""
     return pd.DataFrame(
         {
-            "Detector": row.detector, "Set": titles[f"{row.group}_{row.set}"], "Group": row.group, "Images": row.n,
-            "FPR95 (ID+) %": round(100 * row.fpr95, 1), "AUROC %": round(100 * row.auroc, 1),
-            "±": round(196 * row.auroc_error, 1), "AUPR %": round(100 * row.aupr, 1),
+            "Detector": row.detector,
+            "Set": titles[f"{row.group}_{row.set}"],
+            "Group": row.group,
+            "Images": row.n,
+            "FPR95 (ID+) %": round(100 * row.fpr95, 1),
+            "AUROC %": round(100 * row.auroc, 1),
+            "±": round(196 * row.auroc_error, 1),
+            "AUPR %": round(100 * row.aupr, 1),
             "FPR95 (OOD+) %": round(100 * row.fpr95_ood, 1),
         }
         for row in table.rows
-    )  # fmt: skip
+    )
 
 
 def contents_rows(pack: Pack) -> pd.DataFrame:
@@ -142,24 +167,31 @@ def contents_rows(pack: Pack) -> pd.DataFrame:
     described = pack.card.get("sets", {})
     return pd.DataFrame(
         {
-            "set": pack.set_title(name), "role": name.partition("_")[0], "rows": len(features),
-            "source": described.get(name, {}).get("source", ""), "licence": described.get(name, {}).get("licence", ""),
+            "set": pack.set_title(name),
+            "role": name.partition("_")[0],
+            "rows": len(features),
+            "source": described.get(name, {}).get("source", ""),
+            "licence": described.get(name, {}).get("licence", ""),
             "stands in for": described.get(name, {}).get("stands_in_for", ""),
         }
         for name, features in pack.sets()
-    )  # fmt: skip
+    )
 
 
 def opinion_finding(opinion: Opinion) -> str:
     """Returns what a picture is taken for, and how many detectors call it out."""
     out, many = sum(verdict.out for verdict in opinion.verdicts), len(opinion.verdicts)
     called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
-    return f"Taken for {opinion.predicted} ({percent(opinion.probability)}){called}.".replace(" %", "\u00a0%")
+    return f"Taken for {opinion.predicted} ({percent(opinion.probability)}){called}.".replace(
+        " %", "\u00a0%"
+    )
 
 
 def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, int]]) -> str:
     """Returns how many images one detector accepts and another rejects: OOD that the second catches, ID that it loses."""
-    caught, among = (sum(pair[i] for name, pair in counts.items() if name != "test") for i in (0, 1))
+    caught, among = (
+        sum(pair[i] for name, pair in counts.items() if name != "test") for i in (0, 1)
+    )
     lost, inside = counts.get("test", (0, 0))
     return (
         f"{accepts} accepts and {rejects} rejects {caught:,} of {among:,} OOD images ({percent(caught / max(among, 1))}) "

@@ -35,7 +35,9 @@ class MapChoice:
     order: str
 
 
-def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequence[str], own: str, key: str) -> MapChoice:
+def map_choice(
+    names: Sequence[str], titles: Mapping[str, str], methods: Sequence[str], own: str, key: str
+) -> MapChoice:
     """Returns what is drawn on the map.
 
     Args:
@@ -49,33 +51,68 @@ def map_choice(names: Sequence[str], titles: Mapping[str, str], methods: Sequenc
             st.session_state.pop(name, None)
             st.query_params.pop(name, None)
     st.session_state["map_data"] = key
-    if "shown" not in st.session_state and (sets := map_region_sets()) is not None:  # they win over the link's own
+    if (
+        "shown" not in st.session_state and (sets := map_region_sets()) is not None
+    ):  # they win over the link's own
         st.session_state["shown"] = [name for name in titles if name in sets]
     for name, offered, what in (("scorer", names, "detector"), ("colour", COLOURINGS, "colour")):
         warn_if_not_offered(name, offered, what)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = st.selectbox(
-            "Colour by", COLOURINGS, key="colour", bind="query-params", width=160,
+            "Colour by",
+            COLOURINGS,
+            key="colour",
+            bind="query-params",
+            width=160,
             help="score: of the detector beside it. correction: E_θ alone, what HEAT adds to its Gaussians.",
-        )  # fmt: skip
+        )
         scorer = st.selectbox(
-            "Detector", names, names.index("HEAT") if "HEAT" in names else 0, key="scorer", bind="query-params", width=160,
+            "Detector",
+            names,
+            names.index("HEAT") if "HEAT" in names else 0,
+            key="scorer",
+            bind="query-params",
+            width=160,
             help="Whose scores are drawn, sorted and compared.",
-        )  # fmt: skip
-        order = st.segmented_control("Gallery", ORDERS, default=ORDERS[0], required=True, key="order", bind="query-params")
+        )
+        order = st.segmented_control(
+            "Gallery", ORDERS, default=ORDERS[0], required=True, key="order", bind="query-params"
+        )
         method = st.segmented_control(
-            "Layout", methods, default=own, required=True, key="layout", bind="query-params", format_func=str.upper,
+            "Layout",
+            methods,
+            default=own,
+            required=True,
+            key="layout",
+            bind="query-params",
+            format_func=str.upper,
             help="UMAP keeps neighbours together. PCA keeps the two directions in which features vary most.",
-        )  # fmt: skip
+        )
         st.text_input(
-            "Look at an image", key="typed-item", on_change=_typed_item, placeholder="cifar10/test/123", width=210,
+            "Look at an image",
+            key="typed-item",
+            on_change=_typed_item,
+            placeholder="cifar10/test/123",
+            width=210,
             help="As the inspector writes it: its dataset, split and number; of data without, its set and row.",
-        )  # fmt: skip
+        )
     shown = st.pills(
-        "Sets on the map", list(titles), selection_mode="multi", default=list(titles), key="shown", bind="query-params",
-        format_func=lambda name: plain(titles[name], 40), help="A set that is switched off is never selected on the map.",
-    )  # fmt: skip
-    return MapChoice(str(colour), str(scorer), str(method), tuple(name for name in titles if name in shown), str(order))
+        "Sets on the map",
+        list(titles),
+        selection_mode="multi",
+        default=list(titles),
+        key="shown",
+        bind="query-params",
+        format_func=lambda name: plain(titles[name], 40),
+        help="A set that is switched off is never selected on the map.",
+    )
+    return MapChoice(
+        str(colour),
+        str(scorer),
+        str(method),
+        tuple(name for name in titles if name in shown),
+        str(order),
+    )
 
 
 def _typed_item() -> None:

@@ -37,7 +37,9 @@ class Points:
         return len(self.spots)
 
 
-def draw_points(points: Points, palette: NDArray[np.uint8], window: tuple[float, float, float, float]) -> bytes:
+def draw_points(
+    points: Points, palette: NDArray[np.uint8], window: tuple[float, float, float, float]
+) -> bytes:
     """Returns a PNG of the points within a window, each with a thin gap around it, in an order that favours no set.
 
     Args:
@@ -56,7 +58,11 @@ def draw_points(points: Points, palette: NDArray[np.uint8], window: tuple[float,
 def _painted(points: Points, window: tuple[float, float, float, float]) -> NDArray[np.uint8]:
     """Returns the palette's rows (height, width); whatever is painted later covers what was painted before."""
     left, top, right, bottom = window
-    place = (points.spots - np.array([left, top], np.float32)) / np.array([right - left, bottom - top], np.float32) * PIXELS
+    place = (
+        (points.spots - np.array([left, top], np.float32))
+        / np.array([right - left, bottom - top], np.float32)
+        * PIXELS
+    )
     kept = np.flatnonzero(((place > -1) & (place < PIXELS + 1)).all(1))
     kept = np.random.default_rng(0).permutation(kept)
     kept = kept[np.argsort(~points.faint[kept], kind="stable")]
@@ -66,7 +72,9 @@ def _painted(points: Points, window: tuple[float, float, float, float]) -> NDArr
     canvas = np.zeros((SIZE[1] + 2 * edge, SIZE[0] + 2 * edge), np.uint8)
     x, y = np.floor(place[kept]).astype(np.int32).T + edge
     shape = points.shapes[kept]
-    at = (y * canvas.shape[1] + x)[:, None] + (steps[shape, :, 1] * canvas.shape[1] + steps[shape, :, 0])
+    at = (y * canvas.shape[1] + x)[:, None] + (
+        steps[shape, :, 1] * canvas.shape[1] + steps[shape, :, 0]
+    )
     canvas.ravel()[at.ravel()] = np.where(solid[shape], points.colours[kept][:, None], 0).ravel()
     return canvas[edge:-edge, edge:-edge]
 
@@ -80,16 +88,26 @@ def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
     distance, p, q = np.hypot(u, v), abs(u + v) / np.sqrt(2), abs(u - v) / np.sqrt(2)
     crossed = np.minimum(p, q) <= 0.35
     insides = (
-        distance <= 1, (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8), np.maximum(abs(u), abs(v)) <= 0.85, abs(u) + abs(v) <= 1.2,
-        (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1), crossed & (distance <= 1.1),
-        (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8), (distance >= 0.5) & (distance <= 1.05),
-    )  # fmt: skip
+        distance <= 1,
+        (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8),
+        np.maximum(abs(u), abs(v)) <= 0.85,
+        abs(u) + abs(v) <= 1.2,
+        (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1),
+        crossed & (distance <= 1.1),
+        (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8),
+        (distance >= 0.5) & (distance <= 1.05),
+    )
     stamps = [_with_gap(inside.reshape(len(across), -1), gap=radius >= 2) for inside in insides]
     longest = max(int(painted.sum()) for painted, _ in stamps)
-    steps, solid = np.zeros((len(stamps), longest, 2), np.int32), np.zeros((len(stamps), longest), bool)
+    steps, solid = (
+        np.zeros((len(stamps), longest, 2), np.int32),
+        np.zeros((len(stamps), longest), bool),
+    )
     for i, (painted, inside) in enumerate(stamps):
         rows = np.flatnonzero(painted)
-        rows = rows[np.argsort(inside.ravel()[rows], kind="stable")]  # solid ones last, so that one of them can be repeated
+        rows = rows[
+            np.argsort(inside.ravel()[rows], kind="stable")
+        ]  # solid ones last, so that one of them can be repeated
         rows = np.append(rows, np.repeat(rows[-1], longest - len(rows)))
         steps[i] = np.stack([dx[rows], dy[rows]], 1)
         solid[i] = inside.ravel()[rows]

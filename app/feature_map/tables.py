@@ -20,7 +20,9 @@ def sampled_sentence(pack: Pack) -> str:
     for name, features in pack.sets():
         whole = described.get(name, {}).get("moments_of")
         if isinstance(whole, int) and whole > len(features) and name in ("train", "test"):
-            found.append(f"The {'training' if name == 'train' else name} images are a sample, {len(features):,} of {whole:,}.")
+            found.append(
+                f"The {'training' if name == 'train' else name} images are a sample, {len(features):,} of {whole:,}."
+            )
     return " ".join(found)
 
 
@@ -28,8 +30,11 @@ def trust_sentence(method: str, trust: float | None) -> str:
     """Returns what a map can be trusted with, in a sentence or two."""
     if trust is None:
         return f"Laid out by {method.upper()}; nobody has measured how far it can be trusted."
-    near = "points that are near each other here are near in feature space, too" if trust >= 0.9 else (
-        "many points that are near each other here are far apart in feature space")  # fmt: skip
+    near = (
+        "points that are near each other here are near in feature space, too"
+        if trust >= 0.9
+        else ("many points that are near each other here are far apart in feature space")
+    )
     gaps = "; the gaps between clusters mean little" if method == "umap" else ""
     return f"Laid out by {method.upper()}. Trustworthiness {trust:.2f} (1 is perfect, 0.5 is chance): {near}{gaps}."
 
@@ -47,7 +52,10 @@ def selected_finding(masks: Mapping[str, NDArray[np.bool]], titles: Mapping[str,
 
 
 def selected_rows(
-    masks: Mapping[str, NDArray[np.bool]], titles: Mapping[str, str], scores: Mapping[str, Array], cut: float | None
+    masks: Mapping[str, NDArray[np.bool]],
+    titles: Mapping[str, str],
+    scores: Mapping[str, Array],
+    cut: float | None,
 ) -> pd.DataFrame:
     """Returns a line a set: how many of how many are selected, and how many of those are above the cut.
 
@@ -63,9 +71,17 @@ def selected_rows(
         if count and cut is not None and name in scores:
             flagged = percent(float(np.mean(scores[name][mask] > cut)))
         share = percent(count / len(mask))
-        return {"Set": titles[name], "Selected": f"{count:,} of {len(mask):,}", "Share": share, "Flagged": flagged}
+        return {
+            "Set": titles[name],
+            "Selected": f"{count:,} of {len(mask):,}",
+            "Share": share,
+            "Flagged": flagged,
+        }
 
-    return pd.DataFrame([line(name, mask) for name, mask in masks.items()], columns=["Set", "Selected", "Share", "Flagged"])
+    return pd.DataFrame(
+        [line(name, mask) for name, mask in masks.items()],
+        columns=["Set", "Selected", "Share", "Flagged"],
+    )
 
 
 def tile_lines(pack: Pack, place: tuple[str, int], scorer: str, rank: float) -> tuple[str, ...]:
@@ -74,5 +90,7 @@ def tile_lines(pack: Pack, place: tuple[str, int], scorer: str, rank: float) -> 
     y = dict(pack.sets())[name].y
     known = name in ("train", "test") and y is not None
     first = pack.class_name(int(y[row])) if known and y is not None else pack.set_title(name)
-    second = "training" if name == "train" else "" if np.isnan(rank) else f"{scorer} {100 * rank:.1f} %"
+    second = (
+        "training" if name == "train" else "" if np.isnan(rank) else f"{scorer} {100 * rank:.1f} %"
+    )
     return (first, second) if second else (first,)

@@ -26,7 +26,9 @@ header.show(
 choice = toy_choice()
 picture = toy_preview(choice.toy, choice.seed)
 known = "threshold and ranks from 4,000 fresh ID points"
-st.markdown(f":small[:material/terrain: {picture.title}: {picture.size:,} training points; {known}]")
+st.markdown(
+    f":small[:material/terrain: {picture.title}: {picture.size:,} training points; {known}]"
+)
 
 
 @st.fragment(run_every=0.5)
@@ -37,7 +39,9 @@ def under_way(job) -> None:
     job.watch(tab_id())
     lab.transport(choice, job)
     lab.progress(choice, job, visible_snapshots(job))
-    st.container(height=360, border=True).caption("The landscape comes when the training is done. The Toy lab shows it live.")
+    st.container(height=360, border=True).caption(
+        "The landscape comes when the training is done. The Toy lab shows it live."
+    )
 
 
 def show(result) -> None:

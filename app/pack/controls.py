@@ -15,9 +15,17 @@ from app.text import plain
 def share_to_keep() -> float:
     """Returns the share of ID that the threshold must keep."""
     percent = st.number_input(
-        "Keep at least this much of ID (%)", 50.0, 99.9, 95.0, 0.5, format="%.1f", key="keep", bind="query-params", width=300,
+        "Keep at least this much of ID (%)",
+        50.0,
+        99.9,
+        95.0,
+        0.5,
+        format="%.1f",
+        key="keep",
+        bind="query-params",
+        width=300,
         help="The threshold of each detector is the smallest one that keeps this share of the ID test set.",
-    )  # fmt: skip
+    )
     return float(percent or 95.0) / 100
 
 
@@ -25,10 +33,15 @@ def score_unit() -> str:
     """Returns whether scores are shown as they are or as ID percentiles."""
     return str(
         st.segmented_control(
-            "Show scores as", ("ID percentile", "raw"), default="raw", required=True, key="scale", bind="query-params",
+            "Show scores as",
+            ("ID percentile", "raw"),
+            default="raw",
+            required=True,
+            key="scale",
+            bind="query-params",
             help="A percentile says what share of the ID test set scores lower, so that detectors compare.",
         )
-    )  # fmt: skip
+    )
 
 
 def gallery_page(count: int, size: int, key: str, of: object) -> slice:
@@ -46,7 +59,9 @@ def pictures_first(after: int, titles: Sequence[str]) -> bool:
     """Returns whether a gallery begins with what it has pictures of, and says how many come after, of which sets."""
     first = st.toggle("Those with pictures first", True, key="pictured", bind="query-params")
     if first:
-        st.caption(f"{after:,} come after them: there are no pictures at hand of {plain(', '.join(titles), 200)}.")
+        st.caption(
+            f"{after:,} come after them: there are no pictures at hand of {plain(', '.join(titles), 200)}."
+        )
     return first
 
 
@@ -55,15 +70,23 @@ def data_choice() -> None:
     offered = offered_packs()
     if offered:
         st.selectbox(
-            "A pack on this server", list(offered), key="pack", bind="query-params", on_change=discard_own_data,
+            "A pack on this server",
+            list(offered),
+            key="pack",
+            bind="query-params",
+            on_change=discard_own_data,
             help=f"Folders that whoever runs the server has put into assets/packs or named in "
             f"{PACKS_VARIABLE}. No other folder "
             "of the server can be opened from here.",
-        )  # fmt: skip
+        )
     st.file_uploader(
-        "Arrays of your own", type="npz", key="arrays", max_upload_size=200, on_change=_take_arrays,
+        "Arrays of your own",
+        type="npz",
+        key="arrays",
+        max_upload_size=200,
+        on_change=_take_arrays,
         help="An .npz, as numpy.savez writes it. It is yours alone and goes when this session ends.",
-    )  # fmt: skip
+    )
     st.caption(
         "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, `far_NAME`; `weight` and `bias` of "
         "the classifier's last layer if MSP and Energy are wanted; `val_z`, `pseudo_NAME` if there are."
@@ -96,9 +119,15 @@ def _chip_row() -> None:
         st.caption(f"Selected: {len(chosen):,}", width="content")
         for part in chosen.parts:
             st.button(
-                f"{plain(part.label, 60)}: {len(part):,}", icon=":material/close:", key=f"chip-{part.origin}",
-                on_click=remove_from_selection, args=(part.origin,), help="Take this out of the selection.",
-            )  # fmt: skip
-        st.button("Clear the selection", type="tertiary", key="clear-selection", on_click=clear_selection)
+                f"{plain(part.label, 60)}: {len(part):,}",
+                icon=":material/close:",
+                key=f"chip-{part.origin}",
+                on_click=remove_from_selection,
+                args=(part.origin,),
+                help="Take this out of the selection.",
+            )
+        st.button(
+            "Clear the selection", type="tertiary", key="clear-selection", on_click=clear_selection
+        )
     if not len(chosen) and len(chosen.parts) > 1:
         st.caption("Nothing is in all of these at once; take one out.")

@@ -59,18 +59,24 @@ class PackData:
     @cached_property
     def classes(self) -> Normalized:
         """The Gaussians of its classes."""
-        from heat_core.explain import classes
+        from heat_core.explain import class_gaussians
 
-        return classes(self.pack.train)
+        return class_gaussians(self.pack.train)
 
     @cached_property
     def taken_for(self) -> dict[str, NDArray[np.int64]]:
         """{set: the class that each row is taken for (n,)} of the sets that are scored."""
-        from heat_core.explain import taken_for
+        from heat_core.explain import predicted_classes
 
-        sets = {name: rows for name, rows in self.pack.sets() if name != "train" and not name.startswith("pseudo")}
+        sets = {
+            name: rows
+            for name, rows in self.pack.sets()
+            if name != "train" and not name.startswith("pseudo")
+        }
         fitted = None if self.pack.train.head else self.classes
-        return {name: taken_for(self.pack.train, rows, fitted) for name, rows in sets.items()}
+        return {
+            name: predicted_classes(self.pack.train, rows, fitted) for name, rows in sets.items()
+        }
 
 
 def offered_packs() -> dict[str, Path]:
@@ -79,7 +85,10 @@ def offered_packs() -> dict[str, Path]:
     A visitor chooses one of these names and never a path.
     """
     found: dict[str, Path] = {}
-    for root in (PACKS, *(Path(root) for root in os.environ.get(PACKS_VARIABLE, "").split(os.pathsep) if root)):
+    for root in (
+        PACKS,
+        *(Path(root) for root in os.environ.get(PACKS_VARIABLE, "").split(os.pathsep) if root),
+    ):
         for card in sorted(root.glob("*/card.json")):
             found.setdefault(card.parent.name, card.parent)
     return found
@@ -90,7 +99,9 @@ def _read(folder: Path, changed: tuple[float, float]) -> PackData:
     from heat_core.judge import weights_of
     from heat_core.pack import read_pack
 
-    return PackData(f"{folder.name}@{changed}", read_pack(folder), weights_of(folder) if changed[1] else None)
+    return PackData(
+        f"{folder.name}@{changed}", read_pack(folder), weights_of(folder) if changed[1] else None
+    )
 
 
 def _changed(folder: Path) -> tuple[float, float]:
@@ -98,7 +109,9 @@ def _changed(folder: Path) -> tuple[float, float]:
     from heat_core.judge import weights_of
 
     weights = weights_of(folder)
-    return (folder / "card.json").stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
+    return (
+        folder / "card.json"
+    ).stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
 
 
 def is_own_data() -> bool:
@@ -133,22 +146,28 @@ def unknown_pack_name() -> str:
     return st.session_state.get("unknown_pack", "")
 
 
-def unsupported_reasons(given: PackData) -> dict[str, str]:
+def unsupported_reasons(pack_data: PackData) -> dict[str, str]:
     """Returns {detector: why this data does not allow it}."""
-    from heat_core.detectors.presets import allowed
+    from heat_core.detectors.presets import supported_detectors
 
-    return allowed(given.pack)[1]
+    return supported_detectors(pack_data.pack)[1]
 
 
-def find_job(given: PackData, key: str) -> Job | None:
+def find_job(pack_data: PackData, key: str) -> Job | None:
     """Returns the job of this key on the data; on somebody's own data it is theirs alone, and goes with their session."""
-    job = st.session_state.get("own_jobs", {}).get(key) if _is_own(given) else job_queue().get(key)
-    return None if job is not None and job.owner and job.state == "cancelled" else job  # its owner was gone for a moment
+    job = (
+        st.session_state.get("own_jobs", {}).get(key)
+        if _is_own(pack_data)
+        else job_queue().get(key)
+    )
+    return (
+        None if job is not None and job.owner and job.state == "cancelled" else job
+    )  # its owner was gone for a moment
 
 
-def start_job(given: PackData, key: str, work: Work) -> Job:
+def start_job(pack_data: PackData, key: str, work: Work) -> Job:
     """Returns a job on the data: the one there is, unless it failed or was cancelled, or one begun now."""
-    if not _is_own(given):
+    if not _is_own(pack_data):
         return job_queue().submit(key, work)
     own = st.session_state.setdefault("own_jobs", {})
     if key not in own or own[key].stopping or own[key].state in ("failed", "cancelled"):
@@ -156,11 +175,13 @@ def start_job(given: PackData, key: str, work: Work) -> Job:
     return own[key]
 
 
-def _is_own(given: PackData) -> bool:
-    return given is st.session_state.get("uploaded")
+def _is_own(pack_data: PackData) -> bool:
+    return pack_data is st.session_state.get("uploaded")
 
 
-def images_of(given: PackData, places: Sequence[tuple[str, int]]) -> tuple[list[NDArray[np.uint8] | None], list[str]]:
+def images_of(
+    pack_data: PackData, places: Sequence[tuple[str, int]]
+) -> tuple[list[NDArray[np.uint8] | None], list[str]]:
     """Returns the image of each (set, row), None where there is none, and one line for each set without, that says why."""
     by_set: dict[str, list[int]] = {}
     for name, row in places:
@@ -168,12 +189,15 @@ def images_of(given: PackData, places: Sequence[tuple[str, int]]) -> tuple[list[
     found, reasons = {}, []
     for name, rows in by_set.items():
         try:
-            found |= {(name, row): image for row, image in zip(rows, given.gallery.pixels(name, rows), strict=True)}
+            found |= {
+                (name, row): image
+                for row, image in zip(rows, pack_data.gallery.pixels(name, rows), strict=True)
+            }
         except (LookupError, ValueError) as error:
             reasons.append(str(error))
     return [found.get(place) for place in places], list(dict.fromkeys(reasons))
 
 
-def has_images(given: PackData, name: str) -> bool:
+def has_images(pack_data: PackData, name: str) -> bool:
     """Returns whether the images of a set are at hand."""
-    return given.gallery.has(name)
+    return pack_data.gallery.has(name)

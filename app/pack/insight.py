@@ -13,7 +13,7 @@ from app.pack.jobs import DetectorScores
 
 if TYPE_CHECKING:
     from heat_core.energies import Normalized
-    from heat_core.explain import Sum, Verdict
+    from heat_core.explain import ScoreTerms, Verdict
     from heat_core.features import Features
     from heat_core.pack import Pack
 
@@ -34,7 +34,7 @@ class Spelled:
         verdict: on the total.
     """
 
-    how: Sum
+    how: ScoreTerms
     values: Array
     ranks: Array
     verdict: Verdict
@@ -52,7 +52,9 @@ class Spelled:
     @property
     def sentence(self) -> str:
         """`prior 1.31 + correction -0.04 = 1.27, verdict in: the threshold is 3.20`."""
-        named = [f"{name} {value:.2f}" for name, value in zip(self.how.names, self.rounded, strict=True)]
+        named = [
+            f"{name} {value:.2f}" for name, value in zip(self.how.names, self.rounded, strict=True)
+        ]
         spelled = f"{' + '.join(named)} =" if self.how.adds else f"{', '.join(named)}: together"
         verdict = "out" if self.verdict.out else "in"
         return f"{spelled} {self.verdict.score:.2f}, verdict {verdict}: the threshold is {self.verdict.threshold:.2f}"
@@ -83,7 +85,11 @@ class Insight:
 
 
 def inspect_row(
-    pack: Pack, fitted: Normalized, frames: Sequence[DetectorScores], place: tuple[str, int], cuts: Mapping[str, float]
+    pack: Pack,
+    fitted: Normalized,
+    frames: Sequence[DetectorScores],
+    place: tuple[str, int],
+    cuts: Mapping[str, float],
 ) -> Insight:
     """Returns what is known of a row.
 
@@ -100,32 +106,54 @@ def inspect_row(
     name, row = place
     features = dict(pack.sets())[name]
     one = features.take(torch.tensor([row]))
-    rows, distances = explain.nearest(pack.train, one, NEIGHBOURS + 1)
+    rows, distances = explain.nearest_training_rows(pack.train, one, NEIGHBOURS + 1)
     others = rows[0] != row if name == "train" else np.arange(rows.shape[1]) < NEIGHBOURS
     apart = explain.class_distances(fitted, one)[0]
     labels = pack.train.classes.tolist()
     near = tuple((pack.class_name(labels[i]), float(apart[i])) for i in np.argsort(apart))
-    said = {frame.detector: found for frame in frames if (found := _said(frame, name, row, one)) is not None}
+    said = {
+        frame.detector: found
+        for frame in frames
+        if (found := _said(frame, name, row, one)) is not None
+    }
     inside = {frame.detector: frame for frame in frames}
-    verdicts = {who: explain.Verdict.of(who, score, inside[who].scores["test"], cuts[who]) for who, (score, _) in said.items()}
-    spelled = {who: _spelled(inside[who], values, verdicts[who]) for who, (_, values) in said.items() if values is not None}
+    verdicts = {
+        who: explain.Verdict.of(who, score, inside[who].scores["test"], cuts[who])
+        for who, (score, _) in said.items()
+    }
+    spelled = {
+        who: _spelled(inside[who], values, verdicts[who])
+        for who, (_, values) in said.items()
+        if values is not None
+    }
     label = "" if features.y is None else pack.class_name(int(features.y[row]))
     return Insight(
-        place, label, _predicted(pack, one), near, rows[0][others], distances[0][others], tuple(verdicts.values()), spelled
+        place,
+        label,
+        _predicted(pack, one),
+        near,
+        rows[0][others],
+        distances[0][others],
+        tuple(verdicts.values()),
+        spelled,
     )
 
 
-def _said(frame: DetectorScores, name: str, row: int, one: Features) -> tuple[float, Array | None] | None:
+def _said(
+    frame: DetectorScores, name: str, row: int, one: Features
+) -> tuple[float, Array | None] | None:
     """Returns (score, terms if several) of a row: those of the scoring, or by the fitted detector if it is at hand."""
     if frame.reason:
         return None
     if name in frame.scores:
-        return float(frame.scores[name][row]), frame.terms[name][row] if name in frame.terms else None
+        return float(frame.scores[name][row]), frame.terms[name][
+            row
+        ] if name in frame.terms else None
     if frame.run is None:
         return None
-    from heat_core.explain import terms
+    from heat_core.explain import score_terms
 
-    return float(frame.run.score(one)[0]), terms(frame.run, one)[0] if frame.terms else None
+    return float(frame.run.score(one)[0]), score_terms(frame.run, one)[0] if frame.terms else None
 
 
 def _spelled(frame: DetectorScores, values: Array, verdict: Verdict) -> Spelled:

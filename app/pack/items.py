@@ -100,11 +100,19 @@ def parts_text(parts: Iterable[Part]) -> str:
         sources = []
         for source, indices in part.items.items():
             steps = np.diff(indices, prepend=-1)  # small where many are picked
-            width = next(width for width, kind in WIDTHS.items() if steps.max(initial=0) <= np.iinfo(kind).max)
+            width = next(
+                width
+                for width, kind in WIDTHS.items()
+                if steps.max(initial=0) <= np.iinfo(kind).max
+            )
             sources.append([source, len(steps), width])
             rows += steps.astype(WIDTHS[width]).tobytes()
         head.append([part.origin, part.label, sources])
-    text = base64.urlsafe_b64encode(zlib.compress(json.dumps(head).encode() + b"\n" + rows, 9)).decode().rstrip("=")
+    text = (
+        base64.urlsafe_b64encode(zlib.compress(json.dumps(head).encode() + b"\n" + rows, 9))
+        .decode()
+        .rstrip("=")
+    )
     return text if head and len(text) <= LONGEST else ""
 
 
@@ -119,7 +127,10 @@ def parse_parts(text: str) -> tuple[Part, ...]:
         for origin, label, sources in json.loads(head):
             items = {}
             for source, count, width in sources:
-                steps, rows = np.frombuffer(rows[: count * width], WIDTHS[width]).astype(np.int64), rows[count * width :]
+                steps, rows = (
+                    np.frombuffer(rows[: count * width], WIDTHS[width]).astype(np.int64),
+                    rows[count * width :],
+                )
                 if len(steps) != count or not count or steps.min() < 1:
                     return ()
                 items[str(source)[:200]] = np.cumsum(steps) - 1
@@ -130,13 +141,21 @@ def parse_parts(text: str) -> tuple[Part, ...]:
 
 
 def _common(left: Items, right: Items) -> Items:
-    both = {source: np.intersect1d(left[source], right[source], assume_unique=True) for source in left if source in right}
+    both = {
+        source: np.intersect1d(left[source], right[source], assume_unique=True)
+        for source in left
+        if source in right
+    }
     return {source: indices for source, indices in both.items() if len(indices)}
 
 
 def source_of(features: Features, name: str) -> str:
     """Returns the source of a set's items: its dataset and split, or its own name."""
-    known = features.index is not None and features.source and not name.startswith(("pseudo_", "pseudoval_"))
+    known = (
+        features.index is not None
+        and features.source
+        and not name.startswith(("pseudo_", "pseudoval_"))
+    )
     return features.source if known else name
 
 
@@ -175,7 +194,11 @@ def masks_in(pack: Pack, items: Items) -> dict[str, Mask]:
 def mask_in(features: Features, name: str, items: Items) -> Mask:
     """Returns which rows of a set are among the items, (N,)."""
     wanted = items.get(source_of(features, name))
-    return np.zeros(len(features), bool) if wanted is None else np.isin(indices_of(features, name), wanted)
+    return (
+        np.zeros(len(features), bool)
+        if wanted is None
+        else np.isin(indices_of(features, name), wanted)
+    )
 
 
 def find_item(pack: Pack, item: str) -> tuple[str, int] | None:

@@ -14,9 +14,9 @@ from app.jobs import Work
 from app.pack.layout import Layout, layout_of
 
 if TYPE_CHECKING:
-    from heat_core.explain import Sum
+    from heat_core.explain import ScoreTerms
     from heat_core.pack import Pack
-    from heat_core.results.bootstrap import Resamples
+    from heat_core.results.bootstrap import Bootstrap
     from heat_core.run import Run
 
 
@@ -37,7 +37,7 @@ class DetectorScores:
     reason: str = ""
     note: str = ""
     run: Run | None = None
-    how: Sum | None = None
+    how: ScoreTerms | None = None
     terms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
@@ -48,14 +48,14 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
     A detector that the pack does not allow, or that fails on it, says why and leaves the others alone.
     """
 
-    def work(job) -> Resamples | None:
-        from heat_core.detectors.presets import DETECTORS, allowed
-        from heat_core.explain import Sum, terms
-        from heat_core.results.bootstrap import resample
-        from heat_core.results.table import score_pack as score
+    def work(job) -> Bootstrap | None:
+        from heat_core.detectors.presets import DETECTORS, supported_detectors
+        from heat_core.explain import ScoreTerms, score_terms
+        from heat_core.results.bootstrap import bootstrap
         from heat_core.run import fit
+        from heat_core.scores import score_pack as score
 
-        recipes, reasons = allowed(pack, preset)
+        recipes, reasons = supported_detectors(pack, preset)
         many = len(DETECTORS)
 
         def scored(name: str, done: float) -> DetectorScores:
@@ -63,24 +63,32 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
                 return DetectorScores(name, {}, reasons[name])
             try:
                 run = fit(
-                    recipes[name], pack.train, seed,
-                    on_record=lambda record, energy: job.report(done + record.step / record.steps / many),
-                    auxiliary=pack.auxiliary,
-                )  # fmt: skip
+                    recipes[name],
+                    pack.train,
+                    seed,
+                    on_record=lambda record, energy: job.report(
+                        done + record.step / record.steps / many
+                    ),
+                    extra=pack.extra,
+                )
                 scores = score(pack, run.score)
             except (ValueError, ArithmeticError) as error:
                 return DetectorScores(name, {}, f"{name} failed on these features: {error}")
             if not all(np.isfinite(values).all() for values in scores.values()):
-                return DetectorScores(name, {}, f"{name} gives scores that are not finite on these features.")
-            how = Sum.of(run)
-            several = score(pack, partial(terms, run)) if len(how.names) > 1 else {}
-            return DetectorScores(name, scores, "", run.note, run if keep_runs else None, how, several)
+                return DetectorScores(
+                    name, {}, f"{name} gives scores that are not finite on these features."
+                )
+            how = ScoreTerms.of(run)
+            several = score(pack, partial(score_terms, run)) if len(how.names) > 1 else {}
+            return DetectorScores(
+                name, scores, "", run.note, run if keep_runs else None, how, several
+            )
 
         for i, name in enumerate(DETECTORS):
             job.report(i / many)
             job.report((i + 1) / many, scored(name, i / many))
         found = {frame.detector: frame.scores for frame in job.frames if not frame.reason}
-        return resample(found, pack.outside) if found else None
+        return bootstrap(found, pack.ood) if found else None
 
     return work
 
@@ -89,10 +97,10 @@ def lay_out(pack: Pack, method: str) -> Work:
     """Returns the work of laying a pack out on a map; its result is a `Layout`."""
 
     def work(job) -> Layout:
-        from heat_core.projection import project
+        from heat_core.projection import project_pack
 
         job.report(0.0)
-        layout = layout_of(project(pack, method, on_progress=job.report))
+        layout = layout_of(project_pack(pack, method, on_progress=job.report))
         assert layout is not None
         return layout
 

@@ -48,27 +48,37 @@ class Layout:
         """{name of a set: (n, 2) float32, fractions of the picture}; both axes have the same scale."""
         low = np.min([places.min(0) for places in self.places.values()], axis=0).astype(np.float64)
         high = np.max([places.max(0) for places in self.places.values()], axis=0).astype(np.float64)
-        across = (1 + 2 * MARGIN) * max(float((high - low)[0]) / SIZE[0], float((high - low)[1]) / SIZE[1], 1e-12)
+        across = (1 + 2 * MARGIN) * max(
+            float((high - low)[0]) / SIZE[0], float((high - low)[1]) / SIZE[1], 1e-12
+        )
         extent = across * np.array(SIZE) * (1, -1)  # y points down on a picture
         middle = (low + high) / 2
-        return {name: ((places - middle) / extent + 0.5).astype(np.float32) for name, places in self.places.items()}
+        return {
+            name: ((places - middle) / extent + 0.5).astype(np.float32)
+            for name, places in self.places.items()
+        }
 
 
 def layout_of(pack: Pack) -> Layout | None:
     """Returns the map that a pack brings with it; None if it has none."""
     sets = {name: features for name, features in pack.sets() if name in mapped_sets(pack)}
-    if not all("map" in features.views and features.views["map"].shape[1] == 2 for features in sets.values()):
+    if not all(
+        "map" in features.views and features.views["map"].shape[1] == 2
+        for features in sets.values()
+    ):
         return None
     about = pack.card.get("map")
     about = about if isinstance(about, dict) else {}
     trust = about.get("trustworthiness")
     places = {name: features.views["map"].float().cpu().numpy() for name, features in sets.items()}
-    return Layout(places, str(about.get("method", "umap")), trust if isinstance(trust, float) else None)
+    return Layout(
+        places, str(about.get("method", "umap")), trust if isinstance(trust, float) else None
+    )
 
 
 def mapped_sets(pack: Pack) -> tuple[str, ...]:
     """Returns the names of the sets that a map shows: training and test images, and every OOD set."""
-    return ("train", "test", *(f"{group}_{name}" for group, name in pack.outside))
+    return ("train", "test", *(f"{group}_{name}" for group, name in pack.ood))
 
 
 # -- regions -----------------------------------------------------------------------------------------------------------
@@ -92,7 +102,9 @@ def parse_polygons(text: str) -> list[Polygon]:
     if len(text) > 11 * CORNERS:
         return []
     found = [[corner.split(".") for corner in part.split("-")] for part in text.split("_")]
-    if not all(len(polygon) > 2 and all(len(corner) == 2 for corner in polygon) for polygon in found):
+    if not all(
+        len(polygon) > 2 and all(len(corner) == 2 for corner in polygon) for polygon in found
+    ):
         return []
     if not all(NUMBER.fullmatch(n) for polygon in found for corner in polygon for n in corner):
         return []
@@ -116,7 +128,13 @@ class Region:
     @property
     def text(self) -> str:
         """As it goes into a link: `umap:100.200-300.400-500.200`, and `:test,far_mnist` where sets were switched off."""
-        return ":".join([self.method, polygons_text(self.polygons), *([] if self.sets is None else [",".join(self.sets)])])
+        return ":".join(
+            [
+                self.method,
+                polygons_text(self.polygons),
+                *([] if self.sets is None else [",".join(self.sets)]),
+            ]
+        )
 
 
 def parse_region(text: str) -> Region | None:
@@ -124,17 +142,25 @@ def parse_region(text: str) -> Region | None:
     method, _, rest = text.partition(":")
     corners, named, names = rest.partition(":")
     polygons = parse_polygons(corners)
-    return Region(method, polygons, tuple(filter(None, names.split(","))) if named else None) if polygons else None
+    return (
+        Region(method, polygons, tuple(filter(None, names.split(","))) if named else None)
+        if polygons
+        else None
+    )
 
 
 def rows_in_region(layout: Layout, region: Region) -> dict[str, Mask]:
     """Returns {name of a set: mask of its rows} that a region holds."""
     return rows_in_polygons(
-        layout, [name for name in layout.places if region.sets is None or name in region.sets], region.polygons
+        layout,
+        [name for name in layout.places if region.sets is None or name in region.sets],
+        region.polygons,
     )
 
 
-def rows_in_polygons(layout: Layout, shown: Sequence[str], regions: Sequence[Polygon]) -> dict[str, Mask]:
+def rows_in_polygons(
+    layout: Layout, shown: Sequence[str], regions: Sequence[Polygon]
+) -> dict[str, Mask]:
     """Returns {name of a set: mask of its rows} within any of the polygons; sets that are not shown are never picked."""
     masks = {name: np.zeros(len(layout.spots[name]), bool) for name in shown}
     for name, polygon in ((name, polygon) for name in shown for polygon in regions):
@@ -162,7 +188,9 @@ def points_in_polygon(polygon: Polygon, points: Array) -> Mask:
     return found
 
 
-def nearest_point(layout: Layout, shown: Sequence[str], spot: tuple[float, float], reach: float) -> tuple[str, int] | None:
+def nearest_point(
+    layout: Layout, shown: Sequence[str], spot: tuple[float, float], reach: float
+) -> tuple[str, int] | None:
     """Returns (name of the set, row) of the shown point nearest to a spot, None if none is within reach.
 
     Args:
@@ -171,7 +199,9 @@ def nearest_point(layout: Layout, shown: Sequence[str], spot: tuple[float, float
     """
     best, closest = None, reach**2
     for name in shown:
-        apart = (layout.spots[name] - np.asarray(spot, np.float32)) * np.array([1, SIZE[1] / SIZE[0]], np.float32)
+        apart = (layout.spots[name] - np.asarray(spot, np.float32)) * np.array(
+            [1, SIZE[1] / SIZE[0]], np.float32
+        )
         squared = (apart**2).sum(1)
         row = int(squared.argmin())
         if squared[row] <= closest:

@@ -19,14 +19,14 @@ def accept_upload(file: io.BytesIO, name: str) -> None:
     """Takes an npz of arrays as this session's own data; a mistake is kept in `upload_error` and changes nothing."""
     import tempfile
 
-    from heat_core.pack import pack_npz
+    from heat_core.pack import pack_from_npz
 
     content = file.getvalue()
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload.npz"
             path.write_bytes(content)
-            pack = replace(pack_npz(path, MAX_UNPACKED_BYTES), card={"title": Path(name).stem})
+            pack = replace(pack_from_npz(path, MAX_UNPACKED_BYTES), card={"title": Path(name).stem})
     except ValueError as error:
         st.session_state["upload_error"] = f"{name}: {str(error).removeprefix(f'{path}: ')}"
         return

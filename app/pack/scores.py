@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 from app.pack.data import PackData, find_job, start_job
 
 
-def scoring_job(given: PackData, preset: str) -> Job:
+def scoring_job(pack_data: PackData, preset: str) -> Job:
     """Returns the job that scores the data with every detector; the first to ask starts it, for everybody.
 
     One that failed stays, and says why.
     """
-    key = f"scores/{given.key}/{preset}"
-    return find_job(given, key) or start_job(given, key, score_pack(given.pack, preset, given.weights is not None))
+    key = f"scores/{pack_data.key}/{preset}"
+    return find_job(pack_data, key) or start_job(
+        pack_data, key, score_pack(pack_data.pack, preset, pack_data.weights is not None)
+    )
 
 
 def ready_scores(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:
     """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
     frames: list[DetectorScores] = list(job.frames)
-    return {f.detector: dict(f.scores) for f in frames if not f.reason}, {f.detector: f.reason for f in frames if f.reason}
+    return {f.detector: dict(f.scores) for f in frames if not f.reason}, {
+        f.detector: f.reason for f in frames if f.reason
+    }
 
 
 def fit_warnings(job: Job) -> list[str]:
@@ -38,33 +42,43 @@ def fit_warnings(job: Job) -> list[str]:
     return [f"{frame.detector}: {frame.note}" for frame in job.frames if frame.note]
 
 
-def heat_correction(given: PackData) -> dict[str, NDArray[np.float64]]:
+def heat_correction(pack_data: PackData) -> dict[str, NDArray[np.float64]]:
     """Returns {set: what HEAT's correction adds to each row (n,)}; nothing while HEAT is not ready, or where it has none."""
-    found = [frame for frame in scoring_job(given, "modern").frames if frame.detector == "HEAT" and frame.terms]
+    found = [
+        frame
+        for frame in scoring_job(pack_data, "modern").frames
+        if frame.detector == "HEAT" and frame.terms
+    ]
     if not found:
         return {}
     column = found[0].how.names.index("correction")
     return {name: values[:, column] for name, values in found[0].terms.items()}
 
 
-def results_table(given: PackData, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> Table:
+def results_table(
+    pack_data: PackData, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+) -> Table:
     """Returns the paper's table of the detectors that are ready."""
     from heat_core.results.table import tabulate
 
     names = tuple(scores)
-    if names not in given.tables:
-        given.tables[names] = tabulate(scores, given.pack.outside)
-    return given.tables[names]
+    if names not in pack_data.tables:
+        pack_data.tables[names] = tabulate(scores, pack_data.pack.ood)
+    return pack_data.tables[names]
 
 
-def row_insight(given: PackData, place: tuple[str, int], cuts: Mapping[str, float]) -> Insight:
+def row_insight(pack_data: PackData, place: tuple[str, int], cuts: Mapping[str, float]) -> Insight:
     """Returns what is known so far of a row: (name of its set, row).
 
     Args:
         cuts: {detector: threshold}, of every detector that is ready.
     """
-    frames = [frame for frame in scoring_job(given, "modern").frames if frame.reason or frame.detector in cuts]
-    return inspect_row(given.pack, given.classes, frames, place, cuts)
+    frames = [
+        frame
+        for frame in scoring_job(pack_data, "modern").frames
+        if frame.reason or frame.detector in cuts
+    ]
+    return inspect_row(pack_data.pack, pack_data.classes, frames, place, cuts)
 
 
 def current_share_to_keep() -> float:

@@ -65,7 +65,9 @@ def open_item(item: str) -> None:
 
 def map_region() -> str:
     """Returns what is drawn on the map, as `maps.Region.text` writes it; it stays in the link of every room."""
-    return linked("region", st.session_state.setdefault("region", st.query_params.get("region", "")))
+    return linked(
+        "region", st.session_state.setdefault("region", st.query_params.get("region", ""))
+    )
 
 
 def map_region_sets() -> tuple[str, ...] | None:
@@ -81,7 +83,9 @@ def set_map_region(text: str) -> None:
 
 def map_window() -> str:
     """Returns which part of the map is looked at, four numbers as text; nothing is the whole. It stays in the link."""
-    return linked("window", st.session_state.setdefault("window", st.query_params.get("window", "")))
+    return linked(
+        "window", st.session_state.setdefault("window", st.query_params.get("window", ""))
+    )
 
 
 def set_map_window(window: str) -> None:
@@ -89,8 +93,12 @@ def set_map_window(window: str) -> None:
     st.session_state["window"] = window
 
 
-def selected_masks(given: PackData, chosen: Selection) -> dict[str, NDArray[np.bool]]:
+def selected_masks(pack_data: PackData, chosen: Selection) -> dict[str, NDArray[np.bool]]:
     """Returns {set: which of its rows are selected (N,)}, of the sets that are scored and have any."""
-    sets = {name: features for name, features in given.pack.sets() if name != "train" and not name.startswith("pseudo")}
+    sets = {
+        name: features
+        for name, features in pack_data.pack.sets()
+        if name != "train" and not name.startswith("pseudo")
+    }
     found = {name: mask_in(features, name, chosen.items) for name, features in sets.items()}
     return {name: mask for name, mask in found.items() if mask.any()}

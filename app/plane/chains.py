@@ -66,20 +66,28 @@ def walk(energy: Energy, toy: str, how: Walk) -> Chains:
     import torch
 
     from heat_core.plane.toys import toy as named
-    from heat_core.run import threads
+    from heat_core.run import torch_threads
     from heat_core.sampling import Langevin
 
     truth, generator = named(toy), torch.Generator().manual_seed(how.seed)
-    start = torch.randn(COUNT, 2, generator=generator) if how.start == "noise" else truth.sample(COUNT, generator)[0]
+    start = (
+        torch.randn(COUNT, 2, generator=generator)
+        if how.start == "noise"
+        else truth.sample(COUNT, generator)[0]
+    )
     langevin = Langevin(steps=how.steps, step_size=how.step_size)
-    with threads(1):
+    with torch_threads(1):
         path = langevin.path(energy, start, generator)
         if not bool(torch.isfinite(path).all()):
-            raise ValueError(f"the chains left the finite numbers: a step size of {how.step_size:g} is too long.")
+            raise ValueError(
+                f"the chains left the finite numbers: a step size of {how.step_size:g} is too long."
+            )
         acceptance = langevin.acceptance(energy, path)
     mode = truth.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
     switches = np.zeros((truth.modes, truth.modes), dtype=np.int64)
     np.add.at(switches, (mode[:-1], mode[1:]), 1)
     shown = np.unique(np.linspace(0, how.steps, min(KEPT, how.steps + 1)).round().astype(int))
     visited = len(np.unique(mode[-1]))
-    return Chains(path[shown].numpy(), switches, acceptance, langevin.temperature, visited, how.steps)
+    return Chains(
+        path[shown].numpy(), switches, acceptance, langevin.temperature, visited, how.steps
+    )

@@ -13,7 +13,13 @@ from app.figures import COLOURS, DASHES, HEIGHT, INK, LEGEND
 Array = NDArray[np.floating]
 
 QUIET = "#8a96a3"
-LINES = {"total": ("ID", 3.0), "energy": ("ID", 3.0), "prior": ("near", 1.8), "correction": ("mid", 1.8), "truth": ("far", 1.8)}
+LINES = {
+    "total": ("ID", 3.0),
+    "energy": ("ID", 3.0),
+    "prior": ("near", 1.8),
+    "correction": ("mid", 1.8),
+    "truth": ("far", 1.8),
+}
 
 
 def masses(owed: Array, held: Array) -> go.Figure:
@@ -22,16 +28,26 @@ def masses(owed: Array, held: Array) -> go.Figure:
     figure = go.Figure()
     for name, values, group, pattern in (("truth", owed, "far", "/"), ("model", held, "ID", "")):
         figure.add_bar(
-            x=modes, y=values.astype(np.float32), name=name, marker=dict(color=COLOURS[group], pattern=dict(shape=pattern)),
+            x=modes,
+            y=values.astype(np.float32),
+            name=name,
+            marker=dict(color=COLOURS[group], pattern=dict(shape=pattern)),
             hovertemplate=f"mode %{{x}}: %{{y:.1%}} in the {name}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), bargap=0.25, legend=LEGEND)
     figure.update_xaxes(title_text="mode", dtick=1)
     figure.update_yaxes(tickformat=".0%", title_text="share of probability", rangemode="tozero")
     return figure
 
 
-def ray(distance: Array, lines: Mapping[str, Array], cut: float, here: float, data: float, named: bool = True) -> go.Figure:
+def ray(
+    distance: Array,
+    lines: Mapping[str, Array],
+    cut: float,
+    here: float,
+    data: float,
+    named: bool = True,
+) -> go.Figure:
     """Returns energies along a ray.
 
     Args:
@@ -48,12 +64,22 @@ def ray(distance: Array, lines: Mapping[str, Array], cut: float, here: float, da
     for name, values in lines.items():
         group, width = LINES[name]
         figure.add_scatter(
-            x=distance, y=values, name=name, mode="lines", line=dict(color=COLOURS[group], dash=DASHES[group], width=width)
+            x=distance,
+            y=values,
+            name=name,
+            mode="lines",
+            line=dict(color=COLOURS[group], dash=DASHES[group], width=width),
         )
     low, high = _heights(lines, cut)
-    figure.add_hline(cut, line=dict(color=QUIET, width=1.5), annotation=dict(text="threshold", font=dict(size=11)))
+    figure.add_hline(
+        cut,
+        line=dict(color=QUIET, width=1.5),
+        annotation=dict(text="threshold", font=dict(size=11)),
+    )
     figure.add_vline(here, line=dict(color=QUIET, width=1.5, dash="dot"), annotation=marks[1])
-    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, hovermode="x unified")
+    figure.update_layout(
+        height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, hovermode="x unified"
+    )
     figure.update_xaxes(title_text="distance from the data's mean", rangemode="tozero")
     figure.update_yaxes(title_text="nats", range=[low, high])
     return figure
@@ -69,15 +95,28 @@ def _heights(lines: Mapping[str, Array], cut: float) -> tuple[float, float]:
 
 def walks(figure: go.Figure, paths: Array) -> go.Figure:
     """Returns a landscape with chains (points, chains, 2) over it: a ring where one starts, a dot where it ends."""
-    gap = np.full((1, paths.shape[1], 2), np.nan, dtype=np.float32)  # one trace for all, with gaps between them
+    gap = np.full(
+        (1, paths.shape[1], 2), np.nan, dtype=np.float32
+    )  # one trace for all, with gaps between them
     joined = np.concatenate([paths, gap]).swapaxes(0, 1).reshape(-1, 2).astype(np.float32)
     figure.add_scatter(
-        x=joined[:, 0], y=joined[:, 1], mode="lines", line=dict(color=COLOURS["near"], width=1), hoverinfo="skip", name="path"
+        x=joined[:, 0],
+        y=joined[:, 1],
+        mode="lines",
+        line=dict(color=COLOURS["near"], width=1),
+        hoverinfo="skip",
+        name="path",
     )
     for name, at, marker in (
         ("start", paths[0], dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))),
-        ("end", paths[-1], dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK))),
+        (
+            "end",
+            paths[-1],
+            dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK)),
+        ),
     ):
-        figure.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name)
+        figure.add_scatter(
+            x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name
+        )
     figure.update_layout(showlegend=True, legend=LEGEND, height=HEIGHT + 120)
     return figure

@@ -19,7 +19,10 @@ SIDE = 101  # points a side of what is drawn: every second and every fourth reac
 COARSE = 75  # of the map of errors
 ALONG = 240  # points of a ray
 KEEP = 0.95  # of ID, by the threshold of a verdict
-FAR, DIRECTIONS = 10.0, 360  # how many extents out "far from the data" is, and in how many directions
+FAR, DIRECTIONS = (
+    10.0,
+    360,
+)  # how many extents out "far from the data" is, and in how many directions
 FRESH = 1_000_003  # added to the seed for ID points that nothing was fitted to
 TEST = 4000  # of them
 
@@ -123,18 +126,21 @@ def names(energy: Energy) -> tuple[str, ...]:
 def layers(energy: Energy, window: Window) -> dict[str, Layer]:
     """Returns {term: (side, side)}, first axis y, and `total` where there are several."""
     terms = _terms(energy, _grid(window))
-    return {name: value.reshape(window.side, window.side).astype(np.float32) for name, value in terms.items()}
+    return {
+        name: value.reshape(window.side, window.side).astype(np.float32)
+        for name, value in terms.items()
+    }
 
 
 def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
     """Returns the reading of an energy that was fitted to a choice, on a grid over its toy."""
     import torch
 
-    from heat_core.detectors.presets import recipe
+    from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
-    truth, fitted = grid.toy, recipe(choice.detector, choice.preset, "plane")
+    truth, fitted = grid.toy, preset_detector(choice.detector, choice.preset, "plane")
     fresh, _ = truth.sample(TEST, torch.Generator().manual_seed(choice.seed + FRESH))
     inside = {name: np.sort(value) for name, value in _terms(energy, fresh.numpy()).items()}
     total = list(inside)[-1]
@@ -146,11 +152,19 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
     angle = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
     ring = centre.numpy() + FAR * truth.extent * np.stack([np.cos(angle), np.sin(angle)], 1)
     return Reading(
-        inside, threshold, float(prior.temperature) if isinstance(prior, Tempered) else None,
+        inside,
+        threshold,
+        float(prior.temperature) if isinstance(prior, Tempered) else None,
         getattr(getattr(fitted, "training", None), "alpha", None) or None,
-        float(np.abs(terms[-1]).max()) if learned else None, log_z, owed, held, wrong,
-        float(np.mean(_terms(energy, ring)[total] > threshold)), (float(centre[0]), float(centre[1])), truth.extent,
-    )  # fmt: skip
+        float(np.abs(terms[-1]).max()) if learned else None,
+        log_z,
+        owed,
+        held,
+        wrong,
+        float(np.mean(_terms(energy, ring)[total] > threshold)),
+        (float(centre[0]), float(centre[1])),
+        truth.extent,
+    )
 
 
 def spell(energy: Energy, reading: Reading, toy: str, x: float, y: float) -> Spelled:
@@ -161,17 +175,26 @@ def spell(energy: Energy, reading: Reading, toy: str, x: float, y: float) -> Spe
 
     truth, point = named(toy), np.array([[x, y]])
     values = {name: float(value[0]) for name, value in _terms(energy, point).items()}
-    ranks = {name: float(np.searchsorted(reading.inside[name], value) / TEST) for name, value in values.items()}
+    ranks = {
+        name: float(np.searchsorted(reading.inside[name], value) / TEST)
+        for name, value in values.items()
+    }
     exact = torch.from_numpy(point)
     terms = {name: value for name, value in values.items() if name in names(energy)}
     ranks["total"] = ranks[list(values)[-1]]
     return Spelled(
-        terms, sum(values[name] for name in terms), ranks, -float(truth.log_prob(exact)), int(truth.mode_of(exact)),
+        terms,
+        sum(values[name] for name in terms),
+        ranks,
+        -float(truth.log_prob(exact)),
+        int(truth.mode_of(exact)),
         reading.threshold,
-    )  # fmt: skip
+    )
 
 
-def ray(energy: Energy, reading: Reading, toy: str, x: float, y: float, extents: float) -> tuple[Layer, dict[str, Layer]]:
+def ray(
+    energy: Energy, reading: Reading, toy: str, x: float, y: float, extents: float
+) -> tuple[Layer, dict[str, Layer]]:
     """Returns energies along the ray from the data's mean through a point: distances (n,), {term or truth: (n,)}.
 
     `truth` is -log p - log Z, so that it lies on the total where the model is exact; nan where the density is zero.
@@ -184,7 +207,9 @@ def ray(energy: Energy, reading: Reading, toy: str, x: float, y: float, extents:
     points = np.array(reading.centre) + distance[:, None] * direction(reading.centre, x, y)
     exact = -named(toy).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
     lines = {**_terms(energy, points), "truth": np.where(np.isfinite(exact), exact, np.nan)}
-    return distance.astype(np.float32), {name: line.astype(np.float32) for name, line in lines.items()}
+    return distance.astype(np.float32), {
+        name: line.astype(np.float32) for name, line in lines.items()
+    }
 
 
 def direction(centre: tuple[float, float], x: float, y: float) -> Array:
@@ -226,6 +251,11 @@ def _against(grid: Grid, total: Array) -> tuple[float, Array, Array, Layer]:
     weight = np.exp(flat.min() - flat)
     log_z = float(np.log(weight.sum() * grid.area) - flat.min())
     model, true = weight / weight.sum(), np.exp(grid.truth) * grid.area
-    owed, held = (np.bincount(grid.mode, mass, grid.toy.modes).astype(float) for mass in (true / true.sum(), model))
-    wrong = ((model - true) / true.max()).reshape(COARSE, grid.side // COARSE, COARSE, -1).mean((1, 3))
+    owed, held = (
+        np.bincount(grid.mode, mass, grid.toy.modes).astype(float)
+        for mass in (true / true.sum(), model)
+    )
+    wrong = (
+        ((model - true) / true.max()).reshape(COARSE, grid.side // COARSE, COARSE, -1).mean((1, 3))
+    )
     return log_z, owed, held, wrong.astype(np.float32)

@@ -54,7 +54,9 @@ def find_trainings(choices: Sequence[ToyChoice]) -> list[Job | None]:
         if job is not None:
             job.watch(tab_id())
         found.append(job)
-    open_ones = ",".join(job.key for job in found if job is not None and job.state not in ("failed", "cancelled"))
+    open_ones = ",".join(
+        job.key for job in found if job is not None and job.state not in ("failed", "cancelled")
+    )
     if not open_ones:
         st.query_params.pop("job", None)
     elif open_ones != named:
@@ -70,7 +72,9 @@ def find_training(choice: ToyChoice) -> Job | None:
 def start_training(choice: ToyChoice) -> None:
     """Starts a training, or joins the one there is."""
     _hidden().pop(choice.key, None)
-    job_queue().submit(choice.key, train_toy(choice, toy_grid(choice.toy, SIDE), toy_grid(choice.toy, FINE))).watch(tab_id())
+    job_queue().submit(
+        choice.key, train_toy(choice, toy_grid(choice.toy, SIDE), toy_grid(choice.toy, FINE))
+    ).watch(tab_id())
 
 
 def cancel_training(choice: ToyChoice) -> None:
@@ -153,9 +157,20 @@ def toy_grid(toy: str, side: int) -> Grid:
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
 def toy_preview(name: str, seed: int) -> ToyPreview:
     here = toy_grid(name, SIDE)
-    truth, energy = here.toy, np.minimum(-here.truth, 1e3).reshape(SIDE, SIDE)  # infinite where the density is zero
+    truth, energy = (
+        here.toy,
+        np.minimum(-here.truth, 1e3).reshape(SIDE, SIDE),
+    )  # infinite where the density is zero
     points = truth.features(seed=seed).z[:DRAWN_POINTS].numpy()
-    return ToyPreview(truth.title, thinned(here.axis), thinned(energy), points, truth.size, truth.modes, truth.extent)
+    return ToyPreview(
+        truth.title,
+        thinned(here.axis),
+        thinned(energy),
+        points,
+        truth.size,
+        truth.modes,
+        truth.extent,
+    )
 
 
 # -- landscapes --------------------------------------------------------------------------------------------------------
@@ -168,19 +183,29 @@ def energy_reading(choice: ToyChoice, _result: ToyResult) -> Reading:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def energy_layers(choice: ToyChoice, window: Window, _result: ToyResult) -> dict[str, NDArray[np.float32]]:
+def energy_layers(
+    choice: ToyChoice, window: Window, _result: ToyResult
+) -> dict[str, NDArray[np.float32]]:
     """Returns the layers of a finished training's energy on a window, and `truth`."""
-    return landscapes.layers(_result.energy, window) | {"truth": landscapes.true_energy(choice.toy, window)}
+    return landscapes.layers(_result.energy, window) | {
+        "truth": landscapes.true_energy(choice.toy, window)
+    }
 
 
-def spell_point(choice: ToyChoice, point: tuple[float, float], result: ToyResult, read: Reading) -> Spelled:
+def spell_point(
+    choice: ToyChoice, point: tuple[float, float], result: ToyResult, read: Reading
+) -> Spelled:
     """Returns a point's energy spelled out."""
     return landscapes.spell(result.energy, read, choice.toy, *point)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def energy_ray(
-    choice: ToyChoice, point: tuple[float, float], extents: float, _result: ToyResult, _reading: Reading
+    choice: ToyChoice,
+    point: tuple[float, float],
+    extents: float,
+    _result: ToyResult,
+    _reading: Reading,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], float]:
     """Returns energies along the ray through a point: distances, {name: energies}, and how far out the point is."""
     here = float(np.hypot(point[0] - _reading.centre[0], point[1] - _reading.centre[1]))

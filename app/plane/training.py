@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 SIDE, FINE = 200, 300  # points a side of the grids that a training and its result are measured on
 DRAWN = 2  # every second one is drawn
 SNAPSHOTS = 60  # kept of a training at most; of a longer history every n-th
-PATIENCE, FALL = 5, 0.02  # KL has stopped falling if for so many records it has not come down by this share
+PATIENCE, FALL = (
+    5,
+    0.02,
+)  # KL has stopped falling if for so many records it has not come down by this share
 RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and worse than the MoG's
 
 Layer = NDArray[np.float32]
@@ -65,7 +68,11 @@ class Snapshot:
     @property
     def layers(self) -> Mapping[str, Layer]:
         """`prior` and `correction` where the energy is a sum of two, and always `total`."""
-        named = dict(zip(("prior", "correction"), self.terms, strict=True)) if len(self.terms) == 2 else {}
+        named = (
+            dict(zip(("prior", "correction"), self.terms, strict=True))
+            if len(self.terms) == 2
+            else {}
+        )
         return {**named, "total": np.add.reduce(self.terms, axis=0, dtype=np.float32)}
 
 
@@ -106,17 +113,22 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
     """
 
     def work(job: Job) -> ToyResult:
-        from heat_core.detectors.presets import recipe
+        from heat_core.detectors.presets import preset_detector
         from heat_core.run import fit
         from heat_core.training.trainer import Diverged
 
         train = fine.toy.features(seed=choice.seed)
-        mog = fit(recipe("MoG", space="plane"), train).energy
+        mog = fit(preset_detector("MoG", space="plane"), train).energy
         watcher = SnapshotTaker(job, coarse, coarse.distance(coarse.energy(mog)), choice.early)
         note, diverged, diagnosis = "", False, None
         job.report(0.0)
         try:
-            run = fit(recipe(choice.detector, choice.preset, "plane"), train, choice.seed, on_record=watcher)
+            run = fit(
+                preset_detector(choice.detector, choice.preset, "plane"),
+                train,
+                choice.seed,
+                on_record=watcher,
+            )
             energy, diagnosis = run.energy, run.diagnosis
         except KlStoppedFalling:
             energy = watcher.best
@@ -128,7 +140,9 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
             raise ArithmeticError(note)
         job.report(1.0)
         ours, theirs = (fine.distance(fine.energy(one)) for one in (energy, mog))
-        return ToyResult(watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged, diagnosis)
+        return ToyResult(
+            watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged, diagnosis
+        )
 
     return work
 
@@ -206,10 +220,10 @@ def loss_levels(choice: ToyChoice, mog: Distance) -> dict[str, float]:
     Of logistic noise-contrastive learning: 2 log 2 is guessing; against noise q the truth's own loss is
     2 log 2 - 2 JSD(p, q), which no model beats on average. q is known here where it is the MoG itself.
     """
-    from heat_core.detectors.presets import recipe
+    from heat_core.detectors.presets import preset_detector
     from heat_core.training.objectives import NoiseContrastive
 
-    detector = recipe(choice.detector, choice.preset, "plane")
+    detector = preset_detector(choice.detector, choice.preset, "plane")
     if not isinstance(getattr(detector, "training", None), NoiseContrastive):
         return {}
     guessing = {"guessing": 2 * math.log(2)}

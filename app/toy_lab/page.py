@@ -25,7 +25,9 @@ choice = toy_choice()
 compare = paper_figures()
 picture = toy_preview(choice.toy, choice.seed)
 modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
-st.markdown(f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]")
+st.markdown(
+    f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]"
+)
 
 
 @st.fragment(run_every=0.4)
@@ -68,8 +70,14 @@ def alone() -> None:
     if job is not None and job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
     elif job is not None or left is not None:
-        goes_on = f" It goes on for {left.others} more who watch{'es' * (left.others == 1)}." if left and left.others else ""
-        st.warning(f"Training was cancelled.{goes_on} This is how far it came; press the button to start again.")
+        goes_on = (
+            f" It goes on for {left.others} more who watch{'es' * (left.others == 1)}."
+            if left and left.others
+            else ""
+        )
+        st.warning(
+            f"Training was cancelled.{goes_on} This is how far it came; press the button to start again."
+        )
     else:
         st.info(
             f"Nothing is trained yet on these settings. The truth is below; press “Train {choice.detector}” to see the model."

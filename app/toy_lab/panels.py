@@ -47,13 +47,23 @@ def panels(choice: ToyChoice, picture: ToyPreview, layers: Mapping[str, Layer]) 
         _panel(column, name, title, meaning, picture, energy, signed=name == "correction")
 
 
-def _panel(column, key: str, title: str, meaning: str, picture: ToyPreview, energy: Layer | None, signed: bool = False) -> None:
+def _panel(
+    column,
+    key: str,
+    title: str,
+    meaning: str,
+    picture: ToyPreview,
+    energy: Layer | None,
+    signed: bool = False,
+) -> None:
     column.markdown(f"**{title}**  \n:small[{meaning}]")
     if energy is None:
         column.container(height=figures.HEIGHT, border=True).caption("Comes with the training.")
         return
     figure = figures.landscape(picture.axis, energy, picture.points, signed=signed)
-    column.plotly_chart(figure, key=f"panel-{key}", alt=f"{title} over the plane: {meaning}", config=figures.QUIET)
+    column.plotly_chart(
+        figure, key=f"panel-{key}", alt=f"{title} over the plane: {meaning}", config=figures.QUIET
+    )
 
 
 def curves(choice: ToyChoice, frames: Sequence[Snapshot], at: int | None = None) -> None:
@@ -65,13 +75,20 @@ def curves(choice: ToyChoice, frames: Sequence[Snapshot], at: int | None = None)
     steps, kl = [record.step for record in records], [frame.distance.kl for frame in recorded]
     left, right = st.columns(2)
     fell = "fell" if kl[-1] < kl[0] else "rose"
-    left.markdown(f"**KL to the truth {fell} from {kl[0]:.2f} to {kl[-1]:.3f} nats** :small[(0 is the truth itself)]")
+    left.markdown(
+        f"**KL to the truth {fell} from {kl[0]:.2f} to {kl[-1]:.3f} nats** :small[(0 is the truth itself)]"
+    )
     figure = figures.curve(steps, {"KL": kl}, "nats", ("MoG", recorded[-1].mog.kl))
     right.markdown("**Loss** :small[(held out: on data that training does not see)]")
-    losses = {"training": [record.loss for record in records], "held out": [record.held_out for record in records]}
+    losses = {
+        "training": [record.loss for record in records],
+        "held out": [record.held_out for record in records],
+    }
     loss = figures.curve(steps, losses, "nats")
     for name, level in loss_levels(choice, recorded[-1].mog).items():
-        loss.add_hline(level, line=dict(dash="dash", color=planes.QUIET, width=1.5), annotation=dict(text=name))
+        loss.add_hline(
+            level, line=dict(dash="dash", color=planes.QUIET, width=1.5), annotation=dict(text=name)
+        )
     for place, drawn, key, alt in (
         (left, figure, "kl", "KL divergence from the truth by training step"),
         (right, loss, "loss", "Training and held-out loss by training step"),
@@ -102,7 +119,9 @@ def so_far(choice: ToyChoice, picture: ToyPreview, frames: Sequence[Snapshot]) -
 def start(choice: ToyChoice) -> None:
     """Offers to train."""
     label = f"Train {choice.detector}"
-    st.button(label, type="primary", icon=":material/play_arrow:", on_click=start_training, args=(choice,))
+    st.button(
+        label, type="primary", icon=":material/play_arrow:", on_click=start_training, args=(choice,)
+    )
 
 
 def transport(choice: ToyChoice, job: Job) -> None:
@@ -110,9 +129,23 @@ def transport(choice: ToyChoice, job: Job) -> None:
     who = tab_id()
     paused = job.allowed(who) < math.inf
     with st.container(horizontal=True):
-        st.button("Play", icon=":material/play_arrow:", disabled=not paused, on_click=job.play, args=(who,))
-        st.button("Pause", icon=":material/pause:", disabled=paused, on_click=job.pause, args=(who,))
-        st.button("Step", icon=":material/skip_next:", on_click=job.step, args=(who,), help="One snapshot more, then pause.")
+        st.button(
+            "Play",
+            icon=":material/play_arrow:",
+            disabled=not paused,
+            on_click=job.play,
+            args=(who,),
+        )
+        st.button(
+            "Pause", icon=":material/pause:", disabled=paused, on_click=job.pause, args=(who,)
+        )
+        st.button(
+            "Step",
+            icon=":material/skip_next:",
+            on_click=job.step,
+            args=(who,),
+            help="One snapshot more, then pause.",
+        )
         st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
         st.button("Cancel", icon=":material/stop:", on_click=cancel_training, args=(choice,))
 
@@ -123,9 +156,19 @@ def progress(choice: ToyChoice, job: Job, frames: Sequence[Snapshot]) -> None:
     if job.state == "waiting":
         text = f"Waiting: number {job_queue().ahead(job) + 1} in line. Two jobs are under way, and this one follows."
     elif job.allowed(tab_id()) < math.inf:
-        behind = " It goes on behind this picture, for somebody else watches it too." if job.state == "running" else ""
-        coming = " The next snapshot is under way." if job.state == "running" and not job.others(tab_id()) else ""
-        text = f"Paused after snapshot {len(frames)}{kl}.{behind if job.others(tab_id()) else coming}"
+        behind = (
+            " It goes on behind this picture, for somebody else watches it too."
+            if job.state == "running"
+            else ""
+        )
+        coming = (
+            " The next snapshot is under way."
+            if job.state == "running" and not job.others(tab_id())
+            else ""
+        )
+        text = (
+            f"Paused after snapshot {len(frames)}{kl}.{behind if job.others(tab_id()) else coming}"
+        )
     else:
         text = f"Training {choice.detector}: {job.progress:.0%}{kl}"
     record = frames[-1].record if frames else None
@@ -147,11 +190,30 @@ def scrubber(choice: ToyChoice, frames: Sequence[Snapshot]) -> Snapshot | None:
         state["snapshot"] = names[at]
     state["replaying"] = bool(state.get("replaying")) and at < len(names) - 1
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button("Play", icon=":material/play_arrow:", disabled=state["replaying"], on_click=_replay, args=(names,))
-        st.button("Pause", icon=":material/pause:", disabled=not state["replaying"], on_click=_show, args=(names[at],))
-        st.button("Step", icon=":material/skip_next:", on_click=_show, args=(names[(at + 1) % len(names)],))
+        st.button(
+            "Play",
+            icon=":material/play_arrow:",
+            disabled=state["replaying"],
+            on_click=_replay,
+            args=(names,),
+        )
+        st.button(
+            "Pause",
+            icon=":material/pause:",
+            disabled=not state["replaying"],
+            on_click=_show,
+            args=(names[at],),
+        )
+        st.button(
+            "Step",
+            icon=":material/skip_next:",
+            on_click=_show,
+            args=(names[(at + 1) % len(names)],),
+        )
         st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
-        name = st.select_slider("Snapshot", names, RESULT, key="snapshot", bind="query-params", width="stretch")
+        name = st.select_slider(
+            "Snapshot", names, RESULT, key="snapshot", bind="query-params", width="stretch"
+        )
     if name == RESULT:
         return None
     frame = frames[names.index(str(name))]
@@ -181,10 +243,22 @@ def finding(choice: ToyChoice, result: ToyResult) -> None:
         said = f"{choice.detector} is further from the truth than the Gaussians alone: as a density, it is the worse model."
     st.subheader(said)
     with st.container(horizontal=True):
-        st.metric("KL(true || model)", f"{d.kl:.3f} nats", help="0 is a perfect model; by quadrature on 300 x 300 points.")
+        st.metric(
+            "KL(true || model)",
+            f"{d.kl:.3f} nats",
+            help="0 is a perfect model; by quadrature on 300 x 300 points.",
+        )
         st.metric("KL of the MoG", f"{mog.kl:.3f} nats")
-        st.metric("Total variation", f"{100 * d.tv:.1f} %", help="The share of probability that lies in the wrong place.")
-        st.metric("Modes kept", f"{d.modes} of {d.modes_total}", help="A mode is kept if it has at least half of its mass.")
+        st.metric(
+            "Total variation",
+            f"{100 * d.tv:.1f} %",
+            help="The share of probability that lies in the wrong place.",
+        )
+        st.metric(
+            "Modes kept",
+            f"{d.modes} of {d.modes_total}",
+            help="A mode is kept if it has at least half of its mass.",
+        )
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")
     if result.diagnosis is not None:
         diagnosis(result.diagnosis)
@@ -196,16 +270,48 @@ LIGHTS = {
     "red": ("red", "dangerous", "Not to be trusted"),
 }
 FIGURES = {
-    "acceptance": ("MALA acceptance", "{:.0%}", "after tuning towards 57 %; far below, the energy is rough"),
-    "r_hat_energy": ("Split R-hat of the energy", "{:.2f}", "1 where chains agree; above 1.1 they sit in wells of their own"),
-    "r_hat_class": ("Split R-hat of the class", "{:.2f}", "large where classes lie apart and no chain crosses"),
-    "ess_energy": ("Independent draws, energy", "{:,.0f}", "what all steps of all chains are worth"),
+    "acceptance": (
+        "MALA acceptance",
+        "{:.0%}",
+        "after tuning towards 57 %; far below, the energy is rough",
+    ),
+    "r_hat_energy": (
+        "Split R-hat of the energy",
+        "{:.2f}",
+        "1 where chains agree; above 1.1 they sit in wells of their own",
+    ),
+    "r_hat_class": (
+        "Split R-hat of the class",
+        "{:.2f}",
+        "large where classes lie apart and no chain crosses",
+    ),
+    "ess_energy": (
+        "Independent draws, energy",
+        "{:,.0f}",
+        "what all steps of all chains are worth",
+    ),
     "ess_class": ("Independent draws, class", "{:,.0f}", "few where chains keep to their class"),
-    "gap": ("Energy gap", "{:.2f}", "mean E_θ of noise less that of data; below 0 it learned nothing"),
-    "bound_used": ("|E_θ| · 2α", "{:.2f}", "the share of its bound that 99 % stay within; above 1 it left it"),
-    "effective": ("Noise that counts", "{:.1%}", "the effective share of the noise as weighted draws of the model"),
+    "gap": (
+        "Energy gap",
+        "{:.2f}",
+        "mean E_θ of noise less that of data; below 0 it learned nothing",
+    ),
+    "bound_used": (
+        "|E_θ| · 2α",
+        "{:.2f}",
+        "the share of its bound that 99 % stay within; above 1 it left it",
+    ),
+    "effective": (
+        "Noise that counts",
+        "{:.1%}",
+        "the effective share of the noise as weighted draws of the model",
+    ),
     "log_z": ("log Z", "{:.3f}", "by importance sampling from the noise, in nats"),
-    "drift": ("Drift of long chains", "{:.2f}", "from the data's energies, in their standard deviations"),
+    "drift": (
+        "Drift of long chains",
+        "{:.2f}",
+        "from the data's energies, in their standard deviations",
+    ),
     "condition": ("Condition number", "{:.3g}", "of the data's covariance within classes"),
 }
 
@@ -214,18 +320,27 @@ def diagnosis(found: Diagnosis) -> None:
     """Shows a traffic light with its reason, and behind it the figures that it comes from."""
     colour, icon, word = LIGHTS[found.light]
     st.markdown(f":{colour}-badge[:material/{icon}: {word}] {plain(found.reason)}")
-    with st.expander("Diagnostics: 32 chains of 200 MALA steps, begun at data", on_change="rerun", key="diagnostics") as box:
+    with st.expander(
+        "Diagnostics: 32 chains of 200 MALA steps, begun at data",
+        on_change="rerun",
+        key="diagnostics",
+    ) as box:
         if not box.open:
             return
         rows = [
             (title, form.format(value), meaning)
-            for name, (title, form, meaning) in FIGURES.items() if math.isfinite(value := getattr(found, name))
-        ]  # fmt: skip
+            for name, (title, form, meaning) in FIGURES.items()
+            if math.isfinite(value := getattr(found, name))
+        ]
         heading = ["Figure", "Value", "What it means"]
         st.table([dict(zip(heading, row, strict=True)) for row in rows], width="content")
         if len(found.switches) > 1:
-            moved = sum(map(sum, found.switches)) - sum(row[i] for i, row in enumerate(found.switches))
-            st.markdown(f"**Mode switches: {moved:,} steps of {sum(map(sum, found.switches)):,}** :small[(from row to column)]")
+            moved = sum(map(sum, found.switches)) - sum(
+                row[i] for i, row in enumerate(found.switches)
+            )
+            st.markdown(
+                f"**Mode switches: {moved:,} steps of {sum(map(sum, found.switches)):,}** :small[(from row to column)]"
+            )
             names = [f"mode {i + 1}" for i in range(len(found.switches))]
             st.dataframe(pd.DataFrame(found.switches, names, names), width="content")
 
@@ -240,15 +355,31 @@ def chains(choice: ToyChoice, picture: ToyPreview, result: ToyResult) -> None:
         st.error(plain(walked), icon=":material/error:")
         return
     count = walked.paths.shape[1]
-    crossed = f"{walked.switched} time{'s' * (walked.switched != 1)}" if walked.switched else "not once"
+    crossed = (
+        f"{walked.switched} time{'s' * (walked.switched != 1)}" if walked.switched else "not once"
+    )
     st.subheader(f"In {count * walked.steps:,} steps, {count} chains changed mode {crossed}.")
     with st.container(horizontal=True):
         st.metric("Mode switches", f"{walked.switched}")
-        st.metric("Modes at the end", f"{walked.visited} of {picture.modes}", help="In how many modes a chain ended.")
-        st.metric("Acceptance", f"{100 * walked.acceptance:.1f} %", help="What a Metropolis test would accept. Langevin has "
-                  "none: far below 100 %, the step is too long and the samples are biased.")  # fmt: skip
-        st.metric("Temperature", f"{walked.temperature:.3g}", help="noise² / (2 a): 1 samples the energy as it is.")
-    figure = planes.walks(figures.landscape(picture.axis, result.frame.layers["total"]), walked.paths)
+        st.metric(
+            "Modes at the end",
+            f"{walked.visited} of {picture.modes}",
+            help="In how many modes a chain ended.",
+        )
+        st.metric(
+            "Acceptance",
+            f"{100 * walked.acceptance:.1f} %",
+            help="What a Metropolis test would accept. Langevin has "
+            "none: far below 100 %, the step is too long and the samples are biased.",
+        )
+        st.metric(
+            "Temperature",
+            f"{walked.temperature:.3g}",
+            help="noise² / (2 a): 1 samples the energy as it is.",
+        )
+    figure = planes.walks(
+        figures.landscape(picture.axis, result.frame.layers["total"]), walked.paths
+    )
     alt = f"{count} Langevin chains over the energy; {walked.switched} mode switches, acceptance {walked.acceptance:.2f}"
     st.plotly_chart(figure, key="walks", width=640, alt=alt, config=figures.QUIET)
 
@@ -277,16 +408,33 @@ def start_all(choices: Mapping[str, ToyChoice], jobs: Mapping[str, Job | None]) 
             act = (start_training, missing)
             st.button(label, type="primary", icon=":material/play_arrow:", on_click=each, args=act)
         if under_way:
-            st.button("Cancel", icon=":material/stop:", on_click=each, args=(cancel_training, under_way))
+            st.button(
+                "Cancel", icon=":material/stop:", on_click=each, args=(cancel_training, under_way)
+            )
 
 
 def comparison(choice: ToyChoice, picture: ToyPreview, jobs: Mapping[str, Job | None]) -> None:
     """Shows the truth and the detectors' totals side by side."""
-    _lost(choice, {name: job.result.distance for name, job in jobs.items() if job is not None and job.state == "done"})
+    _lost(
+        choice,
+        {
+            name: job.result.distance
+            for name, job in jobs.items()
+            if job is not None and job.state == "done"
+        },
+    )
     columns = st.columns(1 + len(jobs))
     _panel(columns[0], "truth", *TITLES["truth"], picture, picture.truth)
     for column, (name, job) in zip(columns[1:], jobs.items(), strict=True):
-        frame = None if job is None else job.result.frame if job.result else job.frames[-1] if job.frames else None
+        frame = (
+            None
+            if job is None
+            else job.result.frame
+            if job.result
+            else job.frames[-1]
+            if job.frames
+            else None
+        )
         meaning = "still to come"
         if frame is not None:
             d = job.result.distance if job is not None and job.result else frame.distance
@@ -305,7 +453,11 @@ def _lost(choice: ToyChoice, distances: Mapping) -> None:
     total = distances["MoG"].modes_total
     kept = [f"{name} keeps {d.modes} of {total}" for name, d in distances.items()]
     losers = [name for name, d in distances.items() if d.modes < total]
-    lead = f"{' and '.join(losers)} {'lose' if len(losers) > 1 else 'loses'} modes" if losers else "All three keep every mode"
+    lead = (
+        f"{' and '.join(losers)} {'lose' if len(losers) > 1 else 'loses'} modes"
+        if losers
+        else "All three keep every mode"
+    )
     st.subheader(f"{lead}: {', '.join(kept)}.")
     if choice.preset not in ("paper", "official") and "EBM" not in losers:
         st.caption(

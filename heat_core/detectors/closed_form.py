@@ -8,19 +8,23 @@ from typing import ClassVar
 from heat_core.energies import (
     Energy,
     GaussianMixture,
-    Given,
     LogSumExp,
     Mahalanobis,
     MaxSoftmax,
     Neighbors,
+    PrecomputedScore,
 )
 
 from .detector import Detector, Normalizing, Shape, check_temperature
 
 
 class _NeedsHead(Detector):
-    def lacks(self, shape: Shape) -> str:
-        return "" if shape.head else f"{self.title} needs the classifier's head (weight and bias), and there is none."
+    def unsupported_reason(self, shape: Shape) -> str:
+        return (
+            ""
+            if shape.head
+            else f"{self.title} needs the classifier's head (weight and bias), and there is none."
+        )
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,12 @@ class KNN(Normalizing):
     def build(self, shape: Shape) -> Energy:
         return self.placed(Neighbors(shape.dim, shape.rows, self.k))
 
-    def lacks(self, shape: Shape) -> str:
-        return "" if self.k <= shape.rows else f"KNN needs at least k = {self.k} training rows, got {shape.rows}."
+    def unsupported_reason(self, shape: Shape) -> str:
+        return (
+            ""
+            if self.k <= shape.rows
+            else f"KNN needs at least k = {self.k} training rows, got {shape.rows}."
+        )
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,15 @@ class ODIN(Detector):
     title: ClassVar[str] = "ODIN"
     summary: ClassVar[str] = "how unsure the softmax is at T = 1000, after a nudge to the image"
 
-    def reads(self, shape: Shape) -> tuple[str, ...]:
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
         return ("odin",)
 
     def build(self, shape: Shape) -> Energy:
-        return Given()
+        return PrecomputedScore()
 
-    def lacks(self, shape: Shape) -> str:
-        return "" if "odin" in shape.views else "ODIN needs a score made at extraction (view odin), and there is none."
+    def unsupported_reason(self, shape: Shape) -> str:
+        return (
+            ""
+            if "odin" in shape.views
+            else "ODIN needs a score made at extraction (view odin), and there is none."
+        )

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from heat_core.diagnostics import Subject
+from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import (
+    DirectionAndNorm,
     Energy,
     Ensemble,
     GaussianMixture,
     Network,
-    Polar,
     on_sphere,
     working_precision,
 )
 from heat_core.features import Features
 from heat_core.images.pseudo import COMPOSED
-from heat_core.pack import Auxiliary
+from heat_core.pack import ExtraID
 from heat_core.training.objectives import LeastSquares
-from heat_core.training.trainer import OnRecord, Task
+from heat_core.training.trainer import OnRecord, TrainingTask
 
 from .detector import Shape
 
-DIAGNOSED = 4000  # rows of data that a diagnosis looks at
+DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
 
 
 def networks_of(energy: Energy) -> list[Network]:
@@ -52,7 +52,14 @@ class Perceptron:
 
     def build(self, dim: int, members: int = 1) -> Network | Ensemble:
         """Returns a blank network of (N, dim), or so many of them."""
-        settings = self.width, self.depth, self.frequencies, self.bandwidth, self.plain, self.temperature
+        settings = (
+            self.width,
+            self.depth,
+            self.frequencies,
+            self.bandwidth,
+            self.plain,
+            self.temperature,
+        )
         networks = [Network(dim, *settings) for _ in range(members)]
         return networks[0] if members == 1 else Ensemble(networks)
 
@@ -75,50 +82,77 @@ class Critic:
     """
 
     network: Perceptron = Perceptron(width=128, depth=2)
-    training: LeastSquares = LeastSquares(steps=300, batch=256, rate=1e-4, weight_decay=1e-2, jitter=2.0)
+    training: LeastSquares = LeastSquares(
+        steps=300, batch=256, rate=1e-4, weight_decay=1e-2, jitter=2.0
+    )
     compositions: float = 4.0
     members: int = 1
 
     def __post_init__(self) -> None:
         check_members(self.members)
 
-    def reads(self, shape: Shape) -> tuple[str, ...]:
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
         return ("z", "std") if "std" in shape.views else ("z",)
 
-    def build(self, shape: Shape) -> Polar:
-        views = {name: shape.width(name) for name in self.reads(shape)}
-        return Polar(self.network.build(sum(views.values()) + len(views), self.members), views)
+    def build(self, shape: Shape) -> DirectionAndNorm:
+        views = {name: shape.width(name) for name in self.input_views(shape)}
+        return DirectionAndNorm(
+            self.network.build(sum(views.values()) + len(views), self.members), views
+        )
 
     def learn(
-        self, correction: Polar, train: Features, auxiliary: Auxiliary, seed: int, energy: Energy, on_record: OnRecord
+        self,
+        correction: DirectionAndNorm,
+        train: Features,
+        extra: ExtraID,
+        seed: int,
+        energy: Energy,
+        on_record: OnRecord,
     ) -> None:
         """Trains a correction that is fitted, and a part of `energy`, in place."""
 
         def seen(features: Features) -> Tensor:
-            return correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
+            return correction.map(
+                features.columns(list(correction.views)).to(working_precision(train.z))
+            )
 
-        families = auxiliary.pseudo
+        families = extra.pseudo
         negatives = torch.cat([seen(family) for family in families.values()])
         shares = self._shares(families).to(negatives)
 
         def noise(count: int, generator: torch.Generator) -> Tensor:
-            return negatives[torch.multinomial(shares, count, replacement=True, generator=generator)]
+            return negatives[
+                torch.multinomial(shares, count, replacement=True, generator=generator)
+            ]
 
         held_out = None
-        if auxiliary.val is not None and auxiliary.pseudoval:
-            held_out = seen(auxiliary.val), torch.cat([seen(family) for family in auxiliary.pseudoval.values()])
+        if extra.val is not None and extra.pseudoval:
+            held_out = (
+                seen(extra.val),
+                torch.cat([seen(family) for family in extra.pseudoval.values()]),
+            )
         z = seen(train)
-        tasks = [Task(network, z, noise, energy, judges=held_out) for network in networks_of(correction)]
+        tasks = [
+            TrainingTask(network, z, noise, energy, judges=held_out)
+            for network in networks_of(correction)
+        ]
         self.training.fit(tasks, seed, on_record)
 
-    def subject(self, energy: Energy, correction: Polar, train: Features, auxiliary: Auxiliary) -> Subject:
+    def to_diagnose(
+        self, energy: Energy, correction: DirectionAndNorm, train: Features, extra: ExtraID
+    ) -> ToDiagnose:
         """Returns what there is to diagnose of a critic that is part of a fitted energy: its size and its gap."""
         z, noise = (
             correction.map(features.columns(list(correction.views)).to(working_precision(train.z)))
-            for features in (train.take(torch.arange(min(len(train), DIAGNOSED))), next(iter(auxiliary.pseudo.values())))
+            for features in (
+                train.take(torch.arange(min(len(train), DIAGNOSED_ROWS))),
+                next(iter(extra.pseudo.values())),
+            )
         )
         mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
-        return Subject(energy, correction.energy, mixture, z, noise, self.training.bound, density=False)
+        return ToDiagnose(
+            energy, correction.energy, mixture, z, noise, self.training.bound, density=False
+        )
 
     def weigh(self, families: Mapping[str, Features]) -> dict[str, float]:
         """Returns the weight of each family."""
@@ -127,4 +161,9 @@ class Critic:
     def _shares(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other."""
         weights = self.weigh(families)
-        return torch.cat([torch.full((len(family),), weights[name] / len(family)) for name, family in families.items()])
+        return torch.cat(
+            [
+                torch.full((len(family),), weights[name] / len(family))
+                for name, family in families.items()
+            ]
+        )

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from heat_core.diagnostics import Subject
+from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import (
     Energy,
     Normalized,
@@ -17,7 +17,7 @@ from heat_core.energies import (
     working_precision,
 )
 from heat_core.features import Features
-from heat_core.pack import NOTHING, Auxiliary
+from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.trainer import OnRecord, ignore
 
 
@@ -41,7 +41,13 @@ class Shape:
     @classmethod
     def of(cls, train: Features) -> Shape:
         views = {name: view.shape[1] for name, view in train.views.items()}
-        return cls(train.dim, len(train.classes), len(train), 0 if train.head is None else len(train.head.bias), views)
+        return cls(
+            train.dim,
+            len(train.classes),
+            len(train),
+            0 if train.head is None else len(train.head.bias),
+            views,
+        )
 
     def width(self, view: str) -> int:
         """Returns how many columns a view has; `z` is the features themselves."""
@@ -63,23 +69,29 @@ class Detector(abc.ABC):
     def build(self, shape: Shape) -> Energy:
         """Returns a blank energy, ready for `load_state_dict`."""
 
-    def reads(self, shape: Shape) -> tuple[str, ...]:
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
         """Returns the views that lie side by side in the energy's input; `z` is the features themselves."""
         return ("z",)
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
         """Returns the energy fitted to the training features, on their device.
 
         Args:
             train: ID features; their labels and head are read where the detector needs them.
             seed: for whatever is random.
             on_record: called now and then by a detector that trains.
-            auxiliary: what else was made of ID images; a detector without use for it does not look.
+            extra: what else was made of ID images; a detector without use for it does not look.
 
         Raises:
             ValueError: the features lack what the detector needs.
         """
-        reason = self.lacks(Shape.of(train))
+        reason = self.unsupported_reason(Shape.of(train))
         if reason:
             raise ValueError(reason)
         return self.blank(train).fit(train)
@@ -88,7 +100,9 @@ class Detector(abc.ABC):
         """Returns what must be said of an energy that this recipe fitted, in words, or nothing."""
         return ""
 
-    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject | None:
+    def to_diagnose(
+        self, energy: Energy, train: Features, extra: ExtraID, seed: int
+    ) -> ToDiagnose | None:
         """Returns what there is to diagnose of a fitted energy; None where nothing was learned."""
         return None
 
@@ -96,7 +110,7 @@ class Detector(abc.ABC):
         """Returns `build` of the features' shape, on their device and in their working precision."""
         return self.build(Shape.of(train)).to(train.z.device, working_precision(train.z))
 
-    def lacks(self, shape: Shape) -> str:
+    def unsupported_reason(self, shape: Shape) -> str:
         """Returns why this detector cannot be fitted to features of this shape, or nothing."""
         return ""
 

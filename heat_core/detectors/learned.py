@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from heat_core.diagnostics import Subject
+from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import (
-    Columns,
+    DirectionAndNorm,
     Energy,
     GaussianMixture,
     Normalized,
-    Polar,
+    OnView,
     Tempered,
     on_sphere,
     score,
@@ -24,13 +24,19 @@ from heat_core.energies import (
 from heat_core.features import Features
 from heat_core.images.pseudo import perturbed
 from heat_core.metrics import auroc
-from heat_core.pack import NOTHING, Auxiliary
-from heat_core.sampling import Surface
-from heat_core.training.negatives import Noise, broad, normal, surface_of, uniform_cube
+from heat_core.pack import NO_EXTRA, ExtraID
+from heat_core.sampling import Manifold
+from heat_core.training.negatives import (
+    NoiseSampler,
+    manifold_of,
+    standard_normal,
+    uniform_cube,
+    widened_mixture,
+)
 from heat_core.training.objectives import MaximumLikelihood, NoiseContrastive
-from heat_core.training.trainer import Objective, OnRecord, Task, ignore
+from heat_core.training.trainer import Objective, OnRecord, TrainingTask, ignore
 
-from .critic import DIAGNOSED, Critic, Perceptron, check_members, networks_of
+from .critic import DIAGNOSED_ROWS, Critic, Perceptron, check_members, networks_of
 from .detector import Normalizing, Shape, check_temperature
 
 
@@ -57,56 +63,74 @@ class _Learned(Normalizing):
         check_temperature(self.temperature)
         check_members(self.members)
 
-    def _noise(self, mixture: GaussianMixture, z: Tensor) -> Noise:
+    def _noise(self, mixture: GaussianMixture, z: Tensor) -> NoiseSampler:
         """Returns draws of the mixture, widened, where the data z lives, or where the chains that begin there walk."""
-        surface: Surface = surface_of(z) if self.normalize else "space"
+        surface: Manifold = manifold_of(z) if self.normalize else "space"
         if isinstance(self.training, MaximumLikelihood):
             surface = self.training.sampler.onto
-        return broad(mixture, self.temperature**0.5 if self.spread is None else self.spread, surface)
+        return widened_mixture(
+            mixture, self.temperature**0.5 if self.spread is None else self.spread, surface
+        )
 
     @property
     def trains(self) -> bool:
         return True
 
-    def reads(self, shape: Shape) -> tuple[str, ...]:
-        return ("z",) if self.critic is None else self.critic.reads(shape)
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
+        return ("z",) if self.critic is None else self.critic.input_views(shape)
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
         energy = self.blank(train).fit(train)
         if self.critic is None:
-            known, judges = self._split(train, auxiliary)
+            known, judges = self._split(train, extra)
             self._learn(energy, known, seed, on_record)
             self._check(energy, judges, seed)
             return energy.eval()
-        if not auxiliary.pseudo:
-            raise ValueError(f"{self.title} with a critic needs pseudo-OOD families, and there are none.")
+        if not extra.pseudo:
+            raise ValueError(
+                f"{self.title} with a critic needs pseudo-OOD families, and there are none."
+            )
         correction = energy.terms()[-1]
-        assert isinstance(correction, Polar)
-        self.critic.learn(correction, train, auxiliary, seed, energy, on_record)
+        assert isinstance(correction, DirectionAndNorm)
+        self.critic.learn(correction, train, extra, seed, energy, on_record)
         self._weigh(energy, train)
         return energy.eval()
 
-    def subject(self, energy: Energy, train: Features, auxiliary: Auxiliary, seed: int) -> Subject:
+    def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
         correction = energy.terms()[-1]
         if self.critic is not None:
-            assert isinstance(correction, Polar)
-            return self.critic.subject(energy, correction, train, auxiliary)
-        z = self.seen(train)[:DIAGNOSED]
-        total, inner = ((e.energy if isinstance(e, Normalized) else e) for e in (energy, correction))
-        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train) if self.normalize else train)
+            assert isinstance(correction, DirectionAndNorm)
+            return self.critic.to_diagnose(energy, correction, train, extra)
+        z = self.seen(train)[:DIAGNOSED_ROWS]
+        total, inner = (
+            (e.energy if isinstance(e, Normalized) else e) for e in (energy, correction)
+        )
+        mixture = (
+            GaussianMixture(train.dim, len(train.classes))
+            .to(z)
+            .fit(on_sphere(train) if self.normalize else train)
+        )
         noise = self.noise(train)(len(z), torch.Generator(z.device).manual_seed(seed + 1))
         density = not self.normalize or isinstance(self.training, MaximumLikelihood)
-        return Subject(total, inner, mixture, z, noise, getattr(self.training, "bound", None), density)
+        return ToDiagnose(
+            total, inner, mixture, z, noise, getattr(self.training, "bound", None), density
+        )
 
     @abc.abstractmethod
-    def noise(self, train: Features) -> Noise:
+    def noise(self, train: Features) -> NoiseSampler:
         """Returns the noise that the energy learns against, or at which its chains begin."""
 
     @abc.abstractmethod
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         """Trains the learned part of a fitted energy against noise."""
 
-    def _split(self, train: Features, auxiliary: Auxiliary) -> tuple[Features, Features]:
+    def _split(self, train: Features, extra: ExtraID) -> tuple[Features, Features]:
         """Returns the features to learn from, and those to check with."""
         return train, train
 
@@ -143,12 +167,16 @@ class EBM(_Learned):
 
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         z, noise = self.seen(train), self.noise(train)
-        self.training.fit([Task(network, z, noise, energy) for network in networks_of(energy)], seed, on_record)
+        self.training.fit(
+            [TrainingTask(network, z, noise, energy) for network in networks_of(energy)],
+            seed,
+            on_record,
+        )
 
-    def noise(self, train: Features) -> Noise:
+    def noise(self, train: Features) -> NoiseSampler:
         z = self.seen(train)
         if self.origin == "normal":
-            return normal(z)
+            return standard_normal(z)
         if self.normalize:
             return self._noise(GaussianMixture(train.dim, 1).to(z).fit(Features(z)), z)
         return uniform_cube(z)
@@ -180,22 +208,34 @@ class HEAT(_Learned):
     def build(self, shape: Shape) -> Energy:
         prior = GaussianMixture(shape.dim, shape.classes)
         if self.critic is None:
-            return self.placed(prior / self.temperature + self.network.build(shape.dim, self.members))
-        return Columns(self.placed(prior), "z", 0, shape.dim) / self.temperature + self.critic.build(shape)
+            return self.placed(
+                prior / self.temperature + self.network.build(shape.dim, self.members)
+            )
+        return OnView(self.placed(prior), "z", 0, shape.dim) / self.temperature + self.critic.build(
+            shape
+        )
 
     def _learn(self, energy: Energy, train: Features, seed: int, on_record: OnRecord) -> None:
         z = self.seen(train)
         prior, correction = (energy.energy if isinstance(energy, Normalized) else energy).terms()
         noise = self.noise(train)
-        self.training.fit([Task(network, z, noise, energy, prior) for network in networks_of(correction)], seed, on_record)
+        self.training.fit(
+            [TrainingTask(network, z, noise, energy, prior) for network in networks_of(correction)],
+            seed,
+            on_record,
+        )
 
-    def noise(self, train: Features) -> Noise:
-        mixture = GaussianMixture(train.dim, len(train.classes)).to(train.z.device, working_precision(train.z))
-        return self._noise(mixture.fit(on_sphere(train) if self.normalize else train), self.seen(train))
+    def noise(self, train: Features) -> NoiseSampler:
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(
+            train.z.device, working_precision(train.z)
+        )
+        return self._noise(
+            mixture.fit(on_sphere(train) if self.normalize else train), self.seen(train)
+        )
 
-    def _split(self, train: Features, auxiliary: Auxiliary) -> tuple[Features, Features]:
-        if not self.checked or auxiliary.val is not None:
-            return train, auxiliary.val or train
+    def _split(self, train: Features, extra: ExtraID) -> tuple[Features, Features]:
+        if not self.checked or extra.val is not None:
+            return train, extra.val or train
         held_out = torch.arange(len(train)) % 10 == 0
         return replace(train.take(~held_out), moments=train.moments), train.take(held_out)
 
@@ -221,7 +261,7 @@ class HEAT(_Learned):
     def _weigh(self, energy: Energy, train: Features) -> None:
         prior, correction = energy.terms()
         assert isinstance(prior, Tempered)
-        seen = train.columns(self.reads(Shape.of(train)))
+        seen = train.columns(self.input_views(Shape.of(train)))
         spread = [float(score(part, seen).std()) for part in (prior.energy, correction)]
         prior.temperature.fill_(spread[0] / spread[1] if min(spread) > 0 else 1.0)
 

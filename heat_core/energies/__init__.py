@@ -1,21 +1,27 @@
 """Energies: functions E: R^d -> R, large where data is rare. They add, and divide by a temperature."""
 
-from .combined import Composition, Ensemble
+from .combined import Ensemble, WeightedSum
 from .energy import Energy, Sum, Tempered, score, working_precision
 from .gaussian import GaussianMixture, Gaussians, Mahalanobis, Whitened, moments_of
 from .logits import Logits, LogSumExp, MaxSoftmax
 from .neighbors import Neighbors, kth_largest, kth_largest_column
 from .network import Network
-from .views import Columns, Given, Normalized, Polar, on_sphere, standards, unit
+from .views import (
+    DirectionAndNorm,
+    Normalized,
+    OnView,
+    PrecomputedScore,
+    on_sphere,
+    standards,
+    unit,
+)
 
 __all__ = [
-    "Columns",
-    "Composition",
+    "DirectionAndNorm",
     "Energy",
     "Ensemble",
     "GaussianMixture",
     "Gaussians",
-    "Given",
     "LogSumExp",
     "Logits",
     "Mahalanobis",
@@ -23,9 +29,11 @@ __all__ = [
     "Neighbors",
     "Network",
     "Normalized",
-    "Polar",
+    "OnView",
+    "PrecomputedScore",
     "Sum",
     "Tempered",
+    "WeightedSum",
     "Whitened",
     "kth_largest",
     "kth_largest_column",

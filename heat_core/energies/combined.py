@@ -15,7 +15,7 @@ from heat_core.features import Features
 from .energy import Energy, score
 
 
-class Composition(Energy):
+class WeightedSum(Energy):
     """Energies on one scale, put together: the sum of w_i e_i, with e_i the i-th energy in its own standard deviations.
 
     With beta other than 0 the sum gives way to logsumexp(beta w_i e_i) / beta: towards the largest (beta = inf), or the
@@ -31,7 +31,9 @@ class Composition(Energy):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, energies: Sequence[Energy], weights: Sequence[float], beta: float = 0.0) -> None:
+    def __init__(
+        self, energies: Sequence[Energy], weights: Sequence[float], beta: float = 0.0
+    ) -> None:
         super().__init__()
         self.energies, self.beta = nn.ModuleList(energies), beta
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.get_default_dtype()))

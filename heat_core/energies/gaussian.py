@@ -38,7 +38,9 @@ class Gaussians(Energy):
     def __init__(self, dim: int, classes: int) -> None:
         super().__init__()
         self.register_buffer("log_shares", torch.zeros(classes))  # log pi_c
-        self.register_buffer("centre", torch.zeros(dim))  # the mean of everything, taken off first for precision
+        self.register_buffer(
+            "centre", torch.zeros(dim)
+        )  # the mean of everything, taken off first for precision
         self.register_buffer("whitener", torch.eye(dim))  # W^T
         self.register_buffer("means", torch.zeros(classes, dim))  # W (mu_c - centre)
         self.register_buffer("log_volume", torch.zeros(()))  # log sqrt det(2 pi Sigma)
@@ -49,15 +51,18 @@ class Gaussians(Energy):
         given = train.moments.get("z")
         moments = moments_of(train) if given is None else given
         count, means, covariance = (
-            getattr(moments, part).to(z.device, torch.float64) for part in ("count", "means", "covariance")
-        )  # fmt: skip
+            getattr(moments, part).to(z.device, torch.float64)
+            for part in ("count", "means", "covariance")
+        )
         values, vectors = torch.linalg.eigh(covariance)
         values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
         whitener = vectors * values.rsqrt()
         centre = count @ means / count.sum()
         self.log_shares = (count / count.sum()).log().to(z.dtype)
         self.centre = centre.to(z.dtype)
-        self.whitener = whitener.to(z.dtype).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
+        self.whitener = whitener.to(
+            z.dtype
+        ).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
         self.means = ((means - centre) @ whitener).to(z.dtype)
         self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
         return self
@@ -101,12 +106,18 @@ class GaussianMixture(Gaussians):
         """Returns log q(z), (N,)."""
         return -self(z)
 
-    def sample(self, count: int, generator: torch.Generator | None = None, spread: float = 1.0) -> Tensor:
+    def sample(
+        self, count: int, generator: torch.Generator | None = None, spread: float = 1.0
+    ) -> Tensor:
         """Returns (count, d) samples: a component first, then one draw; `spread` scales the standard deviations."""
         device = self.means.device
-        component = torch.multinomial(self.log_shares.exp(), count, replacement=True, generator=generator)
-        noise = torch.randn(count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator)
-        return (self.means[component] + spread * noise) @ self.colouring + self.centre
+        component = torch.multinomial(
+            self.log_shares.exp(), count, replacement=True, generator=generator
+        )
+        noise = torch.randn(
+            count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator
+        )
+        return (self.means[component] + spread * noise) @ self.unwhitener + self.centre
 
     def widened(self, spread: float) -> GaussianMixture:
         """Returns the mixture with deviations `spread` times as large."""
@@ -120,7 +131,7 @@ class GaussianMixture(Gaussians):
         return (self.log_shares - 0.5 * self.squared_distances(z)).argmax(-1)
 
     @property
-    def colouring(self) -> Tensor:
+    def unwhitener(self) -> Tensor:
         """(d, d): the inverse of the whitener. Its columns are orthogonal, so a transpose and their lengths suffice."""
         return self.whitener.T / self.whitener.square().sum(0)[:, None]
 
@@ -136,16 +147,16 @@ class Whitened(Energy):
     def __init__(self, energy: Energy, mixture: GaussianMixture) -> None:
         super().__init__()
         self.energy, self.mixture = energy, mixture
-        self.colouring = mixture.colouring
+        self.unwhitener = mixture.unwhitener
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.energy(self.coloured(z))
+        return self.energy(self.unwhiten(z))
 
-    def coloured(self, w: Tensor) -> Tensor:
+    def unwhiten(self, w: Tensor) -> Tensor:
         """Returns the z of each w, (N, d)."""
-        return w @ self.colouring + self.mixture.centre
+        return w @ self.unwhitener + self.mixture.centre
 
-    def whitened(self, z: Tensor) -> Tensor:
+    def whiten(self, z: Tensor) -> Tensor:
         """Returns the w of each z, (N, d)."""
         return (z - self.mixture.centre) @ self.mixture.whitener
 

@@ -30,7 +30,9 @@ class Logits(Energy):
         if head is None:
             raise ValueError("the features have no head (weight and bias), which logits need.")
         dtype = working_precision(train.z)
-        self.weight, self.bias = (value.to(train.z.device, dtype) for value in (head.weight, head.bias))
+        self.weight, self.bias = (
+            value.to(train.z.device, dtype) for value in (head.weight, head.bias)
+        )
         return self
 
     def logits(self, z: Tensor) -> Tensor:

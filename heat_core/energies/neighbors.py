@@ -21,9 +21,16 @@ def _products(z: Tensor, bank: Tensor, offset: Tensor) -> Tensor:
     In float32 on a CPU as a 1 x 1 convolution, whose kernels use wider registers than torch's matrix product does on AMD's
     processors.
     """
-    if z.device.type != "cpu" or z.dtype != torch.float32 or not len(z) or not torch.backends.mkldnn.is_available():
+    if (
+        z.device.type != "cpu"
+        or z.dtype != torch.float32
+        or not len(z)
+        or not torch.backends.mkldnn.is_available()
+    ):
         return torch.addmm(offset, z, bank.T)
-    pixels = z.contiguous()[None, :, None].permute(0, 3, 1, 2)  # (1, d, N, 1), channels last: nothing is moved
+    pixels = z.contiguous()[None, :, None].permute(
+        0, 3, 1, 2
+    )  # (1, d, N, 1), channels last: nothing is moved
     return nn.functional.conv2d(pixels, bank[:, :, None, None], offset).permute(0, 2, 3, 1)[0, :, 0]
 
 
@@ -66,7 +73,9 @@ class Neighbors(Energy):
     def nearest(self, z: Tensor, products: int = 2**27) -> Tensor:
         """Returns the row of the bank that is k-th nearest, (N,), with room for about `products` products at a time."""
         parts = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
-        return torch.cat([kth_largest_column(_products(part, self.bank, self.offset), self.k) for part in parts])
+        return torch.cat(
+            [kth_largest_column(_products(part, self.bank, self.offset), self.k) for part in parts]
+        )
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:

@@ -38,11 +38,22 @@ class Network(Energy):
     waves: Tensor
 
     def __init__(
-        self, dim: int, width: int = 256, depth: int = 3, frequencies: int = 0, bandwidth: float = 1.0, plain: bool = False,
+        self,
+        dim: int,
+        width: int = 256,
+        depth: int = 3,
+        frequencies: int = 0,
+        bandwidth: float = 1.0,
+        plain: bool = False,
         temperature: float = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
-        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = bandwidth, plain, temperature, False
+        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = (
+            bandwidth,
+            plain,
+            temperature,
+            False,
+        )
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))

@@ -31,7 +31,7 @@ class Normalized(Energy):
         return tuple(Normalized(term) for term in self.energy.terms())
 
 
-class Columns(Energy):
+class OnView(Energy):
     """The energy of some columns of its input: of one view, where several lie side by side.
 
     Args:
@@ -52,10 +52,12 @@ class Columns(Energy):
         return self
 
     def terms(self) -> tuple[Energy, ...]:
-        return tuple(Columns(term, self.view, self.start, self.width) for term in self.energy.terms())
+        return tuple(
+            OnView(term, self.view, self.start, self.width) for term in self.energy.terms()
+        )
 
 
-class Polar(Energy):
+class DirectionAndNorm(Energy):
     """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input, standardised.
 
     Fitting standardises; the energy inside is left as it is.
@@ -81,7 +83,14 @@ class Polar(Energy):
     def _polar(self, z: Tensor) -> Tensor:
         widths = list(self.views.values())
         blocks = z[:, : sum(widths)].split(widths, 1)
-        return torch.cat([part for v in blocks for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())], 1)
+        return torch.cat(
+            [
+                part
+                for v in blocks
+                for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())
+            ],
+            1,
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         return self.energy(self.map(z))
@@ -92,7 +101,7 @@ class Polar(Energy):
         return self
 
 
-class Given(Energy):
+class PrecomputedScore(Energy):
     """The input's only column: a score that was computed elsewhere."""
 
     def forward(self, z: Tensor) -> Tensor:
@@ -108,7 +117,9 @@ def standards(z: Tensor) -> tuple[Tensor, Tensor]:
     """Returns mean and standard deviation of each column, (d,) each; no deviation is below a thousandth of the largest."""
     wide = z.double()
     spread = wide.std(0, correction=0)
-    return wide.mean(0).to(z.dtype), spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(z.dtype)
+    return wide.mean(0).to(z.dtype), spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(
+        z.dtype
+    )
 
 
 def on_sphere(features: Features) -> Features:

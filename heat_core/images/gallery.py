@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heat_core.pack import Pack
 
 from . import thumbnails as sheets
-from .datasets import Images, named, read
+from .datasets import Images, find_dataset, read_images
 
 Pixels = NDArray[np.uint8]
 
@@ -42,11 +42,15 @@ class Gallery:
         """
         if name in self.pack.thumbnails:
             if name not in self._tiles:
-                self._tiles[name] = sheets.decode(self.pack.thumbnails[name], len(self._features[name]))
+                self._tiles[name] = sheets.decode(
+                    self.pack.thumbnails[name], len(self._features[name])
+                )
             return self._tiles[name][list(rows)]
         features = self._features[name]
         if features.index is None or "/" not in features.source:
-            raise LookupError(f"{self.pack.set_title(name)} came as features alone, without images.")
+            raise LookupError(
+                f"{self.pack.set_title(name)} came as features alone, without images."
+            )
         index = features.index[list(rows)].numpy()
         return self._read(features.source).pixels[index]
 
@@ -71,8 +75,13 @@ class Gallery:
         if source not in self._images:
             dataset, _, split = source.rpartition("/")
             try:
-                self._images[source] = read(dataset, self.roots, split)
+                self._images[source] = read_images(dataset, self.roots, split)
             except (FileNotFoundError, ValueError) as error:
-                how = named(dataset).by_hand or f"python -m heat_core fetch {dataset} --root data"
-                raise LookupError(f"{named(dataset).title} is not at hand. To see it: {how}.") from error
+                how = (
+                    find_dataset(dataset).by_hand
+                    or f"python -m heat_core fetch {dataset} --root data"
+                )
+                raise LookupError(
+                    f"{find_dataset(dataset).title} is not at hand. To see it: {how}."
+                ) from error
         return self._images[source]

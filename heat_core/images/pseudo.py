@@ -30,8 +30,12 @@ def jigsaw(cells: int) -> Family:
         pieces = x.unflatten(3, (cells, width // cells)).unflatten(2, (cells, height // cells))
         pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (N, cells^2, 3, h, w)
         cycle = torch.rand(n, cells**2, device=x.device, generator=generator).argsort(1)
-        source = torch.empty_like(cycle).scatter_(1, cycle, cycle.roll(1, 1))  # one cycle: no piece stays
-        moved = pieces[torch.arange(n, device=x.device)[:, None], source].unflatten(1, (cells, cells))
+        source = torch.empty_like(cycle).scatter_(
+            1, cycle, cycle.roll(1, 1)
+        )  # one cycle: no piece stays
+        moved = pieces[torch.arange(n, device=x.device)[:, None], source].unflatten(
+            1, (cells, cells)
+        )
         return moved.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, height, width)
 
     return family
@@ -69,10 +73,14 @@ def noise(x: Tensor, generator: Generator) -> Tensor:
 def zoom(x: Tensor, generator: Generator) -> Tensor:
     """A random crop of 7/16 of the side, enlarged."""
     size = torch.tensor(x.shape[2:], device=x.device)
-    corner = (torch.rand(len(x), 2, device=x.device, generator=generator) * (size - size * 7 // 16)).floor()
+    corner = (
+        torch.rand(len(x), 2, device=x.device, generator=generator) * (size - size * 7 // 16)
+    ).floor()
     middle = 2 * (corner + size * 7 / 32) / size - 1
     theta = torch.eye(2, device=x.device).mul(7 / 16).expand(len(x), 2, 2)
-    grid = torch.nn.functional.affine_grid(torch.cat([theta, middle.flip(1)[:, :, None]], 2), list(x.shape), False)
+    grid = torch.nn.functional.affine_grid(
+        torch.cat([theta, middle.flip(1)[:, :, None]], 2), list(x.shape), False
+    )
     return grid_sample(x, grid, align_corners=False, padding_mode="border")
 
 
@@ -99,12 +107,16 @@ def phase(x: Tensor, generator: Generator) -> Tensor:
     white = torch.randn(len(x), 1, *x.shape[2:], device=x.device, generator=generator)
     angle = torch.fft.rfft2(white).angle()
     angle[..., 0, 0] = 0
-    return torch.fft.irfft2(torch.polar(torch.fft.rfft2(x).abs(), angle.expand(-1, 3, -1, -1)), x.shape[2:])
+    return torch.fft.irfft2(
+        torch.polar(torch.fft.rfft2(x).abs(), angle.expand(-1, 3, -1, -1)), x.shape[2:]
+    )
 
 
 def warp(x: Tensor, generator: Generator) -> Tensor:
     """Bent along a random flow on a 5 x 5 grid, by a deviation of an eighth of the side."""
-    flow = torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator) / 4  # the side is 2 long
+    flow = (
+        torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator) / 4
+    )  # the side is 2 long
     bent = interpolate(flow, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     identity = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
     grid = torch.nn.functional.affine_grid(identity, list(x.shape), False) + bent
@@ -119,10 +131,23 @@ def collage(x: Tensor, generator: Generator) -> Tensor:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "jigsaw 2x2": jigsaw(2), "jigsaw 4x4": jigsaw(4), "mixup": mixup, "cutmix": cutmix, "rotated 90": rotate(1),
-    "rotated 180": rotate(2), "rotated 270": rotate(3), "blur": blur, "noise": noise, "zoom": zoom, "tile": tile,
-    "invert": invert, "edges": edges, "phase": phase, "warp": warp, "collage": collage,
-}  # fmt: skip
+    "jigsaw 2x2": jigsaw(2),
+    "jigsaw 4x4": jigsaw(4),
+    "mixup": mixup,
+    "cutmix": cutmix,
+    "rotated 90": rotate(1),
+    "rotated 180": rotate(2),
+    "rotated 270": rotate(3),
+    "blur": blur,
+    "noise": noise,
+    "zoom": zoom,
+    "tile": tile,
+    "invert": invert,
+    "edges": edges,
+    "phase": phase,
+    "warp": warp,
+    "collage": collage,
+}
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "pieces": ("jigsaw 2x2", "jigsaw 4x4", "cutmix", "tile", "collage"),
@@ -161,7 +186,11 @@ def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
     other = z[torch.randperm(len(z), device=z.device, generator=generator)]
     half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
     order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
-    return {"midpoints": (z + other) / 2, "crossed": torch.where(half, z, other), "shuffled": z.gather(0, order)}
+    return {
+        "midpoints": (z + other) / 2,
+        "crossed": torch.where(half, z, other),
+        "shuffled": z.gather(0, order),
+    }
 
 
 def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
@@ -174,7 +203,9 @@ def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
     Raises ValueError if the images' sides are no multiples of 4, or the family is unknown.
     """
     if any(side % 4 for side in pixels.shape[2:]):
-        raise ValueError(f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}.")
+        raise ValueError(
+            f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}."
+        )
     known = {**FAMILIES, COMPOSED: composed}
     if family not in known:
         raise ValueError(f"family must be one of {', '.join(known)}; got {family!r}.")

@@ -19,7 +19,11 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     rows, side = -(-len(pixels) // COLUMNS), pixels.shape[1]
     tiles = np.zeros((rows * COLUMNS, side, side, 3), np.uint8)
     tiles[: len(pixels)] = pixels
-    sheet = tiles.reshape(rows, COLUMNS, side, side, 3).swapaxes(1, 2).reshape(rows * side, COLUMNS * side, 3)
+    sheet = (
+        tiles.reshape(rows, COLUMNS, side, side, 3)
+        .swapaxes(1, 2)
+        .reshape(rows * side, COLUMNS * side, 3)
+    )
     content = io.BytesIO()
     Image.fromarray(sheet).save(content, "WEBP", quality=QUALITY, method=6)
     return content.getvalue()
@@ -36,10 +40,14 @@ def decode(source: bytes | Path, count: int | None = None, side: int = 32) -> ND
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             sheet = np.asarray(image.convert("RGB"))
     except (OSError, Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(f"not a readable sheet of images ({' '.join(str(error).split())}).") from None
+        raise ValueError(
+            f"not a readable sheet of images ({' '.join(str(error).split())})."
+        ) from None
     height, width = sheet.shape[:2]
     if height % side or width != COLUMNS * side:
-        raise ValueError(f"a sheet must be {COLUMNS * side} pixels wide and a multiple of {side} high, got {width} x {height}.")
+        raise ValueError(
+            f"a sheet must be {COLUMNS * side} pixels wide and a multiple of {side} high, got {width} x {height}."
+        )
     tiles = sheet.reshape(-1, side, COLUMNS, side, 3).swapaxes(1, 2).reshape(-1, side, side, 3)
     if count is not None and count > len(tiles):
         raise ValueError(f"wanted a sheet of {count} tiles, got {len(tiles)}.")

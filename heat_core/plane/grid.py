@@ -98,6 +98,15 @@ class Grid:
         middle = np.log((true + model) / 2, where=true + model > 0, out=np.zeros_like(true))
         kl = float(np.sum(true * (log_true - log_model)))
         jsd = float(np.sum(true * (log_true - middle)) + np.sum(model * (log_model - middle))) / 2
-        held, owed = (np.bincount(self.mode, weights=p, minlength=self.toy.modes) for p in (model, true))
+        held, owed = (
+            np.bincount(self.mode, weights=p, minlength=self.toy.modes) for p in (model, true)
+        )
         modes = int(np.sum(held >= 0.5 * owed))
-        return Distance(kl, float(np.abs(true - model).sum()) / 2, jsd, modes, self.toy.modes, float(1 - mass.sum()))
+        return Distance(
+            kl,
+            float(np.abs(true - model).sum()) / 2,
+            jsd,
+            modes,
+            self.toy.modes,
+            float(1 - mass.sum()),
+        )

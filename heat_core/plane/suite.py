@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from heat_core.detectors.presets import recipe
+from heat_core.detectors.presets import preset_detector
 from heat_core.run import fit
 
 from .grid import Distance, Grid
@@ -41,18 +41,27 @@ def trials(suite: Sequence[tuple[str, str, str]] = SUITE, seeds: int = 5) -> Ite
         grid = Grid(TOYS[toy])
         for seed in range(seeds):
             train = TOYS[toy].features(seed=seed)
-            mog = fit(recipe("MoG", space="plane"), train)
+            mog = fit(preset_detector("MoG", space="plane"), train)
             began = time.process_time()
-            run = fit(recipe(detector, preset, "plane"), train, seed)
+            run = fit(preset_detector(detector, preset, "plane"), train, seed)
             seconds = time.process_time() - began
             ours, theirs = (grid.distance(grid.energy(one.energy)) for one in (run, mog))
             yield Trial(toy, detector, preset, seed, ours, theirs, seconds)
 
 
-def lines(found: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
+def trial_rows(found: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     """Returns (heading, rows of text): mean and worst KL over seeds, against the MoG's; the fewest modes kept; CPU seconds."""
-    heading = ["Toy", "Detector", "Preset", "KL of the MoG", "KL, mean", "KL, worst seed", "Worst ratio to MoG", "Fewest modes",
-               "CPU seconds, median"]  # fmt: skip
+    heading = [
+        "Toy",
+        "Detector",
+        "Preset",
+        "KL of the MoG",
+        "KL, mean",
+        "KL, worst seed",
+        "Worst ratio to MoG",
+        "Fewest modes",
+        "CPU seconds, median",
+    ]
     rows = []
     for key in dict.fromkeys((t.toy, t.detector, t.preset) for t in found):
         mine = [t for t in found if (t.toy, t.detector, t.preset) == key]
@@ -60,5 +69,15 @@ def lines(found: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
         modes = f"{min(t.distance.modes for t in mine)} of {mine[0].distance.modes_total}"
         seconds = sorted(t.seconds for t in mine)[len(mine) // 2]
         mog = sum(t.mog.kl for t in mine) / len(mine)
-        rows.append([*key, f"{mog:.3f}", f"{sum(kl) / len(kl):.3f}", f"{max(kl):.3f}", f"{ratio:.2f}", modes, f"{seconds:.1f}"])
+        rows.append(
+            [
+                *key,
+                f"{mog:.3f}",
+                f"{sum(kl) / len(kl):.3f}",
+                f"{max(kl):.3f}",
+                f"{ratio:.2f}",
+                modes,
+                f"{seconds:.1f}",
+            ]
+        )
     return heading, rows

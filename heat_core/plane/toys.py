@@ -92,7 +92,9 @@ class Strokes(Toy):
         across = torch.stack([-direction[:, 1], direction[:, 0]], 1)
         v = z @ across.T - (self.starts * across).sum(1)
         log_along = _log_normal_between(u / self.sigma - length / self.sigma, u / self.sigma)
-        log_across = -0.5 * (v / self.sigma).square() - math.log(self.sigma * math.sqrt(2 * math.pi))
+        log_across = -0.5 * (v / self.sigma).square() - math.log(
+            self.sigma * math.sqrt(2 * math.pi)
+        )
         log_segment = log_along + log_across - length.sum().log()
         by_mode = [log_segment[:, self.mode == mode].logsumexp(1) for mode in range(self.modes)]
         return torch.stack(by_mode, 1)
@@ -100,7 +102,9 @@ class Strokes(Toy):
 
 def _log_normal_between(low: Tensor, high: Tensor) -> Tensor:
     """Returns log(Phi(high) - Phi(low)) for low < high, also far out in a tail."""
-    flip = low > 0  # Phi(high) - Phi(low) = Phi(-low) - Phi(-high): stay in the tail that float64 resolves
+    flip = (
+        low > 0
+    )  # Phi(high) - Phi(low) = Phi(-low) - Phi(-high): stay in the tail that float64 resolves
     low, high = torch.where(flip, -high, low), torch.where(flip, -low, high)
     top, bottom = torch.special.log_ndtr(high), torch.special.log_ndtr(low)
     return top + torch.log(-torch.expm1(bottom - top))
@@ -162,7 +166,11 @@ class Gaussians2D(Toy):
         parts = []
         for centre, root in zip(self.centres, self.roots, strict=True):
             white = torch.linalg.solve_triangular(root, (straight - centre).T, upper=False)
-            parts.append(-0.5 * white.square().sum(0) - root.diagonal().log().sum() - math.log(2 * math.pi * self.modes))
+            parts.append(
+                -0.5 * white.square().sum(0)
+                - root.diagonal().log().sum()
+                - math.log(2 * math.pi * self.modes)
+            )
         return torch.stack(parts, 1)
 
 
@@ -175,17 +183,39 @@ def _chain(points: Tensor) -> tuple[Tensor, Tensor]:
     return points[:-1], points[1:]
 
 
-def _strokes(title: str, curves: list[list[tuple[Tensor, Tensor]]], sigma: float, extent: float, size: int = 4000) -> Strokes:
+def _strokes(
+    title: str,
+    curves: list[list[tuple[Tensor, Tensor]]],
+    sigma: float,
+    extent: float,
+    size: int = 4000,
+) -> Strokes:
     """Returns the toy whose mode i is made of the chains of segments curves[i]."""
     starts = torch.cat([start for curve in curves for start, _ in curve])
     ends = torch.cat([end for curve in curves for _, end in curve])
-    mode = torch.cat([torch.full((len(start),), i) for i, curve in enumerate(curves) for start, _ in curve])
-    return Strokes(title=title, extent=extent, modes=len(curves), size=size, starts=starts, ends=ends, mode=mode, sigma=sigma)
+    mode = torch.cat(
+        [torch.full((len(start),), i) for i, curve in enumerate(curves) for start, _ in curve]
+    )
+    return Strokes(
+        title=title,
+        extent=extent,
+        modes=len(curves),
+        size=size,
+        starts=starts,
+        ends=ends,
+        mode=mode,
+        sigma=sigma,
+    )
 
 
-def _arc(radius: float, centre: tuple[float, float], start: float, stop: float, pieces: int = 64) -> tuple[Tensor, Tensor]:
+def _arc(
+    radius: float, centre: tuple[float, float], start: float, stop: float, pieces: int = 64
+) -> tuple[Tensor, Tensor]:
     angle = torch.linspace(start, stop, pieces + 1, dtype=torch.float64)
-    return _chain(radius * torch.stack([angle.cos(), angle.sin()], 1) + torch.tensor(centre, dtype=torch.float64))
+    return _chain(
+        radius * torch.stack([angle.cos(), angle.sin()], 1)
+        + torch.tensor(centre, dtype=torch.float64)
+    )
 
 
 def _cross(x: float, y: float) -> list[tuple[Tensor, Tensor]]:
@@ -206,17 +236,28 @@ def _pinwheel(blades: int = 5) -> Gaussians2D:
     frame = torch.stack([spokes, across], 2)
     covariance = frame @ torch.diag(torch.tensor([0.6**2, 0.12**2], dtype=torch.float64)) @ frame.mT
     return Gaussians2D(
-        title="Pinwheel", extent=4.5, modes=blades, centres=1.8 * spokes, roots=torch.linalg.cholesky(covariance), twist=0.7
+        title="Pinwheel",
+        extent=4.5,
+        modes=blades,
+        centres=1.8 * spokes,
+        roots=torch.linalg.cholesky(covariance),
+        twist=0.7,
     )
 
 
 def _blobs() -> Gaussians2D:
-    centres = torch.tensor([[-2.0, -1.5], [2.0, -1.8], [0.2, 2.0], [-2.2, 2.2]], dtype=torch.float64)
+    centres = torch.tensor(
+        [[-2.0, -1.5], [2.0, -1.8], [0.2, 2.0], [-2.2, 2.2]], dtype=torch.float64
+    )
     axes = torch.tensor([[0.9, 0.2], [0.25, 0.7], [0.8, 0.35], [0.3, 0.3]], dtype=torch.float64)
     angle = torch.tensor([0.6, 0.2, -0.5, 0.0], dtype=torch.float64)
-    frame = torch.stack([torch.stack([angle.cos(), -angle.sin()], 1), torch.stack([angle.sin(), angle.cos()], 1)], 1)
+    frame = torch.stack(
+        [torch.stack([angle.cos(), -angle.sin()], 1), torch.stack([angle.sin(), angle.cos()], 1)], 1
+    )
     covariance = frame @ torch.diag_embed(axes.square()) @ frame.mT
-    return Gaussians2D(title="Blobs", extent=5.5, modes=4, centres=centres, roots=torch.linalg.cholesky(covariance))
+    return Gaussians2D(
+        title="Blobs", extent=5.5, modes=4, centres=centres, roots=torch.linalg.cholesky(covariance)
+    )
 
 
 def _checkerboard() -> Squares:
@@ -230,12 +271,21 @@ _GRID9 = [(3.0 * column, 3.0 * row) for row in (-1, 0, 1) for column in (-1, 0, 
 TOYS: dict[str, Toy] = {
     "cross": _strokes("Cross", [_cross(0, 0)], 0.09, 3.0),
     "crosses9": _strokes("3 x 3 crosses", [_cross(x, y) for x, y in _GRID9], 0.09, 5.5, 9000),
-    "moons": _strokes("Moons", [[_arc(1.5, (-0.75, -0.35), 0, math.pi)], [_arc(1.5, (0.75, 0.35), math.pi, _TURN)]], 0.12, 4.0),
-    "circles": _strokes("Circles", [[_arc(1.0, (0, 0), 0, _TURN)], [_arc(2.0, (0, 0), 0, _TURN)]], 0.1, 4.0),
+    "moons": _strokes(
+        "Moons",
+        [[_arc(1.5, (-0.75, -0.35), 0, math.pi)], [_arc(1.5, (0.75, 0.35), math.pi, _TURN)]],
+        0.12,
+        4.0,
+    ),
+    "circles": _strokes(
+        "Circles", [[_arc(1.0, (0, 0), 0, _TURN)], [_arc(2.0, (0, 0), 0, _TURN)]], 0.1, 4.0
+    ),
     "spirals": _strokes("Spirals", [[_spiral(arm, 2)] for arm in range(2)], 0.12, 5.0),
     "pinwheel": _pinwheel(),
     "checkerboard": _checkerboard(),
-    "rings": _strokes("Rings", [[_arc(r, (0, 0), 0, _TURN)] for r in (0.8, 1.6, 2.4, 3.2)], 0.08, 5.0),
+    "rings": _strokes(
+        "Rings", [[_arc(r, (0, 0), 0, _TURN)] for r in (0.8, 1.6, 2.4, 3.2)], 0.08, 5.0
+    ),
     "blobs": _blobs(),
 }
 """Toys by name. `cross` and `crosses9` are those of Lafon et al. 2022: arms of half-length 1, sigma 0.09, 3 apart."""

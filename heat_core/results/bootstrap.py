@@ -24,7 +24,7 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class Resamples:
+class Bootstrap:
     """FPR95 and AUROC of images drawn anew, the same images for every detector, so that differences are paired.
 
     Args:
@@ -55,20 +55,29 @@ class Resamples:
         """
         g, f = self.groups.index(group), ("fpr95", "auroc").index(figure)
         best = int(self.found[:, g, f].argmax() if f else self.found[:, g, f].argmin())
-        low, high = np.quantile(self.draws[:, :, g, f] - self.draws[:, [best], g, f], [0.025, 0.975], axis=0)
-        same = [name for i, name in enumerate(self.detectors) if i != best and low[i] <= 0 <= high[i]]
+        low, high = np.quantile(
+            self.draws[:, :, g, f] - self.draws[:, [best], g, f], [0.025, 0.975], axis=0
+        )
+        same = [
+            name for i, name in enumerate(self.detectors) if i != best and low[i] <= 0 <= high[i]
+        ]
         return self.detectors[best], tuple(same)
 
     def _intervals(self, middle: Scores, draws: Scores) -> dict[str, tuple[Interval, Interval]]:
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         parts = np.stack([middle, low, high], -1)
-        return {group: (Interval(*fpr95), Interval(*auroc)) for group, (fpr95, auroc) in
-                zip(self.groups, parts.tolist(), strict=True)}  # fmt: skip
+        return {
+            group: (Interval(*fpr95), Interval(*auroc))
+            for group, (fpr95, auroc) in zip(self.groups, parts.tolist(), strict=True)
+        }
 
 
-def resample(
-    scores: Mapping[str, Mapping[str, Scores]], sets: Iterable[tuple[str, str]], rounds: int = 200, seed: int = 0
-) -> Resamples:
+def bootstrap(
+    scores: Mapping[str, Mapping[str, Scores]],
+    sets: Iterable[tuple[str, str]],
+    rounds: int = 200,
+    seed: int = 0,
+) -> Bootstrap:
     """Returns a bootstrap over images.
 
     Args:
@@ -79,22 +88,29 @@ def resample(
     sets, generator = list(sets), np.random.default_rng(seed)
     names = [f"{group}_{name}" for group, name in sets]
     lengths = {name: len(next(iter(scores.values()))[name]) for name in ("test", *names)}
-    weighed = [_Weighed.of(by_set, names) for by_set in scores.values()]
+    weighed = [_SortedScores.of(by_set, names) for by_set in scores.values()]
 
-    def times() -> Iterator[dict[str, NDArray[np.int64]]]:  # how often each image is drawn: first once, then by chance
+    def times() -> Iterator[
+        dict[str, NDArray[np.int64]]
+    ]:  # how often each image is drawn: first once, then by chance
         yield {name: np.ones(n, np.int64) for name, n in lengths.items()}
         for _ in range(rounds):
-            yield {name: np.bincount(generator.integers(n, size=n), minlength=n) for name, n in lengths.items()}
+            yield {
+                name: np.bincount(generator.integers(n, size=n), minlength=n)
+                for name, n in lengths.items()
+            }
 
-    figures = np.array([[one.figures(drawn) for one in weighed] for drawn in times()])  # (1 + rounds, detectors, sets, 2)
+    figures = np.array(
+        [[one.figures(drawn) for one in weighed] for drawn in times()]
+    )  # (1 + rounds, detectors, sets, 2)
     groups = [group for group in GROUPS if any(g == group for g, _ in sets)]
     means = [figures[:, :, [g == group for g, _ in sets]].mean(2) for group in groups]
     averaged = np.stack([*means, np.mean(means, axis=0)], 2)
-    return Resamples(tuple(scores), (*groups, "average"), averaged[0], averaged[1:])
+    return Bootstrap(tuple(scores), (*groups, "average"), averaged[0], averaged[1:])
 
 
 @dataclass(frozen=True, eq=False)
-class _Weighed:
+class _SortedScores:
     """A detector's scores in order, once, so that figures of a resample take sums alone.
 
     Args:
@@ -107,7 +123,7 @@ class _Weighed:
     sets: list[tuple[str, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]
 
     @classmethod
-    def of(cls, by_set: Mapping[str, Scores], names: Sequence[str]) -> _Weighed:
+    def of(cls, by_set: Mapping[str, Scores], names: Sequence[str]) -> _SortedScores:
         order, sets = np.argsort(by_set["test"]), []
         low = by_set["test"][order]
         for name in names:
@@ -130,8 +146,12 @@ class _Weighed:
         return found
 
 
-def paired(
-    ours: Mapping[str, Scores], theirs: Mapping[str, Scores], sets: Iterable[tuple[str, str]], rounds: int = 200, seed: int = 0
+def paired_differences(
+    ours: Mapping[str, Scores],
+    theirs: Mapping[str, Scores],
+    sets: Iterable[tuple[str, str]],
+    rounds: int = 200,
+    seed: int = 0,
 ) -> dict[str, tuple[Interval, Interval]]:
     """Returns {group: (difference in FPR95, difference in AUROC)}, ours less theirs, by `resample`."""
-    return resample({"ours": ours, "theirs": theirs}, sets, rounds, seed).between("ours", "theirs")
+    return bootstrap({"ours": ours, "theirs": theirs}, sets, rounds, seed).between("ours", "theirs")

@@ -32,21 +32,29 @@ PAPER: Mapping[str, Mapping[str, tuple[tuple[float, float], ...]]] = {
         "EBM": ((80.9, 75.7), (85.3, 73.4), (63.0, 87.6), (76.4, 78.9)),
         "HEAT": ((82.9, 76.3), (85.2, 74.8), (27.0, 94.6), (65.0, 81.9)),
     },
-}  # fmt: skip
+}
 """{ID dataset: {detector: ((FPR95, AUROC) in percent for each of `GROUPS`)}}; FPR95 is ID-positive."""
 
 
-def cells(inside: str) -> list[list[str]]:
+def published_rows(inside: str) -> list[list[str]]:
     """Returns a line a detector: its name, then FPR95 / AUROC a group. Raises ValueError if the paper has no such table."""
     if inside not in PAPER:
-        raise ValueError(f"the paper has numbers for {' and '.join(PAPER)}; the pack's ID set is {inside or 'not named'}.")
-    return [[name, *(f"{fpr:.1f} / {area:.1f}" for fpr, area in figures)] for name, figures in PAPER[inside].items()]
+        raise ValueError(
+            f"the paper has numbers for {' and '.join(PAPER)}; the pack's ID set is {inside or 'not named'}."
+        )
+    return [
+        [name, *(f"{fpr:.1f} / {area:.1f}" for fpr, area in figures)]
+        for name, figures in PAPER[inside].items()
+    ]
 
 
-def stand_ins(pack: Pack) -> str:
+def what_differs(pack: Pack) -> str:
     """Returns why the paper's numbers and the pack's differ."""
-    swapped = [f"{known['title']} for {known['stands_in_for']}" for known in pack.card.get("sets", {}).values()
-               if "stands_in_for" in known]  # fmt: skip
+    swapped = [
+        f"{known['title']} for {known['stands_in_for']}"
+        for known in pack.card.get("sets", {}).values()
+        if "stands_in_for" in known
+    ]
     network = pack.card.get("classifier", {})
     accuracy = network.get("test_accuracy")
     model = network.get("architecture", {}).get("model", "another network")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from heat_core.pack import Pack
-from heat_core.plane.suite import Trial, lines
+from heat_core.plane.suite import Trial, trial_rows
 
-from .bootstrap import Interval, paired
-from .formats import averages, markdown, to_markdown
-from .published import PAPER, cells, stand_ins
+from .bootstrap import Interval, paired_differences
+from .formats import group_cells, markdown, to_markdown
+from .published import PAPER, published_rows, what_differs
 from .table import Scores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 BySeed = Sequence[Mapping[str, Mapping[str, Scores]]]
 
 
-def report(pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequence[Trial] = ()) -> str:
+def report(
+    pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequence[Trial] = ()
+) -> str:
     """Returns the page.
 
     Args:
@@ -25,8 +27,8 @@ def report(pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequ
         command: that prints the page.
         plane: trials in the plane; no section without them.
     """
-    table, spread = over_seeds([tabulate(found, pack.outside) for found in scores])
-    features_only, its_spread = over_seeds([tabulate(found, pack.outside) for found in cached])
+    table, spread = over_seeds([tabulate(found, pack.ood) for found in scores])
+    features_only, its_spread = over_seeds([tabulate(found, pack.ood) for found in cached])
     accuracy = pack.card.get("classifier", {}).get("test_accuracy")
     network = f"The classifier is right on {accuracy:.2%} of the ID test set. " if accuracy else ""
     parts = [
@@ -36,10 +38,10 @@ def report(pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequ
         "Settings were chosen by a criterion that sees ID images alone. No code reads OOD sets to choose; whoever ran it saw "
         "their figures beside the criterion.",
         "## Every detector",
-        markdown(*averages(table, spread)),
+        markdown(*group_cells(table, spread)),
         "## From the features alone",
         "No destroyed image is seen; the noise is a broad Gaussian.",
-        markdown(*averages(features_only, its_spread)),
+        markdown(*group_cells(features_only, its_spread)),
         *_published(pack),
         "## Where HEAT helps",
         *_comparison(pack, scores, "HEAT", ("MoG",)),
@@ -47,7 +49,7 @@ def report(pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequ
         *_comparison(pack, scores, "Composed", (*BASELINES, "HEAT")),
         *_plane(plane),
         "## Every set, first seed",
-        to_markdown(tabulate(scores[0], pack.outside)),
+        to_markdown(tabulate(scores[0], pack.ood)),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -56,8 +58,8 @@ def _published(pack: Pack) -> list[str]:
     """Returns the paper's table and why its numbers are others, where the paper has one for this ID set."""
     if (inside := pack.card.get("id", "")) not in PAPER:
         return []
-    table = markdown(["Detector", "Near", "Mid", "Far", "Average"], cells(inside))
-    return ["## The paper's numbers", stand_ins(pack), table]
+    table = markdown(["Detector", "Near", "Mid", "Far", "Average"], published_rows(inside))
+    return ["## The paper's numbers", what_differs(pack), table]
 
 
 def _plane(found: Sequence[Trial]) -> list[str]:
@@ -70,30 +72,45 @@ def _plane(found: Sequence[Trial]) -> list[str]:
         "short Langevin chains, one budget for both: the EBM's begin at N(0, I), HEAT's at the Gaussians. That HEAT keeps "
         "modes which the EBM loses is a matter of that budget: `toy crosses9 EBM`, which needs no chains, keeps them."
     )
-    return ["## In the plane, against the truth", said, markdown(*lines(found))]
+    return ["## In the plane, against the truth", said, markdown(*trial_rows(found))]
 
 
 def _comparison(pack: Pack, scores: BySeed, name: str, others: Sequence[str]) -> list[str]:
     """Returns a table of paired differences of the seed on which `name` does worst, and what it says in words."""
     if name not in scores[0]:
         return [f"{name} is not among the detectors that this pack allows."]
-    tables = [tabulate({name: found[name]}, pack.outside) for found in scores]
+    tables = [tabulate({name: found[name]}, pack.ood) for found in scores]
     worst = max(range(len(scores)), key=lambda seed: tables[seed].average(name).fpr95)
-    heading = ["Against", "Group", "FPR95 difference (95 % interval)", "AUROC difference (95 % interval)"]
+    heading = [
+        "Against",
+        "Group",
+        "FPR95 difference (95 % interval)",
+        "AUROC difference (95 % interval)",
+    ]
     rows, said = [], []
     for other in (other for other in others if other in scores[worst]):
-        found = paired(scores[worst][name], scores[worst][other], pack.outside)
-        rows += [[other, group, _interval(fpr), _interval(area)] for group, (fpr, area) in found.items()]
+        found = paired_differences(scores[worst][name], scores[worst][other], pack.ood)
+        rows += [
+            [other, group, _interval(fpr), _interval(area)] for group, (fpr, area) in found.items()
+        ]
         said.append(_said(name, other, found))
     lead = f"The seed on which {name} does worst ({worst}), in points; below 0 is better for FPR95, above 0 for AUROC. "
-    return [lead + "The intervals are of a paired bootstrap over images.", markdown(heading, rows), " ".join(said)]
+    return [
+        lead + "The intervals are of a paired bootstrap over images.",
+        markdown(heading, rows),
+        " ".join(said),
+    ]
 
 
 def _said(name: str, other: str, found: Mapping[str, tuple[Interval, Interval]]) -> str:
     better = [group for group, (fpr, area) in found.items() if fpr.high < 0 and area.low > 0]
     worse = [group for group, (fpr, area) in found.items() if fpr.low > 0 or area.high < 0]
     open_ = [group for group in found if group not in better and group not in worse]
-    parts = [f"better than {other} on {', '.join(better)}" if better else f"nowhere clearly better than {other}"]
+    parts = [
+        f"better than {other} on {', '.join(better)}"
+        if better
+        else f"nowhere clearly better than {other}"
+    ]
     parts += [f"worse on {', '.join(worse)}"] if worse else []
     parts += [f"not clearly different on {', '.join(open_)}"] if open_ else []
     return f"{name} is {'; '.join(parts)}."

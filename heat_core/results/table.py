@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heat_core.metrics import separation
-from heat_core.pack import GROUPS, Pack
+from heat_core.pack import GROUPS
 
 Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class SetResult:
     """One detector against one OOD set of n images. Every figure is a fraction."""
 
     detector: str
@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Average:
+class GroupMean:
     """A mean over the sets of a group, or (`average`) over the means of the groups."""
 
     detector: str
@@ -46,10 +46,10 @@ class Average:
 class Table:
     """Rows per set, and their averages."""
 
-    rows: tuple[Row, ...]
-    averages: tuple[Average, ...]
+    rows: tuple[SetResult, ...]
+    averages: tuple[GroupMean, ...]
 
-    def average(self, detector: str, group: str = "average") -> Average:
+    def average(self, detector: str, group: str = "average") -> GroupMean:
         """Returns one average. Raises KeyError if there is none."""
         for entry in self.averages:
             if (entry.detector, entry.group) == (detector, group):
@@ -74,8 +74,14 @@ def tabulate(scores: Mapping[str, Mapping[str, Scores]], sets: Iterable[tuple[st
         sets: (group, name) of the OOD sets, in order.
     """
     sets = list(sets)
-    rows = [_row(name, by_set, group, short) for name, by_set in scores.items() for group, short in sets]
-    averages = [entry for name in scores for entry in _averages(name, [row for row in rows if row.detector == name])]
+    rows = [
+        _row(name, by_set, group, short) for name, by_set in scores.items() for group, short in sets
+    ]
+    averages = [
+        entry
+        for name in scores
+        for entry in _averages(name, [row for row in rows if row.detector == name])
+    ]
     return Table(tuple(rows), tuple(averages))
 
 
@@ -83,20 +89,32 @@ def grouped(by_set: Mapping[str, Scores], sets: Iterable[tuple[str, str]]) -> di
     """Returns {`ID`, near, mid, far: scores}, the sets of a group put together; a group without a set is left out."""
     sets = list(sets)
     members = {group: [by_set[f"{g}_{name}"] for g, name in sets if g == group] for group in GROUPS}
-    return {"ID": by_set["test"]} | {group: np.concatenate(parts) for group, parts in members.items() if parts}
+    return {"ID": by_set["test"]} | {
+        group: np.concatenate(parts) for group, parts in members.items() if parts
+    }
 
 
-def _row(detector: str, by_set: Mapping[str, Scores], group: str, name: str) -> Row:
+def _row(detector: str, by_set: Mapping[str, Scores], group: str, name: str) -> SetResult:
     outside = by_set[f"{group}_{name}"]
-    return Row(detector, name, group, len(outside), **asdict(separation(by_set["test"], outside)))
+    return SetResult(
+        detector, name, group, len(outside), **asdict(separation(by_set["test"], outside))
+    )
 
 
-def _averages(detector: str, rows: Sequence[Row]) -> list[Average]:
-    def mean(entries: Sequence[Row | Average], group: str) -> Average:
+def _averages(detector: str, rows: Sequence[SetResult]) -> list[GroupMean]:
+    def mean(entries: Sequence[SetResult | GroupMean], group: str) -> GroupMean:
         figures = ("auroc", "fpr95", "fpr95_ood", "aupr")
-        return Average(detector, group, *(float(np.mean([getattr(entry, f) for entry in entries])) for f in figures))
+        return GroupMean(
+            detector,
+            group,
+            *(float(np.mean([getattr(entry, f) for entry in entries])) for f in figures),
+        )
 
-    by_group = [mean([row for row in rows if row.group == g], g) for g in GROUPS if any(row.group == g for row in rows)]
+    by_group = [
+        mean([row for row in rows if row.group == g], g)
+        for g in GROUPS
+        if any(row.group == g for row in rows)
+    ]
     return [*by_group, mean(by_group, "average")]
 
 
@@ -105,18 +123,22 @@ def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
     figures = ("auroc", "fpr95", "fpr95_ood", "aupr")
 
     def put_together(entries: Sequence[Any], summary: Callable) -> Any:
-        return replace(entries[0], **{f: float(summary([getattr(entry, f) for entry in entries])) for f in figures})
+        return replace(
+            entries[0],
+            **{f: float(summary([getattr(entry, f) for entry in entries])) for f in figures},
+        )
 
     def all_together(summary: Callable) -> Table:
-        rows = [put_together(entries, summary) for entries in zip(*(table.rows for table in tables), strict=True)]
-        averages = [put_together(entries, summary) for entries in zip(*(table.averages for table in tables), strict=True)]
+        rows = [
+            put_together(entries, summary)
+            for entries in zip(*(table.rows for table in tables), strict=True)
+        ]
+        averages = [
+            put_together(entries, summary)
+            for entries in zip(*(table.averages for table in tables), strict=True)
+        ]
         return Table(tuple(rows), tuple(averages))
 
-    return all_together(np.mean), all_together(lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0)
-
-
-def score_pack(pack: Pack, score: Callable) -> dict[str, Scores]:
-    """Returns {set: scores} of the test set, every OOD set, and `val` where there is one, by a function of features."""
-    held_out = [] if pack.auxiliary.val is None else [("val", pack.auxiliary.val)]
-    wanted = [("test", pack.test), *((f"{g}_{n}", f) for (g, n), f in pack.outside.items()), *held_out]
-    return {name: score(features) for name, features in wanted}
+    return all_together(np.mean), all_together(
+        lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0
+    )

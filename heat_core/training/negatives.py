@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 
 from heat_core.energies import Energy, GaussianMixture
-from heat_core.sampling import Langevin, Surface, importance_resampled, independent_metropolis, put
+from heat_core.sampling import (
+    Langevin,
+    Manifold,
+    importance_resampled,
+    independent_metropolis,
+    project,
+)
 
-Noise = Callable[[int, torch.Generator], Tensor]
+NoiseSampler = Callable[[int, torch.Generator], Tensor]
 """Draws (count, d) points."""
 
 Start = Literal["noise", "chains", "resampled", "metropolis"]
@@ -25,7 +31,7 @@ The last two cross from mode to mode, so that the modes' shares are learned.
 """
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> Noise:
+def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
     """Returns uniform noise on the cube around the data's bounding box, widened on each side by `margin` of its length.
 
     A cube, not the box: what is learned means nothing where there is no noise, and a flat box ends close to flat data.
@@ -35,12 +41,14 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> Noise:
     low, high = centre - half, centre + half
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
-        return low + (high - low) * torch.rand(count, len(low), device=z.device, dtype=z.dtype, generator=generator)
+        return low + (high - low) * torch.rand(
+            count, len(low), device=z.device, dtype=z.dtype, generator=generator
+        )
 
     return draw
 
 
-def normal(z: Tensor) -> Noise:
+def standard_normal(z: Tensor) -> NoiseSampler:
     """Returns draws of N(0, I), as wide as z."""
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
@@ -49,21 +57,23 @@ def normal(z: Tensor) -> Noise:
     return draw
 
 
-def broad(mixture: GaussianMixture, spread: float, onto: Surface = "space") -> Noise:
+def widened_mixture(
+    mixture: GaussianMixture, spread: float, onto: Manifold = "space"
+) -> NoiseSampler:
     """Returns draws of the mixture with deviations `spread` times as large, put onto a surface."""
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
-        return put(mixture.sample(count, generator, spread), onto)
+        return project(mixture.sample(count, generator, spread), onto)
 
     return draw
 
 
-def surface_of(z: Tensor) -> Surface:
+def manifold_of(z: Tensor) -> Manifold:
     """Returns the part of the unit sphere that directions of z lie on: the positive one if no value is negative."""
     return "positive sphere" if bool((z >= 0).all()) else "sphere"
 
 
-class Walkers:
+class ModelSamples:
     """Draws of the model: Langevin chains on its energy, wherever they begin.
 
     Args:
@@ -77,19 +87,41 @@ class Walkers:
     """
 
     def __init__(
-        self, sampler: Langevin, start: Start, noise: Noise, correction: Energy, total: Energy, both: bool = False,
+        self,
+        sampler: Langevin,
+        start: Start,
+        noise: NoiseSampler,
+        correction: Energy,
+        total: Energy,
+        both: bool = False,
         bfloat16: bool = False,
-    ) -> None:  # fmt: skip
-        self.sampler, self.start, self.noise, self.correction, self.total, self.both, self.bfloat16 = (
-            sampler, start, noise, correction, total, both, bfloat16,
-        )  # fmt: skip
+    ) -> None:
+        (
+            self.sampler,
+            self.start,
+            self.noise,
+            self.correction,
+            self.total,
+            self.both,
+            self.bfloat16,
+        ) = (
+            sampler,
+            start,
+            noise,
+            correction,
+            total,
+            both,
+            bfloat16,
+        )
         self.place: Tensor | None = None
 
     def __call__(self, count: int, generator: torch.Generator) -> Tensor:
         """Returns `count` negatives, (count, d)."""
         chains = (count + 1) // 2 if self.both else count
-        begun = put(self._begin(chains, generator), self.sampler.onto)
-        with torch.autocast(begun.device.type, torch.bfloat16, enabled=self.bfloat16):  # weights are cast once for all steps
+        begun = project(self._begin(chains, generator), self.sampler.onto)
+        with torch.autocast(
+            begun.device.type, torch.bfloat16, enabled=self.bfloat16
+        ):  # weights are cast once for all steps
             ended = self.sampler(self.total, begun, generator)
         self.place = ended
         return torch.cat([ended, begun])[:count] if self.both else ended
@@ -101,7 +133,9 @@ class Walkers:
         if self.start == "resampled":
             return drawn[importance_resampled(self._log_weight(drawn), count, generator)]
         if self.start == "metropolis" and self.place is not None:
-            taken = independent_metropolis(self._log_weight(self.place), self._log_weight(drawn), generator)
+            taken = independent_metropolis(
+                self._log_weight(self.place), self._log_weight(drawn), generator
+            )
             return torch.where(taken[:, None], drawn, self.place)
         return drawn
 

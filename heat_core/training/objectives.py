@@ -11,8 +11,8 @@ from torch.nn.functional import softplus
 from heat_core.energies import Network, Sum
 from heat_core.sampling import Langevin
 
-from .negatives import Noise, Start, Walkers
-from .trainer import Objective, Task
+from .negatives import ModelSamples, NoiseSampler, Start
+from .trainer import Objective, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,11 @@ class LeastSquares(Objective):
         return 1 / (2 * self.alpha) if self.alpha else None
 
     def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return inside.mean() - outside.mean() + self.alpha * (inside.square().mean() + outside.square().mean())
+        return (
+            inside.mean()
+            - outside.mean()
+            + self.alpha * (inside.square().mean() + outside.square().mean())
+        )
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,11 @@ class MaximumLikelihood(LeastSquares):
     def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
         return inside.mean() + log_mean_exp(-outside)
 
-    def negatives(self, task: Task, network: Network) -> Noise:
+    def negatives(self, task: TrainingTask, network: Network) -> NoiseSampler:
         total = network if task.prior is None else Sum(task.prior, network)
-        return Walkers(self.sampler, self.start, task.noise, network, total, self.both, self.bfloat16)
+        return ModelSamples(
+            self.sampler, self.start, task.noise, network, total, self.both, self.bfloat16
+        )
 
 
 def log_mean_exp(values: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state
 from heat_core.energies import Energy, Network
 from heat_core.log_partition import of_weights
 
-from .negatives import Noise
+from .negatives import NoiseSampler
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Diverged(ArithmeticError):
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class TrainingTask:
     """What is to be learned from what.
 
     Args:
@@ -72,7 +72,7 @@ class Task:
 
     network: Network
     z: Tensor
-    noise: Noise
+    noise: NoiseSampler
     energy: Energy
     prior: Energy | None = None
     judges: tuple[Tensor, Tensor] | None = None
@@ -132,7 +132,7 @@ class Objective(abc.ABC):
         """Returns what is judged of energies of held-out data and of noise; the loss, where negatives are noise."""
         return self.loss(inside, outside)
 
-    def negatives(self, task: Task, network: Network) -> Noise:
+    def negatives(self, task: TrainingTask, network: Network) -> NoiseSampler:
         """Returns where the negatives of a network under training come from."""
         return task.noise
 
@@ -142,7 +142,7 @@ class Objective(abc.ABC):
             return 0.5 * (1 + math.cos(math.pi * done))
         return 0.1 if self.schedule == "step" and done >= 0.5 else 1.0
 
-    def fit(self, tasks: Sequence[Task], seed: int, on_record: OnRecord = ignore) -> None:
+    def fit(self, tasks: Sequence[TrainingTask], seed: int, on_record: OnRecord = ignore) -> None:
         """Trains the networks of the tasks in place, several at once; each as it would alone, with a seed of its own.
 
         Args:
@@ -154,17 +154,29 @@ class Objective(abc.ABC):
             Diverged: a loss is not finite, or energies explode; the networks keep their best weights so far.
         """
         if len(tasks) > 1 and type(self).negatives is not Objective.negatives:
-            raise ValueError(f"{type(self).__name__} draws negatives from the model, so its networks train one at a time.")
-        students = Students(self, tasks, seed)
+            raise ValueError(
+                f"{type(self).__name__} draws negatives from the model, so its networks train one at a time."
+            )
+        students = Trainer(self, tasks, seed)
         learners = students.learners
         steps = self.epochs * math.ceil(len(learners[0].train) / self.batch) or self.steps
-        total, last, began = torch.zeros(len(tasks), device=tasks[0].z.device), 0, time.perf_counter()
+        total, last, began = (
+            torch.zeros(len(tasks), device=tasks[0].z.device),
+            0,
+            time.perf_counter(),
+        )
         stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
         for step in range(1, steps + 1):
-            total += students.step(self.rate * self.share((step - 1) / steps), 1 - min(self.averaging, step / (step + 10)))
+            total += students.step(
+                self.rate * self.share((step - 1) / steps),
+                1 - min(self.averaging, step / (step + 10)),
+            )
             if step in stops:
                 means, seconds = (total / (step - last)).tolist(), time.perf_counter() - began
-                records = [one.judged(step, steps, mean, seconds) for one, mean in zip(learners, means, strict=True)]
+                records = [
+                    one.judged(step, steps, mean, seconds)
+                    for one, mean in zip(learners, means, strict=True)
+                ]
                 on_record(mean_record(records), tasks[0].energy)
                 total.zero_()
                 last = step
@@ -178,10 +190,10 @@ def mean_record(records: Sequence[Record]) -> Record:
     return Record(records[0].step, records[0].steps, *means[2:])
 
 
-class _Learner:
+class _TrainState:
     """One task: its draws, what is held out of it, how good its averaged network is on that, and the best one's weights."""
 
-    def __init__(self, objective: Objective, task: Task, seed: int) -> None:
+    def __init__(self, objective: Objective, task: TrainingTask, seed: int) -> None:
         self.objective, self.task = objective, task
         self.generator = torch.Generator(task.z.device).manual_seed(seed)
         if task.judges is not None:
@@ -202,7 +214,9 @@ class _Learner:
         rows = torch.randint(len(z), (batch,), device=z.device, generator=self.generator)
         seen = torch.cat([z[rows], self.negatives(batch, self.generator)])
         if self.objective.jitter:
-            seen += self.objective.jitter * torch.randn(seen.shape, device=z.device, dtype=z.dtype, generator=self.generator)
+            seen += self.objective.jitter * torch.randn(
+                seen.shape, device=z.device, dtype=z.dtype, generator=self.generator
+            )
         return seen
 
     @torch.no_grad()
@@ -210,16 +224,27 @@ class _Learner:
         """Returns the record of a step. Raises Diverged, with the best weights back in the network."""
         network, rate = self.task.network, self.objective.rate
         inside, outside = network(self.inside), network(self.outside)
-        verdict, low, high = float(self.objective.verdict(inside, outside)), float(inside.mean()), float(outside.mean())
+        verdict, low, high = (
+            float(self.objective.verdict(inside, outside)),
+            float(inside.mean()),
+            float(outside.mean()),
+        )
         if not math.isfinite(loss + verdict):
             self.restore()
-            raise Diverged(f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}.")
+            raise Diverged(
+                f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}."
+            )
         if max(float(inside.abs().mean()), float(outside.abs().mean())) > self.objective.limit:
             self.restore()
-            raise Diverged(f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
-                           f"Try a rate below {rate}, or more regularisation.")  # fmt: skip
+            raise Diverged(
+                f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
+                f"Try a rate below {rate}, or more regularisation."
+            )
         if self.objective.keep == "last" or verdict < self.best:
-            self.best, self.weights = verdict, {name: value.clone() for name, value in network.state_dict().items()}
+            self.best, self.weights = (
+                verdict,
+                {name: value.clone() for name, value in network.state_dict().items()},
+            )
         z = of_weights(-outside)
         return Record(step, steps, loss, verdict, low, high, seconds, z.value, z.effective)
 
@@ -228,16 +253,18 @@ class _Learner:
             self.task.network.load_state_dict(self.weights)
 
 
-class Students:
+class Trainer:
     """The networks under training and their optimiser: one network as it is, several as one with stacked weights (torch.vmap).
 
     Args:
         tasks, seed: as `Objective.fit` takes them. The tasks' networks hold the averaged weights.
     """
 
-    def __init__(self, objective: Objective, tasks: Sequence[Task], seed: int) -> None:
+    def __init__(self, objective: Objective, tasks: Sequence[TrainingTask], seed: int) -> None:
         self.objective = objective
-        self.learners = learners = [_Learner(objective, task, len(tasks) * seed + i) for i, task in enumerate(tasks)]
+        self.learners = learners = [
+            _TrainState(objective, task, len(tasks) * seed + i) for i, task in enumerate(tasks)
+        ]
         self.form = learners[0].student
         self.stacked = len(learners) > 1
         if self.stacked:
@@ -246,8 +273,13 @@ class Students:
             self.weights = list(self.parameters.values())
         else:
             self.weights = list(self.form.parameters())
-        self.averages = [list(values) for values in zip(*(one.task.network.parameters() for one in learners), strict=True)]
-        self.optimizer = torch.optim.AdamW(self.weights, weight_decay=objective.weight_decay, betas=objective.betas)
+        self.averages = [
+            list(values)
+            for values in zip(*(one.task.network.parameters() for one in learners), strict=True)
+        ]
+        self.optimizer = torch.optim.AdamW(
+            self.weights, weight_decay=objective.weight_decay, betas=objective.betas
+        )
 
     def step(self, rate: float, share: float) -> Tensor:
         """Makes a step at a learning rate, averages a share of it in, and returns the losses before it, (networks,)."""
@@ -262,11 +294,15 @@ class Students:
     def losses(self) -> Tensor:
         """Returns the losses of a step, (networks,)."""
         if not self.stacked:
-            return self.objective.loss(*self.form(self.learners[0].drawn()).split(self.objective.batch))[None]
+            return self.objective.loss(
+                *self.form(self.learners[0].drawn()).split(self.objective.batch)
+            )[None]
         drawn = torch.stack([learner.drawn() for learner in self.learners])
         return torch.vmap(self._loss)(self.parameters, self.buffers, drawn)
 
-    def _loss(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor) -> Tensor:
+    def _loss(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor
+    ) -> Tensor:
         energies = functional_call(self.form, (parameters, buffers), (seen,))
         return self.objective.loss(*energies.split(self.objective.batch))
 

@@ -53,12 +53,17 @@ def offered(at: AppTest) -> set[str]:
 
 def link(at: AppTest) -> dict[str, str]:
     """Returns the query parameters of the page's address."""
-    return {key: value if isinstance(value, str) else value[0] for key, value in at.query_params.items()}
+    return {
+        key: value if isinstance(value, str) else value[0] for key, value in at.query_params.items()
+    }
 
 
 def text(at: AppTest) -> str:
     """Returns all that the page says."""
-    shown = [str(getattr(element, "value", "")) + str(getattr(element, "label", "")) for element in at.main]
+    shown = [
+        str(getattr(element, "value", "")) + str(getattr(element, "label", ""))
+        for element in at.main
+    ]
     return " ".join(shown + [bar.proto.text for bar in at.get("progress")])
 
 

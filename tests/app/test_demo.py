@@ -24,7 +24,9 @@ pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in asse
 @pytest.fixture(autouse=True)
 def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.session.warm_up", lambda: None)
-    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: lambda job: None)  # nothing here waits for scores
+    monkeypatch.setattr(
+        "app.pack.scores.score_pack", lambda *settings: lambda job: None
+    )  # nothing here waits for scores
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,9 @@ def pack() -> Pack:
 
 
 def _demo(step: int) -> AppTest:
-    return opened(opened(app(step=str(step)).switch_page("demo/page.py")))  # AppTest brings a link back a run later
+    return opened(
+        opened(app(step=str(step)).switch_page("demo/page.py"))
+    )  # AppTest brings a link back a run later
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
@@ -67,7 +71,11 @@ def test_buttons_go_on_and_back_and_stop_at_the_ends() -> None:
 
 @pytest.mark.parametrize("wrong", ["0", "6", "x", "-1", "2.5"])
 def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
-    assert opened(opened(app(step=wrong).switch_page("demo/page.py"))).header[0].value.startswith("1. ")
+    assert (
+        opened(opened(app(step=wrong).switch_page("demo/page.py")))
+        .header[0]
+        .value.startswith("1. ")
+    )
 
 
 def test_a_press_as_the_room_is_left_does_no_harm() -> None:
@@ -89,17 +97,21 @@ def test_sentences_say_what_the_arrays_say(told: Story) -> None:
 
 
 def test_the_story_is_of_this_pack_and_of_these_recipes(told: Story, pack: Pack) -> None:
-    assert told.about["digest"] == story.digest(story.PACK), "the pack has changed: python -m app.demo.story"
-    assert told.about["recipes"] == story.described(pack), "a recipe has changed: python -m app.demo.story"
+    assert told.about["digest"] == story.digest(story.PACK), (
+        "the pack has changed: python -m app.demo.story"
+    )
+    assert told.about["recipes"] == story.described(pack), (
+        "a recipe has changed: python -m app.demo.story"
+    )
 
 
 def test_scores_and_pictures_are_the_packs(told: Story, pack: Pack) -> None:
-    from heat_core.detectors.presets import recipe
-    from heat_core.results.table import score_pack
+    from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
+    from heat_core.scores import score_pack
 
     for name in ("MSP", "Energy", "MoG"):
-        again = score_pack(pack, fit(recipe(name, space="pseudo"), pack.train).score)
+        again = score_pack(pack, fit(preset_detector(name, space="pseudo"), pack.train).score)
         assert set(again) == set(told.scores[name])
         for of, scores in again.items():
             assert np.allclose(scores, told.scores[name][of], rtol=1e-4, atol=1e-4)
@@ -127,11 +139,16 @@ def test_a_story_is_written_and_read_whole(told: Story, tmp_path: Path) -> None:
     again = story.read(tmp_path / "again.npz")
     assert again.about == told.about
     assert np.array_equal(again.total, told.total)
-    assert all(np.array_equal(again.scores["HEAT"][name], values) for name, values in told.scores["HEAT"].items())
+    assert all(
+        np.array_equal(again.scores["HEAT"][name], values)
+        for name, values in told.scores["HEAT"].items()
+    )
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
-def test_a_story_that_is_lost_or_damaged_gives_one_line(content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_story_that_is_lost_or_damaged_gives_one_line(
+    content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "story.npz"
     if content is not None:
         path.write_bytes(story.PATH.read_bytes()[:-5000] if content == "whole" else content)

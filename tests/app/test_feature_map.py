@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import pack_data, settings
 from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -41,9 +41,9 @@ from app.pack.layout import (
     rows_in_region,
 )
 from app.pack.scores import scoring_job
-from heat_core.explain import Sum
-from heat_core.pack import Pack, pack_arrays, write_pack
-from heat_core.projection import project
+from heat_core.explain import ScoreTerms
+from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.projection import project_pack
 from tests.app.pages import app, link, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -55,9 +55,11 @@ SETS = ("train", "test", "near_a", "near_b", "mid_c", "far_d")
 @pytest.fixture
 def pack(arrays) -> Pack:
     """A pack with a map, whose test images are known."""
-    plain = pack_arrays(arrays)
-    plain = replace(plain, test=replace(plain.test, index=torch.arange(60) * 2, source="cifar10/test"))
-    return project(replace(plain, card={"title": "small"}), "pca")
+    plain = pack_from_arrays(arrays)
+    plain = replace(
+        plain, test=replace(plain.test, index=torch.arange(60) * 2, source="cifar10/test")
+    )
+    return project_pack(replace(plain, card={"title": "small"}), "pca")
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def crossings(polygon, point) -> bool:
 corner = st.tuples(*[st.floats(0, 1, width=16)] * 2)
 
 
-@given(st.lists(corner, min_size=3, max_size=12), st.integers(0, 2**32 - 1))
+@pack_data(st.lists(corner, min_size=3, max_size=12), st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
 def test_a_lasso_holds_what_the_even_odd_rule_says(polygon, seed):
     points = np.random.default_rng(seed).uniform(-0.1, 1.1, (200, 2)).astype(np.float32)
@@ -93,12 +95,19 @@ def test_a_lasso_holds_what_the_even_odd_rule_says(polygon, seed):
 def test_a_lasso_that_crosses_itself_has_a_hole():
     star = [(0.5 + 0.4 * np.sin(a), 0.5 - 0.4 * np.cos(a)) for a in 4 * np.pi / 5 * np.arange(5)]
     centre, arm, outside = [0.5, 0.5], [0.5, 0.2], [0.1, 0.1]
-    assert points_in_polygon(star, np.array([centre, arm, outside])).tolist() == [False, True, False]
+    assert points_in_polygon(star, np.array([centre, arm, outside])).tolist() == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_million_points_are_few_enough():
     points = np.random.default_rng(0).uniform(0, 1, (1_000_000, 2)).astype(np.float32)
-    circle = [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 128, endpoint=False)]
+    circle = [
+        (0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a))
+        for a in np.linspace(0, 2 * np.pi, 128, endpoint=False)
+    ]
     assert points_in_polygon(circle, points).mean() == pytest.approx(np.pi * 0.09, abs=0.002)
 
 
@@ -107,13 +116,15 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
     found = rows_in_polygons(layout, shown, [SQUARE])
     assert set(found) <= set(shown)
     assert found["test"].sum() == points_in_polygon(SQUARE, layout.spots["test"]).sum() > 0
-    left, right = ([(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5))
+    left, right = (
+        [(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5)
+    )
     both = rows_in_polygons(layout, SETS, [left, right])
     assert sum(int(mask.sum()) for mask in both.values()) == sum(map(len, layout.places.values()))
     assert rows_in_polygons(layout, (), [SQUARE]) == {}
 
 
-@given(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
+@pack_data(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
 def test_regions_go_into_a_link_and_back(polygons):
     back = parse_polygons(polygons_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
@@ -157,7 +168,10 @@ def test_the_nearest_point_that_is_shown_is_found(layout):
     assert nearest_point(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
     name, row = nearest_point(layout, ("test", "near_b"), (x, y), 2.0)
     assert name in ("test", "near_b")
-    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (1, SIZE[1] / SIZE[0])
+    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (
+        1,
+        SIZE[1] / SIZE[0],
+    )
     here = (layout.spots[name][row] - (x, y)) * (1, SIZE[1] / SIZE[0])
     assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
@@ -172,7 +186,9 @@ def test_all_points_lie_on_the_picture_in_one_scale(layout):
     one, two = np.linalg.norm(pixels[0] - pixels[5]), np.linalg.norm(places[0] - places[5])
     three, four = np.linalg.norm(pixels[9] - pixels[80]), np.linalg.norm(places[9] - places[80])
     assert one / two == pytest.approx(three / four, rel=1e-3)
-    assert (np.diff(pixels[[0, 5], 1]) * np.diff(places[[0, 5], 1]) < 0).all()  # up on the map is up on the picture
+    assert (
+        np.diff(pixels[[0, 5], 1]) * np.diff(places[[0, 5], 1]) < 0
+    ).all()  # up on the map is up on the picture
 
 
 def test_a_single_place_still_makes_a_picture():
@@ -181,8 +197,11 @@ def test_a_single_place_still_makes_a_picture():
 
 
 def test_a_pack_without_a_map_has_none(arrays, pack):
-    assert layout_of(pack_arrays(arrays)) is None
-    half = replace(pack, test=replace(pack.test, views={k: v for k, v in pack.test.views.items() if k != "map"}))
+    assert layout_of(pack_from_arrays(arrays)) is None
+    half = replace(
+        pack,
+        test=replace(pack.test, views={k: v for k, v in pack.test.views.items() if k != "map"}),
+    )
     assert layout_of(half) is None
 
 
@@ -198,7 +217,9 @@ def painted(points: maps.Points, window=WHOLE, colours: int = 4) -> np.ndarray:
 def dots(spots, colours, faint=None, shape=0) -> maps.Points:
     n = len(spots)
     faint = np.zeros(n, bool) if faint is None else np.array(faint)
-    return maps.Points(np.array(spots, np.float32), np.array(colours, np.uint8), np.full(n, shape, np.uint8), faint)
+    return maps.Points(
+        np.array(spots, np.float32), np.array(colours, np.uint8), np.full(n, shape, np.uint8), faint
+    )
 
 
 def test_points_are_painted_where_they_are_in_their_colour():
@@ -230,8 +251,13 @@ def test_no_set_always_covers_the_other():
 
 def test_shapes_differ_and_none_vanishes():
     for count in (1, 40_000):  # large, and a pixel each
-        spots = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(-0.4, 0.4, (count, 2)) * (count > 1)
-        images = [painted(dots(spots, np.ones(count), shape=shape))[..., 3] > 0 for shape in range(len(maps.SHAPES))]
+        spots = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(
+            -0.4, 0.4, (count, 2)
+        ) * (count > 1)
+        images = [
+            painted(dots(spots, np.ones(count), shape=shape))[..., 3] > 0
+            for shape in range(len(maps.SHAPES))
+        ]
         assert all(image.any() for image in images)
         if count == 1:
             assert len({image.tobytes() for image in images}) == len(maps.SHAPES)
@@ -249,7 +275,10 @@ def test_points_at_the_edge_and_beyond_are_no_trouble():
 def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
     sets = colouring.by_set(pack, layout, ("test", "far_d"))
     assert [entry[2] for entry in sets.entries] == ["test", "far_d"]
-    looks = {(tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0])) for name in layout.places}
+    looks = {
+        (tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0]))
+        for name in layout.places
+    }
     assert len(looks) == len(layout.places)
     classes = colouring.by_class(pack, layout)
     assert len(classes.entries) == 5  # four classes, and none
@@ -257,7 +286,9 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
     assert pack.test.y is not None
     for label in range(4):
         rows = (pack.test.y == label).numpy()
-        assert len(set(classes.colours["test"][rows])) == len(set(classes.shapes["test"][rows])) == 1
+        assert (
+            len(set(classes.colours["test"][rows])) == len(set(classes.shapes["test"][rows])) == 1
+        )
     assert len(set(classes.colours["test"])) == 4
     assert set(classes.names) == {"0", "1", "2", "3"}
 
@@ -295,9 +326,17 @@ def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
     assert picked({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind == "spot"
     good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
     for wrong in (
-        None, "x", {}, {**good, "kind": "page"}, {**good, "at": [0, 0, 1]}, {**good, "at": "0011"}, {**good, "reach": None},
-        {**good, "at": [0, 0, 1, float("nan"), 1, 1]}, {**good, "at": [0.0, 0.0] * 500}, {**good, "kind": "spot"},
-    ):  # fmt: skip
+        None,
+        "x",
+        {},
+        {**good, "kind": "page"},
+        {**good, "at": [0, 0, 1]},
+        {**good, "at": "0011"},
+        {**good, "reach": None},
+        {**good, "at": [0, 0, 1, float("nan"), 1, 1]},
+        {**good, "at": [0.0, 0.0] * 500},
+        {**good, "kind": "spot"},
+    ):
         assert picked(wrong) is None
 
 
@@ -342,7 +381,7 @@ def frames(pack: Pack, *names: str) -> list[DetectorScores]:
     """Returns scores of a kind: the first feature, of HEAT with its terms."""
     sets = {name: f.z[:, 0].double().numpy() for name, f in pack.sets() if name != "train"}
     terms = {name: np.stack([2 * values, -values], 1) for name, values in sets.items()}
-    heat = DetectorScores("HEAT", sets, how=Sum(("prior", "correction"), 1.0), terms=terms)
+    heat = DetectorScores("HEAT", sets, how=ScoreTerms(("prior", "correction"), 1.0), terms=terms)
     return [heat if name == "HEAT" else DetectorScores(name, sets) for name in names]
 
 
@@ -350,7 +389,9 @@ def frames(pack: Pack, *names: str) -> list[DetectorScores]:
 def room(monkeypatch, tmp_path):
     """Opens the room on a pack, scored by stand-ins: room(pack, frames, over=True, **link)."""
 
-    def open_room(pack: Pack, scored: list[DetectorScores], over: bool = True, **query: str) -> AppTest:
+    def open_room(
+        pack: Pack, scored: list[DetectorScores], over: bool = True, **query: str
+    ) -> AppTest:
         def work(job: Job) -> None:
             for frame in scored:
                 job.report(0.5, frame)
@@ -363,7 +404,14 @@ def room(monkeypatch, tmp_path):
         monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
         monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
-        return wait(at, lambda page: len(scoring_job(current_pack_data(), "modern").frames) >= len(scored)) if scored else at
+        return (
+            wait(
+                at,
+                lambda page: len(scoring_job(current_pack_data(), "modern").frames) >= len(scored),
+            )
+            if scored
+            else at
+        )
 
     return open_room
 
@@ -372,7 +420,11 @@ def room(monkeypatch, tmp_path):
 def shown(monkeypatch) -> list:
     """What the map was asked to show, with what it does when something is drawn."""
     calls: list = []
-    monkeypatch.setattr(atlas, "scatter_map", lambda picture, on_pick, on_move, key: calls.append((picture, on_pick, on_move)))
+    monkeypatch.setattr(
+        atlas,
+        "scatter_map",
+        lambda picture, on_pick, on_move, key: calls.append((picture, on_pick, on_move)),
+    )
     return calls
 
 
@@ -388,10 +440,14 @@ def test_the_map_is_there_before_anything_is_scored(room, shown, pack):
 
 def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
     at = room(pack, frames(pack, "MSP", "HEAT"))
-    part = Part("bar", "Somewhere else", items_of(pack, {"test": np.arange(47), "far_d": np.arange(3)}))
+    part = Part(
+        "bar", "Somewhere else", items_of(pack, {"test": np.arange(47), "far_d": np.arange(3)})
+    )
     at.session_state["selection"] = Selection((part,))
     opened(at)
-    assert [button.label for button in at.button if button.key == "chip-bar"] == ["Somewhere else: 50"]
+    assert [button.label for button in at.button if button.key == "chip-bar"] == [
+        "Somewhere else: 50"
+    ]
     assert at.subheader[0].value == "50 selected, 94\u00a0% of them test."
     counts = at.dataframe[0].value.set_index("Set")["Selected"]
     assert counts["test"] == "47 of 60"
@@ -436,9 +492,14 @@ def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view
     at = opened(opened(app(region=region.text)).switch_page(f"{view}/page.py"))
     assert link(at)["region"] == region.text
     if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
-        many = sum(int(mask.sum()) for mask in rows_in_polygons(layout, ("test", "far_d"), [SQUARE]).values())
+        many = sum(
+            int(mask.sum())
+            for mask in rows_in_polygons(layout, ("test", "far_d"), [SQUARE]).values()
+        )
         assert many
-        assert [button.label for button in at.button if button.key == "chip-map"] == [f"Drawn on the map: {many}"]
+        assert [button.label for button in at.button if button.key == "chip-map"] == [
+            f"Drawn on the map: {many}"
+        ]
     at.switch_page("feature_map/page.py")
     assert set(opened(at).session_state["selection"].items) == {"cifar10/test", "far_d"}
     press(at, "Clear the selection")
@@ -461,8 +522,13 @@ def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layo
     assert set(at.session_state["selection"].items) == {"cifar10/test"}
 
 
-def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, shown, pack, layout, monkeypatch):
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: lambda job: replace(layout, method="umap"))
+def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
+    room, shown, pack, layout, monkeypatch
+):
+    monkeypatch.setattr(
+        "app.pack.layout_state.lay_out",
+        lambda *settings: lambda job: replace(layout, method="umap"),
+    )
     room(pack, frames(pack, "HEAT"))
     at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
     assert any("lay it out by UMAP" in info.value for info in at.info)
@@ -477,7 +543,17 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(room, 
 
 
 @pytest.mark.parametrize(
-    "bad", ["umap", "pca:", "pca:1.2", "pca:<b>", ":::", "tsne:1.2-3.4-5.6", ":1.2-3.4-5.6", "pca:1.2-3.4-5.6:x"]
+    "bad",
+    [
+        "umap",
+        "pca:",
+        "pca:1.2",
+        "pca:<b>",
+        ":::",
+        "tsne:1.2-3.4-5.6",
+        ":1.2-3.4-5.6",
+        "pca:1.2-3.4-5.6:x",
+    ],
 )
 def test_a_link_that_was_cut_off_selects_nothing(room, shown, pack, bad):
     at = room(pack, [], over=False, region=bad, window="0_0_9_9")
@@ -502,7 +578,11 @@ def test_colours_follow_the_choice(room, shown, pack):
 
 
 def test_a_correction_that_is_not_there_says_so(room, shown, pack):
-    at = room(pack, [DetectorScores("HEAT", {}, "HEAT failed on these features: no luck")], colour="correction")
+    at = room(
+        pack,
+        [DetectorScores("HEAT", {}, "HEAT failed on these features: no luck")],
+        colour="correction",
+    )
     assert any("HEAT failed" in info.value for info in at.info)
     assert any("no correction" in info.value for info in at.info)
 
@@ -518,7 +598,7 @@ def test_an_image_is_typed_and_looked_at(room, shown, pack):
 
 
 def test_data_without_a_map_offers_one_and_shows_it(room, shown, arrays):
-    plain = pack_arrays(arrays)
+    plain = pack_from_arrays(arrays)
     at = room(plain, frames(plain, "HEAT"))
     assert "There is no map of these 450 points by UMAP yet" in at.info[0].value
     assert not shown
@@ -529,7 +609,9 @@ def test_data_without_a_map_offers_one_and_shows_it(room, shown, arrays):
     assert "Laid out by PCA. Trustworthiness" in text(at)
 
 
-def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, shown, arrays, monkeypatch):
+def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
+    room, shown, arrays, monkeypatch
+):
     def endless(job: Job) -> None:
         while True:
             time.sleep(0.01)
@@ -538,7 +620,7 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, sho
     def broken(job: Job) -> None:
         raise ValueError("no *memory*")
 
-    plain = pack_arrays(arrays)
+    plain = pack_from_arrays(arrays)
     at = room(plain, frames(plain, "HEAT"))
     monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
     press(at, "Lay them out by UMAP")
@@ -553,9 +635,13 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(room, sho
 
 
 def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, arrays):
-    at = room(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}", item="cifar10/test/4")
+    at = room(
+        pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}", item="cifar10/test/4"
+    )
     assert at.session_state["selection"]
-    at.session_state["uploaded"] = PackData("another", pack_arrays({k: v for k, v in arrays.items() if k != "near_b"}))
+    at.session_state["uploaded"] = PackData(
+        "another", pack_from_arrays({k: v for k, v in arrays.items() if k != "near_b"})
+    )
     at.session_state["selection"] = Selection()
     opened(at)
     assert "There is no map of these 420 points" in text(at)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import pack_data
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -27,9 +27,9 @@ from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
 from app.threshold_lab.tables import closest_places
 from heat_core import explain
-from heat_core.detectors.presets import PRESETS, recipe
+from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
-from heat_core.pack import Pack, pack_arrays, write_pack
+from heat_core.pack import Pack, pack_from_arrays, write_pack
 from tests.app.pages import link, offered, opened, press, text
 
 CACHE: dict[str, Job] = {}
@@ -38,7 +38,7 @@ CACHE: dict[str, Job] = {}
 def scored(pack: Pack) -> Job:
     """Returns the finished scoring of the small pack, made once; HEAT keeps its correction, whether it helps or not."""
     if not CACHE:
-        kept = replace(recipe("HEAT", "quick"), checked=False)
+        kept = replace(preset_detector("HEAT", "quick"), checked=False)
         with patch.dict(PRESETS["features"]["quick"], HEAT=kept):
             CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
             CACHE["job"].run()
@@ -62,7 +62,7 @@ def standing_in(frames, over: bool = True, result=None):
 
 @pytest.fixture
 def pack(arrays) -> Pack:
-    return pack_arrays(arrays, "Small")
+    return pack_from_arrays(arrays, "Small")
 
 
 @pytest.fixture(autouse=True)
@@ -91,11 +91,17 @@ def page(view: str = "detectors", **state: str) -> AppTest:
 
 def drawer(at: AppTest) -> str:
     """Returns all that the drawer says, without the marks that keep text from being Markdown."""
-    return "".join(str(getattr(element, "value", "")) + " " for element in at._tree[2]).replace("\\", "")
+    return "".join(str(getattr(element, "value", "")) + " " for element in at._tree[2]).replace(
+        "\\", ""
+    )
 
 
 def tables_in(at: AppTest) -> list:
-    return [element.value for element in at._tree[2] if isinstance(getattr(element, "value", None), pd.DataFrame)]
+    return [
+        element.value
+        for element in at._tree[2]
+        if isinstance(getattr(element, "value", None), pd.DataFrame)
+    ]
 
 
 # -- the inspector -----------------------------------------------------------------------------------------------------
@@ -104,8 +110,8 @@ def tables_in(at: AppTest) -> list:
 def test_an_image_is_spelled_out_term_by_term(pack):
     at = page(item="near_a/3")
     runs = {frame.detector: frame.run for frame in scored(pack).frames if frame.run}
-    one = pack.outside["near", "a"].take(torch.tensor([3]))
-    prior, correction = explain.terms(runs["HEAT"], one)[0]
+    one = pack.ood["near", "a"].take(torch.tensor([3]))
+    prior, correction = explain.score_terms(runs["HEAT"], one)[0]
     said = drawer(at)
     total = runs["HEAT"].score(one)[0]
     shown = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", said)
@@ -120,8 +126,19 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     assert "came as features alone, without images" in said  # an npz brings none
     classes, verdicts = tables_in(at)
     assert classes["Distance"].is_monotonic_increasing
-    assert verdicts["Detector"].tolist() == ["MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"]
-    for name, score, threshold, verdict in verdicts[["Detector", "Score", "Threshold", "Verdict"]].itertuples(index=False):
+    assert verdicts["Detector"].tolist() == [
+        "MSP",
+        "Energy",
+        "KNN",
+        "SSD",
+        "MoG",
+        "EBM",
+        "HEAT",
+        "Composed",
+    ]
+    for name, score, threshold, verdict in verdicts[
+        ["Detector", "Score", "Threshold", "Verdict"]
+    ].itertuples(index=False):
         inside = runs[name].score(pack.test)
         assert np.mean(inside <= threshold) >= 0.95
         assert verdict == ("out" if score > threshold else "in")
@@ -129,10 +146,15 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     assert link(at)["item"] == "near_a/3"
 
 
-@given(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
+@pack_data(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
 def test_rounded_terms_add_up_to_the_rounded_total(values):
     terms = np.array(values)
-    said = Spelled(explain.Sum(("a",) * len(terms)), terms, terms, explain.Verdict("HEAT", float(terms.sum()), 0.0, 0.0))
+    said = Spelled(
+        explain.ScoreTerms(("a",) * len(terms)),
+        terms,
+        terms,
+        explain.Verdict("HEAT", float(terms.sum()), 0.0, 0.0),
+    )
     assert round(said.rounded.sum(), 2) == pytest.approx(round(terms.sum(), 2), abs=1e-9)
     assert np.abs(said.rounded - terms).max() < 0.0101
 
@@ -140,12 +162,12 @@ def test_rounded_terms_add_up_to_the_rounded_total(values):
 def test_ranks_and_neighbours_are_those_of_counting(pack):
     frames = scored(pack).frames
     cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = inspect_row(pack, explain.classes(pack.train), frames, ("far_d", 7), cuts)
+    found = inspect_row(pack, explain.class_gaussians(pack.train), frames, ("far_d", 7), cuts)
     heat = next(frame for frame in frames if frame.detector == "HEAT")
     values = [*heat.terms["far_d"][7], heat.scores["far_d"][7]]
     inside = np.column_stack([heat.terms["test"], heat.scores["test"]])
     np.testing.assert_allclose(found.spelled["HEAT"].ranks, (inside <= values).mean(0))
-    z, row = (v / v.norm(dim=-1, keepdim=True) for v in (pack.train.z, pack.outside["far", "d"].z[7]))
+    z, row = (v / v.norm(dim=-1, keepdim=True) for v in (pack.train.z, pack.ood["far", "d"].z[7]))
     away = (z - row).norm(dim=1).numpy()
     np.testing.assert_allclose(found.near_distances, np.sort(away)[:NEIGHBOURS], atol=1e-5)
     distances = [distance for _, distance in found.near_classes]
@@ -158,12 +180,14 @@ def test_ranks_and_neighbours_are_those_of_counting(pack):
 def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_that_are_kept(pack):
     frames = scored(pack).frames
     cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = inspect_row(pack, explain.classes(pack.train), frames, ("train", 5), cuts)
+    found = inspect_row(pack, explain.class_gaussians(pack.train), frames, ("train", 5), cuts)
     assert 5 not in found.near_rows
     assert len(found.near_rows) == NEIGHBOURS
     runs = {frame.detector: frame.run for frame in frames if frame.run}
     one = pack.train.take(torch.tensor([5]))
-    assert {v.detector: v.score for v in found.verdicts} == {name: run.score(one)[0] for name, run in runs.items()}
+    assert {v.detector: v.score for v in found.verdicts} == {
+        name: run.score(one)[0] for name, run in runs.items()
+    }
     assert "fitted to this image: expect them to find it ordinary" in drawer(page(item="train/5"))
 
 
@@ -188,7 +212,9 @@ def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch
     assert "Fitted so far: no detector" in drawer(at)
     assert "Nearest class" in drawer(at)
     job_queue.clear()
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(scored(pack).frames[:3], over=False))
+    monkeypatch.setattr(
+        "app.pack.scores.score_pack", standing_in(scored(pack).frames[:3], over=False)
+    )
     at = page(item="near_a/3")
     assert "Fitted so far: MSP, Energy." in drawer(at)
     assert "MoG is not ready yet" in text(at)
@@ -205,7 +231,9 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
 
 
 def test_uploaded_data_without_a_head_is_inspected_too(pack, arrays):
-    headless = pack_arrays({name: values for name, values in arrays.items() if name not in ("weight", "bias")}, "Mine")
+    headless = pack_from_arrays(
+        {name: values for name, values in arrays.items() if name not in ("weight", "bias")}, "Mine"
+    )
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.session_state["uploaded"] = PackData("mine", headless)
     at.query_params["item"] = "far_d/2"
@@ -227,9 +255,16 @@ def test_closing_takes_the_item_out_of_the_link():
 
 
 def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
-    frames = [replace(frame, note="This is the MoG." if frame.detector == "HEAT" else "") for frame in scored(pack).frames]
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(frames, result=scored(pack).result))
-    assert [info.value for info in page().info if "MoG" in info.value] == ["HEAT\\: This is the MoG."]
+    frames = [
+        replace(frame, note="This is the MoG." if frame.detector == "HEAT" else "")
+        for frame in scored(pack).frames
+    ]
+    monkeypatch.setattr(
+        "app.pack.scores.score_pack", standing_in(frames, result=scored(pack).result)
+    )
+    assert [info.value for info in page().info if "MoG" in info.value] == [
+        "HEAT\\: This is the MoG."
+    ]
 
 
 # -- flips -------------------------------------------------------------------------------------------------------------
@@ -237,12 +272,19 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
 
 def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[str, set[int]]:
     scores = {frame.detector: frame.scores for frame in scored(pack).frames}
-    cuts = {name: np.sort(scores[name]["test"])[int(np.ceil(keep * 60)) - 1] for name in (accepts, rejects)}
+    cuts = {
+        name: np.sort(scores[name]["test"])[int(np.ceil(keep * 60)) - 1]
+        for name in (accepts, rejects)
+    }
     out = {name: {n: s > cuts[name] for n, s in scores[name].items()} for name in cuts}
-    return {n: set(np.flatnonzero(~out[accepts][n] & out[rejects][n]).tolist()) for n in out[accepts]}
+    return {
+        n: set(np.flatnonzero(~out[accepts][n] & out[rejects][n]).tolist()) for n in out[accepts]
+    }
 
 
-@pytest.mark.parametrize(("accepts", "rejects"), [("MoG", "HEAT"), ("HEAT", "MoG"), ("MSP", "Composed")])
+@pytest.mark.parametrize(
+    ("accepts", "rejects"), [("MoG", "HEAT"), ("HEAT", "MoG"), ("MSP", "Composed")]
+)
 def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
     at = page(accepts=accepts, rejects=rejects, keep="80")
     wanted = wanted_flips(pack, accepts, rejects, 0.8)
@@ -254,9 +296,15 @@ def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
     assert many > 0
     press(at, f"Select these {many}")
     chosen = at.session_state["selection"]
-    assert {source: set(rows.tolist()) for source, rows in chosen.items.items()} == {n: r for n, r in wanted.items() if r}
-    assert any(button.label == f"{accepts} accepts, {rejects} rejects: {many}" for button in at.button)
-    assert ("Sorted by how far HEAT's correction" in text(at)) == ({accepts, rejects} == {"MoG", "HEAT"})
+    assert {source: set(rows.tolist()) for source, rows in chosen.items.items()} == {
+        n: r for n, r in wanted.items() if r
+    }
+    assert any(
+        button.label == f"{accepts} accepts, {rejects} rejects: {many}" for button in at.button
+    )
+    assert ("Sorted by how far HEAT's correction" in text(at)) == (
+        {accepts, rejects} == {"MoG", "HEAT"}
+    )
 
 
 def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
@@ -265,10 +313,14 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
     wanted = wanted_flips(pack, "Composed", "MSP", 0.8)
     assert any("Composed accepts and MSP rejects" in header.value for header in at.subheader)
     some = sorted(wanted["far_d"] | wanted["test"])[:1]
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", {"test": np.array([0, 1, *some])}))
+    at.session_state["selection"] = Selection().with_part(
+        Part("map", "A lasso", {"test": np.array([0, 1, *some])})
+    )
     opened(at)
     left = wanted["test"] & {0, 1, *some}
-    assert any(f"{len(left)} of {len({0, 1, *some})} ID images" in header.value for header in at.subheader)
+    assert any(
+        f"{len(left)} of {len({0, 1, *some})} ID images" in header.value for header in at.subheader
+    )
 
 
 def test_one_set_of_the_flips_is_picked(pack):
@@ -282,10 +334,16 @@ def test_one_set_of_the_flips_is_picked(pack):
 
 def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
     shown: list = []
-    monkeypatch.setattr(inspector, "tiles", lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]))
-    wanted = {name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows}
+    monkeypatch.setattr(
+        inspector,
+        "tiles",
+        lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]),
+    )
+    wanted = {
+        name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows
+    }
     few = min(wanted, key=wanted.__getitem__)
-    monkeypatch.setattr("app.pack.inspector.has_images", lambda given, name: name == few)
+    monkeypatch.setattr("app.pack.inspector.has_images", lambda pack_data, name: name == few)
     at = page(accepts="MSP", rejects="Composed", keep="80")
     seen, after = wanted[few], sum(wanted.values()) - wanted[few]
     assert 0 < seen < 24
@@ -297,7 +355,9 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     at.toggle(key="pictured").set_value(False)
     opened(at)
     assert shown[-1][:seen] != [few] * seen
-    monkeypatch.setattr("app.pack.inspector.has_images", lambda given, name: False)  # then there is nothing to choose
+    monkeypatch.setattr(
+        "app.pack.inspector.has_images", lambda pack_data, name: False
+    )  # then there is nothing to choose
     opened(at)
     assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
 
@@ -322,9 +382,14 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
     next(button for button in at.button if button.label == "Select").click()
     opened(at)
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
-    wanted = {n: np.flatnonzero([np.mean(scores["test"] <= v) >= 0.9 for v in s]) for n, s in scores.items()}
+    wanted = {
+        n: np.flatnonzero([np.mean(scores["test"] <= v) >= 0.9 for v in s])
+        for n, s in scores.items()
+    }
     chosen = at.session_state["selection"].items
-    assert {n: rows.tolist() for n, rows in chosen.items()} == {n: rows.tolist() for n, rows in wanted.items() if len(rows)}
+    assert {n: rows.tolist() for n, rows in chosen.items()} == {
+        n: rows.tolist() for n, rows in wanted.items() if len(rows)
+    }
     assert "of the OOD selected" in text(at)
 
 
@@ -334,17 +399,29 @@ def test_a_selection_has_figures_of_its_own(pack):
     at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
     opened(at)
     scores = {frame.detector: frame.scores for frame in scored(pack).frames if not frame.reason}
-    passed = {name: np.mean(np.concatenate([s["far_d"][:20], s["near_a"][:5]]) <= np.sort(s["test"])[56])
-              for name, s in scores.items()}  # fmt: skip
-    table = next(frame.value for frame in at.dataframe if list(frame.value.columns)[1:] == [FPR, AUROC, "±"])
+    passed = {
+        name: np.mean(np.concatenate([s["far_d"][:20], s["near_a"][:5]]) <= np.sort(s["test"])[56])
+        for name, s in scores.items()
+    }
+    table = next(
+        frame.value for frame in at.dataframe if list(frame.value.columns)[1:] == [FPR, AUROC, "±"]
+    )
     assert dict(zip(table["Detector"], table[FPR] / 100, strict=True)) == pytest.approx(passed)
     assert table["Detector"][0] == min(passed, key=passed.__getitem__)
     assert any("Of the 25 OOD images selected" in header.value for header in at.subheader)
     assert "25 of the 32 selected are OOD" in text(at)
-    caught = {name: f"{100 * (1 - share):.0f}\u00a0% of the OOD selected" for name, share in passed.items()}
+    caught = {
+        name: f"{100 * (1 - share):.0f}\u00a0% of the OOD selected"
+        for name, share in passed.items()
+    }
     titles = [entry.value for entry in at.markdown if "catches" in entry.value]
-    assert all(any(f"**{name}** catches" in title and said in title for title in titles) for name, said in caught.items())
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", {"far_d": np.arange(3)}))
+    assert all(
+        any(f"**{name}** catches" in title and said in title for title in titles)
+        for name, said in caught.items()
+    )
+    at.session_state["selection"] = Selection().with_part(
+        Part("map", "A lasso", {"far_d": np.arange(3)})
+    )
     opened(at)
     assert any("Of the 3 selected, 3 are OOD: too few" in info.value for info in at.info)
     press(at, "Clear the selection")
@@ -384,7 +461,9 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
     assert table["Detector"].tolist() == ["HEAT"]
     cut = np.sort(scores["test"])[56]
     assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"] > cut), 1)
-    assert any("HEAT has the largest area under its curve" in header.value for header in at.subheader)
+    assert any(
+        "HEAT has the largest area under its curve" in header.value for header in at.subheader
+    )
 
 
 def test_curves_are_of_what_is_selected_alone(pack):
@@ -397,11 +476,16 @@ def test_curves_are_of_what_is_selected_alone(pack):
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
     assert table["OOD caught %"][0] == round(100 * np.mean(chosen > np.sort(scores["test"])[56]), 1)
     assert table["AUROC %"][0] == round(100 * auroc(scores["test"], chosen), 1)
-    assert any("its curve" in header.value and "on the 25 OOD images selected" in header.value for header in at.subheader)
+    assert any(
+        "its curve" in header.value and "on the 25 OOD images selected" in header.value
+        for header in at.subheader
+    )
     at.segmented_control(key="rocgroup").set_value("far")
     opened(at)
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
-    assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"][:20] > np.sort(scores["test"])[56]), 1)
+    assert table["OOD caught %"][0] == round(
+        100 * np.mean(scores["far_d"][:20] > np.sort(scores["test"])[56]), 1
+    )
     at.segmented_control(key="rocgroup").set_value("near")
     opened(at)
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
@@ -409,7 +493,9 @@ def test_curves_are_of_what_is_selected_alone(pack):
     assert table["OOD caught %"][0] == round(
         100 * np.mean([np.mean(scores[name] > cut) for name in scores if "near" in name]), 1
     )
-    assert any("its curve" in header.value and "on near OOD" in header.value for header in at.subheader)
+    assert any(
+        "its curve" in header.value and "on near OOD" in header.value for header in at.subheader
+    )
 
 
 # -- the images at the line --------------------------------------------------------------------------------------------
@@ -423,21 +509,28 @@ def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_thresho
     wanted = {f"{n}/{i}" for n, i in sorted(every, key=every.__getitem__)[:12]}
     chosen = at.session_state["selection"].items
     assert {f"{source}/{row}" for source, rows in chosen.items() for row in rows} == wanted
-    again = page("threshold_lab", picked=link(opened(at))["picked"])  # whoever gets the link sees the same
+    again = page(
+        "threshold_lab", picked=link(opened(at))["picked"]
+    )  # whoever gets the link sees the same
     assert {s: rows.tolist() for s, rows in again.session_state["selection"].items.items()} == {
         s: rows.tolist() for s, rows in chosen.items()
     }
     assert "Clear the selection" in offered(again)
     _, verdicts = tables_in(at)
     assert verdicts.set_index("Detector")["Threshold"]["HEAT"] == 1.0
-    assert "HEAT's threshold is the line; others have theirs where they keep as much of ID" in drawer(at)
+    assert (
+        "HEAT's threshold is the line; others have theirs where they keep as much of ID"
+        in drawer(at)
+    )
     assert "near_a/3" in drawer(at)
     assert "`near_a/3`" not in drawer(at)  # an escape would show within code
 
 
 def test_the_gallery_at_the_line_keeps_to_the_selection():
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", {"far_d": np.arange(4)}))
+    at.session_state["selection"] = Selection().with_part(
+        Part("map", "A lasso", {"far_d": np.arange(4)})
+    )
     at.run()
     at.switch_page("threshold_lab/page.py")
     opened(at)
@@ -447,6 +540,12 @@ def test_the_gallery_at_the_line_keeps_to_the_selection():
 def test_the_closest_scores_are_found_on_both_sides():
     scores = {"test": np.array([0.0, 1.0, 2.0]), "near_a": np.array([1.1, 5.0])}
     assert closest_places(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
-    assert closest_places(scores, 1.05, 9) == [("test", 0), ("test", 1), ("near_a", 0), ("test", 2), ("near_a", 1)]
+    assert closest_places(scores, 1.05, 9) == [
+        ("test", 0),
+        ("test", 1),
+        ("near_a", 0),
+        ("test", 2),
+        ("near_a", 1),
+    ]
     assert closest_places(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
     assert closest_places(scores, 1.05, 9, {}) == []

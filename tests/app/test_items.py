@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import pack_data
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -27,34 +27,50 @@ from app.pack.items import (
     parts_text,
 )
 from heat_core.features import Features
-from heat_core.pack import Auxiliary, Pack, pack_arrays
+from heat_core.pack import ExtraID, Pack, pack_from_arrays
 from tests.app.pages import opened
 
 
 @pytest.fixture
 def pack(arrays) -> Pack:
     """A pack whose test set and near_a know their images, and whose destroyed images name those they were made of."""
-    plain = pack_arrays(arrays)
+    plain = pack_from_arrays(arrays)
     known = replace(plain.test, index=torch.arange(60).flip(0) * 3, source="cifar10/test")
-    near = replace(plain.outside["near", "a"], index=torch.arange(40) + 7, source="cifar100/test")
+    near = replace(plain.ood["near", "a"], index=torch.arange(40) + 7, source="cifar100/test")
     train = replace(plain.train, index=torch.arange(240), source="cifar10/train")
-    family = replace(plain.train.take(torch.arange(20)), index=torch.arange(20), source="cifar10/train")
-    auxiliary = Auxiliary(pseudo={"blur": family})
-    return replace(plain, train=train, test=known, outside={**plain.outside, ("near", "a"): near}, auxiliary=auxiliary)
+    family = replace(
+        plain.train.take(torch.arange(20)), index=torch.arange(20), source="cifar10/train"
+    )
+    extra = ExtraID(pseudo={"blur": family})
+    return replace(
+        plain, train=train, test=known, ood={**plain.ood, ("near", "a"): near}, extra=extra
+    )
 
 
 def test_an_item_is_named_by_its_image_and_found_again(pack):
     assert item_of(pack.test, "test", 0) == "cifar10/test/177"
     assert find_item(pack, "cifar10/test/177") == ("test", 0)
     assert find_item(pack, " cifar10/test/177\n") == ("test", 0)
-    assert item_of(pack.outside["far", "d"], "far_d", 4) == "far_d/4"
+    assert item_of(pack.ood["far", "d"], "far_d", 4) == "far_d/4"
     assert find_item(pack, "far_d/4") == ("far_d", 4)
-    assert item_of(pack.auxiliary.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"  # not the image it was made of
+    assert (
+        item_of(pack.extra.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"
+    )  # not the image it was made of
     assert find_item(pack, "cifar10/train/3") == ("train", 3)
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "cifar10/test/1", "cifar10/test", "far_d/50", "far_d/-1", "far_d/²", "x/1", "far_d/" + "9" * 40]
+    "wrong",
+    [
+        "",
+        "cifar10/test/1",
+        "cifar10/test",
+        "far_d/50",
+        "far_d/-1",
+        "far_d/²",
+        "x/1",
+        "far_d/" + "9" * 40,
+    ],
 )
 def test_an_item_that_is_not_there_is_not_found(pack, wrong):
     assert find_item(pack, wrong) is None
@@ -62,9 +78,20 @@ def test_an_item_that_is_not_there_is_not_found(pack, wrong):
 
 def test_rows_and_masks_go_to_items_and_back(pack):
     generator = np.random.default_rng(0)
-    masks = {name: generator.random(len(features)) < 0.4 for name, features in pack.sets() if not name.startswith("pseudo")}
+    masks = {
+        name: generator.random(len(features)) < 0.4
+        for name, features in pack.sets()
+        if not name.startswith("pseudo")
+    }
     items = items_of(pack, masks)
-    assert set(items) == {"cifar10/train", "cifar10/test", "cifar100/test", "near_b", "mid_c", "far_d"}
+    assert set(items) == {
+        "cifar10/train",
+        "cifar10/test",
+        "cifar100/test",
+        "near_b",
+        "mid_c",
+        "far_d",
+    }
     assert all((np.diff(indices) > 0).all() for indices in items.values())
     back = masks_in(pack, items)
     assert set(back) == set(masks)
@@ -75,7 +102,9 @@ def test_rows_and_masks_go_to_items_and_back(pack):
 
 
 def test_two_packs_that_order_their_rows_otherwise_mean_the_same_items(pack):
-    other = replace(pack, test=pack.test.take(torch.randperm(60, generator=torch.Generator().manual_seed(1))))
+    other = replace(
+        pack, test=pack.test.take(torch.randperm(60, generator=torch.Generator().manual_seed(1)))
+    )
     items = items_of(pack, {"test": np.arange(5)})
     there = mask_in(other.test, "test", items)
     assert {item_of(other.test, "test", row) for row in np.flatnonzero(there)} == {
@@ -83,11 +112,13 @@ def test_two_packs_that_order_their_rows_otherwise_mean_the_same_items(pack):
     }
 
 
-indices = st.lists(st.integers(0, 30), max_size=20).map(lambda found: np.unique(np.array(found, np.int64)))
+indices = st.lists(st.integers(0, 30), max_size=20).map(
+    lambda found: np.unique(np.array(found, np.int64))
+)
 parts = st.dictionaries(st.sampled_from(["a/test", "b/test", "c"]), indices.filter(len), max_size=3)
 
 
-@given(parts, parts, parts)
+@pack_data(parts, parts, parts)
 def test_parts_narrow_each_other_down(one, two, three):
     chosen = Selection().with_part(Part("map", "one", one)).with_part(Part("line", "two", two))
 
@@ -122,7 +153,11 @@ def test_chips_show_the_parts_and_go_one_by_one_or_all_at_once():
         .with_part(Part("line", "At the line", {"a/test": np.arange(3, 9)}))
     )
     opened(script)
-    assert [button.label for button in script.button] == [r"Lasso \*on\* the map: 5", "At the line: 6", "Clear the selection"]
+    assert [button.label for button in script.button] == [
+        r"Lasso \*on\* the map: 5",
+        "At the line: 6",
+        "Clear the selection",
+    ]
     assert script.caption[0].value == "Selected: 2"
     script.button(key="chip-line").click()
     opened(script)
@@ -142,15 +177,20 @@ def _chips() -> None:
 # -- in a link
 
 
-@given(
+@pack_data(
     st.lists(
         st.tuples(
             st.text(max_size=20),
-            st.dictionaries(st.text(min_size=1, max_size=20), st.sets(st.integers(0, 70_000), min_size=1), max_size=3),
+            st.dictionaries(
+                st.text(min_size=1, max_size=20),
+                st.sets(st.integers(0, 70_000), min_size=1),
+                max_size=3,
+            ),
         ),
-        min_size=1, max_size=3,
+        min_size=1,
+        max_size=3,
     )
-)  # fmt: skip
+)
 def test_parts_go_into_a_link_and_back(made):
     parts = [
         Part(f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()})
@@ -159,9 +199,13 @@ def test_parts_go_into_a_link_and_back(made):
     text = parts_text(parts)
     assert re.fullmatch(r"[\w-]+", text, re.ASCII)
     back = parse_parts(text)
-    assert [(part.origin, part.label) for part in back] == [(part.origin, part.label) for part in parts]
+    assert [(part.origin, part.label) for part in back] == [
+        (part.origin, part.label) for part in parts
+    ]
     for part, again in zip(parts, back, strict=True):
-        assert {source: rows.tolist() for source, rows in again.items.items()} == {s: r.tolist() for s, r in part.items.items()}
+        assert {source: rows.tolist() for source, rows in again.items.items()} == {
+            s: r.tolist() for s, r in part.items.items()
+        }
 
 
 def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
@@ -172,7 +216,12 @@ def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
     assert parts_text([]) == ""
 
 
-@given(st.one_of(st.text(max_size=200), st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode())))
+@pack_data(
+    st.one_of(
+        st.text(max_size=200),
+        st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()),
+    )
+)
 def test_what_is_no_selection_is_passed_over(text):
     assert parse_parts(text) == ()
 
@@ -180,10 +229,17 @@ def test_what_is_no_selection_is_passed_over(text):
 @pytest.mark.parametrize(
     "head",
     [
-        [["a", "b", [["s", 3, 1]]]], [["a", "b", [["s", 2, 3]]]], [["a", "b", [["s", -1, 1]]]], [["a", "b", [["s", 2.0, 1]]]],
-        [["a", "b"]], [1], {"a": 1}, [["a", "b", [["s", 2, 1]]], ["c", "d", [["s", 1, 1]]]], [["a", "b", [["s", 0, 1]]]],
+        [["a", "b", [["s", 3, 1]]]],
+        [["a", "b", [["s", 2, 3]]]],
+        [["a", "b", [["s", -1, 1]]]],
+        [["a", "b", [["s", 2.0, 1]]]],
+        [["a", "b"]],
+        [1],
+        {"a": 1},
+        [["a", "b", [["s", 2, 1]]], ["c", "d", [["s", 1, 1]]]],
+        [["a", "b", [["s", 0, 1]]]],
     ],
-)  # fmt: skip
+)
 def test_a_selection_that_does_not_add_up_is_passed_over(head):
     packed = zlib.compress(json.dumps(head).encode() + b"\n\x01\x02")
     assert parse_parts(base64.urlsafe_b64encode(packed).decode()) == ()

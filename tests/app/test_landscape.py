@@ -21,7 +21,7 @@ from app.plane.reading import Window
 from app.plane.training import ToyChoice
 from heat_core.detectors import presets as recipes
 from heat_core.detectors.learned import HEAT
-from heat_core.detectors.presets import recipe
+from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.metrics import threshold_keeping
 from heat_core.plane.grid import Grid
@@ -108,11 +108,17 @@ def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, re
 @pytest.mark.parametrize("draw", ["contour", "surface"])
 def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatch, trained, draw):
     calls = {}
-    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: (shown, block, on_pick)}))
+    monkeypatch.setattr(
+        relief,
+        "surfaces",
+        lambda shown, block, key, on_pick: calls.update({key: (shown, block, on_pick)}),
+    )
     at = _with(trained, monkeypatch, draw=draw, reach="3", x="1.5")
     assert len(at.get("plotly_chart")) == 3  # masses, two rays
     shown, block, _ = calls["layers"]
-    assert [surface.title for surface in shown] == [relief.TITLES[name][0] for name in ("prior", "correction", "total")]
+    assert [surface.title for surface in shown] == [
+        relief.TITLES[name][0] for name in ("prior", "correction", "total")
+    ]
     assert [surface.level for surface in shown] == [None, None, 0.0]
     assert block.flat == (draw == "contour")
     np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
@@ -127,9 +133,13 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatc
 
 def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
     calls = {}
-    monkeypatch.setattr(relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block}))
+    monkeypatch.setattr(
+        relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block})
+    )
     _with(trained, monkeypatch, zoom="4 ×", x="1.5")
-    assert calls["layers"].x == pytest.approx((1.5 - toy("blobs").extent / 4, 1.5 + toy("blobs").extent / 4))
+    assert calls["layers"].x == pytest.approx(
+        (1.5 - toy("blobs").extent / 4, 1.5 + toy("blobs").extent / 4)
+    )
     assert calls["error"].x == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
 
 
@@ -169,7 +179,10 @@ def test_the_parts_add_up_to_the_energy_itself(trained, reading):
 
 def test_the_sum_that_is_read_adds_up_by_eye():
     said = landscapes.Spelled({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
-    assert said.sentence == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
+    assert (
+        said.sentence
+        == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
+    )
 
 
 def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(trained, reading):
@@ -187,7 +200,9 @@ def test_masses_and_error_agree_with_quadrature(trained, reading):
     assert int((reading.held >= 0.5 * reading.owed).sum()) == d.modes
     assert reading.owed.sum() == pytest.approx(1)
     assert reading.held.sum() == pytest.approx(1)
-    assert reading.log_z == pytest.approx(0, abs=0.1)  # E_theta learned against q: -log p, normalised
+    assert reading.log_z == pytest.approx(
+        0, abs=0.1
+    )  # E_theta learned against q: -log p, normalised
     assert reading.wrong.shape == (landscapes.COARSE, landscapes.COARSE)
     assert abs(reading.wrong.mean()) < 1e-6
     assert reading.caught == 1.0  # the prior grows without bound
@@ -198,7 +213,9 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
     assert reading.largest is not None
     alpha = 0.5
     bounded = dataclasses.replace(
-        recipe("HEAT", "quick", "plane"), training=LeastSquares(steps=120, batch=512, rate=1e-2, alpha=alpha), temperature=4.0
+        preset_detector("HEAT", "quick", "plane"),
+        training=LeastSquares(steps=120, batch=512, rate=1e-2, alpha=alpha),
+        temperature=4.0,
     )
     presets = {"plane": {"quick": {**recipes.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(recipes, "PRESETS", presets)
@@ -212,7 +229,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
-    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
+    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
     said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
     assert (said.temperature, said.alpha, said.largest) == (None, None, None)
@@ -235,7 +252,7 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
-    energy = fit(recipe("MoG", space="plane"), toy("checkerboard").features()).energy
+    energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
     said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
     _, lines = landscapes.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
@@ -245,9 +262,9 @@ def test_where_the_density_is_zero_the_truth_is_no_line():
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy / 1.0 + Network(2, 8, 1).randomise(
-        torch.Generator().manual_seed(0)
-    )
+    energy = fit(
+        preset_detector("MoG", space="plane"), toy("blobs").features()
+    ).energy / 1.0 + Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
     layers = landscapes.layers(energy, Window(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
@@ -264,7 +281,10 @@ def test_heights_are_sent_as_shares_of_the_range():
     assert (sent["side"], sent["full"], sent["level"]) == (3, FULL, 0.625)
 
 
-@pytest.mark.parametrize("said", [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]])
+@pytest.mark.parametrize(
+    "said",
+    [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]],
+)
 def test_what_is_no_spot_of_the_square_is_passed_over(said):
     assert surfaces.spot(said, SQUARE) is None
 
@@ -278,7 +298,9 @@ def test_a_spot_is_taken():
 
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
-    figure = planes.ray(distance, {"total": distance**2, "truth": distance**3}, cut=5.0, here=1.0, data=5.0)
+    figure = planes.ray(
+        distance, {"total": distance**2, "truth": distance**3}, cut=5.0, here=1.0, data=5.0
+    )
     low, high = figure.layout.yaxis.range
     assert low < 0 < 5 < high < 100
 

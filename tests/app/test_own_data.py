@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.pack.data import PACKS_VARIABLE, offered_packs
 from app.session import job_queue
-from heat_core.pack import pack_arrays, write_pack
+from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, endless, link, offered, opened, press, text, until, upload, wait
 
 SHOWN = ("MSP", "KNN", "MoG")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("few_detectors")
 def served(arrays: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of two packs that the server offers."""
     for name in ("ours", "theirs"):
-        write_pack(pack_arrays(arrays, name), tmp_path / "packs" / name)
+        write_pack(pack_from_arrays(arrays, name), tmp_path / "packs" / name)
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
     return tmp_path / "packs"
 
@@ -48,24 +48,42 @@ def _found(at: AppTest) -> dict[str, tuple[str, str]]:
     return {part: (line["Found"], line["So"]) for part, line in table.iterrows()}
 
 
-def test_a_report_says_what_was_found_and_what_is_absent_and_why(served: Path, arrays: dict) -> None:
+def test_a_report_says_what_was_found_and_what_is_absent_and_why(
+    served: Path, arrays: dict
+) -> None:
     at = _detectors()
     assert _found(at)["Classifier's last layer"][0] == "4 x 12"
     assert "MSP is absent" not in _found(at)
-    _upload(at, _npz({key: value for key, value in arrays.items() if key not in ("weight", "bias", "mid_c", "test_y")}))
+    _upload(
+        at,
+        _npz(
+            {
+                key: value
+                for key, value in arrays.items()
+                if key not in ("weight", "bias", "mid_c", "test_y")
+            }
+        ),
+    )
     assert not at.error
     found = _found(at)
     assert found["Training features"][0] == "240 rows of 12, 4 classes"
     assert found["Near OOD"][0] == "2 sets, 70 rows"
     assert found["Mid OOD"] == ("none", "left out of the averages")
-    assert found["Classifier's last layer"][0] == found["Held-out ID"][0] == found["Pseudo-OOD families"][0] == "none"
+    assert (
+        found["Classifier's last layer"][0]
+        == found["Held-out ID"][0]
+        == found["Pseudo-OOD families"][0]
+        == "none"
+    )
     assert "needs the classifier's head" in found["MSP is absent"][1].replace("\\", "")
     assert "no labels" in found["ID test"][1]
     wait(at, lambda page: "**MoG** catches" in text(page))
     assert "**MSP** catches" not in text(at)
 
 
-def test_an_upload_in_one_room_is_there_in_the_others_until_it_is_given_back(served: Path, arrays: dict) -> None:
+def test_an_upload_in_one_room_is_there_in_the_others_until_it_is_given_back(
+    served: Path, arrays: dict
+) -> None:
     at = app()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
@@ -74,7 +92,9 @@ def test_an_upload_in_one_room_is_there_in_the_others_until_it_is_given_back(ser
     assert "far_mine" not in at.multiselect(key="sets").value
 
 
-def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_its_mistake(served: Path, arrays: dict) -> None:
+def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_its_mistake(
+    served: Path, arrays: dict
+) -> None:
     at = app()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
@@ -95,13 +115,18 @@ def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_i
     ("wrong", "said"),
     [
         (lambda arrays: b"not a zip", "not a whole npz"),
-        (lambda arrays: _npz({**arrays, "train_z": np.full_like(arrays["train_z"], np.nan)}), "must be finite"),
+        (
+            lambda arrays: _npz({**arrays, "train_z": np.full_like(arrays["train_z"], np.nan)}),
+            "must be finite",
+        ),
         (lambda arrays: _npz({**arrays, "test_z": arrays["test_z"][:, :5]}), "12 features a row"),
         (lambda arrays: _npz({**arrays, "near_<b>x": arrays["near_a"]}), "name of a set"),
         (lambda arrays: _npz({**arrays, "far_[l](http://x)": arrays["far_d"]}), "name of a set"),
     ],
 )
-def test_a_file_that_is_wrong_gives_one_line_and_changes_nothing(served: Path, arrays: dict, wrong, said: str) -> None:
+def test_a_file_that_is_wrong_gives_one_line_and_changes_nothing(
+    served: Path, arrays: dict, wrong, said: str
+) -> None:
     at = _detectors()
     before = _found(at)
     _upload(at, wrong(arrays), "my *own*.npz")
@@ -125,9 +150,13 @@ def test_a_pack_is_chosen_by_name_and_stays_in_the_link(served: Path) -> None:
     assert link(at)["pack"] == "theirs"
 
 
-@pytest.mark.parametrize("asked", ["../outside", "/etc", "..", ".", "theirs/../../outside", "%2e%2e/outside"])
-def test_a_link_opens_no_folder_that_the_server_does_not_offer(served: Path, arrays: dict, asked: str) -> None:
-    write_pack(pack_arrays(arrays, "outside"), served.parent / "outside")
+@pytest.mark.parametrize(
+    "asked", ["../outside", "/etc", "..", ".", "theirs/../../outside", "%2e%2e/outside"]
+)
+def test_a_link_opens_no_folder_that_the_server_does_not_offer(
+    served: Path, arrays: dict, asked: str
+) -> None:
+    write_pack(pack_from_arrays(arrays, "outside"), served.parent / "outside")
     at = app(pack=asked)
     assert "offers no pack" in at.error[0].value
     assert "ours, theirs" in at.error[0].value
@@ -148,26 +177,32 @@ def test_a_link_of_other_data_says_so_and_selects_nothing(served: Path, arrays: 
 def test_the_operator_names_further_folders(
     served: Path, arrays: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pack(pack_arrays(arrays, "lab"), tmp_path / "more" / "lab")
-    write_pack(pack_arrays(arrays, "another of this name"), tmp_path / "more" / "ours")
+    write_pack(pack_from_arrays(arrays, "lab"), tmp_path / "more" / "lab")
+    write_pack(pack_from_arrays(arrays, "another of this name"), tmp_path / "more" / "ours")
     monkeypatch.setenv(PACKS_VARIABLE, f"{tmp_path / 'nowhere'}:{tmp_path / 'more'}")
     assert list(offered_packs()) == ["ours", "theirs", "lab"]
     assert offered_packs()["ours"] == served / "ours"
     assert "found in ours" in text(_detectors())
 
 
-def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_session(served: Path, arrays: dict) -> None:
+def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_session(
+    served: Path, arrays: dict
+) -> None:
     at = _upload(_detectors(), _npz(arrays))
     wait(at, lambda page: "**MoG** catches" in text(page))
-    given = at.session_state["uploaded"]
-    assert not [key for key in job_queue()._jobs if given.key in key]
+    pack_data = at.session_state["uploaded"]
+    assert not [key for key in job_queue()._jobs if pack_data.key in key]
     job = next(iter(at.session_state["own_jobs"].values()))
     until(lambda job=job: job.over)
     opened(at)
-    held = weakref.ref(given.pack), weakref.ref(job), *(weakref.ref(table) for table in given.tables.values())
+    held = (
+        weakref.ref(pack_data.pack),
+        weakref.ref(job),
+        *(weakref.ref(table) for table in pack_data.tables.values()),
+    )
     assert len(held) > 2
     assert "found in ours" in text(_detectors())  # another visitor
-    del given, job, at
+    del pack_data, job, at
     gc.collect()
     assert [one() for one in held if one() is not None] == []
 
@@ -177,19 +212,25 @@ def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, ar
     ann.segmented_control(key="layout").set_value("pca")
     press(opened(ann), "Lay them out by PCA")
     wait(ann, lambda page: "Laid out by PCA" in text(page))
-    given = ann.session_state["uploaded"]
-    assert not [key for key in job_queue()._jobs if given.key in key]
-    bob = opened(_upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py"))  # the same arrays, his own
+    pack_data = ann.session_state["uploaded"]
+    assert not [key for key in job_queue()._jobs if pack_data.key in key]
+    bob = opened(
+        _upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py")
+    )  # the same arrays, his own
     bob.segmented_control(key="layout").set_value("pca")
     assert "Lay them out by PCA" in offered(opened(bob))
-    mapped = next(job for key, job in ann.session_state["own_jobs"].items() if key.startswith("map/"))
+    mapped = next(
+        job for key, job in ann.session_state["own_jobs"].items() if key.startswith("map/")
+    )
     held = weakref.ref(mapped), weakref.ref(mapped.result)
-    del mapped, given, ann
+    del mapped, pack_data, ann
     gc.collect()
     assert [one() for one in held] == [None, None]
 
 
-def test_an_own_map_that_was_left_can_be_begun_again(served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_own_map_that_was_left_can_be_begun_again(
+    served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.pack.layout_state.lay_out", lambda pack, method: endless)
     at = opened(_upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py"))
     press(at, "Lay them out by UMAP")

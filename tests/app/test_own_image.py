@@ -34,7 +34,12 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
         shutil.copy(weights_of(pack), weights_of(folder / "noise"))
     monkeypatch.setattr("app.pack.data.PACKS", folder)
     at = opened(app().switch_page("detectors/page.py"))
-    return wait(at, lambda page: not page.get("progress") and all(f"**{name}** catches" in text(page) for name in SHOWN))
+    return wait(
+        at,
+        lambda page: (
+            not page.get("progress") and all(f"**{name}** catches" in text(page) for name in SHOWN)
+        ),
+    )
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.png") -> AppTest:
@@ -49,8 +54,12 @@ def _photo(seed: int = 0) -> bytes:
     return content.getvalue()
 
 
-def test_a_picture_is_judged_by_every_detector(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heat_core.run.fit", lambda *settings, **more: pytest.fail("it was fitted again"))
+def test_a_picture_is_judged_by_every_detector(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "heat_core.run.fit", lambda *settings, **more: pytest.fail("it was fitted again")
+    )
     _upload(page, _photo())
     assert not page.error
     assert "Taken for c" in text(page)
@@ -77,7 +86,11 @@ def test_what_is_made_of_a_picture_goes_with_its_session(page: AppTest) -> None:
 
 def test_what_is_no_picture_is_refused_in_one_line_and_costs_nothing_else(page: AppTest) -> None:
     before = [frame.value.shape for frame in page.dataframe]
-    for content, said in ((b"words", "not a picture"), (_photo()[:200], "mine"), (_bomb(), "10000 x 10000 pixels")):
+    for content, said in (
+        (b"words", "not a picture"),
+        (_photo()[:200], "mine"),
+        (_bomb(), "10000 x 10000 pixels"),
+    ):
         _upload(page, content)
         assert len(page.error) == 1
         assert said in page.error[0].value
@@ -96,20 +109,29 @@ def _bomb() -> bytes:
     return content.getvalue()
 
 
-def test_another_network_beside_the_pack_is_refused_in_one_line(page: AppTest, tmp_path: Path) -> None:
+def test_another_network_beside_the_pack_is_refused_in_one_line(
+    page: AppTest, tmp_path: Path
+) -> None:
     from heat_core.images import classifier
 
-    architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
+    architecture = classifier.Architecture(
+        "resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16)
+    )
     classifier.save(architecture.build(), architecture, weights_of(tmp_path / "noise"), {})
     wait(opened(page), lambda page: "**MoG** catches" in text(page))
     _upload(page, _photo())
     assert "is not the network that" in page.error[0].value
 
 
-def test_a_pack_without_its_classifier_says_so(noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pack_without_its_classifier_says_so(
+    noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = _opened(noise_pack, tmp_path, monkeypatch, False)
     assert not [uploader for uploader in at.file_uploader if uploader.key == "picture"]
-    assert any("comes without its classifier" in info.value and "train-classifier" in info.value for info in at.info)
+    assert any(
+        "comes without its classifier" in info.value and "train-classifier" in info.value
+        for info in at.info
+    )
 
 
 def test_fitted_detectors_are_kept_only_where_a_picture_can_be_judged(
@@ -118,24 +140,31 @@ def test_fitted_detectors_are_kept_only_where_a_picture_can_be_judged(
     for weights in (True, False):
         (folder := tmp_path / str(weights)).mkdir()
         _opened(noise_pack, folder, monkeypatch, weights)
-        given = current_pack_data()
-        assert isinstance(given, PackData)
-        assert all((frame.run is not None) == weights for frame in scoring_job(given, "modern").frames)
+        pack_data = current_pack_data()
+        assert isinstance(pack_data, PackData)
+        assert all(
+            (frame.run is not None) == weights for frame in scoring_job(pack_data, "modern").frames
+        )
 
 
 def test_one_judge_sees_many_pictures_at_once(noise_pack: Path) -> None:
     """The network's hooks see every pass, so passes must not mix."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from heat_core.detectors.presets import recipe
-    from heat_core.images.decoding import read
-    from heat_core.judge import Judge, Known
+    from heat_core.detectors.presets import preset_detector
+    from heat_core.images.decoding import read_image
+    from heat_core.judge import FittedDetector, Judge
     from heat_core.pack import read_pack
     from heat_core.run import fit
 
     pack = read_pack(noise_pack)
-    judge, known = Judge(pack, weights_of(noise_pack)), {"MoG": Known.of(fit(recipe("MoG"), pack.train), pack)}
-    pixels = [read(_photo(seed)) for seed in range(24)]
+    judge, known = (
+        Judge(pack, weights_of(noise_pack)),
+        {"MoG": FittedDetector.of(fit(preset_detector("MoG"), pack.train), pack)},
+    )
+    pixels = [read_image(_photo(seed)) for seed in range(24)]
     alone = [judge(one, known).verdicts for one in pixels]
     with ThreadPoolExecutor(8) as pool:
-        assert [opinion.verdicts for opinion in pool.map(lambda one: judge(one, known), pixels)] == alone
+        assert [
+            opinion.verdicts for opinion in pool.map(lambda one: judge(one, known), pixels)
+        ] == alone

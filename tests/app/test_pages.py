@@ -57,7 +57,10 @@ def test_detectors_says_what_is_wrong_with_a_pack(monkeypatch, tmp_path, arrays)
 
 
 def test_detectors_of_a_pack_without_a_head_says_what_is_absent(monkeypatch, tmp_path, arrays):
-    _write_pack({key: value for key, value in arrays.items() if key not in ("weight", "bias")}, tmp_path / "headless")
+    _write_pack(
+        {key: value for key, value in arrays.items() if key not in ("weight", "bias")},
+        tmp_path / "headless",
+    )
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     at = _detectors()
     wait(at, lambda page: "**HEAT** catches" in text(page), 300)
@@ -83,13 +86,13 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
 def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
     from heat_core.detectors import learned
-    from heat_core.pack import pack_arrays
+    from heat_core.pack import pack_from_arrays
 
     def diverge(*settings):
         raise ArithmeticError("training diverged")
 
     monkeypatch.setattr(learned.EBM, "fit", diverge)
-    job = Job("any", tasks.score_pack(pack_arrays(arrays), "quick"))
+    job = Job("any", tasks.score_pack(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"
     assert {frame.detector for frame in job.frames if not frame.reason} == {
@@ -101,7 +104,9 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         "HEAT",
         "Composed",
     }
-    assert "training diverged" in next(frame.reason for frame in job.frames if frame.detector == "EBM")
+    assert "training diverged" in next(
+        frame.reason for frame in job.frames if frame.detector == "EBM"
+    )
 
 
 def test_a_finished_job_gives_back_what_its_work_held():
@@ -146,10 +151,10 @@ def _upload_page() -> None:
 
 
 def _write_pack(arrays: dict, path: Path) -> None:
-    from heat_core.pack import pack_arrays, write_pack
+    from heat_core.pack import pack_from_arrays, write_pack
 
     shutil.rmtree(path, ignore_errors=True)
-    write_pack(pack_arrays(arrays), path)
+    write_pack(pack_from_arrays(arrays), path)
 
 
 def test_the_names_offered_are_the_names_there_are():

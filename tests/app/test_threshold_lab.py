@@ -21,8 +21,16 @@ from app.pack.tables import style_digits
 from app.threshold_lab.controls import BY_HAND, RULES_BY_TITLE
 from app.threshold_lab.tables import closest_places, margins, nearest_rows
 from heat_core.features import Features
-from heat_core.pack import Pack, pack_arrays, write_pack
-from heat_core.thresholds import ClassConformal, Conformal, Keep, LeastCost, Traffic, outcome, sweep
+from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.thresholds import (
+    Conformal,
+    Deployment,
+    KeepShare,
+    MinExpectedCost,
+    PerClassConformal,
+    evaluate,
+    sweep,
+)
 
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
 
@@ -32,7 +40,10 @@ def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
     random = np.random.default_rng(3)
     place = {"near": 1.0, "mid": 1.5, "far": 2.5}
     names = [name for name in SIZES if val or name != "val"]
-    return {name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name]) for name in names}
+    return {
+        name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name])
+        for name in names
+    }
 
 
 def scoring(*frames: DetectorScores, over: bool = True):
@@ -66,7 +77,13 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
 def write(arrays: dict, path) -> None:
     tests = np.tile(arrays["test_z"], (7, 1))[: SIZES["test"]]
     shutil.rmtree(path, ignore_errors=True)
-    write_pack(pack_arrays({**arrays, "test_z": tests, "test_y": np.tile(arrays["test_y"], 7)[: SIZES["test"]]}, "Small"), path)
+    write_pack(
+        pack_from_arrays(
+            {**arrays, "test_z": tests, "test_y": np.tile(arrays["test_y"], 7)[: SIZES["test"]]},
+            "Small",
+        ),
+        path,
+    )
 
 
 def opened(**link: str) -> AppTest:
@@ -121,8 +138,9 @@ def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
 def test_a_link_that_asks_for_what_is_not_offered_says_so_and_shows_another():
     at = opened(scorer="GAN", objective="Least *worry*", against="MoG")
     assert [said.value.split(",")[0] for said in at.warning] == [
-        "The link asks for the detector GAN", r"The link asks for the rule Least \*worry\*",
-    ]  # fmt: skip
+        "The link asks for the detector GAN",
+        r"The link asks for the rule Least \*worry\*",
+    ]
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
     assert not opened(scorer="MoG", objective=BY_HAND).warning
 
@@ -141,7 +159,9 @@ def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
     run(at)
     assert at.selectbox(key="objective").value == BY_HAND
     assert "You put the line here" in text(at)
-    at.selectbox(key="objective").set_value("Youden" if "Youden" in RULES_BY_TITLE else list(RULES_BY_TITLE)[2])
+    at.selectbox(key="objective").set_value(
+        "Youden" if "Youden" in RULES_BY_TITLE else list(RULES_BY_TITLE)[2]
+    )
     run(at)
     assert at.number_input(key="cut").value != 0.0
 
@@ -172,11 +192,15 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
 def test_every_rule_puts_the_line_where_it_says(title):
     at = opened(objective=title)
     scores = made(1.5)
-    groups = {"near": {k: scores[f"near_{k}"] for k in "ab"}, "mid": {"c": scores["mid_c"]}, "far": {"d": scores["far_d"]}}
+    groups = {
+        "near": {k: scores[f"near_{k}"] for k in "ab"},
+        "mid": {"c": scores["mid_c"]},
+        "far": {"d": scores["far_d"]},
+    }
     rule = RULES_BY_TITLE[title]
     arguments = [0.1] if title.startswith("Flag") else [0.95] if not rule.needs_outside else []
     wanted, got = (
-        outcome(cut, scores["test"], groups)
+        evaluate(cut, scores["test"], groups)
         for cut in (rule(*arguments).cut(scores["test"], groups), at.number_input(key="cut").value)
     )
     assert (got.kept, got.outside) == pytest.approx((wanted.kept, wanted.outside))
@@ -184,13 +208,13 @@ def test_every_rule_puts_the_line_where_it_says(title):
 
 
 def test_costs_and_prevalence_decide_the_cheapest_line():
-    at = opened(objective=LeastCost.title, prevalence="50", miss="100")
+    at = opened(objective=MinExpectedCost.title, prevalence="50", miss="100")
     groups = {
         "near": {k: made(1.5)[f"near_{k}"] for k in "ab"},
         "mid": {"c": made(1.5)["mid_c"]},
         "far": {"d": made(1.5)["far_d"]},
     }
-    least = sweep(made(1.5)["test"], groups).cost(Traffic(0.5, 100, 1)).min()
+    least = sweep(made(1.5)["test"], groups).cost(Deployment(0.5, 100, 1)).min()
     assert decisions(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
 
 
@@ -208,7 +232,7 @@ def test_without_ood_sets_it_says_only_what_becomes_of_id():
     run(at)
     assert "No OOD set counts" in text(at)
     assert "catches" not in at.subheader[0].value
-    at.selectbox(key="objective").set_value(LeastCost.title)
+    at.selectbox(key="objective").set_value(MinExpectedCost.title)
     run(at)
     assert "needs OOD scores, got none" in at.warning[0].value
     assert "keeps 95.0" in at.subheader[0].value
@@ -220,17 +244,23 @@ def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
 
 
 def test_every_class_gets_a_threshold_of_its_own(arrays):
-    at = opened(objective=ClassConformal.title, keep="80", against="MoG")
+    at = opened(objective=PerClassConformal.title, keep="80", against="MoG")
     assert "one line at 0 stands for all" in text(at)
-    table, given = at.dataframe[2].value, current_pack_data()
-    assert isinstance(given, PackData)
-    taken, by_set = given.taken_for, made(1.5)
-    logits = given.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
+    table, pack_data = at.dataframe[2].value, current_pack_data()
+    assert isinstance(pack_data, PackData)
+    taken, by_set = pack_data.taken_for, made(1.5)
+    logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
-    cuts = {label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {}) for label in np.unique(taken["test"])}
+    cuts = {
+        label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {})
+        for label in np.unique(taken["test"])
+    }
     assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
     assert table["Calibration scores"].sum() == SIZES["test"]
-    out = {name: values > np.array([cuts[label] for label in taken[name]]) for name, values in by_set.items()}
+    out = {
+        name: values > np.array([cuts[label] for label in taken[name]])
+        for name, values in by_set.items()
+    }
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
     assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
     assert list(decisions(at)) == ["HEAT", "MoG"]
@@ -242,18 +272,22 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
 
 
 def test_a_class_with_too_few_scores_is_refused_in_a_line():
-    at = opened(objective=ClassConformal.title, keep="99.9")
+    at = opened(objective=PerClassConformal.title, keep="99.9")
     assert "takes 999 calibration scores a class, got" in at.warning[0].value
     assert "keeps 95.0" in at.subheader[0].value
 
 
 def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
-    at = opened(objective=ClassConformal.title, keep="80", item="test/3")
-    given = current_pack_data()
-    assert isinstance(given, PackData)
-    taken = given.taken_for["test"]
+    at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
+    pack_data = current_pack_data()
+    assert isinstance(pack_data, PackData)
+    taken = pack_data.taken_for["test"]
     own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
-    shown = next(table.value for table in at.dataframe if "Threshold" in table.value and "Detector" in table.value)
+    shown = next(
+        table.value
+        for table in at.dataframe
+        if "Threshold" in table.value and "Detector" in table.value
+    )
     assert shown.set_index("Detector")["Threshold"]["HEAT"] == pytest.approx(own)
     assert any("that are taken for" in entry.value for entry in at.caption)
 
@@ -265,7 +299,8 @@ def test_a_validation_split_chooses_the_line(monkeypatch):
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
     assert "Chosen on 300 validation scores" in text(at)
     assert (
-        decisions(at)["HEAT"]["ID kept"] == f"{100 * outcome(at.number_input(key='cut').value, scores['test'], {}).kept:.1f} %"
+        decisions(at)["HEAT"]["ID kept"]
+        == f"{100 * evaluate(at.number_input(key='cut').value, scores['test'], {}).kept:.1f} %"
     )
 
 
@@ -313,17 +348,20 @@ def test_a_pack_that_cannot_be_read_is_one_line(tmp_path):
 
 def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypatch, arrays):
     at = opened(objective=BY_HAND, cut="1.0")
-    own = {**{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))}, "far_my set": arrays["far_d"]}
+    own = {
+        **{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))},
+        "far_my set": arrays["far_d"],
+    }
     scores = {"test": made(1.5)["test"][:60], "far_my set": made(1.5)["far_d"]}
     monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
-    at.session_state["uploaded"] = PackData("mine", pack_arrays(own))
+    at.session_state["uploaded"] = PackData("mine", pack_from_arrays(own))
     for _ in range(100):
         run(at)
         if at.subheader:
             break
         time.sleep(0.05)
     assert at.multiselect(key="sets").value == ["far_my set"]
-    assert at.selectbox(key="objective").value == Keep.title
+    assert at.selectbox(key="objective").value == KeepShare.title
     assert "far OOD caught" in decisions(at).index
     assert "near OOD caught" not in decisions(at).index
 
@@ -336,16 +374,30 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
     scores = {name: scale * values for name, values in made(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
-    data = component.binned(scores["test"], groups, 0.3 * scale, vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
+    data = component.binned(
+        scores["test"],
+        groups,
+        0.3 * scale,
+        vars(Deployment()),
+        figures.BY_ROW,
+        percentiles=percentiles,
+    )
     assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
     assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
-    named = {"ID": scores["test"], "a": scores["near_a"], "b": scores["near_b"], "d": scores["far_d"]}
+    named = {
+        "ID": scores["test"],
+        "a": scores["near_a"],
+        "b": scores["near_b"],
+        "d": scores["far_d"],
+    }
     for fed in (fed for row in data["rows"] for fed in row["sets"]):
         values = named[fed["name"]]
         assert fed["n"] == len(values)
         assert fed["passed"] == np.sum(values <= 0.3 * scale)
-        assert np.cumsum(fed["counts"]).tolist() == [np.sum(values <= edge) for edge in data["edges"]]
+        assert np.cumsum(fed["counts"]).tolist() == [
+            np.sum(values <= edge) for edge in data["edges"]
+        ]
     assert all(0 <= at <= 1 for at, _ in data["ticks"])
     assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
 
@@ -355,9 +407,14 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
     scores = made(1.5)
     far, near = scores["far_d"], scores["near_a"]
     data = component.binned(
-        scores["test"], {"near": {"a": near}, "far": {"d": far}}, 0.0, vars(Traffic()), figures.BY_ROW,
-        percentiles=percentiles, selected={"far": far, "ID": scores["test"][:1]},
-    )  # fmt: skip
+        scores["test"],
+        {"near": {"a": near}, "far": {"d": far}},
+        0.0,
+        vars(Deployment()),
+        figures.BY_ROW,
+        percentiles=percentiles,
+        selected={"far": far, "ID": scores["test"][:1]},
+    )
     inside, close, away = data["rows"]
     assert (sum(inside["selected"]), close["selected"]) == (1, [])
     whole = [0] * len(away["selected"])
@@ -370,19 +427,28 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
 def test_a_selection_is_drawn_and_counted_at_the_line():
     at = opened(objective=BY_HAND, cut="0.5")
     assert not any("selected, " in entry.value for entry in at.caption)
-    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),))
+    at.session_state["selection"] = Selection(
+        (Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
+    )
     run(at)
     scores = made(1.5)
     out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
-    said = next(entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,"))
+    said = next(
+        entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,")
+    )
     assert f" {out} lie above the line." in said
-    table = next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value).set_index("Set")
+    table = next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value).set_index(
+        "Set"
+    )
     assert table["Selected"].tolist() == [0, 0, 0, 7]
     assert table["of them caught"].tolist() == [0, 0, 0, np.sum(scores["far_d"][:7] > 0.5)]
     assert "selected" not in curve_names(at)  # seven are too few for a curve
     at.multiselect(key="sets").set_value(["near_a"])
     run(at)
-    assert any(entry.value.startswith("Of the 12 selected, 5 are drawn here (the rest") for entry in at.caption)
+    assert any(
+        entry.value.startswith("Of the 12 selected, 5 are drawn here (the rest")
+        for entry in at.caption
+    )
 
 
 def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
@@ -401,8 +467,12 @@ def test_a_hand_on_other_data_leaves_the_rules_share_alone():
 
 def test_a_selection_has_a_curve_of_its_own():
     at = opened(objective=BY_HAND, cut="0.5")
-    assert "Selected" not in next(frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value)
-    at.session_state["selection"] = Selection((Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),))
+    assert "Selected" not in next(
+        frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value
+    )
+    at.session_state["selection"] = Selection(
+        (Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),)
+    )
     run(at)
     assert curve_names(at) == ["near", "mid", "far", "selected"]
 
@@ -410,23 +480,31 @@ def test_a_selection_has_a_curve_of_its_own():
 def curve_names(at: AppTest) -> list[str]:
     """Returns the names of the ROC curves on the page."""
     chart = next(chart for chart in at.get("plotly_chart") if "ROC" in chart.proto.alt)
-    return [trace["name"] for trace in json.loads(chart.proto.spec)["data"] if trace["mode"] == "lines"]
+    return [
+        trace["name"] for trace in json.loads(chart.proto.spec)["data"] if trace["mode"] == "lines"
+    ]
 
 
 def test_a_number_is_written_in_one_way():
     at = opened(objective=BY_HAND, cut="49")
     assert decisions(at)["HEAT"]["the line is at"] == "49"
     table = style_digits(at.dataframe[1].value)
-    assert "100.0" in table.to_string()  # everything is missed there, and a share has a digit even if it is 0
+    assert (
+        "100.0" in table.to_string()
+    )  # everything is missed there, and a share has a digit even if it is 0
     assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
     assert margins([], 1.0) == []
     assert margins([1.0, 1.0], 1.0) == ["+0", "+0"]
 
 
-@pytest.mark.parametrize("values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]])
+@pytest.mark.parametrize(
+    "values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]]
+)
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
-    data = component.binned(values, {}, values[0], vars(Traffic()), figures.BY_ROW, percentiles=percentiles)
+    data = component.binned(
+        values, {}, values[0], vars(Deployment()), figures.BY_ROW, percentiles=percentiles
+    )
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
 
@@ -435,14 +513,16 @@ def test_odd_scores_still_have_an_axis(values, percentiles):
 
 
 def test_items_have_global_ids_where_the_features_know_them(arrays):
-    pack = pack_arrays(arrays)
+    pack = pack_from_arrays(arrays)
     known = Features(pack.test.z, pack.test.y, index=torch.arange(60) + 100, source="cifar10/test")
     assert item_of(known, "test", 7) == "cifar10/test/107"
     assert item_of(pack.test, "test", 7) == "test/7"
-    pack = Pack(pack.train, known, pack.outside, pack.auxiliary, {"classes": ["ant", "bee", "cat", "dog"]})
+    pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
     places = closest_places(scores, 0.0, 4)
-    table = nearest_rows(pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()})
+    table = nearest_rows(
+        pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
+    )
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
     assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
     assert table["The other says"].tolist() == ["kept"] * 4
@@ -450,11 +530,14 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
 
 
 def test_charts_are_thin():
-    scores = {"test": np.random.default_rng(0).normal(size=50_000), "far_d": np.random.default_rng(1).normal(2, size=50_000)}
+    scores = {
+        "test": np.random.default_rng(0).normal(size=50_000),
+        "far_d": np.random.default_rng(1).normal(2, size=50_000),
+    }
     every = sweep(scores["test"], {"far": {"d": scores["far_d"]}})
     roc = figures.roc({"far": (1 - every.kept, every.caught)}, {"far": (0.05, 0.6)})
-    cost = figures.cost(every.kept, every.cost(Traffic()), (0.95, 500.0))
+    cost = figures.cost(every.kept, every.cost(Deployment()), (0.95, 500.0))
     assert len(roc.to_json()) < 30_000
     assert len(cost.to_json()) < 30_000
     assert roc.data[0].y.max() == pytest.approx(100)
-    assert cost.data[1].y[0] == pytest.approx(every.cost(Traffic()).min())
+    assert cost.data[1].y[0] == pytest.approx(every.cost(Deployment()).min())

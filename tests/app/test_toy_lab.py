@@ -134,7 +134,9 @@ def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch,
     gate = threading.Event()
     monkeypatch.setattr("app.plane.state.train_toy", _slowly(trained, gate))
     who = ["ann"]
-    monkeypatch.setattr("app.session.get_script_run_ctx", lambda: SimpleNamespace(session_id=who[0]))
+    monkeypatch.setattr(
+        "app.session.get_script_run_ctx", lambda: SimpleNamespace(session_id=who[0])
+    )
     ann = press(app(toy="blobs", preset="quick"), "Train HEAT")
     who[0] = "bob"
     bob = app(toy="blobs", preset="quick")
@@ -169,7 +171,9 @@ def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
     press(at, "Step")
     assert "Paused after snapshot 3" in text(at)
     for room in ("landscape/page.py", "toy_lab/page.py"):
-        opened(opened(at.switch_page(room)))  # AppTest drops the link at a page switch and brings it back a run later
+        opened(
+            opened(at.switch_page(room))
+        )  # AppTest drops the link at a page switch and brings it back a run later
         assert "Paused after snapshot 3" in text(at)
     press(at, "Play")
     wait(at, lambda page: page.metric)
@@ -196,7 +200,10 @@ def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, tra
     first, second = slider.options[:2]
     slider.set_value(second)
     opened(at)
-    assert app(toy="blobs", preset="quick", snapshot=second).select_slider(key="snapshot").value == second
+    assert (
+        app(toy="blobs", preset="quick", snapshot=second).select_slider(key="snapshot").value
+        == second
+    )
     press(at, "Step")
     assert at.select_slider(key="snapshot").value == slider.options[2]
     at.select_slider(key="snapshot").set_value(lab.RESULT)
@@ -227,7 +234,9 @@ def test_the_papers_second_figure_is_one_click_away(monkeypatch, trained):
     wait(at, lambda page: page.subheader)
     assert "All three keep every mode" in at.subheader[0].value
     assert link(at)["compare"] == "true"
-    assert link(at)["job"] == ",".join(f"toy.crosses9.{name}.paper.0" for name in COMPARED_DETECTORS)
+    assert link(at)["job"] == ",".join(
+        f"toy.crosses9.{name}.paper.0" for name in COMPARED_DETECTORS
+    )
 
 
 def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
@@ -241,7 +250,10 @@ def test_the_papers_first_figure_is_one_click_away(monkeypatch, trained):
 @pytest.mark.parametrize("light", ["green", "amber", "red"])
 def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, light):
     assert trained.result.diagnosis is not None
-    shown = replace(trained.result, diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."))
+    shown = replace(
+        trained.result,
+        diagnosis=replace(trained.result.diagnosis, light=light, reason="The *reason* is this."),
+    )
     monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda job: shown)
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
@@ -282,12 +294,14 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
         def then(record, energy):
             on_record(record, energy)
             if record.step > 30:
-                raise Diverged("training diverged by step 36: the loss is nan. Try a rate below 0.01.")
+                raise Diverged(
+                    "training diverged by step 36: the loss is nan. Try a rate below 0.01."
+                )
 
         return fit(detector, train, seed, on_record=then, **rest)
 
     monkeypatch.setattr(study, "fit", diverging)
-    assert recipes.recipe("HEAT", "quick", "plane").trains
+    assert recipes.preset_detector("HEAT", "quick", "plane").trains
     at = press(app(toy="blobs", preset="quick"), "Train HEAT")
     wait(at, lambda page: page.error)
     assert "The alarm went off" in at.error[0].value
@@ -340,7 +354,9 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
 
 def test_snapshots_are_small(trained):
     seen = {id(term): term.nbytes for frame in trained.frames for term in frame.terms}
-    assert sum(seen.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4  # a prior that does not change is kept once
+    assert (
+        sum(seen.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
+    )  # a prior that does not change is kept once
     assert all(term.dtype == np.float32 for frame in trained.frames for term in frame.terms)
     assert len(trained.frames) <= toys.SNAPSHOTS
 
@@ -363,10 +379,10 @@ def test_the_truths_own_loss_is_reached_from_above(trained):
 
 def test_chains_on_the_exact_energy_know_what_they_do():
     """On one Gaussian, a short step is accepted nearly always, a long one rarely; modes are counted by the toy."""
-    from heat_core.detectors.presets import recipe
+    from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
 
-    energy = fit(recipe("MoG", space="plane"), toy("blobs").features()).energy
+    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
     short = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=1e-3))
     long = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
@@ -385,5 +401,10 @@ def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
     axis = np.linspace(-5, 5, 100, dtype=np.float32)
     points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
     (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
-    drawn = [[float(number) for number in mark.replace("H", ",").split(",")] for mark in shape.path.split("M")[1:]]
-    np.testing.assert_allclose([[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01)
+    drawn = [
+        [float(number) for number in mark.replace("H", ",").split(",")]
+        for mark in shape.path.split("M")[1:]
+    ]
+    np.testing.assert_allclose(
+        [[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01
+    )

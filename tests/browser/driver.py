@@ -24,17 +24,28 @@ ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--enable-unsafe-swiftshader",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+]
 JOURNEY = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"
+    ),
     pytest.mark.filterwarnings("ignore"),  # playwright's own
 ]  # the marks of a file of journeys
 WITH_A_PACK = [
     *JOURNEY,
-    pytest.mark.skipif(not [*ROOT.glob("assets/packs/*/card.json")], reason="no pack in assets/packs"),
+    pytest.mark.skipif(
+        not [*ROOT.glob("assets/packs/*/card.json")], reason="no pack in assets/packs"
+    ),
 ]
 MOST = 300_000  # bytes an interaction
 IDLE = """() => {
@@ -55,7 +66,14 @@ def server() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    flags = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
+    flags = [
+        "--server.port",
+        str(port),
+        "--server.address",
+        "127.0.0.1",
+        "--server.headless",
+        "true",
+    ]
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
@@ -73,7 +91,10 @@ def server() -> Iterator[str]:
 
 def _wait_healthy(url: str, process: subprocess.Popen, log) -> None:
     for _ in range(600):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as answer,
+        ):
             if answer.read() == b"ok":
                 return
         if process.poll() is not None:
@@ -90,7 +111,9 @@ def browser(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterat
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
         context.set_default_timeout(120_000)
         yield context
         chromium.close()

@@ -19,7 +19,11 @@ from tests.browser.driver import ROOT, all_scored, browser, server, settle
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LOOKS = {"light": (1440, 1180, False), "dark": (1440, 1180, True), "narrow": (400, 900, False)}  # width, height, dark
+LOOKS = {
+    "light": (1440, 1180, False),
+    "dark": (1440, 1180, True),
+    "narrow": (400, 900, False),
+}  # width, height, dark
 TALLEST = 6000  # pixels of a picture in shots/
 LARGEST = 250_000  # bytes of a picture in assets/rooms/
 TRAINED = "toy=crosses9&job=toy.crosses9.HEAT.modern.0"
@@ -61,8 +65,12 @@ def main(wanted: list[str]) -> None:
                     settle(page, 1000)
                     if look == "light":
                         shrink(page.screenshot(), ROOT / "assets" / "rooms" / f"{room}.png")
-                    full = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-                    page.set_viewport_size({"width": width, "height": min(max(full + 40, height), TALLEST)})
+                    full = page.evaluate(
+                        "document.querySelector('[data-testid=stMain]').scrollHeight"
+                    )
+                    page.set_viewport_size(
+                        {"width": width, "height": min(max(full + 40, height), TALLEST)}
+                    )
                     settle(page, 1000)
                     page.screenshot(path=shots / f"{room}-{look}.png")
 
@@ -71,9 +79,13 @@ def shrink(content: bytes, path: Path) -> None:
     """Writes a picture in few colours, and smaller if that is not enough, until it fits `LARGEST`."""
     image = Image.open(io.BytesIO(content)).convert("RGB")
     for scale in (1.0, 0.8, 0.65, 0.5):
-        small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+        small = image.resize(
+            (round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS
+        )
         out = io.BytesIO()
-        small.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        small.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+            out, "PNG", optimize=True
+        )
         if out.tell() <= LARGEST:
             break
     write_whole(path, out.getvalue())

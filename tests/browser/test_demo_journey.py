@@ -41,7 +41,10 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link(url: str):
         settle(page)
         pictures = page.locator('[data-testid="stImage"] img')
         assert pictures.count() == story.COUNT
-        assert all("A picture of" in (pictures.nth(i).get_attribute("alt") or "") for i in range(story.COUNT))
+        assert all(
+            "A picture of" in (pictures.nth(i).get_attribute("alt") or "")
+            for i in range(story.COUNT)
+        )
         page.get_by_role("button", name="Glossary").click()
         page.get_by_text("Out-of-distribution (OOD)", exact=True).wait_for()
         page.set_viewport_size({"width": 400, "height": 900})

@@ -36,7 +36,9 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
         assert wire.messages == 1
         assert 0 < wire.received <= MOST
         first = looked_at(page)
-        terms = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict out", drawer.inner_text())
+        terms = re.search(
+            r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict out", drawer.inner_text()
+        )
         prior, correction, total = map(float, terms.groups())
         assert round(prior + correction, 2) == total
         assert correction > 0  # it was moved up

@@ -48,7 +48,9 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (400, True)])
-def test_every_room_opens_at_an_address_of_its_name_in_either_light(url: str, width: int, dark: bool):
+def test_every_room_opens_at_an_address_of_its_name_in_either_light(
+    url: str, width: int, dark: bool
+):
     with browser(width, dark=dark) as context:
         page = context.new_page()
         errors: list[str] = []
@@ -57,14 +59,22 @@ def test_every_room_opens_at_an_address_of_its_name_in_either_light(url: str, wi
         page.on("request", lambda request: asked.append(request.url))
         for path in sorted((ROOT / "app" / "views").glob("[!_]*.py")):
             page.goto(f"{url}/{path.stem}?toy=rings")
-            page.get_by_role("heading", name=path.stem.replace("_", " ").capitalize(), exact=True).wait_for()
+            page.get_by_role(
+                "heading", name=path.stem.replace("_", " ").capitalize(), exact=True
+            ).wait_for()
             assert page.get_by_text("Page not found").count() == 0
             if path.stem == "toy_lab":
-                page.get_by_text("Rings: 4,000 training points").wait_for()  # what the link says is not lost on the way
+                page.get_by_text(
+                    "Rings: 4,000 training points"
+                ).wait_for()  # what the link says is not lost on the way
             ink, paper = page.evaluate(CONTRAST)
             assert (ink > paper) == dark
-            assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) >= 7  # what WCAG asks of text, at its strictest
+            assert (max(ink, paper) + 0.05) / (
+                min(ink, paper) + 0.05
+            ) >= 7  # what WCAG asks of text, at its strictest
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []
-        assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []  # nobody else is asked
+        assert [
+            address for address in asked if not address.startswith((url, "data:", "blob:"))
+        ] == []  # nobody else is asked

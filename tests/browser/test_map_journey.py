@@ -13,7 +13,14 @@ from app.pack.layout import Layout, Region, layout_of, parse_region, rows_in_pol
 from tests.browser.driver import MOST, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
-AROUND = [(0.40, 0.50), (0.50, 0.46), (0.62, 0.50), (0.62, 0.66), (0.50, 0.70), (0.40, 0.64)]  # the middle of the map
+AROUND = [
+    (0.40, 0.50),
+    (0.50, 0.46),
+    (0.62, 0.50),
+    (0.62, 0.66),
+    (0.50, 0.70),
+    (0.40, 0.64),
+]  # the middle of the map
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,9 @@ def draw(page, corners, shift: bool = False) -> None:
 
 def held(layout: Layout, page, shown) -> int:
     """Returns how many points the shapes in the link hold."""
-    return sum(int(mask.sum()) for mask in rows_in_polygons(layout, shown, region(page).polygons).values())
+    return sum(
+        int(mask.sum()) for mask in rows_in_polygons(layout, shown, region(page).polygons).values()
+    )
 
 
 def region(page) -> Region:
@@ -59,7 +68,9 @@ def region(page) -> Region:
 
 def selected(page) -> int:
     """Returns how many points the page says are selected."""
-    return int(re.search(r"([\d,]+) selected", page.locator("h3").first.inner_text())[1].replace(",", ""))
+    return int(
+        re.search(r"([\d,]+) selected", page.locator("h3").first.inner_text())[1].replace(",", "")
+    )
 
 
 def test_draw_count_look_and_share(url: str, layout):
@@ -98,14 +109,24 @@ def test_draw_count_look_and_share(url: str, layout):
 
         # What is switched off is not picked, and comes back with its set.
         page.get_by_role("button", name="MNIST", exact=True).click()
-        page.wait_for_function("before => !document.querySelector('h3').innerText.startsWith(before)", arg=f"{first:,} ")
+        page.wait_for_function(
+            "before => !document.querySelector('h3').innerText.startsWith(before)",
+            arg=f"{first:,} ",
+        )
         settle(page)
-        assert selected(page) == held(layout, page, [name for name in names if name != "far_mnist"]) < first
+        assert (
+            selected(page)
+            == held(layout, page, [name for name in names if name != "far_mnist"])
+            < first
+        )
 
         # With Shift a second shape adds to the first.
         before = selected(page)
         draw(page, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.35), (0.7, 0.35)], shift=True)
-        page.wait_for_function("before => !document.querySelector('h3').innerText.startsWith(before)", arg=f"{before:,} ")
+        page.wait_for_function(
+            "before => !document.querySelector('h3').innerText.startsWith(before)",
+            arg=f"{before:,} ",
+        )
         settle(page)
         assert len(region(page).polygons) == 2
         assert set(region(page).sets or names) == {*names} - {"far_mnist"}

@@ -72,7 +72,9 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         assert box is not None
         page.mouse.click(box["x"] + 0.78 * box["width"], box["y"] + 0.23 * box["height"])
         page.wait_for_url(re.compile(r"x=.*y=|y=.*x="))
-        page.wait_for_function("before => document.querySelector('h3').innerText !== before", arg=before)
+        page.wait_for_function(
+            "before => document.querySelector('h3').innerText !== before", arg=before
+        )
         assert "verdict" in said.inner_text()
         shared = context.new_page()
         shared.goto(page.url)
@@ -85,7 +87,9 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         settle(page)
         before = said.inner_text()
         raised.nth(2).click()
-        page.wait_for_function("before => document.querySelector('h3').innerText !== before", arg=before)
+        page.wait_for_function(
+            "before => document.querySelector('h3').innerText !== before", arg=before
+        )
         assert page.locator(".gl-container canvas").count() == 0  # no WebGL is asked for
         assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []

@@ -17,7 +17,9 @@ pytestmark = JOURNEY
 
 AXIS = np.linspace(-4, 4, 41)
 BOWL = np.minimum(AXIS**2 + AXIS[:, None] ** 2 - 4, 8.0)
-BLOCK = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"), columns=2)
+BLOCK = Block(
+    (-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"), columns=2
+)
 FILES = files("surfaces")
 DOWN, ACROSS = np.sin(np.pi / 3), np.cos(np.pi / 3)
 MOUNT = """async ([script, data]) => {
@@ -42,14 +44,22 @@ def page() -> Iterator[Any]:
 
 def _shown(page, *shown: Surface, **different) -> None:
     block = Block(**{**asdict(BLOCK), **different})
-    data = {**asdict(block), "picks": True, "shown": [surfaces._sent(surface, block.heights) for surface in shown]}
-    page.set_content(f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>")
+    data = {
+        **asdict(block),
+        "picks": True,
+        "shown": [surfaces._sent(surface, block.heights) for surface in shown],
+    }
+    page.set_content(
+        f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>"
+    )
     page.evaluate(MOUNT, [FILES["js"], data])
     _drawn(page)
 
 
 def _drawn(page) -> None:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
 
 
 def _middle(page, panel: int = 0) -> tuple[float, float]:
@@ -58,7 +68,9 @@ def _middle(page, panel: int = 0) -> tuple[float, float]:
 
 
 def _pictures(page) -> list[str]:
-    return page.evaluate("() => [...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())")
+    return page.evaluate(
+        "() => [...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())"
+    )
 
 
 def test_a_level_has_its_colour_and_the_same_on_every_surface(page):
@@ -75,15 +87,28 @@ def test_a_level_has_its_colour_and_the_same_on_every_surface(page):
 
 
 def test_a_map_from_above_has_its_places_where_its_ticks_say(page):
-    slope = Surface(np.tile(np.linspace(-8, 8, 21), (21, 1)), "Slope", "rises to the right", "A slope", level=0.0)
+    slope = Surface(
+        np.tile(np.linspace(-8, 8, 21), (21, 1)),
+        "Slope",
+        "rises to the right",
+        "A slope",
+        level=0.0,
+    )
     _shown(page, slope, flat=True)
     box = page.locator("canvas").bounding_box()
     size = min(box["width"] - 40, box["height"] - 28) / 2
     middle = 34 + (box["width"] - 40) / 2, 6 + size
-    for share, expected in ((-0.98, (5, 117, 179)), (-0.5, (124, 180, 212)), (0.5, (230, 170, 124))):
+    for share, expected in (
+        (-0.98, (5, 117, 179)),
+        (-0.5, (124, 180, 212)),
+        (0.5, (230, 170, 124)),
+    ):
         seen = page.evaluate(PIXEL, [0, middle[0] + share * size, middle[1]])[:3]
         np.testing.assert_allclose(seen, expected, atol=4)  # no shade from above
-    dark = [page.evaluate(PIXEL, [0, middle[0] - 1, middle[1] + down])[0] < 60 for down in range(-40, 40)]
+    dark = [
+        page.evaluate(PIXEL, [0, middle[0] - 1, middle[1] + down])[0] < 60
+        for down in range(-40, 40)
+    ]
     assert 0.3 < np.mean(dark) < 0.9  # the line of the level is dashed
     page.mouse.click(box["x"] + middle[0] + 0.5 * size, box["y"] + middle[1] - 0.25 * size)
     [[_, spot]] = page.evaluate("window.said")
@@ -103,9 +128,15 @@ def test_a_click_says_the_place_that_is_seen_under_it(page):
     box = page.locator("canvas").bounding_box()
     page.mouse.click(box["x"] + x, box["y"] + 5)  # above the block: nothing is there
     assert page.evaluate("window.said") == []
-    size = min((box["width"] / 2 - 26) / 2**0.5, (box["height"] / 2 - 26) / (2**0.5 * DOWN + 0.2 * ACROSS))
-    raised = (2 * (0.5 - 0.46) / 0.54 - 1) * 0.2  # the plain lies .04 of the heights above the block's floor
-    page.mouse.click(box["x"] + x + size * 0.5, box["y"] + y - size * (-0.25 * DOWN + raised * ACROSS))
+    size = min(
+        (box["width"] / 2 - 26) / 2**0.5, (box["height"] / 2 - 26) / (2**0.5 * DOWN + 0.2 * ACROSS)
+    )
+    raised = (
+        2 * (0.5 - 0.46) / 0.54 - 1
+    ) * 0.2  # the plain lies .04 of the heights above the block's floor
+    page.mouse.click(
+        box["x"] + x + size * 0.5, box["y"] + y - size * (-0.25 * DOWN + raised * ACROSS)
+    )
     [[name, spot]] = page.evaluate("window.said")
     assert name == "picked"
     assert spot == pytest.approx([2.0, -1.0], abs=0.05)
@@ -134,7 +165,11 @@ def test_all_turn_together_and_back(page):
 
 
 def test_it_reads_the_height_under_the_pointer_and_says_what_is_cut_off(page):
-    _shown(page, Surface(np.full((21, 21), 3.25), "", "", "A plain"), Surface(np.full((21, 21), 99.0), "", "", "High"))
+    _shown(
+        page,
+        Surface(np.full((21, 21), 3.25), "", "", "A plain"),
+        Surface(np.full((21, 21), 99.0), "", "", "High"),
+    )
     for panel, said in ((0, "3.25 nats"), (1, "≥ 8.00 nats")):
         page.locator("canvas").nth(panel).hover()
         assert page.locator("output").nth(panel).inner_text().endswith(f": {said}")
@@ -142,11 +177,20 @@ def test_it_reads_the_height_under_the_pointer_and_says_what_is_cut_off(page):
 
 def test_text_stays_text_and_new_data_take_the_place_of_old(page):
     odd = "<img src=x onerror=alert(1)>"
-    _shown(page, Surface(BOWL, odd, odd, odd), Surface(BOWL, "", "", ""), marks={odd: (0.0, 0.0), "": (1.0, 1.0)})
+    _shown(
+        page,
+        Surface(BOWL, odd, odd, odd),
+        Surface(BOWL, "", "", ""),
+        marks={odd: (0.0, 0.0), "": (1.0, 1.0)},
+    )
     assert page.locator("img").count() == 0
     assert odd in page.locator("figcaption").first.inner_text()
     before = _pictures(page)[0]
-    data = {**asdict(BLOCK), "picks": False, "shown": [surfaces._sent(Surface(-BOWL, "", "", ""), BLOCK.heights)]}
+    data = {
+        **asdict(BLOCK),
+        "picks": False,
+        "shown": [surfaces._sent(Surface(-BOWL, "", "", ""), BLOCK.heights)],
+    }
     page.evaluate("data => window.show(data)", data)
     _drawn(page)
     assert len(_pictures(page)) == 1

@@ -80,7 +80,8 @@ def test_drag_the_line_read_the_numbers_and_share_the_link(url: str):
         for key in ("ArrowRight", "ArrowRight", "PageUp"):
             page.keyboard.press(key)
         page.wait_for_function(
-            "([slider, before]) => Number(slider.getAttribute('aria-valuenow')) > before", arg=[slider.element_handle(), before]
+            "([slider, before]) => Number(slider.getAttribute('aria-valuenow')) > before",
+            arg=[slider.element_handle(), before],
         )
         page.wait_for_timeout(600)
         agree(page)
@@ -113,7 +114,9 @@ def test_a_finger_drags_the_line_on_a_phone(url: str):
         y = plot["y"] + 60
 
         def finger(kind: str, share: float) -> None:
-            points = [] if kind == "touchEnd" else [{"x": plot["x"] + share * plot["width"], "y": y}]
+            points = (
+                [] if kind == "touchEnd" else [{"x": plot["x"] + share * plot["width"], "y": y}]
+            )
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
         finger("touchStart", 0.9)
@@ -122,5 +125,7 @@ def test_a_finger_drags_the_line_on_a_phone(url: str):
         finger("touchEnd", 0.5)
         page.wait_for_timeout(300)
         agree(page)
-        assert float(kept(page)) == pytest.approx(50, abs=2)  # the middle of an axis of ID percentiles
+        assert float(kept(page)) == pytest.approx(
+            50, abs=2
+        )  # the middle of an axis of ID percentiles
         assert page.evaluate("document.documentElement.scrollWidth") <= 400

@@ -18,7 +18,9 @@ from heat_core.images.datasets import Images
 from tests.samples import colours
 
 TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
-RECIPE = Recipe(epochs=3, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep=2)
+RECIPE = Recipe(
+    epochs=3, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,18 @@ def held_out() -> Images:
 
 
 @pytest.fixture(scope="module")
-def network(images: Images, held_out: Images, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+def network(
+    images: Images, held_out: Images, tmp_path_factory: pytest.TempPathFactory
+) -> nn.Module:
     """A network trained without a break."""
-    return train(TINY, images, held_out, tmp_path_factory.mktemp("whole") / "c", replace(RECIPE, keep=5), seed=4)
+    return train(
+        TINY,
+        images,
+        held_out,
+        tmp_path_factory.mktemp("whole") / "c",
+        replace(RECIPE, keep=5),
+        seed=4,
+    )
 
 
 class Killed(Exception):
@@ -45,7 +56,9 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(
     network: nn.Module, images: Images, held_out: Images, tmp_path: Path
 ) -> None:
     def kill(now: Progress) -> None:
-        if now.step == 5:  # in the middle of the second epoch, a step after the last checkpoint but one
+        if (
+            now.step == 5
+        ):  # in the middle of the second epoch, a step after the last checkpoint but one
             raise Killed
 
     recipe = replace(RECIPE, keep=5)
@@ -53,7 +66,13 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(
         train(TINY, images, held_out, tmp_path / "c", recipe, seed=4, on_progress=kill)
     seen: list[tuple[int, int]] = []
     resumed = train(
-        TINY, images, held_out, tmp_path / "c", recipe, seed=4, on_progress=lambda now: seen.append((now.step, now.taken))
+        TINY,
+        images,
+        held_out,
+        tmp_path / "c",
+        recipe,
+        seed=4,
+        on_progress=lambda now: seen.append((now.step, now.taken)),
     )
     assert seen == [(6, 1), (9, 4)]
     whole = network.state_dict()
@@ -61,13 +80,17 @@ def test_training_goes_on_after_a_kill_as_if_there_was_none(
     assert not resumed.training
 
 
-def test_a_checkpoint_of_another_training_is_refused(images: Images, held_out: Images, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_training_is_refused(
+    images: Images, held_out: Images, tmp_path: Path
+) -> None:
     train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=4)
     with pytest.raises(ValueError, match="checkpoint of a training with other settings"):
         train(TINY, images, held_out, tmp_path / "c", RECIPE, seed=4)
 
 
-def test_another_seed_gives_another_network(network: nn.Module, images: Images, held_out: Images, tmp_path: Path) -> None:
+def test_another_seed_gives_another_network(
+    network: nn.Module, images: Images, held_out: Images, tmp_path: Path
+) -> None:
     other = train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=5)
     assert not torch.equal(other.get_parameter("fc.weight"), network.get_parameter("fc.weight"))
 
@@ -76,7 +99,9 @@ def test_a_whitened_stem_is_kept(network: nn.Module, images: Images) -> None:
     inputs = TINY.normalise(classifier.pixels_tensor(images))
     fresh = TINY.build().get_parameter("conv1.weight")
     stem, wanted = network.get_parameter("conv1.weight"), classifier.whitening(inputs, fresh)
-    assert torch.allclose(stem[:54], wanted[:54], atol=1e-5)  # 27 directions and their opposites; the rest are random
+    assert torch.allclose(
+        stem[:54], wanted[:54], atol=1e-5
+    )  # 27 directions and their opposites; the rest are random
 
 
 def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
@@ -99,28 +124,33 @@ def test_muon_sets_the_singular_values_of_a_step_to_about_one_and_keeps_the_norm
 
 
 def test_the_learning_rate_rises_and_falls_to_zero() -> None:
-    rates = [Recipe(drops=(), warmup=0.25).rate_at(share) for share in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    rates = [
+        Recipe(drops=(), warmup=0.25).rate_at(share) for share in (0.0, 0.125, 0.25, 0.625, 1.0)
+    ]
     assert rates == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
 def test_the_papers_learning_rate_is_divided_by_ten_at_half_and_three_quarters() -> None:
-    assert [classifier.named("paper").rate_at(share) for share in (0.0, 0.49, 0.5, 0.74, 0.75, 1.0)] == pytest.approx(
-        [1, 1, 0.1, 0.1, 0.01, 0.01]
-    )
+    assert [
+        classifier.find_recipe("paper").rate_at(share)
+        for share in (0.0, 0.49, 0.5, 0.74, 0.75, 1.0)
+    ] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_recipes_go_by_name() -> None:
-    paper = classifier.named("paper")
+    paper = classifier.find_recipe("paper")
     assert (paper.epochs, paper.rate, paper.momentum, paper.weight_decay) == (200, 0.1, 0.9, 5e-4)
-    assert classifier.named("fast", 3).epochs == 3
+    assert classifier.find_recipe("fast", 3).epochs == 3
     with pytest.raises(ValueError, match=r"recipe must be one of paper, fast; got 'slow'\."):
-        classifier.named("slow")
+        classifier.find_recipe("slow")
     with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
-        classifier.named("fast", 0)
+        classifier.find_recipe("fast", 0)
 
 
 def test_a_network_without_a_plain_stem_cannot_have_a_small_one() -> None:
-    with pytest.raises(ValueError, match="only a ResNet with a plain stem can have a small one; got vgg11"):
+    with pytest.raises(
+        ValueError, match="only a ResNet with a plain stem can have a small one; got vgg11"
+    ):
         Architecture("vgg11").build()
 
 
@@ -138,7 +168,9 @@ def test_augmented_images_are_crops_of_the_padded_one_or_of_its_mirror() -> None
     assert [match % 2 for match in matches] == flip.int().tolist()
 
 
-def test_a_saved_network_comes_back_in_half_precision(network: nn.Module, images: Images, tmp_path: Path) -> None:
+def test_a_saved_network_comes_back_in_half_precision(
+    network: nn.Module, images: Images, tmp_path: Path
+) -> None:
     notes = {"test_accuracy": 0.5, "classes": ["red", "green", "blue"]}
     classifier.save(network, TINY, tmp_path / "w.safetensors", notes)
     again, architecture, said = classifier.load(tmp_path / "w.safetensors")
@@ -151,7 +183,9 @@ def test_a_saved_network_comes_back_in_half_precision(network: nn.Module, images
     classifier.save(again, architecture, tmp_path / "again.safetensors", said)
     one, other = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert classifier.evaluate(again, TINY, images) == pytest.approx(classifier.evaluate(network, TINY, images), abs=0.1)
+    assert classifier.evaluate(again, TINY, images) == pytest.approx(
+        classifier.evaluate(network, TINY, images), abs=0.1
+    )
 
 
 def _other(path: Path) -> None:
@@ -186,11 +220,20 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-50])
 
 
-@pytest.mark.parametrize("make", [
-    _other, _other_weights, _other_widths, _unknown_model, _broken_metadata, _broken_normalisation, _cut,
-    lambda path: path.write_bytes(b"PK\x03\x04"),
-    lambda path: None,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        _other,
+        _other_weights,
+        _other_widths,
+        _unknown_model,
+        _broken_metadata,
+        _broken_normalisation,
+        _cut,
+        lambda path: path.write_bytes(b"PK\x03\x04"),
+        lambda path: None,
+    ],
+)
 def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) -> None:
     make(tmp_path / "w.safetensors")
     with pytest.raises(ValueError) as caught:
@@ -199,13 +242,17 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
-def test_too_few_images_for_a_batch_are_refused(images: Images, held_out: Images, tmp_path: Path) -> None:
+def test_too_few_images_for_a_batch_are_refused(
+    images: Images, held_out: Images, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="at least one batch of 128 images, got 48"):
         train(TINY, images, held_out, tmp_path / "c", Recipe(epochs=1))
     assert not (tmp_path / "c").exists()
 
 
-def test_a_damaged_checkpoint_is_refused_in_one_line(images: Images, held_out: Images, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused_in_one_line(
+    images: Images, held_out: Images, tmp_path: Path
+) -> None:
     (tmp_path / "c").write_bytes(b"half a checkpoint")
     with pytest.raises(ValueError, match=r"c is a damaged checkpoint .*; delete it to begin again"):
         train(TINY, images, held_out, tmp_path / "c", RECIPE)
@@ -216,19 +263,34 @@ def test_nothing_held_out_is_refused_before_training(images: Images, tmp_path: P
         train(TINY, images, images.take(np.arange(0), "val"), tmp_path / "c", RECIPE)
 
 
-@pytest.mark.parametrize(("architecture", "said"), [
-    (Architecture("resnet18", layers=(1, 1), channels=(16,)), "layers must be four numbers of at least 1, .* got 1, 1"),
-    (Architecture("resnet18", channels=(0, 1, 1, 1)), "channels must be four numbers"),
-    (Architecture("convnext_atto", layers=(1, 1, 1, 1), small_stem=False), "only a ResNet can have layers of its own"),
-])  # fmt: skip
-def test_stages_that_a_network_cannot_have_are_refused(architecture: Architecture, said: str) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "said"),
+    [
+        (
+            Architecture("resnet18", layers=(1, 1), channels=(16,)),
+            "layers must be four numbers of at least 1, .* got 1, 1",
+        ),
+        (Architecture("resnet18", channels=(0, 1, 1, 1)), "channels must be four numbers"),
+        (
+            Architecture("convnext_atto", layers=(1, 1, 1, 1), small_stem=False),
+            "only a ResNet can have layers of its own",
+        ),
+    ],
+)
+def test_stages_that_a_network_cannot_have_are_refused(
+    architecture: Architecture, said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
         architecture.build()
 
 
-def test_a_recipe_that_whitens_the_stem_wants_one(images: Images, held_out: Images, tmp_path: Path) -> None:
+def test_a_recipe_that_whitens_the_stem_wants_one(
+    images: Images, held_out: Images, tmp_path: Path
+) -> None:
     convnext = Architecture("convnext_atto", classes=3, small_stem=False)
-    with pytest.raises(ValueError, match="a ResNet's stem, which convnext_atto has not; take `paper`"):
+    with pytest.raises(
+        ValueError, match="a ResNet's stem, which convnext_atto has not; take `paper`"
+    ):
         train(convnext, images, held_out, tmp_path / "c", RECIPE)
 
 

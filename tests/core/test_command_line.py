@@ -16,17 +16,27 @@ import torch
 
 from heat_core.__main__ import main, parser
 from heat_core.detectors.closed_form import KNN, MoG
-from heat_core.detectors.presets import DETECTORS, recipe
-from heat_core.features import Features, write
+from heat_core.detectors.presets import DETECTORS, preset_detector
+from heat_core.features import Features, write_features
 from heat_core.metrics import separation
 from heat_core.pack import read_pack
 from heat_core.run import fit
 
 Arrays = dict[str, np.ndarray]
 COMMANDS = [
-    "list", "toy", "fetch", "train-classifier", "extract", "project", "pack", "benchmark", "report",
-    "score-image", "fit", "score",
-]  # fmt: skip
+    "list",
+    "toy",
+    "fetch",
+    "train-classifier",
+    "extract",
+    "project",
+    "pack",
+    "benchmark",
+    "report",
+    "score-image",
+    "fit",
+    "score",
+]
 QUICK = "MSP,Energy,KNN,SSD,MoG"
 
 
@@ -83,7 +93,9 @@ def test_help_has_an_example_that_parses(command: str, capsys: pytest.CaptureFix
 
 
 def test_it_runs_as_a_module() -> None:
-    answer = subprocess.run([sys.executable, "-m", "heat_core", "list", "--json"], capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-m", "heat_core", "list", "--json"], capture_output=True, text=True
+    )
     assert answer.returncode == 0
     assert "MoG" in json.loads(answer.stdout)["detectors"]
 
@@ -116,7 +128,9 @@ def test_toy_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
 # -- pack, benchmark ---------------------------------------------------------------------------------------------------
 
 
-def test_a_pack_of_ones_own(npz: Path, tmp_path: Path, arrays: Arrays, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pack_of_ones_own(
+    npz: Path, tmp_path: Path, arrays: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["pack", str(npz), "--out", str(tmp_path / "a" / "b")]) == 0
     assert "240 x 12" in capsys.readouterr().out
     pack = read_pack(tmp_path / "a" / "b")
@@ -124,13 +138,20 @@ def test_a_pack_of_ones_own(npz: Path, tmp_path: Path, arrays: Arrays, capsys: p
     assert pack.title == "mine"
 
 
-def test_benchmark_prints_the_agreed_json_and_nothing_else(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_prints_the_agreed_json_and_nothing_else(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["benchmark", str(pack), "--detectors", QUICK, "--json"]) == 0
     said = capsys.readouterr()
     table = json.loads(said.out)
     assert set(table) == {"rows", "averages"}
-    assert all(list(row) == ["detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr"] for row in table["rows"])
-    assert all(list(entry) == ["detector", "group", "auroc", "fpr95"] for entry in table["averages"])
+    assert all(
+        list(row) == ["detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr"]
+        for row in table["rows"]
+    )
+    assert all(
+        list(entry) == ["detector", "group", "auroc", "fpr95"] for entry in table["averages"]
+    )
     sets = [("a", "near", 40), ("b", "near", 30), ("c", "mid", 30), ("d", "far", 50)]
     assert [(r["detector"], r["set"], r["group"], r["n"]) for r in table["rows"]] == [
         (name, *entry) for name in QUICK.split(",") for entry in sets
@@ -138,43 +159,76 @@ def test_benchmark_prints_the_agreed_json_and_nothing_else(pack: Path, capsys: p
     assert [(a["detector"], a["group"]) for a in table["averages"]] == [
         (name, group) for name in QUICK.split(",") for group in ("near", "mid", "far", "average")
     ]
-    figures = [entry[key] for entry in table["rows"] + table["averages"] for key in ("auroc", "fpr95")]
+    figures = [
+        entry[key] for entry in table["rows"] + table["averages"] for key in ("auroc", "fpr95")
+    ]
     assert all(0 <= figure <= 1 for figure in figures)
 
 
-def test_averages_are_over_sets_and_then_over_groups(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_averages_are_over_sets_and_then_over_groups(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["benchmark", str(pack), "--detectors", "KNN", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     for key in ("auroc", "fpr95"):
         figure = {row["set"]: row[key] for row in table["rows"]}
         near = (figure["a"] + figure["b"]) / 2
-        wanted = {"near": near, "mid": figure["c"], "far": figure["d"], "average": (near + figure["c"] + figure["d"]) / 3}
+        wanted = {
+            "near": near,
+            "mid": figure["c"],
+            "far": figure["d"],
+            "average": (near + figure["c"] + figure["d"]) / 3,
+        }
         assert {a["group"]: a[key] for a in table["averages"]} == pytest.approx(wanted)
 
 
-def test_the_benchmark_is_the_metrics_of_the_scores(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark_is_the_metrics_of_the_scores(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["benchmark", str(pack), "--detectors", "MoG", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["rows"][-1]
     data = read_pack(pack)
     run = fit(MoG(), data.train)
-    found = separation(run.score(data.test), run.score(data.outside["far", "d"]))
+    found = separation(run.score(data.test), run.score(data.ood["far", "d"]))
     assert (row["auroc"], row["fpr95"]) == (found.auroc, found.fpr95)
     assert (row["fpr95_ood"], row["aupr"]) == (found.fpr95_ood, found.aupr)
 
 
-def test_the_same_seed_prints_the_same_table(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_seed_prints_the_same_table(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = []
     for _ in range(2):
-        assert main(["benchmark", str(pack), "--detectors", "HEAT", "--preset", "quick", "--seed", "1", "--json"]) == 0
+        assert (
+            main(
+                [
+                    "benchmark",
+                    str(pack),
+                    "--detectors",
+                    "HEAT",
+                    "--preset",
+                    "quick",
+                    "--seed",
+                    "1",
+                    "--json",
+                ]
+            )
+            == 0
+        )
         said.append(capsys.readouterr().out)
     assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(
     ("form", "words"),
-    [("--markdown", ["| Detector |", "| KNN |", "FPR95 (OOD+)"]), ("--latex", [r"\begin{tabular}", r"KNN &", r"\bottomrule"])],
+    [
+        ("--markdown", ["| Detector |", "| KNN |", "FPR95 (OOD+)"]),
+        ("--latex", [r"\begin{tabular}", r"KNN &", r"\bottomrule"]),
+    ],
 )
-def test_benchmark_prints_tables(form: str, words: list[str], pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_benchmark_prints_tables(
+    form: str, words: list[str], pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["benchmark", str(pack), "--detectors", "KNN,MSP", form]) == 0
     said = capsys.readouterr().out
     assert all(word in said for word in words)
@@ -190,38 +244,63 @@ def test_every_figure_is_printed_of_sets_groups_and_all(
     np.savez(tmp_path / "mine.npz", **renamed)
     assert main(["pack", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "mine")]) == 0
     capsys.readouterr()
-    assert main(["benchmark", str(tmp_path / "mine"), "--detectors", "SSD", *filter(None, [form])]) == 0
+    assert (
+        main(["benchmark", str(tmp_path / "mine"), "--detectors", "SSD", *filter(None, [form])])
+        == 0
+    )
     said = capsys.readouterr().out.replace("|", " ").replace("&", " ").replace(r" \\", "")
     lines = [line.split() for line in said.splitlines()]
     full = [line for line in lines if line[:1] == ["SSD"] and "/" not in line]
     first = r"a\_b" if form == "--latex" else "a_b"
     assert [line[1:3] for line in full] == [
-        [first, "near"], ["b", "near"], ["c", "mid"], ["d", "far"], *(["mean", g] for g in ("near", "mid", "far", "average")),
-    ]  # fmt: skip
+        [first, "near"],
+        ["b", "near"],
+        ["c", "mid"],
+        ["d", "far"],
+        *(["mean", g] for g in ("near", "mid", "far", "average")),
+    ]
     figures = np.array([[float(cell) for cell in line[-4:]] for line in full])
     assert figures[4] == pytest.approx(figures[:2].mean(0), abs=0.11)
     assert figures[7] == pytest.approx(figures[4:7].mean(0), abs=0.11)
 
 
 def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
-    tmp_path: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    arrays: Arrays,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    np.savez(tmp_path / "headless.npz", **{key: a for key, a in arrays.items() if key not in ("weight", "bias")})
+    np.savez(
+        tmp_path / "headless.npz",
+        **{key: a for key, a in arrays.items() if key not in ("weight", "bias")},
+    )
     assert main(["pack", str(tmp_path / "headless.npz"), "--out", str(tmp_path / "headless")]) == 0
     assert "MSP and Energy need weight and bias" in capsys.readouterr().out
-    monkeypatch.setattr("heat_core.detectors.presets.DETECTORS", {k: v for k, v in DETECTORS.items() if not recipe(k).trains})
+    monkeypatch.setattr(
+        "heat_core.detectors.presets.DETECTORS",
+        {k: v for k, v in DETECTORS.items() if not preset_detector(k).trains},
+    )
     assert main(["benchmark", str(tmp_path / "headless"), "--json"]) == 0
     said = capsys.readouterr()
-    assert {row["detector"] for row in json.loads(said.out)["rows"]} == {"KNN", "SSD", "MoG", "Composed"}
+    assert {row["detector"] for row in json.loads(said.out)["rows"]} == {
+        "KNN",
+        "SSD",
+        "MoG",
+        "Composed",
+    }
     for name in ("MSP", "Energy"):
-        assert f"{name} is left out: {name} needs the classifier's head (weight and bias)" in said.err
+        assert (
+            f"{name} is left out: {name} needs the classifier's head (weight and bias)" in said.err
+        )
 
 
 # -- fit, score --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detector", ["KNN", "HEAT"])
-def test_fit_then_score(detector: str, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_then_score(
+    detector: str, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, run = tmp_path / "deep" / "scores.parquet", tmp_path / "run"
     assert main(["fit", str(pack), detector, "--preset", "quick", "--out", str(run)]) == 0
     assert main(["score", str(run), str(pack / "far_d.safetensors"), "--out", str(out)]) == 0
@@ -236,17 +315,35 @@ def test_fit_then_score(detector: str, pack: Path, tmp_path: Path, capsys: pytes
     assert table["score"].dtype == np.float64
     if detector == "KNN":
         data = read_pack(pack)
-        assert np.array_equal(table["score"], fit(KNN(), data.train).score(data.outside["far", "d"]))
+        assert np.array_equal(table["score"], fit(KNN(), data.train).score(data.ood["far", "d"]))
 
 
-def test_score_reads_an_npz_and_keeps_where_rows_come_from(pack: Path, tmp_path: Path, far: Features) -> None:
+def test_score_reads_an_npz_and_keeps_where_rows_come_from(
+    pack: Path, tmp_path: Path, far: Features
+) -> None:
     run = tmp_path / "run"
     assert main(["fit", str(pack), "MoG", "--out", str(run)]) == 0
     np.savez(tmp_path / "far.npz", z=far.z.numpy())
-    write(Features(far.z, index=torch.arange(50) * 2, source="svhn/test"), tmp_path / "far.safetensors")
+    write_features(
+        Features(far.z, index=torch.arange(50) * 2, source="svhn/test"),
+        tmp_path / "far.safetensors",
+    )
     for name in ("far.npz", "far.safetensors"):
-        assert main(["score", str(run), str(tmp_path / name), "--out", str(tmp_path / f"{name}.parquet")]) == 0
-    plain, told = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("far.npz", "far.safetensors"))
+        assert (
+            main(
+                [
+                    "score",
+                    str(run),
+                    str(tmp_path / name),
+                    "--out",
+                    str(tmp_path / f"{name}.parquet"),
+                ]
+            )
+            == 0
+        )
+    plain, told = (
+        pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("far.npz", "far.safetensors")
+    )
     assert np.array_equal(plain["score"], told["score"])
     assert list(told["index"]) == list(range(0, 100, 2))
     assert set(told["source"]) == {"svhn/test"}
@@ -260,18 +357,23 @@ BAD_ARRAYS: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "rank": (lambda a: a | {"test_z": a["test_z"][0]}, "(N, d)"),
     "label": (lambda a: a | {"train_y": a["train_y"] + 9}, "0..3"),
     "one class": (lambda a: a | {"train_y": a["train_y"] * 0}, "at least 2 classes"),
-    "half a head": (lambda a: {key: value for key, value in a.items() if key != "bias"}, "come together"),
+    "half a head": (
+        lambda a: {key: value for key, value in a.items() if key != "bias"},
+        "come together",
+    ),
     "missing": (lambda a: {key: value for key, value in a.items() if key != "test_z"}, "test_z"),
     "unknown": (lambda a: a | {"what": a["test_z"]}, "'what'"),
     "two lines": (lambda a: a | {"wh\nat": a["test_z"]}, "unknown array"),
     "folder": (lambda a: a | {"near_../../x": a["near_a"]}, "near_../../x"),
     "pickle": (lambda a: a | {"near_a": np.array([{}], dtype=object)}, "pickle"),
     "complex": (lambda a: a | {"near_a": a["near_a"] * 1j}, "complex"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", BAD_ARRAYS)
-def test_bad_arrays_are_refused(kind: str, tmp_path: Path, arrays: Arrays, refuses: Callable[..., str]) -> None:
+def test_bad_arrays_are_refused(
+    kind: str, tmp_path: Path, arrays: Arrays, refuses: Callable[..., str]
+) -> None:
     change, word = BAD_ARRAYS[kind]
     np.savez(tmp_path / "bad.npz", **change(arrays))
     said = refuses("pack", tmp_path / "bad.npz", "--out", tmp_path / "out")
@@ -279,7 +381,9 @@ def test_bad_arrays_are_refused(kind: str, tmp_path: Path, arrays: Arrays, refus
     assert "bad.npz" in said
 
 
-def test_files_that_are_no_npz_are_refused(tmp_path: Path, npz: Path, refuses: Callable[..., str]) -> None:
+def test_files_that_are_no_npz_are_refused(
+    tmp_path: Path, npz: Path, refuses: Callable[..., str]
+) -> None:
     (tmp_path / "cut.npz").write_bytes(npz.read_bytes()[:-100])
     (tmp_path / "text.npz").write_text("z\n1\n")
     assert "not a whole npz" in refuses("pack", tmp_path / "cut.npz", "--out", tmp_path / "out")
@@ -288,7 +392,9 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path, npz: Path, refuses: C
     assert "no such file" in refuses("pack", tmp_path, "--out", tmp_path / "out")
 
 
-def test_nothing_is_replaced_unasked(npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]) -> None:
+def test_nothing_is_replaced_unasked(
+    npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]
+) -> None:
     assert "--overwrite" in refuses("pack", npz, "--out", pack)
     assert "--overwrite" in refuses("fit", pack, "MoG", "--out", pack)
     assert main(["pack", str(npz), "--out", str(pack), "--overwrite"]) == 0
@@ -297,15 +403,21 @@ def test_nothing_is_replaced_unasked(npz: Path, pack: Path, tmp_path: Path, refu
     assert json.loads((tmp_path / "run" / "run.json").read_text())["detector"] == "SSD"
 
 
-def test_overwrite_replaces_only_what_is_ours(npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]) -> None:
+def test_overwrite_replaces_only_what_is_ours(
+    npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]
+) -> None:
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.tex").write_text("years of work")
     for target in (tmp_path / "papers", npz):
         assert "neither a pack nor a run" in refuses("pack", npz, "--out", target, "--overwrite")
-        assert "neither a pack nor a run" in refuses("fit", pack, "MoG", "--out", target, "--overwrite")
+        assert "neither a pack nor a run" in refuses(
+            "fit", pack, "MoG", "--out", target, "--overwrite"
+        )
 
 
-def test_bad_packs_are_refused(npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]) -> None:
+def test_bad_packs_are_refused(
+    npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]
+) -> None:
     for given in (tmp_path / "none", npz, tmp_path):
         assert "not a pack" in refuses("benchmark", given)
         assert "not a pack" in refuses("fit", given, "MoG", "--out", tmp_path / "run")
@@ -319,7 +431,9 @@ def test_bad_packs_are_refused(npz: Path, pack: Path, tmp_path: Path, refuses: C
     assert "version 7" in refuses("benchmark", pack, "--json")
 
 
-def test_fewer_rows_than_k_are_refused(tmp_path: Path, arrays: Arrays, refuses: Callable[..., str]) -> None:
+def test_fewer_rows_than_k_are_refused(
+    tmp_path: Path, arrays: Arrays, refuses: Callable[..., str]
+) -> None:
     few = arrays | {"train_z": arrays["train_z"][:40], "train_y": arrays["train_y"][:40]}
     np.savez(tmp_path / "few.npz", **few)
     assert main(["pack", str(tmp_path / "few.npz"), "--out", str(tmp_path / "few")]) == 0
@@ -331,13 +445,21 @@ def test_fewer_rows_than_k_are_refused(tmp_path: Path, arrays: Arrays, refuses: 
 def test_logit_detectors_without_a_head_are_refused_when_asked_for(
     tmp_path: Path, arrays: Arrays, refuses: Callable[..., str]
 ) -> None:
-    np.savez(tmp_path / "h.npz", **{key: a for key, a in arrays.items() if key not in ("weight", "bias")})
+    np.savez(
+        tmp_path / "h.npz", **{key: a for key, a in arrays.items() if key not in ("weight", "bias")}
+    )
     assert main(["pack", str(tmp_path / "h.npz"), "--out", str(tmp_path / "h")]) == 0
-    assert "needs the classifier's head" in refuses("benchmark", tmp_path / "h", "--detectors", "MSP,KNN")
-    assert "needs the classifier's head" in refuses("fit", tmp_path / "h", "Energy", "--out", tmp_path / "run")
+    assert "needs the classifier's head" in refuses(
+        "benchmark", tmp_path / "h", "--detectors", "MSP,KNN"
+    )
+    assert "needs the classifier's head" in refuses(
+        "fit", tmp_path / "h", "Energy", "--out", tmp_path / "run"
+    )
 
 
-def test_bad_runs_and_features_are_refused(pack: Path, tmp_path: Path, refuses: Callable[..., str]) -> None:
+def test_bad_runs_and_features_are_refused(
+    pack: Path, tmp_path: Path, refuses: Callable[..., str]
+) -> None:
     run, out = tmp_path / "run", tmp_path / "scores.parquet"
     assert main(["fit", str(pack), "MoG", "--out", str(run)]) == 0
     test = pack / "test.safetensors"
@@ -347,9 +469,13 @@ def test_bad_runs_and_features_are_refused(pack: Path, tmp_path: Path, refuses: 
     np.savez(tmp_path / "narrow.npz", z=np.ones((2, 3)))
     assert "must have 12 columns" in refuses("score", run, tmp_path / "narrow.npz", "--out", out)
     np.savez(tmp_path / "pack.npz", train_z=np.ones((2, 12)))
-    assert "wanted an array z, got train_z" in refuses("score", run, tmp_path / "pack.npz", "--out", out)
+    assert "wanted an array z, got train_z" in refuses(
+        "score", run, tmp_path / "pack.npz", "--out", out
+    )
     (tmp_path / "cut.safetensors").write_bytes(test.read_bytes()[:-1])
-    assert "not a whole safetensors" in refuses("score", run, tmp_path / "cut.safetensors", "--out", out)
+    assert "not a whole safetensors" in refuses(
+        "score", run, tmp_path / "cut.safetensors", "--out", out
+    )
     refuses("score", run, test, "--out", run)  # a folder is in the way
     (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-3])
     assert "not a readable run" in refuses("score", run, test, "--out", out)
@@ -366,7 +492,9 @@ def test_bad_runs_and_features_are_refused(pack: Path, tmp_path: Path, refuses: 
         (["toy", "cross", "MoG", "--device", "abacus"], "device"),
     ],
 )
-def test_unknown_names_are_refused(arguments: list[str], word: str, refuses: Callable[..., str]) -> None:
+def test_unknown_names_are_refused(
+    arguments: list[str], word: str, refuses: Callable[..., str]
+) -> None:
     assert word in refuses(*arguments)
 
 
@@ -376,33 +504,57 @@ def test_a_missing_gpu_is_refused(pack: Path, tmp_path: Path, refuses: Callable[
     assert main(["fit", str(pack), "MoG", "--device", "auto", "--out", str(tmp_path / "run")]) == 0
 
 
-def test_datasets_that_are_not_there_are_refused(tmp_path: Path, refuses: Callable[..., str]) -> None:
+def test_datasets_that_are_not_there_are_refused(
+    tmp_path: Path, refuses: Callable[..., str]
+) -> None:
     assert "dataset must be one of cifar10" in refuses("fetch", "imagenet", "--root", tmp_path)
     out = ["--root", tmp_path, "--out", tmp_path / "w.safetensors"]
     assert "fetch cifar10 --root" in refuses("train-classifier", *out)
     assert "fetch svhn --root" in refuses("train-classifier", "--id", "svhn", *out)
     assert "dataset must be one of" in refuses("train-classifier", "--id", "imagenet", *out)
-    missing = ["extract", "--weights", tmp_path / "none.safetensors", "--root", tmp_path, "--out", tmp_path / "pack"]
+    missing = [
+        "extract",
+        "--weights",
+        tmp_path / "none.safetensors",
+        "--root",
+        tmp_path,
+        "--out",
+        tmp_path / "pack",
+    ]
     assert "none.safetensors" in refuses(*missing)
 
 
 # -- from images to a pack ---------------------------------------------------------------------------------------------
 
 
-def test_extract_makes_a_pack_of_images(tmp_path: Path, sheets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extract_makes_a_pack_of_images(
+    tmp_path: Path, sheets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A tiny untrained network, through sheets of noise."""
     from heat_core.images import classifier
 
-    architecture = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
+    architecture = classifier.Architecture(
+        "resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8)
+    )
     weights = tmp_path / "w.safetensors"
-    classifier.save(architecture.build(), architecture, weights, {"held_out_images": 40, "test_accuracy": 0.1})
-    common = ["extract", "--weights", str(weights), "--root", str(sheets), "--ood", "cifar100,mnist"]
+    classifier.save(
+        architecture.build(), architecture, weights, {"held_out_images": 40, "test_accuracy": 0.1}
+    )
+    common = [
+        "extract",
+        "--weights",
+        str(weights),
+        "--root",
+        str(sheets),
+        "--ood",
+        "cifar100,mnist",
+    ]
     rows = ["--train-rows", "60", "--test-rows", "30", "--ood-rows", "20", "--pseudo-rows", "5,2"]
     assert main([*common, *rows, "--out", str(tmp_path / "pack")]) == 0
     assert "60 training rows, 30 test rows, 2 OOD sets" in capsys.readouterr().out
     pack = read_pack(tmp_path / "pack")
     assert (pack.train.dim, len(pack.train), len(pack.test)) == (8, 60, 30)
-    assert list(pack.outside) == [("near", "cifar100"), ("far", "mnist")]
+    assert list(pack.ood) == [("near", "cifar100"), ("far", "mnist")]
     assert pack.train.head is not None
     assert pack.train.views["std"].shape == (60, 8)
     assert pack.card["classifier"]["test_accuracy"] == 0.1
@@ -410,10 +562,10 @@ def test_extract_makes_a_pack_of_images(tmp_path: Path, sheets: Path, capsys: py
     assert pack.card["sets"]["near_cifar100"]["rows"] == 20
     assert pack.train.z.dtype == torch.float16
     assert pack.train.views["odin"].shape == (60, 1)
-    assert pack.auxiliary.val is not None
-    assert len(pack.auxiliary.val) == 40
-    assert [len(f) for f in pack.auxiliary.pseudo.values()] == [*[5] * 16, 20]
-    assert [len(f) for f in pack.auxiliary.pseudoval.values()] == [*[2] * 16, 4]
+    assert pack.extra.val is not None
+    assert len(pack.extra.val) == 40
+    assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
+    assert [len(f) for f in pack.extra.pseudoval.values()] == [*[2] * 16, 4]
     assert not (tmp_path / "pack.shards").exists()
     plain = ["--no-std", "--no-odin", "--pseudo-rows", "0,0"]
     assert main([*common, *rows, *plain, "--out", str(tmp_path / "plain")]) == 0

@@ -17,27 +17,42 @@ from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.detectors.learned import EBM, HEAT
-from heat_core.detectors.presets import DETECTORS, PRESETS, recipe
+from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
 from heat_core.energies import score
 from heat_core.features import Features, Head
 from heat_core.run import VERSION, Run
 from heat_core.training.objectives import LeastSquares, NoiseContrastive
 from heat_core.training.trainer import Diverged
-from tests.samples import auxiliary
+from tests.samples import extra
 
 _SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}
 _CRITIC = Critic(Perceptron(16, 2), LeastSquares(steps=20, batch=64, records=2))
 RECIPES: list[Detector] = [
-    MSP(), EnergyLogits(), EnergyLogits(2.0), KNN(k=5), KNN(k=5, normalize=False), SSD(), SSD(normalize=False), MoG(),
-    MoG(normalize=False), EBM(**_SMALL), EBM(normalize=False, **_SMALL), HEAT(temperature=4.0, **_SMALL),
+    MSP(),
+    EnergyLogits(),
+    EnergyLogits(2.0),
+    KNN(k=5),
+    KNN(k=5, normalize=False),
+    SSD(),
+    SSD(normalize=False),
+    MoG(),
+    MoG(normalize=False),
+    EBM(**_SMALL),
+    EBM(normalize=False, **_SMALL),
+    HEAT(temperature=4.0, **_SMALL),
     HEAT(normalize=False, **_SMALL),
     HEAT(normalize=False, network=Perceptron(16, 2, frequencies=8), training=_SMALL["training"]),
-    ODIN(), EBM(critic=_CRITIC), HEAT(critic=_CRITIC), Composed(k=5), Composed(k=5, beta=2.0),
-    Composed(correction=2.0, spread=1.0, knn=0.0, critic=_CRITIC), Composed(energy=0.0, k=5, beta=-math.inf),
-]  # fmt: skip
+    ODIN(),
+    EBM(critic=_CRITIC),
+    HEAT(critic=_CRITIC),
+    Composed(k=5),
+    Composed(k=5, beta=2.0),
+    Composed(correction=2.0, spread=1.0, knn=0.0, critic=_CRITIC),
+    Composed(energy=0.0, k=5, beta=-math.inf),
+]
 TRAINED = [r for r in RECIPES if r.trains]
 CLOSED = [r for r in RECIPES if not r.trains]
-AUXILIARY = auxiliary()
+AUXILIARY = extra()
 
 
 def name_of(value: object) -> str:
@@ -50,7 +65,7 @@ every_closed = pytest.mark.parametrize("detector", CLOSED, ids=name_of)
 
 
 def fit(detector: Detector, train: Features, seed: int = 0) -> Run:
-    return study.fit(detector, train, seed, auxiliary=AUXILIARY)
+    return study.fit(detector, train, seed, extra=AUXILIARY)
 
 
 def fitted(detector: Detector, train: Features, features: Features, seed: int = 0) -> np.ndarray:
@@ -58,7 +73,9 @@ def fitted(detector: Detector, train: Features, features: Features, seed: int = 
 
 
 def to(dtype: torch.dtype, features: Features) -> Features:
-    views = {name: view if name == "odin" else view.to(dtype) for name, view in features.views.items()}
+    views = {
+        name: view if name == "odin" else view.to(dtype) for name, view in features.views.items()
+    }
     return replace(features, z=features.z.to(dtype), views=views)
 
 
@@ -77,11 +94,13 @@ def test_scores_are_finite_float64(detector: Detector, train: Features, far: Fea
     assert scores.dtype == np.float64
     assert np.isfinite(scores).all()
     run = fit(detector, train)
-    assert score(run.energy, far.columns(detector.reads(run.shape))[:0]).shape == (0,)
+    assert score(run.energy, far.columns(detector.input_views(run.shape))[:0]).shape == (0,)
 
 
 @every
-def test_the_same_seed_gives_the_same_scores(detector: Detector, train: Features, test: Features) -> None:
+def test_the_same_seed_gives_the_same_scores(
+    detector: Detector, train: Features, test: Features
+) -> None:
     assert np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 3))
 
 
@@ -91,9 +110,11 @@ def test_another_seed_gives_others(detector: Detector, train: Features, test: Fe
 
 
 @every
-def test_batches_and_order_do_not_matter(detector: Detector, train: Features, test: Features) -> None:
+def test_batches_and_order_do_not_matter(
+    detector: Detector, train: Features, test: Features
+) -> None:
     run = fit(detector, train)
-    z = test.columns(detector.reads(run.shape))
+    z = test.columns(detector.input_views(run.shape))
     whole, turned = score(run.energy, z), torch.arange(len(test) - 1, -1, -1)
     close(score(run.energy, z, batch=7), whole)
     close(score(run.energy, z[turned])[::-1], whole)
@@ -111,25 +132,36 @@ def test_recipes_are_values(detector: Detector) -> None:
 
 
 @every
-def test_a_blank_with_the_saved_state_scores_the_same(detector: Detector, train: Features, far: Features) -> None:
+def test_a_blank_with_the_saved_state_scores_the_same(
+    detector: Detector, train: Features, far: Features
+) -> None:
     run = fit(detector, train, 1)
-    blank, z = detector.build(run.shape), far.columns(detector.reads(run.shape))
+    blank, z = detector.build(run.shape), far.columns(detector.input_views(run.shape))
     blank.load_state_dict(run.energy.state_dict())
     assert np.array_equal(score(blank, z), score(run.energy, z))
 
 
 @every
-def test_a_saved_run_scores_exactly_the_same(detector: Detector, train: Features, far: Features, tmp_path: Path) -> None:
+def test_a_saved_run_scores_exactly_the_same(
+    detector: Detector, train: Features, far: Features, tmp_path: Path
+) -> None:
     run = fit(detector, train, 2)
     study.save(run, tmp_path / "run")
     again = study.load(tmp_path / "run")
-    assert (again.detector, again.seed, again.shape, again.history) == (run.detector, run.seed, run.shape, run.history)
+    assert (again.detector, again.seed, again.shape, again.history) == (
+        run.detector,
+        run.seed,
+        run.shape,
+        run.history,
+    )
     assert np.array_equal(again.score(far), run.score(far))
     assert bool(run.history) == detector.trains
 
 
 @every
-def test_training_leaves_the_features_alone(detector: Detector, head: Head, train: Features) -> None:
+def test_training_leaves_the_features_alone(
+    detector: Detector, head: Head, train: Features
+) -> None:
     before = train.z.clone()
     fit(detector, train)
     assert torch.equal(train.z, before)
@@ -143,7 +175,9 @@ def test_float64_agrees_with_float32(detector: Detector, train: Features, far: F
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_other_precisions_are_accepted(detector: Detector, dtype: torch.dtype, train: Features, far: Features, tmp_path: Path):
+def test_other_precisions_are_accepted(
+    detector: Detector, dtype: torch.dtype, train: Features, far: Features, tmp_path: Path
+):
     run = fit(detector, to(dtype, train))
     scores = run.score(to(dtype, far))
     assert np.isfinite(scores).all()
@@ -154,13 +188,22 @@ def test_other_precisions_are_accepted(detector: Detector, dtype: torch.dtype, t
 @every_closed
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_gpu_agrees(detector: Detector, train: Features, far: Features) -> None:
-    close(study.fit(detector, train, device="cuda").score(far), study.fit(detector, train).score(far), 1e-3)
+    close(
+        study.fit(detector, train, device="cuda").score(far),
+        study.fit(detector, train).score(far),
+        1e-3,
+    )
 
 
 @every_trained
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_training_on_the_gpu_repeats_itself(detector: Detector, train: Features, far: Features) -> None:
-    close(study.fit(detector, train, device="cuda").score(far), study.fit(detector, train, device="cuda").score(far))
+def test_training_on_the_gpu_repeats_itself(
+    detector: Detector, train: Features, far: Features
+) -> None:
+    close(
+        study.fit(detector, train, device="cuda").score(far),
+        study.fit(detector, train, device="cuda").score(far),
+    )
 
 
 # -- edge cases --------------------------------------------------------------------------------------------------------
@@ -210,9 +253,16 @@ def _head_wider_than_labels(train: Features) -> Features:
 
 
 EDGES = [
-    _rank_deficient, _fewer_rows_than_columns, _lonely_class, _constant_columns, _constant, _tied, _zero_rows, _gaps_in_labels,
+    _rank_deficient,
+    _fewer_rows_than_columns,
+    _lonely_class,
+    _constant_columns,
+    _constant,
+    _tied,
+    _zero_rows,
+    _gaps_in_labels,
     _head_wider_than_labels,
-]  # fmt: skip
+]
 
 
 @every
@@ -221,8 +271,8 @@ def test_edge_cases_give_finite_scores_that_survive_a_file(
     detector: Detector, edge, train: Features, far: Features, tmp_path: Path
 ):
     given = edge(train)
-    if detector.lacks(Shape.of(given)):
-        pytest.skip(detector.lacks(Shape.of(given)))
+    if detector.unsupported_reason(Shape.of(given)):
+        pytest.skip(detector.unsupported_reason(Shape.of(given)))
     run = fit(detector, given)
     scores = run.score(far)
     assert np.isfinite(scores).all()
@@ -230,8 +280,12 @@ def test_edge_cases_give_finite_scores_that_survive_a_file(
     assert np.array_equal(study.load(tmp_path / "run").score(far), scores)
 
 
-@pytest.mark.parametrize("detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"])
-def test_what_leaves_the_plane_of_rank_deficient_features_is_out(detector: Detector, train: Features) -> None:
+@pytest.mark.parametrize(
+    "detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"]
+)
+def test_what_leaves_the_plane_of_rank_deficient_features_is_out(
+    detector: Detector, train: Features
+) -> None:
     given = _rank_deficient(train)
     energy = detector.fit(given)
     off = given.z.clone()
@@ -255,15 +309,18 @@ def test_too_large_a_k_is_refused_in_one_line(normalize: bool, train: Features) 
 @pytest.mark.parametrize("detector", [MSP(), EnergyLogits()], ids=["MSP", "Energy"])
 def test_without_a_head_the_logit_detectors_say_why(detector: Detector, train: Features) -> None:
     headless = Features(train.z, train.y)
-    reason = detector.lacks(Shape.of(headless))
+    reason = detector.unsupported_reason(Shape.of(headless))
     assert "head (weight and bias)" in reason
     assert "\n" not in reason
     with pytest.raises(ValueError, match="head"):
         detector.fit(headless)
-    assert detector.lacks(Shape.of(train)) == ""
+    assert detector.unsupported_reason(Shape.of(train)) == ""
 
 
-@pytest.mark.parametrize(("name", "change"), [("steps", 0), ("batch", 0), ("records", 0), ("held_out", 1.0), ("held_out", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("steps", 0), ("batch", 0), ("records", 0), ("held_out", 1.0), ("held_out", 0.0)],
+)
 def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
     with pytest.raises(ValueError, match=name):
         NoiseContrastive(**{name: change})
@@ -286,14 +343,23 @@ def test_training_that_diverges_says_so(detector: Detector, train: Features) -> 
 def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
     for space, presets in PRESETS.items():
         for preset, detectors in presets.items():
-            assert set(detectors) == set(DETECTORS) - ({"MSP", "ODIN", "Energy", "Composed"} if space == "plane" else set())
-            assert all(recipe(name, preset, space) is detector for name, detector in detectors.items())
-    with pytest.raises(ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"):
-        recipe("Heat")
-    with pytest.raises(ValueError, match="one of modern, quick, paper, official, official-cifar100; got 'slow'"):
-        recipe("HEAT", "slow")
+            assert set(detectors) == set(DETECTORS) - (
+                {"MSP", "ODIN", "Energy", "Composed"} if space == "plane" else set()
+            )
+            assert all(
+                preset_detector(name, preset, space) is detector
+                for name, detector in detectors.items()
+            )
+    with pytest.raises(
+        ValueError, match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT, Composed; got 'Heat'"
+    ):
+        preset_detector("Heat")
+    with pytest.raises(
+        ValueError, match="one of modern, quick, paper, official, official-cifar100; got 'slow'"
+    ):
+        preset_detector("HEAT", "slow")
     with pytest.raises(ValueError, match="2D toy does not have"):
-        recipe("MSP", space="plane")
+        preset_detector("MSP", space="plane")
 
 
 SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []}
@@ -306,15 +372,36 @@ SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": 
         lambda run: (run / "energy.safetensors").unlink(),
         lambda run: (run / "run.json").write_text("{"),
         lambda run: (run / "run.json").write_text("[]"),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace(f'"{VERSION}"', '"9"')),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"MoG"', '"Mog"')),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"normalize"', '"normalise"')),
-        lambda run: (run / "run.json").write_text((run / "run.json").read_text().replace('"dim": 12', '"dim": 13')),
+        lambda run: (run / "run.json").write_text(
+            (run / "run.json").read_text().replace(f'"{VERSION}"', '"9"')
+        ),
+        lambda run: (run / "run.json").write_text(
+            (run / "run.json").read_text().replace('"MoG"', '"Mog"')
+        ),
+        lambda run: (run / "run.json").write_text(
+            (run / "run.json").read_text().replace('"normalize"', '"normalise"')
+        ),
+        lambda run: (run / "run.json").write_text(
+            (run / "run.json").read_text().replace('"dim": 12', '"dim": 13')
+        ),
         lambda run: (run / "run.json").write_text(json.dumps(SHORT)),
-        lambda run: (run / "energy.safetensors").write_bytes((run / "energy.safetensors").read_bytes()[:-9]),
+        lambda run: (run / "energy.safetensors").write_bytes(
+            (run / "energy.safetensors").read_bytes()[:-9]
+        ),
     ],
-    ids=["no card", "no state", "cut", "list", "version", "detector", "field", "width", "recipe", "truncated"],
-)  # fmt: skip
+    ids=[
+        "no card",
+        "no state",
+        "cut",
+        "list",
+        "version",
+        "detector",
+        "field",
+        "width",
+        "recipe",
+        "truncated",
+    ],
+)
 def test_a_damaged_run_is_refused_in_one_line(damage, train: Features, tmp_path: Path) -> None:
     study.save(study.fit(MoG(), train), tmp_path / "run")
     damage(tmp_path / "run")

@@ -16,10 +16,10 @@ from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic, Perceptron
 from heat_core.detectors.learned import HEAT
-from heat_core.energies import Ensemble, Polar, score
+from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
-from heat_core.model_selection import best, criterion, weigh
-from heat_core.pack import Auxiliary, Pack
+from heat_core.model_selection import best_detector, choose_weights, criterion
+from heat_core.pack import ExtraID, Pack
 from heat_core.training.objectives import LeastSquares, NoiseContrastive
 
 SMALL = Critic(Perceptron(16, 2), LeastSquares(steps=40, batch=32, rate=1e-2, jitter=0.5))
@@ -32,9 +32,9 @@ def _blob(rows: int, shift: float, seed: int) -> Features:
     return Features(z, torch.arange(rows) % 2, None, {"early": z[:, 1:2].clone()})
 
 
-def _auxiliary() -> Auxiliary:
+def _auxiliary() -> ExtraID:
     families = {name: _blob(40, 3.0 + i, 10 + i) for i, name in enumerate(FAMILIES)}
-    return Auxiliary(_blob(100, 0, 1), families, {name: _blob(40, 3.0, 20) for name in FAMILIES})
+    return ExtraID(_blob(100, 0, 1), families, {name: _blob(40, 3.0, 20) for name in FAMILIES})
 
 
 def _ramp(rows: int, seed: int) -> Features:
@@ -53,9 +53,9 @@ class _Backwards(NoiseContrastive):
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = study.fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), auxiliary=_auxiliary())
+    run = study.fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
     prior, correction = run.energy.terms()
-    assert isinstance(correction, Polar)
+    assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
     z, members = _blob(50, 1, 7).z, []
     for member in correction.energy.energies:
@@ -74,7 +74,9 @@ def test_members_must_be_one_or_more() -> None:
 
 def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> None:
     train, judged = _ramp(300, 0), _ramp(100, 3)
-    recipe = HEAT(normalize=False, temperature=9.0, training=_Backwards(steps=100, batch=64, rate=1e-2))
+    recipe = HEAT(
+        normalize=False, temperature=9.0, training=_Backwards(steps=100, batch=64, rate=1e-2)
+    )
     order = np.argsort(study.fit(MoG(normalize=False), train).score(judged))
     run, kept = (study.fit(replace(recipe, checked=checked), train) for checked in (True, False))
     assert "so this is the MoG" in run.note
@@ -87,7 +89,13 @@ def test_what_helps_stays_and_needs_no_note() -> None:
     """Two crossing strokes, which one Gaussian cannot see: midpoints of their ends lie where nothing is."""
     generator = torch.Generator().manual_seed(0)
     end = (torch.randint(2, (600, 1), generator=generator) * 2 - 1).float()
-    z = torch.cat([3 + 0.1 * torch.randn(600, 1, generator=generator), end + 0.1 * torch.randn(600, 1, generator=generator)], 1)
+    z = torch.cat(
+        [
+            3 + 0.1 * torch.randn(600, 1, generator=generator),
+            end + 0.1 * torch.randn(600, 1, generator=generator),
+        ],
+        1,
+    )
     training = NoiseContrastive(steps=300, batch=128, rate=1e-2)
     run = study.fit(HEAT(normalize=False, training=training, checked=True), Features(z))
     assert run.note == ""
@@ -98,7 +106,7 @@ def test_composed_hears_the_early_score_alone() -> None:
     run = study.fit(Composed(mog=0, energy=0, knn=0, early=1), train)
     found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
     assert np.allclose(np.argsort(found), np.argsort(given))
-    assert "early" in run.detector.reads(run.shape)
+    assert "early" in run.detector.input_views(run.shape)
 
 
 class _Sealed(Mapping):
@@ -115,18 +123,26 @@ class _Sealed(Mapping):
 
 
 def test_fitting_and_selecting_look_at_no_ood_set() -> None:
-    """The pack's sets raise when they are touched, and so does its test set's use: only train and auxiliary are given."""
+    """The pack's sets raise when they are touched, and so does its test set's use: only train and extra are given."""
     train = _blob(200, 0, 0)
     pack = Pack.__new__(Pack)
-    for name, value in {"train": train, "outside": _Sealed(), "auxiliary": _auxiliary(), "card": {}, "thumbnails": {}}.items():
+    for name, value in {
+        "train": train,
+        "outside": _Sealed(),
+        "extra": _auxiliary(),
+        "card": {},
+        "thumbnails": {},
+    }.items():
         object.__setattr__(pack, name, value)
     recipe = HEAT(critic=SMALL)
-    study.fit(recipe, pack.train, auxiliary=pack.auxiliary)
-    assert 0 < criterion(recipe, pack.train, pack.auxiliary) <= 1
-    weigh(Composed(correction=1, mog=1, energy=0, knn=0, critic=SMALL), pack.train, pack.auxiliary)
-    best({"one": recipe}, pack.train, pack.auxiliary)
+    study.fit(recipe, pack.train, extra=pack.extra)
+    assert 0 < criterion(recipe, pack.train, pack.extra) <= 1
+    choose_weights(
+        Composed(correction=1, mog=1, energy=0, knn=0, critic=SMALL), pack.train, pack.extra
+    )
+    best_detector({"one": recipe}, pack.train, pack.extra)
     with pytest.raises(AssertionError, match="touched"):
-        list(pack.outside)
+        list(pack.ood)
 
 
 def test_selection_takes_no_pack_and_no_mapping_of_sets() -> None:
@@ -134,8 +150,19 @@ def test_selection_takes_no_pack_and_no_mapping_of_sets() -> None:
 
     from heat_core import model_selection as selection
 
-    wanted = {"Detector", "Mapping[str, Detector]", "Composed", "Features", "Auxiliary", "int", "Sequence[float]"}
-    for function in (selection.criterion, selection.weigh, selection.best):
-        given = {str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()}
+    wanted = {
+        "Detector",
+        "Mapping[str, Detector]",
+        "Composed",
+        "Features",
+        "ExtraID",
+        "int",
+        "Sequence[float]",
+    }
+    for function in (selection.criterion, selection.choose_weights, selection.best_detector):
+        given = {
+            str(parameter.annotation)
+            for parameter in inspect.signature(function).parameters.values()
+        }
         assert given <= wanted, f"{function.__name__} takes {given - wanted}"
     assert "Pack" not in vars(selection)

@@ -12,80 +12,106 @@ from heat_core import explain
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic
 from heat_core.detectors.learned import EBM, HEAT
-from heat_core.detectors.presets import recipe
+from heat_core.detectors.presets import preset_detector
 from heat_core.features import Features
 from heat_core.run import Run, fit
 from heat_core.training.objectives import LeastSquares
-from tests.samples import auxiliary
+from tests.samples import extra
 
 QUICK = Critic(training=LeastSquares(steps=40, batch=64))
 RECIPES = {
-    "noise": replace(recipe("HEAT", "quick"), checked=False),  # keeps its correction on this little data
+    "noise": replace(
+        preset_detector("HEAT", "quick"), checked=False
+    ),  # keeps its correction on this little data
     "critic": HEAT(critic=QUICK),
     "EBM": EBM(critic=QUICK),
-    "Composed": Composed(correction=1.5, mog=0.75, spread=1.5, energy=2.0, knn=0.5, odin=0.5, k=5, critic=QUICK),
+    "Composed": Composed(
+        correction=1.5, mog=0.75, spread=1.5, energy=2.0, knn=0.5, odin=0.5, k=5, critic=QUICK
+    ),
     "largest": Composed(mog=1.0, energy=1.0, knn=1.0, k=5, beta=float("inf")),
-    "KNN": recipe("KNN"),
-    "MSP": recipe("MSP"),
+    "KNN": preset_detector("KNN"),
+    "MSP": preset_detector("MSP"),
 }
 
 
 @pytest.fixture(scope="module")
 def runs(train: Features) -> dict[str, Run]:
-    return {name: fit(detector, train, auxiliary=auxiliary()) for name, detector in RECIPES.items()}
+    return {name: fit(detector, train, extra=extra()) for name, detector in RECIPES.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "largest"])
 def test_the_terms_add_up_to_the_score(name: str, runs: dict[str, Run], far: Features) -> None:
     run = runs[name]
-    how, values = explain.Sum.of(run), explain.terms(run, far)
+    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, far)
     assert values.shape == (len(far), len(how.names))
     assert how.adds
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
 
 
-def test_the_terms_of_heat_are_prior_and_correction(runs: dict[str, Run], train: Features, far: Features) -> None:
-    mog = fit(recipe("MoG"), train).score(far)
+def test_the_terms_of_heat_are_prior_and_correction(
+    runs: dict[str, Run], train: Features, far: Features
+) -> None:
+    mog = fit(preset_detector("MoG"), train).score(far)
     for name in ("noise", "critic"):
-        how, values = explain.Sum.of(runs[name]), explain.terms(runs[name], far)
+        how, values = explain.ScoreTerms.of(runs[name]), explain.score_terms(runs[name], far)
         assert how.names == ("prior", "correction")
         assert how.temperature
         np.testing.assert_allclose(values[:, 0], mog / how.temperature, rtol=1e-4)
         assert values[:, 1].std() > 0
-    assert explain.Sum.of(runs["noise"]).temperature == 9.0
+    assert explain.ScoreTerms.of(runs["noise"]).temperature == 9.0
 
 
 def test_the_terms_of_composed_are_its_parts_in_standard_deviations(runs: dict[str, Run]) -> None:
-    run, judges = runs["Composed"], auxiliary().val
+    run, judges = runs["Composed"], extra().val
     assert judges is not None
-    how, values = explain.Sum.of(run), explain.terms(run, judges)
-    assert how == explain.Sum(("correction", "mog", "spread", "energy", "odin", "knn"), standardised=True)
+    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, judges)
+    assert how == explain.ScoreTerms(
+        ("correction", "mog", "spread", "energy", "odin", "knn"), standardised=True
+    )
     np.testing.assert_allclose(values.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(values.std(0), [1.5, 0.75, 1.5, 2.0, 0.5, 0.5], rtol=1e-4)
 
 
-def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_up(runs: dict[str, Run], far: Features) -> None:
-    assert not explain.Sum.of(runs["largest"]).adds
-    np.testing.assert_allclose(explain.terms(runs["largest"], far).max(1), runs["largest"].score(far), rtol=1e-5, atol=1e-5)
+def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_up(
+    runs: dict[str, Run], far: Features
+) -> None:
+    assert not explain.ScoreTerms.of(runs["largest"]).adds
+    np.testing.assert_allclose(
+        explain.score_terms(runs["largest"], far).max(1),
+        runs["largest"].score(far),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_others_have_one_term_of_their_own_name(runs: dict[str, Run], far: Features) -> None:
-    assert explain.Sum.of(runs["KNN"]) == explain.Sum(("KNN",))
-    np.testing.assert_array_equal(explain.terms(runs["MSP"], far)[:, 0], runs["MSP"].score(far))
+    assert explain.ScoreTerms.of(runs["KNN"]) == explain.ScoreTerms(("KNN",))
+    np.testing.assert_array_equal(
+        explain.score_terms(runs["MSP"], far)[:, 0], runs["MSP"].score(far)
+    )
 
 
-def test_one_row_is_explained_as_it_is_among_many(runs: dict[str, Run], train: Features, far: Features) -> None:
+def test_one_row_is_explained_as_it_is_among_many(
+    runs: dict[str, Run], train: Features, far: Features
+) -> None:
     one = far.take(torch.tensor([7]))
     for run in runs.values():
-        np.testing.assert_allclose(explain.terms(run, one)[0], explain.terms(run, far)[7], rtol=1e-4, atol=1e-4)
-    fitted = explain.classes(train)
-    np.testing.assert_allclose(explain.class_distances(fitted, one)[0], explain.class_distances(fitted, far)[7], rtol=1e-4)
-    assert (explain.nearest(train, one, 5)[0][0] == explain.nearest(train, far, 5)[0][7]).all()
+        np.testing.assert_allclose(
+            explain.score_terms(run, one)[0], explain.score_terms(run, far)[7], rtol=1e-4, atol=1e-4
+        )
+    fitted = explain.class_gaussians(train)
+    np.testing.assert_allclose(
+        explain.class_distances(fitted, one)[0], explain.class_distances(fitted, far)[7], rtol=1e-4
+    )
+    assert (
+        explain.nearest_training_rows(train, one, 5)[0][0]
+        == explain.nearest_training_rows(train, far, 5)[0][7]
+    ).all()
 
 
 def test_features_of_another_width_are_refused(runs: dict[str, Run]) -> None:
     with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
-        explain.terms(runs["KNN"], Features(torch.ones(2, 3)))
+        explain.score_terms(runs["KNN"], Features(torch.ones(2, 3)))
 
 
 def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> None:
@@ -95,8 +121,12 @@ def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> N
     means = torch.stack([z[train.class_index == c].mean(0) for c in range(len(train.classes))])
     rest = z - means[train.class_index]
     inverse = np.linalg.inv((rest.T @ rest / len(z)).numpy())
-    wanted = [[mahalanobis(row, mean, inverse) for mean in means.numpy()] for row in outside.numpy()]
-    np.testing.assert_allclose(explain.class_distances(explain.classes(train), far), wanted, rtol=1e-3)
+    wanted = [
+        [mahalanobis(row, mean, inverse) for mean in means.numpy()] for row in outside.numpy()
+    ]
+    np.testing.assert_allclose(
+        explain.class_distances(explain.class_gaussians(train), far), wanted, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("block", [7, 64, 8192])
@@ -104,7 +134,7 @@ def test_the_nearest_rows_are_those_of_brute_force(
     block: int, train: Features, far: Features, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain._nearest, "__defaults__", (block,))
-    rows, distances = explain.nearest(train, far, 9)
+    rows, distances = explain.nearest_training_rows(train, far, 9)
     z, outside = (f.z.double() / f.z.double().norm(dim=1, keepdim=True) for f in (train, far))
     every = torch.cdist(outside, z, compute_mode="donot_use_mm_for_euclid_dist").numpy()
     np.testing.assert_allclose(distances, np.sort(every, 1)[:, :9], atol=1e-6)
@@ -112,19 +142,21 @@ def test_the_nearest_rows_are_those_of_brute_force(
     assert all(len(set(row)) == 9 for row in rows)
 
 
-def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(train: Features, far: Features) -> None:
+def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
+    train: Features, far: Features
+) -> None:
     assert train.head is not None
     logits = far.z.numpy() @ train.head.weight.numpy().T + train.head.bias.numpy()
-    assert explain.taken_for(train, far).tolist() == logits.argmax(1).tolist()
+    assert explain.predicted_classes(train, far).tolist() == logits.argmax(1).tolist()
     bare = replace(train, head=None)
-    nearest = explain.class_distances(explain.classes(bare), far).argmin(1)
-    assert explain.taken_for(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
-    assert np.mean(explain.taken_for(bare, train) == train.y.numpy()) > 0.9  # type: ignore[union-attr]
+    nearest = explain.class_distances(explain.class_gaussians(bare), far).argmin(1)
+    assert explain.predicted_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
+    assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9  # type: ignore[union-attr]
 
 
 def test_a_training_row_is_nearest_to_itself_and_counts_end_at_the_bank(train: Features) -> None:
     half = replace(train.take(torch.arange(6)), z=train.z[:6].half())
-    rows, distances = explain.nearest(half, half, 50)
+    rows, distances = explain.nearest_training_rows(half, half, 50)
     assert rows.shape == distances.shape == (6, 6)
     assert (rows[:, 0] == np.arange(6)).all()
     np.testing.assert_allclose(distances[:, 0], 0, atol=1e-6)
@@ -139,19 +171,32 @@ def test_a_verdict_is_out_above_its_threshold_alone() -> None:
 
 def _two(seed: int = 0) -> tuple[dict, dict]:
     random = np.random.default_rng(seed)
-    first = {"test": random.normal(0, 1, 200), "near_a": random.normal(1, 1, 50), "far_d": random.normal(3, 1, 30)}
-    return first, {name: values + random.normal(0, 0.8, len(values)) for name, values in first.items()}
+    first = {
+        "test": random.normal(0, 1, 200),
+        "near_a": random.normal(1, 1, 50),
+        "far_d": random.normal(3, 1, 30),
+    }
+    return first, {
+        name: values + random.normal(0, 0.8, len(values)) for name, values in first.items()
+    }
 
 
 def test_flips_are_found_row_by_row_and_the_farthest_comes_first() -> None:
     first, second = _two()
     found = explain.flips(first, second, (1.0, 1.2))
-    wanted = {(n, i) for n in first for i in range(len(first[n])) if first[n][i] <= 1.0 and second[n][i] > 1.2}
+    wanted = {
+        (n, i)
+        for n in first
+        for i in range(len(first[n]))
+        if first[n][i] <= 1.0 and second[n][i] > 1.2
+    }
     assert set(zip(found.sets.tolist(), found.rows.tolist(), strict=True)) == wanted
     assert len(found) == len(wanted) > 10
     assert found.counts == {n: (sum(name == n for name, _ in wanted), len(first[n])) for n in first}
-    ranks = [np.mean(second["test"] <= second[n][i]) - np.mean(first["test"] <= first[n][i])
-             for n, i in zip(found.sets, found.rows, strict=True)]  # fmt: skip
+    ranks = [
+        np.mean(second["test"] <= second[n][i]) - np.mean(first["test"] <= first[n][i])
+        for n, i in zip(found.sets, found.rows, strict=True)
+    ]
     np.testing.assert_allclose(found.moves, ranks)
     assert (np.diff(found.moves) <= 0).all()
 
@@ -162,7 +207,9 @@ def test_flips_on_one_scale_are_sorted_by_what_was_added() -> None:
     found = explain.flips(first, {n: first[n] + added[n] for n in first}, (1.0, 1.0), added)
     assert (np.diff(found.moves) <= 0).all()
     assert (found.moves > 0).all()
-    np.testing.assert_allclose(found.moves, [added[n][i] for n, i in zip(found.sets, found.rows, strict=True)])
+    np.testing.assert_allclose(
+        found.moves, [added[n][i] for n, i in zip(found.sets, found.rows, strict=True)]
+    )
 
 
 def test_a_detector_never_parts_with_itself() -> None:

@@ -55,7 +55,13 @@ def test_features_do_not_depend_on_the_batch(network: nn.Module, images: Images)
 def test_chosen_rows_are_extracted_in_their_order(network: nn.Module, images: Images) -> None:
     rows = np.array([40, 3, 7])
     said: list[tuple[str, int, int]] = []
-    some = extract(Extractor(network, TINY, std=False), images, rows, batch=2, on_batch=lambda *news: said.append(news))
+    some = extract(
+        Extractor(network, TINY, std=False),
+        images,
+        rows,
+        batch=2,
+        on_batch=lambda *news: said.append(news),
+    )
     every = extract(Extractor(network, TINY), images)
     assert torch.allclose(some.z, every.z[rows], atol=1e-3)
     assert some.z.dtype == torch.float16
@@ -86,7 +92,9 @@ def test_odin_is_pytorch_oods(network: nn.Module, images: Images) -> None:
     import pytorch_ood
 
     inputs = TINY.normalise(classifier.pixels_tensor(images))
-    other = pytorch_ood.detector.ODIN(network, temperature=1000, eps=0.0014, norm_std=list(TINY.std))
+    other = pytorch_ood.detector.ODIN(
+        network, temperature=1000, eps=0.0014, norm_std=list(TINY.std)
+    )
     theirs = other.predict(inputs).detach().double()
     ours = odin(network, inputs, TINY.std)
     assert ours.std() > 1e-6
@@ -113,20 +121,32 @@ def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
         output = network.layer2(early)  # type: ignore[operator]
     assert torch.allclose(features.z, output.mean((2, 3)), atol=1e-5)
     assert torch.allclose(features.views["std"], output.std((2, 3), correction=0), atol=1e-5)
-    with pytest.raises(ValueError, match=r"layer must be one of the network's, such as .*fc; got 'layer9'"):
+    with pytest.raises(
+        ValueError, match=r"layer must be one of the network's, such as .*fc; got 'layer9'"
+    ):
         Extractor(network, TINY, layer="layer9")
 
 
-@pytest.mark.parametrize("model", [
-    "vit_tiny_patch16_224", "mobilenetv3_small_050", "efficientnet_lite0", "convnext_atto", "resnetv2_18",
-    "swin_tiny_patch4_window7_224",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "model",
+    [
+        "vit_tiny_patch16_224",
+        "mobilenetv3_small_050",
+        "efficientnet_lite0",
+        "convnext_atto",
+        "resnetv2_18",
+        "swin_tiny_patch4_window7_224",
+    ],
+)
 def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
     """Among them: one size of image only, pooling in the head, a convolution as last layer, features last."""
     images = images.take(np.arange(3), "train")
     architecture = Architecture(model, classes=5, small_stem=False)
     network = architecture.build().eval()
-    features, head = extract(Extractor(network, architecture, dtype=torch.float32), images), head_of(network)
+    features, head = (
+        extract(Extractor(network, architecture, dtype=torch.float32), images),
+        head_of(network),
+    )
     assert head is not None
     with torch.inference_mode():
         logits = network(architecture.normalise(classifier.pixels_tensor(images)))
@@ -137,7 +157,9 @@ def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images
 
 def test_a_network_with_several_last_layers_wants_a_layer(images: Images) -> None:
     architecture = Architecture("levit_128s", classes=5, small_stem=False)
-    with pytest.raises(ValueError, match="levit_128s has no single last layer to read; give a layer"):
+    with pytest.raises(
+        ValueError, match="levit_128s has no single last layer to read; give a layer"
+    ):
         extract(Extractor(architecture.build(), architecture), images, np.arange(1))
 
 

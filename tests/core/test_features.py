@@ -18,9 +18,9 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.torch import save
 
 from heat_core import features as module
-from heat_core.features import Features, Head, features_from, read, write
+from heat_core.features import Features, Head, features_from_arrays, read_features, write_features
 from heat_core.files import whole_folder, write_whole
-from heat_core.pack import Pack, pack_arrays, pack_npz, read_pack, write_pack
+from heat_core.pack import Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
 
 Arrays = dict[str, np.ndarray]
 
@@ -72,27 +72,47 @@ def some_features(draw: st.DrawFn) -> Features:
         return torch.from_numpy(draw(arrays_of.arrays(dtype, shape, elements=numbers)))
 
     classes = draw(st.integers(1, 4))
-    labels = draw(st.none() | arrays_of.arrays(np.int64, rows, elements=st.integers(0, classes - 1)))
+    labels = draw(
+        st.none() | arrays_of.arrays(np.int64, rows, elements=st.integers(0, classes - 1))
+    )
     head = Head(matrix(classes, dim), matrix(classes)) if draw(st.booleans()) else None
-    views = {name: matrix(rows, dim + 1) for name in draw(st.sets(st.sampled_from(["std", "max", "x y"])))}
+    views = {
+        name: matrix(rows, dim + 1)
+        for name in draw(st.sets(st.sampled_from(["std", "max", "x y"])))
+    }
     index = draw(st.none() | arrays_of.arrays(np.int64, rows, elements=st.integers(0, 2**60)))
     whole = [None if a is None else torch.from_numpy(a) for a in (labels, index)]
-    return Features(matrix(rows, dim), whole[0], head, views, whole[1], draw(st.sampled_from(["", "cifar10/test", "ä/ß"])))
+    return Features(
+        matrix(rows, dim),
+        whole[0],
+        head,
+        views,
+        whole[1],
+        draw(st.sampled_from(["", "cifar10/test", "ä/ß"])),
+    )
 
 
 @given(some_features())
 def test_a_features_file_gives_back_what_was_written(tmp_path: Path, features: Features) -> None:
-    write(features, tmp_path / "f.safetensors")
-    same(read(tmp_path / "f.safetensors"), features)
+    write_features(features, tmp_path / "f.safetensors")
+    same(read_features(tmp_path / "f.safetensors"), features)
 
 
 @given(some_features())
 def test_an_npz_gives_the_same_features(tmp_path: Path, features: Features) -> None:
-    tensors = {"z": features.z, "y": features.y} | {f"z__{name}": view for name, view in features.views.items()}
+    tensors = {"z": features.z, "y": features.y} | {
+        f"z__{name}": view for name, view in features.views.items()
+    }
     if features.head is not None:
         tensors |= {"weight": features.head.weight, "bias": features.head.bias}
-    np.savez(tmp_path / "f.npz", **{name: value.numpy() for name, value in tensors.items() if value is not None})
-    same(read(tmp_path / "f.npz"), Features(features.z, features.y, features.head, features.views))
+    np.savez(
+        tmp_path / "f.npz",
+        **{name: value.numpy() for name, value in tensors.items() if value is not None},
+    )
+    same(
+        read_features(tmp_path / "f.npz"),
+        Features(features.z, features.y, features.head, features.views),
+    )
 
 
 # -- damaged files -----------------------------------------------------------------------------------------------------
@@ -100,7 +120,7 @@ def test_an_npz_gives_the_same_features(tmp_path: Path, features: Features) -> N
 
 @pytest.fixture
 def written(tmp_path: Path, train: Features) -> Path:
-    write(train, tmp_path / "f.safetensors")
+    write_features(train, tmp_path / "f.safetensors")
     return tmp_path / "f.safetensors"
 
 
@@ -109,7 +129,7 @@ def test_a_truncated_features_file_is_refused(written: Path, cut: float) -> None
     whole = written.read_bytes()
     part = written.with_name("cut.safetensors")
     part.write_bytes(whole[: int(cut * len(whole))])
-    refused(lambda: read(part), "cut.safetensors")
+    refused(lambda: read_features(part), "cut.safetensors")
 
 
 @given(cut=st.floats(0, 1, exclude_max=True))
@@ -120,36 +140,46 @@ def test_a_truncated_npz_is_refused(tmp_path: Path, arrays: Arrays, cut: float) 
     content = whole.read_bytes()
     part = tmp_path / "cut.npz"
     part.write_bytes(content[: int(cut * len(content))])
-    refused(lambda: pack_npz(part), "cut.npz")
-    refused(lambda: read(part), "cut.npz")
+    refused(lambda: pack_from_npz(part), "cut.npz")
+    refused(lambda: read_features(part), "cut.npz")
 
 
 @given(content=st.binary(max_size=300), suffix=st.sampled_from([".npz", ".safetensors", ".bin"]))
 def test_random_bytes_are_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"noise{suffix}"
     path.write_bytes(content)
-    refused(lambda: read(path), path.name)
-    refused(lambda: pack_npz(path), path.name)
+    refused(lambda: read_features(path), path.name)
+    refused(lambda: pack_from_npz(path), path.name)
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), packed=st.booleans())
 @settings(max_examples=150)
-def test_a_flipped_bit_is_refused_or_harmless(tmp_path: Path, arrays: Arrays, place: float, bit: int, packed: bool) -> None:
+def test_a_flipped_bit_is_refused_or_harmless(
+    tmp_path: Path, arrays: Arrays, place: float, bit: int, packed: bool
+) -> None:
     buffer = io.BytesIO()
-    (np.savez_compressed if packed else np.savez)(buffer, **{key: arrays[key][:4] for key in ("train_z", "train_y", "bias")})
+    (np.savez_compressed if packed else np.savez)(
+        buffer, **{key: arrays[key][:4] for key in ("train_z", "train_y", "bias")}
+    )
     content = bytearray(buffer.getvalue())
     content[int(place * len(content))] ^= 1 << bit
     (tmp_path / "flip.npz").write_bytes(content)
-    for reader in (read, pack_npz):
+    for reader in (read_features, pack_from_npz):
         harmless_or_refused(partial(reader, tmp_path / "flip.npz"))
 
 
-@given(name=st.sampled_from(["z", "y", "train_z"]), content=st.binary(max_size=200), header=st.booleans())
-def test_a_zip_that_holds_no_arrays_is_refused(tmp_path: Path, name: str, content: bytes, header: bool) -> None:
+@given(
+    name=st.sampled_from(["z", "y", "train_z"]),
+    content=st.binary(max_size=200),
+    header=st.booleans(),
+)
+def test_a_zip_that_holds_no_arrays_is_refused(
+    tmp_path: Path, name: str, content: bytes, header: bool
+) -> None:
     with zipfile.ZipFile(tmp_path / "z.npz", "w") as archive:
         archive.writestr(f"{name}.npy", (b"\x93NUMPY\x01\x00" if header else b"") + content)
-    refused(lambda: read(tmp_path / "z.npz"), "z.npz")
-    refused(lambda: pack_npz(tmp_path / "z.npz"), "z.npz")
+    refused(lambda: read_features(tmp_path / "z.npz"), "z.npz")
+    refused(lambda: pack_from_npz(tmp_path / "z.npz"), "z.npz")
 
 
 def test_a_pickle_in_an_npz_is_refused_and_not_run(tmp_path: Path, arrays: Arrays) -> None:
@@ -159,10 +189,14 @@ def test_a_pickle_in_an_npz_is_refused_and_not_run(tmp_path: Path, arrays: Array
         def __reduce__(self):
             return (Path.touch, (ran,))
 
-    np.savez(tmp_path / "p.npz", allow_pickle=True, **(arrays | {"near_a": np.array([Trap()], dtype=object)}))
-    refused(lambda: pack_npz(tmp_path / "p.npz"), "pickle", "wanted plain arrays")
+    np.savez(
+        tmp_path / "p.npz",
+        allow_pickle=True,
+        **(arrays | {"near_a": np.array([Trap()], dtype=object)}),
+    )
+    refused(lambda: pack_from_npz(tmp_path / "p.npz"), "pickle", "wanted plain arrays")
     np.savez(tmp_path / "q.npz", allow_pickle=True, z=np.array([Trap()], dtype=object))
-    refused(lambda: read(tmp_path / "q.npz"), "pickle")
+    refused(lambda: read_features(tmp_path / "q.npz"), "pickle")
     assert not ran.exists()
 
 
@@ -175,16 +209,16 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path, train: Fea
         ({"format": "heat-features"}, ["version None"]),
     ):
         path.write_bytes(save({"z": train.z}, meta))
-        refused(lambda: read(path), *words)
+        refused(lambda: read_features(path), *words)
     path.write_bytes(save({"x": train.z}, {"format": "heat-features", "version": "1"}))
-    refused(lambda: read(path), "wanted an array z, got x")
+    refused(lambda: read_features(path), "wanted an array z, got x")
     path.write_bytes(save({}, {"format": "heat-features", "version": "1"}))
-    refused(lambda: read(path), "got no array")
+    refused(lambda: read_features(path), "got no array")
     path.write_bytes(save({"z": train.z.bfloat16()}, {"format": "heat-features", "version": "1"}))
-    refused(lambda: read(path), "got bfloat16")
-    refused(lambda: read(tmp_path / "none.safetensors"), "no such file")
-    refused(lambda: read(tmp_path / "none.npz"), "no such file")
-    refused(lambda: read(tmp_path), "no such file")
+    refused(lambda: read_features(path), "got bfloat16")
+    refused(lambda: read_features(tmp_path / "none.safetensors"), "no such file")
+    refused(lambda: read_features(tmp_path / "none.npz"), "no such file")
+    refused(lambda: read_features(tmp_path), "no such file")
 
 
 # -- arrays that are not what they should be ---------------------------------------------------------------------------
@@ -207,30 +241,48 @@ BAD_FEATURES: dict[str, tuple[Arrays, tuple[str, ...]]] = {
     "text": ({"z": Z.astype(str)}, ("z must be numbers", "U")),
     "dates": ({"z": np.zeros((4, 3), "M8[s]")}, ("z must be numbers", "datetime64")),
     "records": ({"z": np.zeros(4, [("a", "f4")])}, ("z must be numbers",)),
-    "long double": ({"z": Z.astype(np.longdouble)}, ("z must be numbers", str(np.dtype(np.longdouble)))),
-    "labels short": ({"z": Z, "y": np.arange(3)}, ("y must be whole numbers of shape (4,)", "(3,)")),
+    "long double": (
+        {"z": Z.astype(np.longdouble)},
+        ("z must be numbers", str(np.dtype(np.longdouble))),
+    ),
+    "labels short": (
+        {"z": Z, "y": np.arange(3)},
+        ("y must be whole numbers of shape (4,)", "(3,)"),
+    ),
     "labels float": ({"z": Z, "y": np.arange(4.0)}, ("y must be whole numbers", "float64")),
     "labels wide": ({"z": Z, "y": np.arange(4)[:, None]}, ("y must be whole numbers", "(4, 1)")),
     "labels negative": ({"z": Z, "y": np.arange(4) - 1}, ("y must be 0 or more", "-1")),
-    "labels huge": ({"z": Z, "y": np.full(4, 2**64 - 1, np.uint64)}, ("y must fit", "18446744073709551615")),
-    "labels beyond": ({"z": Z, "y": np.arange(4), "weight": Z, "bias": Z[:3, 0]}, ("bias must have shape (4,)",)),
-    "label beyond the head": ({"z": Z, "y": np.arange(4) + 1, "weight": Z, "bias": Z[:, 0]}, ("0..3", "got 4")),
+    "labels huge": (
+        {"z": Z, "y": np.full(4, 2**64 - 1, np.uint64)},
+        ("y must fit", "18446744073709551615"),
+    ),
+    "labels beyond": (
+        {"z": Z, "y": np.arange(4), "weight": Z, "bias": Z[:3, 0]},
+        ("bias must have shape (4,)",),
+    ),
+    "label beyond the head": (
+        {"z": Z, "y": np.arange(4) + 1, "weight": Z, "bias": Z[:, 0]},
+        ("0..3", "got 4"),
+    ),
     "weight alone": ({"z": Z, "weight": Z}, ("weight alone",)),
     "bias alone": ({"z": Z, "bias": Z[0]}, ("bias alone",)),
-    "weight narrow": ({"z": Z, "weight": Z[:, :2], "bias": Z[:, 0]}, ("weight must have shape (C, 3)", "(4, 2)")),
+    "weight narrow": (
+        {"z": Z, "weight": Z[:, :2], "bias": Z[:, 0]},
+        ("weight must have shape (C, 3)", "(4, 2)"),
+    ),
     "weight flat": ({"z": Z, "weight": Z[0], "bias": Z[0]}, ("weight must have shape (C, d)",)),
     "weight nan": ({"z": Z, "weight": Z * np.nan, "bias": Z[:, 0]}, ("weight must be finite",)),
     "view rows": ({"z": Z, "z__std": Z[:2]}, ("z__std must have shape (4, d)", "(2, 3)")),
     "view nan": ({"z": Z, "z__std": Z * np.nan}, ("z__std must be finite",)),
     "view rank": ({"z": Z, "z__std": Z[:, 0]}, ("z__std must have shape",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bad", BAD_FEATURES)
 def test_bad_features_are_refused(bad: str, tmp_path: Path) -> None:
     arrays, words = BAD_FEATURES[bad]
     np.savez(tmp_path / "bad.npz", **arrays)
-    refused(lambda: read(tmp_path / "bad.npz"), "bad.npz", *words)
+    refused(lambda: read_features(tmp_path / "bad.npz"), "bad.npz", *words)
 
 
 def _with(**changed: object) -> Callable[[Arrays], Arrays]:
@@ -250,10 +302,16 @@ BAD_PACKS: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
     "bias without weight": (_without("weight"), ("bias alone",)),
     "one class": (lambda a: a | {"train_y": a["train_y"] * 0}, ("at least 2 classes", "class 0")),
     "label beyond": (lambda a: a | {"train_y": a["train_y"] + 1}, ("train_y", "0..3", "got 4")),
-    "stray test label": (lambda a: a | {"train_y": np.minimum(a["train_y"], 2)}, ("test_y", "got 3")),
+    "stray test label": (
+        lambda a: a | {"train_y": np.minimum(a["train_y"], 2)},
+        ("test_y", "got 3"),
+    ),
     "label negative": (lambda a: a | {"test_y": a["test_y"] - 1}, ("test_y", "0 or more")),
     "OOD narrower": (lambda a: a | {"mid_c": a["mid_c"][:, :5]}, ("mid_c must have 12", "got 5")),
-    "test wider": (lambda a: a | {"test_z": np.hstack([a["test_z"]] * 2)}, ("test must have 12", "got 24")),
+    "test wider": (
+        lambda a: a | {"test_z": np.hstack([a["test_z"]] * 2)},
+        ("test must have 12", "got 24"),
+    ),
     "OOD nan": (lambda a: a | {"far_d": a["far_d"] * np.nan}, ("far_d", "finite")),
     "OOD empty": (lambda a: a | {"far_d": a["far_d"][:0]}, ("far_d", "(0, 12)")),
     "unknown key": (_with(train_x=[1.0]), ("unknown array 'train_x'", "wanted")),
@@ -262,9 +320,13 @@ BAD_PACKS: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
     "view of nothing": (_with(near_z__std=[[1.0]]), ("unknown array 'near_z__std'",)),
     "view without a name": (lambda a: a | {"near_a__": a["near_a"]}, ("unknown array 'near_a__'",)),
     "view of labels": (_with(train_y__std=[[1.0]]), ("unknown array 'train_y__std'",)),
-    "view that train lacks": (lambda a: a | {"near_a__std": a["near_a"]}, ("the view std of near_a", "train has no such view")),
+    "view that train lacks": (
+        lambda a: a | {"near_a__std": a["near_a"]},
+        ("the view std of near_a", "train has no such view"),
+    ),
     "view narrower": (
-        lambda a: a | {"train_z__std": a["train_z"], "near_a__std": a["near_a"][:, :4]}, ("near_a has 4 col", "train has 12"),
+        lambda a: a | {"train_z__std": a["train_z"], "near_a__std": a["near_a"][:, :4]},
+        ("near_a has 4 col", "train has 12"),
     ),
     "a name with a folder": (lambda a: a | {"near_a/b": a["near_a"]}, ("near_a/b",)),
     "a name that climbs": (lambda a: a | {"near_/../../evil": a["near_a"]}, ("near_/../../evil",)),
@@ -272,29 +334,61 @@ BAD_PACKS: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
     "a name of two lines": (lambda a: a | {"near_a\nb": a["near_a"]}, ("near_a\\nb",)),
     "a very long name": (lambda a: a | {"near_" + 300 * "n": a["near_a"]}, ("near_nnn",)),
     "bool": (lambda a: a | {"near_a": a["near_a"] > 0}, ("near_a must be numbers", "bool")),
-    "complex": (lambda a: a | {"train_z": a["train_z"] * 1j}, ("train_z must be numbers", "complex")),
-    "unsigned": (lambda a: a | {"test_z": a["test_z"].astype(np.uint16)}, ("test_z", "must be float")),
-}  # fmt: skip
+    "complex": (
+        lambda a: a | {"train_z": a["train_z"] * 1j},
+        ("train_z must be numbers", "complex"),
+    ),
+    "unsigned": (
+        lambda a: a | {"test_z": a["test_z"].astype(np.uint16)},
+        ("test_z", "must be float"),
+    ),
+}
 
 
 @pytest.mark.parametrize("bad", BAD_PACKS)
 def test_bad_packs_are_refused(bad: str, tmp_path: Path, arrays: Arrays) -> None:
     change, words = BAD_PACKS[bad]
-    refused(lambda: pack_arrays(change(arrays)), *words)
+    refused(lambda: pack_from_arrays(change(arrays)), *words)
 
 
-@given(st.dictionaries(
-    st.sampled_from(["train_z", "train_y", "test_z", "test_y", "weight", "bias", "near_a", "far_b", "pseudo_c", "train_z__std"])
-    | st.text(max_size=8),
-    arrays_of.arrays(
-        st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_, np.complex64, "U3"]),
-        arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
-    ),
-    max_size=8,
-))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "train_z",
+                "train_y",
+                "test_z",
+                "test_y",
+                "weight",
+                "bias",
+                "near_a",
+                "far_b",
+                "pseudo_c",
+                "train_z__std",
+            ]
+        )
+        | st.text(max_size=8),
+        arrays_of.arrays(
+            st.sampled_from(
+                [
+                    np.float16,
+                    np.float32,
+                    np.float64,
+                    np.int64,
+                    np.uint8,
+                    np.bool_,
+                    np.complex64,
+                    "U3",
+                ]
+            ),
+            arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+        ),
+        max_size=8,
+    )
+)
 @settings(max_examples=150)
 def test_any_arrays_make_a_pack_or_a_line(arrays: Arrays) -> None:
-    harmless_or_refused(partial(pack_arrays, arrays))
+    harmless_or_refused(partial(pack_from_arrays, arrays))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -302,7 +396,7 @@ def test_any_arrays_make_a_pack_or_a_line(arrays: Arrays) -> None:
 def test_byte_order_and_precision_are_kept(order: str, dtype: str, tmp_path: Path) -> None:
     z = np.arange(6).reshape(2, 3).astype(order + dtype)
     np.savez(tmp_path / "f.npz", z=np.asfortranarray(z), y=np.arange(2, dtype=order + "u2"))
-    found = read(tmp_path / "f.npz")
+    found = read_features(tmp_path / "f.npz")
     assert found.z.dtype == {"f2": torch.float16, "f4": torch.float32, "f8": torch.float64}[dtype]
     assert found.z.tolist() == z.tolist()
     assert found.y is not None
@@ -314,23 +408,36 @@ def test_byte_order_and_precision_are_kept(order: str, dtype: str, tmp_path: Pat
 
 @pytest.fixture
 def pack(arrays: Arrays) -> Pack:
-    extra = {"train_z__std": arrays["train_z"][:, :7], "near_a__std": arrays["near_a"][:, :7], "pseudo_blur": arrays["mid_c"]}
-    return pack_arrays(arrays | extra, title="mine")
+    extra = {
+        "train_z__std": arrays["train_z"][:, :7],
+        "near_a__std": arrays["near_a"][:, :7],
+        "pseudo_blur": arrays["mid_c"],
+    }
+    return pack_from_arrays(arrays | extra, title="mine")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_a_pack_of_arrays_becomes_a_folder_and_comes_back(dtype: type, arrays: Arrays, tmp_path: Path) -> None:
-    arrays = {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in arrays.items()}
-    arrays |= {"train_z__std": arrays["train_z"][:, :7], "near_a__std": arrays["near_a"][:, :7], "pseudo_x": arrays["mid_c"]}
+def test_a_pack_of_arrays_becomes_a_folder_and_comes_back(
+    dtype: type, arrays: Arrays, tmp_path: Path
+) -> None:
+    arrays = {
+        key: value.astype(dtype) if value.dtype.kind == "f" else value
+        for key, value in arrays.items()
+    }
+    arrays |= {
+        "train_z__std": arrays["train_z"][:, :7],
+        "near_a__std": arrays["near_a"][:, :7],
+        "pseudo_x": arrays["mid_c"],
+    }
     np.savez(tmp_path / "mine.npz", **arrays)
-    pack = pack_npz(tmp_path / "mine.npz")
+    pack = pack_from_npz(tmp_path / "mine.npz")
     write_pack(pack, tmp_path / "packs" / "mine")
     again = read_pack(tmp_path / "packs" / "mine")
     assert [name for name, _ in again.sets()] == [name for name, _ in pack.sets()]
     for (_, one), (_, other) in zip(pack.sets(), again.sets(), strict=True):
         same(one, other)
-    assert list(again.outside) == [("near", "a"), ("near", "b"), ("mid", "c"), ("far", "d")]
-    assert list(again.auxiliary.pseudo) == ["x"]
+    assert list(again.ood) == [("near", "a"), ("near", "b"), ("mid", "c"), ("far", "d")]
+    assert list(again.extra.pseudo) == ["x"]
     assert again.title == "mine"
     assert again.train.z.numpy().tobytes() == arrays["train_z"].tobytes()
     assert again.test.head is None
@@ -338,10 +445,12 @@ def test_a_pack_of_arrays_becomes_a_folder_and_comes_back(dtype: type, arrays: A
 
 
 def test_what_a_pack_may_leave_out(arrays: Arrays) -> None:
-    pack = pack_arrays(_without("test_y", "weight", "bias", "near_a", "near_b", "mid_c")(arrays))
+    pack = pack_from_arrays(
+        _without("test_y", "weight", "bias", "near_a", "near_b", "mid_c")(arrays)
+    )
     assert pack.test.y is None
     assert pack.train.head is None
-    assert list(pack.outside) == [("far", "d")]
+    assert list(pack.ood) == [("far", "d")]
 
 
 def _edit_card(folder: Path, **changed: object) -> None:
@@ -351,23 +460,39 @@ def _edit_card(folder: Path, **changed: object) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "no card": (lambda p: (p / "card.json").unlink(), ("not a pack", "card.json")),
-    "card cut": (lambda p: (p / "card.json").write_bytes((p / "card.json").read_bytes()[:40]), ("card.json", "JSON")),
-    "card of bytes": (lambda p: (p / "card.json").write_bytes(b"\xff\xfe\x00"), ("card.json", "JSON")),
+    "card cut": (
+        lambda p: (p / "card.json").write_bytes((p / "card.json").read_bytes()[:40]),
+        ("card.json", "JSON"),
+    ),
+    "card of bytes": (
+        lambda p: (p / "card.json").write_bytes(b"\xff\xfe\x00"),
+        ("card.json", "JSON"),
+    ),
     "card too deep": (lambda p: (p / "card.json").write_text("[" * 100_000), ("card.json", "JSON")),
     "card a list": (lambda p: (p / "card.json").write_text("[]"), ("no format heat-pack",)),
     "other version": (lambda p: _edit_card(p, version="9"), ("version 9", "reads version 1")),
     "no order": (lambda p: _edit_card(p, order=None), ("`order`",)),
     "order of numbers": (lambda p: _edit_card(p, order=[1, 2]), ("`order`",)),
-    "order that climbs": (lambda p: _edit_card(p, order=["train", "test", "../far_d"]), ("`order`",)),
+    "order that climbs": (
+        lambda p: _edit_card(p, order=["train", "test", "../far_d"]),
+        ("`order`",),
+    ),
     "no test": (lambda p: _edit_card(p, order=["train", "far_d"]), ("got no test",)),
     "no OOD set": (lambda p: _edit_card(p, order=["train", "test"]), ("no OOD set",)),
-    "set missing": (lambda p: (p / "far_d.safetensors").unlink(), ("far_d.safetensors", "no such file")),
-    "set cut": (lambda p: (p / "far_d.safetensors").write_bytes(b"123"), ("far_d.safetensors", "not a whole")),
+    "set missing": (
+        lambda p: (p / "far_d.safetensors").unlink(),
+        ("far_d.safetensors", "no such file"),
+    ),
+    "set cut": (
+        lambda p: (p / "far_d.safetensors").write_bytes(b"123"),
+        ("far_d.safetensors", "not a whole"),
+    ),
     "train cut": (lambda p: (p / "train.safetensors").write_bytes(b""), ("train.safetensors",)),
     "set of another width": (
-        lambda p: write(Features(torch.ones(3, 5)), p / "far_d.safetensors"), ("far_d must have 12", "got 5"),
+        lambda p: write_features(Features(torch.ones(3, 5)), p / "far_d.safetensors"),
+        ("far_d must have 12", "got 5"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -378,9 +503,15 @@ def test_a_damaged_pack_is_refused(kind: str, pack: Pack, tmp_path: Path) -> Non
     refused(lambda: read_pack(tmp_path / "pack"), *words)
 
 
-@given(content=st.binary(max_size=100) | st.recursive(
-    st.none() | st.integers() | st.text(max_size=4), lambda s: st.lists(s) | st.dictionaries(st.text(max_size=4), s),
-).map(lambda value: json.dumps({"format": "heat-pack", "version": "1", "order": value}).encode()))  # fmt: skip
+@given(
+    content=st.binary(max_size=100)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=4),
+        lambda s: st.lists(s) | st.dictionaries(st.text(max_size=4), s),
+    ).map(
+        lambda value: json.dumps({"format": "heat-pack", "version": "1", "order": value}).encode()
+    )
+)
 def test_any_card_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "card.json").write_bytes(content)
     refused(lambda: read_pack(tmp_path))
@@ -389,7 +520,9 @@ def test_any_card_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None
 # -- whole or not at all -----------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_file_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_whole(tmp_path / "f", b"old")
 
     def broken(*_: object) -> None:
@@ -408,7 +541,7 @@ def test_an_interrupted_pack_leaves_the_old_one(
 ) -> None:
     write_pack(pack, tmp_path / "pack")
     before = {path.name: path.read_bytes() for path in (tmp_path / "pack").iterdir()}
-    plain, calls = module.write, []
+    plain, calls = module.write_features, []
 
     def breaks(features: Features, path: Path) -> None:
         calls.append(path)
@@ -416,14 +549,16 @@ def test_an_interrupted_pack_leaves_the_old_one(
             raise error
         plain(features, path)
 
-    monkeypatch.setattr(module, "write", breaks)
+    monkeypatch.setattr(module, "write_features", breaks)
     with pytest.raises(error):
         write_pack(pack, tmp_path / "pack")
     assert {path.name: path.read_bytes() for path in (tmp_path / "pack").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["pack"]
 
 
-def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "f").mkdir()
     (tmp_path / "f" / "a").write_text("old")
     plain = Path.replace
@@ -449,9 +584,11 @@ def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, arrays):
-    np.savez_compressed(tmp_path / "bomb.npz", **arrays, near_zeros=np.zeros((100_000, 12), np.float32))
+    np.savez_compressed(
+        tmp_path / "bomb.npz", **arrays, near_zeros=np.zeros((100_000, 12), np.float32)
+    )
     with pytest.raises(ValueError, match=r"bytes when unpacked; at most 100,000 are taken"):
-        pack_npz(tmp_path / "bomb.npz", limit=100_000)
+        pack_from_npz(tmp_path / "bomb.npz", limit=100_000)
 
 
 def test_features_too_large_for_float32_are_refused():
@@ -461,4 +598,4 @@ def test_features_too_large_for_float32_are_refused():
 
 def test_a_single_number_is_named_as_what_it_is() -> None:
     with pytest.raises(ValueError, match=r"got \(\)"):
-        features_from({"z": np.array(3.0)}, "z", "y")
+        features_from_arrays({"z": np.array(3.0)}, "z", "y")

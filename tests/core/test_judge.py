@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from heat_core.__main__ import main
-from heat_core.detectors.presets import allowed
+from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
-from heat_core.judge import Judge, Known, weights_of
+from heat_core.judge import FittedDetector, Judge, weights_of
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack
 from heat_core.run import fit
@@ -32,16 +32,19 @@ def pack(place: Path) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def known(pack: Pack) -> dict[str, Known]:
-    return {name: Known.of(fit(recipe, pack.train), pack) for name, recipe in allowed(pack, names=NAMES)[0].items()}
+def known(pack: Pack) -> dict[str, FittedDetector]:
+    return {
+        name: FittedDetector.of(fit(recipe, pack.train), pack)
+        for name, recipe in supported_detectors(pack, names=NAMES)[0].items()
+    }
 
 
 def test_an_image_of_the_pack_gets_the_score_it_has_there(
-    place: Path, pack: Pack, known: dict[str, Known], sheets: Path
+    place: Path, pack: Pack, known: dict[str, FittedDetector], sheets: Path
 ) -> None:
     assert pack.test.index is not None
     row = 17
-    pixels = datasets.read("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
+    pixels = datasets.read_images("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
     opinion = Judge(pack, weights_of(place))(pixels, known, keep=0.9)
     assert [verdict.detector for verdict in opinion.verdicts] == list(NAMES)
     for verdict in opinion.verdicts:
@@ -58,7 +61,9 @@ def test_an_image_of_the_pack_gets_the_score_it_has_there(
 def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:
     architecture = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
     classifier.save(architecture.build(), architecture, tmp_path / "other.safetensors", {})
-    with pytest.raises(ValueError, match=r"other.safetensors is not the network that .* was extracted with"):
+    with pytest.raises(
+        ValueError, match=r"other.safetensors is not the network that .* was extracted with"
+    ):
         Judge(pack, tmp_path / "other.safetensors")
 
 
@@ -68,16 +73,34 @@ def test_without_a_head_there_is_no_class(place: Path, pack: Pack) -> None:
         Judge(headless, weights_of(place))
 
 
-def test_the_command_judges_pictures_of_any_kind(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_judges_pictures_of_any_kind(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.new("CMYK", (90, 40), (10, 60, 90, 0)).save(tmp_path / "a.jpg")
     Image.new("RGB", (1, 1), "red").save(tmp_path / "b.png")
     pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
-    assert main(["score-image", *pictures, "--pack", str(place), "--detectors", "MSP,ODIN,KNN", "--json"]) == 0
+    assert (
+        main(
+            [
+                "score-image",
+                *pictures,
+                "--pack",
+                str(place),
+                "--detectors",
+                "MSP,ODIN,KNN",
+                "--json",
+            ]
+        )
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert [entry["picture"] for entry in told] == pictures
     for entry in told:
         assert [verdict["detector"] for verdict in entry["verdicts"]] == ["MSP", "ODIN", "KNN"]
-        assert all(verdict["out"] == (verdict["score"] > verdict["threshold"]) for verdict in entry["verdicts"])
+        assert all(
+            verdict["out"] == (verdict["score"] > verdict["threshold"])
+            for verdict in entry["verdicts"]
+        )
     assert main(["score-image", *pictures, "--pack", str(place), "--detectors", "KNN"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{pictures[0]}: c")
@@ -85,14 +108,19 @@ def test_the_command_judges_pictures_of_any_kind(place: Path, tmp_path: Path, ca
     assert len(lines) == 4
 
 
-def test_what_cannot_be_judged_ends_in_one_line(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_judged_ends_in_one_line(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "words.png").write_text("no picture")
     Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
     for arguments, word in (
         ([tmp_path / "words.png", "--pack", place], "words.png: not a picture"),
         ([tmp_path / "none.png", "--pack", place], "none.png"),
         ([tmp_path / "fine.png", "--pack", tmp_path], "is not a pack"),
-        ([tmp_path / "fine.png", "--pack", place, "--weights", tmp_path / "none.safetensors"], "none.safetensors"),
+        (
+            [tmp_path / "fine.png", "--pack", place, "--weights", tmp_path / "none.safetensors"],
+            "none.safetensors",
+        ),
         ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "share must be above 0"),
     ):
         assert main(["score-image", *map(str, arguments), "--detectors", "KNN"]) == 2

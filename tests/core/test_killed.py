@@ -56,7 +56,9 @@ write_pack(pack, folder / "pack")
 def _started(code: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, *map(str, arguments)]
     settings = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def _finished(code: str, *arguments: object) -> list[list[str]]:
@@ -101,14 +103,19 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     first_step, first_taken = map(int, again[0])
     assert first_step - first_taken == reached
     kept = [reached, *(int(step) for step, _ in again)]
-    assert all(later - step <= KEEP for step, later in itertools.pairwise(kept))  # so no kill loses more
+    assert all(
+        later - step <= KEEP for step, later in itertools.pairwise(kept)
+    )  # so no kill loses more
     assert (int(again[-1][0]), int(again[-1][1])) == (STEPS, STEPS - reached)
     _finished(TRAINING, tmp_path / "whole", 0)
     one, other = (_parts(tmp_path / name / "network.safetensors") for name in ("whole", "killed"))
     assert one == other
-    assert sorted(file.name for file in checkpoint.parent.iterdir() if not file.name.startswith(".")) == [
-        "checkpoint", "network.safetensors",
-    ]  # fmt: skip
+    assert sorted(
+        file.name for file in checkpoint.parent.iterdir() if not file.name.startswith(".")
+    ) == [
+        "checkpoint",
+        "network.safetensors",
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
@@ -116,13 +123,25 @@ def test_a_killed_extraction_ends_with_the_same_pack(tmp_path: Path, sheets: Pat
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     work = tmp_path / "killed" / "work"
-    _killed(EXTRACTION, lambda: len(list(work.glob("pseudo_*.safetensors"))) >= 3, tmp_path / "killed", 0.02, sheets)
+    _killed(
+        EXTRACTION,
+        lambda: len(list(work.glob("pseudo_*.safetensors"))) >= 3,
+        tmp_path / "killed",
+        0.02,
+        sheets,
+    )
     shards = {file.name: file.stat().st_mtime_ns for file in work.glob("*.safetensors")}
     assert not (tmp_path / "killed" / "pack").exists()
     again = _finished(EXTRACTION, tmp_path / "killed", 0, sheets)
     whole = _finished(EXTRACTION, tmp_path / "whole", 0, sheets)
-    assert len(whole) - len(again) == len(shards)  # one batch a shard here: nothing that is on disk is extracted again
-    assert {file.name: file.stat().st_mtime_ns for file in work.glob("*.safetensors") if file.name in shards} == shards
+    assert len(whole) - len(again) == len(
+        shards
+    )  # one batch a shard here: nothing that is on disk is extracted again
+    assert {
+        file.name: file.stat().st_mtime_ns
+        for file in work.glob("*.safetensors")
+        if file.name in shards
+    } == shards
     one, other = (_contents(tmp_path / name / "pack") for name in ("whole", "killed"))
     assert one == other
     assert len(one) > 10
@@ -130,11 +149,16 @@ def test_a_killed_extraction_ends_with_the_same_pack(tmp_path: Path, sheets: Pat
 
 def _contents(folder: Path) -> dict[str, object]:
     files = list(folder.iterdir())
-    return {file.name: _parts(file) if file.suffix == ".safetensors" else file.read_bytes() for file in files}
+    return {
+        file.name: _parts(file) if file.suffix == ".safetensors" else file.read_bytes()
+        for file in files
+    }
 
 
 def _parts(file: Path) -> tuple[dict[str, str], dict[str, tuple[str, bytes]]]:
     """Returns what is in a safetensors file. Its own bytes differ from time to time: it holds metadata in any order."""
     with safe_open(str(file), "np") as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}
-        return opened.metadata(), {name: (f"{array.dtype}{array.shape}", array.tobytes()) for name, array in arrays.items()}
+        return opened.metadata(), {
+            name: (f"{array.dtype}{array.shape}", array.tobytes()) for name, array in arrays.items()
+        }

@@ -27,26 +27,47 @@ def close(a: np.ndarray, b: np.ndarray) -> None:
     np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("detector", [MSP(), EnergyLogits(), KNN(k=5), SSD(), MoG()], ids=lambda d: d.title)
-def test_the_names_of_classes_do_not_matter(detector: Detector, train: Features, far: Features) -> None:
+@pytest.mark.parametrize(
+    "detector", [MSP(), EnergyLogits(), KNN(k=5), SSD(), MoG()], ids=lambda d: d.title
+)
+def test_the_names_of_classes_do_not_matter(
+    detector: Detector, train: Features, far: Features
+) -> None:
     assert train.head is not None
     assert train.y is not None
     new = torch.tensor([2, 0, 3, 1])  # class c is now called new[c]
     old = new.argsort()
-    renamed = Features(train.z.double(), new[train.y], Head(train.head.weight[old], train.head.bias[old]))
+    renamed = Features(
+        train.z.double(), new[train.y], Head(train.head.weight[old], train.head.bias[old])
+    )
     z = far.z.double()
     close(score(detector.fit(renamed), z), score(detector.fit(double(train)), z))
 
 
-@pytest.mark.parametrize("detector", [KNN(k=5), SSD(), MoG(), MoG(normalize=False)], ids=["KNN", "SSD", "MoG", "MoG-plain"])
-def test_turning_the_features_does_not_matter(detector: Detector, train: Features, far: Features) -> None:
-    turn = torch.linalg.qr(torch.randn(12, 12, generator=torch.Generator().manual_seed(0)).double()).Q
+@pytest.mark.parametrize(
+    "detector",
+    [KNN(k=5), SSD(), MoG(), MoG(normalize=False)],
+    ids=["KNN", "SSD", "MoG", "MoG-plain"],
+)
+def test_turning_the_features_does_not_matter(
+    detector: Detector, train: Features, far: Features
+) -> None:
+    turn = torch.linalg.qr(
+        torch.randn(12, 12, generator=torch.Generator().manual_seed(0)).double()
+    ).Q
     turned = Features(train.z.double() @ turn, train.y)
-    close(score(detector.fit(turned), far.z.double() @ turn), score(detector.fit(double(train)), far.z.double()))
+    close(
+        score(detector.fit(turned), far.z.double() @ turn),
+        score(detector.fit(double(train)), far.z.double()),
+    )
 
 
-@pytest.mark.parametrize("detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"])
-def test_moving_and_stretching_moves_the_score_by_a_constant(detector: Detector, train: Features, far: Features) -> None:
+@pytest.mark.parametrize(
+    "detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"]
+)
+def test_moving_and_stretching_moves_the_score_by_a_constant(
+    detector: Detector, train: Features, far: Features
+) -> None:
     stretch, shift = torch.linspace(0.5, 3, 12).double(), torch.arange(12).double()
     moved = Features(train.z.double() * stretch + shift, train.y)
     difference = score(detector.fit(moved), far.z.double() * stretch + shift) - score(
@@ -58,14 +79,20 @@ def test_moving_and_stretching_moves_the_score_by_a_constant(detector: Detector,
 
 def test_knn_does_not_know_the_order_of_its_bank(train: Features, far: Features) -> None:
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
-    close(score(KNN(k=7).fit(double(train.take(order))), far.z.double()), score(KNN(k=7).fit(double(train)), far.z.double()))
+    close(
+        score(KNN(k=7).fit(double(train.take(order))), far.z.double()),
+        score(KNN(k=7).fit(double(train)), far.z.double()),
+    )
 
 
 @pytest.mark.parametrize("k", [1, 3, 40])
 @pytest.mark.parametrize("columns", [64, 640, 1000])
 def test_kth_largest_is_that_of_a_full_sort(k: int, columns: int) -> None:
     generator = torch.Generator().manual_seed(columns + k)
-    for values in (torch.randn(9, columns, generator=generator), torch.randint(5, (9, columns), generator=generator).float()):
+    for values in (
+        torch.randn(9, columns, generator=generator),
+        torch.randint(5, (9, columns), generator=generator).float(),
+    ):
         assert torch.equal(kth_largest(values, k), values.sort(1, descending=True).values[:, k - 1])
 
 
@@ -73,7 +100,9 @@ def test_kth_largest_is_that_of_a_full_sort(k: int, columns: int) -> None:
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_total_less_prior_is_the_correction(normalize: bool, train: Features, far: Features) -> None:
+def test_total_less_prior_is_the_correction(
+    normalize: bool, train: Features, far: Features
+) -> None:
     detector = HEAT(normalize=normalize, temperature=3.0, network=Perceptron(16, 2), training=SHORT)
     energy, z = detector.fit(train), far.z
     prior, correction = energy.terms()
@@ -95,8 +124,14 @@ def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Feature
 
 def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: Features) -> None:
     """With a rate of zero the correction stays 0, as an endless penalty on it would have it."""
-    detector = HEAT(temperature=2.0, network=Perceptron(16, 2), training=NoiseContrastive(steps=10, batch=32, rate=0.0))
-    np.testing.assert_allclose(2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5)
+    detector = HEAT(
+        temperature=2.0,
+        network=Perceptron(16, 2),
+        training=NoiseContrastive(steps=10, batch=32, rate=0.0),
+    )
+    np.testing.assert_allclose(
+        2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5
+    )
 
 
 def test_energies_add_and_divide(train: Features, far: Features) -> None:
@@ -116,19 +151,25 @@ def test_the_logistic_critic_finds_the_log_ratio() -> None:
     probe = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.5], [1.0, 1.0]])
     found = score(energy, probe)
     volume = float(1.8 * (z.amax(0) - z.amin(0)).amax()) ** 2  # the cube that the noise fills
-    assert found == pytest.approx(np.log(2 * np.pi / volume) + np.array([0.0, 0.5, 1.125, 1.0]), abs=0.25)
+    assert found == pytest.approx(
+        np.log(2 * np.pi / volume) + np.array([0.0, 0.5, 1.125, 1.0]), abs=0.25
+    )
 
 
 # -- metrics do not know the scale -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "change", [np.exp, np.arctan, lambda s: 3 * s - 7, lambda s: s**3], ids=["exp", "atan", "line", "cube"]
+    "change",
+    [np.exp, np.arctan, lambda s: 3 * s - 7, lambda s: s**3],
+    ids=["exp", "atan", "line", "cube"],
 )
 def test_metrics_know_only_the_order(change) -> None:
     random = np.random.default_rng(0)
     inside, outside = random.normal(0, 1, 300).round(2), random.normal(1, 1, 200).round(2)
-    assert metrics.separation(change(inside), change(outside)) == metrics.separation(inside, outside)
+    assert metrics.separation(change(inside), change(outside)) == metrics.separation(
+        inside, outside
+    )
 
 
 # -- samplers ----------------------------------------------------------------------------------------------------------
@@ -150,7 +191,9 @@ def walked(sampler: Langevin, count: int = 40_000, seed: int = 0) -> torch.Tenso
 def test_langevin_has_the_variance_of_its_step_size(a: float) -> None:
     """1 / (1 - a / 2), within four standard errors of a variance of 40,000 points."""
     wanted = 1 / (1 - a / 2)
-    assert float(walked(Langevin(steps=80, step_size=a)).var()) == pytest.approx(wanted, rel=4 * (2 / 40_000) ** 0.5)
+    assert float(walked(Langevin(steps=80, step_size=a)).var()) == pytest.approx(
+        wanted, rel=4 * (2 / 40_000) ** 0.5
+    )
 
 
 def test_the_noise_sets_the_temperature() -> None:
@@ -158,7 +201,9 @@ def test_the_noise_sets_the_temperature() -> None:
     assert sampler.temperature == pytest.approx(0.5)
     assert Langevin(step_size=0.3).temperature == 1.0
     assert Langevin(step_size=0.3, noise=0.6**0.5).temperature == pytest.approx(1.0)
-    assert float(walked(sampler).var()) == pytest.approx(0.5 / (1 - 0.025), rel=4 * (2 / 40_000) ** 0.5)
+    assert float(walked(sampler).var()) == pytest.approx(
+        0.5 / (1 - 0.025), rel=4 * (2 / 40_000) ** 0.5
+    )
 
 
 def test_a_walk_ends_where_the_sampler_does_and_leaves_the_energy_alone(train: Features) -> None:
@@ -169,7 +214,9 @@ def test_a_walk_ends_where_the_sampler_does_and_leaves_the_energy_alone(train: F
     assert path.shape == (6, 10, 12)
     assert torch.equal(path[0], z)
     assert torch.equal(path[-1], sampler(energy, z, torch.Generator().manual_seed(1)))
-    assert all(parameter.grad is None or not parameter.grad.any() for parameter in energy.parameters())
+    assert all(
+        parameter.grad is None or not parameter.grad.any() for parameter in energy.parameters()
+    )
     assert all(torch.equal(value, before[name]) for name, value in energy.state_dict().items())
 
 

@@ -14,8 +14,8 @@ from heat_core.detectors.composed import Composed
 from heat_core.energies import Energy
 from heat_core.features import Features
 from heat_core.images.pseudo import COMPOSED, FAMILIES, KINDS, kind_of
-from heat_core.model_selection import best, criterion, weigh
-from heat_core.pack import NOTHING, Auxiliary
+from heat_core.model_selection import best_detector, choose_weights, criterion
+from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.trainer import OnRecord, ignore
 
 FEW = ("blur", "noise", "warp", "zoom")
@@ -24,30 +24,41 @@ FEW = ("blur", "noise", "warp", "zoom")
 def _blob(rows: int, shift: float, seed: int, head: int = 0) -> Features:
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(rows, 6, generator=generator) + torch.tensor([4.0, shift, 0, 0, 0, 0])
-    return Features(z, torch.arange(rows) % 2, None, {"odin": torch.randn(rows, 1, generator=generator)})
+    return Features(
+        z, torch.arange(rows) % 2, None, {"odin": torch.randn(rows, 1, generator=generator)}
+    )
 
 
-def _auxiliary(names: Iterable[str] = FEW) -> Auxiliary:
+def _auxiliary(names: Iterable[str] = FEW) -> ExtraID:
     families = {name: _blob(40, 5.0 + i, 10 + i) for i, name in enumerate(names)}
-    return Auxiliary(val=_blob(100, 0, 1), pseudo=families, pseudoval={n: _blob(40, 5.0, 20) for n in families})
+    return ExtraID(
+        val=_blob(100, 0, 1), pseudo=families, pseudoval={n: _blob(40, 5.0, 20) for n in families}
+    )
 
 
 def test_a_part_that_only_guesses_gets_no_weight() -> None:
     """The views named odin are random here, and the distance to neighbours tells the families from held-out data."""
-    found, worth = weigh(Composed(mog=0, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary())
+    found, worth = choose_weights(
+        Composed(mog=0, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary()
+    )
     assert worth > 0.9
     assert found.knn > 3 * found.odin
     assert worth >= criterion(KNN(k=5, normalize=True), _blob(200, 0, 0), _auxiliary()) - 0.01
 
 
 def test_the_weighed_recipe_has_the_criterion_it_was_given() -> None:
-    found, worth = weigh(Composed(mog=1, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary())
+    found, worth = choose_weights(
+        Composed(mog=1, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary()
+    )
     assert criterion(found, _blob(200, 0, 0), _auxiliary()) == pytest.approx(worth, abs=1e-6)
 
 
 def test_the_best_recipe_is_the_one_of_largest_criterion() -> None:
-    recipes = {"neighbours": Composed(mog=0, energy=0, k=5), "guesses": Composed(mog=0, energy=0, knn=0, odin=1)}
-    name, found = best(recipes, _blob(200, 0, 0), _auxiliary())
+    recipes = {
+        "neighbours": Composed(mog=0, energy=0, k=5),
+        "guesses": Composed(mog=0, energy=0, knn=0, odin=1),
+    }
+    name, found = best_detector(recipes, _blob(200, 0, 0), _auxiliary())
     assert name == "neighbours"
     assert found["neighbours"] > 0.9 > 0.7 > found["guesses"] > 0.3
 
@@ -68,16 +79,22 @@ class Watched(KNN):
     def trains(self) -> bool:
         return True
 
-    def fit(self, train: Features, seed: int = 0, on_record: OnRecord = ignore, auxiliary: Auxiliary = NOTHING) -> Energy:
-        assert set(auxiliary.pseudo) == set(auxiliary.pseudoval)
-        self.shown.append(set(auxiliary.pseudo))
-        return super().fit(train, seed, on_record, auxiliary)
+    def fit(
+        self,
+        train: Features,
+        seed: int = 0,
+        on_record: OnRecord = ignore,
+        extra: ExtraID = NO_EXTRA,
+    ) -> Energy:
+        assert set(extra.pseudo) == set(extra.pseudoval)
+        self.shown.append(set(extra.pseudo))
+        return super().fit(train, seed, on_record, extra)
 
 
 def test_no_family_is_judged_by_a_fit_that_saw_one_of_its_kind() -> None:
-    auxiliary = _auxiliary((*FAMILIES, "my own", COMPOSED))
+    extra = _auxiliary((*FAMILIES, "my own", COMPOSED))
     Watched.shown.clear()
-    criterion(Watched(k=5), _blob(200, 0, 0), auxiliary)
+    criterion(Watched(k=5), _blob(200, 0, 0), extra)
     everything = {*FAMILIES, "my own"}
     hidden = [everything - shown for shown in Watched.shown]
     assert sorted(name for names in hidden for name in names) == sorted(everything)
@@ -92,6 +109,8 @@ def test_what_trains_is_judged_by_two_kinds_at_least() -> None:
 
 def test_without_held_out_images_nothing_is_selected() -> None:
     with pytest.raises(ValueError, match="selecting needs the set val of held-out ID images"):
-        criterion(KNN(k=5), _blob(200, 0, 0), Auxiliary(pseudoval=_auxiliary().pseudoval))
-    with pytest.raises(ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"):
-        weigh(Composed(energy=0, k=5), _blob(200, 0, 0), Auxiliary(val=_blob(100, 0, 1)))
+        criterion(KNN(k=5), _blob(200, 0, 0), ExtraID(pseudoval=_auxiliary().pseudoval))
+    with pytest.raises(
+        ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"
+    ):
+        choose_weights(Composed(energy=0, k=5), _blob(200, 0, 0), ExtraID(val=_blob(100, 0, 1)))

@@ -14,7 +14,7 @@ from heat_core.energies import GaussianMixture, Normalized, moments_of, on_spher
 from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
 from heat_core.images.extract import Extractor, extract
-from heat_core.images.packing import Contents, build
+from heat_core.images.packing import Contents, build_pack
 from heat_core.images.pseudo import COMPOSED, FAMILIES
 from heat_core.images.thumbnails import decode, encode
 from heat_core.pack import Pack, read_pack, write_pack
@@ -33,33 +33,39 @@ def extractor() -> Extractor:
 
 @pytest.fixture(scope="module")
 def pack(extractor: Extractor, sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    return build(extractor, NOTES, CONTENTS, [sheets], tmp_path_factory.mktemp("work"))
+    return build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path_factory.mktemp("work"))
 
 
 def test_held_out_images_are_validation_and_nothing_else(pack: Pack, sheets: Path) -> None:
-    images = datasets.read("cifar10", [sheets], "train")
+    images = datasets.read_images("cifar10", [sheets], "train")
     _, held_out = datasets.split_validation(images, 40)
-    assert pack.auxiliary.val is not None
-    for features, count in ((pack.auxiliary.val, 40), (pack.train, 60)):
+    assert pack.extra.val is not None
+    for features, count in ((pack.extra.val, 40), (pack.train, 60)):
         assert features.index is not None
         assert len(features) == len(set(features.index.tolist())) == count
         assert features.source == "cifar10/train"
-    assert (images.pixels[pack.auxiliary.val.index] == held_out.pixels).all()
-    held = set(pack.auxiliary.val.index.tolist())
+    assert (images.pixels[pack.extra.val.index] == held_out.pixels).all()
+    held = set(pack.extra.val.index.tolist())
     assert not held & set(pack.train.index.tolist())  # type: ignore[union-attr]
-    for family in pack.auxiliary.pseudo.values():
+    for family in pack.extra.pseudo.values():
         assert not held & set(family.index.tolist())  # type: ignore[union-attr]
-    for family in pack.auxiliary.pseudoval.values():
+    for family in pack.extra.pseudoval.values():
         assert set(family.index.tolist()) <= held  # type: ignore[union-attr]
 
 
-def test_moments_are_of_all_images_that_the_network_saw(pack: Pack, extractor: Extractor, sheets: Path) -> None:
-    images = datasets.read("cifar10", [sheets], "train")
-    held = set(pack.auxiliary.val.index.tolist())  # type: ignore[union-attr]
+def test_moments_are_of_all_images_that_the_network_saw(
+    pack: Pack, extractor: Extractor, sheets: Path
+) -> None:
+    images = datasets.read_images("cifar10", [sheets], "train")
+    held = set(pack.extra.val.index.tolist())  # type: ignore[union-attr]
     seen = np.array([row for row in range(len(images)) if row not in held])
     whole = extract(Extractor(extractor.network, TINY), images, seen)
     assert set(pack.train.moments) == {"z", "unit z", "std", "unit std"}
-    for name, features in {"z": whole, "unit z": on_sphere(whole), "unit std": on_sphere(whole.view("std"))}.items():
+    for name, features in {
+        "z": whole,
+        "unit z": on_sphere(whole),
+        "unit std": on_sphere(whole.view("std")),
+    }.items():
         wanted, got = moments_of(features), pack.train.moments[name]
         assert int(got.count.sum()) == 160
         assert torch.allclose(got.means, wanted.means, atol=1e-4)
@@ -69,9 +75,9 @@ def test_moments_are_of_all_images_that_the_network_saw(pack: Pack, extractor: E
 
 
 def test_families_and_scores_are_where_they_belong(pack: Pack) -> None:
-    assert list(pack.auxiliary.pseudo) == list(pack.auxiliary.pseudoval) == [*FAMILIES, COMPOSED]
-    assert [len(f) for f in pack.auxiliary.pseudo.values()] == [*[5] * 16, 20]
-    assert all(f.y is None for _, f in pack.outside.items())
+    assert list(pack.extra.pseudo) == list(pack.extra.pseudoval) == [*FAMILIES, COMPOSED]
+    assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
+    assert all(f.y is None for _, f in pack.ood.items())
     assert all("odin" in features.views for _, features in pack.sets())
     assert pack.card["sets"]["train"]["moments_of"] == 160
     assert pack.card["sets"]["pseudo_warp"]["family"] == "warp"
@@ -82,9 +88,11 @@ def test_only_images_that_may_be_handed_on_come_as_thumbnails(pack: Pack, sheets
     """They follow the rows of their set."""
     assert set(pack.thumbnails) == {"train", "test", "far_mnist"}
     assert pack.test.index is not None
-    pixels = datasets.read("cifar10", [sheets], "test").pixels[pack.test.index]
+    pixels = datasets.read_images("cifar10", [sheets], "test").pixels[pack.test.index]
     assert pack.thumbnails["test"] == encode(pixels)
-    assert np.array_equal(decode(pack.thumbnails["test"], len(pixels)), decode(encode(pixels), len(pixels)))
+    assert np.array_equal(
+        decode(pack.thumbnails["test"], len(pixels)), decode(encode(pixels), len(pixels))
+    )
 
 
 def test_a_pack_comes_back_from_disk(pack: Pack, tmp_path: Path) -> None:
@@ -95,7 +103,9 @@ def test_a_pack_comes_back_from_disk(pack: Pack, tmp_path: Path) -> None:
         assert torch.equal(one.z, other.z)
         assert all(torch.equal(view, other.views[name]) for name, view in one.views.items())
     assert again.thumbnails == pack.thumbnails
-    assert torch.equal(again.train.moments["unit z"].covariance, pack.train.moments["unit z"].covariance)
+    assert torch.equal(
+        again.train.moments["unit z"].covariance, pack.train.moments["unit z"].covariance
+    )
 
 
 class Killed(Exception):
@@ -114,61 +124,109 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
             raise Killed
 
     with pytest.raises(Killed):
-        build(extractor, NOTES, CONTENTS, [sheets], tmp_path, kill)
+        build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path, kill)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "seen-0000.safetensors", "seen-0001.safetensors", "settings.json",
-    ]  # fmt: skip
+        "seen-0000.safetensors",
+        "seen-0001.safetensors",
+        "settings.json",
+    ]
     again: list[str] = []
-    resumed = build(extractor, NOTES, CONTENTS, [sheets], tmp_path, lambda what, images, total: again.append(what))
+    resumed = build_pack(
+        extractor,
+        NOTES,
+        CONTENTS,
+        [sheets],
+        tmp_path,
+        lambda what, images, total: again.append(what),
+    )
     whole: list[str] = []
-    build(extractor, NOTES, CONTENTS, [sheets], tmp_path / "whole", lambda what, images, total: whole.append(what))
+    build_pack(
+        extractor,
+        NOTES,
+        CONTENTS,
+        [sheets],
+        tmp_path / "whole",
+        lambda what, images, total: whole.append(what),
+    )
     assert len(whole) - len(again) == 2
     assert torch.equal(resumed.train.z, pack.train.z)
-    assert torch.equal(resumed.auxiliary.pseudo["warp"].z, pack.auxiliary.pseudo["warp"].z)
+    assert torch.equal(resumed.extra.pseudo["warp"].z, pack.extra.pseudo["warp"].z)
 
 
-def test_shards_of_other_settings_are_refused(extractor: Extractor, sheets: Path, tmp_path: Path) -> None:
+def test_shards_of_other_settings_are_refused(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
     few = Contents("cifar10", ("mnist",), train=20, test=10, ood=5, family=(0, 0))
-    without = build(extractor, {}, few, [sheets], tmp_path)
-    assert without.auxiliary.val is None
-    assert not without.auxiliary.pseudo
+    without = build_pack(extractor, {}, few, [sheets], tmp_path)
+    assert without.extra.val is None
+    assert not without.extra.pseudo
     with pytest.raises(ValueError, match="shards of an extraction with other settings; delete it"):
-        build(extractor, NOTES, few, [sheets], tmp_path)
+        build_pack(extractor, NOTES, few, [sheets], tmp_path)
 
 
-def test_a_missing_dataset_is_named_before_anything_is_extracted(extractor: Extractor, sheets: Path, tmp_path: Path) -> None:
+def test_a_missing_dataset_is_named_before_anything_is_extracted(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError, match="textures"):
-        build(extractor, NOTES, Contents("cifar10", ("textures",)), [sheets], tmp_path, lambda *news: pytest.fail("extracted"))
+        build_pack(
+            extractor,
+            NOTES,
+            Contents("cifar10", ("textures",)),
+            [sheets],
+            tmp_path,
+            lambda *news: pytest.fail("extracted"),
+        )
 
 
-@pytest.mark.parametrize(("changed", "said"), [
-    ({"train": 0}, "rows must be at least 1, got 0 to train"), ({"ood": -5}, "rows must be at least 1"),
-    ({"family": (5,)}, "two numbers of 0 or more, got 5"), ({"family": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
-    ({"outside": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
-    ({"outside": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
-    ({"outside": ("folder:a,b",)}, "got 'a,b'"), ({"outside": ("folder:/",)}, "got ''"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"train": 0}, "rows must be at least 1, got 0 to train"),
+        ({"ood": -5}, "rows must be at least 1"),
+        ({"family": (5,)}, "two numbers of 0 or more, got 5"),
+        ({"family": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
+        ({"outside": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
+        ({"outside": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
+        ({"outside": ("folder:a,b",)}, "got 'a,b'"),
+        ({"outside": ("folder:/",)}, "got ''"),
+    ],
+)
 def test_contents_that_cannot_be_are_refused_at_once(changed: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Contents(**{"inside": "cifar10", "outside": ("mnist",)} | changed)
 
 
-def test_a_network_that_takes_no_such_image_is_refused_at_once(sheets: Path, tmp_path: Path) -> None:
+def test_a_network_that_takes_no_such_image_is_refused_at_once(
+    sheets: Path, tmp_path: Path
+) -> None:
     wide = Architecture("inception_v3", small_stem=False)
-    with pytest.raises(ValueError, match="inception_v3 does not take images of 32 pixels: ") as caught:
-        build(Extractor(wide.build(), wide), {}, CONTENTS, [sheets], tmp_path, lambda *news: pytest.fail("extracted"))
+    with pytest.raises(
+        ValueError, match="inception_v3 does not take images of 32 pixels: "
+    ) as caught:
+        build_pack(
+            Extractor(wide.build(), wide),
+            {},
+            CONTENTS,
+            [sheets],
+            tmp_path,
+            lambda *news: pytest.fail("extracted"),
+        )
     assert not list(tmp_path.iterdir())  # so that another try is not refused
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_picture_among_whole_ones_is_skipped(extractor: Extractor, sheets: Path, tmp_path: Path) -> None:
+def test_a_damaged_picture_among_whole_ones_is_skipped(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
     from PIL import Image
 
     (tmp_path / "own").mkdir()
     for i in range(5):
         Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(tmp_path / "own" / f"{i}.png")
     (tmp_path / "own" / "0.png").write_bytes(b"damaged")
-    few = Contents("cifar10", (f"folder:{tmp_path / 'own'}",), train=20, test=10, ood=5, family=(0, 0))
-    pack = build(extractor, {}, few, [sheets], tmp_path / "work")
-    assert len(pack.outside["far", "own"]) == 4
+    few = Contents(
+        "cifar10", (f"folder:{tmp_path / 'own'}",), train=20, test=10, ood=5, family=(0, 0)
+    )
+    pack = build_pack(extractor, {}, few, [sheets], tmp_path / "work")
+    assert len(pack.ood["far", "own"]) == 4
     assert pack.card["sets"]["far_own"]["skipped"] == 1

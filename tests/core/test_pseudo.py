@@ -14,7 +14,9 @@ from heat_core.images.pseudo import COMPOSED, FAMILIES, destroy
 def pixels() -> Tensor:
     """Smooth random images, no two alike."""
     coarse = torch.rand(24, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    return (torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
+    return (torch.nn.functional.interpolate(coarse, (32, 32), mode="bicubic").clamp(0, 1) * 255).to(
+        torch.uint8
+    )
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, COMPOSED])
@@ -26,16 +28,25 @@ def test_every_family_destroys_every_image_and_is_seeded(family: str, pixels: Te
     assert torch.equal(out, destroy(pixels, family))
 
 
-@pytest.mark.parametrize("family", ["jigsaw 2x2", "jigsaw 4x4", "mixup", "cutmix", "noise", "zoom", "phase", "warp", COMPOSED])
+@pytest.mark.parametrize(
+    "family",
+    ["jigsaw 2x2", "jigsaw 4x4", "mixup", "cutmix", "noise", "zoom", "phase", "warp", COMPOSED],
+)
 def test_another_seed_destroys_otherwise(family: str, pixels: Tensor) -> None:
     assert not torch.equal(destroy(pixels, family, 1), destroy(pixels, family, 2))
 
 
 @pytest.mark.parametrize(("family", "cells"), [("jigsaw 2x2", 2), ("jigsaw 4x4", 4)])
-def test_a_jigsaw_keeps_all_pieces_and_none_in_place(family: str, cells: int, pixels: Tensor) -> None:
+def test_a_jigsaw_keeps_all_pieces_and_none_in_place(
+    family: str, cells: int, pixels: Tensor
+) -> None:
     def pieces(image: Tensor) -> list[bytes]:
         side = 32 // cells
-        cut = [image[:, i * side : (i + 1) * side, j * side : (j + 1) * side] for i in range(cells) for j in range(cells)]
+        cut = [
+            image[:, i * side : (i + 1) * side, j * side : (j + 1) * side]
+            for i in range(cells)
+            for j in range(cells)
+        ]
         return [piece.numpy().tobytes() for piece in cut]
 
     for before, after in zip(pixels, destroy(pixels, family), strict=True):
@@ -48,7 +59,10 @@ def test_rotations_and_negatives_are_undone_by_themselves(pixels: Tensor) -> Non
     assert torch.equal(destroy(destroy(pixels, "rotated 90"), "rotated 270"), pixels)
     assert torch.equal(destroy(destroy(pixels, "rotated 180"), "rotated 180"), pixels)
     assert torch.equal(destroy(destroy(pixels, "invert"), "invert"), pixels)
-    assert np.array_equal(destroy(pixels, "rotated 90")[0].permute(1, 2, 0), np.rot90(pixels[0].permute(1, 2, 0).numpy()))
+    assert np.array_equal(
+        destroy(pixels, "rotated 90")[0].permute(1, 2, 0),
+        np.rot90(pixels[0].permute(1, 2, 0).numpy()),
+    )
 
 
 def test_a_half_of_a_cutmix_is_another_image(pixels: Tensor) -> None:
@@ -57,7 +71,13 @@ def test_a_half_of_a_cutmix_is_another_image(pixels: Tensor) -> None:
         own, other = pixels[i], pixels[(i + 1) % len(pixels)]
         left = torch.cat([own[:, :, :16], other[:, :, 16:]], 2)
         upper = torch.cat([own[:, :16], other[:, 16:]], 1)
-        kinds.add("left" if torch.equal(mixed, left) else "upper" if torch.equal(mixed, upper) else "neither")
+        kinds.add(
+            "left"
+            if torch.equal(mixed, left)
+            else "upper"
+            if torch.equal(mixed, upper)
+            else "neither"
+        )
     assert kinds == {"left", "upper"}
 
 
@@ -72,7 +92,9 @@ def test_a_collage_is_four_images_and_a_tile_one(pixels: Tensor) -> None:
 
 
 def test_random_phases_keep_the_spectrum() -> None:
-    pixels = torch.randint(100, 156, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    pixels = torch.randint(100, 156, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(
+        torch.uint8
+    )
     spectra = [torch.fft.fft2(x.float()).abs() for x in (pixels, destroy(pixels, "phase"))]
     assert torch.allclose(spectra[0], spectra[1], rtol=0.05, atol=60)  # rounded to whole pixels
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from heat_core.__main__ import main
-from heat_core.pack import pack_arrays, write_pack
+from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.plane import suite as plane
-from heat_core.results.bootstrap import paired, resample
+from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.table import tabulate
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
@@ -18,17 +18,23 @@ SETS = [("near", "a"), ("near", "b"), ("far", "c")]
 
 def _scores(seed: int, shift: float) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
-    return {"test": random.normal(size=600)} | {f"{g}_{n}": random.normal(shift, size=300) for g, n in SETS}
+    return {"test": random.normal(size=600)} | {
+        f"{g}_{n}": random.normal(shift, size=300) for g, n in SETS
+    }
 
 
 def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
     ours, theirs = _scores(0, 2.0), _scores(1, 1.0)
     table = tabulate({"ours": ours, "theirs": theirs}, SETS)
-    found = paired(ours, theirs, SETS, rounds=60)
+    found = paired_differences(ours, theirs, SETS, rounds=60)
     assert list(found) == ["near", "far", "average"]
     for group, (fpr, area) in found.items():
-        assert fpr.mean == pytest.approx(table.average("ours", group).fpr95 - table.average("theirs", group).fpr95)
-        assert area.mean == pytest.approx(table.average("ours", group).auroc - table.average("theirs", group).auroc)
+        assert fpr.mean == pytest.approx(
+            table.average("ours", group).fpr95 - table.average("theirs", group).fpr95
+        )
+        assert area.mean == pytest.approx(
+            table.average("ours", group).auroc - table.average("theirs", group).auroc
+        )
         assert fpr.low < fpr.mean < fpr.high < 0
         assert 0 < area.low < area.mean < area.high
 
@@ -36,13 +42,20 @@ def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
 def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
     """The same scores on another scale differ by nothing in every resample, which unpaired resamples would not show."""
     ours = _scores(0, 1.0)
-    found = paired(ours, {name: 3 * values + 1 for name, values in ours.items()}, SETS, rounds=20)
+    found = paired_differences(
+        ours, {name: 3 * values + 1 for name, values in ours.items()}, SETS, rounds=20
+    )
     assert all(interval.low == interval.high == 0 for pair in found.values() for interval in pair)
 
 
-def test_the_page_has_every_detector(arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_pack(pack_arrays(arrays, "mine"), tmp_path / "mine")
-    assert main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick", "--no-plane"]) == 0
+def test_the_page_has_every_detector(
+    arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pack(pack_from_arrays(arrays, "mine"), tmp_path / "mine")
+    assert (
+        main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick", "--no-plane"])
+        == 0
+    )
     page = capsys.readouterr().out
     assert page.startswith("# Results on mine\n")
     for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"):
@@ -54,10 +67,12 @@ def test_the_page_has_every_detector(arrays: dict, tmp_path: Path, capsys: pytes
 
 def test_the_plane_is_told_by_its_worst_seed() -> None:
     trials = list(plane.trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
-    heading, rows = plane.lines(trials)
+    heading, rows = plane.trial_rows(trials)
     assert [row[:3] for row in rows] == [["blobs", "HEAT", "quick"], ["blobs", "MoG", "quick"]]
     table = [dict(zip(heading, row, strict=True)) for row in rows]
-    assert float(table[0]["KL, worst seed"]) == pytest.approx(max(t.distance.kl for t in trials[:2]), abs=5e-4)
+    assert float(table[0]["KL, worst seed"]) == pytest.approx(
+        max(t.distance.kl for t in trials[:2]), abs=5e-4
+    )
     assert float(table[0]["Worst ratio to MoG"]) < 0.5
     assert table[1]["Worst ratio to MoG"] == "1.00"
     assert table[1]["Fewest modes"] == "4 of 4"
@@ -66,21 +81,37 @@ def test_the_plane_is_told_by_its_worst_seed() -> None:
 @pytest.mark.parametrize("decimals", [8, 0])  # with none there are many ties
 def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
     both = {"ours": _scores(0, 2.0), "theirs": _scores(1, 1.0)}
-    scores = {who: {name: values.round(decimals) for name, values in by_set.items()} for who, by_set in both.items()}
-    found = resample(scores, SETS, rounds=5, seed=3)
+    scores = {
+        who: {name: values.round(decimals) for name, values in by_set.items()}
+        for who, by_set in both.items()
+    }
+    found = bootstrap(scores, SETS, rounds=5, seed=3)
     assert found.groups == ("near", "far", "average")
     generator = np.random.default_rng(3)
     for draw in (None, *range(5)):
-        rows = {name: generator.integers(len(v), size=len(v)) if draw is not None else np.arange(len(v))
-                for name, v in scores["ours"].items()}  # fmt: skip
-        table = tabulate({who: {name: v[rows[name]] for name, v in by_set.items()} for who, by_set in scores.items()}, SETS)
-        wanted = [[[getattr(table.average(who, group), figure) for figure in ("fpr95", "auroc")] for group in table.groups]
-                  for who in scores]  # fmt: skip
+        rows = {
+            name: generator.integers(len(v), size=len(v)) if draw is not None else np.arange(len(v))
+            for name, v in scores["ours"].items()
+        }
+        table = tabulate(
+            {
+                who: {name: v[rows[name]] for name, v in by_set.items()}
+                for who, by_set in scores.items()
+            },
+            SETS,
+        )
+        wanted = [
+            [
+                [getattr(table.average(who, group), figure) for figure in ("fpr95", "auroc")]
+                for group in table.groups
+            ]
+            for who in scores
+        ]
         np.testing.assert_allclose(found.found if draw is None else found.draws[draw], wanted)
 
 
 def test_an_interval_of_one_detector_holds_its_figure() -> None:
-    found = resample({"ours": _scores(0, 1.5)}, SETS, rounds=80).of("ours")
+    found = bootstrap({"ours": _scores(0, 1.5)}, SETS, rounds=80).of("ours")
     for fpr, area in found.values():
         assert fpr.low < fpr.mean < fpr.high
         assert area.low < area.mean < area.high < 1

@@ -11,8 +11,15 @@ from torch import Tensor
 
 from heat_core.energies import Energy, GaussianMixture, Network, Whitened
 from heat_core.features import Features
-from heat_core.sampling import MALA, Langevin, gradient, importance_resampled, independent_metropolis, tuned
-from heat_core.training.negatives import Walkers, broad
+from heat_core.sampling import (
+    MALA,
+    Langevin,
+    gradient,
+    importance_resampled,
+    independent_metropolis,
+    tune_step_size,
+)
+from heat_core.training.negatives import ModelSamples, widened_mixture
 
 
 class Normal(Energy):
@@ -33,13 +40,17 @@ def seeded(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize("a", [0.3, 1.0, 2.0])
 def test_mala_is_unbiased_whatever_its_step(a: float) -> None:
     """Mean 0 and variance 1 within three standard errors of 40,000 independent chains, begun far off."""
-    z = MALA(steps=120, step_size=a)(Normal(), 2 + torch.randn(40_000, 1, generator=seeded()), seeded(1))
+    z = MALA(steps=120, step_size=a)(
+        Normal(), 2 + torch.randn(40_000, 1, generator=seeded()), seeded(1)
+    )
     assert abs(float(z.mean())) < 3 / 200
     assert abs(float(z.var()) - 1) < 3 * math.sqrt(2 / 40_000)
 
 
 def test_langevin_is_biased_where_mala_is_not() -> None:
-    z = Langevin(steps=120, step_size=1.0)(Normal(), torch.randn(40_000, 1, generator=seeded()), seeded(1))
+    z = Langevin(steps=120, step_size=1.0)(
+        Normal(), torch.randn(40_000, 1, generator=seeded()), seeded(1)
+    )
     assert float(z.var()) == pytest.approx(2.0, rel=0.05)
 
 
@@ -47,10 +58,15 @@ def test_langevin_is_biased_where_mala_is_not() -> None:
 @pytest.mark.parametrize("first", [1e-4, 5.0])
 def test_the_step_size_is_tuned_to_the_acceptance(dim: int, first: float) -> None:
     z = torch.randn(256, dim, generator=seeded())
-    sampler, settled = tuned(MALA(steps=200, step_size=first), Normal(), z, seeded(1))
+    sampler, settled = tune_step_size(MALA(steps=200, step_size=first), Normal(), z, seeded(1))
     path = sampler.path(Normal(), settled, seeded(2))
     assert sampler.acceptance(Normal(), path) == pytest.approx(0.574, abs=0.06)
-    assert Langevin(step_size=1e-4).acceptance(Normal(), Langevin(steps=20, step_size=1e-4).path(Normal(), z)) > 0.99
+    assert (
+        Langevin(step_size=1e-4).acceptance(
+            Normal(), Langevin(steps=20, step_size=1e-4).path(Normal(), z)
+        )
+        > 0.99
+    )
 
 
 def test_schedules_fall_as_they_say() -> None:
@@ -65,7 +81,9 @@ def test_schedules_fall_as_they_say() -> None:
 
 @pytest.mark.parametrize("onto", ["sphere", "positive sphere"])
 def test_points_are_put_back_onto_the_sphere(onto) -> None:
-    path = Langevin(5, 0.1, onto=onto).path(Normal(0.0), torch.randn(50, 4, generator=seeded()).abs(), seeded(1))[1:]
+    path = Langevin(5, 0.1, onto=onto).path(
+        Normal(0.0), torch.randn(50, 4, generator=seeded()).abs(), seeded(1)
+    )[1:]
     assert torch.allclose(path.norm(dim=-1), torch.ones(5, 50), atol=1e-5)
     assert bool((path >= 0).all()) == (onto == "positive sphere")
 
@@ -81,11 +99,11 @@ def test_whitened_steps_are_preconditioned_by_the_covariance(train: Features) ->
     """A step in w is a step in z with Sigma before the gradient; energies stay, and there and back is the same."""
     mixture = GaussianMixture(12, 4).fit(train)
     space, z = Whitened(Normal(), mixture), train.z[:20]
-    w = space.whitened(z)
-    assert torch.allclose(space.coloured(w), z, atol=1e-4)
+    w = space.whiten(z)
+    assert torch.allclose(space.unwhiten(w), z, atol=1e-4)
     assert torch.allclose(space(w), Normal()(z), atol=1e-3)
     sigma = mixture.colouring.T @ mixture.colouring
-    moved = space.coloured(w - 0.01 * gradient(space, w))
+    moved = space.unwhiten(w - 0.01 * gradient(space, w))
     assert torch.allclose(moved, z - 0.01 * gradient(Normal(), z) @ sigma, atol=1e-4)
 
 
@@ -93,7 +111,9 @@ def test_a_preconditioned_chain_samples_a_stretched_gaussian() -> None:
     z = torch.randn(4000, 2, generator=seeded()) * torch.tensor([30.0, 0.1])
     mixture = GaussianMixture(2, 1).fit(Features(z))
     space = Whitened(mixture, mixture)
-    ends = space.coloured(MALA(100, 0.8)(space, torch.randn(20_000, 2, generator=seeded(1)), seeded(2)))
+    ends = space.unwhiten(
+        MALA(100, 0.8)(space, torch.randn(20_000, 2, generator=seeded(1)), seeded(2))
+    )
     assert torch.allclose(ends.std(0), z.std(0, correction=0), rtol=0.03)
 
 
@@ -114,7 +134,9 @@ def test_resampling_and_metropolis_turn_draws_of_q_into_draws_of_p() -> None:
 @pytest.mark.parametrize("start", ["noise", "chains", "resampled", "metropolis"])
 def test_walkers_begin_where_they_say(start, train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
-    walkers = Walkers(Langevin(1, 1e-12), start, broad(mixture, 1.0), Normal(), mixture, both=False)
+    walkers = ModelSamples(
+        Langevin(1, 1e-12), start, widened_mixture(mixture, 1.0), Normal(), mixture, both=False
+    )
     first, second = walkers(30, seeded(1)), walkers(30, seeded(2))
     stayed = (first - second).abs().amax(1) < 1e-3
     assert bool(stayed.all()) == (start == "chains")
@@ -125,8 +147,10 @@ def test_walkers_begin_where_they_say(start, train: Features) -> None:
     assert torch.allclose(pair[:15], pair[15:], atol=1e-3)  # ends and beginnings
 
 
-def replace_both(walkers: Walkers) -> Walkers:
-    return Walkers(walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, both=True)
+def replace_both(walkers: ModelSamples) -> ModelSamples:
+    return ModelSamples(
+        walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, both=True
+    )
 
 
 def test_products_in_bfloat16_point_the_same_way() -> None:

@@ -24,7 +24,9 @@ def test_tiles_come_back_in_order() -> None:
 def test_what_is_no_sheet_is_refused() -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 64)).save(picture, "PNG")
-    with pytest.raises(ValueError, match="must be 3200 pixels wide and a multiple of 32 high, got 64 x 64"):
+    with pytest.raises(
+        ValueError, match="must be 3200 pixels wide and a multiple of 32 high, got 64 x 64"
+    ):
         sheets.decode(picture.getvalue())
     with pytest.raises(ValueError, match="not a readable sheet"):
         sheets.decode(b"RIFF no picture")

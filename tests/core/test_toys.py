@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from heat_core.detectors.presets import recipe
+from heat_core.detectors.presets import preset_detector
 from heat_core.energies import Energy
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import TOYS, Gaussians2D, Strokes, Toy, toy
@@ -69,7 +69,11 @@ def test_samples_fill_the_cells_of_the_density(name: str) -> None:
 
 @every
 def test_the_same_seed_draws_the_same_points(name: str) -> None:
-    one, again, other = TOYS[name].features(50, 1), TOYS[name].features(50, 1), TOYS[name].features(50, 2)
+    one, again, other = (
+        TOYS[name].features(50, 1),
+        TOYS[name].features(50, 1),
+        TOYS[name].features(50, 2),
+    )
     assert torch.equal(one.z, again.z)
     assert not torch.equal(one.z, other.z)
     assert len(TOYS[name].features()) == TOYS[name].size
@@ -95,7 +99,17 @@ def test_a_point_far_in_the_tail_still_has_a_log_density(name: str) -> None:
 
 
 def test_the_toys_are_those_asked_for() -> None:
-    assert {"cross", "crosses9", "moons", "circles", "spirals", "pinwheel", "checkerboard", "rings", "blobs"} <= set(TOYS)
+    assert {
+        "cross",
+        "crosses9",
+        "moons",
+        "circles",
+        "spirals",
+        "pinwheel",
+        "checkerboard",
+        "rings",
+        "blobs",
+    } <= set(TOYS)
     with pytest.raises(ValueError, match=r"one of cross, crosses9, .*; got 'star'"):
         toy("star")
 
@@ -103,7 +117,12 @@ def test_the_toys_are_those_asked_for() -> None:
 def test_a_cross_is_two_arms_of_half_length_one() -> None:
     cross = toy("cross")
     assert isinstance(cross, Strokes)
-    assert sorted(map(tuple, torch.cat([cross.starts, cross.ends]).tolist())) == [(-1, 0), (0, -1), (0, 1), (1, 0)]
+    assert sorted(map(tuple, torch.cat([cross.starts, cross.ends]).tolist())) == [
+        (-1, 0),
+        (0, -1),
+        (0, 1),
+        (1, 0),
+    ]
     assert cross.sigma == 0.09
     assert cross.modes == 1
     peak = 1 / (0.09 * math.sqrt(2 * math.pi)) / 4  # of the arm along x, far from the other
@@ -123,7 +142,9 @@ def test_crosses9_are_nine_crosses_three_apart() -> None:
     assert torch.allclose(centres, wanted, atol=0.1)
     z = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
     for centre in wanted:
-        assert torch.allclose(crosses.log_prob(z + centre), cross.log_prob(z) - math.log(9), atol=1e-5)
+        assert torch.allclose(
+            crosses.log_prob(z + centre), cross.log_prob(z) - math.log(9), atol=1e-5
+        )
 
 
 def test_a_stroke_is_a_blurred_segment() -> None:
@@ -143,7 +164,9 @@ def test_blobs_are_scipys_gaussians() -> None:
     assert isinstance(known, Gaussians2D)
     z = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)).double() * 2
     parts = zip(known.centres, known.roots @ known.roots.mT, strict=True)
-    density = np.mean([stats.multivariate_normal(c.numpy(), s.numpy()).pdf(z.numpy()) for c, s in parts], axis=0)
+    density = np.mean(
+        [stats.multivariate_normal(c.numpy(), s.numpy()).pdf(z.numpy()) for c, s in parts], axis=0
+    )
     np.testing.assert_allclose(known.log_prob(z).numpy(), np.log(density), rtol=1e-9)
 
 
@@ -162,8 +185,12 @@ def test_the_truth_is_at_no_distance_from_itself(name: str) -> None:
 def gaussian(title: str = "one") -> Toy:
     """A unit Gaussian at the origin."""
     return Gaussians2D(
-        title=title, extent=9.0, modes=1, centres=torch.zeros(1, 2).double(), roots=torch.eye(2).double()[None]
-    )  # fmt: skip
+        title=title,
+        extent=9.0,
+        modes=1,
+        centres=torch.zeros(1, 2).double(),
+        roots=torch.eye(2).double()[None],
+    )
 
 
 @pytest.mark.parametrize(("shift", "spread"), [(0.5, 1.0), (0.0, 1.5), (1.0, 0.8)])
@@ -172,7 +199,9 @@ def test_distances_between_two_gaussians(shift: float, spread: float) -> None:
     grid = Grid(gaussian())
     square = (grid.points[:, 0].numpy() - shift) ** 2 + grid.points[:, 1].numpy() ** 2
     found = grid.distance(square / (2 * spread**2))
-    assert found.kl == pytest.approx(2 * math.log(spread) + (2 + shift**2) / (2 * spread**2) - 1, abs=1e-5)
+    assert found.kl == pytest.approx(
+        2 * math.log(spread) + (2 + shift**2) / (2 * spread**2) - 1, abs=1e-5
+    )
     assert 0 < found.jsd < min(found.kl, math.log(2))
     if spread == 1:
         assert found.tv == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=1e-4)
@@ -210,7 +239,10 @@ def test_the_first_axis_is_y() -> None:
 def learned() -> dict:
     """The distance from the truth of the quick presets on crosses9."""
     data, grid = toy("crosses9").features(seed=0), GRIDS["crosses9"]
-    fitted = {name: recipe(name, "quick", "plane").fit(data, 0) for name in ("MoG", "EBM", "HEAT")}
+    fitted = {
+        name: preset_detector(name, "quick", "plane").fit(data, 0)
+        for name in ("MoG", "EBM", "HEAT")
+    }
     return {name: grid.distance(grid.energy(energy)) for name, energy in fitted.items()}
 
 
@@ -238,5 +270,7 @@ def test_the_ebm_beats_the_mog(learned: dict) -> None:
 def test_the_ebm_leaves_no_mass_where_flat_data_is_not() -> None:
     """Moons are wider than high: noise on their bounding box would leave a tenth of the mass far above and below them."""
     grid = Grid(TOYS["moons"], 100)
-    weight = np.exp(-grid.energy(recipe("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0)))
+    weight = np.exp(
+        -grid.energy(preset_detector("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0))
+    )
     assert weight[np.abs(grid.axis) > 2.6].sum() < 0.02 * weight.sum()

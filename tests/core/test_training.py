@@ -13,20 +13,20 @@ from torch import Tensor
 from heat_core import run as study
 from heat_core.detectors.critic import Perceptron
 from heat_core.detectors.learned import EBM, HEAT
-from heat_core.detectors.presets import PRESETS, recipe
+from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.features import Features
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.sampling import Langevin
-from heat_core.training.negatives import broad
+from heat_core.training.negatives import widened_mixture
 from heat_core.training.objectives import (
     LeastSquares,
     MaximumLikelihood,
     NoiseContrastive,
     SelfNormalized,
 )
-from heat_core.training.trainer import Diverged, Record, Task
+from heat_core.training.trainer import Diverged, Record, TrainingTask
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
@@ -39,7 +39,9 @@ def test_the_least_squares_critic_has_its_closed_form(alpha: float) -> None:
     def loss(e: Tensor) -> Tensor:
         return objective.loss(e.repeat_interleave(counts_p), e.repeat_interleave(counts_n))
 
-    optimizer = torch.optim.LBFGS([energy], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+    optimizer = torch.optim.LBFGS(
+        [energy], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -63,25 +65,46 @@ def test_a_trained_critic_finds_the_closed_form() -> None:
     def noise(count: int, generator: torch.Generator) -> Tensor:
         return 1 + 1.5 * torch.randn(count, 1, generator=generator)
 
-    LeastSquares(steps=800, batch=1024, rate=3e-3).fit([Task(network, z, noise, network)], 0)
+    LeastSquares(steps=800, batch=1024, rate=3e-3).fit(
+        [TrainingTask(network, z, noise, network)], 0
+    )
     x = torch.linspace(-2.5, 4, 200)[:, None]
-    p, n = (torch.distributions.Normal(m, s).log_prob(x[:, 0]).exp() for m, s in ((0.0, 1.0), (1.0, 1.5)))
+    p, n = (
+        torch.distributions.Normal(m, s).log_prob(x[:, 0]).exp()
+        for m, s in ((0.0, 1.0), (1.0, 1.5))
+    )
     with torch.no_grad():
         error = (network(x) - (n - p) / (2 * (n + p))).abs()
     assert float((error * (p + n)).sum() / (p + n).sum()) < 0.03
 
 
-@pytest.mark.parametrize("objective", [
-    SelfNormalized(steps=500, batch=512, rate=5e-3),
-    MaximumLikelihood(steps=300, batch=256, rate=5e-3, alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)),
-    MaximumLikelihood(steps=300, batch=256, rate=5e-3, alpha=0.0, start="metropolis", sampler=Langevin(3, 1e-2)),
-], ids=["self-normalised", "resampled", "metropolis"])  # fmt: skip
+@pytest.mark.parametrize(
+    "objective",
+    [
+        SelfNormalized(steps=500, batch=512, rate=5e-3),
+        MaximumLikelihood(
+            steps=300, batch=256, rate=5e-3, alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)
+        ),
+        MaximumLikelihood(
+            steps=300,
+            batch=256,
+            rate=5e-3,
+            alpha=0.0,
+            start="metropolis",
+            sampler=Langevin(3, 1e-2),
+        ),
+    ],
+    ids=["self-normalised", "resampled", "metropolis"],
+)
 def test_every_likelihood_finds_a_gaussian(objective) -> None:
     """Data of N(1, .6^2) against q = N(0, 1.2^2): E_theta - log q is the data's energy up to a constant."""
     generator = torch.Generator().manual_seed(0)
-    z, wide = 1 + 0.6 * torch.randn(8000, 1, generator=generator), 1.2 * torch.randn(8000, 1, generator=generator)
+    z, wide = (
+        1 + 0.6 * torch.randn(8000, 1, generator=generator),
+        1.2 * torch.randn(8000, 1, generator=generator),
+    )
     prior, network = GaussianMixture(1, 1).fit(Features(wide)), Network(1, 32, 2).fit(Features(z))
-    objective.fit([Task(network, z, broad(prior, 1.0), network, prior)], 0)
+    objective.fit([TrainingTask(network, z, widened_mixture(prior, 1.0), network, prior)], 0)
     x = torch.linspace(-0.5, 2.5, 100)[:, None]
     with torch.no_grad():
         found = (network + prior)(x)
@@ -95,12 +118,19 @@ def test_every_likelihood_finds_a_gaussian(objective) -> None:
 def test_several_networks_train_together_as_they_would_alone(train: Features) -> None:
     """Each to rounding, from the seeds n seed, n seed + 1, ...; their mean is the energy."""
     training = NoiseContrastive(steps=40, batch=64, rate=1e-2, records=4)
-    together = HEAT(normalize=False, network=Perceptron(16, 2), training=training, members=3).fit(train, 2)
-    alone = [HEAT(normalize=False, network=Perceptron(16, 2), training=training).fit(train, seed) for seed in (6, 7, 8)]
+    together = HEAT(normalize=False, network=Perceptron(16, 2), training=training, members=3).fit(
+        train, 2
+    )
+    alone = [
+        HEAT(normalize=False, network=Perceptron(16, 2), training=training).fit(train, seed)
+        for seed in (6, 7, 8)
+    ]
     with torch.no_grad():
         mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
         assert torch.allclose(together.terms()[1](train.z), mean, atol=1e-4, rtol=1e-3)
-        assert not torch.allclose(together.terms()[1](train.z), alone[0].terms()[1](train.z), atol=1e-2)
+        assert not torch.allclose(
+            together.terms()[1](train.z), alone[0].terms()[1](train.z), atol=1e-2
+        )
 
 
 def test_chains_run_one_network_at_a_time(train: Features) -> None:
@@ -111,24 +141,34 @@ def test_chains_run_one_network_at_a_time(train: Features) -> None:
 
 def test_records_tell_log_z_and_how_much_noise_counts(train: Features) -> None:
     seen: list[Record] = []
-    HEAT(normalize=False, network=Perceptron(16, 2), training=NoiseContrastive(steps=60, batch=128, records=3)).fit(
-        train, on_record=lambda record, energy: seen.append(record)
-    )
+    HEAT(
+        normalize=False,
+        network=Perceptron(16, 2),
+        training=NoiseContrastive(steps=60, batch=128, records=3),
+    ).fit(train, on_record=lambda record, energy: seen.append(record))
     assert [record.step for record in seen] == [20, 40, 60]
     assert all(0 < record.effective <= 1 and math.isfinite(record.log_z) for record in seen)
 
 
 def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Features) -> None:
-    wild = MaximumLikelihood(steps=200, batch=32, rate=1.0, alpha=0.0, records=50, limit=50.0, sampler=Langevin(2, 1e-3))
+    wild = MaximumLikelihood(
+        steps=200, batch=32, rate=1.0, alpha=0.0, records=50, limit=50.0, sampler=Langevin(2, 1e-3)
+    )
     network = Network(12, 16, 2).fit(train)
     prior = GaussianMixture(12, 4).fit(train)
-    with pytest.raises(Diverged, match=r"energies exploded by step .* Try a rate below 1\.0, or more regularisation"):
-        wild.fit([Task(network, train.z, broad(prior, 1.0), network, prior)], 0)
+    with pytest.raises(
+        Diverged,
+        match=r"energies exploded by step .* Try a rate below 1\.0, or more regularisation",
+    ):
+        wild.fit([TrainingTask(network, train.z, widened_mixture(prior, 1.0), network, prior)], 0)
     with torch.no_grad():
         assert float(network(train.z).abs().mean()) <= 2 * 50  # it was judged on other rows
 
 
-@pytest.mark.parametrize(("schedule", "halfway", "late"), [("cosine", 0.5, 0.0955), ("constant", 1, 1), ("step", 0.1, 0.1)])
+@pytest.mark.parametrize(
+    ("schedule", "halfway", "late"),
+    [("cosine", 0.5, 0.0955), ("constant", 1, 1), ("step", 0.1, 0.1)],
+)
 def test_the_rate_follows_its_schedule(schedule, halfway: float, late: float) -> None:
     training = NoiseContrastive(schedule=schedule)
     assert training.share(0.0) == 1
@@ -139,7 +179,9 @@ def test_the_rate_follows_its_schedule(schedule, halfway: float, late: float) ->
 def test_epochs_count_batches_of_the_data(train: Features) -> None:
     seen: list[Record] = []
     training = NoiseContrastive(epochs=2, batch=16, records=1, held_out=0.1)
-    HEAT(normalize=False, network=Perceptron(8, 1), training=training).fit(train, on_record=lambda r, e: seen.append(r))
+    HEAT(normalize=False, network=Perceptron(8, 1), training=training).fit(
+        train, on_record=lambda r, e: seen.append(r)
+    )
     assert seen[-1].steps == 2 * math.ceil((len(train) - round(0.1 * len(train))) / 16)
 
 
@@ -148,7 +190,7 @@ def test_the_papers_figure_by_number() -> None:
     grid, data = Grid(toy("crosses9")), toy("crosses9").features(seed=0)
     found = {}
     for name in ("EBM", "HEAT"):
-        detector = recipe(name, "paper", "plane")
+        detector = preset_detector(name, "paper", "plane")
         found[name] = grid.distance(grid.energy(study.fit(detector, data).energy))
     assert found["HEAT"].modes == 9
     assert found["EBM"].modes < 9
@@ -165,7 +207,10 @@ def test_the_published_values_stand_in_the_presets() -> None:
     assert isinstance(official.training, MaximumLikelihood)
     assert (paper.training.rate, official.training.rate) == (5e-6, 1e-5)
     assert (paper.training.both, official.training.both) == (False, True)
-    assert (paper.training.sampler.onto, official.training.sampler.onto) == ("space", "positive sphere")
+    assert (paper.training.sampler.onto, official.training.sampler.onto) == (
+        "space",
+        "positive sphere",
+    )
     assert paper.training.alpha == official.training.alpha == 10
     weights = sum(value.numel() for value in paper.network.build(512).parameters())
     assert weights == 4_724_737
@@ -181,7 +226,9 @@ def test_the_published_presets_train(preset: str, name: str, train: Features) ->
     detector = PRESETS["features"][preset][name]
     assert isinstance(detector, EBM | HEAT)
     training = replace(detector.training, epochs=0, steps=2, batch=8, records=1)
-    small = replace(detector, network=replace(detector.network, width=8, depth=1), training=training)
+    small = replace(
+        detector, network=replace(detector.network, width=8, depth=1), training=training
+    )
     run = study.fit(small, train)
     assert np.isfinite(run.score(train)).all()
     assert run.diagnosis is not None

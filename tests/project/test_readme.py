@@ -16,7 +16,9 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = sorted(set(re.findall(r"`(python -m [^`]+)`", TEXT)))
 
 
-@pytest.mark.parametrize("command", [line for line in SHOWN if "heat_core" in line and "COMMAND" not in line])
+@pytest.mark.parametrize(
+    "command", [line for line in SHOWN if "heat_core" in line and "COMMAND" not in line]
+)
 def test_a_command_is_understood_and_what_ships_is_where_it_reads(command: str) -> None:
     words = shlex.split(command.partition(">")[0])[3:]
     parser().parse_args(words)
@@ -26,7 +28,9 @@ def test_a_command_is_understood_and_what_ships_is_where_it_reads(command: str) 
 
 
 def test_every_command_is_shown() -> None:
-    assert {name for name, *_ in COMMANDS} == {line.split()[3] for line in SHOWN if "heat_core" in line} - {"COMMAND"}
+    assert {name for name, *_ in COMMANDS} == {
+        line.split()[3] for line in SHOWN if "heat_core" in line
+    } - {"COMMAND"}
 
 
 @pytest.mark.parametrize("module", sorted({line.split()[2] for line in SHOWN}))
@@ -43,7 +47,10 @@ def test_links_and_pictures_lead_somewhere() -> None:
 
 def test_the_rooms_are_those_of_the_app() -> None:
     table = TEXT.split("| room | what it is for |")[1].split("\n\n")[0]
-    rooms = [name.lower().replace(" ", "_") for name in re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE)]
+    rooms = [
+        name.lower().replace(" ", "_")
+        for name in re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE)
+    ]
     assert sorted(rooms) == sorted(path.parent.name for path in (ROOT / "app").glob("*/page.py"))
     assert all((ROOT / "assets" / "rooms" / f"{room}.png").exists() for room in rooms)
 
@@ -51,4 +58,6 @@ def test_the_rooms_are_those_of_the_app() -> None:
 def test_make_knows_what_is_to_be_made() -> None:
     made = set(re.findall(r"`?make (\w+)", TEXT))
     assert made
-    assert made <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert made <= set(
+        re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )

@@ -33,7 +33,9 @@ def test_the_head_on_the_packs_features_is_as_accurate_as_the_card_says(pack: Pa
     stated = pack.card["classifier"]["test_accuracy"]
     assert len(y) == 10_000
     assert stated == pytest.approx(0.9299, abs=5e-5)
-    assert float(right.double().mean()) == pytest.approx(stated, abs=2e-4)  # float16 may turn a tie or two
+    assert float(right.double().mean()) == pytest.approx(
+        stated, abs=2e-4
+    )  # float16 may turn a tie or two
 
 
 def test_the_classifier_beside_the_pack_is_the_one_on_its_card(pack: Pack) -> None:
@@ -46,9 +48,11 @@ def test_the_classifier_beside_the_pack_is_the_one_on_its_card(pack: Pack) -> No
 def test_extraction_gives_the_packs_test_features_again(pack: Pack) -> None:
     """To float16 rounding: another machine adds up in another order, so a value may fall to the other side of a half."""
     try:
-        images = datasets.read("cifar10", IMAGES, "test")
+        images = datasets.read_images("cifar10", IMAGES, "test")
     except FileNotFoundError:
-        pytest.skip("CIFAR-10 is not there: python -m heat_core fetch cifar10 gets it (or set HEAT_DATA to its folder)")
+        pytest.skip(
+            "CIFAR-10 is not there: python -m heat_core fetch cifar10 gets it (or set HEAT_DATA to its folder)"
+        )
     assert pack.test.index is not None
     rows = pack.test.index[:ROWS].numpy()
     again = extract(Judge(pack, weights_of(PACK)).extractor, images, rows)

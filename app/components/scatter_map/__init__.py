@@ -79,7 +79,9 @@ class Picture:
     legend: Legend
 
 
-def scatter_map(picture: Picture, on_pick: Callable[[Picked], None], on_move: Callable[[tuple], None], key: str) -> None:
+def scatter_map(
+    picture: Picture, on_pick: Callable[[Picked], None], on_move: Callable[[tuple], None], key: str
+) -> None:
     """Shows a map; calls `on_pick` with what is drawn on it, and `on_move` with the window once a zoom or a move has ended.
 
     What is not of that form is passed over: it comes from a browser.
@@ -100,11 +102,17 @@ def scatter_map(picture: Picture, on_pick: Callable[[Picked], None], on_move: Ca
 
 def picked(said: Any) -> Picked | None:
     """Returns what a browser says was drawn, or None if that is nothing of the kind."""
-    if not isinstance(said, dict) or said.get("kind") not in ("lasso", "box", "spot") or not isinstance(said.get("at"), list):
+    if (
+        not isinstance(said, dict)
+        or said.get("kind") not in ("lasso", "box", "spot")
+        or not isinstance(said.get("at"), list)
+    ):
         return None
     if not are_numbers([*said["at"], said.get("reach")]) or len(said["at"]) % 2:
         return None
-    corners = tuple((float(x), float(y)) for x, y in zip(said["at"][::2], said["at"][1::2], strict=True))
+    corners = tuple(
+        (float(x), float(y)) for x, y in zip(said["at"][::2], said["at"][1::2], strict=True)
+    )
     least, most = (1, 1) if said["kind"] == "spot" else (3, CORNERS)
     if not least <= len(corners) <= most:
         return None
@@ -117,5 +125,9 @@ def window_of(said: Any) -> tuple[float, float, float, float] | None:
         return None
     left, top, right, bottom = (float(n) for n in said)
     wide = right - left
-    fits = 0.999 * DEEPEST <= wide <= 1.001 and abs(wide - (bottom - top)) < 1e-3 and min(left, top) > -1e-3
+    fits = (
+        0.999 * DEEPEST <= wide <= 1.001
+        and abs(wide - (bottom - top)) < 1e-3
+        and min(left, top) > -1e-3
+    )
     return (left, top, right, bottom) if fits and max(right, bottom) < 1.001 else None

@@ -76,7 +76,12 @@ class Block:
     aspect: float = 1.1
 
 
-def surfaces(shown: Sequence[Surface], block: Block, key: str, on_pick: Callable[[float, float], None] | None = None) -> None:
+def surfaces(
+    shown: Sequence[Surface],
+    block: Block,
+    key: str,
+    on_pick: Callable[[float, float], None] | None = None,
+) -> None:
     """Shows surfaces, and calls `on_pick` with the x and y of a spot that is clicked.
 
     What is no spot of the square is passed over: it comes from a browser.
@@ -87,7 +92,11 @@ def surfaces(shown: Sequence[Surface], block: Block, key: str, on_pick: Callable
         if found is not None and on_pick is not None:
             on_pick(*found)
 
-    data = {**asdict(block), "picks": on_pick is not None, "shown": [_sent(surface, block.heights) for surface in shown]}
+    data = {
+        **asdict(block),
+        "picks": on_pick is not None,
+        "shown": [_sent(surface, block.heights) for surface in shown],
+    }
     _mount(data=data, key=key, on_picked_change=was_picked)
 
 
@@ -98,7 +107,12 @@ def _sent(surface: Surface, heights: Range) -> dict[str, Any]:
     whole = np.round(np.clip(share, 0, 1) * FULL).astype("<i2")
     level = None if surface.level is None else (surface.level - low) / (high - low)
     said = {"title": surface.title, "meaning": surface.meaning, "alt": surface.alt, "level": level}
-    return {**said, "side": len(whole), "full": FULL, "values": base64.b64encode(whole.tobytes()).decode()}
+    return {
+        **said,
+        "side": len(whole),
+        "full": FULL,
+        "values": base64.b64encode(whole.tobytes()).decode(),
+    }
 
 
 def spot(said: Any, block: Block) -> tuple[float, float] | None:

@@ -62,26 +62,46 @@ def binned(
         selected: {row: (n,) scores} of what is selected, drawn as an outline over the row's bars.
     """
     named = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
-    rows = {row: {name: np.sort(np.asarray(s, np.float64)) for name, s in sets.items()} for row, sets in named.items()}
+    rows = {
+        row: {name: np.sort(np.asarray(s, np.float64)) for name, s in sets.items()}
+        for row, sets in named.items()
+    }
     everything = np.concatenate([scores for sets in rows.values() for scores in sets.values()])
-    edges, ticks = _percentiles(rows["ID"]["ID"]) if percentiles else _even(everything, rows["ID"]["ID"])
+    edges, ticks = (
+        _percentiles(rows["ID"]["ID"]) if percentiles else _even(everything, rows["ID"]["ID"])
+    )
     bar = max(1, round((len(edges) - 1) / BARS))
     return {
-        "edges": edges.tolist(), "ticks": ticks, "bar": bar, "label": label,
-        "cut": cut, "traffic": dict(traffic), "fixed": fixed, "selected": colours["selected"],
+        "edges": edges.tolist(),
+        "ticks": ticks,
+        "bar": bar,
+        "label": label,
+        "cut": cut,
+        "traffic": dict(traffic),
+        "fixed": fixed,
+        "selected": colours["selected"],
         "rows": [
-            {"name": row, "colour": colours[row], "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()],
-             "selected": _bars(selected.get(row, ()), edges, bar)}
+            {
+                "name": row,
+                "colour": colours[row],
+                "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()],
+                "selected": _bars(selected.get(row, ()), edges, bar),
+            }
             for row, sets in rows.items()
         ],
-    }  # fmt: skip
+    }
 
 
 def _counted(name: str, scores: Array, edges: Array, cut: float) -> dict[str, Any]:
     """Returns a set's name, its size, how many scores each step adds, the first all below it, and how many pass `cut`."""
     upto = np.searchsorted(scores, edges, "right")
     passed = int(np.searchsorted(scores, cut, "right"))
-    return {"name": name, "n": len(scores), "counts": np.diff(upto, prepend=0).tolist(), "passed": passed}
+    return {
+        "name": name,
+        "n": len(scores),
+        "counts": np.diff(upto, prepend=0).tolist(),
+        "passed": passed,
+    }
 
 
 def _bars(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
@@ -89,7 +109,9 @@ def _bars(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
     if not np.size(scores):
         return []
     steps = len(edges) - 1
-    after = np.searchsorted(edges, np.ravel(scores), "left")  # a step holds its upper edge, as `_counted` counts
+    after = np.searchsorted(
+        edges, np.ravel(scores), "left"
+    )  # a step holds its upper edge, as `_counted` counts
     return np.bincount(np.clip(after - 1, 0, steps - 1) // bar, minlength=-(-steps // bar)).tolist()
 
 
@@ -97,11 +119,15 @@ def _even(everything: Array, inside: Array) -> tuple[Array, list[tuple[float, st
     """Returns edges at round numbers over nearly all of the scores, and the axis' ticks as (fraction, text)."""
     low = float(np.quantile(everything, 0.001))
     high = float(max(np.quantile(everything, 0.99), np.quantile(inside, 0.999)))
-    least = max(1e-6 * abs(low), 1e-6 * abs(high), 1e-9)  # narrower than this, doubles run out of digits
+    least = max(
+        1e-6 * abs(low), 1e-6 * abs(high), 1e-9
+    )  # narrower than this, doubles run out of digits
     if high - low < least:
         low, high = low - least, high + least
     step = _round_step((high - low) / STEPS)
-    edges = np.round(np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step, _digits(step))
+    edges = np.round(
+        np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step, _digits(step)
+    )
     wide = _round_step((edges[-1] - edges[0]) / 5)
     marks = np.arange(math.ceil(edges[0] / wide), math.floor(edges[-1] / wide) + 1) * wide
     span = edges[-1] - edges[0]

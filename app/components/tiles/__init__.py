@@ -44,7 +44,9 @@ def encoded(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def tiles(shown: Sequence[Tile], on_click: Callable[[str], None], key: str, looked_at: str = "") -> None:
+def tiles(
+    shown: Sequence[Tile], on_click: Callable[[str], None], key: str, looked_at: str = ""
+) -> None:
     """Shows images, and calls `on_click` with the id of one that is clicked; `looked_at` is marked.
 
     A click on what is not shown is passed over: it comes from a browser.
@@ -56,4 +58,8 @@ def tiles(shown: Sequence[Tile], on_click: Callable[[str], None], key: str, look
         if isinstance(item, str) and item in known:
             on_click(item)
 
-    _mount(data={"tiles": [asdict(tile) for tile in shown], "at": looked_at}, key=key, on_clicked_change=clicked)
+    _mount(
+        data={"tiles": [asdict(tile) for tile in shown], "at": looked_at},
+        key=key,
+        on_clicked_change=clicked,
+    )
