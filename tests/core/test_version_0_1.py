@@ -17,9 +17,10 @@ import pandas as pd
 import pytest
 import torch
 
-from heat_core import study
+from heat_core import run as study
 from heat_core.__main__ import main
-from heat_core.features import Features, Pack, pack_npz, read, read_pack, write, write_pack
+from heat_core.features import Features, read_features, write_features
+from heat_core.pack import Pack, pack_from_npz, read_pack, write_pack
 
 SAVED = Path(__file__).parents[1] / "fixtures" / "version-0.1"
 RUNS = sorted(path.name for path in (SAVED / "fitted").iterdir())
@@ -36,7 +37,7 @@ def pack() -> Pack:
 @pytest.fixture(scope="module")
 def given(pack: Pack) -> dict[str, Features]:
     """What was scored, by the names that `scores.json` has for it."""
-    return {"test": pack.test, "points": read(SAVED / "points.safetensors")}
+    return {"test": pack.test, "points": read_features(SAVED / "points.safetensors")}
 
 
 def saved(name: str) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def leaves(recipe: Any) -> Iterator[str]:
 
 
 def as_json(recipe: Any) -> Any:
-    return json.loads(json.dumps(study.dismantle(recipe)))
+    return json.loads(json.dumps(study.to_json(recipe)))
 
 
 def test_every_run_has_its_scores() -> None:
@@ -81,7 +82,11 @@ def test_a_run_scores_what_it_scored(name: str, given: dict[str, Features]) -> N
 def test_no_value_of_a_recipe_is_lost(name: str) -> None:
     run, card = study.load(SAVED / "fitted" / name), saved(name)
     assert sorted(leaves(as_json(run.detector))) == sorted(leaves(card["recipe"]))
-    assert (run.seed, run.shape.dim, run.shape.rows) == (card["seed"], card["shape"]["dim"], card["shape"]["rows"])
+    assert (run.seed, run.shape.dim, run.shape.rows) == (
+        card["seed"],
+        card["shape"]["dim"],
+        card["shape"]["rows"],
+    )
     assert dict(run.shape.views) == card["shape"]["views"]
 
 
@@ -90,7 +95,8 @@ def test_history_and_diagnosis_load(name: str) -> None:
     run, card = study.load(SAVED / "fitted" / name), saved(name)
     assert bool(run.history) == run.detector.trains
     np.testing.assert_array_equal(
-        np.array([astuple(record) for record in run.history]), np.array([list(r.values()) for r in card["history"]])
+        np.array([astuple(record) for record in run.history]),
+        np.array([list(r.values()) for r in card["history"]]),
     )
     assert (run.diagnosis is None) == (card["diagnosis"] is None)
     if run.diagnosis is not None:
@@ -101,37 +107,59 @@ def test_history_and_diagnosis_load(name: str) -> None:
 
 
 @every_run
-def test_a_run_written_again_is_read_back(name: str, given: dict[str, Features], tmp_path: Path) -> None:
+def test_a_run_written_again_is_read_back(
+    name: str, given: dict[str, Features], tmp_path: Path
+) -> None:
     run = study.load(SAVED / "fitted" / name)
     study.save(run, tmp_path / "run")
     again = study.load(tmp_path / "run")
     assert (again.detector, again.seed, again.shape) == (run.detector, run.seed, run.shape)
-    assert repr((again.history, again.diagnosis)) == repr((run.history, run.diagnosis))  # nan is not nan
+    assert repr((again.history, again.diagnosis)) == repr(
+        (run.history, run.diagnosis)
+    )  # nan is not nan
     on = given["test" if name in SCORES["test"] else "points"]
     assert np.array_equal(again.score(on), run.score(on))
 
 
 def test_what_is_said_of_a_run_that_did_not_help_is_said_still() -> None:
-    said = {name: bool(study.load(SAVED / "fitted" / name).note) for name in RUNS if saved(name)["recipe"].get("checked")}
+    said = {
+        name: bool(study.load(SAVED / "fitted" / name).note)
+        for name in RUNS
+        if saved(name)["recipe"].get("checked")
+    }
     assert said == {
-        "HEAT-checked-alone": False, "HEAT-checked-members": False, "features-modern-HEAT": True, "features-quick-HEAT": True,
-    }  # fmt: skip
+        "HEAT-checked-alone": False,
+        "HEAT-checked-members": False,
+        "features-modern-HEAT": True,
+        "features-quick-HEAT": True,
+    }
 
 
 # -- packs and features ------------------------------------------------------------------------------------------------
 
 
 def test_the_pack_holds_what_it_held(pack: Pack) -> None:
-    assert (pack.title, pack.class_name(3), pack.set_title("far_noise.v1")) == ("Version 0.1", "cat", "Noise")
-    assert list(pack.outside) == [("near", "shifted"), ("mid", "two words"), ("far", "noise.v1")]
-    assert list(pack.auxiliary.pseudo) == list(pack.auxiliary.pseudoval) == ["blur", "jigsaw 2x2", "composed"]
-    assert pack.calibration is pack.auxiliary.val
+    assert (pack.title, pack.class_name(3), pack.set_title("far_noise.v1")) == (
+        "Version 0.1",
+        "cat",
+        "Noise",
+    )
+    assert list(pack.ood) == [("near", "shifted"), ("mid", "two words"), ("far", "noise.v1")]
+    assert (
+        list(pack.extra.pseudo) == list(pack.extra.pseudoval) == ["blur", "jigsaw 2x2", "composed"]
+    )
+    assert pack.calibration is pack.extra.val
     assert list(pack.thumbnails) == ["far_noise.v1"]
     assert pack.thumbnails["far_noise.v1"] == (SAVED / "pack" / "far_noise.v1.webp").read_bytes()
     train = pack.train
     assert (len(train), train.dim, len(train.classes), train.source) == (72, 8, 4, "cifar10/train")
     assert train.head is not None
-    assert {name: view.shape[1] for name, view in train.views.items()} == {"std": 8, "odin": 1, "early": 1, "map": 2}
+    assert {name: view.shape[1] for name, view in train.views.items()} == {
+        "std": 8,
+        "odin": 1,
+        "early": 1,
+        "map": 2,
+    }
     assert set(train.moments) == {"z", "unit std", "unit layer2"}
     assert int(train.moments["z"].count.sum()) == 400
     assert pack.card["map"]["method"] == "pca"
@@ -140,10 +168,19 @@ def test_the_pack_holds_what_it_held(pack: Pack) -> None:
 
 def equal(a: Features, b: Features) -> None:
     """Every array is the same, and of the same precision."""
-    optional = [(a.y, b.y), (a.index, b.index), *((getattr(a.head, part, None), getattr(b.head, part, None))
-                for part in ("weight", "bias"))]  # fmt: skip
-    moments = [(getattr(a.moments[key], part), getattr(b.moments[key], part))
-               for key in b.moments for part in ("count", "means", "covariance")]  # fmt: skip
+    optional = [
+        (a.y, b.y),
+        (a.index, b.index),
+        *(
+            (getattr(a.head, part, None), getattr(b.head, part, None))
+            for part in ("weight", "bias")
+        ),
+    ]
+    moments = [
+        (getattr(a.moments[key], part), getattr(b.moments[key], part))
+        for key in b.moments
+        for part in ("count", "means", "covariance")
+    ]
     views = [(a.views[name], view) for name, view in b.views.items()]
     assert (set(a.views), set(a.moments), a.source) == (set(b.views), set(b.moments), b.source)
     for one, other in [(a.z, b.z), *views, *moments, *optional]:
@@ -165,12 +202,15 @@ def test_a_pack_written_again_is_read_back(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_a_features_file_written_again_is_read_back(pack: Pack, tmp_path: Path) -> None:
-    write(pack.train, tmp_path / "train.safetensors")
-    equal(read(tmp_path / "train.safetensors"), read(SAVED / "pack" / "train.safetensors"))
+    write_features(pack.train, tmp_path / "train.safetensors")
+    equal(
+        read_features(tmp_path / "train.safetensors"),
+        read_features(SAVED / "pack" / "train.safetensors"),
+    )
 
 
 def test_an_npz_of_arrays_is_the_same_pack(pack: Pack) -> None:
-    few = pack_npz(SAVED / "arrays.npz")
+    few = pack_from_npz(SAVED / "arrays.npz")
     assert [name for name, _ in few.sets()] == [name for name, _ in pack.sets()]
     for (_, a), (_, b) in zip(few.sets(), pack.sets(), strict=True):
         head = b.take(torch.arange(12))
@@ -178,7 +218,7 @@ def test_an_npz_of_arrays_is_the_same_pack(pack: Pack) -> None:
 
 
 def test_an_npz_of_features_scores_as_its_rows_do(pack: Pack) -> None:
-    few = read(SAVED / "features.npz")
+    few = read_features(SAVED / "features.npz")
     assert few.z.dtype == torch.float64
     for name in ("Composed-soft", "pseudo-modern-HEAT"):
         run = study.load(SAVED / "fitted" / name)
@@ -209,18 +249,26 @@ def alike(now: Any, then: Any) -> None:
 @pytest.mark.parametrize(
     ("file", "command"),
     [
-        ("benchmark.json", ["benchmark", str(SAVED / "pack"), "--detectors", "MSP,KNN,MoG", "--json"]),
+        (
+            "benchmark.json",
+            ["benchmark", str(SAVED / "pack"), "--detectors", "MSP,KNN,MoG", "--json"],
+        ),
         ("toy.json", ["toy", "moons", "MoG", "--json"]),
     ],
     ids=["benchmark", "toy"],
 )
-def test_a_command_gives_the_json_that_it_gave(file: str, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_gives_the_json_that_it_gave(
+    file: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(command) == 0
     alike(json.loads(capsys.readouterr().out), json.loads((SAVED / file).read_text()))
 
 
 def test_score_writes_the_parquet_that_it_wrote(tmp_path: Path) -> None:
     rows, out = SAVED / "pack" / "near_shifted.safetensors", tmp_path / "score.parquet"
-    assert main(["score", str(SAVED / "fitted" / "pseudo-modern-MoG"), str(rows), "--out", str(out)]) == 0
+    assert (
+        main(["score", str(SAVED / "fitted" / "pseudo-modern-MoG"), str(rows), "--out", str(out)])
+        == 0
+    )
     now, then = pd.read_parquet(out), pd.read_parquet(SAVED / "score.parquet")
     pd.testing.assert_frame_equal(now, then, rtol=1e-5)
