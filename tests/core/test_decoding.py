@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from heat_core.images import decoding as pictures
-from heat_core.images.decoding import read_image
+from heat_core.images.decoding import FORMATS, read_image
 
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 
@@ -32,7 +31,7 @@ def _halves() -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read(kind: str, tmp_path: Path) -> None:
     content = _bytes(_halves(), kind)
     pixels = read_image(content)
@@ -166,7 +165,7 @@ def test_what_is_no_picture_is_refused(content: bytes) -> None:
         read_image(content)
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_half_a_picture_is_refused(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8))
     content = _bytes(noise, kind)
@@ -188,7 +187,7 @@ def test_greys_of_32_bits_are_refused(kind: type) -> None:
         read_image(_bytes(Image.fromarray(np.ones((4, 4), kind)), "TIFF"))
 
 
-WHOLE = [_bytes(_halves(), kind) for kind in pictures.FORMATS]
+WHOLE = [_bytes(_halves(), kind) for kind in FORMATS]
 
 
 @given(
