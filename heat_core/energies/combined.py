@@ -48,8 +48,8 @@ class WeightedSum(Energy):
     def standardise(self, z: Tensor) -> Self:
         """Returns self with every part's mean and standard deviation set to those on ID input z."""
         values = np.stack([score(energy, z) for energy in self.energies])  # type: ignore[arg-type]
-        self.shift = torch.from_numpy(values.mean(1)).to(self.shift)
-        self.scale = torch.from_numpy(values.std(1)).clamp(min=1e-12).to(self.scale)
+        mean, std = torch.from_numpy(values.mean(1)), torch.from_numpy(values.std(1))
+        self.store(shift=mean, scale=std.clamp(min=1e-12))
         return self
 
     def parts(self, z: Tensor) -> Tensor:

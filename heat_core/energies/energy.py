@@ -31,6 +31,21 @@ class Energy(nn.Module, abc.ABC):
                 child.fit(train)
         return self
 
+    def store(self, **buffers: Tensor) -> None:
+        """Sets registered buffers to the values: copied, contiguous, on the energy's device and in its precision.
+
+        Copied, since tensors that two energies share cannot be saved. Contiguous, since a file gives
+        tensors back that way, and sums over another layout round differently.
+
+        Raises AttributeError if no buffer is called so.
+        """
+        for name, value in buffers.items():
+            buffer = self.get_buffer(name)
+            own = value.to(
+                buffer.device, buffer.dtype, copy=True, memory_format=torch.contiguous_format
+            )
+            setattr(self, name, own)
+
     def terms(self) -> tuple[Energy, ...]:
         """Returns the energies that add up to this one, in order."""
         return (self,)
