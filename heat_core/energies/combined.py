@@ -47,7 +47,7 @@ class WeightedSum(Aggregate):
         self.register_buffer("scale", torch.ones(len(energies)))
 
     def standardise(self, z: Tensor) -> Self:
-        """Returns self with each member's mean and standard deviation on ID z (N, d) as its unit."""
+        """Returns self with each member's mean and standard deviation taken on ID z (N, d)."""
         values = np.stack([score(member, z) for member in self.members])
         mean, std = torch.from_numpy(values.mean(1)), torch.from_numpy(values.std(1))
         self.store(shift=mean, scale=std.clamp(min=1e-12))
