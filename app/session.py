@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from heat_core.verdicts import Judge, Opinion
 
 PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
-IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
+IMAGES = Path("data").resolve()  # where `fetch --root data` puts images
 ROOTS = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
 UNPACKED = 2**30  # bytes that an upload may unpack to
 COMPARED = ("MoG", "EBM", "HEAT")  # in the paper's second figure
