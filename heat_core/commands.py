@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from .detectors import Detector
     from .features import Pack
     from .plane import Trial
@@ -76,6 +80,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def train_classifier(options: argparse.Namespace) -> None:
+    _needs("timm")
     from . import classifier, datasets
 
     if options.out.exists():
@@ -111,6 +116,7 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 
 def extract(options: argparse.Namespace) -> None:
+    _needs("timm")
     from . import classifier, packing
     from .extract import Early, Extractor
     from .features import write_pack
@@ -221,6 +227,7 @@ def project(options: argparse.Namespace) -> None:
 
 
 def score_image(options: argparse.Namespace) -> None:
+    _needs("timm")
     from . import pictures
     from .features import read_pack
     from .study import fit
@@ -288,6 +295,29 @@ def score(options: argparse.Namespace) -> None:
     pd.DataFrame(columns).to_parquet(buffer, index=False)
     write_whole(options.out, buffer.getvalue())
     print(f"{options.out}: {len(scores):,} scores of {run.detector.title}; larger is more out-of-distribution.")
+
+
+def app(options: argparse.Namespace) -> None:
+    """Becomes Streamlit, which finds the dashboard's settings beside its script."""
+    _needs("streamlit")
+    script = _dashboard() / "app" / "main.py"
+    streamlit = [sys.executable, "-P", "-m", "streamlit"]
+    settings = ["--server.port", str(options.port), *options.flags]
+    os.execv(sys.executable, [*streamlit, "run", str(script), *settings])
+
+
+def _dashboard() -> Traversable:
+    """Returns the folder that holds app/ and assets/: the checkout that this is, or the wheel's."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "app" / "main.py").is_file() and (checkout / "assets").is_dir():
+        return checkout
+    return resources.files("heat_dashboard")
+
+
+def _needs(module: str) -> None:
+    """Raises ModuleNotFoundError if a module of an extra is not installed, before any work."""
+    if util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def _device(options: argparse.Namespace) -> str:

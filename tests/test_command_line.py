@@ -24,7 +24,7 @@ from heat_core.study import fit
 Arrays = dict[str, np.ndarray]
 COMMANDS = [
     "list", "toy", "fetch", "train-classifier", "extract", "project", "pack", "benchmark", "report",
-    "score-image", "fit", "score",
+    "score-image", "fit", "score", "app",
 ]  # fmt: skip
 QUICK = "MSP,Energy,KNN,SSD,MoG"
 
