@@ -277,13 +277,13 @@ def project(options: argparse.Namespace) -> None:
 
 def score_image(options: argparse.Namespace) -> None:
     _needs("timm")
-    from .images import decoding as pictures
+    from .images.decoding import read_image
     from .judge import FittedDetector, Judge, weights_of
     from .pack import read_pack
     from .run import fit
 
     pack = read_pack(options.pack)
-    shown = [(path, pictures.read_image(path)) for path in options.pictures]
+    shown = [(path, read_image(path)) for path in options.pictures]
     judge = Judge(pack, options.weights or weights_of(options.pack), options.device)
     known = {
         name: FittedDetector.of(
