@@ -109,7 +109,7 @@ class Pack:
         extra: what fitting and selecting may see beside `train`.
         card: what the pack is: title, classifier, accuracy, sets with counts and sources,
             stand-ins. Plain JSON.
-        thumbnails: {set: a sheet of its images as `thumbnails.encode` makes it}, of sets whose
+        thumbnails: {set: a sheet of its images as `encode_sheet` makes it}, of sets whose
             images may be handed on.
 
     Raises:

@@ -32,7 +32,9 @@ def test_a_text_without_an_underscore_is_a_group() -> None:
 
 
 def test_thresholds_are_chosen_on_val_where_there_is_one() -> None:
+    assert SetScores({"test": TEST, "val": VAL}).calibration_name == "val"
     assert SetScores({"test": TEST, "val": VAL}).calibration is VAL
+    assert SetScores({"test": TEST, "near_a": NEAR}).calibration_name == "test"
     assert SetScores({"test": TEST, "near_a": NEAR}).calibration is TEST
 
 
