@@ -109,12 +109,8 @@ def predicted_classes(
         return train.classes.cpu().numpy()[
             class_distances(fitted or class_gaussians(train), features).argmin(1)
         ]
-    weight, bias = train.head.weight.float(), train.head.bias.float()
-    return (
-        torch.cat([(z.float() @ weight.T + bias).argmax(1) for z in features.z.split(8192)])
-        .cpu()
-        .numpy()
-    )
+    parts = [train.head.logits(z.float()).argmax(1) for z in features.z.split(8192)]
+    return torch.cat(parts).cpu().numpy()
 
 
 @torch.inference_mode()
