@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
-from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.learned_energy import Perceptron
 from heat_core.detectors.detector import Detector
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.results.formats import markdown
 

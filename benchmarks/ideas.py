@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
+from heat_core.detectors.learned_energy import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import DirectionAndNorm, Energy, score
 from heat_core.features import Features

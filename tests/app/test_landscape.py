@@ -20,7 +20,7 @@ from app.plane import training as toys
 from app.plane.reading import Window
 from app.plane.training import ToyChoice
 from heat_core.detectors import presets as recipes
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.metrics import threshold_keeping

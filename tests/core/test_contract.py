@@ -14,9 +14,9 @@ import torch
 from heat_core import run as study
 from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
+from heat_core.detectors.learned_energy import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
 from heat_core.energies import score
 from heat_core.features import Features, Head

@@ -14,8 +14,8 @@ from torch import Tensor
 from heat_core import run as study
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.learned_energy import Critic, Perceptron
+from heat_core.detectors.heat import HEAT
 from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
 from heat_core.model_selection import best_detector, choose_weights, criterion

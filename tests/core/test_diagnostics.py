@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from heat_core import run as study
-from heat_core.detectors.critic import Perceptron
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.learned_energy import Perceptron
+from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.diagnostics import (
     Diagnosis,

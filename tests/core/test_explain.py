@@ -10,8 +10,8 @@ import torch
 
 from heat_core import explain
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.learned_energy import Critic
+from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.features import Features
 from heat_core.run import Run, fit

@@ -8,9 +8,9 @@ import torch
 
 from heat_core import metrics
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
-from heat_core.detectors.critic import Perceptron
+from heat_core.detectors.learned_energy import Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
 from heat_core.energies import Energy, GaussianMixture, Normalized, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.sampling import Langevin

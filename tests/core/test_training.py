@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from heat_core import run as study
-from heat_core.detectors.critic import Perceptron
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.learned_energy import Perceptron
+from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.features import Features
