@@ -52,7 +52,7 @@ class ScoreTerms:
         energy = run.energy
         names = run.term_names
         if isinstance(energy, WeightedSum):
-            return cls(_checked(names, run, len(energy.energies)), None, energy.beta == 0, True)
+            return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
         terms = energy.terms()
         return cls(_checked(names, run, len(terms)), _temperature(terms[0]))
 
@@ -81,7 +81,7 @@ def score_terms(run: Run, features: Features) -> Array:
     energy = run.energy
     if not isinstance(energy, WeightedSum):
         return np.stack([score(term, inputs) for term in energy.terms()], 1)
-    values = np.stack([score(part, inputs) for part in energy.energies], 1)  # type: ignore[arg-type]
+    values = np.stack([score(part, inputs) for part in energy.members], 1)
     weights, shift, scale = (
         buffer.double().cpu().numpy() for buffer in (energy.weights, energy.shift, energy.scale)
     )
