@@ -10,7 +10,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .energies import Energy, Mahalanobis, Normalized, Tempered, WeightedSum, score, unit, working_precision
+from .energies import (
+    Energy,
+    Mahalanobis,
+    Normalized,
+    Tempered,
+    WeightedSum,
+    score,
+    unit,
+    working_precision,
+)
 from .features import Features
 from .metrics import percentile
 from .run import Run
@@ -110,9 +119,7 @@ def class_distances(gaussians: Normalized, features: Features) -> Array:
     """
     classes = gaussians.energy
     assert isinstance(classes, Mahalanobis)
-    squared = [
-        classes.squared_distances(unit(z.to(classes.means))) for z in features.z.split(ROWS)
-    ]
+    squared = [classes.squared_distances(unit(z.to(classes.means))) for z in features.z.split(ROWS)]
     return torch.cat(squared).sqrt().double().cpu().numpy()
 
 

@@ -214,9 +214,7 @@ def _read(path: Path) -> Run:
         raise ValueError("run.json is not the card of a run")
     version = card.get("version")
     if version not in ("3", VERSION):
-        raise ValueError(
-            f"a run of version {version}; this program reads version {VERSION}, and 3"
-        )
+        raise ValueError(f"a run of version {version}; this program reads version {VERSION}, and 3")
     state = load_file(str(path / "energy.safetensors"))
     if version == "3":
         card = upgrade_card(card)
@@ -282,7 +280,12 @@ def from_json(base: type, values: dict[str, Any]) -> Any:
         if name == "kind":
             continue
         inner = _dataclass_in(hints.get(name))
-        fields[name] = from_json(inner, value) if inner and isinstance(value, dict) else value
+        if isinstance(value, dict) and inner is not None:
+            fields[name] = from_json(inner, value)
+        elif isinstance(value, dict) and "kind" in value:
+            raise TypeError(f"{cls.__name__} holds no dataclass as {name!r}")
+        else:
+            fields[name] = value
     return cls(**fields)
 
 

@@ -169,9 +169,7 @@ class EBM(Normalizing):
 
     def __post_init__(self) -> None:
         if isinstance(self.source, FromNoise) and self.source.checked:
-            raise ValueError(
-                "an EBM has no prior that what it learned could be checked against."
-            )
+            raise ValueError("an EBM has no prior that what it learned could be checked against.")
 
     @property
     def objective(self) -> Objective:

@@ -130,9 +130,7 @@ _OFFICIAL = FromNoise(
         ),
         include_starts=True,
     ),
-    replace(
-        _PAPER.training, batch=1024, lr=1e-5, betas=(0.0, 0.999), schedule="step", jitter=1e-4
-    ),
+    replace(_PAPER.training, batch=1024, lr=1e-5, betas=(0.0, 0.999), schedule="step", jitter=1e-4),
     noise_scale=1.0,
 )
 _OFFICIAL_EBM = FromNoise(
@@ -216,9 +214,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
         "modern": _plane(_PLANE_LONG, members=2),
         "quick": _plane(_PLANE_SHORT),
         "best": _plane(_PLANE_LONG, members=8),
-        "paper": _plane(
-            _PLANE_CHAINS_TRAINING, objective=_PLANE_CHAINS, noise_origin="normal"
-        ),
+        "paper": _plane(_PLANE_CHAINS_TRAINING, objective=_PLANE_CHAINS, noise_origin="normal"),
     },
     "features": {
         "modern": _features(_FEATURES_LONG),

@@ -16,6 +16,7 @@ from heat_core.sampling import Langevin, Manifold
 from .negatives import ModelSamples, NoiseSampler, Start
 
 
+@dataclass(frozen=True)
 class Objective(abc.ABC):
     """A loss by which an energy learns to tell data from negatives, and where negatives come from.
 
