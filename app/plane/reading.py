@@ -155,7 +155,7 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
         inside,
         threshold,
         float(prior.temperature) if isinstance(prior, Tempered) else None,
-        getattr(getattr(fitted, "training", None), "alpha", None) or None,
+        getattr(fitted.objective, "alpha", None) or None,
         float(np.abs(terms[-1]).max()) if learned else None,
         log_z,
         owed,
