@@ -79,6 +79,7 @@ def toy(options: argparse.Namespace) -> None:
 
 
 def fetch(options: argparse.Namespace) -> None:
+    _needs("torchvision")
     from .images.fetching import fetch
 
     with _bars("B", scaled=True) as say:
