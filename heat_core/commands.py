@@ -325,7 +325,7 @@ def fit(options: argparse.Namespace) -> None:
 
     def report(record: Any, energy: Any) -> None:
         print(
-            f"step {record.step}/{record.steps}: loss {record.loss:.4f}, held out {record.held_out:.4f}",
+            f"step {record.step}/{record.steps}: loss {record.loss:.4f}, held out {record.val_loss:.4f}",
             file=sys.stderr,
         )
 

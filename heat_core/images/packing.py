@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import SET_NAME, ExtraID, Pack
+from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
 
 from .classifier import fingerprint
 from .datasets import Images, find_dataset, read_images, stratified_rows
@@ -68,7 +68,7 @@ class Contents:
             )
         shorts = [short_name(name) for name in self.outside]
         for name in shorts:
-            if not SET_NAME.fullmatch(name):
+            if not FILE_NAME.fullmatch(name):
                 raise ValueError(
                     f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}."
                 )
@@ -192,9 +192,15 @@ class _Shards:
 
     def outside(
         self, contents: Contents, roots: Sequence[Path]
-    ) -> Iterator[tuple[tuple[str, str], Features]]:
+    ) -> Iterator[tuple[SetName, Features]]:
         """Gives ((group, name), features) of the OOD sets; their classes mean nothing to the network."""
         for name in contents.outside:
+<<<<<<< HEAD
+            images, group = read_images(name, roots), find_dataset(name).against(contents.inside)
+            key = SetName(group, short_name(name))
+            rows = stratified(images.labels, contents.ood)
+            yield key, replace(self.shown(str(key), images, rows), y=None)
+=======
             images, group = (
                 read_images(name, roots),
                 find_dataset(name).group_beside(contents.inside),
@@ -202,6 +208,7 @@ class _Shards:
             key = group, short_name(name)
             rows = stratified_rows(images.labels, contents.ood)
             yield key, replace(self.shown("_".join(key), images, rows), y=None)
+>>>>>>> main
 
     def families(
         self, kind: str, images: Images, rows: NDArray[np.int64], count: int
