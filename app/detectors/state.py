@@ -42,7 +42,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
         one,
         other,
         cuts,
-        {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()},
+        {name: sign * values[:, 1] for name, values in frames["HEAT"].term_values.items()},
     )
 
 

@@ -16,19 +16,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app.components.scatter_map import DEEPEST, WHOLE, picked, window_of
-from app.feature_map import colours as colouring
-from app.feature_map import drawing as maps
-from app.feature_map import map as atlas
-from app.feature_map.drawing import draw_points
+from app.components.scatter_map import SMALLEST_WINDOW, WHOLE, parse_drawing, parse_window
+from app.feature_map import scatter
+from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
+from app.feature_map.drawing import SHAPES, Points, draw_points
 from app.feature_map.tables import sampled_sentence, selected_finding, selected_rows, trust_sentence
 from app.jobs import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
 from app.pack.jobs import DetectorScores
 from app.pack.layout import (
-    FINE,
-    SIZE,
+    PICTURE_SIZE,
+    RESOLUTION,
     Layout,
     Region,
     layout_of,
@@ -115,12 +114,14 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
     shown = ("test", "far_d")
     found = rows_in_polygons(layout, shown, [SQUARE])
     assert set(found) <= set(shown)
-    assert found["test"].sum() == points_in_polygon(SQUARE, layout.spots["test"]).sum() > 0
+    assert found["test"].sum() == points_in_polygon(SQUARE, layout.positions["test"]).sum() > 0
     left, right = (
         [(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5)
     )
     both = rows_in_polygons(layout, SETS, [left, right])
-    assert sum(int(mask.sum()) for mask in both.values()) == sum(map(len, layout.places.values()))
+    assert sum(int(mask.sum()) for mask in both.values()) == sum(
+        map(len, layout.coordinates.values())
+    )
     assert rows_in_polygons(layout, (), [SQUARE]) == {}
 
 
@@ -128,7 +129,7 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
 def test_regions_go_into_a_link_and_back(polygons):
     back = parse_polygons(polygons_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
-    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / FINE + 1e-9)
+    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / RESOLUTION + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -164,25 +165,27 @@ def test_a_region_says_which_sets_were_shown(layout, sets):
 
 
 def test_the_nearest_point_that_is_shown_is_found(layout):
-    x, y = layout.spots["far_d"][7].tolist()
+    x, y = layout.positions["far_d"][7].tolist()
     assert nearest_point(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
     name, row = nearest_point(layout, ("test", "near_b"), (x, y), 2.0)
     assert name in ("test", "near_b")
-    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (
+    apart = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
         1,
-        SIZE[1] / SIZE[0],
+        PICTURE_SIZE[1] / PICTURE_SIZE[0],
     )
-    here = (layout.spots[name][row] - (x, y)) * (1, SIZE[1] / SIZE[0])
+    here = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
     assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
     assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
 
 
 def test_all_points_lie_on_the_picture_in_one_scale(layout):
-    spots, places = (np.concatenate(list(part.values())) for part in (layout.spots, layout.places))
+    spots, places = (
+        np.concatenate(list(part.values())) for part in (layout.positions, layout.coordinates)
+    )
     assert spots.min() >= 0.01
     assert spots.max() <= 0.99
-    pixels = spots * SIZE
+    pixels = spots * PICTURE_SIZE
     one, two = np.linalg.norm(pixels[0] - pixels[5]), np.linalg.norm(places[0] - places[5])
     three, four = np.linalg.norm(pixels[9] - pixels[80]), np.linalg.norm(places[9] - places[80])
     assert one / two == pytest.approx(three / four, rel=1e-3)
@@ -208,38 +211,38 @@ def test_a_pack_without_a_map_has_none(arrays, pack):
 # -- the picture -------------------------------------------------------------------------------------------------------
 
 
-def painted(points: maps.Points, window=WHOLE, colours: int = 4) -> np.ndarray:
+def painted(points: Points, window=WHOLE, colours: int = 4) -> np.ndarray:
     palette = np.array([[0, 0, 0, 0], *([50 * i, 0, 0, 255] for i in range(1, colours))], np.uint8)
     with Image.open(io.BytesIO(draw_points(points, palette, window))) as image:
         return np.asarray(image.convert("RGBA"))
 
 
-def dots(spots, colours, faint=None, shape=0) -> maps.Points:
+def dots(spots, colours, faint=None, shape=0) -> Points:
     n = len(spots)
     faint = np.zeros(n, bool) if faint is None else np.array(faint)
-    return maps.Points(
+    return Points(
         np.array(spots, np.float32), np.array(colours, np.uint8), np.full(n, shape, np.uint8), faint
     )
 
 
 def test_points_are_painted_where_they_are_in_their_colour():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
-    assert image.shape == (SIZE[1], SIZE[0], 4)
-    assert tuple(image[SIZE[1] // 2, SIZE[0] // 4]) == (50, 0, 0, 255)
-    assert tuple(image[SIZE[1] // 4, 3 * SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert image.shape == (PICTURE_SIZE[1], PICTURE_SIZE[0], 4)
+    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[PICTURE_SIZE[1] // 4, 3 * PICTURE_SIZE[0] // 4]) == (150, 0, 0, 255)
     assert (image[..., 3] > 0).mean() < 0.001
 
 
 def test_a_window_shows_its_part_alone():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
-    assert tuple(image[SIZE[1] // 2, SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
 
 
 def test_what_is_not_selected_lies_below():
     for faint in ([False, True], [True, False]):
         image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
-        assert image[SIZE[1] // 2, SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+        assert image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
 
 
 def test_no_set_always_covers_the_other():
@@ -256,11 +259,11 @@ def test_shapes_differ_and_none_vanishes():
         ) * (count > 1)
         images = [
             painted(dots(spots, np.ones(count), shape=shape))[..., 3] > 0
-            for shape in range(len(maps.SHAPES))
+            for shape in range(len(SHAPES))
         ]
         assert all(image.any() for image in images)
         if count == 1:
-            assert len({image.tobytes() for image in images}) == len(maps.SHAPES)
+            assert len({image.tobytes() for image in images}) == len(SHAPES)
 
 
 def test_points_at_the_edge_and_beyond_are_no_trouble():
@@ -273,16 +276,16 @@ def test_points_at_the_edge_and_beyond_are_no_trouble():
 
 
 def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
-    sets = colouring.by_set(pack, layout, ("test", "far_d"))
+    sets = by_set(pack, layout, ("test", "far_d"))
     assert [entry[2] for entry in sets.entries] == ["test", "far_d"]
     looks = {
         (tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0]))
-        for name in layout.places
+        for name in layout.coordinates
     }
-    assert len(looks) == len(layout.places)
-    classes = colouring.by_class(pack, layout)
+    assert len(looks) == len(layout.coordinates)
+    classes = by_class(pack, layout)
     assert len(classes.entries) == 5  # four classes, and none
-    assert set(classes.colours["far_d"]) == {colouring.PLAIN}
+    assert set(classes.colours["far_d"]) == {PLAIN}
     assert pack.test.y is not None
     for label in range(4):
         rows = (pack.test.y == label).numpy()
@@ -295,7 +298,7 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
 
 def test_a_correction_is_coloured_around_zero(layout):
     values = {"test": np.linspace(-1, 3, 60), "far_d": np.full(50, 0.0)}
-    made = colouring.by_value(layout, values, "E", signed=True)
+    made = by_value(layout, values, "E", signed=True)
     low, high = made.ends
     assert float(low) == -float(high)
     grey = made.palette[made.colours["far_d"][0]]
@@ -303,15 +306,15 @@ def test_a_correction_is_coloured_around_zero(layout):
     up, down = made.palette[made.colours["test"][-1]], made.palette[made.colours["test"][0]]
     assert up[0] > up[2]
     assert down[2] > down[0]
-    assert set(made.colours["train"]) == {colouring.PLAIN}
+    assert set(made.colours["train"]) == {PLAIN}
 
 
 def test_points_that_are_not_selected_are_faint(pack, layout):
-    made = colouring.by_set(pack, layout, SETS)
+    made = by_set(pack, layout, SETS)
     mask = np.arange(60) < 5
     points = made.points(layout, ("test", "far_d"), {"test": mask})
     assert (~points.faint).sum() == 5
-    assert set(points.colours[points.faint]) == {colouring.FAINT}
+    assert set(points.colours[points.faint]) == {FAINT}
     assert not made.points(layout, ("test",), None).faint.any()
     assert len(made.points(layout, (), None)) == 0
 
@@ -320,10 +323,13 @@ def test_points_that_are_not_selected_are_faint(pack, layout):
 
 
 def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
-    lasso = picked({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
+    lasso = parse_drawing({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
     assert lasso.corners == ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
-    assert lasso.more
-    assert picked({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind == "spot"
+    assert lasso.adds
+    assert (
+        parse_drawing({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind
+        == "spot"
+    )
     good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
     for wrong in (
         None,
@@ -337,22 +343,22 @@ def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
         {**good, "at": [0.0, 0.0] * 500},
         {**good, "kind": "spot"},
     ):
-        assert picked(wrong) is None
+        assert parse_drawing(wrong) is None
 
 
 def test_windows_are_squares_of_the_picture():
-    assert window_of([0.25, 0.5, 0.5, 0.75]) == (0.25, 0.5, 0.5, 0.75)
-    assert window_of(list(WHOLE)) == WHOLE
+    assert parse_window([0.25, 0.5, 0.5, 0.75]) == (0.25, 0.5, 0.5, 0.75)
+    assert parse_window(list(WHOLE)) == WHOLE
     for wrong in (
         None,
         [0, 0, 1],
         [0, 0, 2, 2],
         [0.5, 0.5, 0.4, 0.4],
         [0, 0, 0.5, 0.9],
-        [0, 0, DEEPEST / 2, DEEPEST / 2],
+        [0, 0, SMALLEST_WINDOW / 2, SMALLEST_WINDOW / 2],
         ["a"] * 4,
     ):
-        assert window_of(wrong) is None
+        assert parse_window(wrong) is None
 
 
 # -- sentences ---------------------------------------------------------------------------------------------------------
@@ -381,7 +387,9 @@ def frames(pack: Pack, *names: str) -> list[DetectorScores]:
     """Returns scores of a kind: the first feature, of HEAT with its terms."""
     sets = {name: f.z[:, 0].double().numpy() for name, f in pack.sets() if name != "train"}
     terms = {name: np.stack([2 * values, -values], 1) for name, values in sets.items()}
-    heat = DetectorScores("HEAT", sets, how=ScoreTerms(("prior", "correction"), 1.0), terms=terms)
+    heat = DetectorScores(
+        "HEAT", sets, terms=ScoreTerms(("prior", "correction"), 1.0), term_values=terms
+    )
     return [heat if name == "HEAT" else DetectorScores(name, sets) for name in names]
 
 
@@ -421,7 +429,7 @@ def shown(monkeypatch) -> list:
     """What the map was asked to show, with what it does when something is drawn."""
     calls: list = []
     monkeypatch.setattr(
-        atlas,
+        scatter,
         "scatter_map",
         lambda picture, on_pick, on_move, key: calls.append((picture, on_pick, on_move)),
     )
@@ -594,7 +602,7 @@ def test_an_image_is_typed_and_looked_at(room, shown, pack):
     assert link(at)["item"] == "cifar10/test/4"
     spot = shown[-1][0].marks[-1].spot
     found = layout_of(pack)
-    assert np.allclose(spot, found.spots["test"][2])
+    assert np.allclose(spot, found.positions["test"][2])
 
 
 def test_data_without_a_map_offers_one_and_shows_it(room, shown, arrays):
