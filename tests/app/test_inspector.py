@@ -104,7 +104,7 @@ def tables_in(at: AppTest) -> list:
     ]
 
 
-# -- the inspector -----------------------------------------------------------------------------------------------------
+# -- the inspector ---------------------------------------------------------------------------------
 
 
 def test_an_image_is_spelled_out_term_by_term(pack):
@@ -271,7 +271,7 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     ]
 
 
-# -- flips -------------------------------------------------------------------------------------------------------------
+# -- flips -----------------------------------------------------------------------------------------
 
 
 def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[str, set[int]]:
@@ -376,7 +376,7 @@ def test_a_detector_that_is_absent_says_why():
     assert "ODIN needs a score made at extraction" in text(at)
 
 
-# -- the Detectors page ------------------------------------------------------------------------------------------------
+# -- the Detectors page ----------------------------------------------------------------------------
 
 
 def test_scores_between_two_percentiles_become_the_selection(pack):
@@ -504,7 +504,7 @@ def test_curves_are_of_what_is_selected_alone(pack):
     )
 
 
-# -- the images at the line --------------------------------------------------------------------------------------------
+# -- the images at the line ------------------------------------------------------------------------
 
 
 def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_threshold(pack):

@@ -1,4 +1,4 @@
-"""Which items are selected: ids, rows and back, parts that narrow each other down, and the chips."""
+"""Which items are selected: ids and rows, parts that narrow each other down, the chips, the link."""
 
 from __future__ import annotations
 
