@@ -140,7 +140,7 @@ def parse_drawing(message: Any) -> Drawing | None:
     reach = message.get("reach")
     if kind not in ("lasso", "box", "spot") or not isinstance(coordinates, list):
         return None
-    if not are_numbers([*coordinates, reach]) or len(coordinates) % 2:
+    if reach is None or not are_numbers([*coordinates, reach]) or len(coordinates) % 2:
         return None
     corners = tuple(
         (float(x), float(y)) for x, y in zip(coordinates[::2], coordinates[1::2], strict=True)
