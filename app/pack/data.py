@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]  # (height, width, 3)
 
 PACKS = Path(__file__).resolve().parents[2] / "assets" / "packs"
-IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
-PACKS_VARIABLE = (
-    "HEAT_PACKS"  # environment variable of further folders of packs; no visitor sets it
-)
+IMAGES = Path("data").resolve()  # where `fetch --root data` puts images
+PACKS_VARIABLE = "HEAT_PACKS"  # the environment variable that names further folders of packs
 
 
 # -- packs -----------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("side", "said"),
+    ("side", "reason"),
     [
         (8000, "8000 x 8000 pixels"),
         (10_000, "10000 x 10000 pixels"),
@@ -138,11 +138,11 @@ def _png_header(width: int, height: int) -> bytes:
     ],
 )
 def test_a_bomb_is_refused_by_its_header(
-    side: int, said: str, monkeypatch: pytest.MonkeyPatch
+    side: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(
-        ValueError, match=f"^bomb.png: {said}; wanted a whole PNG, .* of at most 50 megapixels.$"
+        ValueError, match=f"^bomb.png: {reason}; wanted a whole PNG, .* of at most 50 megapixels.$"
     ):
         read_image(_png_header(side, side), name="bomb.png")
 
@@ -202,7 +202,7 @@ def test_damaged_bytes_give_a_picture_or_one_line(
     for place, value in changes:
         content[place % len(content)] = value
     try:
-        said = str(read_image(bytes(content[:cut])).shape)
+        answer = str(read_image(bytes(content[:cut])).shape)
     except ValueError as error:
-        said = str(error)
-    assert said == "(32, 32, 3)" or ("; wanted a whole PNG" in said and "\n" not in said)
+        answer = str(error)
+    assert answer == "(32, 32, 3)" or ("; wanted a whole PNG" in answer and "\n" not in answer)
