@@ -2,68 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from app.pack.insight import inspect_row
-from app.pack.jobs import DetectorScores, score_pack
-from app.pack.tables import verdict_rows
-from heat_core.detectors import presets
-from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.energies import Energy, LogSumExp
-from heat_core.explain import ScoreTerms, class_gaussians, score_terms
-from heat_core.features import Features, Head
-from heat_core.pack import Pack, pack_from_arrays
+from heat_core.explain import ScoreTerms, score_terms
+from heat_core.features import Features
 from heat_core.run import fit, from_json, load, save, to_json
-
-
-class Residual(Energy):
-    """How far z - mean lies from the first principal directions of the training features."""
-
-    mean: Tensor
-    basis: Tensor
-
-    def __init__(self, dim: int, rank: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("basis", torch.zeros(dim, rank))
-
-    def fit(self, train: Features) -> Self:
-        mean = train.z.mean(0)
-        _, _, directions = torch.linalg.svd(train.z - mean, full_matrices=False)
-        self.store(mean=mean, basis=directions[: self.basis.shape[1]].T)
-        return self
-
-    def forward(self, z: Tensor) -> Tensor:
-        centred = z - self.mean
-        return (centred - centred @ self.basis @ self.basis.T).norm(dim=1)
-
-
-@dataclass(frozen=True)
-class ViM(Detector):
-    """The residual, and the free energy of the logits, as in Wang et al. 2022, arXiv:2203.10807."""
-
-    rank: int = 4
-    title: ClassVar[str] = "ViM"
-    summary: ClassVar[str] = "what no principal direction explains, and how small the logits are"
-
-    def build(self, shape: Shape) -> Energy:
-        return Residual(shape.dim, self.rank) + LogSumExp(shape.dim, shape.head)
-
-    def term_names(self, shape: Shape) -> tuple[str, ...]:
-        return "residual", "logits"
-
-
-@pytest.fixture
-def pack(arrays: dict[str, np.ndarray]) -> Pack:
-    return pack_from_arrays(arrays)
+from tests.samples import ViM
 
 
 def test_its_terms_are_named_and_add_up(train: Features, far: Features) -> None:
