@@ -6,11 +6,19 @@ import io
 import struct
 from pathlib import Path
 
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.energies import Energy, LogSumExp
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
 from heat_core.images.pseudo import COMPOSED
