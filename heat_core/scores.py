@@ -50,7 +50,12 @@ class SetScores(Mapping[str, Array]):
     @property
     def calibration(self) -> Array:
         """(n,) scores of ID that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
-        return self._scores.get("val", self._scores["test"])
+        return self._scores[self.calibration_name]
+
+    @property
+    def calibration_name(self) -> str:
+        """The set of the calibration scores: `val` where there is one, else `test`."""
+        return "val" if "val" in self._scores else "test"
 
     @property
     def ood_names(self) -> tuple[str, ...]:

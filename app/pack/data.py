@@ -171,7 +171,7 @@ def start_job(pack_data: PackData, key: str, work: Work) -> Job:
         return job_queue().submit(key, work)
     own = st.session_state.setdefault("own_jobs", {})
     if key not in own or own[key].stopping or own[key].state in ("failed", "cancelled"):
-        own[key] = job_queue().lend(key, work, tab_id())
+        own[key] = job_queue().submit_owned(key, work, tab_id())
     return own[key]
 
 
