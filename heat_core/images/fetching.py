@@ -257,9 +257,7 @@ def _fashion_mnist_from_debian(root: Path, on_progress: OnProgress) -> None:
         raise OSError("apt-get is not installed")
     with tempfile.TemporaryDirectory(dir=root) as temporary:
         command = ["apt-get", "download", "dataset-fashion-mnist"]
-        answer = subprocess.run(
-            command, cwd=temporary, capture_output=True, text=True, timeout=600
-        )
+        answer = subprocess.run(command, cwd=temporary, capture_output=True, text=True, timeout=600)
         package = next(Path(temporary).glob("*.deb"), None)
         if package is None:
             raise OSError(f"apt-get download failed: {answer.stderr.strip()}")

@@ -76,7 +76,10 @@ def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
     def run(checksum: str = MD5, on_progress: OnProgress = lambda name, done, total: None) -> Path:
         return download(
-            f"http://127.0.0.1:{server.server_port}/file", tmp_path / "deep" / "file", checksum, on_progress
+            f"http://127.0.0.1:{server.server_port}/file",
+            tmp_path / "deep" / "file",
+            checksum,
+            on_progress,
         )
 
     return run
