@@ -1,9 +1,9 @@
 """Pseudo-OOD images: ID images, destroyed in one of sixteen ways or by two of them in a row.
 
-A destroyed image has the colours, edges or objects of ID images but not their content, so it teaches
-an energy where ID ends without a single OOD image. Every family maps pixels (N, 3, H, W) in [0, 1]
-to as many, on their device, from a seeded generator; families that need a second image take the
-batch's next one.
+A destroyed image has the colours, edges or objects of ID images but not their content, so it
+teaches an energy where ID ends without a single OOD image. Every family maps pixels (N, 3, H, W) in
+[0, 1] to as many, on their device, from a seeded generator; families that need a second image take
+the batch's next one.
 """
 
 from __future__ import annotations
