@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -134,15 +135,9 @@ def train_classifier(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     checkpoint = options.out.with_suffix(".checkpoint")
     device = _device(options)
+    on_progress = partial(_report_training, recipe=recipe)
     network = train(
-        architecture,
-        learned,
-        held_out,
-        checkpoint,
-        recipe,
-        options.seed,
-        device,
-        on_progress=lambda progress: _report_training(progress, recipe),
+        architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
     )
     test = datasets.read_images(options.id, options.root, "test")
     notes = {
