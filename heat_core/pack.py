@@ -94,7 +94,7 @@ class Pack:
         ood: {(group, name): features}, group one of near, mid, far.
         extra: what fitting and selecting may see beside `train`.
         card: what the pack is: title, classifier, accuracy, sets with counts and sources, stand-ins. Plain JSON.
-        thumbnails: {set: a sheet of its images as `sheets.encode` makes it}, of sets whose images may be handed on.
+        thumbnails: {set: a sheet of its images as `encode_sheet` makes it}, of sets whose images may be handed on.
     """
 
     train: Features

@@ -83,7 +83,7 @@ def cancel_training(choice: ToyChoice) -> None:
     if job is not None:
         seen = visible_snapshots(job)
         job.leave(tab_id())
-        _hidden()[choice.key] = StoppedTraining(seen, job.others(tab_id()))
+        _hidden()[choice.key] = StoppedTraining(seen, job.other_watchers(tab_id()))
 
 
 def reset_training(choice: ToyChoice) -> None:
@@ -124,7 +124,7 @@ def _hidden() -> dict[str, StoppedTraining | None]:
 
 def visible_snapshots(job: Job) -> list[Snapshot]:
     """Returns what this tab sees of a training: all there is, or as much as it has allowed."""
-    return job.frames[: int(min(len(job.frames), job.allowed(tab_id())))]
+    return job.frames[: int(min(len(job.frames), job.allowed_frames(tab_id())))]
 
 
 @st.cache_data(max_entries=32, show_spinner="Walking the chains …")

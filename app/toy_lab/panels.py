@@ -127,7 +127,7 @@ def start(choice: ToyChoice) -> None:
 def transport(choice: ToyChoice, job: Job) -> None:
     """Play, pause, step, reset and cancel for a training under way; they stop the work only if nobody else watches it."""
     who = tab_id()
-    paused = job.allowed(who) < math.inf
+    paused = job.allowed_frames(who) < math.inf
     with st.container(horizontal=True):
         st.button(
             "Play",
@@ -154,8 +154,8 @@ def progress(choice: ToyChoice, job: Job, frames: Sequence[Snapshot]) -> None:
     """Says how far a training is, or where in line."""
     kl = f", KL {frames[-1].distance.kl:.3f} nats" if frames else ""
     if job.state == "waiting":
-        text = f"Waiting: number {job_queue().ahead(job) + 1} in line. Two jobs are under way, and this one follows."
-    elif job.allowed(tab_id()) < math.inf:
+        text = f"Waiting: number {job_queue().ahead_of(job) + 1} in line. Two jobs are under way, and this one follows."
+    elif job.allowed_frames(tab_id()) < math.inf:
         behind = (
             " It goes on behind this picture, for somebody else watches it too."
             if job.state == "running"
@@ -163,12 +163,10 @@ def progress(choice: ToyChoice, job: Job, frames: Sequence[Snapshot]) -> None:
         )
         coming = (
             " The next snapshot is under way."
-            if job.state == "running" and not job.others(tab_id())
+            if job.state == "running" and not job.other_watchers(tab_id())
             else ""
         )
-        text = (
-            f"Paused after snapshot {len(frames)}{kl}.{behind if job.others(tab_id()) else coming}"
-        )
+        text = f"Paused after snapshot {len(frames)}{kl}.{behind if job.other_watchers(tab_id()) else coming}"
     else:
         text = f"Training {choice.detector}: {job.progress:.0%}{kl}"
     record = frames[-1].record if frames else None

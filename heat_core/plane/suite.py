@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,72 +13,96 @@ from heat_core.run import fit
 from .grid import Distance, Grid
 from .toys import TOYS
 
-
-@dataclass(frozen=True)
-class Trial:
-    """One toy, one recipe, one seed: the distance of the model and of the MoG on the same points, and CPU seconds of a fit."""
-
-    toy: str
-    detector: str
-    preset: str
-    seed: int
-    distance: Distance
-    mog: Distance
-    seconds: float
-
-
 SUITE = (
     *((toy, "HEAT", "modern") for toy in TOYS),
     ("crosses9", "HEAT", "best"),
     ("crosses9", "HEAT", "paper"),
     ("crosses9", "EBM", "paper"),
 )
-"""What is asked of training in the plane: every toy, the best that there is, and the paper's second figure."""
+"""(toy, detector, preset) of every trial: each toy, the best preset, the paper's second figure."""
+
+HEADING = [
+    "Toy",
+    "Detector",
+    "Preset",
+    "KL of the MoG",
+    "KL, mean",
+    "KL, worst seed",
+    "Worst ratio to MoG",
+    "Fewest modes",
+    "CPU seconds, median",
+]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One detector fitted to one toy with one seed, and its distance from the truth.
+
+    Args:
+        toy, detector, preset: names.
+        seed: of the training points and of the fit.
+        distance: of the fitted model.
+        mog_distance: of one Gaussian a class fitted to the same points.
+        seconds: of CPU time that the fit took.
+    """
+
+    toy: str
+    detector: str
+    preset: str
+    seed: int
+    distance: Distance
+    mog_distance: Distance
+    seconds: float
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """(toy, detector, preset): what the trials of several seeds share."""
+        return self.toy, self.detector, self.preset
 
 
 def trials(suite: Sequence[tuple[str, str, str]] = SUITE, seeds: int = 5) -> Iterator[Trial]:
-    """Gives the trials of (toy, detector, preset), one seed after the other."""
+    """Yields the trials of every (toy, detector, preset), one seed after the other."""
     for toy, detector, preset in suite:
         grid = Grid(TOYS[toy])
         for seed in range(seeds):
-            train = TOYS[toy].features(seed=seed)
-            mog = fit(preset_detector("MoG", space="plane"), train)
-            began = time.process_time()
-            run = fit(preset_detector(detector, preset, "plane"), train, seed)
-            seconds = time.process_time() - began
-            ours, theirs = (grid.distance(grid.energy(one.energy)) for one in (run, mog))
-            yield Trial(toy, detector, preset, seed, ours, theirs, seconds)
+            yield _trial(grid, toy, detector, preset, seed)
 
 
-def trial_rows(found: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """Returns (heading, rows of text): mean and worst KL over seeds, against the MoG's; the fewest modes kept; CPU seconds."""
-    heading = [
-        "Toy",
-        "Detector",
-        "Preset",
-        "KL of the MoG",
-        "KL, mean",
-        "KL, worst seed",
-        "Worst ratio to MoG",
-        "Fewest modes",
-        "CPU seconds, median",
+def _trial(grid: Grid, toy: str, detector: str, preset: str, seed: int) -> Trial:
+    train = grid.toy.features(seed=seed)
+    mog = fit(preset_detector("MoG", space="plane"), train)
+    start = time.process_time()
+    run = fit(preset_detector(detector, preset, "plane"), train, seed)
+    seconds = time.process_time() - start
+    distance = grid.distance(grid.energy(run.energy))
+    mog_distance = grid.distance(grid.energy(mog.energy))
+    return Trial(toy, detector, preset, seed, distance, mog_distance, seconds)
+
+
+def trial_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
+    """Returns (heading, rows of text), one row per (toy, detector, preset) over its seeds.
+
+    A row has the mean and the worst KL, against the MoG's, the fewest modes kept, and CPU seconds.
+    """
+    by_name: dict[tuple[str, str, str], list[Trial]] = {}
+    for trial in trials:
+        by_name.setdefault(trial.name, []).append(trial)
+    return HEADING, [_row(seeds) for seeds in by_name.values()]
+
+
+def _row(seeds: Sequence[Trial]) -> list[str]:
+    """Returns one row of text: the same trial over its seeds."""
+    kl = [trial.distance.kl for trial in seeds]
+    mog_kl = [trial.mog_distance.kl for trial in seeds]
+    worst_ratio = max(ours / mog for ours, mog in zip(kl, mog_kl, strict=True))
+    fewest_modes = min(trial.distance.modes for trial in seeds)
+    median_seconds = statistics.median_high(trial.seconds for trial in seeds)
+    return [
+        *seeds[0].name,
+        f"{sum(mog_kl) / len(seeds):.3f}",
+        f"{sum(kl) / len(seeds):.3f}",
+        f"{max(kl):.3f}",
+        f"{worst_ratio:.2f}",
+        f"{fewest_modes} of {seeds[0].distance.modes_total}",
+        f"{median_seconds:.1f}",
     ]
-    rows = []
-    for key in dict.fromkeys((t.toy, t.detector, t.preset) for t in found):
-        mine = [t for t in found if (t.toy, t.detector, t.preset) == key]
-        kl, ratio = [t.distance.kl for t in mine], max(t.distance.kl / t.mog.kl for t in mine)
-        modes = f"{min(t.distance.modes for t in mine)} of {mine[0].distance.modes_total}"
-        seconds = sorted(t.seconds for t in mine)[len(mine) // 2]
-        mog = sum(t.mog.kl for t in mine) / len(mine)
-        rows.append(
-            [
-                *key,
-                f"{mog:.3f}",
-                f"{sum(kl) / len(kl):.3f}",
-                f"{max(kl):.3f}",
-                f"{ratio:.2f}",
-                modes,
-                f"{seconds:.1f}",
-            ]
-        )
-    return heading, rows

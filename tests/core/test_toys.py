@@ -163,7 +163,7 @@ def test_blobs_are_scipys_gaussians() -> None:
     known = toy("blobs")
     assert isinstance(known, Gaussians2D)
     z = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)).double() * 2
-    parts = zip(known.centres, known.roots @ known.roots.mT, strict=True)
+    parts = zip(known.centres, known.cholesky @ known.cholesky.mT, strict=True)
     density = np.mean(
         [stats.multivariate_normal(c.numpy(), s.numpy()).pdf(z.numpy()) for c, s in parts], axis=0
     )
@@ -189,7 +189,7 @@ def gaussian(title: str = "one") -> Toy:
         extent=9.0,
         modes=1,
         centres=torch.zeros(1, 2).double(),
-        roots=torch.eye(2).double()[None],
+        cholesky=torch.eye(2).double()[None],
     )
 
 
