@@ -15,6 +15,7 @@ from app.pack.jobs import DetectorScores, score_pack
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
+    from heat_core.scores import SetScores
 from app.pack.data import PackData, find_job, start_job
 
 
@@ -29,12 +30,18 @@ def scoring_job(pack_data: PackData, preset: str) -> Job:
     )
 
 
-def ready_scores(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:
-    """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
+def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
+    """Returns ({detector: its scores}, {detector: why it has none}) of what is ready."""
+    from heat_core.scores import SetScores
+
+    scores, absent = {}, {}
     frames: list[DetectorScores] = list(job.frames)
-    return {f.detector: dict(f.scores) for f in frames if not f.reason}, {
-        f.detector: f.reason for f in frames if f.reason
-    }
+    for frame in frames:
+        if frame.reason:
+            absent[frame.detector] = frame.reason
+        else:
+            scores[frame.detector] = SetScores(frame.scores)
+    return scores, absent
 
 
 def fit_warnings(job: Job) -> list[str]:

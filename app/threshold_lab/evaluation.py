@@ -127,7 +127,8 @@ def matching_threshold(
     """Returns the threshold of another detector, a scalar.
 
     Args:
-        rule: that chooses it, with one threshold for all classes; None where a hand chose the first.
+        rule: that chooses it, with one threshold for all classes; None where a hand chose the
+            first.
         kept: share of ID test that the other threshold then keeps, too.
         scores: of the other detector.
         ood_names: OOD sets that the rule may read.

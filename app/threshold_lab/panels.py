@@ -148,7 +148,8 @@ def other_thresholds(evaluation: Evaluation, selected: Selected) -> None:
 
 
 def _roc_curves(evaluation: Evaluation, selected: Selected) -> None:
-    """Shows a curve a detector, or a group of OOD sets and the selection where there is only one."""
+    """Shows a curve a detector, or a group of OOD sets and the selection where there is only
+    one."""
     is_comparison = len(evaluation.outcomes) > 1
     curves = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
     lines = {name: line for name, (line, _) in curves.items()}

@@ -152,7 +152,8 @@ def _count(value: float) -> str:
 def set_rows_at_threshold(
     table: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
 ) -> pd.DataFrame:
-    """Returns one row per OOD set: what the threshold does to it, and its other figures. In percent.
+    """Returns one row per OOD set: what the threshold does to it, and its other figures. In
+    percent.
 
     Args:
         table: of one detector.
@@ -275,7 +276,8 @@ def nearest_rows(
         scores: {file name: (n,) scores}.
         places: (file name, row) of each.
         threshold: the line.
-        compared_flags: {file name: (n,) whether the compared detector calls them out}, if there is one.
+        compared_flags: {file name: (n,) whether the compared detector calls them out}, if there is
+            one.
     """
     features = dict(pack.sets())
     rows = []

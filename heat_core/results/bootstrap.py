@@ -91,7 +91,8 @@ class Bootstrap:
         return self.detectors[best], equals
 
     def _by_group(self, observed: Array, resampled: Array) -> dict[str, Intervals]:
-        """Returns {group: intervals} of (groups, 2) figures and their (rounds, groups, 2) resamples."""
+        """Returns {group: intervals} of (groups, 2) figures and their (rounds, groups, 2)
+        resamples."""
         low, high = np.quantile(resampled, BOUNDS, axis=0)
         bounds = np.stack([observed, low, high], -1).tolist()
         return {

@@ -67,7 +67,8 @@ def _averages(pack: Pack, scores: BySeed) -> str:
 
 
 def _paper_sections(pack: Pack) -> list[str]:
-    """Returns the paper's table and why its numbers are others, where it has one for this ID set."""
+    """Returns the paper's table and why its numbers are others, where it has one for this ID
+    set."""
     id_set = pack.card.get("id", "")
     if id_set not in PAPER:
         return []
@@ -91,7 +92,8 @@ def _plane_sections(trials: Sequence[Trial]) -> list[str]:
 
 
 def _comparison_sections(pack: Pack, scores: BySeed, name: str, others: Sequence[str]) -> list[str]:
-    """Returns a table of paired differences of the seed on which `name` does worst, and in words."""
+    """Returns a table of paired differences of the seed on which `name` does worst, and in
+    words."""
     if name not in scores[0]:
         return [f"{name} is not among the detectors that this pack allows."]
     seed = _worst_seed(pack, scores, name)

@@ -18,8 +18,9 @@ from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_of
 from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
-from app.threshold_lab.controls import BY_HAND, RULES_BY_TITLE
-from app.threshold_lab.tables import closest_places, margins, nearest_rows
+from app.threshold_lab.controls import RULES_BY_TITLE
+from app.threshold_lab.state import BY_HAND
+from app.threshold_lab.tables import margins, nearest_places, nearest_rows
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.thresholds import (
@@ -188,7 +189,9 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     assert np.mean(made(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
 
 
-@pytest.mark.parametrize("title", list(RULES_BY_TITLE))
+@pytest.mark.parametrize(
+    "title", [title for title, rule in RULES_BY_TITLE.items() if not rule.per_class]
+)
 def test_every_rule_puts_the_line_where_it_says(title):
     at = opened(objective=title)
     scores = made(1.5)
@@ -198,13 +201,12 @@ def test_every_rule_puts_the_line_where_it_says(title):
         "far": {"d": scores["far_d"]},
     }
     rule = RULES_BY_TITLE[title]
-    arguments = [0.1] if title.startswith("Flag") else [0.95] if not rule.needs_outside else []
-    wanted, got = (
-        evaluate(cut, scores["test"], groups)
-        for cut in (rule(*arguments).cut(scores["test"], groups), at.number_input(key="cut").value)
-    )
-    assert (got.kept, got.outside) == pytest.approx((wanted.kept, wanted.outside))
-    assert ("promises nothing about others" in text(at)) == rule.needs_outside
+    settings = {"none": [], "keep": [0.95], "flag": [0.1], "deployment": []}[rule.widget]
+    exact = rule(*settings).fit(scores["test"], groups).threshold
+    wanted = evaluate(exact, scores["test"], groups)
+    outcome = evaluate(at.number_input(key="cut").value, scores["test"], groups)
+    assert (outcome.kept, outcome.caught) == pytest.approx((wanted.kept, wanted.caught))
+    assert ("promises nothing about others" in text(at)) == rule.needs_ood
 
 
 def test_costs_and_prevalence_decide_the_cheapest_line():
@@ -251,14 +253,14 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     taken, by_set = pack_data.taken_for, made(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
-    cuts = {
-        label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {})
+    thresholds = {
+        label: Conformal(0.8).fit(by_set["test"][taken["test"] == label]).threshold
         for label in np.unique(taken["test"])
     }
-    assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
+    assert table["Threshold"].tolist() == [f"{value:.6g}" for value in thresholds.values()]
     assert table["Calibration scores"].sum() == SIZES["test"]
     out = {
-        name: values > np.array([cuts[label] for label in taken[name]])
+        name: values > np.array([thresholds[label] for label in taken[name]])
         for name, values in by_set.items()
     }
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
@@ -282,7 +284,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
     taken = pack_data.taken_for["test"]
-    own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
+    own = Conformal(0.8).fit(made(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value
         for table in at.dataframe
@@ -378,7 +380,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         scores["test"],
         groups,
         0.3 * scale,
-        vars(Deployment()),
+        Deployment(),
         figures.BY_ROW,
         percentiles=percentiles,
     )
@@ -410,7 +412,7 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         scores["test"],
         {"near": {"a": near}, "far": {"d": far}},
         0.0,
-        vars(Deployment()),
+        Deployment(),
         figures.BY_ROW,
         percentiles=percentiles,
         selected={"far": far, "ID": scores["test"][:1]},
@@ -503,7 +505,7 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
     data = component.binned(
-        values, {}, values[0], vars(Deployment()), figures.BY_ROW, percentiles=percentiles
+        values, {}, values[0], Deployment(), figures.BY_ROW, percentiles=percentiles
     )
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
@@ -519,7 +521,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     assert item_of(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
-    places = closest_places(scores, 0.0, 4)
+    places = nearest_places(scores, 0.0, 4)
     table = nearest_rows(
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )
