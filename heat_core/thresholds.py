@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -293,8 +293,7 @@ class Decision:
 
     Args:
         rule: what chose it.
-        threshold: for inputs of all classes; None where each predicted class has its own.
-        by_class: {predicted class: its threshold}; empty where one holds for all.
+        thresholds: one for inputs of all classes, or {predicted class: its threshold}.
 
     >>> decision = KeepShare(0.5).fit([1.0, 2.0, 3.0, 4.0])
     >>> decision.threshold, decision.flags([1.5, 2.5]).tolist()
@@ -302,8 +301,19 @@ class Decision:
     """
 
     rule: ThresholdRule
-    threshold: float | None = None
-    by_class: Mapping[int, float] = field(default_factory=dict)
+    thresholds: float | Mapping[int, float]
+
+    @property
+    def threshold(self) -> float:
+        """The threshold for inputs of all classes. Raises ValueError if each class has its own."""
+        if isinstance(self.thresholds, Mapping):
+            raise ValueError(f"{self.rule.title} gives each class a threshold of its own.")
+        return self.thresholds
+
+    @property
+    def by_class(self) -> Mapping[int, float]:
+        """{predicted class: its threshold}; empty where one threshold holds for all classes."""
+        return self.thresholds if isinstance(self.thresholds, Mapping) else {}
 
     def margin(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> Array:
         """Returns scores less their thresholds, (N,): an input is called out where this is above 0.
@@ -315,12 +325,12 @@ class Decision:
         Raises:
             ValueError: a score is not finite, or a predicted class has no threshold.
 
-        >>> decision = Decision(PerClassConformal(), by_class={0: 0.5, 1: 4.0})
+        >>> decision = Decision(PerClassConformal(), {0: 0.5, 1: 4.0})
         >>> decision.margin([1.0, 3.0], predicted=[0, 1]).tolist()
         [0.5, -1.0]
         """
         values = _finite("scores", scores)
-        if self.threshold is not None:
+        if not self.by_class:
             return values - self.threshold
         classes, positions = np.unique(_classes_of(values, predicted), return_inverse=True)
         for label in classes:
@@ -358,10 +368,10 @@ def choose_threshold(
     """
     classes = None if predicted is None else predicted[scores.calibration_name]
     decision = rule.fit(scores.calibration, scores.ood(ood_names), classes)
-    if decision.threshold is None:
+    if decision.by_class:
         return decision
     all_scores = np.concatenate([np.ravel(values) for values in scores.values()])
-    return replace(decision, threshold=shortest_equivalent(decision.threshold, all_scores))
+    return replace(decision, thresholds=shortest_equivalent(decision.threshold, all_scores))
 
 
 @dataclass(frozen=True)
@@ -471,7 +481,7 @@ class PerClassConformal(ThresholdRule):
             int(label): _conformal_threshold(scores[labels == label], self.share)
             for label in classes
         }
-        return Decision(self, by_class=by_class)
+        return Decision(self, by_class)
 
 
 class _Maximise(ThresholdRule):

@@ -114,7 +114,7 @@ def _draw_energy(story: Story) -> None:
 
 def _compare(story: Story, one: str, other: str, first: str, second: str) -> None:
     """Says what share of strange pictures two detectors catch."""
-    low, high = story.outcomes[one].outside, story.outcomes[other].outside
+    low, high = story.outcomes[one].caught, story.outcomes[other].caught
     with st.container(horizontal=True):
         st.metric(f"Strange pictures caught by {first}", f"{100 * low:.0f} %", width="content")
         st.metric(
@@ -180,28 +180,29 @@ def _maps(story: Story, shown: dict[str, tuple[str, np.ndarray]]) -> None:
 
 
 def _tell_line(story: Story) -> str:
-    what, caught = story.outcomes["HEAT"], int(story.caught("HEAT").sum())
+    outcome = story.outcomes["HEAT"]
+    caught = int(story.caught("HEAT").sum())
     return (
-        f"Draw a line that {_per_hundred(what.kept)} familiar pictures stay below, and {_per_hundred(what.outside)} strange "
+        f"Draw a line that {_per_hundred(outcome.kept)} familiar pictures stay below, and {_per_hundred(outcome.caught)} strange "
         f"ones land above it, among them {caught} of the {len(story.pixels)} that the classifier was so sure of."
     )
 
 
 def _draw_line(story: Story) -> None:
-    scores, what = story.scores["HEAT"], story.outcomes["HEAT"]
-    by_group = {"ID": scores["test"]}
-    for group in what.groups:
-        by_group[group] = np.concatenate(
-            [scores[name] for name in story.strange if name.startswith(f"{group}_")]
-        )
-    figure = figures.histogram(by_group, figures.bins(by_group, what.cut), what.cut, unit="energy")
+    scores, outcome = story.scores["HEAT"], story.outcomes["HEAT"]
+    by_group = {"ID": scores.test}
+    for group, sets in scores.ood().items():
+        by_group[group] = np.concatenate(list(sets.values()))
+    edges = figures.bins(by_group, outcome.threshold)
+    figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
     figure.update_traces(
         hoverinfo="skip", hovertemplate=None, selector={"type": "bar"}
     )  # nothing is clicked here
     figure.update_xaxes(title_text="energy (larger is stranger)")
     caught = ", ".join(
-        f"{100 * share:.0f} % of {group} pictures" for group, share in what.groups.items()
+        f"{100 * share:.0f} % of {group} pictures"
+        for group, share in outcome.caught_by_group.items()
     )
     st.plotly_chart(
         figure,

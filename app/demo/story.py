@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
+    from heat_core.scores import SetScores
     from heat_core.thresholds import Outcome
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -45,7 +46,7 @@ class Story:
             `classes`, `trained_on` (points in the plane), `wrong` ({detector: share of probability in the wrong place}).
         axis, points: of the plane, (SIDE,) and (POINTS, 2).
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
-        scores: {detector: {set: (n,) scores}} of the pack.
+        scores: {detector: its scores} of the pack, in float32.
         pixels: (COUNT, 32, 32, 3) pictures that the classifier is sure of and has never seen the like of.
         of, rows, taken_for: their sets, their rows there, and the class that each is taken for.
     """
@@ -54,7 +55,7 @@ class Story:
     axis: NDArray[np.float32]
     points: NDArray[np.float32]
     layers: Mapping[str, NDArray[np.float32]]
-    scores: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    scores: Mapping[str, SetScores]
     pixels: NDArray[np.uint8]
     of: Sequence[str]
     rows: NDArray[np.int64]
@@ -68,30 +69,27 @@ class Story:
     @property
     def strange(self) -> tuple[str, ...]:
         """The OOD sets."""
-        return tuple(name for name in self.scores["MSP"] if name not in ("test", "val"))
+        return self.scores["MSP"].ood_names
 
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """{detector: what its line does that keeps 95 % of ID}, as the Threshold lab has it."""
-        from heat_core.thresholds import KeepShare, by_group, choose_threshold, evaluate
+        from heat_core.thresholds import KeepShare, choose_threshold, evaluate
 
-        def at_the_line(scores: Mapping[str, NDArray[np.float32]]) -> Outcome:
-            return evaluate(
-                choose_threshold(KeepShare(), scores, ()),
-                scores["test"],
-                by_group(scores, self.strange),
-            )
-
-        return {name: at_the_line(scores) for name, scores in self.scores.items()}
+        outcomes = {}
+        for name, scores in self.scores.items():
+            threshold = choose_threshold(KeepShare(), scores).threshold
+            outcomes[name] = evaluate(threshold, scores.test, scores.ood())
+        return outcomes
 
     @property
-    def probabilities(self) -> NDArray[np.float32]:
+    def probabilities(self) -> NDArray[np.floating]:
         """(COUNT,) softmax probability of each picture's class."""
         return -self._of_pictures("MSP")
 
     def caught(self, detector: str) -> NDArray[np.bool]:
         """Returns which pictures lie above a detector's line, (COUNT,)."""
-        return self._of_pictures(detector) > self.outcomes[detector].cut
+        return self._of_pictures(detector) > self.outcomes[detector].threshold
 
     @property
     def sure(self) -> tuple[int, int]:
@@ -99,7 +97,7 @@ class Story:
         scores = np.concatenate([self.scores["MSP"][name] for name in self.about["kinds"]])
         return int(np.sum(-scores > SURE)), len(scores)
 
-    def _of_pictures(self, detector: str) -> NDArray[np.float32]:
+    def _of_pictures(self, detector: str) -> NDArray[np.floating]:
         return np.array(
             [self.scores[detector][name][row] for name, row in zip(self.of, self.rows, strict=True)]
         )
@@ -156,7 +154,7 @@ def digest(folder: Path) -> str:
 
 
 def picked(
-    scores: Mapping[str, NDArray[np.float32]], names: Sequence[str]
+    scores: Mapping[str, NDArray[np.floating]], names: Sequence[str]
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Returns sets and rows of pictures that the classifier is sure of: every n-th, the surest first. No hand picks them.
 
@@ -170,8 +168,10 @@ def picked(
     return [name for name, _ in shown], np.array([row for _, row in shown], dtype=np.int64)
 
 
-def _single(scores: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float32]]:
-    return {name: values.astype(np.float32) for name, values in scores.items()}
+def _single(scores: SetScores) -> SetScores:
+    """Returns the scores in float32."""
+    single: dict[str, Any] = {name: values.astype(np.float32) for name, values in scores.items()}
+    return type(scores)(single)
 
 
 def _plane() -> tuple[
@@ -238,11 +238,13 @@ def write(story: Story, path: Path = PATH) -> None:
 
 def read(path: Path = PATH) -> Story:
     """Returns the story in a file. Raises ValueError, in one line, if there is none or it is damaged."""
+    from heat_core.scores import SetScores
+
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = {key: found[key] for key in found.files}
         text = json.loads(str(arrays["text"]))
-        scores: dict[str, dict[str, NDArray[np.float32]]] = {}
+        scores: dict[str, dict[str, Any]] = {}
         for key in arrays:
             kind, _, rest = key.partition("/")
             if kind == "score":
@@ -252,7 +254,7 @@ def read(path: Path = PATH) -> Story:
             arrays["axis"],
             arrays["points"].astype(np.float32),
             {name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
-            scores,
+            {name: SetScores(sets) for name, sets in scores.items()},
             arrays["pixels"],
             text["of"],
             arrays["rows"],

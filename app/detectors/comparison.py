@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.scores import SetScores
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 AllScores = Mapping[str, "SetScores"]  # {detector: its scores}
 
 COLUMNS = 3
@@ -264,7 +264,7 @@ def _histogram(
     threshold = threshold_keeping(groups["ID"], keep)
     edges = figures.bins(groups, threshold)
 
-    counted = {group: values for group, values in groups.items() if group != "ID"}
+    counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
     selected_ood = {n: selected[n] for n in _ood_names(pack_data) if n in selected}
     if selected_ood:
         counted["the OOD selected"] = scores.rows(selected_ood)

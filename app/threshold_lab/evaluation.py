@@ -135,9 +135,7 @@ def matching_threshold(
     """
     if rule is None:
         return threshold_keeping(scores.test, min(max(kept, 1e-6), 1 - 1e-6))
-    threshold = choose_threshold(rule, scores, ood_names).threshold
-    assert threshold is not None
-    return threshold
+    return choose_threshold(rule, scores, ood_names).threshold
 
 
 def _evaluate(threshold: float, scores: SetScores, choice: ThresholdChoice) -> Outcome:

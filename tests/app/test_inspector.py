@@ -25,7 +25,7 @@ from app.pack.items import Part, Selection
 from app.pack.jobs import score_pack
 from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
-from app.threshold_lab.tables import closest_places
+from app.threshold_lab.tables import nearest_places
 from heat_core import explain
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
@@ -435,7 +435,7 @@ def test_the_table_says_what_is_more_than_chance(pack):
     assert table["So it is"].tolist().count("the best") == 1
     assert table.set_index("Detector")["So it is"][best] == "the best"
     assert set(table["Detector"][table["So it is"] == "not significantly different"]) == set(same)
-    for name, between in drawn.of(best)["average"][0].__dict__.items():
+    for name, between in drawn.intervals(best)["average"][0].__dict__.items():
         assert f"{100 * between:.1f}" in table.set_index("Detector")["FPR95 %"][best], name
     heading = at.subheader[0].value
     assert heading.startswith(f"{best} (")
@@ -447,10 +447,10 @@ def test_best_and_its_equals_are_told_by_the_paired_interval(pack):
     for group in drawn.groups:
         for place, figure in enumerate(("fpr95", "auroc")):
             best, same = drawn.best(group, figure)
-            values = {name: drawn.of(name)[group][place].mean for name in drawn.detectors}
+            values = {name: drawn.intervals(name)[group][place].mean for name in drawn.detectors}
             assert values[best] == (min if figure == "fpr95" else max)(values.values())
             for name in set(drawn.detectors) - {best}:
-                apart = drawn.between(name, best)[group][place]
+                apart = drawn.differences(name, best)[group][place]
                 assert (name in same) == (apart.low <= 0 <= apart.high)
 
 
@@ -539,13 +539,13 @@ def test_the_gallery_at_the_line_keeps_to_the_selection():
 
 def test_the_closest_scores_are_found_on_both_sides():
     scores = {"test": np.array([0.0, 1.0, 2.0]), "near_a": np.array([1.1, 5.0])}
-    assert closest_places(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
-    assert closest_places(scores, 1.05, 9) == [
+    assert nearest_places(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
+    assert nearest_places(scores, 1.05, 9) == [
         ("test", 0),
         ("test", 1),
         ("near_a", 0),
         ("test", 2),
         ("near_a", 1),
     ]
-    assert closest_places(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
-    assert closest_places(scores, 1.05, 9, {}) == []
+    assert nearest_places(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
+    assert nearest_places(scores, 1.05, 9, {}) == []
