@@ -217,7 +217,7 @@ def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
     below_all = min(np.nextafter(lowest, -np.inf), lowest - 0.01 * (highest - lowest))
     thresholds = np.concatenate([[below_all], distinct])
 
-    def share_at_or_below(scores: Array) -> Array:
+    def share_at_or_below(scores: Array) -> Array:  # (n,) sorted -> (K,)
         return np.searchsorted(scores, thresholds, "right") / len(scores)
 
     accepted = [
@@ -399,6 +399,7 @@ class KeepShare(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold at ID score number ceil(share N) of (N,)."""
         scores = _finite("inside", inside)
         rank = max(1, math.ceil(self.share * len(scores) - TOLERANCE))
         return Decision(self, _score_of_rank(scores, rank))
@@ -433,6 +434,7 @@ class Conformal(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold at ID score number ceil((N + 1) share) of (N,)."""
         return Decision(self, _conformal_threshold(_finite("inside", inside), self.share))
 
 
@@ -467,6 +469,7 @@ class PerClassConformal(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the conformal threshold of the ID scores, (N,), of each predicted class."""
         scores = _finite("inside", inside)
         labels = _classes_of(scores, predicted)
         classes, counts = np.unique(labels, return_counts=True)
@@ -499,6 +502,7 @@ class _Maximise(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold where the figure is largest; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
         figure = self.figure(candidates)
         tolerance = 1e-12 * max(1.0, abs(figure.max()))
@@ -594,6 +598,7 @@ class FlagBudget(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the smallest threshold within the budget; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
         prevalence = self.deployment.prevalence
         flagged = (1 - prevalence) * (1 - candidates.kept) + prevalence * candidates.caught

@@ -163,4 +163,4 @@ FORMATS: Mapping[str, Callable[..., str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-"""{name: format}. Each takes a table, the spread over seeds, and rows of text to print below ours."""
+"""{name: format}. Each takes a table, its spread over seeds, and rows of text to add below."""

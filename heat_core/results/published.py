@@ -34,7 +34,7 @@ PAPER: Mapping[str, Mapping[str, tuple[tuple[float, float], ...]]] = {
         "HEAT": ((82.9, 76.3), (85.2, 74.8), (27.0, 94.6), (65.0, 81.9)),
     },
 }
-"""{ID dataset: {detector: ((FPR95, AUROC) in percent for each of `GROUPS`)}}; FPR95 is ID-positive."""
+"""{ID dataset: {detector: (FPR95, AUROC) of each of `GROUPS`}} in percent; FPR95 is ID-positive."""
 
 
 def published_rows(id_set: str) -> list[list[str]]:

@@ -14,7 +14,7 @@ from heat_core.pack import GROUPS, SetName
 
 Array = NDArray[np.float64]
 AllScores = Mapping[str, Mapping[str, Array]]
-"""{detector: {set: (n,) scores}}; the set `test` is the ID one, the names of others are `SetName`s."""
+"""{detector: {set: (n,) scores}}; `test` is the ID set, the names of others are `SetName`s."""
 
 FIGURES = ("auroc", "fpr95", "fpr95_ood", "aupr")  # that have means over sets and seeds
 

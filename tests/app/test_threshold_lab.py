@@ -1,4 +1,4 @@
-"""The Threshold lab in every state, through Streamlit's AppTest; what its browser part is fed; its tables."""
+"""The Threshold lab in every state, through Streamlit's AppTest; what its browser part gets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
 
 
 def scoring(*frames: DetectorScores, over: bool = True):
-    """Returns a stand-in for the scoring job's work: it reports these frames, and ends or goes on."""
+    """Returns a stand-in for the scoring job: it reports these frames, and ends or goes on."""
 
     def work(job: Job) -> None:
         for frame in frames:
@@ -368,7 +368,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
     assert "near OOD caught" not in decisions(at).index
 
 
-# -- what the browser is fed -------------------------------------------------------------------------------------------
+# -- what the browser is fed -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("percentiles", [False, True])
@@ -511,7 +511,7 @@ def test_odd_scores_still_have_an_axis(values, percentiles):
     assert len(data["edges"]) <= 1500
 
 
-# -- tables ------------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def test_items_have_global_ids_where_the_features_know_them(arrays):

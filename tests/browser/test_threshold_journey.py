@@ -1,4 +1,4 @@
-"""A journey in a real browser: drag the line, read the numbers, move it by keys, share the link; what it costs in bytes."""
+"""A journey in a real browser: drag the line, read the numbers, use keys, share the link; bytes."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
 
 
 def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
-    """Scores on another scale differ by nothing in every resample; unpaired ones would not show it."""
+    """On another scale nothing differs in any resample; unpaired resamples would not show it."""
     ours = _scores(0, 1.0)
     rescaled = {name: 3 * values + 1 for name, values in ours.items()}
     differences = paired_differences(ours, rescaled, SETS, rounds=20)
