@@ -36,14 +36,25 @@ from heat_core.thresholds import (
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
 
 
-def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
+def set_scores(shift: float, val: bool = False) -> dict[str, np.ndarray]:
     """Returns scores of every set; OOD lies `shift` and more above ID."""
     random = np.random.default_rng(3)
-    place = {"near": 1.0, "mid": 1.5, "far": 2.5}
-    names = [name for name in SIZES if val or name != "val"]
+    distances = {"near": 1.0, "mid": 1.5, "far": 2.5}
+    scores = {}
+    for name, size in SIZES.items():
+        if name == "val" and not val:
+            continue
+        mean = shift * distances.get(name.split("_")[0], 0.0)
+        scores[name] = random.normal(mean, 1, size)
+    return scores
+
+
+def grouped(scores: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Returns {group: {set: scores}} of the OOD sets."""
     return {
-        name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name])
-        for name in names
+        "near": {"a": scores["near_a"], "b": scores["near_b"]},
+        "mid": {"c": scores["mid_c"]},
+        "far": {"d": scores["far_d"]},
     }
 
 
@@ -61,8 +72,8 @@ def scoring(*frames: DetectorScores, over: bool = True):
 
 
 BOTH = (
-    DetectorScores("HEAT", made(1.5)),
-    DetectorScores("MoG", made(1.0)),
+    DetectorScores("HEAT", set_scores(1.5)),
+    DetectorScores("MoG", set_scores(1.0)),
     DetectorScores("MSP", {}, "MSP needs the classifier's head."),
 )
 
@@ -115,9 +126,9 @@ def decisions(at: AppTest):
     return at.dataframe[0].value
 
 
-def test_it_opens_on_the_cut_that_keeps_95_percent():
+def test_it_opens_on_the_threshold_that_keeps_95_percent():
     at = opened()
-    scores = made(1.5)
+    scores = set_scores(1.5)
     cut = at.number_input(key="cut").value
     assert np.mean(scores["test"] <= cut) == 0.95
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
@@ -128,7 +139,7 @@ def test_it_opens_on_the_cut_that_keeps_95_percent():
 
 def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
     at = opened(scorer="MoG", objective=BY_HAND, cut="0.5")
-    kept = np.mean(made(1.0)["test"] <= 0.5)
+    kept = np.mean(set_scores(1.0)["test"] <= 0.5)
     assert decisions(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
     at.number_input(key="cut").set_value(1.25)
     run(at)
@@ -153,7 +164,7 @@ def test_no_hand_is_named_where_none_has_moved_the_line():
     assert "same 400 ID test scores" in text(at)
 
 
-def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
+def test_typing_a_threshold_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
     at = opened(keep="90")
     assert "keeps 90.0" in at.subheader[0].value
     at.number_input(key="cut").set_value(0.0)
@@ -169,10 +180,10 @@ def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
 
 def test_letting_go_of_the_line_moves_every_number():
     at = opened()
-    at.session_state["cut"] = 0.25  # what controls.drag_line does when the browser's message comes
+    at.session_state["cut"] = 0.25  # as `set_by_hand` does
     at.session_state["objective"] = BY_HAND
     run(at)
-    kept = np.mean(made(1.5)["test"] <= 0.25)
+    kept = np.mean(set_scores(1.5)["test"] <= 0.25)
     assert f"{100 * kept:.1f}" in at.subheader[0].value
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
     items = at.dataframe[2].value
@@ -182,11 +193,11 @@ def test_letting_go_of_the_line_moves_every_number():
 
 def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     at = opened(objective=BY_HAND, cut="1.0")
-    kept = round(100 * np.mean(made(1.5)["test"] <= 1.0), 1)
+    kept = round(100 * np.mean(set_scores(1.5)["test"] <= 1.0), 1)
     at.selectbox(key="scorer").set_value("MoG")
     run(at)
     assert at.number_input(key="keep").value == kept
-    assert np.mean(made(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
+    assert np.mean(set_scores(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
 
 
 @pytest.mark.parametrize(
@@ -194,12 +205,8 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
 )
 def test_every_rule_puts_the_line_where_it_says(title):
     at = opened(objective=title)
-    scores = made(1.5)
-    groups = {
-        "near": {k: scores[f"near_{k}"] for k in "ab"},
-        "mid": {"c": scores["mid_c"]},
-        "far": {"d": scores["far_d"]},
-    }
+    scores = set_scores(1.5)
+    groups = grouped(scores)
     rule = RULES_BY_TITLE[title]
     settings = {"none": [], "keep": [0.95], "flag": [0.1], "deployment": []}[rule.widget]
     exact = rule(*settings).fit(scores["test"], groups).threshold
@@ -211,12 +218,8 @@ def test_every_rule_puts_the_line_where_it_says(title):
 
 def test_costs_and_prevalence_decide_the_cheapest_line():
     at = opened(objective=MinExpectedCost.title, prevalence="50", miss="100")
-    groups = {
-        "near": {k: made(1.5)[f"near_{k}"] for k in "ab"},
-        "mid": {"c": made(1.5)["mid_c"]},
-        "far": {"d": made(1.5)["far_d"]},
-    }
-    least = sweep(made(1.5)["test"], groups).cost(Deployment(0.5, 100, 1)).min()
+    scores = set_scores(1.5)
+    least = sweep(scores["test"], grouped(scores)).cost(Deployment(0.5, 100, 1)).min()
     assert decisions(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
 
 
@@ -250,7 +253,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken, by_set = pack_data.taken_for, made(1.5)
+    taken, by_set = pack_data.taken_for, set_scores(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
     thresholds = {
@@ -284,7 +287,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
     taken = pack_data.taken_for["test"]
-    own = Conformal(0.8).fit(made(1.5)["test"][taken == taken[3]]).threshold
+    own = Conformal(0.8).fit(set_scores(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value
         for table in at.dataframe
@@ -295,7 +298,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
 
 
 def test_a_validation_split_chooses_the_line(monkeypatch):
-    scores = made(1.5, val=True)
+    scores = set_scores(1.5, val=True)
     monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
@@ -354,7 +357,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
         **{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))},
         "far_my set": arrays["far_d"],
     }
-    scores = {"test": made(1.5)["test"][:60], "far_my set": made(1.5)["far_d"]}
+    scores = {"test": set_scores(1.5)["test"][:60], "far_my set": set_scores(1.5)["far_d"]}
     monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
     at.session_state["uploaded"] = PackData("mine", pack_from_arrays(own))
     for _ in range(100):
@@ -374,7 +377,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 @pytest.mark.parametrize("percentiles", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 3e5])
 def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
-    scores = {name: scale * values for name, values in made(1.5).items()}
+    scores = {name: scale * values for name, values in set_scores(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
     data = component.binned(
         scores["test"],
@@ -406,7 +409,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
 
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
-    scores = made(1.5)
+    scores = set_scores(1.5)
     far, near = scores["far_d"], scores["near_a"]
     data = component.binned(
         scores["test"],
@@ -433,7 +436,7 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
         (Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
     )
     run(at)
-    scores = made(1.5)
+    scores = set_scores(1.5)
     out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
     said = next(
         entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,")
