@@ -13,13 +13,14 @@ from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
+from app.pack.gallery import gallery_order, show_tiles
 from app.pack.items import Part, items_of
 from app.pack.scores import ready_scores, scoring_job
 from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
 from app.text import plain
 
 if TYPE_CHECKING:
-    from heat_core.explain import Flips
+    from heat_core.flips import Flips
 
 PAGE = 24  # images a page
 ORIGIN = "flips"
@@ -36,7 +37,7 @@ def show(pack_data: PackData, keep: float) -> None:
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores, absent = ready_scores(scoring_job(pack_data, "modern"))
+    scores, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
     missing = [name for name in (accepts, rejects) if name not in scores]
     if accepts == rejects:
         heading.subheader(TITLE)
@@ -46,7 +47,7 @@ def show(pack_data: PackData, keep: float) -> None:
         )
     elif missing:
         heading.subheader(TITLE)
-        reason = absent.get(missing[0], f"{missing[0]} is not ready yet.")
+        reason = missing_reasons.get(missing[0], f"{missing[0]} is not ready yet.")
         st.info(plain(reason), icon=":material/info:")
     else:
         _show_pair(pack_data, accepts, rejects, keep, heading)
@@ -96,13 +97,13 @@ def _whole_sets(pack_data: PackData, set_names: list[str]) -> dict[str, np.ndarr
 
 def _gallery(pack_data: PackData, flips: Flips, is_corrected: bool, list_id: object) -> None:
     """Shows a page of flips; with another `list_id` it begins at the first page."""
-    order = inspector.in_order(pack_data, flips.sets)
+    order = gallery_order(pack_data, flips.sets)
     rows = order[gallery_page(len(flips), PAGE, "flips", list_id)]
-    places = list(zip(flips.sets[rows].tolist(), flips.rows[rows].tolist(), strict=True))
+    pack_rows = list(zip(flips.sets[rows].tolist(), flips.rows[rows].tolist(), strict=True))
     moves = [move_text(move, is_corrected) for move in flips.moves[rows].tolist()]
-    titles = [pack_data.pack.set_title(name) for name, _ in places]
+    titles = [pack_data.pack.set_title(name) for name, _ in pack_rows]
     captions = list(zip(titles, moves, strict=True))
-    inspector.show_tiles(pack_data, places, captions, "flipped", opened_item())
+    show_tiles(pack_data, pack_rows, captions, "flipped", opened_item())
 
 
 def _select_button(pack_data: PackData, flips: Flips, label: str) -> None:

@@ -51,8 +51,8 @@ def show(pack_data) -> None:
     show_failure(job)
     if not job.over:
         show_progress_of(job)
-    scores, absent = ready_scores(job)
-    for message in dict.fromkeys((*absent.values(), *fit_warnings(job))):
+    scores, missing_reasons = ready_scores(job)
+    for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
     if scores:
         compare(pack_data, scores, job.result)

@@ -11,10 +11,10 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.jobs import DetectorScores
-from app.pack.scores import ready_scores, scoring_job
+from app.pack.scores import heat_correction, ready_scores, scoring_job
 
 if TYPE_CHECKING:
-    from heat_core.explain import Flips
+    from heat_core.flips import Flips
     from heat_core.judge import FittedDetector, Judge, Opinion
 
 
@@ -37,7 +37,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
         accepts, rejects: names of detectors that are ready.
         keep: the share of ID test that thresholds keep.
     """
-    from heat_core.explain import flips
+    from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
 
     frames = _frames_by_detector(pack_data)
@@ -50,8 +50,8 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     moves = None
     if differ_by_correction(accepts, rejects):
         sign = 1 if rejects == "HEAT" else -1
-        moves = {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()}
-    return flips(accepting, rejecting, thresholds, moves)
+        moves = {name: sign * values for name, values in heat_correction(pack_data).items()}
+    return Flips.between(accepting, rejecting, thresholds, moves)
 
 
 def _frames_by_detector(pack_data: PackData) -> dict[str, DetectorScores]:

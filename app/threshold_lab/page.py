@@ -29,7 +29,7 @@ def evaluate_choice(pack_data, choice, all_scores):
     scores = all_scores[choice.detector]
     try:
         if choice.rule is not None and choice.rule.per_class:
-            return evaluate_per_class(choice, choice.rule, all_scores, pack_data.taken_for)
+            return evaluate_per_class(choice, choice.rule, all_scores, pack_data.predicted_classes)
         decision = choose_threshold(choice.rule or KeepShare(), scores, choice.sets)
     except ValueError as error:
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
@@ -64,12 +64,14 @@ def show(pack_data) -> None:
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
 
     job = scoring_job(pack_data, "modern")
-    scores, absent = ready_scores(job)
+    scores, missing_reasons = ready_scores(job)
     show_failure(job)
     for name in choice.detectors:
-        if name in absent:
-            st.info(plain(absent[name]), icon=":material/info:")
-    missing = [name for name in choice.detectors if name not in scores and name not in absent]
+        if name in missing_reasons:
+            st.info(plain(missing_reasons[name]), icon=":material/info:")
+    missing = [
+        name for name in choice.detectors if name not in scores and name not in missing_reasons
+    ]
     if missing and not job.over:
         names = plain(" and ".join(missing))
         show_progress(job, f"Fitting the detectors, {names} among them", missing)

@@ -14,9 +14,10 @@ from app.components.threshold_line import binned, threshold_line
 from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
-from app.pack.items import FEW, Part, find_item, items_of
+from app.pack.gallery import show_tiles
+from app.pack.items import FEW, PackRow, Part, find_item, items_of
 from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
-from app.pack.tables import Place, format_score, style_digits
+from app.pack.tables import format_score, style_digits
 from app.text import plain
 from app.threshold_lab.controls import images_near_threshold
 from app.threshold_lab.evaluation import Evaluation
@@ -24,7 +25,7 @@ from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_threshold_rows,
     margins,
-    nearest_places,
+    nearest_pack_rows,
     nearest_rows,
     outcome_columns,
     row_outcome,
@@ -216,7 +217,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
     table = class_threshold_rows(
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
-        pack_data.taken_for,
+        pack_data.predicted_classes,
         evaluation.detector_scores,
         choice.sets,
     )
@@ -247,50 +248,50 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
     st.subheader("Which images sit at the line")
     count = images_near_threshold()
     threshold = evaluation.outcome.threshold
-    places = nearest_places(evaluation.counted_scores, threshold, count, masks)
-    if places:
-        _gallery(pack_data, evaluation, places)
-        _select_button(pack_data, evaluation, places)
+    pack_rows = nearest_pack_rows(evaluation.counted_scores, threshold, count, masks)
+    if pack_rows:
+        _gallery(pack_data, evaluation, pack_rows)
+        _select_button(pack_data, evaluation, pack_rows)
         with st.expander("The same as a table"):
-            _nearest_table(pack_data, evaluation, places)
+            _nearest_table(pack_data, evaluation, pack_rows)
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
     if opened_item():
         _inspect(pack_data, evaluation)
 
 
-def _gallery(pack_data: PackData, evaluation: Evaluation, places: list[Place]) -> None:
+def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows a page of images around the line."""
     all_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
-    sorted_scores = [all_scores[name][row] for name, row in places]
+    sorted_scores = [all_scores[name][row] for name, row in pack_rows]
     below = int(np.searchsorted(sorted_scores, threshold, "right"))
     st.caption(
-        f"{below} at or below the line, {len(places) - below} above it, from the lowest score up. "
-        "Click one to look into it."
+        f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
+        "up. Click one to look into it."
     )
     list_id = (evaluation.choice.detector, threshold)
-    page = gallery_page(len(places), PAGE, "line-page", list_id)
+    page = gallery_page(len(pack_rows), PAGE, "line-page", list_id)
     scores = sorted_scores[page]
     captions = [
         (pack_data.pack.set_title(name), f"{margin} {row_outcome(score > threshold, name)}")
         for (name, _), score, margin in zip(
-            places[page], scores, margins(scores, threshold), strict=True
+            pack_rows[page], scores, margins(scores, threshold), strict=True
         )
     ]
-    inspector.show_tiles(pack_data, places[page], captions, "line-images", opened_item())
+    show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 
-def _select_button(pack_data: PackData, evaluation: Evaluation, places: list[Place]) -> None:
+def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Offers all images around the line as the selection."""
     is_pressed = st.button(
-        f"Select these {len(places):,}",
+        f"Select these {len(pack_rows):,}",
         icon=":material/filter_alt:",
         help="On every page, until cleared.",
     )
     if not is_pressed:
         return
     rows: dict[str, list[int]] = {}
-    for name, row in places:
+    for name, row in pack_rows:
         rows.setdefault(name, []).append(row)
     items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
     threshold = format_score(evaluation.outcome.threshold)
@@ -299,7 +300,7 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, places: list[Pla
     st.rerun()
 
 
-def _nearest_table(pack_data: PackData, evaluation: Evaluation, places: list[Place]) -> None:
+def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows the images around the line as a table, with what the compared detector says of them."""
     choice, compared = evaluation.choice, evaluation.compared_outcome
     compared_flags = None
@@ -311,7 +312,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, places: list[Pla
     rows = nearest_rows(
         pack_data.pack,
         evaluation.counted_scores,
-        places,
+        pack_rows,
         evaluation.outcome.threshold,
         compared_flags,
     )
@@ -343,12 +344,12 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
 
 def _inspect_by_class(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows the image that is opened, judged by the thresholds of the class predicted for it."""
-    place = find_item(pack_data.pack, opened_item())
-    if place is None or place[0] not in pack_data.taken_for:
+    pack_row = find_item(pack_data.pack, opened_item())
+    if pack_row is None or pack_row[0] not in pack_data.predicted_classes:
         inspector.show(pack_data, opened_item())
         return
-    set_name, row = place
-    label = int(pack_data.taken_for[set_name][row])
+    set_name, row = pack_row
+    label = int(pack_data.predicted_classes[set_name][row])
     thresholds = {name: by_class[label] for name, by_class in evaluation.class_thresholds.items()}
     class_name = plain(pack_data.pack.class_name(label))
     inspector.show(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.pack.items import item_of
-from app.pack.tables import Array, Mask, Place, format_score, percent
+from app.pack.items import PackRow, item_id
+from app.pack.tables import Array, Mask, format_score, percent
 from heat_core.pack import SetName
 
 if TYPE_CHECKING:
@@ -235,12 +235,12 @@ def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
     return {group: np.concatenate(values) for group, values in parts.items()}
 
 
-def nearest_places(
+def nearest_pack_rows(
     scores: Mapping[str, Array],
     threshold: float,
     count: int,
     masks: Mapping[str, Mask] | None = None,
-) -> list[Place]:
+) -> list[PackRow]:
     """Returns the (set, row) of the scores nearest a threshold, from the lowest score up.
 
     Args:
@@ -255,36 +255,36 @@ def nearest_places(
             rows[name] = np.arange(len(values))
         else:
             rows[name] = np.flatnonzero(masks.get(name, ()))
-    places = [(name, int(row)) for name, indices in rows.items() for row in indices]
+    pack_rows = [(name, int(row)) for name, indices in rows.items() for row in indices]
     values = np.concatenate([scores[name][indices] for name, indices in rows.items()])
     nearest = np.argsort(np.abs(values - threshold), kind="stable")[:count]
     ascending = nearest[np.argsort(values[nearest], kind="stable")]
-    return [places[i] for i in ascending]
+    return [pack_rows[i] for i in ascending]
 
 
 def nearest_rows(
     pack: Pack,
     scores: Mapping[str, Array],
-    places: Sequence[Place],
+    pack_rows: Sequence[PackRow],
     threshold: float,
     compared_flags: Mapping[str, Mask] | None = None,
 ) -> pd.DataFrame:
-    """Returns one row per place: what it is, its score, and on which side of the threshold.
+    """Returns a table of rows of a pack: what each is, its score, and on which side it lies.
 
     Args:
         pack: the data.
         scores: {file name: (n,) scores}.
-        places: (file name, row) of each.
+        pack_rows: (file name, row) of each.
         threshold: the line.
         compared_flags: {file name: (n,) whether the compared detector calls them out}, if there is
             one.
     """
     features = dict(pack.sets())
     rows = []
-    for name, row in places:
+    for name, row in pack_rows:
         score = float(scores[name][row])
         cells = {
-            "Item": item_of(features[name], name, row),
+            "Item": item_id(features[name], name, row),
             "Set": pack.set_title(name),
             "Class": _class_name(pack, name, row),
             "Score": score,

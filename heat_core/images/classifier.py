@@ -70,7 +70,7 @@ class Architecture:
             self._shrink_stem(network)
         return network
 
-    def _stages(self) -> dict[str, tuple[int, ...]]:
+    def _stages(self) -> dict[str, Any]:
         """Returns the arguments of timm's ResNet that are not timm's own. Raises ValueError."""
         stages = {"layers": self.layers, "channels": self.channels}
         own = {name: numbers for name, numbers in stages.items() if numbers}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import SET_NAME, ExtraID, Pack
+from heat_core.pack import FILE_NAME, ExtraID, Pack
 
 from .classifier import fingerprint
 from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
@@ -79,7 +79,7 @@ class Contents:
             )
         names = [short_name(name) for name in self.ood_names]
         for name in names:
-            if not SET_NAME.fullmatch(name):
+            if not FILE_NAME.fullmatch(name):
                 raise ValueError(
                     "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
                     f"got {name!r}."

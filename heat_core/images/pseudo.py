@@ -1,9 +1,9 @@
 """Pseudo-OOD images: ID images, destroyed in one of sixteen ways or by two of them in a row.
 
-A destroyed image has the colours, edges or objects of ID images but not their content, so it teaches
-an energy where ID ends without a single OOD image. Every family maps pixels (N, 3, H, W) in [0, 1]
-to as many, on their device, from a seeded generator; families that need a second image take the
-batch's next one.
+A destroyed image has the colours, edges or objects of ID images but not their content, so it
+teaches an energy where ID ends without a single OOD image. Every family maps pixels (N, 3, H, W) in
+[0, 1] to as many, on their device, from a seeded generator; families that need a second image take
+the batch's next one.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def rotate(quarters: int) -> Family:
 
 
 def mixup(x: Tensor, generator: Generator) -> Tensor:
-    """Two images, faded into each other by a share between .3 and .7."""
+    """Returns pairs of images faded into each other by a share in (.3, .7), (N, 3, H, W)."""
     share = _uniform(x, generator, 0.3, 0.7)
     return share * x + (1 - share) * x.roll(-1, 0)
 
 
 def cutmix(x: Tensor, generator: Generator) -> Tensor:
-    """The left or upper half of one image, beside the other half of another."""
+    """Returns a left or upper half beside the other half of another image, (N, 3, H, W)."""
     height, width = x.shape[2:]
     left = torch.arange(width, device=x.device).expand(height, width) < width // 2
     upper = (torch.arange(height, device=x.device) < height // 2)[:, None].expand(height, width)
@@ -67,17 +67,17 @@ def cutmix(x: Tensor, generator: Generator) -> Tensor:
 
 
 def blur(x: Tensor, generator: Generator) -> Tensor:
-    """Four times smaller and back."""
+    """Returns images shrunk to a quarter of their side and enlarged again, (N, 3, H, W)."""
     return interpolate(avg_pool2d(x, 4), x.shape[2:], mode="bilinear")
 
 
 def noise(x: Tensor, generator: Generator) -> Tensor:
-    """Gaussian noise of deviation .2."""
+    """Returns images with Gaussian noise of standard deviation .2, (N, 3, H, W)."""
     return x + 0.2 * torch.randn(x.shape, device=x.device, generator=generator)
 
 
 def zoom(x: Tensor, generator: Generator) -> Tensor:
-    """A random crop of 7/16 of the side, enlarged."""
+    """Returns random crops of 7/16 of the side, enlarged, (N, 3, H, W)."""
     size = torch.tensor(x.shape[2:], device=x.device)
     share = torch.rand(len(x), 2, device=x.device, generator=generator)
     corner = (share * (size - size * 7 // 16)).floor()
@@ -89,17 +89,17 @@ def zoom(x: Tensor, generator: Generator) -> Tensor:
 
 
 def tile(x: Tensor, generator: Generator) -> Tensor:
-    """The image at half its size, four times."""
+    """Returns images at half their size, four times each, (N, 3, H, W)."""
     return avg_pool2d(x, 2).repeat(1, 1, 2, 2)
 
 
 def invert(x: Tensor, generator: Generator) -> Tensor:
-    """The negative."""
+    """Returns negatives, (N, 3, H, W)."""
     return 1 - x
 
 
 def edges(x: Tensor, generator: Generator) -> Tensor:
-    """The length of each channel's Sobel gradient."""
+    """Returns the length of each channel's Sobel gradient, (N, 3, H, W)."""
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device)
     kernels = torch.stack([sobel, sobel.T])[:, None] / 2
     gradient = conv2d(pad(x, (1,) * 4, mode="reflect").flatten(0, 1)[:, None], kernels)
@@ -107,7 +107,7 @@ def edges(x: Tensor, generator: Generator) -> Tensor:
 
 
 def phase(x: Tensor, generator: Generator) -> Tensor:
-    """The image's own spectrum with the phases of white noise; its mean stays."""
+    """Returns images with their spectrum and mean, and the phases of white noise, (N, 3, H, W)."""
     white = torch.randn(len(x), 1, *x.shape[2:], device=x.device, generator=generator)
     angle = torch.fft.rfft2(white).angle()
     angle[..., 0, 0] = 0
@@ -116,7 +116,10 @@ def phase(x: Tensor, generator: Generator) -> Tensor:
 
 
 def warp(x: Tensor, generator: Generator) -> Tensor:
-    """Bent along a random flow on a 5 x 5 grid, by a deviation of an eighth of the side."""
+    """Returns images bent along a random flow, (N, 3, H, W).
+
+    The flow is drawn on a 5 x 5 grid; its standard deviation is an eighth of the side.
+    """
     coarse = torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator)
     # A side is 2 long for grid_sample, so an eighth of it is a quarter.
     flow = interpolate(coarse / 4, x.shape[2:], mode="bicubic", align_corners=True)
@@ -126,7 +129,7 @@ def warp(x: Tensor, generator: Generator) -> Tensor:
 
 
 def collage(x: Tensor, generator: Generator) -> Tensor:
-    """Four images at half their size."""
+    """Returns collages of four images at half their size, (N, 3, H, W)."""
     small = avg_pool2d(x, 2)
     upper = torch.cat([small, small.roll(-1, 0)], 3)
     lower = torch.cat([small.roll(-2, 0), small.roll(-3, 0)], 3)
@@ -175,7 +178,7 @@ def kind_of(family: str) -> str:
 
 
 def composed(x: Tensor, generator: Generator) -> Tensor:
-    """For each image two different families, one after the other."""
+    """Returns images destroyed by two different families in a row, (N, 3, H, W)."""
     order = torch.rand(len(x), len(FAMILIES), device=x.device, generator=generator).argsort(1)
     for turn in (0, 1):
         destroyed = torch.empty_like(x)

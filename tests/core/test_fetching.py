@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine, and datasets fetched from sources that are stood in for."""
+"""Downloads from a server on this machine, and datasets from sources that are stood in for."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from heat_core.images import fetching
 from heat_core.images.datasets import DATASETS, read_images
 from heat_core.images.fetching import SOURCES, OnProgress, download, fetch
 
-# -- downloads ---------------------------------------------------------------------------------------------------------
+# -- downloads -------------------------------------------------------------------------------------
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 MD5 = "md5-" + hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT under any name; `ranges` tells whether it resumes, `stop` where it hangs up once."""
+    """Serves CONTENT; `ranges` tells whether it resumes, `stop` where it hangs up once."""
 
     daemon_threads = True
     ranges, stop = True, 0
@@ -145,7 +145,7 @@ def test_a_damaged_file_is_fetched_again(get: Callable[..., Path], tmp_path: Pat
     assert get().read_bytes() == CONTENT
 
 
-# -- fetching ----------------------------------------------------------------------------------------------------------
+# -- fetching --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SOURCES)
