@@ -39,7 +39,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"figures", "text", "glossary", "components", "jobs"},
+        {"figures", "text", "glossary", "components", "jobs", "warm_up"},
         {"session"},
         {"plane", "pack"},
         PAGES,
