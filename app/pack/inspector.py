@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import figures
 from app.pack import tables
@@ -63,11 +64,7 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
     if not job.over:
         ready = plain(", ".join(scores)) or "no detector"
         st.caption(f"Fitted so far: {ready}. The others follow.")
-    columns = st.columns(TERM_COLUMNS)
-    for i, (name, row_terms) in enumerate(insight.row_terms.items()):
-        kept_share = float(np.mean(scores[name]["test"] <= row_terms.verdict.threshold))
-        with columns[i % TERM_COLUMNS]:
-            _show_terms(name, row_terms, kept_share)
+    _show_all_terms(insight, scores)
     if insight.verdicts:
         keeps = f"Each threshold keeps {100 * share:g} % of the ID test images themselves."
         _show_verdicts(insight, why or f"{keeps} A score above it is out.")
@@ -124,6 +121,21 @@ def _nearest_classes_sentence(pack_data: PackData, insight: Insight) -> str:
         f"Nearest class: {plain(nearest)}, {distance:.1f} standard deviations away "
         f"(Mahalanobis){second}. In {dim} dimensions {dim**0.5:.1f} is ordinary."
     )
+
+
+def _show_all_terms(
+    insight: Insight, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+) -> None:
+    """Shows the terms of every score that has several, in columns side by side.
+
+    Args:
+        scores: {detector: {set: (n,) scores}}.
+    """
+    columns = st.columns(TERM_COLUMNS)
+    for i, (name, row_terms) in enumerate(insight.row_terms.items()):
+        kept_share = float(np.mean(scores[name]["test"] <= row_terms.verdict.threshold))
+        with columns[i % TERM_COLUMNS]:
+            _show_terms(name, row_terms, kept_share)
 
 
 def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:

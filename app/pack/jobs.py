@@ -111,7 +111,7 @@ def _score_detector(
     if len(terms.names) > 1:
         term_values = heat_core.scores.score_pack(pack, partial(score_terms, run))
     kept_run = run if keep_run else None
-    return DetectorScores(name, scores, "", run.note, kept_run, terms, term_values)
+    return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
 
 
 def lay_out(pack: Pack, method: str) -> Work:

@@ -27,6 +27,8 @@ from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
 from app.threshold_lab.tables import closest_places
 from heat_core import explain
+from heat_core.detectors.heat import HEAT
+from heat_core.detectors.learned_energy import FromNoise
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
@@ -41,7 +43,10 @@ def scored(pack: Pack) -> Job:
     HEAT keeps its correction, whether it helps or not.
     """
     if not CACHE:
-        unchecked = replace(preset_detector("HEAT", "quick"), checked=False)
+        heat = preset_detector("HEAT", "quick")
+        assert isinstance(heat, HEAT)
+        assert isinstance(heat.correction, FromNoise)
+        unchecked = replace(heat, correction=replace(heat.correction, checked=False))
         with patch.dict(PRESETS["features"]["quick"], HEAT=unchecked):
             CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
             CACHE["job"].run()
