@@ -140,9 +140,8 @@ def predicted_classes(
     if train.head is None:
         distances = class_distances(gaussians or class_gaussians(train), features)
         return train.classes.cpu().numpy()[distances.argmin(1)]
-    weight, bias = train.head.weight.float(), train.head.bias.float()
-    logits = [z.float() @ weight.T + bias for z in features.z.split(ROWS)]
-    return torch.cat([block.argmax(1) for block in logits]).cpu().numpy()
+    predicted = [train.head.logits(z.float()).argmax(1) for z in features.z.split(ROWS)]
+    return torch.cat(predicted).cpu().numpy()
 
 
 @torch.inference_mode()

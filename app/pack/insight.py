@@ -209,7 +209,7 @@ def _predicted_class(pack: Pack, one_row: Features) -> tuple[str, float] | None:
     head = pack.train.head
     if head is None:
         return None
-    logits = one_row.z[0].double() @ head.weight.double().T + head.bias.double()
+    logits = head.logits(one_row.z[0].double())
     probabilities = logits.softmax(0)
     best = int(probabilities.argmax())
     return pack.class_name(best), float(probabilities[best])

@@ -40,7 +40,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"figures", "text", "glossary", "components", "jobs"},
+        {"figures", "text", "glossary", "components", "jobs", "warm_up"},
         {"session"},
         {"plane", "pack"},
         PAGES,
@@ -60,7 +60,7 @@ BESIDE = {
 # What is imported slowly, or only by what is seen, and the files that do without it.
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
-BACKGROUND = {"jobs", "training", "chains", "reading", "insight"}  # run in threads without a page
+BACKGROUND = {"jobs", "warm_up", "training", "chains", "reading", "insight"}  # without a page
 
 
 class Import(NamedTuple):
