@@ -1,4 +1,4 @@
-"""`import heat_core as heat`: what it hands out, that checkers see the same, and that it is lazy."""
+"""`import heat_core as heat`: what it hands out, to checkers too, and that it is lazy."""
 
 from __future__ import annotations
 
