@@ -188,8 +188,9 @@ class FromNoise(LearnedEnergy):
             0, and the scores rank as the prior's.
 
     >>> source = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
-    >>> source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)(torch.ones(5, 3))
-    tensor([...])
+    >>> blank = source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
+    >>> blank(torch.ones(5, 3)).shape
+    torch.Size([5])
     """
 
     noise_scale: float | None = None

@@ -41,7 +41,7 @@ def _auxiliary() -> ExtraID:
 
 
 def _ramp(rows: int, seed: int) -> Features:
-    """Features along a line: a row with columns of two others lies off it, and the Gaussian knows."""
+    """Features along a line: a row with columns of two others lies off it, and a MoG knows."""
     generator = torch.Generator().manual_seed(seed)
     place = torch.randn(rows, 1, generator=generator)
     return Features(place * torch.arange(1.0, 7) + torch.randn(rows, 6, generator=generator))
@@ -93,7 +93,7 @@ def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> Non
 
 
 def test_what_helps_stays_and_needs_no_note() -> None:
-    """Two crossing strokes, which no Gaussian sees: midpoints of their ends are where nothing is."""
+    """Two crossing strokes, which no Gaussian sees: midpoints of ends are where nothing is."""
     generator = torch.Generator().manual_seed(0)
     end = (torch.randint(2, (600, 1), generator=generator) * 2 - 1).float()
     z = torch.cat(
