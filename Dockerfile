@@ -8,7 +8,6 @@ WORKDIR /home/app/heat
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 
-COPY --chown=app:app .streamlit .streamlit
 COPY --chown=app:app heat_core heat_core
 COPY --chown=app:app app app
 COPY --chown=app:app assets assets

@@ -1,4 +1,4 @@
-"""The browser tab, its link, and the server's jobs."""
+"""The browser tab, its link, and the server's job queue."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.jobs import Jobs, warm_up
+from app.jobs import JobQueue
 from app.text import plain
-
-
-def warn_if_not_offered(key: str, offered: Collection[str], what: str) -> None:
-    """Says so where the link asks for what is not offered."""
-    asked = st.query_params.get(key, "")
-    if asked and asked not in offered:
-        said = f"The link asks for the {what} {plain(asked, 60)}, which is not offered here; another is shown."
-        st.warning(said, icon=":material/link_off:")
+from app.warm_up import warm_up
 
 
 @st.cache_resource
-def job_queue() -> Jobs:
-    """Returns the server's jobs, and warms torch up in the background so that the first training starts at once."""
+def job_queue() -> JobQueue:
+    """Returns the server's job queue.
+
+    Torch is warmed up beside it in the background, so that the first training starts at once.
+    """
     threading.Thread(target=warm_up, daemon=True).start()
-    return Jobs(present=_present)
+    return JobQueue(is_connected=_is_connected)
 
 
 def tab_id() -> str:
@@ -34,31 +30,43 @@ def tab_id() -> str:
     return context.session_id if context else ""
 
 
-def _present(who: str) -> bool:
-    """Returns whether a tab is still connected. A tab that was closed or loaded anew is not."""
-    return not runtime.exists() or bool(runtime.get_instance().is_active_session(who))
+def _is_connected(tab: str) -> bool:
+    """Returns whether a tab is still connected. One that was closed or loaded anew is not."""
+    return not runtime.exists() or bool(runtime.get_instance().is_active_session(tab))
 
 
-def from_link(name: str, options: Sequence[str]) -> None:
-    """Sets a widget to what a link asks for, where it asks for something new.
+def from_link(key: str, options: Sequence[str]) -> None:
+    """Sets a widget to what the link asks for, where it asks for something new.
 
-    For choices whose titles are not their names: a widget that is bound to the link puts its titles there.
+    For widgets whose options are not what they show: one that is bound to the link puts there what
+    it shows.
     """
-    asked = st.query_params.get(name, "")
-    if asked in options and asked != st.session_state.get(f"linked-{name}"):
-        st.session_state[name] = asked
+    value = st.query_params.get(key, "")
+    if value in options and value != st.session_state.get(f"linked-{key}"):
+        st.session_state[key] = value
 
 
-def to_link(name: str, value: str) -> str:
-    """Returns a choice, which the link says from now on."""
-    st.session_state[f"linked-{name}"] = value
-    return linked(name, value)
+def to_link(key: str, value: str) -> str:
+    """Returns a widget's value and keeps it in the link, where `from_link` finds it."""
+    st.session_state[f"linked-{key}"] = value
+    return keep_in_link(key, value)
 
 
-def linked(name: str, value: str) -> str:
-    """Returns a value, which the link says from now on; nothing is left out of the link."""
+def keep_in_link(key: str, value: str) -> str:
+    """Returns a value and keeps it in the link; an empty one is left out of it."""
     if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != value:
+        st.query_params[key] = value
     return value
+
+
+def warn_if_not_offered(key: str, options: Collection[str], noun: str) -> None:
+    """Warns where the link asks for an option that a widget does not offer."""
+    value = st.query_params.get(key, "")
+    if value and value not in options:
+        message = (
+            f"The link asks for the {noun} {plain(value, 60)}, which is not offered here; "
+            "another is shown."
+        )
+        st.warning(message, icon=":material/link_off:")

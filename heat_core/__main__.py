@@ -1,4 +1,4 @@
-"""The command line: `python -m heat_core COMMAND --help`.
+"""The command line: `heat COMMAND --help`, or `python -m heat_core COMMAND --help`.
 
 What a user can put right ends in one line on standard error and exit code 2.
 """
@@ -19,10 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         options.run(options)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        message = f"this needs {module}; pip install 'heat-dashboard[{EXTRAS[module]}]'"
     except (ValueError, OSError, ArithmeticError) as error:  # ArithmeticError: training diverged
-        print(f"heat_core {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+        message = " ".join(str(error).split())
+    else:
+        return 0
+    print(f"{started_as().split()[-1]} {options.command}: {message}", file=sys.stderr)
+    return 2
+
+
+def started_as() -> str:
+    """Returns the words that start the command line: `heat` where it was called so."""
+    return "heat" if Path(sys.argv[0]).stem == "heat" else "python -m heat_core"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,6 +45,16 @@ class _Parser(argparse.ArgumentParser):
 
 Add = Callable[..., Any]  # argparse's add_argument
 Options = Mapping[str, Mapping[str, Any]]  # {flag: what add_argument takes}
+EXTRAS = {  # what only some commands import, and the extra that installs it
+    "streamlit": "app",
+    "plotly": "app",
+    "timm": "images",
+    "torchvision": "images",
+    "PIL": "images",
+    "tqdm": "images",
+    "umap": "maps",
+    "sklearn": "maps",
+}
 PRESETS: Options = {
     "--preset": {
         "default": "modern",
@@ -56,16 +78,14 @@ ROOTS: Options = {
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command."""
-    top = _Parser(
-        prog="python -m heat_core", description="Energies that tell in- from out-of-distribution."
-    )
+    top = _Parser(prog=started_as(), description="Energies that tell in- from out-of-distribution.")
     subs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, act, what, example, declare in COMMANDS:
         sub = subs.add_parser(
             name,
             help=what,
             description=what,
-            epilog=f"example: python -m heat_core {name} {example}",
+            epilog=f"example: {started_as()} {name} {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(run=act)
@@ -255,6 +275,16 @@ def _score(add: Add) -> None:
     _share(add, DEVICE, OVERWRITE)
 
 
+def _app(add: Add) -> None:
+    add("--port", type=int, default=8501, help="where it listens: http://localhost:PORT")
+    add(
+        "flags",
+        metavar="FLAG",
+        nargs="*",
+        help="after --, Streamlit's own: -- --server.headless true",
+    )
+
+
 COMMANDS = (  # name, what runs it, what it does, an example, and its options
     (
         "list",
@@ -334,6 +364,7 @@ COMMANDS = (  # name, what runs it, what it does, an example, and its options
         "runs/heat features.npz --out scores.parquet",
         _score,
     ),
+    ("app", run.app, "Open the dashboard in a browser.", "--port 8502", _app),
 )
 
 

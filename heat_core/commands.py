@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
     from .detectors.detector import Detector
     from .judge import Opinion
     from .pack import Pack
@@ -83,6 +87,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def train_classifier(options: argparse.Namespace) -> None:
+    _needs("timm")
     from .images import classifier, datasets
 
     if options.out.exists():
@@ -128,6 +133,7 @@ def train_classifier(options: argparse.Namespace) -> None:
 
 
 def extract(options: argparse.Namespace) -> None:
+    _needs("timm")
     from .images import classifier, packing
     from .images.extract import EarlyLayer, Extractor
     from .pack import write_pack
@@ -270,13 +276,14 @@ def project(options: argparse.Namespace) -> None:
 
 
 def score_image(options: argparse.Namespace) -> None:
-    from .images import decoding as pictures
+    _needs("timm")
+    from .images.decoding import read_image
     from .judge import FittedDetector, Judge, weights_of
     from .pack import read_pack
     from .run import fit
 
     pack = read_pack(options.pack)
-    shown = [(path, pictures.read_image(path)) for path in options.pictures]
+    shown = [(path, read_image(path)) for path in options.pictures]
     judge = Judge(pack, options.weights or weights_of(options.pack), options.device)
     known = {
         name: FittedDetector.of(
@@ -356,6 +363,29 @@ def score(options: argparse.Namespace) -> None:
     print(
         f"{options.out}: {len(scores):,} scores of {run.detector.title}; larger is more out-of-distribution."
     )
+
+
+def app(options: argparse.Namespace) -> None:
+    """Becomes Streamlit, which finds the dashboard's settings beside its script."""
+    _needs("streamlit")
+    script = _dashboard() / "app" / "main.py"
+    streamlit = [sys.executable, "-P", "-m", "streamlit"]
+    settings = ["--server.port", str(options.port), *options.flags]
+    os.execv(sys.executable, [*streamlit, "run", str(script), *settings])
+
+
+def _dashboard() -> Traversable:
+    """Returns the folder that holds app/ and assets/: the checkout that this is, or the wheel's."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "app" / "main.py").is_file() and (checkout / "assets").is_dir():
+        return checkout
+    return resources.files("heat_dashboard")
+
+
+def _needs(module: str) -> None:
+    """Raises ModuleNotFoundError if a module of an extra is not installed, before any work."""
+    if util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 def _device(options: argparse.Namespace) -> str:

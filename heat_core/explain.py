@@ -63,7 +63,7 @@ def score_terms(run: Run, features: Features) -> Array:
     seen, energy = run.sees(features), run.energy
     if not isinstance(energy, WeightedSum):
         return np.stack([score(term, seen) for term in energy.terms()], 1)
-    values = np.stack([score(part, seen) for part in energy.energies], 1)  # type: ignore[arg-type]
+    values = np.stack([score(part, seen) for part in energy.members], 1)
     weights, shift, scale = (
         part.double().cpu().numpy() for part in (energy.weights, energy.shift, energy.scale)
     )

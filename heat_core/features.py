@@ -62,6 +62,14 @@ class Moments:
         for name in ("count", "means", "covariance"):
             _finite_floats(name, getattr(self, name))
 
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Moments:
+        """Returns the moments on a device and in a precision."""
+        return Moments(
+            self.count.to(device, dtype),
+            self.means.to(device, dtype),
+            self.covariance.to(device, dtype),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Features:

@@ -100,7 +100,7 @@ class Judge:
         """Returns what is made of a picture.
 
         Args:
-            pixels: (size, size, 3) RGB, as `pictures.read` gives them.
+            pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
             known: {name: a detector of the same pack}.
             keep: the share of ID that thresholds keep.
         """

@@ -155,10 +155,10 @@ def _said(
 
     @torch.inference_mode()
     def parts(features: Features) -> Tensor:
-        return composition.parts(features.columns(read).to(composition.weights.dtype)).double()
+        return composition.weighted_terms(features.columns(read).to(composition.weights.dtype)).double()
 
     return (
-        lambda weighted: composition.together(weighted).numpy(),
+        lambda weighted: composition.combine(weighted).numpy(),
         parts(_held_out(extra)),
         [parts(extra.pseudoval[name]) for name in judged],
     )

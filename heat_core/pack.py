@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,26 +31,6 @@ SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
 
 
 # -- packs -------------------------------------------------------------------------------------------------------------
-
-
-class SetName(NamedTuple):
-    """The name of an OOD set or of a pseudo-OOD family: its group and its own name; as text, `near_cifar100`.
-
-    >>> str(SetName("near", "cifar100")), SetName.parse("far_fashion-mnist")
-    ('near_cifar100', SetName(group='far', name='fashion-mnist'))
-    """
-
-    group: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.group}_{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Returns the name that a text says; the group is what stands before the first underscore."""
-        group, _, name = text.partition("_")
-        return cls(group, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +74,7 @@ class Pack:
         ood: {(group, name): features}, group one of near, mid, far.
         extra: what fitting and selecting may see beside `train`.
         card: what the pack is: title, classifier, accuracy, sets with counts and sources, stand-ins. Plain JSON.
-        thumbnails: {set: a sheet of its images as `sheets.encode` makes it}, of sets whose images may be handed on.
+        thumbnails: {set: a sheet of its images as `encode_sheet` makes it}, of sets whose images may be handed on.
     """
 
     train: Features

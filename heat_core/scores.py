@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import Features
-from .pack import Pack, SetName
+if TYPE_CHECKING:
+    from .features import Features
+    from .pack import Pack
 
 Array = NDArray[np.float64]
+
+
+class SetName(NamedTuple):
+    """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
+
+    As text it is `near_cifar100`.
+
+    >>> str(SetName("near", "cifar100")), SetName.parse("far_fashion-mnist")
+    ('near_cifar100', SetName(group='far', name='fashion-mnist'))
+    """
+
+    group: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.group}_{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Returns the name of a text; the group is what stands before the first underscore."""
+        group, _, name = text.partition("_")
+        return cls(group, name)
 
 
 class SetScores(Mapping[str, Array]):
@@ -50,7 +74,12 @@ class SetScores(Mapping[str, Array]):
     @property
     def calibration(self) -> Array:
         """(n,) scores of ID that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
-        return self._scores.get("val", self._scores["test"])
+        return self._scores[self.calibration_name]
+
+    @property
+    def calibration_name(self) -> str:
+        """The set of the calibration scores: `val` where there is one, else `test`."""
+        return "val" if "val" in self._scores else "test"
 
     @property
     def ood_names(self) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Where to cut: a score above the cut is called out-of-distribution, one at or below it is kept.
+"""Rules that choose a threshold: a score above it is called out-of-distribution (OOD).
 
-An objective chooses the cut from scores. Those with `needs_outside` read OOD scores: what they choose is the best for the
-OOD sets that were given, and promises nothing about others. There every group counts the same, and within a group every
-set, whatever its size, as in the paper's averages. Scores are energies: larger is more out-of-distribution.
+A rule is fitted to scores and gives a `Decision`. Rules with `needs_ood` read OOD scores: what they
+choose is the best for the OOD sets that they see, and promises nothing about others. Every group of
+OOD sets counts the same, and within a group every set, whatever its size, as in the paper's
+averages. Scores are energies: larger is more out-of-distribution.
 """
 
 from __future__ import annotations
@@ -10,38 +11,58 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+if TYPE_CHECKING:
+    from .scores import SetScores
+
 Array = NDArray[np.float64]
-Groups = Mapping[str, Mapping[str, ArrayLike]]
+GroupedScores = Mapping[str, Mapping[str, ArrayLike]]
 """{group: {set: (n,) scores}}, such as {"near": {"cifar100": ...}}."""
+Widget = Literal["none", "keep", "flag", "deployment"]
+"""The setting that a rule asks a person for, beside its title."""
+
+NO_OOD: GroupedScores = MappingProxyType({})
+TOLERANCE = 1e-9  # of a rank: a share times a count may miss a whole number by rounding
 
 
-def by_group(
-    scores: Mapping[str, ArrayLike], names: Iterable[str]
-) -> dict[str, dict[str, ArrayLike]]:
-    """Returns {group: {set: scores}} of the sets named `group_set`.
+# -- what a threshold does -------------------------------------------------------------------------
 
-    >>> by_group({"test": [0.1], "near_a": [1.0], "far_b": [2.0]}, ["near_a", "far_b"])
-    {'near': {'a': [1.0]}, 'far': {'b': [2.0]}}
+
+@dataclass(frozen=True)
+class Deployment:
+    """The inputs that arrive in use, and the cost of each mistake.
+
+    Args:
+        prevalence: share of inputs that are OOD.
+        miss_cost: cost of an OOD input that is accepted.
+        false_alarm_cost: cost of an ID input that is flagged.
+
+    Raises:
+        ValueError: the prevalence is no share, or a cost is negative or not finite.
     """
-    groups: dict[str, dict[str, ArrayLike]] = {}
-    for name in names:
-        group, _, short = name.partition("_")
-        groups.setdefault(group, {})[short] = scores[name]
-    return groups
 
+    prevalence: float = 0.1
+    miss_cost: float = 10.0
+    false_alarm_cost: float = 1.0
 
-# -- what a cut does ---------------------------------------------------------------------------------------------------
+    def __post_init__(self) -> None:
+        if not 0 <= self.prevalence <= 1:
+            raise ValueError(f"prevalence must lie between 0 and 1, got {self.prevalence}.")
+        for name in ("miss_cost", "false_alarm_cost"):
+            cost = getattr(self, name)
+            if not 0 <= cost < math.inf:
+                raise ValueError(f"{name} must be 0 or more and finite, got {cost}.")
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """What becomes of 1000 inputs, in inputs: ID kept and flagged, OOD caught and missed."""
+    """The expected outcome of 1000 inputs: ID kept and flagged, OOD caught and missed."""
 
     kept: float
     flagged: float
@@ -50,391 +71,524 @@ class Confusion:
 
     @property
     def precision(self) -> float:
-        """The share of OOD among what is called out; nan if nothing is."""
-        called = self.caught + self.flagged
-        return self.caught / called if called else math.nan
+        """The share of OOD among the flagged inputs; nan if none is flagged."""
+        called_out = self.caught + self.flagged
+        return self.caught / called_out if called_out else math.nan
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a cut does; shares are fractions.
+    """The effect of a threshold on ID and OOD scores; every figure is a fraction.
 
-    cut: above it means out.
-    kept: share of ID at or below the cut.
-    caught: {group: {set: share above the cut}}.
+    Args:
+        threshold: scores above it are called out.
+        kept: share of ID at or below the threshold.
+        caught_by_set: {group: {set: share of OOD above the threshold}}.
+
+    >>> outcome = evaluate(2.0, [1.0, 2.0, 3.0, 4.0], {"near": {"a": [1.0, 5.0]}})
+    >>> outcome.kept, outcome.caught, outcome.per_thousand(prevalence=0.1).missed
+    (0.5, 0.5, 50.0)
     """
 
-    cut: float
+    threshold: float
     kept: float
-    caught: Mapping[str, Mapping[str, float]]
+    caught_by_set: Mapping[str, Mapping[str, float]]
 
     @property
-    def groups(self) -> dict[str, float]:
-        """{group: share caught}, the mean over its sets."""
-        return {group: float(np.mean(list(sets.values()))) for group, sets in self.caught.items()}
+    def caught_by_group(self) -> dict[str, float]:
+        """{group: share of OOD caught}, the mean over its sets."""
+        return {
+            group: float(np.mean(list(shares.values())))
+            for group, shares in self.caught_by_set.items()
+        }
 
     @property
-    def outside(self) -> float:
+    def caught(self) -> float:
         """The share of OOD caught, the mean over groups; nan without OOD sets."""
-        return float(np.mean(list(self.groups.values()))) if self.caught else math.nan
+        shares = list(self.caught_by_group.values())
+        return float(np.mean(shares)) if shares else math.nan
 
     @property
     def accepted(self) -> float:
-        """The share of OOD accepted: the false positive rate if ID is the positive class, as in FPR95."""
-        return 1 - self.outside
+        """The share of OOD accepted: the false positive rate with ID as positive class."""
+        return 1 - self.caught
 
     @property
-    def lost(self) -> float:
-        """The share of ID flagged: the false positive rate if OOD is the positive class, as in FPR95 (OOD+)."""
+    def flagged(self) -> float:
+        """The share of ID flagged: the false positive rate with OOD as positive class."""
         return 1 - self.kept
 
     def per_thousand(self, prevalence: float) -> Confusion:
-        """Returns what becomes of 1000 inputs of which a share `prevalence` is OOD."""
-        inside, outside = 1000 * (1 - prevalence), 1000 * prevalence
+        """Returns the expected outcome of 1000 inputs of which a share `prevalence` is OOD."""
+        inside = 1000 * (1 - prevalence)
+        outside = 1000 * prevalence
         return Confusion(
-            inside * self.kept, inside * self.lost, outside * self.outside, outside * self.accepted
+            kept=inside * self.kept,
+            flagged=inside * self.flagged,
+            caught=outside * self.caught,
+            missed=outside * self.accepted,
         )
 
-    def cost(self, traffic: Deployment) -> float:
-        """Returns the expected cost of 1000 inputs."""
-        expected = self.per_thousand(traffic.prevalence)
-        return traffic.miss * expected.missed + traffic.alarm * expected.flagged
+    def cost(self, deployment: Deployment) -> float:
+        """Returns the expected cost of 1000 inputs, a scalar."""
+        expected = self.per_thousand(deployment.prevalence)
+        misses = deployment.miss_cost * expected.missed
+        false_alarms = deployment.false_alarm_cost * expected.flagged
+        return misses + false_alarms
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """What arrives in use, and what mistakes cost.
+def evaluate(threshold: float, inside: ArrayLike, outside: GroupedScores) -> Outcome:
+    """Returns the effect of a threshold.
 
     Args:
-        prevalence: share of inputs that are OOD.
-        miss: the cost of an OOD input that is accepted.
-        alarm: the cost of an ID input that is flagged.
-    """
+        threshold: scores above it are called out.
+        inside: ID scores, (N,).
+        outside: {group: {set: (n,) OOD scores}}; a group without a set is left out.
 
-    prevalence: float = 0.1
-    miss: float = 10.0
-    alarm: float = 1.0
+    Raises:
+        ValueError: a set is empty, or a score is not a finite number.
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.prevalence <= 1:
-            raise ValueError(f"prevalence must lie between 0 and 1, got {self.prevalence}.")
-        for name in ("miss", "alarm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(
-                    f"the cost {name} must be 0 or more and finite, got {getattr(self, name)}."
-                )
-
-
-def evaluate(cut: float, inside: ArrayLike, outside: Groups) -> Outcome:
-    """Returns what a cut does to ID scores, (N,), and to OOD scores by group and set.
-
-    >>> what = outcome(2.0, [1.0, 2.0, 3.0, 4.0], {"near": {"a": [1.0, 5.0]}, "far": {"b": [9.0]}})
-    >>> what.kept, what.groups, what.outside
+    >>> outside = {"near": {"a": [1.0, 5.0]}, "far": {"b": [9.0]}}
+    >>> outcome = evaluate(2.0, [1.0, 2.0, 3.0, 4.0], outside)
+    >>> outcome.kept, outcome.caught_by_group, outcome.caught
     (0.5, {'near': 0.5, 'far': 1.0}, 0.75)
     """
     caught = {
-        group: {name: float(np.mean(_scores(name, values) > cut)) for name, values in sets.items()}
+        group: {
+            name: float(np.mean(_finite(name, scores) > threshold)) for name, scores in sets.items()
+        }
         for group, sets in outside.items()
         if sets
     }
-    return Outcome(cut, float(np.mean(_scores("inside", inside) <= cut)), caught)
+    kept = float(np.mean(_finite("inside", inside) <= threshold))
+    return Outcome(threshold, kept, caught)
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Every cut that differs from the others in what it does, ascending: the first keeps nothing, the last everything.
+    """The effect of every threshold that differs from the others in it, ascending.
+
+    The first threshold keeps nothing, the last everything.
 
     Args:
-        cut: (K,) scores; the first is below all of them.
-        kept: (K,) share of ID at or below each cut.
-        caught: (K,) share of OOD above each cut; nan without OOD sets.
+        thresholds: (K,) scores; the first is below all of them.
+        kept: (K,) share of ID at or below each threshold.
+        caught: (K,) share of OOD above each threshold; nan without OOD sets.
+
+    >>> sweep([1.0, 2.0], {"near": {"a": [2.0, 3.0]}}).caught.tolist()
+    [1.0, 1.0, 0.5, 0.0]
     """
 
-    cut: Array
+    thresholds: Array
     kept: Array
     caught: Array
 
-    def cost(self, traffic: Deployment) -> Array:
-        """Returns the expected cost of 1000 inputs at each cut, (K,)."""
-        missed, flagged = (
-            traffic.prevalence * (1 - self.caught),
-            (1 - traffic.prevalence) * (1 - self.kept),
-        )
-        return 1000 * (traffic.miss * missed + traffic.alarm * flagged)
+    @property
+    def flagged(self) -> Array:
+        """(K,) share of ID above each threshold."""
+        return 1 - self.kept
+
+    def cost(self, deployment: Deployment) -> Array:
+        """Returns the expected cost of 1000 inputs at each threshold, (K,)."""
+        missed = deployment.prevalence * (1 - self.caught)
+        flagged = (1 - deployment.prevalence) * (1 - self.kept)
+        return 1000 * (deployment.miss_cost * missed + deployment.false_alarm_cost * flagged)
 
 
-def sweep(inside: ArrayLike, outside: Groups) -> Sweep:
-    """Returns what every cut does, from ID scores, (N,), and OOD scores by group and set."""
-    low = np.sort(_scores("inside", inside))
-    groups = [
-        [np.sort(_scores(name, values)) for name, values in sets.items()]
+def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
+    """Returns the effect of every threshold.
+
+    Args:
+        inside: ID scores, (N,).
+        outside: {group: {set: (n,) OOD scores}}; a group without a set is left out.
+
+    Raises:
+        ValueError: a set is empty, or a score is not a finite number.
+    """
+    sorted_inside = np.sort(_finite("inside", inside))
+    sorted_groups = [
+        [np.sort(_finite(name, scores)) for name, scores in sets.items()]
         for sets in outside.values()
         if sets
     ]
-    scores = np.unique(np.concatenate([low, *(high for sets in groups for high in sets)]))
-    below = min(np.nextafter(scores[0], -np.inf), scores[0] - 0.01 * (scores[-1] - scores[0]))
-    cut = np.concatenate([[below], scores])
+    all_sets = [sorted_inside, *(scores for sets in sorted_groups for scores in sets)]
+    distinct = np.unique(np.concatenate(all_sets))
+    lowest, highest = distinct[0], distinct[-1]
+    below_all = min(np.nextafter(lowest, -np.inf), lowest - 0.01 * (highest - lowest))
+    thresholds = np.concatenate([[below_all], distinct])
 
-    def upto(values: Array) -> Array:
-        return np.searchsorted(values, cut, "right") / len(values)
+    def share_at_or_below(scores: Array) -> Array:
+        return np.searchsorted(scores, thresholds, "right") / len(scores)
 
-    passed = [np.mean([upto(high) for high in sets], axis=0) for sets in groups]
-    return Sweep(
-        cut, upto(low), 1 - np.mean(passed, axis=0) if passed else np.full(len(cut), np.nan)
-    )
+    accepted = [
+        np.mean([share_at_or_below(scores) for scores in sets], axis=0) for sets in sorted_groups
+    ]
+    caught = 1 - np.mean(accepted, axis=0) if accepted else np.full(len(thresholds), np.nan)
+    return Sweep(thresholds, share_at_or_below(sorted_inside), caught)
 
 
-def shortest_equivalent(cut: float, scores: ArrayLike) -> float:
-    """Returns a number with few digits that parts the scores exactly as `cut` does.
+def shortest_equivalent(threshold: float, scores: ArrayLike) -> float:
+    """Returns a number with few digits that parts the scores, (N,), exactly as `threshold` does.
 
-    >>> roundest(3.14159, [1.0, 3.14159, 3.1872])
+    >>> shortest_equivalent(3.14159, [1.0, 3.14159, 3.1872])
     3.15
     """
     values = np.asarray(scores, dtype=np.float64)
-    above = values[values > cut]
-    width = (
-        float(above.min()) - cut
-        if above.size
-        else 0.01 * (float(np.ptp(values)) or abs(cut) or 1.0)
-    )
-    exponent = math.floor(math.log10(width)) if width > 0 else 0
+    above = values[values > threshold]
+    if above.size:
+        gap = float(above.min()) - threshold
+    else:
+        gap = 0.01 * (float(np.ptp(values)) or abs(threshold) or 1.0)
+    exponent = math.floor(math.log10(gap)) if gap > 0 else 0
     for digits in range(-exponent, 3 - exponent):  # a coarse step, then finer ones
         step = 10.0**-digits
-        candidate = round(math.ceil(cut / step) * step, digits)
-        if cut <= candidate < cut + width:
+        candidate = round(math.ceil(threshold / step) * step, digits)
+        if threshold <= candidate < threshold + gap:
             return candidate
-    return cut
+    return threshold
 
 
-# -- objectives --------------------------------------------------------------------------------------------------------
+# -- rules and their decisions ---------------------------------------------------------------------
 
 
 class ThresholdRule(abc.ABC):
-    """A rule that chooses the cut. Subclasses are frozen dataclasses."""
+    """A rule that chooses a threshold. Subclasses are frozen dataclasses of its settings.
+
+    title, summary: the rule in a few words, and in a sentence.
+    needs_ood: whether it reads OOD scores.
+    per_class: whether it gives every predicted class a threshold of its own.
+    widget: the setting that a person chooses for it.
+    """
 
     title: ClassVar[str]
     summary: ClassVar[str]
-    needs_outside: ClassVar[bool] = False
+    needs_ood: ClassVar[bool] = False
+    per_class: ClassVar[bool] = False
+    widget: ClassVar[Widget] = "none"
 
     @abc.abstractmethod
-    def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        """Returns the cut for ID scores, (N,), and OOD scores by group and set.
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        """Returns the decision for these scores.
 
-        Raises ValueError, in one line, if these scores do not allow it.
+        Args:
+            inside: ID scores, (N,); those of rules with a guarantee must be of rows that nothing
+                was fitted to.
+            outside: {group: {set: (n,) OOD scores}}; read where `needs_ood`.
+            predicted: (N,) class that the classifier predicts for each ID score; read where
+                `per_class`.
+
+        Raises:
+            ValueError: these scores do not allow the rule; in one line.
         """
 
 
-def _check_share(share: float) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"the share must lie between 0 and 1, got {share}.")
+@dataclass(frozen=True)
+class Decision:
+    """One threshold for all inputs, or one for each predicted class.
+
+    Args:
+        rule: what chose it.
+        threshold: for inputs of all classes; None where each predicted class has its own.
+        by_class: {predicted class: its threshold}; empty where one holds for all.
+
+    >>> decision = KeepShare(0.5).fit([1.0, 2.0, 3.0, 4.0])
+    >>> decision.threshold, decision.flags([1.5, 2.5]).tolist()
+    (2.0, [False, True])
+    """
+
+    rule: ThresholdRule
+    threshold: float | None = None
+    by_class: Mapping[int, float] = field(default_factory=dict)
+
+    def margin(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> Array:
+        """Returns scores less their thresholds, (N,): an input is called out where this is above 0.
+
+        Args:
+            scores: (N,).
+            predicted: (N,) predicted classes; read where classes have thresholds of their own.
+
+        Raises:
+            ValueError: a score is not finite, or a predicted class has no threshold.
+
+        >>> decision = Decision(PerClassConformal(), by_class={0: 0.5, 1: 4.0})
+        >>> decision.margin([1.0, 3.0], predicted=[0, 1]).tolist()
+        [0.5, -1.0]
+        """
+        values = _finite("scores", scores)
+        if self.threshold is not None:
+            return values - self.threshold
+        classes, positions = np.unique(_classes_of(values, predicted), return_inverse=True)
+        for label in classes:
+            if int(label) not in self.by_class:
+                raise ValueError(
+                    f"class {label} has no threshold: no calibration score was of an input "
+                    "taken for it."
+                )
+        thresholds = np.array([self.by_class[int(label)] for label in classes])
+        return values - thresholds[positions]
+
+    def flags(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> NDArray[np.bool]:
+        """Returns which inputs are called out, (N,); arguments and errors are those of `margin`."""
+        return self.margin(scores, predicted) > 0
+
+
+def choose_threshold(
+    rule: ThresholdRule,
+    scores: SetScores,
+    ood_names: Iterable[str] = (),
+    predicted: Mapping[str, ArrayLike] | None = None,
+) -> Decision:
+    """Returns the decision of a rule fitted to a detector's calibration scores.
+
+    One threshold for all classes is a number with few digits that parts all scores, of every set,
+    as the rule's own does.
+
+    Args:
+        scores: of the detector.
+        ood_names: OOD sets that the rule may read.
+        predicted: {set: (n,) predicted classes}, with all rows of the calibration scores' set.
+
+    Raises:
+        ValueError: these scores do not allow the rule; in one line.
+    """
+    classes = None if predicted is None else predicted[scores.calibration_name]
+    decision = rule.fit(scores.calibration, scores.ood(ood_names), classes)
+    if decision.threshold is None:
+        return decision
+    all_scores = np.concatenate([np.ravel(values) for values in scores.values()])
+    return replace(decision, threshold=shortest_equivalent(decision.threshold, all_scores))
 
 
 @dataclass(frozen=True)
 class KeepShare(ThresholdRule):
-    """The smallest cut that keeps a share of the ID scores given, above 0 and below 1."""
+    """The smallest threshold that keeps a share of the ID scores, above 0 and below 1.
+
+    >>> KeepShare(0.75).fit([1.0, 2.0, 3.0, 4.0]).threshold
+    3.0
+    """
 
     share: float = 0.95
     title: ClassVar = "Keep a share of ID"
-    summary: ClassVar = "The smallest cut that keeps this share of the ID scores it is chosen on. Needs no OOD data."
+    summary: ClassVar = (
+        "The smallest cut that keeps this share of the ID scores it is chosen on. "
+        "Needs no OOD data."
+    )
+    widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
         _check_share(self.share)
 
-    def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        return _smallest(
-            _scores("inside", inside), max(1, math.ceil(self.share * np.size(inside) - 1e-9))
-        )
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        scores = _finite("inside", inside)
+        rank = max(1, math.ceil(self.share * len(scores) - TOLERANCE))
+        return Decision(self, _score_of_rank(scores, rank))
 
 
 @dataclass(frozen=True)
 class Conformal(ThresholdRule):
-    """The cut under which a new ID input falls with probability of at least `share`: score number ceil((n + 1) share) of n.
+    """The threshold that keeps a new ID input with probability of at least `share`.
 
-    It holds in finite samples, on average over the draw of the n scores, if they and the new input are exchangeable and
-    nothing was fitted to them. Vovk et al. 2005; Angelopoulos and Bates 2021 (arXiv 2107.07511).
+    It is score number ceil((n + 1) share) of n. The promise holds in finite samples, on average
+    over the draw of the n scores, if they and the new input are exchangeable and nothing was fitted
+    to them. Vovk et al. 2005; Angelopoulos and Bates 2021 (arXiv 2107.07511).
+
+    >>> Conformal(0.75).fit([1.0, 2.0, 3.0, 4.0]).threshold
+    4.0
     """
 
     share: float = 0.95
     title: ClassVar = "Keep at least a share of ID (conformal)"
     summary: ClassVar = (
-        "A new ID input is kept with at least this probability, guaranteed for any number of calibration scores, if it "
-        "comes from where they come from. Needs no OOD data."
+        "A new ID input is kept with at least this probability, guaranteed for any number of "
+        "calibration scores, if it comes from where they come from. Needs no OOD data."
     )
+    widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
         _check_share(self.share)
 
-    def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        scores = _scores("inside", inside)
-        rank = math.ceil((len(scores) + 1) * self.share - 1e-9)
-        if rank > len(scores):
-            raise ValueError(
-                f"to keep at least {100 * self.share:g} % of new ID inputs takes {_least(self.share):,} calibration scores, "
-                f"got {len(scores):,}."
-            )
-        return _smallest(scores, rank)
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        return Decision(self, _conformal_threshold(_finite("inside", inside), self.share))
 
 
 @dataclass(frozen=True)
-class PerClassConformal:
-    """A conformal cut for each class that inputs are taken for (Mondrian): what a class keeps does not pay for another.
+class PerClassConformal(ThresholdRule):
+    """A conformal threshold for each predicted class (Mondrian), so that no class pays for another.
 
-    Of new ID inputs taken for a class, one falls at or below the class's cut with probability of at least `share`, under
-    `Conformal`'s conditions, within the class. It promises nothing of classes by their true label, which no one knows in
-    use. Vovk et al. 2005, section 4.5. It is no `Objective`: those choose one cut for all.
+    Of new ID inputs predicted as a class, one is kept with probability of at least `share`, under
+    the conditions of `Conformal`, within the class. It promises nothing of classes by their true
+    label, which no one knows in use. Vovk et al. 2005, section 4.5.
+
+    >>> PerClassConformal(0.5).fit([1.0, 2.0, 3.0, 4.0], predicted=[0, 0, 0, 1]).by_class
+    {0: 2.0, 1: 4.0}
     """
 
     share: float = 0.95
     title: ClassVar = "Keep at least a share of every class (conformal)"
     summary: ClassVar = (
-        "A threshold for each class. Of new ID inputs that the classifier takes for a class, each is kept with at least this "
-        "probability, whichever class it is, if they come from where the calibration scores come from. Needs no OOD data."
+        "A threshold for each class. Of new ID inputs that the classifier takes for a class, each "
+        "is kept with at least this probability, whichever class it is, if they come from where "
+        "the calibration scores come from. Needs no OOD data."
     )
-    needs_outside: ClassVar[bool] = False
+    per_class: ClassVar[bool] = True
+    widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
         _check_share(self.share)
 
-    def cuts(self, inside: ArrayLike, taken_for: ArrayLike) -> dict[int, float]:
-        """Returns {class: cut} for ID scores, (N,), and the class that each was taken for, (N,).
-
-        Raises ValueError, in one line, if a class has too few scores for the promise.
-        """
-        scores, labels = _scores("inside", inside), np.ravel(taken_for)
-        if len(labels) != len(scores):
-            raise ValueError(
-                f"taken_for must have a class for each of {len(scores):,} scores, got {len(labels):,}."
-            )
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        scores = _finite("inside", inside)
+        labels = _classes_of(scores, predicted)
         classes, counts = np.unique(labels, return_counts=True)
-        if counts.min() < (least := _least(self.share)):
+        least = _least_calibration_size(self.share)
+        if counts.min() < least:
             raise ValueError(
-                f"to keep at least {100 * self.share:g} % of new ID inputs of every class takes {least:,} calibration scores a "
-                f"class, got {counts.min():,} of class {classes[counts.argmin()]}."
+                f"to keep at least {100 * self.share:g} % of new ID inputs of every class takes "
+                f"{least:,} calibration scores a class, got {counts.min():,} of class "
+                f"{classes[counts.argmin()]}."
             )
-        return {
-            int(label): Conformal(self.share).cut(scores[labels == label], {}) for label in classes
+        by_class = {
+            int(label): _conformal_threshold(scores[labels == label], self.share)
+            for label in classes
         }
-
-
-def margin_over_class(scores: ArrayLike, taken_for: ArrayLike, cuts: Mapping[int, float]) -> Array:
-    """Returns scores less the cut of the class that each was taken for, (N,): a row is called out where this is above 0.
-
-    Raises ValueError, in one line, for a class without a cut.
-
-    >>> above([1.0, 3.0], [0, 1], {0: 0.5, 1: 4.0}).tolist()
-    [0.5, -1.0]
-    """
-    classes, places = np.unique(np.ravel(taken_for), return_inverse=True)
-    for label in classes:
-        if int(label) not in cuts:
-            raise ValueError(
-                f"class {label} has no threshold: no calibration score was of an input taken for it."
-            )
-    return _scores("scores", scores) - np.array([cuts[int(label)] for label in classes])[places]
+        return Decision(self, by_class=by_class)
 
 
 class _Maximise(ThresholdRule):
-    """The cut where a figure is largest; of equals the one that keeps the most ID."""
+    """The threshold where a figure is largest; of equals the one that keeps the most ID."""
 
-    needs_outside: ClassVar[bool] = True
+    needs_ood: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def figure(self, every: Sweep) -> Array:
-        """Returns what is to be large at each cut, (K,)."""
+    def figure(self, candidates: Sweep) -> Array:
+        """Returns the figure to maximise, (K,)."""
 
-    def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        every = _with_outside(self, inside, outside)
-        figure = self.figure(every)
-        return float(
-            every.cut[
-                np.flatnonzero(figure >= figure.max() - 1e-12 * max(1.0, abs(figure.max())))[-1]
-            ]
-        )
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        candidates = _sweep_with_ood(self, inside, outside)
+        figure = self.figure(candidates)
+        tolerance = 1e-12 * max(1.0, abs(figure.max()))
+        best = np.flatnonzero(figure >= figure.max() - tolerance)
+        return Decision(self, float(candidates.thresholds[best[-1]]))
 
 
 @dataclass(frozen=True)
 class Youden(_Maximise):
-    """The largest ID kept + OOD caught - 1 (Youden 1950)."""
+    """The largest ID kept + OOD caught - 1 (Youden 1950).
+
+    >>> Youden().fit([1.0, 2.0, 5.0], {"near": {"a": [3.0, 4.0]}}).threshold
+    2.0
+    """
 
     title: ClassVar = "Balance (Youden)"
     summary: ClassVar = "The largest sum of ID kept and OOD caught."
 
-    def figure(self, every: Sweep) -> Array:
-        return every.kept + every.caught - 1
+    def figure(self, candidates: Sweep) -> Array:
+        """Returns Youden's index, (K,)."""
+        return candidates.kept + candidates.caught - 1
 
 
 @dataclass(frozen=True)
 class F1(_Maximise):
-    """The largest harmonic mean of precision and recall, with OOD as the class to find, at a prevalence."""
+    """The largest harmonic mean of precision and recall, with OOD as the class to find, at a
+    prevalence.
 
-    traffic: Deployment = Deployment()
+    >>> F1().fit([1.0, 2.0, 5.0], {"near": {"a": [3.0, 6.0]}}).threshold
+    5.0
+    """
+
+    deployment: Deployment = Deployment()
     title: ClassVar = "Best F1"
     summary: ClassVar = (
         "The largest harmonic mean of precision and recall in finding OOD, at the prevalence set."
     )
+    widget: ClassVar[Widget] = "deployment"
 
-    def figure(self, every: Sweep) -> Array:
-        found, alarms = (
-            self.traffic.prevalence * every.caught,
-            (1 - self.traffic.prevalence) * (1 - every.kept),
-        )
-        called_or_there = found + alarms + self.traffic.prevalence
-        return np.divide(
-            2 * found, called_or_there, out=np.zeros_like(found), where=called_or_there > 0
-        )
+    def figure(self, candidates: Sweep) -> Array:
+        """Returns F1, (K,): 2 TP / (2 TP + FP + FN), 0 where nothing is flagged and nothing is
+        OOD."""
+        prevalence = self.deployment.prevalence
+        caught = prevalence * candidates.caught
+        false_alarms = (1 - prevalence) * (1 - candidates.kept)
+        denominator = caught + false_alarms + prevalence
+        zeros = np.zeros_like(caught)
+        return np.divide(2 * caught, denominator, out=zeros, where=denominator > 0)
 
 
 @dataclass(frozen=True)
 class MinExpectedCost(_Maximise):
-    """The least expected cost."""
+    """The least expected cost, at a prevalence and costs.
 
-    traffic: Deployment = Deployment()
+    >>> MinExpectedCost(Deployment(0.5)).fit([1.0, 2.0, 5.0], {"near": {"a": [3.0, 6.0]}}).threshold
+    2.0
+    """
+
+    deployment: Deployment = Deployment()
     title: ClassVar = "Least cost"
     summary: ClassVar = "The least expected cost, at the prevalence and the costs set."
+    widget: ClassVar[Widget] = "deployment"
 
-    def figure(self, every: Sweep) -> Array:
-        return -every.cost(self.traffic)
+    def figure(self, candidates: Sweep) -> Array:
+        """Returns the expected cost of 1000 inputs, negated, (K,)."""
+        return -candidates.cost(self.deployment)
 
 
 @dataclass(frozen=True)
 class FlagBudget(ThresholdRule):
-    """The smallest cut at which at most a share of all traffic is flagged."""
+    """The smallest threshold at which at most a share of all inputs is flagged, at a prevalence.
+
+    >>> FlagBudget(0.2).fit([1.0, 2.0, 3.0, 4.0], {"near": {"a": [5.0]}}).threshold
+    4.0
+    """
 
     share: float = 0.05
-    traffic: Deployment = Deployment()
+    deployment: Deployment = Deployment()
     title: ClassVar = "Flag at most a share of traffic"
-    summary: ClassVar = "The cut that catches the most while no more than this share of all inputs is flagged, at the prevalence set."
-    needs_outside: ClassVar[bool] = True
+    summary: ClassVar = (
+        "The cut that catches the most while no more than this share of all inputs is flagged, "
+        "at the prevalence set."
+    )
+    needs_ood: ClassVar[bool] = True
+    widget: ClassVar[Widget] = "flag"
 
     def __post_init__(self) -> None:
         _check_share(self.share)
 
-    def cut(self, inside: ArrayLike, outside: Groups) -> float:
-        every = _with_outside(self, inside, outside)
-        flagged = (1 - self.traffic.prevalence) * (
-            1 - every.kept
-        ) + self.traffic.prevalence * every.caught
-        return float(
-            every.cut[np.argmax(flagged <= self.share + 1e-12)]
-        )  # the last cut flags nothing
-
-
-def choose_threshold(
-    rule: ThresholdRule, scores: Mapping[str, ArrayLike], sets: Iterable[str]
-) -> float:
-    """Returns a number with few digits that parts all scores as the rule's cut does.
-
-    Args:
-        scores: {set: (n,) scores}: `test` of ID, `val` of held-out ID if there are such, and OOD sets named `group_name`.
-            The rule reads the ID scores of `val`, or of `test` without it.
-        sets: the OOD sets that it may read.
-
-    Raises ValueError, in one line, if these scores do not allow the rule.
-    """
-    cut = rule.cut(scores["val" if "val" in scores else "test"], by_group(scores, sets))
-    return shortest_equivalent(
-        cut, np.concatenate([np.ravel(values) for values in scores.values()])
-    )
+    def fit(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        predicted: ArrayLike | None = None,
+    ) -> Decision:
+        candidates = _sweep_with_ood(self, inside, outside)
+        prevalence = self.deployment.prevalence
+        flagged = (1 - prevalence) * (1 - candidates.kept) + prevalence * candidates.caught
+        first = np.argmax(flagged <= self.share + 1e-12)  # there is one: the last flags nothing
+        return Decision(self, float(candidates.thresholds[first]))
 
 
 RULES: Mapping[str, type[ThresholdRule]] = {
@@ -444,26 +598,59 @@ RULES: Mapping[str, type[ThresholdRule]] = {
     "f1": F1,
     "cost": MinExpectedCost,
     "flag": FlagBudget,
+    "conformal_per_class": PerClassConformal,
 }
+"""Every rule by name, in the order in which they are offered."""
 
 
-def _with_outside(objective: ThresholdRule, inside: ArrayLike, outside: Groups) -> Sweep:
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise ValueError(f"the share must lie between 0 and 1, got {share}.")
+
+
+def _sweep_with_ood(rule: ThresholdRule, inside: ArrayLike, outside: GroupedScores) -> Sweep:
     if not any(outside.values()):
-        raise ValueError(f"{objective.title} needs OOD scores, got none.")
+        raise ValueError(f"{rule.title} needs OOD scores, got none.")
     return sweep(inside, outside)
 
 
-def _least(share: float) -> int:
+def _least_calibration_size(share: float) -> int:
     """Returns how many calibration scores it takes to promise a share."""
-    return math.ceil(share / (1 - share) - 1e-9)
+    return math.ceil(share / (1 - share) - TOLERANCE)
 
 
-def _smallest(scores: Array, rank: int) -> float:
-    """Returns the score number `rank`, from 1."""
+def _conformal_threshold(scores: Array, share: float) -> float:
+    """Returns score number ceil((n + 1) share) of (N,) scores, a scalar.
+
+    Raises ValueError where there are fewer.
+    """
+    rank = math.ceil((len(scores) + 1) * share - TOLERANCE)
+    if rank > len(scores):
+        raise ValueError(
+            f"to keep at least {100 * share:g} % of new ID inputs takes "
+            f"{_least_calibration_size(share):,} calibration scores, got {len(scores):,}."
+        )
+    return _score_of_rank(scores, rank)
+
+
+def _score_of_rank(scores: Array, rank: int) -> float:
+    """Returns the score number `rank` of (N,) scores, from 1, a scalar."""
     return float(np.partition(scores, rank - 1)[rank - 1])
 
 
-def _scores(name: str, values: ArrayLike) -> Array:
+def _classes_of(scores: Array, predicted: ArrayLike | None) -> NDArray[np.int64]:
+    """Returns the predicted class of each score, (N,). Raises ValueError unless there are as
+    many."""
+    labels = np.ravel(() if predicted is None else predicted)
+    if len(labels) != len(scores):
+        raise ValueError(
+            f"predicted must have a class for each of {len(scores):,} scores, got {len(labels):,}."
+        )
+    return labels
+
+
+def _finite(name: str, values: ArrayLike) -> Array:
+    """Returns scores as (N,) float64. Raises ValueError if there is none, or one is not finite."""
     scores = np.asarray(values, dtype=np.float64).ravel()
     if not scores.size:
         raise ValueError(f"{name} must hold at least one score.")

@@ -38,7 +38,7 @@ def _threads_end() -> Iterator[None]:
     """A thread of a job that is still in C++ when the interpreter goes would abort it."""
     yield
     for thread in threading.enumerate():
-        if thread.name.endswith(("(run)", "(warm)")):
+        if thread.name.endswith(("(run)", "(warm_up)")):
             thread.join(60)
 
 
@@ -46,18 +46,18 @@ def _threads_end() -> Iterator[None]:
 def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The app remembers no job of another test, and none of this one goes on after it."""
     from app import session
+    from app.jobs import JobQueue
 
-    made: list[session.Jobs] = []
+    queues: list[JobQueue] = []
 
-    def jobs(**settings) -> session.Jobs:
-        made.append(Jobs(**settings))
-        return made[-1]
+    def new_queue(**settings) -> JobQueue:
+        queues.append(JobQueue(**settings))
+        return queues[-1]
 
-    Jobs = session.Jobs
     session.job_queue.clear()
-    monkeypatch.setattr(session, "Jobs", jobs)
+    monkeypatch.setattr(session, "JobQueue", new_queue)
     yield
-    for job in [job for registry in made for job in registry._begun]:
+    for job in [job for queue in queues for job in queue._started]:
         job.cancel()
     session.job_queue.clear()
 
@@ -67,12 +67,11 @@ def few_detectors(
     fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The app knows only the detectors that the test's file names in SHOWN."""
-    from heat_core.detectors import presets as recipes
+    from heat_core.detectors import presets
 
+    detectors = {name: presets.DETECTORS[name] for name in request.module.SHOWN}
     monkeypatch.setattr("app.session.warm_up", lambda: None)  # it would ask for HEAT
-    monkeypatch.setattr(
-        recipes, "DETECTORS", {name: recipes.DETECTORS[name] for name in request.module.SHOWN}
-    )
+    monkeypatch.setattr(presets, "DETECTORS", detectors)
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +128,10 @@ def arrays(train: Features, test: Features, far: Features, head: Head) -> dict[s
 
 @pytest.fixture(scope="session")
 def sheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of noise in the form of image sheets: cifar10 (train 200, test 100), cifar100 and mnist (test 100 and 40)."""
+    """A folder of noise in the form of image sheets.
+
+    cifar10 (200 training and 100 test images), cifar100 (100) and mnist (40 test images).
+    """
     root, random = tmp_path_factory.mktemp("sheets"), np.random.default_rng(0)
     index = {}
     for name, images in (

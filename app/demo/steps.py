@@ -15,6 +15,7 @@ from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
 from app.demo.story import CONFIDENCE, Layer, Story
 from app.text import plain
+from heat_core.scores import SetScores
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE = 170  # width of a picture on the screen
@@ -136,8 +137,8 @@ def _energy_picture(story: Story) -> None:
 
 def _compare(story: Story, first: str, second: str, first_text: str, second_text: str) -> None:
     """Says what share of OOD pictures two detectors catch, in words for each of them."""
-    first_caught = story.outcomes[first].outside
-    second_caught = story.outcomes[second].outside
+    first_caught = story.outcomes[first].caught
+    second_caught = story.outcomes[second].caught
     with st.container(horizontal=True):
         st.metric(
             f"Strange pictures caught by {first_text}",
@@ -221,7 +222,7 @@ def _threshold_sentence(story: Story) -> str:
     outcome = story.outcomes["HEAT"]
     return (
         f"Draw a line that {_per_hundred(outcome.kept)} familiar pictures stay below, "
-        f"and {_per_hundred(outcome.outside)} strange ones land above it, "
+        f"and {_per_hundred(outcome.caught)} strange ones land above it, "
         f"among them {story.rejected('HEAT').sum()} of the {len(story.pixels)} "
         "that the classifier was so sure of."
     )
@@ -229,14 +230,17 @@ def _threshold_sentence(story: Story) -> str:
 
 def _threshold_picture(story: Story) -> None:
     outcome = story.outcomes["HEAT"]
-    by_group = _scores_by_group(story, "HEAT")
-    edges = figures.bins(by_group, outcome.cut)
-    figure = figures.histogram(by_group, edges, outcome.cut, unit="energy")
+    by_group = _scores_by_group(story.scores["HEAT"])
+    edges = figures.bins(by_group, outcome.threshold)
+    figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
     # Nothing is clicked here.
     figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})
     figure.update_xaxes(title_text="energy (larger is stranger)")
-    shares = [f"{100 * share:.0f} % of {group} pictures" for group, share in outcome.groups.items()]
+    shares = [
+        f"{100 * share:.0f} % of {group} pictures"
+        for group, share in outcome.caught_by_group.items()
+    ]
     caught = ", ".join(shares)
     st.plotly_chart(
         figure,
@@ -252,13 +256,11 @@ def _threshold_picture(story: Story) -> None:
     _pictures(story, ["caught" if out else "missed" for out in rejected], SMALL)
 
 
-def _scores_by_group(story: Story, detector: str) -> dict[str, np.ndarray]:
+def _scores_by_group(scores: SetScores) -> dict[str, np.ndarray]:
     """Returns {ID or group: (n,) scores of all of its sets}."""
-    scores = story.scores[detector]
-    by_group = {"ID": scores["test"]}
-    for group in story.outcomes[detector].groups:
-        sets = [scores[name] for name in story.ood_sets if name.startswith(f"{group}_")]
-        by_group[group] = np.concatenate(sets)
+    by_group = {"ID": scores.test}
+    for group, sets in scores.ood().items():
+        by_group[group] = np.concatenate(list(sets.values()))
     return by_group
 
 
@@ -338,8 +340,8 @@ def step_number(last: int) -> int:
 def data_sentence(story: Story) -> str:
     """Returns which data the story is told on, and how much of it, in Markdown."""
     scores = story.scores["MSP"]
-    familiar = len(scores["test"])
-    strange = sum(len(scores[name]) for name in story.ood_sets)
+    familiar = len(scores.test)
+    strange = sum(len(scores[name]) for name in scores.ood_names)
     return (
         f"Pictures: {plain(story.card.pack_title)}; {familiar:,} familiar and {strange:,} strange "
         "ones scored, none left out. "

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.scores import SetScores
+
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
     from heat_core.pack import Pack
@@ -38,8 +40,6 @@ MAX_ENERGY = 1000.0  # nats, where the true density is zero
 OOD_KINDS = {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
 
 Layer = NDArray[np.float32]
-Scores = Mapping[str, NDArray[np.float32]]
-"""{set: (n,) scores} of one detector."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Story:
         axis: (SIDE,) coordinates in the plane, the same in x and y.
         points: (POINTS, 2) training points in the plane.
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
-        scores: {detector: {set: (n,) scores}} of the pack.
+        scores: {detector: its scores of the pack's sets}, float32.
         pixels: (PICTURES, 32, 32, 3) OOD pictures that the classifier is sure of.
         sets: (PICTURES,) the OOD set of each.
         rows: (PICTURES,) its row there.
@@ -97,7 +97,7 @@ class Story:
     axis: NDArray[np.float32]
     points: NDArray[np.float32]
     layers: Mapping[str, Layer]
-    scores: Mapping[str, Scores]
+    scores: Mapping[str, SetScores]
     pixels: NDArray[np.uint8]
     sets: Sequence[str]
     rows: NDArray[np.int64]
@@ -108,21 +108,17 @@ class Story:
         """(SIDE, SIDE) prior and correction added up."""
         return self.layers["prior"] + self.layers["correction"]
 
-    @property
-    def ood_sets(self) -> tuple[str, ...]:
-        """The names of the OOD sets."""
-        return tuple(name for name in self.scores["MSP"] if name not in ("test", "val"))
-
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """{detector: outcome of its threshold that keeps 95 % of ID}, as in the Threshold lab."""
-        return {name: self._outcome(scores) for name, scores in self.scores.items()}
+        from heat_core.thresholds import KeepShare, choose_threshold, evaluate
 
-    def _outcome(self, scores: Scores) -> Outcome:
-        from heat_core.thresholds import KeepShare, by_group, choose_threshold, evaluate
-
-        threshold = choose_threshold(KeepShare(), scores, ())
-        return evaluate(threshold, scores["test"], by_group(scores, self.ood_sets))
+        outcomes = {}
+        for name, scores in self.scores.items():
+            decision = choose_threshold(KeepShare(), scores)
+            assert decision.threshold is not None
+            outcomes[name] = evaluate(decision.threshold, scores.test, scores.ood())
+        return outcomes
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -131,12 +127,13 @@ class Story:
 
     def rejected(self, detector: str) -> NDArray[np.bool]:
         """Returns which pictures lie above a detector's threshold, (PICTURES,)."""
-        return self._picture_scores(detector) > self.outcomes[detector].cut
+        return self._picture_scores(detector) > self.outcomes[detector].threshold
 
     @property
     def kind_scores(self) -> NDArray[np.float32]:
         """(n,) MSP of all pictures of the sets that pictures come from."""
-        return np.concatenate([self.scores["MSP"][name] for name in self.card.kinds])
+        scores = [self.scores["MSP"][name] for name in self.card.kinds]
+        return np.concatenate(scores, dtype=np.float32)
 
     @property
     def confident_count(self) -> int:
@@ -146,7 +143,7 @@ class Story:
     def _picture_scores(self, detector: str) -> NDArray[np.float32]:
         scores = self.scores[detector]
         pictures = zip(self.sets, self.rows, strict=True)
-        return np.array([scores[name][row] for name, row in pictures])
+        return np.array([scores[name][row] for name, row in pictures], dtype=np.float32)
 
 
 # -- made from a pack
@@ -203,13 +200,15 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
-def confident_pictures(scores: Scores, sets: Iterable[str]) -> tuple[list[str], NDArray[np.int64]]:
+def confident_pictures(
+    scores: SetScores, sets: Iterable[str]
+) -> tuple[list[str], NDArray[np.int64]]:
     """Returns the sets and rows, (PICTURES,) each, of pictures that the classifier is sure of.
 
     They are every n-th of all such pictures, the surest first. Nobody picks them by hand.
 
     Args:
-        scores: {set: (n,) MSP}.
+        scores: of MSP.
         sets: to look in.
     """
     pictures = []
@@ -223,16 +222,18 @@ def confident_pictures(scores: Scores, sets: Iterable[str]) -> tuple[list[str], 
     return [name for _, name, _ in selected], rows
 
 
-def _pack_scores(pack: Pack) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Returns {detector: {set: (n,) scores}}."""
+def _pack_scores(pack: Pack) -> dict[str, SetScores]:
+    """Returns {detector: its scores}, float32."""
     from heat_core.run import fit
     from heat_core.scores import score_pack
 
     scores = {}
     for name, detector in story_detectors(pack).items():
         run = fit(detector, pack.train, 0, extra=pack.extra)
-        by_set = score_pack(pack, run.score)
-        scores[name] = {key: values.astype(np.float32) for key, values in by_set.items()}
+        by_set: dict[str, NDArray[Any]] = {}
+        for key, values in score_pack(pack, run.score).items():
+            by_set[key] = values.astype(np.float32)
+        scores[name] = SetScores(by_set)
     return scores
 
 
@@ -349,7 +350,7 @@ def _story(arrays: Mapping[str, NDArray]) -> Story:
     """Returns the story of the arrays of a file."""
     text = json.loads(str(arrays["text"]))
     card = StoryCard(**{field: text["about"][key] for field, key in CARD_KEYS.items()})
-    scores: dict[str, dict[str, NDArray[np.float32]]] = {}
+    scores: dict[str, dict[str, NDArray]] = {}
     for key, values in arrays.items():
         if key.startswith("score/"):
             _, detector, name = key.split("/", 2)
@@ -359,7 +360,7 @@ def _story(arrays: Mapping[str, NDArray]) -> Story:
         axis=arrays["axis"],
         points=arrays["points"].astype(np.float32),
         layers={name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
-        scores=scores,
+        scores={detector: SetScores(by_set) for detector, by_set in scores.items()},
         pixels=arrays["pixels"],
         sets=text["of"],
         rows=arrays["rows"],

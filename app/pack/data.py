@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from heat_core.results.table import Table
 from app.session import job_queue, tab_id
 
-PACKS = Path(__file__).resolve().parent.parent / "assets" / "packs"
-IMAGES = PACKS.parent.parent / "data"  # where `fetch --root data` puts images
+PACKS = Path(__file__).resolve().parents[2] / "assets" / "packs"
+IMAGES = Path("data").resolve()  # where `fetch --root data` puts images
 PACKS_VARIABLE = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
 
 
@@ -171,7 +171,7 @@ def start_job(pack_data: PackData, key: str, work: Work) -> Job:
         return job_queue().submit(key, work)
     own = st.session_state.setdefault("own_jobs", {})
     if key not in own or own[key].stopping or own[key].state in ("failed", "cancelled"):
-        own[key] = job_queue().lend(key, work, tab_id())
+        own[key] = job_queue().submit_owned(key, work, tab_id())
     return own[key]
 
 

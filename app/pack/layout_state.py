@@ -17,7 +17,7 @@ from app.pack.selected import (
     open_item,
     set_map_region,
 )
-from app.session import linked, tab_id
+from app.session import keep_in_link, tab_id
 
 # -- maps --------------------------------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ def is_link_of_other_data(pack_data: PackData) -> bool:
         open_item("")
         state["followed"] = True  # and what it picked is passed over
         state["of_other"] = mine  # until other data is opened
-    state["of"] = linked("of", mine)
+    state["of"] = keep_in_link("of", mine)
     return state.get("of_other") == mine
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.pack.data import PackData
 from app.pack.items import Part, Selection, mask_in, parse_parts
 from app.pack.layout import parse_region
-from app.session import linked
+from app.session import keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 
@@ -50,12 +50,14 @@ def select_linked_items() -> None:
         for part in parse_parts(st.query_params.get("picked", "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
                 add_to_selection(part)
-    linked("picked", current_selection().text_without(FROM_MAP))
+    keep_in_link("picked", current_selection().text_without(FROM_MAP))
 
 
 def opened_item() -> str:
     """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
-    return linked("item", st.session_state.setdefault("item", st.query_params.get("item", "")))
+    return keep_in_link(
+        "item", st.session_state.setdefault("item", st.query_params.get("item", ""))
+    )
 
 
 def open_item(item: str) -> None:
@@ -65,7 +67,7 @@ def open_item(item: str) -> None:
 
 def map_region() -> str:
     """Returns what is drawn on the map, as `maps.Region.text` writes it; it stays in the link of every room."""
-    return linked(
+    return keep_in_link(
         "region", st.session_state.setdefault("region", st.query_params.get("region", ""))
     )
 
@@ -83,7 +85,7 @@ def set_map_region(text: str) -> None:
 
 def map_window() -> str:
     """Returns which part of the map is looked at, four numbers as text; nothing is the whole. It stays in the link."""
-    return linked(
+    return keep_in_link(
         "window", st.session_state.setdefault("window", st.query_params.get("window", ""))
     )
 

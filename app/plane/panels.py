@@ -31,7 +31,7 @@ def transport_buttons(choice: ToyChoice, job: Job) -> None:
     They stop the work only if nobody else watches it.
     """
     tab = tab_id()
-    is_paused = job.allowed(tab) < math.inf
+    is_paused = job.allowed_frames(tab) < math.inf
     with st.container(horizontal=True):
         st.button(
             "Play",
@@ -68,9 +68,9 @@ def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]
 def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
     kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
     if job.state == "waiting":
-        number = job_queue().ahead(job) + 1
+        number = job_queue().ahead_of(job) + 1
         return f"Waiting: number {number} in line. Two jobs are under way, and this one follows."
-    is_paused = job.allowed(tab_id()) < math.inf
+    is_paused = job.allowed_frames(tab_id()) < math.inf
     if is_paused:
         return f"Paused after snapshot {len(snapshots)}{kl}.{_paused_text(job)}"
     return f"Training {choice.detector}: {job.progress:.0%}{kl}"
@@ -80,7 +80,7 @@ def _paused_text(job: Job) -> str:
     """Returns what goes on while this tab has paused a training."""
     if job.state != "running":
         return ""
-    if job.others(tab_id()):
+    if job.other_watchers(tab_id()):
         return " It goes on behind this picture, for somebody else watches it too."
     return " The next snapshot is under way."
 

@@ -158,7 +158,7 @@ def cancel_training(choice: ToyChoice) -> None:
     if job is not None:
         snapshots = visible_snapshots(job)
         job.leave(tab_id())
-        _hidden()[choice.key] = StoppedTraining(snapshots, job.others(tab_id()))
+        _hidden()[choice.key] = StoppedTraining(snapshots, job.other_watchers(tab_id()))
 
 
 def reset_training(choice: ToyChoice) -> None:
@@ -194,7 +194,7 @@ def _hidden() -> dict[str, StoppedTraining | None]:
 
 def visible_snapshots(job: Job) -> list[Snapshot]:
     """Returns the snapshots that this tab shows: all there are, or as many as it has allowed."""
-    count = min(len(job.frames), job.allowed(tab_id()))
+    count = min(len(job.frames), job.allowed_frames(tab_id()))
     return job.frames[: int(count)]
 
 

@@ -120,7 +120,7 @@ class Composed(Detector):
         if not self.correction:
             return None
         assert isinstance(energy, WeightedSum)
-        correction = energy.energies[0]
+        correction = energy.members[0]
         assert isinstance(correction, DirectionAndNorm)
         return self.critic.to_diagnose(energy, correction, train, extra)
 
@@ -134,7 +134,7 @@ class Composed(Detector):
         composition = super().fit(train, seed, on_record, extra)
         assert isinstance(composition, WeightedSum)
         if self.correction:
-            correction = composition.energies[0]
+            correction = composition.members[0]
             assert isinstance(correction, DirectionAndNorm)
             if not extra.pseudo:
                 raise ValueError(

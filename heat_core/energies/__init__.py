@@ -1,7 +1,10 @@
-"""Energies: functions E: R^d -> R, large where data is rare. They add, and divide by a temperature."""
+"""Energies: functions E: R^d -> R, large where data is rare.
+
+They add, and divide by a temperature.
+"""
 
 from .combined import Ensemble, WeightedSum
-from .energy import Energy, Sum, Tempered, score, working_precision
+from .energy import Aggregate, Energy, Sum, Tempered, score, working_precision
 from .gaussian import GaussianMixture, Gaussians, Mahalanobis, Whitened, moments_of
 from .logits import Logits, LogSumExp, MaxSoftmax
 from .neighbors import Neighbors, kth_largest, kth_largest_column
@@ -17,6 +20,7 @@ from .views import (
 )
 
 __all__ = [
+    "Aggregate",
     "DirectionAndNorm",
     "Energy",
     "Ensemble",

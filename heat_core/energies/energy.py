@@ -1,13 +1,15 @@
 """An energy is a function E: R^d -> R, large where data is rare: p(z) is proportional to exp(-E(z)).
 
-Energies add and divide by a temperature. Every detector ends as an energy, and the energy is the score: larger is more
-out-of-distribution. Constants that do not depend on z may be left out, except where a `log_prob` is promised.
+Energies add and divide by a temperature. Every detector ends as an energy, and the energy is the
+score: larger is more out-of-distribution. Constants that do not depend on z may be left out, except
+where a `log_prob` is promised.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import Self
+from collections.abc import Iterable
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -18,18 +20,48 @@ from heat_core.features import Features
 
 
 class Energy(nn.Module, abc.ABC):
-    """A scalar field: `forward` maps (N, d) to (N,)."""
+    """A scalar field: `forward` maps (N, d) to (N,).
+
+    >>> from heat_core.energies import GaussianMixture
+    >>> train = Features(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]]))
+    >>> energy = GaussianMixture(dim=2, classes=1).fit(train)
+    >>> z = torch.tensor([[1.0, 1.0], [4.0, 5.0]])
+    >>> energy(z)
+    tensor([ 1.8379, 14.3379])
+    >>> (energy / 2 + energy)(z)
+    tensor([ 2.7568, 21.5068])
+    """
 
     @abc.abstractmethod
     def forward(self, z: Tensor) -> Tensor:
-        """Returns the energy of each row, (N,), in the precision of z."""
+        """Returns the energy of each row of z (N, d), as (N,), in the precision of z."""
 
     def fit(self, train: Features) -> Self:
-        """Returns self with whatever has a closed form set from the training features; goes into the children."""
+        """Returns self with everything that has a closed form set from the training features.
+
+        What has nothing of its own to fit passes them on to its children.
+        """
         for child in self.children():
             if isinstance(child, Energy):
                 child.fit(train)
         return self
+
+    def store(self, **buffers: Tensor) -> None:
+        """Sets registered buffers to copies of the values, contiguous, as precise as the energy is.
+
+        They stay on the energy's device. Copies, since tensors that two energies share cannot be
+        saved. Contiguous, since a file gives tensors back that way, and sums over another layout
+        round differently.
+
+        Raises:
+            AttributeError: no buffer is called so.
+        """
+        for name, value in buffers.items():
+            buffer = self.get_buffer(name)
+            own = value.to(
+                buffer.device, buffer.dtype, copy=True, memory_format=torch.contiguous_format
+            )
+            setattr(self, name, own)
 
     def terms(self) -> tuple[Energy, ...]:
         """Returns the energies that add up to this one, in order."""
@@ -42,27 +74,61 @@ class Energy(nn.Module, abc.ABC):
         return Tempered(self, temperature)
 
 
-class Sum(Energy):
-    """E(z) = sum_i E_i(z): the product of the densities."""
+class Aggregate(Energy):
+    """An energy put together from others of the same input, its members; fitting fits each.
 
-    def __init__(self, *energies: Energy) -> None:
+    Args:
+        members: in order.
+    """
+
+    def __init__(self, members: Iterable[Energy]) -> None:
         super().__init__()
-        self.energies = nn.ModuleList(energies)
+        self.energies = nn.ModuleList(members)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return torch.stack([energy(z) for energy in self.energies]).sum(0)
+    @property
+    def members(self) -> tuple[Energy, ...]:
+        """The energies that this one is put together from."""
+        return cast(tuple[Energy, ...], tuple(self.energies))
 
     def fit(self, train: Features) -> Self:
-        for energy in self.terms():
-            energy.fit(train)
+        for member in self.members:
+            member.fit(train)
         return self
 
+
+class Sum(Aggregate):
+    """E(z) = sum_i E_i(z): the product of the densities.
+
+    Args:
+        terms: E_i, all of the same input.
+
+    >>> from heat_core.energies import PrecomputedScore
+    >>> total = PrecomputedScore() + PrecomputedScore() / 2
+    >>> len(total.terms()), total(torch.tensor([[2.0], [6.0]]))
+    (2, tensor([3., 9.]))
+    """
+
+    def __init__(self, *terms: Energy) -> None:
+        super().__init__(terms)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.stack([member(z) for member in self.members]).sum(0)
+
     def terms(self) -> tuple[Energy, ...]:
-        return tuple(self.energies)  # type: ignore[arg-type]
+        return self.members
 
 
 class Tempered(Energy):
-    """E(z) / T: a temperature above 1 flattens the density."""
+    """E(z) / T: a temperature above 1 flattens the density.
+
+    Args:
+        energy: E.
+        temperature: T.
+
+    >>> from heat_core.energies import PrecomputedScore
+    >>> Tempered(PrecomputedScore(), 4.0)(torch.tensor([[2.0], [6.0]]))
+    tensor([0.5000, 1.5000])
+    """
 
     temperature: Tensor
 
@@ -76,20 +142,25 @@ class Tempered(Energy):
 
 
 def working_precision(z: Tensor) -> torch.dtype:
-    """Returns float64 for float64 and float32 for anything less."""
+    """Returns float64 for z (N, d) in float64, and float32 for anything less."""
     return torch.float64 if z.dtype == torch.float64 else torch.float32
 
 
-# -- scoring -----------------------------------------------------------------------------------------------------------
+# -- scoring ---------------------------------------------------------------------------------------
 
 
 @torch.inference_mode()
 def score(energy: Energy, z: Tensor, batch: int = 16384) -> NDArray[np.float64]:
-    """Returns the energy of each row as float64 on the CPU, (N,): larger is more out-of-distribution.
+    """Returns the energy of each row of z (N, d) on the CPU, (N,): larger is more out-of-distribution.
 
-    Rows go through in batches, on the device and in the precision of the energy, so z may be larger than the device's
-    memory.
+    Rows go through in batches, on the device and in the precision of the energy, so z may be larger
+    than the device's memory.
+
+    >>> from heat_core.energies import PrecomputedScore
+    >>> score(PrecomputedScore(), torch.tensor([[2.0], [6.0]]))
+    array([2., 6.])
     """
-    like = next((value for value in energy.state_dict().values() if value.is_floating_point()), z)
-    parts = [energy(block.to(like.device, like.dtype)) for block in z.split(batch)]
-    return torch.cat(parts).double().cpu().numpy() if parts else np.empty(0)
+    floats = (value for value in energy.state_dict().values() if value.is_floating_point())
+    like = next(floats, z)
+    scores = [energy(rows.to(like.device, like.dtype)) for rows in z.split(batch)]
+    return torch.cat(scores).double().cpu().numpy() if scores else np.empty(0)

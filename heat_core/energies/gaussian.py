@@ -46,25 +46,25 @@ class Gaussians(Energy):
         self.register_buffer("log_volume", torch.zeros(()))  # log sqrt det(2 pi Sigma)
 
     def fit(self, train: Features) -> Self:
-        """Takes the moments that the features bring of a larger set, if they do; else those of the rows."""
-        z = train.z.to(working_precision(train.z))
-        given = train.moments.get("z")
-        moments = moments_of(train) if given is None else given
-        count, means, covariance = (
-            getattr(moments, part).to(z.device, torch.float64)
-            for part in ("count", "means", "covariance")
+        """Returns self fitted to the features, on their device and in their working precision.
+
+        Moments of a larger set that the features bring along count instead of those of the rows.
+        """
+        self.to(train.z.device, working_precision(train.z))
+        moments = train.moments["z"] if "z" in train.moments else moments_of(train)
+        moments = moments.to(train.z.device, torch.float64)
+        share = moments.count / moments.count.sum()
+        centre = moments.count @ moments.means / moments.count.sum()
+        variances, directions = torch.linalg.eigh(moments.covariance)
+        variances = variances.clamp(min=1e-9 * variances[-1].clamp(min=1e-12))
+        whitener = directions * variances.rsqrt()
+        self.store(
+            log_shares=share.log(),
+            centre=centre,
+            whitener=whitener,
+            means=(moments.means - centre) @ whitener,
+            log_volume=0.5 * (variances * (2 * math.pi)).log().sum(),
         )
-        values, vectors = torch.linalg.eigh(covariance)
-        values = values.clamp(min=1e-9 * values[-1].clamp(min=1e-12))
-        whitener = vectors * values.rsqrt()
-        centre = count @ means / count.sum()
-        self.log_shares = (count / count.sum()).log().to(z.dtype)
-        self.centre = centre.to(z.dtype)
-        self.whitener = whitener.to(
-            z.dtype
-        ).contiguous()  # eigh gives columns; a file gives rows, and sums round alike
-        self.means = ((means - centre) @ whitener).to(z.dtype)
-        self.log_volume = (0.5 * (values * (2 * math.pi)).log().sum()).to(z.dtype)
         return self
 
     def squared_distances(self, z: Tensor) -> Tensor:
@@ -122,8 +122,11 @@ class GaussianMixture(Gaussians):
     def widened(self, spread: float) -> GaussianMixture:
         """Returns the mixture with deviations `spread` times as large."""
         wide = copy.deepcopy(self)
-        wide.whitener, wide.means = self.whitener / spread, self.means / spread
-        wide.log_volume = self.log_volume + len(self.centre) * math.log(spread)
+        wide.store(
+            whitener=self.whitener / spread,
+            means=self.means / spread,
+            log_volume=self.log_volume + len(self.centre) * math.log(spread),
+        )
         return wide
 
     def nearest_class(self, z: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from heat_core.features import Features, Head
+from heat_core.features import Features
 
 from .energy import Energy, working_precision
 
@@ -26,13 +26,11 @@ class Logits(Energy):
         self.register_buffer("bias", torch.zeros(classes))
 
     def fit(self, train: Features) -> Self:
-        head: Head | None = train.head
-        if head is None:
+        """Returns self with the features' head. Raises ValueError if they have none."""
+        if train.head is None:
             raise ValueError("the features have no head (weight and bias), which logits need.")
-        dtype = working_precision(train.z)
-        self.weight, self.bias = (
-            value.to(train.z.device, dtype) for value in (head.weight, head.bias)
-        )
+        self.to(train.z.device, working_precision(train.z))
+        self.store(weight=train.head.weight, bias=train.head.bias)
         return self
 
     def logits(self, z: Tensor) -> Tensor:

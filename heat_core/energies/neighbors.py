@@ -62,8 +62,9 @@ class Neighbors(Energy):
         self.register_buffer("offset", torch.empty(rows))  # -||b||^2 / 2
 
     def fit(self, train: Features) -> Self:
-        self.bank = train.z.to(working_precision(train.z))
-        self.offset = -0.5 * torch.linalg.vector_norm(self.bank, dim=1).square()
+        self.to(train.z.device, working_precision(train.z))
+        self.store(bank=train.z)
+        self.store(offset=-0.5 * torch.linalg.vector_norm(self.bank, dim=1).square())
         return self
 
     def forward(self, z: Tensor) -> Tensor:

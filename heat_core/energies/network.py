@@ -66,8 +66,8 @@ class Network(Energy):
         """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
         if self.plain:
             return self
-        shift, scale = standards(train.z)
-        self.shift, self.scale = shift.to(self.shift.dtype), scale.to(self.scale.dtype)
+        mean, std = standards(train.z)
+        self.store(shift=mean, scale=std)
         return self
 
     def randomise(self, generator: torch.Generator) -> Self:

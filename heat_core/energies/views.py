@@ -97,7 +97,8 @@ class DirectionAndNorm(Energy):
 
     def fit(self, train: Features) -> Self:
         seen = train.columns(list(self.views))
-        self.shift, self.scale = standards(self._polar(seen.to(working_precision(seen))))
+        mean, std = standards(self._polar(seen.to(working_precision(seen))))
+        self.store(shift=mean, scale=std)
         return self
 
 

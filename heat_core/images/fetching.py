@@ -38,7 +38,7 @@ def fetch(
     """
     if name not in SOURCES:
         raise ValueError(
-            f"fetch cannot get {name}: {find_dataset(name).by_hand}. It gets {', '.join(SOURCES)}."
+            f"fetch cannot get {name}: {find_dataset(name).manual_download}. It gets {', '.join(SOURCES)}."
         )
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)

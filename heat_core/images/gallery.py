@@ -1,4 +1,4 @@
-"""The images behind a pack's rows: from its own thumbnails, or from the folders where the user keeps datasets."""
+"""The images behind a pack's rows: from its thumbnails, or from the folders with datasets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,32 @@ from numpy.typing import NDArray
 
 from heat_core.pack import Pack
 
-from . import thumbnails as sheets
 from .datasets import Images, find_dataset, read_images
+from .thumbnails import decode_sheet
 
 Pixels = NDArray[np.uint8]
 
 
 class Gallery:
-    """Looks images up by set and row, and keeps what it has read.
+    """The images of a pack, by set and row; what was read once is kept.
 
     Args:
         pack: whose rows they are.
         roots: folders with datasets, for the sets that come without thumbnails.
+
+    Example:
+        >>> import torch
+        >>> from heat_core.features import Features
+        >>> from heat_core.images.thumbnails import encode_sheet
+        >>> from heat_core.pack import ExtraID
+        >>> rows = Features(torch.zeros(2, 3), torch.tensor([0, 1]))
+        >>> sheet = encode_sheet(np.zeros((2, 32, 32, 3), np.uint8))
+        >>> pack = Pack(rows, rows, {("far", "noise"): rows}, ExtraID(), {}, {"test": sheet})
+        >>> gallery = Gallery(pack)
+        >>> gallery.has("test"), gallery.has("train")
+        (True, False)
+        >>> gallery.pixels("test", [1]).shape
+        (1, 32, 32, 3)
     """
 
     def __init__(self, pack: Pack, roots: Sequence[Path] = ()) -> None:
@@ -35,17 +49,14 @@ class Gallery:
 
         Args:
             name: of the set, such as `test` or `near_cifar100`.
-            rows: of the set.
+            rows: n rows of the set.
 
         Raises:
-            LookupError: nothing says which images these are, or no folder has them; the message says how to get them.
+            LookupError: nothing says which images these are, or no folder has them; the message
+                says how to get them.
         """
         if name in self.pack.thumbnails:
-            if name not in self._tiles:
-                self._tiles[name] = sheets.decode(
-                    self.pack.thumbnails[name], len(self._features[name])
-                )
-            return self._tiles[name][list(rows)]
+            return self._thumbnails(name)[list(rows)]
         features = self._features[name]
         if features.index is None or "/" not in features.source:
             raise LookupError(
@@ -65,23 +76,33 @@ class Gallery:
         return True
 
     def identify(self, name: str, row: int) -> str:
-        """Returns the global id of a row, `dataset/split/index`, or `set/row` if the pack does not say."""
+        """Returns the global id of a row: `dataset/split/index`.
+
+        Or `set/row` if the pack does not say which image it is.
+        """
         features = self._features[name]
         if features.index is None or not features.source:
             return f"{name}/{row}"
         return f"{features.source}/{int(features.index[row])}"
 
+    def _thumbnails(self, name: str) -> Pixels:
+        """Returns the tiles of a set, (N, 32, 32, 3)."""
+        if name not in self._tiles:
+            sheet, count = self.pack.thumbnails[name], len(self._features[name])
+            self._tiles[name] = decode_sheet(sheet, count)
+        return self._tiles[name]
+
     def _read(self, source: str) -> Images:
+        """Returns all images of `dataset/split`. Raises LookupError if they are not at hand."""
         if source not in self._images:
-            dataset, _, split = source.rpartition("/")
+            name, _, split = source.rpartition("/")
             try:
-                self._images[source] = read_images(dataset, self.roots, split)
+                self._images[source] = read_images(name, self.roots, split)
             except (FileNotFoundError, ValueError) as error:
-                how = (
-                    find_dataset(dataset).by_hand
-                    or f"python -m heat_core fetch {dataset} --root data"
-                )
+                dataset = find_dataset(name)
+                command = f"python -m heat_core fetch {name} --root data"
                 raise LookupError(
-                    f"{find_dataset(dataset).title} is not at hand. To see it: {how}."
+                    f"{dataset.title} is not at hand. "
+                    f"To see it: {dataset.manual_download or command}."
                 ) from error
         return self._images[source]

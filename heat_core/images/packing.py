@@ -24,10 +24,10 @@ from heat_core.files import write_whole
 from heat_core.pack import SET_NAME, ExtraID, Pack
 
 from .classifier import fingerprint
-from .datasets import Images, find_dataset, read_images, stratified
+from .datasets import Images, find_dataset, read_images, stratified_rows
 from .extract import EarlyLayer, Extractor, OnBatch, extract, head_of
 from .pseudo import COMPOSED, FAMILIES, destroy
-from .thumbnails import encode
+from .thumbnails import encode_sheet
 
 SHARD = 5000
 
@@ -108,21 +108,21 @@ def build_pack(
     _try(extractor)
     _claim(work, extractor, notes, contents)
     images = read_images(contents.inside, roots, "train")
-    held_out = stratified(images.labels, int(notes.get("held_out_images", 0)))
+    held_out = stratified_rows(images.labels, int(notes.get("held_out_images", 0)))
     seen = np.setdiff1d(np.arange(len(images)), held_out)
     moments, extractor = _learned(
         extractor, _Shards(extractor, work, on_batch).plain("seen", images, seen)
     )
     shards = _Shards(extractor, work, on_batch)
     head = None if extractor.layer else head_of(extractor.network)
-    bank = shards.shown("train", images, seen[stratified(images.labels[seen], contents.train)])
+    bank = shards.shown("train", images, seen[stratified_rows(images.labels[seen], contents.train)])
     extra = ExtraID(
         shards.scored("val", images, held_out) if len(held_out) else None,
         shards.families("pseudo", images, seen, contents.family[0]),
         shards.families("pseudoval", images, held_out, contents.family[1]),
     )
     images = read_images(contents.inside, roots, "test")
-    test = shards.shown("test", images, stratified(images.labels, contents.test))
+    test = shards.shown("test", images, stratified_rows(images.labels, contents.test))
     outside = dict(shards.outside(contents, roots))
     train = replace(bank, head=head, moments=moments)
     pack = Pack(train, test, outside, extra, {}, shards.thumbnails)
@@ -186,8 +186,8 @@ class _Shards:
 
     def shown(self, name: str, images: Images, rows: NDArray[np.int64]) -> Features:
         """Returns features of a set that people look at, and keeps thumbnails if they may be handed on."""
-        if find_dataset(images.name).thumbnails:
-            self.thumbnails[name] = encode(images.pixels[rows])
+        if find_dataset(images.name).shareable:
+            self.thumbnails[name] = encode_sheet(images.pixels[rows])
         return self.scored(name, images, rows)
 
     def outside(
@@ -195,9 +195,12 @@ class _Shards:
     ) -> Iterator[tuple[tuple[str, str], Features]]:
         """Gives ((group, name), features) of the OOD sets; their classes mean nothing to the network."""
         for name in contents.outside:
-            images, group = read_images(name, roots), find_dataset(name).against(contents.inside)
+            images, group = (
+                read_images(name, roots),
+                find_dataset(name).group_beside(contents.inside),
+            )
             key = group, short_name(name)
-            rows = stratified(images.labels, contents.ood)
+            rows = stratified_rows(images.labels, contents.ood)
             yield key, replace(self.shown("_".join(key), images, rows), y=None)
 
     def families(
@@ -209,7 +212,7 @@ class _Shards:
         found = {}
         for seed, family in enumerate((*FAMILIES, COMPOSED)):
             wanted = count * (1 if family != COMPOSED else 4 if kind == "pseudo" else 2)
-            drawn = rows[stratified(images.labels[rows], wanted, seed)]
+            drawn = rows[stratified_rows(images.labels[rows], wanted, seed)]
             mixed = np.random.default_rng(seed).permutation(
                 drawn
             )  # neighbours in the batch are of other classes
@@ -319,8 +322,8 @@ def _described(key: str, features: Features, images: Images | None) -> dict[str,
     }
     if images is None:
         return about | {"family": key.partition("_")[2]}
-    if known.stand_in and not 0 < known.whole <= len(images.classes):
-        about["stands_in_for"] = known.stand_in
+    if known.stands_in_for and not 0 < known.complete_classes <= len(images.classes):
+        about["stands_in_for"] = known.stands_in_for
     if images.skipped:
         about["skipped"] = len(images.skipped)
     return about

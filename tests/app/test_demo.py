@@ -87,7 +87,7 @@ def test_a_press_as_the_room_is_left_does_no_harm() -> None:
 
 def test_sentences_say_what_the_arrays_say(told: Story) -> None:
     what = told.outcomes["HEAT"]
-    assert f"{100 * what.outside:.0f} of 100 strange" in STEPS[4].sentence(told)
+    assert f"{100 * what.caught:.0f} of 100 strange" in STEPS[4].sentence(told)
     assert f"among them {told.rejected('HEAT').sum()} of the 12" in STEPS[4].sentence(told)
     sure = sum(int((-told.scores["MSP"][name] > 0.9).sum()) for name in told.card.kinds)
     assert f"sure what {sure} of them are" in STEPS[0].sentence(told)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import pack_data, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -84,7 +84,7 @@ def crossings(polygon, point) -> bool:
 corner = st.tuples(*[st.floats(0, 1, width=16)] * 2)
 
 
-@pack_data(st.lists(corner, min_size=3, max_size=12), st.integers(0, 2**32 - 1))
+@given(st.lists(corner, min_size=3, max_size=12), st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
 def test_a_lasso_holds_what_the_even_odd_rule_says(polygon, seed):
     points = np.random.default_rng(seed).uniform(-0.1, 1.1, (200, 2)).astype(np.float32)
@@ -124,7 +124,7 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
     assert rows_in_polygons(layout, (), [SQUARE]) == {}
 
 
-@pack_data(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
+@given(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
 def test_regions_go_into_a_link_and_back(polygons):
     back = parse_polygons(polygons_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]

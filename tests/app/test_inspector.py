@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import pack_data
+from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -146,7 +146,7 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     assert link(at)["item"] == "near_a/3"
 
 
-@pack_data(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
 def test_rounded_terms_add_up_to_the_rounded_total(values):
     terms = np.array(values)
     said = Spelled(

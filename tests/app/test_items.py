@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import pack_data
+from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -118,7 +118,7 @@ indices = st.lists(st.integers(0, 30), max_size=20).map(
 parts = st.dictionaries(st.sampled_from(["a/test", "b/test", "c"]), indices.filter(len), max_size=3)
 
 
-@pack_data(parts, parts, parts)
+@given(parts, parts, parts)
 def test_parts_narrow_each_other_down(one, two, three):
     chosen = Selection().with_part(Part("map", "one", one)).with_part(Part("line", "two", two))
 
@@ -177,7 +177,7 @@ def _chips() -> None:
 # -- in a link
 
 
-@pack_data(
+@given(
     st.lists(
         st.tuples(
             st.text(max_size=20),
@@ -216,7 +216,7 @@ def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
     assert parts_text([]) == ""
 
 
-@pack_data(
+@given(
     st.one_of(
         st.text(max_size=200),
         st.binary(max_size=200).map(lambda raw: base64.urlsafe_b64encode(raw).decode()),

@@ -36,6 +36,7 @@ COMMANDS = [
     "score-image",
     "fit",
     "score",
+    "app",
 ]
 QUICK = "MSP,Energy,KNN,SSD,MoG"
 

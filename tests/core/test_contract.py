@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from heat_core import run as study
+import heat_core.run
 from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic, Perceptron
@@ -65,7 +65,7 @@ every_closed = pytest.mark.parametrize("detector", CLOSED, ids=name_of)
 
 
 def fit(detector: Detector, train: Features, seed: int = 0) -> Run:
-    return study.fit(detector, train, seed, extra=AUXILIARY)
+    return heat_core.run.fit(detector, train, seed, extra=AUXILIARY)
 
 
 def fitted(detector: Detector, train: Features, features: Features, seed: int = 0) -> np.ndarray:
@@ -146,8 +146,8 @@ def test_a_saved_run_scores_exactly_the_same(
     detector: Detector, train: Features, far: Features, tmp_path: Path
 ) -> None:
     run = fit(detector, train, 2)
-    study.save(run, tmp_path / "run")
-    again = study.load(tmp_path / "run")
+    heat_core.run.save(run, tmp_path / "run")
+    again = heat_core.run.load(tmp_path / "run")
     assert (again.detector, again.seed, again.shape, again.history) == (
         run.detector,
         run.seed,
@@ -181,16 +181,16 @@ def test_other_precisions_are_accepted(
     run = fit(detector, to(dtype, train))
     scores = run.score(to(dtype, far))
     assert np.isfinite(scores).all()
-    study.save(run, tmp_path / "run")
-    assert np.array_equal(study.load(tmp_path / "run").score(to(dtype, far)), scores)
+    heat_core.run.save(run, tmp_path / "run")
+    assert np.array_equal(heat_core.run.load(tmp_path / "run").score(to(dtype, far)), scores)
 
 
 @every_closed
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_gpu_agrees(detector: Detector, train: Features, far: Features) -> None:
     close(
-        study.fit(detector, train, device="cuda").score(far),
-        study.fit(detector, train).score(far),
+        heat_core.run.fit(detector, train, device="cuda").score(far),
+        heat_core.run.fit(detector, train).score(far),
         1e-3,
     )
 
@@ -201,8 +201,8 @@ def test_training_on_the_gpu_repeats_itself(
     detector: Detector, train: Features, far: Features
 ) -> None:
     close(
-        study.fit(detector, train, device="cuda").score(far),
-        study.fit(detector, train, device="cuda").score(far),
+        heat_core.run.fit(detector, train, device="cuda").score(far),
+        heat_core.run.fit(detector, train, device="cuda").score(far),
     )
 
 
@@ -276,8 +276,8 @@ def test_edge_cases_give_finite_scores_that_survive_a_file(
     run = fit(detector, given)
     scores = run.score(far)
     assert np.isfinite(scores).all()
-    study.save(run, tmp_path / "run")
-    assert np.array_equal(study.load(tmp_path / "run").score(far), scores)
+    heat_core.run.save(run, tmp_path / "run")
+    assert np.array_equal(heat_core.run.load(tmp_path / "run").score(far), scores)
 
 
 @pytest.mark.parametrize(
@@ -403,14 +403,14 @@ SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": 
     ],
 )
 def test_a_damaged_run_is_refused_in_one_line(damage, train: Features, tmp_path: Path) -> None:
-    study.save(study.fit(MoG(), train), tmp_path / "run")
+    heat_core.run.save(heat_core.run.fit(MoG(), train), tmp_path / "run")
     damage(tmp_path / "run")
     with pytest.raises(ValueError, match="is not a readable run") as caught:
-        study.load(tmp_path / "run")
+        heat_core.run.load(tmp_path / "run")
     assert "\n" not in str(caught.value)
 
 
 def test_features_of_another_width_are_refused(train: Features) -> None:
-    run = study.fit(MoG(), train)
+    run = heat_core.run.fit(MoG(), train)
     with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
         run.score(Features(torch.ones(2, 3)))

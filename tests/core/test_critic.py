@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core import run as study
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.critic import Critic, Perceptron
@@ -20,6 +19,7 @@ from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
 from heat_core.model_selection import best_detector, choose_weights, criterion
 from heat_core.pack import ExtraID, Pack
+from heat_core.run import fit
 from heat_core.training.objectives import LeastSquares, NoiseContrastive
 
 SMALL = Critic(Perceptron(16, 2), LeastSquares(steps=40, batch=32, rate=1e-2, jitter=0.5))
@@ -53,7 +53,7 @@ class _Backwards(NoiseContrastive):
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = study.fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
+    run = fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
     prior, correction = run.energy.terms()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
@@ -77,8 +77,8 @@ def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> Non
     recipe = HEAT(
         normalize=False, temperature=9.0, training=_Backwards(steps=100, batch=64, rate=1e-2)
     )
-    order = np.argsort(study.fit(MoG(normalize=False), train).score(judged))
-    run, kept = (study.fit(replace(recipe, checked=checked), train) for checked in (True, False))
+    order = np.argsort(fit(MoG(normalize=False), train).score(judged))
+    run, kept = (fit(replace(recipe, checked=checked), train) for checked in (True, False))
     assert "so this is the MoG" in run.note
     assert np.array_equal(np.argsort(run.score(judged)), order)
     assert kept.note == ""
@@ -97,13 +97,13 @@ def test_what_helps_stays_and_needs_no_note() -> None:
         1,
     )
     training = NoiseContrastive(steps=300, batch=128, rate=1e-2)
-    run = study.fit(HEAT(normalize=False, training=training, checked=True), Features(z))
+    run = fit(HEAT(normalize=False, training=training, checked=True), Features(z))
     assert run.note == ""
 
 
 def test_composed_hears_the_early_score_alone() -> None:
     train, judged = _blob(200, 0, 0), _blob(50, 2, 5)
-    run = study.fit(Composed(mog=0, energy=0, knn=0, early=1), train)
+    run = fit(Composed(mog=0, energy=0, knn=0, early=1), train)
     found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
     assert np.allclose(np.argsort(found), np.argsort(given))
     assert "early" in run.detector.input_views(run.shape)
@@ -135,7 +135,7 @@ def test_fitting_and_selecting_look_at_no_ood_set() -> None:
     }.items():
         object.__setattr__(pack, name, value)
     recipe = HEAT(critic=SMALL)
-    study.fit(recipe, pack.train, extra=pack.extra)
+    fit(recipe, pack.train, extra=pack.extra)
     assert 0 < criterion(recipe, pack.train, pack.extra) <= 1
     choose_weights(
         Composed(correction=1, mog=1, energy=0, knn=0, critic=SMALL), pack.train, pack.extra
@@ -148,7 +148,7 @@ def test_fitting_and_selecting_look_at_no_ood_set() -> None:
 def test_selection_takes_no_pack_and_no_mapping_of_sets() -> None:
     import inspect
 
-    from heat_core import model_selection as selection
+    from heat_core import model_selection
 
     wanted = {
         "Detector",
@@ -159,10 +159,14 @@ def test_selection_takes_no_pack_and_no_mapping_of_sets() -> None:
         "int",
         "Sequence[float]",
     }
-    for function in (selection.criterion, selection.choose_weights, selection.best_detector):
+    for function in (
+        model_selection.criterion,
+        model_selection.choose_weights,
+        model_selection.best_detector,
+    ):
         given = {
             str(parameter.annotation)
             for parameter in inspect.signature(function).parameters.values()
         }
         assert given <= wanted, f"{function.__name__} takes {given - wanted}"
-    assert "Pack" not in vars(selection)
+    assert "Pack" not in vars(model_selection)

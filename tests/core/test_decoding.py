@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from heat_core.images import decoding as pictures
-from heat_core.images.decoding import read_image
+from heat_core.images.decoding import FORMATS, read_image
 
 RED, BLUE = (250, 10, 10), (10, 10, 250)
 
@@ -32,7 +31,7 @@ def _halves() -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read(kind: str, tmp_path: Path) -> None:
     content = _bytes(_halves(), kind)
     pixels = read_image(content)
@@ -131,7 +130,7 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("side", "said"),
+    ("side", "reason"),
     [
         (8000, "8000 x 8000 pixels"),
         (10_000, "10000 x 10000 pixels"),
@@ -139,11 +138,11 @@ def _png_header(width: int, height: int) -> bytes:
     ],
 )
 def test_a_bomb_is_refused_by_its_header(
-    side: int, said: str, monkeypatch: pytest.MonkeyPatch
+    side: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it was decoded"))
     with pytest.raises(
-        ValueError, match=f"^bomb.png: {said}; wanted a whole PNG, .* of at most 50 megapixels.$"
+        ValueError, match=f"^bomb.png: {reason}; wanted a whole PNG, .* of at most 50 megapixels.$"
     ):
         read_image(_png_header(side, side), name="bomb.png")
 
@@ -166,7 +165,7 @@ def test_what_is_no_picture_is_refused(content: bytes) -> None:
         read_image(content)
 
 
-@pytest.mark.parametrize("kind", pictures.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS)
 def test_half_a_picture_is_refused(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8))
     content = _bytes(noise, kind)
@@ -188,7 +187,7 @@ def test_greys_of_32_bits_are_refused(kind: type) -> None:
         read_image(_bytes(Image.fromarray(np.ones((4, 4), kind)), "TIFF"))
 
 
-WHOLE = [_bytes(_halves(), kind) for kind in pictures.FORMATS]
+WHOLE = [_bytes(_halves(), kind) for kind in FORMATS]
 
 
 @given(
@@ -203,7 +202,7 @@ def test_damaged_bytes_give_a_picture_or_one_line(
     for place, value in changes:
         content[place % len(content)] = value
     try:
-        said = str(read_image(bytes(content[:cut])).shape)
+        answer = str(read_image(bytes(content[:cut])).shape)
     except ValueError as error:
-        said = str(error)
-    assert said == "(32, 32, 3)" or ("; wanted a whole PNG" in said and "\n" not in said)
+        answer = str(error)
+    assert answer == "(32, 32, 3)" or ("; wanted a whole PNG" in answer and "\n" not in answer)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core import run as study
 from heat_core.detectors.critic import Perceptron
 from heat_core.detectors.learned import HEAT
 from heat_core.detectors.presets import preset_detector
@@ -27,6 +26,7 @@ from heat_core.features import Features
 from heat_core.log_partition import by_annealing, by_importance, of_weights
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
+from heat_core.run import fit, load, save
 from heat_core.sampling import Langevin
 from heat_core.training.objectives import MaximumLikelihood
 
@@ -86,12 +86,12 @@ def test_the_light_and_its_reason(change: dict, light: str, word: str) -> None:
 
 def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
     data = toy("crosses9").features()
-    sound = study.fit(preset_detector("HEAT", "quick", "plane"), data).diagnosis
+    sound = fit(preset_detector("HEAT", "quick", "plane"), data).diagnosis
     cold = MaximumLikelihood(
         steps=250, batch=256, rate=5e-3, alpha=0.0, keep="last", sampler=Langevin(20, 1e-3)
     )
     network = Perceptron(64, 2, 64, 4.0)
-    lost = study.fit(HEAT(normalize=False, network=network, training=cold), data).diagnosis
+    lost = fit(HEAT(normalize=False, network=network, training=cold), data).diagnosis
     assert sound is not None
     assert lost is not None
     assert sound.light == "green", sound.reason
@@ -103,9 +103,9 @@ def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
 
 
 def test_a_run_keeps_its_diagnosis(train: Features, tmp_path: Path) -> None:
-    run = study.fit(preset_detector("HEAT", "quick"), train)
-    study.save(run, tmp_path / "run")
-    again = study.load(tmp_path / "run").diagnosis
+    run = fit(preset_detector("HEAT", "quick"), train)
+    save(run, tmp_path / "run")
+    again = load(tmp_path / "run").diagnosis
     assert run.diagnosis is not None
     assert again is not None
     assert (again.light, again.reason, again.switches) == (
@@ -113,7 +113,7 @@ def test_a_run_keeps_its_diagnosis(train: Features, tmp_path: Path) -> None:
         run.diagnosis.reason,
         run.diagnosis.switches,
     )
-    assert study.fit(preset_detector("MoG"), train).diagnosis is None
+    assert fit(preset_detector("MoG"), train).diagnosis is None
 
 
 def test_the_condition_number_is_numpys(train: Features) -> None:
@@ -149,7 +149,7 @@ def test_annealing_finds_a_gaussians_log_z(dim: int) -> None:
 
 def test_log_z_is_the_integral_on_a_toy() -> None:
     data, grid = toy("crosses9").features(), Grid(toy("crosses9"))
-    energy = study.fit(preset_detector("HEAT", "quick", "plane"), data).energy
+    energy = fit(preset_detector("HEAT", "quick", "plane"), data).energy
     values = grid.energy(energy)
     integral = float(np.log(np.exp(values.min() - values).sum() * grid.area) - values.min())
     mixture = GaussianMixture(2, 9).fit(data)

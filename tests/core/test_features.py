@@ -14,10 +14,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays_of
+from hypothesis.extra import numpy as numpy_strategies
 from safetensors.torch import save
 
-from heat_core import features as module
 from heat_core.features import Features, Head, features_from_arrays, read_features, write_features
 from heat_core.files import whole_folder, write_whole
 from heat_core.pack import Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
@@ -69,18 +68,20 @@ def some_features(draw: st.DrawFn) -> Features:
     numbers = st.floats(-6e4, 6e4, width=np.dtype(dtype).itemsize * 8)  # type: ignore[arg-type]
 
     def matrix(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(draw(arrays_of.arrays(dtype, shape, elements=numbers)))
+        return torch.from_numpy(draw(numpy_strategies.arrays(dtype, shape, elements=numbers)))
 
     classes = draw(st.integers(1, 4))
     labels = draw(
-        st.none() | arrays_of.arrays(np.int64, rows, elements=st.integers(0, classes - 1))
+        st.none() | numpy_strategies.arrays(np.int64, rows, elements=st.integers(0, classes - 1))
     )
     head = Head(matrix(classes, dim), matrix(classes)) if draw(st.booleans()) else None
     views = {
         name: matrix(rows, dim + 1)
         for name in draw(st.sets(st.sampled_from(["std", "max", "x y"])))
     }
-    index = draw(st.none() | arrays_of.arrays(np.int64, rows, elements=st.integers(0, 2**60)))
+    index = draw(
+        st.none() | numpy_strategies.arrays(np.int64, rows, elements=st.integers(0, 2**60))
+    )
     whole = [None if a is None else torch.from_numpy(a) for a in (labels, index)]
     return Features(
         matrix(rows, dim),
@@ -368,7 +369,7 @@ def test_bad_packs_are_refused(bad: str, tmp_path: Path, arrays: Arrays) -> None
             ]
         )
         | st.text(max_size=8),
-        arrays_of.arrays(
+        numpy_strategies.arrays(
             st.sampled_from(
                 [
                     np.float16,
@@ -381,7 +382,7 @@ def test_bad_packs_are_refused(bad: str, tmp_path: Path, arrays: Arrays) -> None
                     "U3",
                 ]
             ),
-            arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+            numpy_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
         ),
         max_size=8,
     )
@@ -541,15 +542,15 @@ def test_an_interrupted_pack_leaves_the_old_one(
 ) -> None:
     write_pack(pack, tmp_path / "pack")
     before = {path.name: path.read_bytes() for path in (tmp_path / "pack").iterdir()}
-    plain, calls = module.write_features, []
+    calls = []
 
     def breaks(features: Features, path: Path) -> None:
         calls.append(path)
         if len(calls) == 3:
             raise error
-        plain(features, path)
+        write_features(features, path)
 
-    monkeypatch.setattr(module, "write_features", breaks)
+    monkeypatch.setattr("heat_core.pack.write_features", breaks)
     with pytest.raises(error):
         write_pack(pack, tmp_path / "pack")
     assert {path.name: path.read_bytes() for path in (tmp_path / "pack").iterdir()} == before

@@ -240,7 +240,9 @@ def test_torchvisions_mnist_comes_from_its_mirrors(
 
 
 def test_every_dataset_is_fetched_or_says_how_to_get_it_by_hand(tmp_path: Path) -> None:
-    assert {name for name, dataset in DATASETS.items() if not dataset.by_hand} == set(SOURCES)
+    assert {name for name, dataset in DATASETS.items() if not dataset.manual_download} == set(
+        SOURCES
+    )
     with pytest.raises(
         ValueError, match=r"fetch cannot get lsun: download CLASS_val_lmdb.zip .* It gets cifar10, "
     ):

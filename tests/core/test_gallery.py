@@ -12,7 +12,7 @@ import torch
 from heat_core.features import Features
 from heat_core.images import datasets
 from heat_core.images.gallery import Gallery
-from heat_core.images.thumbnails import decode, encode
+from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import ExtraID, Pack
 
 
@@ -23,18 +23,20 @@ def pack(train: Features, test: Features, far: Features, sheets: Path) -> Pack:
     pixels = datasets.read_images("cifar10", [sheets], "test").pixels[index]
     test = replace(test, index=index, source="cifar10/test")
     near = replace(far, index=torch.arange(50).flip(0), source="cifar100/test")
-    outside = {("near", "cifar100"): near, ("far", "own"): far}
-    return Pack(train, test, outside, ExtraID(), {}, {"test": encode(pixels)})
+    ood = {("near", "cifar100"): near, ("far", "own"): far}
+    return Pack(train, test, ood, ExtraID(), {}, {"test": encode_sheet(pixels)})
 
 
 def test_thumbnails_need_no_folder(pack: Pack) -> None:
-    found = Gallery(pack).pixels("test", [3, 1])
-    assert np.array_equal(found, decode(pack.thumbnails["test"])[[3, 1]])
+    pixels = Gallery(pack).pixels("test", [3, 1])
+    assert np.array_equal(pixels, decode_sheet(pack.thumbnails["test"])[[3, 1]])
 
 
 def test_other_sets_come_from_the_users_folders(pack: Pack, sheets: Path) -> None:
-    found = Gallery(pack, [sheets]).pixels("near_cifar100", [0, 49])
-    assert np.array_equal(found, datasets.read_images("cifar100", [sheets], "test").pixels[[49, 0]])
+    pixels = Gallery(pack, [sheets]).pixels("near_cifar100", [0, 49])
+    assert np.array_equal(
+        pixels, datasets.read_images("cifar100", [sheets], "test").pixels[[49, 0]]
+    )
 
 
 def test_what_is_not_there_says_how_to_get_it(pack: Pack, tmp_path: Path) -> None:

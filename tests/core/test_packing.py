@@ -16,7 +16,7 @@ from heat_core.images.classifier import Architecture
 from heat_core.images.extract import Extractor, extract
 from heat_core.images.packing import Contents, build_pack
 from heat_core.images.pseudo import COMPOSED, FAMILIES
-from heat_core.images.thumbnails import decode, encode
+from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 
 TINY = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
@@ -89,9 +89,10 @@ def test_only_images_that_may_be_handed_on_come_as_thumbnails(pack: Pack, sheets
     assert set(pack.thumbnails) == {"train", "test", "far_mnist"}
     assert pack.test.index is not None
     pixels = datasets.read_images("cifar10", [sheets], "test").pixels[pack.test.index]
-    assert pack.thumbnails["test"] == encode(pixels)
+    assert pack.thumbnails["test"] == encode_sheet(pixels)
     assert np.array_equal(
-        decode(pack.thumbnails["test"], len(pixels)), decode(encode(pixels), len(pixels))
+        decode_sheet(pack.thumbnails["test"], len(pixels)),
+        decode_sheet(encode_sheet(pixels), len(pixels)),
     )
 
 

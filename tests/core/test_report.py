@@ -9,7 +9,7 @@ import pytest
 
 from heat_core.__main__ import main
 from heat_core.pack import pack_from_arrays, write_pack
-from heat_core.plane import suite as plane
+from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.table import tabulate
 
@@ -66,12 +66,12 @@ def test_the_page_has_every_detector(
 
 
 def test_the_plane_is_told_by_its_worst_seed() -> None:
-    trials = list(plane.trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
-    heading, rows = plane.trial_rows(trials)
+    measured = list(trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
+    heading, rows = trial_rows(measured)
     assert [row[:3] for row in rows] == [["blobs", "HEAT", "quick"], ["blobs", "MoG", "quick"]]
     table = [dict(zip(heading, row, strict=True)) for row in rows]
     assert float(table[0]["KL, worst seed"]) == pytest.approx(
-        max(t.distance.kl for t in trials[:2]), abs=5e-4
+        max(trial.distance.kl for trial in measured[:2]), abs=5e-4
     )
     assert float(table[0]["Worst ratio to MoG"]) < 0.5
     assert table[1]["Worst ratio to MoG"] == "1.00"

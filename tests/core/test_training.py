@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core import run as study
 from heat_core.detectors.critic import Perceptron
 from heat_core.detectors.learned import EBM, HEAT
 from heat_core.detectors.presets import PRESETS, preset_detector
@@ -18,6 +17,7 @@ from heat_core.energies import GaussianMixture, Network
 from heat_core.features import Features
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
+from heat_core.run import fit
 from heat_core.sampling import Langevin
 from heat_core.training.negatives import widened_mixture
 from heat_core.training.objectives import (
@@ -191,7 +191,7 @@ def test_the_papers_figure_by_number() -> None:
     found = {}
     for name in ("EBM", "HEAT"):
         detector = preset_detector(name, "paper", "plane")
-        found[name] = grid.distance(grid.energy(study.fit(detector, data).energy))
+        found[name] = grid.distance(grid.energy(fit(detector, data).energy))
     assert found["HEAT"].modes == 9
     assert found["EBM"].modes < 9
     assert found["HEAT"].kl < 0.25 < 1 < found["EBM"].kl
@@ -229,6 +229,6 @@ def test_the_published_presets_train(preset: str, name: str, train: Features) ->
     small = replace(
         detector, network=replace(detector.network, width=8, depth=1), training=training
     )
-    run = study.fit(small, train)
+    run = fit(small, train)
     assert np.isfinite(run.score(train)).all()
     assert run.diagnosis is not None

@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 import torch
 
-from heat_core import run as study
 from heat_core.__main__ import main
 from heat_core.features import Features, read_features, write_features
 from heat_core.pack import Pack, pack_from_npz, read_pack, write_pack
+from heat_core.run import load, save, to_json
 
 SAVED = Path(__file__).parents[1] / "fixtures" / "version-0.1"
 RUNS = sorted(path.name for path in (SAVED / "fitted").iterdir())
@@ -63,7 +63,7 @@ def leaves(recipe: Any) -> Iterator[str]:
 
 
 def as_json(recipe: Any) -> Any:
-    return json.loads(json.dumps(study.to_json(recipe)))
+    return json.loads(json.dumps(to_json(recipe)))
 
 
 def test_every_run_has_its_scores() -> None:
@@ -73,14 +73,14 @@ def test_every_run_has_its_scores() -> None:
 
 @every_run
 def test_a_run_scores_what_it_scored(name: str, given: dict[str, Features]) -> None:
-    run = study.load(SAVED / "fitted" / name)
+    run = load(SAVED / "fitted" / name)
     on = "test" if name in SCORES["test"] else "points"
     same(run.score(given[on]), np.array(SCORES[on][name]))
 
 
 @every_run
 def test_no_value_of_a_recipe_is_lost(name: str) -> None:
-    run, card = study.load(SAVED / "fitted" / name), saved(name)
+    run, card = load(SAVED / "fitted" / name), saved(name)
     assert sorted(leaves(as_json(run.detector))) == sorted(leaves(card["recipe"]))
     assert (run.seed, run.shape.dim, run.shape.rows) == (
         card["seed"],
@@ -92,7 +92,7 @@ def test_no_value_of_a_recipe_is_lost(name: str) -> None:
 
 @every_run
 def test_history_and_diagnosis_load(name: str) -> None:
-    run, card = study.load(SAVED / "fitted" / name), saved(name)
+    run, card = load(SAVED / "fitted" / name), saved(name)
     assert bool(run.history) == run.detector.trains
     np.testing.assert_array_equal(
         np.array([astuple(record) for record in run.history]),
@@ -110,9 +110,9 @@ def test_history_and_diagnosis_load(name: str) -> None:
 def test_a_run_written_again_is_read_back(
     name: str, given: dict[str, Features], tmp_path: Path
 ) -> None:
-    run = study.load(SAVED / "fitted" / name)
-    study.save(run, tmp_path / "run")
-    again = study.load(tmp_path / "run")
+    run = load(SAVED / "fitted" / name)
+    save(run, tmp_path / "run")
+    again = load(tmp_path / "run")
     assert (again.detector, again.seed, again.shape) == (run.detector, run.seed, run.shape)
     assert repr((again.history, again.diagnosis)) == repr(
         (run.history, run.diagnosis)
@@ -123,7 +123,7 @@ def test_a_run_written_again_is_read_back(
 
 def test_what_is_said_of_a_run_that_did_not_help_is_said_still() -> None:
     said = {
-        name: bool(study.load(SAVED / "fitted" / name).note)
+        name: bool(load(SAVED / "fitted" / name).note)
         for name in RUNS
         if saved(name)["recipe"].get("checked")
     }
@@ -221,7 +221,7 @@ def test_an_npz_of_features_scores_as_its_rows_do(pack: Pack) -> None:
     few = read_features(SAVED / "features.npz")
     assert few.z.dtype == torch.float64
     for name in ("Composed-soft", "pseudo-modern-HEAT"):
-        run = study.load(SAVED / "fitted" / name)
+        run = load(SAVED / "fitted" / name)
         same(run.score(few), run.score(pack.test)[:12])
 
 

@@ -3,236 +3,197 @@
 from __future__ import annotations
 
 import ast
+import functools
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path for folder in ("heat_core", "app") for path in (ROOT / folder).rglob("*.py"))
+PACKAGES = ("heat_core", "app")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 
-# What each module of heat_core may import of heat_core. Later layers may import all earlier ones.
-LAYERS = [
-    {"files"},
-    {"features", "metrics"},
-    {"toys", "energies", "pseudo"},
-    {"quadrature", "sampling"},
-    {"negatives", "partition"},
-    {"training"},
-    {"diagnostics"},
-    {"detectors"},
-    {"learned"},
-    {"recipes"},
-    {"study"},
-]
-ALLOWED = {module: set().union(*LAYERS[:i]) for i, layer in enumerate(LAYERS) for module in layer}
-ALLOWED |= {
-    "__init__": set(),
-    "benchmark": {"features", "metrics"},
-    "published": {"features"},
-    "plane": {"quadrature", "recipes", "study", "toys"},
-    "report": {"benchmark", "features", "plane", "published"},
-    "pictures": set(),
-    "sheets": set(),
-    "thresholds": set(),
-    "selection": {"detectors", "energies", "features", "learned", "metrics", "pseudo", "study"},
-    "gallery": {"datasets", "features", "sheets"},
-    "projection": {"energies", "features"},
-    "explain": {"energies", "features", "metrics", "study"},
-    "verdicts": {"classifier", "datasets", "explain", "extract", "features", "metrics", "study"},
-    "datasets": {"pictures", "sheets"},
-    "fetching": {"datasets", "files"},
-    "classifier": {"datasets", "features", "files"},
-    "extract": {"classifier", "datasets", "energies", "features"},
-    "packing": {
-        "classifier",
-        "datasets",
-        "energies",
-        "extract",
-        "features",
-        "files",
-        "pseudo",
-        "sheets",
-    },
+# The folders and modules of a package, the lowest line first. A place may import every line below
+# its own, itself, and nothing else of the package.
+LAYERS = {
+    "heat_core": (
+        {"files"},
+        {"features", "metrics"},
+        {"pack"},
+        {"scores"},
+        {"energies", "thresholds"},
+        {"sampling", "images", "projection"},
+        {"log_partition"},
+        {"training"},
+        {"diagnostics"},
+        {"detectors"},
+        {"run"},
+        {"explain", "model_selection", "plane"},
+        {"judge", "results"},
+        {"commands"},
+        {"__main__"},
+        {"__init__"},
+    ),
+    "app": (
+        {"figures", "text", "glossary", "components", "jobs"},
+        {"session"},
+        {"plane", "pack"},
+        PAGES,
+        {"main"},
+        {"__init__"},
+    ),
 }
 
-# What each part of app may not import, and which parts of app it may.
-BANNED = {
-    "views": {"torch", "sklearn", "umap", "timm"},
-    "figures": {"streamlit", "torch"},
-    "tables": {"streamlit", "torch"},
-    "text": {"streamlit", "torch"},
-    "planes": {"streamlit", "torch"},
-    "selection": {"streamlit", "torch"},
-    "maps": {"streamlit", "torch"},
-    "colouring": {"streamlit", "torch"},
-    "atlas": {"torch"},
-    "toys": {"streamlit"},
-    "chains": {"streamlit"},
-    "landscapes": {"streamlit"},
-    "lab": {"torch"},
-    "relief": {"torch"},
-    "picture": {"torch"},
-    "insights": {"streamlit"},
-    "inspector": {"torch"},
-    "disagreement": {"torch"},
-    "comparison": {"torch"},
-    "evidence": {"torch"},
-    "header": {"torch"},
-    "steps": {"torch"},
-    "story": {"streamlit", "torch"},
-    "glossary": {"streamlit", "torch"},
+# What stands beside the others in heat_core: these alone may import it.
+BESIDE = {
+    "images": {"detectors", "model_selection", "judge", "commands"},
+    "plane": {"results", "commands"},
+    "projection": {"commands"},
+    "thresholds": {"results", "commands"},
 }
-APP = {
-    "__init__": set(),
-    "main": {"views", "session", "controls", "components"},
-    "views": {
-        "session",
-        "controls",
-        "figures",
-        "tables",
-        "text",
-        "components",
-        "tasks",
-        "jobs",
-        "lab",
-        "relief",
-        "picture",
-    }
-    | {
-        "selection",
-        "maps",
-        "colouring",
-        "atlas",
-        "inspector",
-        "disagreement",
-        "comparison",
-        "evidence",
-        "header",
-        "steps",
-    },
-    "header": {"controls", "glossary", "session", "tables", "text"},
-    "steps": {"components", "figures", "story"},
-    "lab": {"controls", "figures", "planes", "session", "text", "toys", "jobs"},
-    "relief": {"components", "figures", "planes", "session", "text", "toys", "landscapes"},
-    "picture": {"controls", "session", "tables", "text"},
-    "comparison": {"controls", "figures", "selection", "session", "tables"},
-    "atlas": {
-        "colouring",
-        "components",
-        "controls",
-        "figures",
-        "inspector",
-        "maps",
-        "selection",
-        "session",
-        "tables",
-        "text",
-    },
-    "evidence": {"controls", "figures", "inspector", "selection", "session", "tables", "text"},
-    "disagreement": {"controls", "inspector", "selection", "session", "tables", "text"},
-    "inspector": {
-        "components",
-        "controls",
-        "figures",
-        "insights",
-        "selection",
-        "session",
-        "tables",
-        "text",
-    },
-    "controls": {"session", "text", "components", "chains", "landscapes"},
-    "session": {
-        "tasks",
-        "jobs",
-        "toys",
-        "chains",
-        "insights",
-        "landscapes",
-        "maps",
-        "selection",
-        "story",
-    },
-    "maps": set(),
-    "colouring": {"figures", "maps"},
-    "story": set(),
-    "glossary": set(),
-    "tasks": {"jobs", "maps"},
-    "toys": {"jobs"},
-    "chains": set(),
-    "landscapes": {"toys"},
-    "insights": {"tasks"},
-    "planes": {"figures"},
-    "tables": {"insights", "selection"},
-    "figures": set(),
-    "selection": set(),
-    "text": set(),
-    "components": set(),
-    "jobs": set(),
-}
+
+# What is imported slowly, or only by what is seen, and the files that do without it.
+SLOW = {"torch", "sklearn", "umap", "timm"}
+PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
+BACKGROUND = {"jobs", "training", "chains", "reading", "insight"}  # run in threads without a page
+
+
+class Import(NamedTuple):
+    """A line of a file that imports something: its number, and the absolute dotted name."""
+
+    line: int
+    name: str
+
+    @property
+    def library(self) -> str:
+        return self.name.partition(".")[0]
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Gives the absolute dotted name of everything a file imports, inside functions too."""
+@functools.cache
+def imports_of(path: Path) -> tuple[Import, ...]:
+    """Returns everything a file imports, inside functions and for type checkers, too."""
     package = path.relative_to(ROOT).parent.parts
+    imports = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imports += [Import(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = [*package[: len(package) - node.level + 1]] if node.level else []
-            stem = ".".join([*base, *([node.module] if node.module else [])])
-            yield from (f"{stem}.{alias.name}" for alias in node.names)
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            stem = [*parents, node.module] if node.module else parents
+            names = [".".join([*stem, alias.name]) for alias in node.names]
+            imports += [Import(node.lineno, name) for name in names]
+    return tuple(imports)
 
 
-def parts_of(path: Path, package: str) -> set[str]:
-    """Returns the modules directly below `package` that a file imports."""
-    found = {name.split(".")[1] for name in imports(path) if name.startswith(f"{package}.")}
-    return {
-        part
-        for part in found
-        if (ROOT / package / part).is_dir() or (ROOT / package / f"{part}.py").is_file()
-    }
+def place_of(module: str) -> tuple[str, str]:
+    """Returns the package of a dotted name, and the folder or module directly below it."""
+    package, _, below = module.partition(".")
+    place = below.partition(".")[0]
+    folder = ROOT / package / place
+    if place and (folder.is_dir() or folder.with_suffix(".py").is_file()):
+        return package, place
+    return package, "__init__"  # a name that the package itself hands out
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "heat_core").glob("*.py")), ids=name_of)
-def test_the_core_imports_downwards_only(path: Path) -> None:
-    if path.stem in ("__main__", "commands"):
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def is_below(package: str, lower: str, place: str) -> bool:
+    """Returns whether a place may import a lower one by the layers."""
+    levels = {name: level for level, names in enumerate(LAYERS[package]) for name in names}
+    return lower == place or levels[lower] < levels[place]
+
+
+def libraries_refused(path: Path) -> dict[str, str]:
+    """Returns {library: the rule by which this file may not import it}."""
+    package, place = place_of(module_of(path))
+    if package == "heat_core":
+        return dict.fromkeys(("streamlit", "plotly", "app"), "heat_core knows no app")
+    rules: dict[str, str] = {}
+    if place in PAGES:
+        rules |= dict.fromkeys(SLOW, "a page is on the screen at once, without slow imports")
+    if path.stem in PURE or place in PURE:
+        rules |= dict.fromkeys(("streamlit", "torch"), "it computes, without a page or a network")
+    if path.stem in BACKGROUND:
+        rules |= {"streamlit": "it works in the background, where there is no page"}
+    return rules
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_file_imports_what_lies_below_it(path: Path) -> None:
+    package, place = place_of(module_of(path))
+    assert place in set().union(*LAYERS[package]), (
+        f"{name_of(path)} has no place yet: say in LAYERS what it may import; "
+        "a folder of app with a page.py is a page."
+    )
+    for line, name in imports_of(path):
+        if name.partition(".")[0] != package:
+            continue
+        lower = place_of(name)[1]
+        offender = f"{name_of(path)}:{line} imports {name}"
+        if place in PAGES:
+            assert lower == place or lower not in PAGES, f"{offender}, which is another page's."
+        assert is_below(package, lower, place), f"{offender}, which lies above or beside it."
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_what_stands_beside_is_imported_by_few(path: Path) -> None:
+    package, place = place_of(module_of(path))
+    if package != "heat_core" or place == "__init__":
         return
-    assert path.stem in ALLOWED, (
-        f"{name_of(path)} has no layer yet: say in tests/test_imports.py what it may import."
-    )
-    above = parts_of(path, "heat_core") - ALLOWED[path.stem]
-    assert not above, (
-        f"{name_of(path)} imports {', '.join(sorted(above))}, which lies above or beside it."
-    )
+    for line, name in imports_of(path):
+        library, lower = place_of(name)
+        if library == package and lower != place and lower in BESIDE:
+            few = ", ".join(sorted(BESIDE[lower]))
+            assert place in BESIDE[lower], (
+                f"{name_of(path)}:{line} imports {name}, which is for {few}."
+            )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "heat_core").glob("*.py")), ids=name_of)
-def test_the_core_knows_no_app(path: Path) -> None:
-    found = {name.split(".")[0] for name in imports(path)} & {"streamlit", "plotly", "app"}
-    assert not found, f"{name_of(path)} imports {', '.join(sorted(found))}."
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_does_without_what_its_place_refuses(path: Path) -> None:
+    rules = libraries_refused(path)
+    for found in imports_of(path):
+        rule = rules.get(found.library)
+        assert rule is None, f"{name_of(path)}:{found.line} imports {found.name}: {rule}."
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.is_relative_to(ROOT / "app")], ids=name_of
-)
-def test_the_app_imports_downwards_only(path: Path) -> None:
-    part = path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
-    assert part in APP, (
-        f"{name_of(path)} has no place yet: say in tests/test_imports.py what it may import."
-    )
-    banned = {name.split(".")[0] for name in imports(path)} & BANNED.get(part, set())
-    assert not banned, f"{name_of(path)} imports {', '.join(sorted(banned))}."
-    above = parts_of(path, "app") - {part} - APP[part]
-    assert not above, (
-        f"{name_of(path)} imports {', '.join(sorted(above))}, which lies above or beside it."
-    )
+def test_no_circle_of_imports() -> None:
+    """Among modules, so within a folder, too."""
+    modules = {module_of(path) for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        below = graph.setdefault(module_of(path), set())
+        for _, name in imports_of(path):
+            below.add(name if name in modules else name.rpartition(".")[0])
+        below.discard(module_of(path))
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' < '.join(error.args[1])}.")
+
+
+def test_what_the_rules_name_is_there() -> None:
+    """A rule about a file that was renamed would hold of nothing."""
+    for package, layers in LAYERS.items():
+        modules = [module_of(path) for path in FILES if path.is_relative_to(ROOT / package)]
+        assert set().union(*layers) == {place_of(module)[1] for module in modules}
+    assert set(BESIDE) <= set().union(*LAYERS["heat_core"])
+    assert set().union(*BESIDE.values()) <= set().union(*LAYERS["heat_core"])
+    stems = {path.stem for path in FILES if path.is_relative_to(ROOT / "app")}
+    assert stems >= PURE
+    assert stems >= BACKGROUND
+    assert len(PAGES) > 1
 
 
 def test_importing_the_core_does_not_import_torch() -> None:
@@ -242,21 +203,24 @@ def test_importing_the_core_does_not_import_torch() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_unpickles(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert not {"pickle", "cPickle", "dill", "joblib", "cloudpickle"} & {
-        name.split(".")[0] for name in imports(path)
-    }
+    picklers = {"pickle", "cPickle", "dill", "joblib", "cloudpickle"}
+    for line, name in imports_of(path):
+        assert name.partition(".")[0] not in picklers, f"{name_of(path)}:{line} imports {name}."
     safe = {
         "torch.load": ("weights_only", True),
         "np.load": ("allow_pickle", False),
         "numpy.load": ("allow_pickle", False),
     }
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        called = ast.unparse(call.func)
-        if called in safe:
-            keyword, wanted = safe[called]
-            given = {k.arg: k.value for k in call.keywords}.get(keyword)
-            is_safe = isinstance(given, ast.Constant) and given.value is wanted
-            assert is_safe, (
-                f"{name_of(path)}:{call.lineno} calls {called} without {keyword}={wanted}."
-            )
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    for call in calls:
+        function = ast.unparse(call.func)
+        if function not in safe:
+            continue
+        keyword, safe_value = safe[function]
+        value = {k.arg: k.value for k in call.keywords}.get(keyword)
+        assert isinstance(value, ast.Constant), (
+            f"{name_of(path)}:{call.lineno} calls {function} without {keyword}={safe_value}."
+        )
+        assert value.value is safe_value, (
+            f"{name_of(path)}:{call.lineno} calls {function} with {keyword}={value.value}."
+        )

@@ -1,0 +1,23 @@
+"""A first step of training in the background, before somebody waits for one. No Streamlit here."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+
+
+def warm_up() -> None:
+    """Trains HEAT for one step, so that what torch loads at its first step is there.
+
+    What is loaded then stays: it is frozen, so that garbage collections pass it over. One follows
+    every run of a page, and would hold all threads for 0.2 s.
+    """
+    from heat_core.detectors.presets import preset_detector
+    from heat_core.plane.toys import toy
+    from heat_core.run import fit
+
+    detector = preset_detector("HEAT", "quick", "plane")
+    training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
+    fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
+    gc.collect()
+    gc.freeze()
