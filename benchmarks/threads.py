@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def limit(count: int) -> Iterator[None]:
-    """Sets the threads of torch, faiss and every loaded BLAS and OpenMP, for a block.
+    """Sets the threads of torch, faiss and every BLAS and OpenMP that is loaded, for a block.
 
     Import the peers first.
     """

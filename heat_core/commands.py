@@ -1,118 +1,144 @@
-"""What each command does. Answers go to standard output, progress to standard error; slow imports happen inside."""
+"""The commands, a function each: answers on standard output, progress on standard error.
+
+Slow imports happen inside.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import resources, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from .detectors.detector import Detector
-    from .judge import Opinion
+    from .energies import Energy
+    from .images.classifier_training import Progress, Recipe
+    from .judge import FittedDetector, Opinion, Verdict
     from .pack import Pack
+    from .plane.grid import Distance
     from .plane.suite import Trial
+    from .scores import SetScores
+    from .training.trainer import Record
+
+ScoresBySeed = list[dict[str, "SetScores"]]  # a seed each, {detector: scores of the pack's sets}
 
 
 def list_known(options: argparse.Namespace) -> None:
+    """Prints the names of detectors, presets, toys and datasets."""
     from .detectors.presets import DETECTORS, PRESETS
     from .images.datasets import DATASETS
     from .plane.toys import TOYS
 
-    known = {
+    datasets = {
+        name: f"{dataset.title} ({dataset.group}; {dataset.source})"
+        for name, dataset in DATASETS.items()
+    }
+    names: dict[str, dict[str, Any]] = {
         "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
         "presets": {space: list(presets) for space, presets in PRESETS.items()},
         "toys": {name: toy.title for name, toy in TOYS.items()},
-        "datasets": {name: f"{d.title} ({d.group}; {d.source})" for name, d in DATASETS.items()},
+        "datasets": datasets,
     }
     if options.json:
-        print(json.dumps(known, indent=1))
+        print(json.dumps(names, indent=1))
         return
-    for kind, entries in known.items():
+    for kind, entries in names.items():
         print(kind)
-        for name, what in entries.items():
-            print(f"  {name:15} {what if isinstance(what, str) else ', '.join(what)}")
+        for name, entry in entries.items():
+            text = entry if isinstance(entry, str) else ", ".join(entry)
+            print(f"  {name:15} {text}")
+
+
+# -- in the plane ----------------------------------------------------------------------------------
 
 
 def toy(options: argparse.Namespace) -> None:
+    """Trains a detector on a toy, and prints its distance from the truth."""
     from .detectors.presets import preset_detector
     from .plane.grid import Grid
     from .plane.toys import toy
     from .run import fit
 
-    truth, detector = toy(options.name), preset_detector(options.detector, options.preset, "plane")
-    train, grid = truth.features(seed=options.seed), Grid(truth)
-    began = time.perf_counter()
+    truth = toy(options.name)
+    detector = preset_detector(options.detector, options.preset, "plane")
+    train = truth.features(seed=options.seed)
+    grid = Grid(truth)
+    start = time.perf_counter()
     run = fit(detector, train, options.seed, options.device)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     mog = fit(preset_detector("MoG", space="plane"), train)
-    answer = {
-        "toy": options.name,
-        "detector": options.detector,
-        "preset": options.preset,
-        "seed": options.seed,
-        **asdict(grid.distance(grid.energy(run.energy))),
-        "seconds": seconds,
-        "kl_mog": grid.distance(grid.energy(mog.energy)).kl,
-    }
+    distance = grid.distance(grid.energy(run.energy))
+    kl_mog = grid.distance(grid.energy(mog.energy)).kl
     if options.json:
+        answer = {
+            "toy": options.name,
+            "detector": options.detector,
+            "preset": options.preset,
+            "seed": options.seed,
+            **asdict(distance),
+            "seconds": seconds,
+            "kl_mog": kl_mog,
+        }
         print(json.dumps(answer))
         return
-    print(
-        f"{truth.title}, {options.detector} ({options.preset}, seed {options.seed}), {seconds:.1f} s"
+    settings = f"{options.preset}, seed {options.seed}"
+    print(f"{truth.title}, {options.detector} ({settings}), {seconds:.1f} s")
+    print(_distance_text(distance, kl_mog))
+
+
+def _distance_text(distance: Distance, kl_mog: float) -> str:
+    """Returns one line on how far a model is from the truth."""
+    return (
+        f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
+        f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
+        f"modes {distance.modes} of {distance.modes_total}, mass missed {distance.missed:.1e}"
     )
-    print(
-        f"KL(true || model) {answer['kl']:.4f} nats (MoG {answer['kl_mog']:.4f}), total variation {answer['tv']:.4f}, ",
-        end="",
-    )
-    print(
-        f"JSD {answer['jsd']:.4f} nats, modes {answer['modes']} of {answer['modes_total']}, mass missed {answer['missed']:.1e}"
-    )
+
+
+# -- images ----------------------------------------------------------------------------------------
 
 
 def fetch(options: argparse.Namespace) -> None:
+    """Fetches a dataset."""
+    _needs("torchvision")
     from .images.fetching import fetch
 
-    with _bars("B", scaled=True) as say:
-        source = fetch(options.name, options.root, say)
+    with ProgressBars("B", is_scaled=True) as bars:
+        source = fetch(options.name, options.root, bars.show)
     print(f"{options.name} is in {options.root} (from {source}).")
 
 
 def train_classifier(options: argparse.Namespace) -> None:
-    _needs("timm")
+    """Trains a network on images and writes it, with its accuracies."""
+    _require("timm")
     from .images import classifier, datasets
+    from .images.classifier_training import find_recipe, train
 
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists already.")
-    recipe = classifier.find_recipe(options.recipe, options.epochs)
+    recipe = find_recipe(options.recipe, options.epochs)
     images = datasets.read_images(options.id, options.root, "train")
-    train, held_out = datasets.split_validation(images, options.held_out)
+    learned, held_out = datasets.split_validation(images, options.held_out)
     architecture = classifier.Architecture(
         options.model, len(images.classes), options.layers, options.channels, options.small_stem
     )
-    began = time.perf_counter()
-
-    def report(now: Any) -> None:
-        left = now.seconds / max(1, now.taken) * (now.steps - now.step) / 60
-        seen = "" if now.accuracy is None else f"held-out accuracy {now.accuracy:.2%}, "
-        print(
-            f"epoch {now.epoch}/{recipe.epochs}, step {now.step}/{now.steps}: loss {now.loss:.3f}, {seen}"
-            f"{now.taken * recipe.batch / now.seconds:.0f} images/s, {left:.0f} min to go",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    checkpoint, device = options.out.with_suffix(".checkpoint"), _device(options)
-    network = classifier.train(
-        architecture, train, held_out, checkpoint, recipe, options.seed, device, report
+    start = time.perf_counter()
+    checkpoint = options.out.with_suffix(".checkpoint")
+    device = _device(options)
+    on_progress = partial(_report_training, recipe=recipe)
+    network = train(
+        architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
     )
     test = datasets.read_images(options.id, options.root, "test")
     notes = {
@@ -121,31 +147,44 @@ def train_classifier(options: argparse.Namespace) -> None:
         "recipe": options.recipe,
         "epochs": recipe.epochs,
         "seed": options.seed,
-        "train_images": len(train),
+        "train_images": len(learned),
         "held_out_images": len(held_out),
         "held_out_accuracy": classifier.evaluate(network, architecture, held_out, device),
         "test_accuracy": classifier.evaluate(network, architecture, test, device),
     }
     classifier.save(network, architecture, options.out, notes)
     checkpoint.unlink()
-    minutes = (time.perf_counter() - began) / 60
+    minutes = (time.perf_counter() - start) / 60
     print(f"{options.out}: test accuracy {notes['test_accuracy']:.2%} after {minutes:.0f} minutes.")
 
 
+def _report_training(progress: Progress, recipe: Recipe) -> None:
+    """Prints one line on how far the training of a classifier is."""
+    seconds_a_step = progress.seconds / max(1, progress.steps_taken)
+    minutes_left = seconds_a_step * (progress.steps - progress.step) / 60
+    rate = progress.steps_taken * recipe.batch / progress.seconds
+    parts = [
+        f"epoch {progress.epoch}/{recipe.epochs}, step {progress.step}/{progress.steps}: "
+        f"loss {progress.loss:.3f}"
+    ]
+    if progress.accuracy is not None:
+        parts.append(f"held-out accuracy {progress.accuracy:.2%}")
+    parts += [f"{rate:.0f} images/s", f"{minutes_left:.0f} min to go"]
+    print(", ".join(parts), file=sys.stderr, flush=True)
+
+
 def extract(options: argparse.Namespace) -> None:
-    _needs("timm")
+    """Extracts the features of images into a pack."""
+    _require("timm")
     from .images import classifier, packing
     from .images.extract import EarlyLayer, Extractor
     from .pack import write_pack
 
-    _new(options.out, options.overwrite)
-    architecture = (
-        classifier.Architecture(options.model, small_stem=options.small_stem)
-        if options.model
-        else None
-    )
+    _check_out(options.out, options.overwrite)
+    architecture = None
+    if options.model:
+        architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
     network, architecture, notes = classifier.load(options.weights, architecture)
-    early = EarlyLayer(options.early) if options.early else None
     extractor = Extractor(
         network,
         architecture,
@@ -153,221 +192,262 @@ def extract(options: argparse.Namespace) -> None:
         options.std,
         options.odin,
         device=_device(options),
-        early=early,
+        early_layer=EarlyLayer(options.early) if options.early else None,
     )
     contents = packing.Contents(
-        options.id,
-        tuple(options.ood.split(",")),
-        options.train_rows,
-        options.test_rows,
-        options.ood_rows,
-        options.pseudo_rows,
+        id_name=options.id,
+        ood_names=tuple(options.ood.split(",")),
+        train_rows=options.train_rows,
+        test_rows=options.test_rows,
+        ood_rows=options.ood_rows,
+        pseudo_rows=options.pseudo_rows,
     )
     work = options.out.with_name(f"{options.out.name}.shards")
-    with _bars("image") as say:
-        pack = packing.build_pack(extractor, notes, contents, options.root, work, say)
+    with ProgressBars("image") as bars:
+        pack = packing.build_pack(extractor, notes, contents, options.root, work, bars.show)
     write_pack(pack, options.out)
     packing.delete_shards(work)
-    families = f", {len(pack.extra.pseudo)} pseudo-OOD families" if pack.extra.pseudo else ""
-    rows = f"{len(pack.train):,} training rows, {len(pack.test):,} test rows"
-    print(f"{options.out}: {rows}, {len(pack.ood)} OOD sets{families}.")
-
-
-def pack_up(options: argparse.Namespace) -> None:
-    from .pack import pack_from_npz, write_pack
-
-    _new(options.out, options.overwrite)
-    pack = pack_from_npz(options.arrays)
-    write_pack(pack, options.out)
-    head = (
-        "with a head"
-        if pack.train.head is not None
-        else "without a head: MSP and Energy need weight and bias"
-    )
+    families = len(pack.extra.pseudo)
     print(
-        f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, {len(pack.ood)} OOD sets, {head}."
-    )
-
-
-def benchmark(options: argparse.Namespace) -> None:
-    from .pack import read_pack
-    from .results.formats import FORMATS
-    from .results.published import published_rows, what_differs
-    from .results.table import over_seeds, tabulate
-
-    if options.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
-    pack = read_pack(options.pack)
-    beside = (
-        [[f"{name} (paper)", *rest] for name, *rest in published_rows(pack.card.get("id", ""))]
-        if options.published
-        else []
-    )
-    scores = _scores(pack, options)
-    table, spread = over_seeds([tabulate(found, pack.ood) for found in scores])
-    print(FORMATS[options.format](table, spread if options.seeds > 1 else None, beside))
-    if options.published:
-        print(what_differs(pack), file=sys.stderr)
-
-
-def _scores(pack: Pack, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Returns {detector: {set: scores}} a seed, of the detectors asked for that the pack allows."""
-    from .run import fit
-    from .scores import score_pack
-
-    scores: list[dict[str, Any]] = [{} for _ in range(options.seeds)]
-    for name, detector in _allowed(pack, options).items():
-        began = time.perf_counter()
-        for number, found in enumerate(scores):
-            if number and not detector.trains:
-                found[name] = scores[0][name]
-                continue
-            run = fit(detector, pack.train, options.seed + number, options.device, extra=pack.extra)
-            found[name] = score_pack(pack, run.score)
-        print(f"{name}: {time.perf_counter() - began:.1f} s", file=sys.stderr)
-    return scores
-
-
-def _allowed(pack: Pack, options: argparse.Namespace) -> dict[str, Detector]:
-    """Returns the recipes asked for; says which are left out. Raises ValueError if one was asked for by name and cannot be."""
-    from .detectors.presets import supported_detectors
-
-    recipes, reasons = supported_detectors(
-        pack, options.preset, options.detectors.split(",") if options.detectors else ()
-    )
-    if options.detectors and reasons:
-        raise ValueError(" ".join(reasons.values()))
-    for name, reason in reasons.items():
-        print(f"{name} is left out: {reason}", file=sys.stderr)
-    return recipes
-
-
-def report(options: argparse.Namespace) -> None:
-    from .pack import read_pack
-    from .plane.suite import trials
-    from .results.report import report as page
-
-    if options.seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {options.seeds}.")
-    pack, cached = read_pack(options.pack), argparse.Namespace(**vars(options))
-    cached.detectors, cached.preset = "EBM,HEAT", "cached" if pack.extra.pseudo else options.preset
-    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    found = [_said(trial) for trial in trials(seeds=options.seeds)] if options.plane else []
-    print(page(pack, _scores(pack, options), _scores(pack, cached), command, found), end="")
-
-
-def _said(trial: Trial) -> Trial:
-    """Returns the trial, once it has been told on standard error."""
-    said = f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s"
-    print(said, file=sys.stderr, flush=True)
-    return trial
-
-
-def project(options: argparse.Namespace) -> None:
-    from .pack import read_pack, write_pack
-    from .projection import project_pack as placed
-
-    pack = placed(read_pack(options.pack), options.method, options.seed)
-    write_pack(pack, options.pack)
-    about = pack.card["map"]
-    print(
-        f"{options.pack}: {about['rows']:,} rows on a map by {about['method']}, trustworthiness {about['trustworthiness']}."
+        f"{options.out}: {len(pack.train):,} training rows, {len(pack.test):,} test rows, "
+        f"{len(pack.ood)} OOD sets{f', {families} pseudo-OOD families' if families else ''}."
     )
 
 
 def score_image(options: argparse.Namespace) -> None:
-    _needs("timm")
+    """Judges pictures by the detectors of a pack."""
+    _require("timm")
     from .images.decoding import read_image
     from .judge import FittedDetector, Judge, weights_of
     from .pack import read_pack
     from .run import fit
 
     pack = read_pack(options.pack)
-    shown = [(path, read_image(path)) for path in options.pictures]
+    pictures = [(str(path), read_image(path)) for path in options.pictures]
     judge = Judge(pack, options.weights or weights_of(options.pack), options.device)
-    known = {
-        name: FittedDetector.of(
-            fit(detector, pack.train, options.seed, options.device, extra=pack.extra), pack
-        )
-        for name, detector in _allowed(pack, options).items()
-    }
-    opinions = {str(path): judge(pixels, known, options.keep / 100) for path, pixels in shown}
+    detectors: dict[str, FittedDetector] = {}
+    for name, detector in _detectors(pack, options).items():
+        run = fit(detector, pack.train, options.seed, options.device, extra=pack.extra)
+        detectors[name] = FittedDetector.of(run, pack)
+    keep = options.keep / 100
+    opinions = {path: judge(pixels, detectors, keep) for path, pixels in pictures}
     if options.json:
-        print(json.dumps([_told(path, opinion) for path, opinion in opinions.items()], indent=1))
+        entries = [_opinion_entry(path, opinion) for path, opinion in opinions.items()]
+        print(json.dumps(entries, indent=1))
         return
     for path, opinion in opinions.items():
         print(f"{path}: {opinion.predicted} ({opinion.probability:.1%})")
         for verdict in opinion.verdicts:
-            said = "out" if verdict.out else "in"
-            print(
-                f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test  {said}"
-            )
+            print(_verdict_text(verdict))
 
 
-def _told(path: str, opinion: Opinion) -> dict[str, Any]:
-    verdicts = [{**asdict(verdict), "out": verdict.out} for verdict in opinion.verdicts]
+def _verdict_text(verdict: Verdict) -> str:
+    """Returns one line of a detector on a picture."""
+    return (
+        f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test"
+        f"  {'out' if verdict.out else 'in'}"
+    )
+
+
+def _opinion_entry(path: str, opinion: Opinion) -> dict[str, Any]:
+    """Returns the JSON of a picture."""
     return {
         "picture": path,
         "class": opinion.predicted,
         "probability": opinion.probability,
-        "verdicts": verdicts,
+        "verdicts": [{**asdict(verdict), "out": verdict.out} for verdict in opinion.verdicts],
     }
 
 
+# -- packs -----------------------------------------------------------------------------------------
+
+
+def make_pack(options: argparse.Namespace) -> None:
+    """Makes a pack of arrays."""
+    from .pack import pack_from_npz, write_pack
+
+    _check_out(options.out, options.overwrite)
+    pack = pack_from_npz(options.arrays)
+    write_pack(pack, options.out)
+    head = "with a head"
+    if pack.train.head is None:
+        head = "without a head: MSP and Energy need weight and bias"
+    print(
+        f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, "
+        f"{len(pack.ood)} OOD sets, {head}."
+    )
+
+
+def project(options: argparse.Namespace) -> None:
+    """Adds a map of its rows to a pack."""
+    from .pack import read_pack, write_pack
+    from .projection import project_pack
+
+    pack = project_pack(read_pack(options.pack), options.method, options.seed)
+    write_pack(pack, options.pack)
+    layout = pack.card["map"]
+    print(
+        f"{options.pack}: {layout['rows']:,} rows on a map by {layout['method']}, "
+        f"trustworthiness {layout['trustworthiness']}."
+    )
+
+
+def benchmark(options: argparse.Namespace) -> None:
+    """Prints the paper's table for a pack."""
+    from .pack import read_pack
+    from .results.formats import FORMATS
+    from .results.published import published_rows, what_differs
+    from .results.table import over_seeds, tabulate
+
+    _check_seeds(options.seeds)
+    pack = read_pack(options.pack)
+    published: list[list[str]] = []
+    if options.published:
+        rows = published_rows(pack.card.get("id", ""))
+        published = [[f"{name} (paper)", *cells] for name, *cells in rows]
+    scores = _scores_by_seed(pack, options)
+    mean, std = over_seeds([tabulate(by_detector, pack.ood) for by_detector in scores])
+    print(FORMATS[options.format](mean, std if options.seeds > 1 else None, published))
+    if options.published:
+        print(what_differs(pack), file=sys.stderr)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Prints all results on a pack as one Markdown page."""
+    from .pack import read_pack
+    from .plane.suite import trials
+    from .results.report import report
+
+    _check_seeds(options.seeds)
+    pack = read_pack(options.pack)
+    features_only = argparse.Namespace(**vars(options))
+    features_only.detectors = "EBM,HEAT"
+    if pack.extra.pseudo:
+        features_only.preset = "cached"
+    plane: list[Trial] = []
+    if options.plane:
+        for trial in trials(seeds=options.seeds):
+            _report_trial(trial)
+            plane.append(trial)
+    scores = _scores_by_seed(pack, options)
+    features_only_scores = _scores_by_seed(pack, features_only)
+    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
+    print(report(pack, scores, features_only_scores, command, plane), end="")
+
+
+def _report_trial(trial: Trial) -> None:
+    """Prints one line on a trial in the plane."""
+    print(
+        f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: "
+        f"KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _scores_by_seed(pack: Pack, options: argparse.Namespace) -> ScoresBySeed:
+    """Returns the scores of the detectors asked for that the pack allows, of every seed.
+
+    A detector that does not train is fitted once.
+    """
+    from .run import fit
+    from .scores import score_pack
+
+    scores: ScoresBySeed = [{} for _ in range(options.seeds)]
+    for name, detector in _detectors(pack, options).items():
+        start = time.perf_counter()
+        for number, by_detector in enumerate(scores):
+            if number and not detector.trains:
+                by_detector[name] = scores[0][name]
+                continue
+            seed = options.seed + number
+            run = fit(detector, pack.train, seed, options.device, extra=pack.extra)
+            by_detector[name] = score_pack(pack, run.score)
+        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    return scores
+
+
+def _detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, Detector]:
+    """Returns the detectors asked for, by default all; says which the pack does not allow.
+
+    Raises ValueError if one was asked for by name and the pack does not allow it.
+    """
+    from .detectors.presets import supported_detectors
+
+    names: Sequence[str] = options.detectors.split(",") if options.detectors else ()
+    detectors, reasons = supported_detectors(pack, options.preset, names)
+    if names and reasons:
+        raise ValueError(" ".join(reasons.values()))
+    for name, reason in reasons.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    return detectors
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
 def fit(options: argparse.Namespace) -> None:
-    from . import run as study
+    """Fits a detector to a pack and writes the run."""
     from .detectors.presets import preset_detector, space_of
     from .pack import read_pack
+    from .run import fit, save
 
-    _new(options.out, options.overwrite)
+    _check_out(options.out, options.overwrite)
     pack = read_pack(options.pack)
-
-    def report(record: Any, energy: Any) -> None:
-        print(
-            f"step {record.step}/{record.steps}: loss {record.loss:.4f}, held out {record.held_out:.4f}",
-            file=sys.stderr,
-        )
-
     detector = preset_detector(options.detector, options.preset, space_of(pack.extra))
-    run = study.fit(detector, pack.train, options.seed, options.device, report, pack.extra)
-    study.save(run, options.out)
+    run = fit(detector, pack.train, options.seed, options.device, _report_record, pack.extra)
+    save(run, options.out)
     print(
-        f"{options.out}: {options.detector} ({options.preset}) fitted to {len(pack.train):,} x {pack.train.dim} features."
+        f"{options.out}: {options.detector} ({options.preset}) fitted to "
+        f"{len(pack.train):,} x {pack.train.dim} features."
     )
     if run.diagnosis is not None:
         print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
 
 
-def score(options: argparse.Namespace) -> None:
-    import io
+def _report_record(record: Record, energy: Energy) -> None:
+    """Prints one line of a training's history."""
+    print(
+        f"step {record.step}/{record.steps}: loss {record.loss:.4f}, "
+        f"held out {record.val_loss:.4f}",
+        file=sys.stderr,
+    )
 
+
+def score(options: argparse.Namespace) -> None:
+    """Scores a features file by a run, into a table."""
     import pandas as pd
 
-    from . import features
-    from . import run as study
+    from .features import read_features
     from .files import write_whole
+    from .run import load
 
     if options.out.exists() and not (options.overwrite and options.out.suffix == ".parquet"):
         raise FileExistsError(
             f"{options.out} exists already; --overwrite replaces a .parquet file."
         )
-    run = study.load(options.run_folder, options.device)
-    given = features.read_features(options.features)
-    scores = run.score(given)
-    columns: dict[str, Any] = {"row": range(len(given)), "score": scores}
-    if given.index is not None:
-        columns |= {"source": given.source, "index": given.index.numpy()}
+    run = load(options.run_folder, options.device)
+    features = read_features(options.features)
+    scores = run.score(features)
+    columns: dict[str, Any] = {"row": range(len(features)), "score": scores}
+    if features.index is not None:
+        columns["source"] = features.source
+        columns["index"] = features.index.numpy()
     buffer = io.BytesIO()
     pd.DataFrame(columns).to_parquet(buffer, index=False)
     write_whole(options.out, buffer.getvalue())
     print(
-        f"{options.out}: {len(scores):,} scores of {run.detector.title}; larger is more out-of-distribution."
+        f"{options.out}: {len(scores):,} scores of {run.detector.title}; "
+        "larger is more out-of-distribution."
     )
+
+
+# -- the dashboard ---------------------------------------------------------------------------------
 
 
 def app(options: argparse.Namespace) -> None:
     """Becomes Streamlit, which finds the dashboard's settings beside its script."""
-    _needs("streamlit")
+    _require("streamlit")
     script = _dashboard() / "app" / "main.py"
     streamlit = [sys.executable, "-P", "-m", "streamlit"]
     settings = ["--server.port", str(options.port), *options.flags]
@@ -382,19 +462,23 @@ def _dashboard() -> Traversable:
     return resources.files("heat_dashboard")
 
 
-def _needs(module: str) -> None:
+# -- checks and progress ---------------------------------------------------------------------------
+
+
+def _require(module: str) -> None:
     """Raises ModuleNotFoundError if a module of an extra is not installed, before any work."""
     if util.find_spec(module) is None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
-def _device(options: argparse.Namespace) -> str:
-    from .run import resolve_device
+def _check_seeds(count: int) -> None:
+    """Raises ValueError unless there is a seed."""
+    if count < 1:
+        raise ValueError(f"seeds must be at least 1, got {count}.")
 
-    return resolve_device(options.device)
 
-
-def _new(path: Path, overwrite: bool) -> None:
+def _check_out(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError if the folder of a pack or a run cannot be written."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; --overwrite replaces it.")
     if path.exists() and not any((path / card).is_file() for card in ("card.json", "run.json")):
@@ -403,24 +487,37 @@ def _new(path: Path, overwrite: bool) -> None:
         )
 
 
-class _bars:
-    """A progress bar a file or set, on standard error."""
+def _device(options: argparse.Namespace) -> str:
+    from .run import resolve_device
 
-    def __init__(self, unit: str, scaled: bool = False) -> None:
-        self.unit, self.scaled, self.bars = unit, scaled, {}
+    return resolve_device(options.device)
 
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        return self.show
 
-    def show(self, what: str, done: int, total: int) -> None:
+class ProgressBars:
+    """Progress bars on standard error, one a file or set.
+
+    Args:
+        unit: of what is counted.
+        is_scaled: print large counts in thousands or millions.
+    """
+
+    def __init__(self, unit: str, is_scaled: bool = False) -> None:
+        self.unit, self.is_scaled = unit, is_scaled
+        self._bars: dict[str, Any] = {}
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Moves the bar of a name."""
         from tqdm import tqdm
 
-        if what not in self.bars:
-            self.bars[what] = tqdm(
-                total=total, unit=self.unit, unit_scale=self.scaled, desc=what, initial=0
+        if name not in self._bars:
+            self._bars[name] = tqdm(
+                total=total, unit=self.unit, unit_scale=self.is_scaled, desc=name, initial=0
             )
-        self.bars[what].update(done - self.bars[what].n)
+        self._bars[name].update(done - self._bars[name].n)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        for bar in self.bars.values():
+        for bar in self._bars.values():
             bar.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .set_name import SetName
 
 if TYPE_CHECKING:
     from .features import Features
@@ -15,41 +17,23 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-class SetName(NamedTuple):
-    """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
-
-    As text it is `near_cifar100`.
-
-    >>> str(SetName("near", "cifar100")), SetName.parse("far_fashion-mnist")
-    ('near_cifar100', SetName(group='far', name='fashion-mnist'))
-    """
-
-    group: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.group}_{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Returns the name of a text; the group is what stands before the first underscore."""
-        group, _, name = text.partition("_")
-        return cls(group, name)
-
-
 class SetScores(Mapping[str, Array]):
-    """The scores of one detector: {set: (n,) scores}, with names for what the sets are for.
+    """The scores of one detector on the sets of a pack: a mapping {set: (n,)}, with names of use.
 
-    `test` is the ID test set, `val` held-out ID where there is some; all others are OOD sets named `GROUP_NAME`.
+    `test` is the ID test set, `val` held-out ID where there is some; all others are OOD sets, under
+    the text of their `SetName`.
 
     Args:
         scores: {set: (n,)}; `test` must be among them.
 
-    Raises ValueError without scores of `test`.
+    Raises:
+        ValueError: there are no scores of `test`.
 
-    >>> scores = SetScores({"test": np.array([0.1]), "near_a": np.array([1.0]), "far_b": np.array([2.0])})
-    >>> scores.ood(["near_a", "far_b"])
-    {'near': {'a': array([1.])}, 'far': {'b': array([2.])}}
+    >>> scores = SetScores({"test": np.array([0.1, 0.2]), "near_a": np.array([1.0])})
+    >>> scores.calibration
+    array([0.1, 0.2])
+    >>> scores.ood()
+    {'near': {'a': array([1.])}}
     """
 
     def __init__(self, scores: Mapping[str, Array]) -> None:
@@ -66,6 +50,10 @@ class SetScores(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._scores)
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name}: {len(scores)}" for name, scores in self.items())
+        return f"SetScores({rows})"
+
     @property
     def test(self) -> Array:
         """(n,) scores of the ID test set."""
@@ -73,7 +61,7 @@ class SetScores(Mapping[str, Array]):
 
     @property
     def calibration(self) -> Array:
-        """(n,) scores of ID that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
+        """(n,) scores of ID that nothing was fitted to; thresholds are chosen on them."""
         return self._scores[self.calibration_name]
 
     @property
@@ -87,7 +75,14 @@ class SetScores(Mapping[str, Array]):
         return tuple(name for name in self._scores if name not in ("test", "val"))
 
     def ood(self, names: Iterable[str] | None = None) -> dict[str, dict[str, Array]]:
-        """Returns {group: {set: (n,) scores}} of OOD sets, by default of all."""
+        """Returns the scores of OOD sets by group and name, {group: {name: (n,)}}.
+
+        Args:
+            names: of the sets, such as `near_cifar100`; all of them by default.
+
+        Raises:
+            KeyError: a set has no scores.
+        """
         groups: dict[str, dict[str, Array]] = {}
         for text in self.ood_names if names is None else names:
             group, name = SetName.parse(text)
@@ -99,12 +94,19 @@ def score_pack(pack: Pack, score: Callable[[Features], Array]) -> SetScores:
     """Returns the scores of the test set, every OOD set, and `val` where there is one.
 
     Args:
-        score: of features, (N,) as `Run.score`.
+        score: of features, (N,) as `Run.score` gives it.
+
+    >>> import torch
+    >>> from heat_core.pack import NO_EXTRA
+    >>> z = torch.tensor([[0.0], [1.0]])
+    >>> train = Features(z, torch.tensor([0, 1]))
+    >>> pack = Pack(train, Features(z), {("far", "b"): Features(9 * z)}, NO_EXTRA, {})
+    >>> score_pack(pack, lambda features: features.z.double().numpy()[:, 0]).ood()
+    {'far': {'b': array([0., 9.])}}
     """
-    sets = {
-        "test": pack.test,
-        **{str(SetName(*key)): features for key, features in pack.ood.items()},
-    }
+    sets = {"test": pack.test}
+    for name, features in pack.ood.items():
+        sets[str(name)] = features
     if pack.extra.val is not None:
         sets["val"] = pack.extra.val
     return SetScores({name: score(features) for name, features in sets.items()})

@@ -172,7 +172,9 @@ def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     notes = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
     classifier.save(network, architecture, weights_of(folder), notes)
     network, architecture, notes = classifier.load(weights_of(folder))
-    contents = Contents("cifar10", ("mnist",), train=100, test=60, ood=20, family=(0, 0))
+    contents = Contents(
+        "cifar10", ("mnist",), train_rows=100, test_rows=60, ood_rows=20, pseudo_rows=(0, 0)
+    )
     write_pack(
         build_pack(
             Extractor(network, architecture, odin=True),

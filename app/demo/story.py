@@ -295,7 +295,7 @@ def pictures(
     predicted = []
     for name, row in zip(sets, rows.tolist(), strict=True):
         pixels.append(gallery.pixels(name, [row]))
-        logits = features[name].z[row].double() @ head.weight.double().T + head.bias.double()
+        logits = head.logits(features[name].z[row].double())
         predicted.append(pack.card["classes"][int(logits.argmax())])
     return np.concatenate(pixels), predicted
 

@@ -180,9 +180,9 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> EnergyReading:
         id_energies,
         threshold,
         temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
-        alpha=getattr(getattr(detector, "training", None), "alpha", None) or None,
+        alpha=getattr(detector.objective, "alpha", None) or None,
         largest_correction=float(np.abs(terms[-1]).max()) if detector.trains else None,
-        log_z=_log_z(grid, total),
+        log_z=grid.log_z(total),
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),
         density_error=_density_error(grid, model_mass, true_mass),
@@ -292,12 +292,6 @@ def _ring(centre: NDArray, radius: float) -> Array:
     """Returns points evenly around a centre, (FAR_DIRECTIONS, 2)."""
     angle = np.linspace(0, 2 * np.pi, FAR_DIRECTIONS, endpoint=False)
     return centre + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
-
-
-def _log_z(grid: Grid, energy: Array) -> float:
-    """Returns the log of the integral of exp(-energy) over the grid, of energies (side, side)."""
-    weight = np.exp(energy.min() - energy.ravel())
-    return float(np.log(weight.sum() * grid.area) - energy.min())
 
 
 def _density_error(grid: Grid, model_mass: Array, true_mass: Array) -> Layer:

@@ -290,7 +290,7 @@ def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     from heat_core.training.objectives import NoiseContrastive
 
     detector = preset_detector(choice.detector, choice.preset, "plane")
-    if not isinstance(getattr(detector, "training", None), NoiseContrastive):
+    if not isinstance(detector.objective, NoiseContrastive):
         return {}
     guessing = 2 * math.log(2)
     levels = {"guessing": guessing}

@@ -129,7 +129,7 @@ def _loss_curve(choice: ToyChoice, recorded: Sequence[Snapshot], marked_step: in
     steps = [record.step for record in records]
     losses = {
         "training": [record.loss for record in records],
-        "held out": [record.held_out for record in records],
+        "held out": [record.val_loss for record in records],
     }
     figure = figures.curve(steps, losses, "nats")
     dashed = dict(dash="dash", color=GREY, width=1.5)

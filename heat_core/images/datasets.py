@@ -93,7 +93,7 @@ class Dataset:
     shareable: bool = False
 
     def group_beside(self, id_name: str) -> str:
-        """Returns its group where another dataset is in-distribution: the CIFARs are near each other."""
+        """Returns its group beside an ID dataset: the two CIFARs are near each other."""
         if self.name == id_name:
             return "in"
         return "near" if self.group == "in" else self.group

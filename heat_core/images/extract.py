@@ -1,11 +1,10 @@
-"""Images become features: the input of a timm network's last layer, batch by batch, and ODIN's score of each image."""
+"""Images become features: the input of a timm network's last layer, and views beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,17 +18,24 @@ from heat_core.features import Features, Head, Moments
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
 
-OnBatch = Callable[[str, int, int], None]  # what, images done, images in all
-Change = Callable[[Tensor], Tensor]  # of (N, 3, H, W) uint8 pixels
+OnBatch = Callable[[str, int, int], None]  # of a set's name, images done, images in all
+Transform = Callable[[Tensor], Tensor]  # of pixels (N, 3, H, W) uint8
 
 
 @dataclass(frozen=True, eq=False)
 class EarlyLayer:
-    """What is read from an earlier layer: its output, average-pooled, and how improbable that is.
+    """An earlier layer of a network, average-pooled, and an energy of those averages.
 
     Args:
         layer: the name of a module of the network.
-        energy: of those averages, (N, d); without one they are read themselves.
+        energy: of averages (N, d); without one they are read themselves.
+
+    Example:
+        >>> from heat_core.energies import moments_of
+        >>> averages = Features(torch.eye(4), torch.tensor([0, 0, 1, 1]))
+        >>> early_layer = EarlyLayer.of("layer2", moments_of(averages))
+        >>> early_layer.energy(torch.eye(4)).shape
+        torch.Size([4])
     """
 
     layer: str
@@ -37,34 +43,41 @@ class EarlyLayer:
 
     @classmethod
     def of(cls, layer: str, moments: Moments) -> EarlyLayer:
-        """Returns a layer's Gaussians, one a class with one covariance, on z / ||z|| (Lee et al. 2018, arXiv:1807.03888).
+        """Returns a layer with Gaussians, one a class with one covariance, on z / ||z||.
+
+        Reference: Lee et al. 2018, arXiv:1807.03888.
 
         Args:
             moments: of z / ||z|| of training images, as `energies.moments_of` gives them.
         """
         means = moments.means.float()
+        rows = Features(means, torch.arange(len(means)), moments={"z": moments})
         mixture = GaussianMixture(means.shape[1], len(means))
-        return cls(
-            layer,
-            Normalized(
-                mixture.fit(Features(means, torch.arange(len(means)), moments={"z": moments}))
-            ),
-        )
+        return cls(layer, Normalized(mixture.fit(rows)))
 
 
 @dataclass(frozen=True, eq=False)
 class Extractor:
-    """What is read from a network about an image.
+    """A network, and what is read from it about an image.
 
     Args:
         network: a timm network.
         architecture: how its images are normalised.
-        layer: the name of a module whose output is read; if not given, z is the input of the network's last layer.
-        std: add the view `std`: the last map's standard deviation over positions, where the network has a map.
+        layer: the name of a module whose output is read; if not given, z is the input of the
+            network's last layer.
+        std: add the view `std`: the last map's standard deviation over positions, where the network
+            has a map.
         odin: add the view `odin`, as `odin` computes it.
         dtype: that z and `std` are stored in.
         device: where the network runs.
-        early: add the view `early`, of an earlier layer.
+        early_layer: add the view `early`, of an earlier layer.
+
+    Example:
+        >>> architecture = Architecture("resnet18", channels=(8, 8, 8, 8))
+        >>> extractor = Extractor(architecture.build().eval(), architecture)
+        >>> pixels = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+        >>> {name: tuple(array.shape) for name, array in extractor(pixels).items()}
+        {'z': (2, 8), 'std': (2, 8)}
     """
 
     network: nn.Module
@@ -74,96 +87,122 @@ class Extractor:
     odin: bool = False
     dtype: torch.dtype = torch.float16
     device: str = "cpu"
-    early: EarlyLayer | None = None
+    early_layer: EarlyLayer | None = None
 
     def __post_init__(self) -> None:
-        for layer in (self.layer, self.early.layer if self.early else ""):
-            if layer and layer not in (known := dict(self.network.named_modules())):
+        names = dict(self.network.named_modules())
+        for layer in (self.layer, self._early_name):
+            if layer and layer not in names:
                 raise ValueError(
-                    f"layer must be one of the network's, such as {', '.join(list(known)[-3:])}; got {layer!r}."
+                    "layer must be one of the network's, such as "
+                    f"{', '.join(list(names)[-3:])}; got {layer!r}."
                 )
 
+    @property
+    def _early_name(self) -> str:
+        return self.early_layer.layer if self.early_layer else ""
+
     def __call__(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Returns z, and the views asked for, of (N, 3, H, W) uint8 pixels; on the CPU."""
+        """Returns z (N, d) and the views asked for, (N, d') each, on the CPU.
+
+        Args:
+            pixels: (N, 3, H, W) uint8.
+
+        Raises:
+            ValueError: the network has no single last layer, and no layer is named.
+        """
         inputs = self.architecture.normalise(pixels.to(self.device))
-        early = self.early.layer if self.early else ""
-        with torch.inference_mode(not self.odin), _watched(self.network, self.layer, early) as seen:
-            score = (
-                odin(self.network, inputs, self.architecture.std)
-                if self.odin
-                else self.network(inputs)
-            )
-        if not {"z", "map"} & seen.keys():
+        odin_scores = None
+        with (
+            torch.inference_mode(not self.odin),
+            _record(self.network, self.layer, self._early_name) as outputs,
+        ):
+            if self.odin:
+                odin_scores = odin(self.network, inputs, self.architecture.std)
+            else:
+                self.network(inputs)
+        if "z" not in outputs and "map" not in outputs:
             raise ValueError(
                 f"{self.architecture.model} has no single last layer to read; give a layer."
             )
-        mean, spread = self._pooled(seen["map"] if "map" in seen else seen["z"])
-        found = {"z": (self._pooled(seen["z"])[0] if "z" in seen else mean).to(self.dtype)}
-        if self.std and spread is not None:
-            found["std"] = spread.to(self.dtype)
-        if self.odin:
-            found["odin"] = score[:, None]
-        if self.early:
-            found["early"] = self._early(self.early, self._pooled(seen["early"])[0])
-        return {name: array.cpu() for name, array in found.items()}
+        mean, std = self._pool(outputs["map"] if "map" in outputs else outputs["z"])
+        z = self._pool(outputs["z"])[0] if "z" in outputs else mean
+        arrays = {"z": z.to(self.dtype)}
+        if self.std and std is not None:
+            arrays["std"] = std.to(self.dtype)
+        if odin_scores is not None:
+            arrays["odin"] = odin_scores[:, None]
+        if self.early_layer:
+            averages = self._pool(outputs["early"])[0]
+            arrays["early"] = self._early_view(self.early_layer, averages)
+        return {name: array.cpu() for name, array in arrays.items()}
 
-    def _pooled(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns mean and standard deviation over the positions of a map (N, d, h, w) or of tokens (N, t, d)."""
+    def _pool(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns mean (N, d) and standard deviation (N, d) over positions.
+
+        Args:
+            output: a map (N, d, h, w) or (N, h, w, d), tokens (N, t, d), or (N, d) without
+                positions, which has no standard deviation.
+        """
         if output.ndim == 2:
             return output, None
-        last = (
-            output.ndim == 3 or getattr(self.network, "output_fmt", "NCHW") == "NHWC"
-        )  # where the features are
-        positions = tuple(range(1, output.ndim - 1)) if last else (2, 3)
+        channels_last = output.ndim == 3 or getattr(self.network, "output_fmt", "NCHW") == "NHWC"
+        positions = tuple(range(1, output.ndim - 1)) if channels_last else (2, 3)
         return output.mean(positions), output.std(positions, correction=0)
 
     @torch.no_grad()
-    def _early(self, early: EarlyLayer, mean: Tensor) -> Tensor:
-        """Returns (N, 1): how improbable the averages are; without an energy themselves."""
-        return mean if early.energy is None else early.energy.to(self.device)(mean.float())[:, None]
+    def _early_view(self, early_layer: EarlyLayer, averages: Tensor) -> Tensor:
+        """Returns the energy of averages (N, d) as (N, 1); without an energy the averages."""
+        if early_layer.energy is None:
+            return averages
+        return early_layer.energy.to(self.device)(averages.float())[:, None]
 
 
 @contextmanager
-def _watched(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
-    """Keeps, for the block, what goes into the last layer (`z`) and into the global pooling (`map`), or a layer's output.
+def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
+    """Records, for the block, the first pass through a network.
 
-    And the output of an earlier layer (`early`), if one is named. Only the first pass through the network is kept.
+    What goes into the last layer (`z`) and into the global pooling (`map`), or the output of a
+    named layer (`map`); and the output of an earlier layer (`early`), if one is named.
     """
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, value: Any) -> None:
-        seen.setdefault(name, value.detach())
+    def record_input(name: str, module: nn.Module) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            outputs.setdefault(name, inputs[0].detach())
 
+        return module.register_forward_pre_hook(hook)
+
+    def record_output(name: str, module: nn.Module) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            outputs.setdefault(name, output.detach())
+
+        return module.register_forward_hook(hook)
+
+    handles = []
     if layer:
-        handles = [
-            network.get_submodule(layer).register_forward_hook(
-                lambda *event: keep("map", event[-1])
-            )
-        ]
+        handles.append(record_output("map", network.get_submodule(layer)))
     else:
-        pools = (
-            getattr(part, "global_pool", None) for part in (network, getattr(network, "head", None))
-        )
-        pool = next((pool for pool in pools if isinstance(pool, nn.Module)), None)
-        ends = {"z": network.get_classifier(), "map": pool}  # type: ignore[operator]
-        handles = [
-            module.register_forward_pre_hook(
-                partial(lambda name, *event: keep(name, event[-1][0]), name)
-            )
-            for name, module in ends.items()
-            if isinstance(module, nn.Module)
-        ]
+        ends = {"z": network.get_classifier(), "map": _global_pool(network)}  # type: ignore[operator]
+        for name, module in ends.items():
+            if isinstance(module, nn.Module):
+                handles.append(record_input(name, module))
     if early:
-        handles.append(
-            network.get_submodule(early).register_forward_hook(
-                lambda *event: keep("early", event[-1])
-            )
-        )
+        handles.append(record_output("early", network.get_submodule(early)))
     try:
-        yield seen
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _global_pool(network: nn.Module) -> nn.Module | None:
+    """Returns the pooling of a timm network, which may lie in its head, if there is one."""
+    for part in (network, getattr(network, "head", None)):
+        pool = getattr(part, "global_pool", None)
+        if isinstance(pool, nn.Module):
+            return pool
+    return None
 
 
 def odin(
@@ -175,12 +214,13 @@ def odin(
 ) -> Tensor:
     """Returns ODIN's score (N,) float64, larger where more out-of-distribution.
 
-    The input moves by epsilon, in pixels of [0, 1], against the sign of the gradient of -log max softmax(f / T); the score
-    is -max softmax(f / T) there. Reference: Liang et al. 2018, arXiv:1706.02690, and its code.
+    The input moves by epsilon, in pixels of [0, 1], against the sign of the gradient of
+    -log max softmax(f / T); the score is -max softmax(f / T) there. Reference: Liang et al. 2018,
+    arXiv:1706.02690, and its code.
 
     Args:
         inputs: (N, 3, H, W), normalised.
-        std: per channel, that they were divided by.
+        std: (3,) per channel, that they were divided by.
     """
     inputs = inputs.detach().requires_grad_()
     with torch.enable_grad():
@@ -189,57 +229,55 @@ def odin(
         (gradient,) = torch.autograd.grad(loss, inputs)
     scale = torch.tensor(std, device=inputs.device, dtype=inputs.dtype).view(1, -1, 1, 1)
     with torch.no_grad():
-        moved = network(inputs - epsilon * gradient.sign() / scale)
-    return -(moved.double() / temperature).softmax(1).amax(1)
+        logits = network(inputs - epsilon * gradient.sign() / scale)
+    return -(logits.double() / temperature).softmax(1).amax(1)
 
 
 def extract(
     extractor: Extractor,
     images: Images,
     index: NDArray[np.int64] | None = None,
-    change: Change | None = None,
+    transform: Transform | None = None,
     batch: int = 250,
-    on_batch: OnBatch = lambda what, done, total: None,
+    on_batch: OnBatch = lambda name, done, total: None,
 ) -> Features:
-    """Returns the features of images.
+    """Returns the features of n images.
 
     Args:
         index: (n,) rows of `images` to take; all if not given.
-        change: what is done to all those pixels first.
+        transform: of all those pixels, before they are normalised.
         batch: images at once; the features do not depend on it.
     """
-    rows = np.arange(len(images)) if index is None else index
     extractor.network.to(extractor.device).eval()
-    pixels = (
-        pixels_tensor(images)[torch.from_numpy(rows)]
-        if index is not None or change
-        else pixels_tensor(images)
-    )
-    pixels = change(pixels.to(extractor.device)) if change else pixels
-    found: dict[str, list[Tensor]] = {}
-    for start, part in zip(range(0, len(rows), batch), pixels.split(batch), strict=True):
+    rows = np.arange(len(images)) if index is None else index
+    pixels = pixels_tensor(images)
+    if index is not None or transform:
+        pixels = pixels[torch.from_numpy(rows)]
+    if transform:
+        pixels = transform(pixels.to(extractor.device))
+    source = f"{images.name}/{images.split}"
+    batches: dict[str, list[Tensor]] = {}
+    done = 0
+    for part in pixels.split(batch):
         for name, array in extractor(part).items():
-            found.setdefault(name, []).append(array)
-        on_batch(f"{images.name}/{images.split}", start + len(part), len(rows))
-    z, *views = ((name, torch.cat(parts)) for name, parts in found.items())
+            batches.setdefault(name, []).append(array)
+        done += len(part)
+        on_batch(source, done, len(rows))
+    views = {name: torch.cat(arrays) for name, arrays in batches.items()}
+    z = views.pop("z")
     labels = torch.from_numpy(images.labels[rows])
-    return Features(
-        z[1],
-        labels,
-        None,
-        dict(views),
-        torch.from_numpy(rows.astype(np.int64)),
-        f"{images.name}/{images.split}",
-    )
+    return Features(z, labels, None, views, torch.from_numpy(rows.astype(np.int64)), source)
 
 
 def head_of(network: nn.Module) -> Head | None:
-    """Returns the last linear layer (or 1 x 1 convolution) of a timm network, or None if it ends in something else."""
+    """Returns the last linear layer (or 1 x 1 convolution) of a timm network, (C, d) and (C,).
+
+    None if the network ends in something else.
+    """
     layer = network.get_classifier()  # type: ignore[operator]
-    if not (
-        isinstance(layer, nn.Linear)
-        or (isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1))
-    ):
+    is_pointwise = isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+    if not isinstance(layer, nn.Linear) and not is_pointwise:
         return None
-    bias = layer.bias if layer.bias is not None else torch.zeros(len(layer.weight))
-    return Head(layer.weight.detach().flatten(1).float().cpu(), bias.detach().float().cpu())
+    weight = layer.weight.detach().flatten(1).float().cpu()
+    bias = layer.bias if layer.bias is not None else torch.zeros(len(weight))
+    return Head(weight, bias.detach().float().cpu())

@@ -1,14 +1,15 @@
 """A network and image datasets become a pack, set by set, in steps that survive a kill.
 
-Every set is extracted in shards of at most `SHARD` images into a folder beside the pack; what is there already is taken
-as it is, so a killed extraction loses one shard. The folder goes when the pack is written.
+Every set is extracted in shards of at most `SHARD` images into a folder beside the pack; a shard
+that is there already is read, so a killed extraction loses one. The folder goes when the pack is
+written.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,66 +22,77 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import SET_NAME, ExtraID, Pack
+from heat_core.pack import FILE_NAME, ExtraID, Pack
 
 from .classifier import fingerprint
-from .datasets import Images, find_dataset, read_images, stratified_rows
-from .extract import EarlyLayer, Extractor, OnBatch, extract, head_of
+from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
+from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
 from .pseudo import COMPOSED, FAMILIES, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """How many images of what a pack holds.
+    """The datasets of a pack, and how many images of each.
 
     Args:
-        inside: the in-distribution dataset.
-        outside: OOD datasets.
-        train: rows of the bank of training features, drawn from all that the network saw; their moments are of all.
-        test: ID test rows.
-        ood: rows an OOD set.
-        family: destroyed training images a pseudo-OOD family, and held-out ones; compositions of two families come four
-            times as many of the first and twice of the second. 0 leaves the families out.
+        id_name: the in-distribution dataset.
+        ood_names: OOD datasets.
+        train_rows: rows of the bank of training features, chosen from all that the network saw;
+            their moments are of all.
+        test_rows: ID test rows.
+        ood_rows: rows an OOD set.
+        pseudo_rows: destroyed training images a pseudo-OOD family, and held-out ones; the family of
+            two in a row has four times as many of the first and twice of the second. 0 leaves the
+            families out.
+
+    Example:
+        >>> contents = Contents("cifar10", ("mnist", "folder:holidays/beach"))
+        >>> [short_name(name) for name in contents.ood_names]
+        ['mnist', 'beach']
     """
 
-    inside: str
-    outside: tuple[str, ...]
-    train: int = 6000
-    test: int = 10_000
-    ood: int = 1000
-    family: tuple[int, ...] = (200, 80)
+    id_name: str
+    ood_names: tuple[str, ...]
+    train_rows: int = 6000
+    test_rows: int = 10_000
+    ood_rows: int = 1000
+    pseudo_rows: tuple[int, ...] = (200, 80)
 
     def __post_init__(self) -> None:
-        if min(self.train, self.test, self.ood) < 1:
+        if min(self.train_rows, self.test_rows, self.ood_rows) < 1:
             raise ValueError(
-                f"rows must be at least 1, got {self.train} to train, {self.test} to test, {self.ood} of OOD sets."
+                f"rows must be at least 1, got {self.train_rows} to train, "
+                f"{self.test_rows} to test, {self.ood_rows} of OOD sets."
             )
-        if len(self.family) != 2 or min(self.family) < 0:
+        if len(self.pseudo_rows) != 2 or min(self.pseudo_rows) < 0:
             raise ValueError(
-                f"pseudo-OOD rows must be two numbers of 0 or more, got {', '.join(map(str, self.family))}."
+                "pseudo-OOD rows must be two numbers of 0 or more, "
+                f"got {', '.join(map(str, self.pseudo_rows))}."
             )
-        if self.inside in self.outside:
+        if self.id_name in self.ood_names:
             raise ValueError(
-                f"an OOD set must not be the in-distribution one, got {self.inside} as both."
+                f"an OOD set must not be the in-distribution one, got {self.id_name} as both."
             )
-        shorts = [short_name(name) for name in self.outside]
-        for name in shorts:
-            if not SET_NAME.fullmatch(name):
+        names = [short_name(name) for name in self.ood_names]
+        for name in names:
+            if not FILE_NAME.fullmatch(name):
                 raise ValueError(
-                    f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}."
+                    "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
+                    f"got {name!r}."
                 )
-            if shorts.count(name) > 1:
+            if names.count(name) > 1:
                 raise ValueError(
-                    f"OOD sets must have names of their own, got {name} {shorts.count(name)} times."
+                    f"OOD sets must have names of their own, got {name} {names.count(name)} times."
                 )
 
 
 def short_name(name: str) -> str:
     """Returns what a dataset is called in a pack: a folder by its own name."""
-    return Path(name.removeprefix("folder:")).name if name.startswith("folder:") else name
+    return Path(name.removeprefix(FOLDER)).name if name.startswith(FOLDER) else name
 
 
 def build_pack(
@@ -89,49 +101,59 @@ def build_pack(
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
-    on_batch: OnBatch = lambda what, done, total: None,
+    on_batch: OnBatch = lambda name, done, total: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
 
     Args:
         extractor: the network; with `odin` set, the sets it scores have that view.
-        notes: of the network: `held_out_images` of the training split, drawn as `datasets.split_validation` draws, were
-            not learned from and become `val`; `classes` and accuracies go on the card.
+        notes: of the network: `held_out_images` of the training split, chosen as
+            `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
+            and accuracies go on the card.
         roots: folders with the datasets.
 
     Raises:
         FileNotFoundError: a dataset is not there.
-        ValueError: a dataset or the network cannot be read, or `work` holds the shards of another extraction.
+        ValueError: a dataset or the network cannot be read, or `work` holds the shards of another
+            extraction.
     """
-    for name in contents.outside:
-        read_images(name, roots, count=contents.ood)  # before hours are spent on the others
-    _try(extractor)
-    _claim(work, extractor, notes, contents)
-    images = read_images(contents.inside, roots, "train")
+    for name in contents.ood_names:
+        read_images(name, roots, count=contents.ood_rows)  # before hours are spent on the others
+    _check_network(extractor)
+    _check_settings(work, extractor, notes, contents)
+    images = read_images(contents.id_name, roots, "train")
     held_out = stratified_rows(images.labels, int(notes.get("held_out_images", 0)))
-    seen = np.setdiff1d(np.arange(len(images)), held_out)
-    moments, extractor = _learned(
-        extractor, _Shards(extractor, work, on_batch).plain("seen", images, seen)
-    )
-    shards = _Shards(extractor, work, on_batch)
-    head = None if extractor.layer else head_of(extractor.network)
-    bank = shards.shown("train", images, seen[stratified_rows(images.labels[seen], contents.train)])
+    learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
+    plain = _Shards(
+        replace(extractor, odin=False), work, on_batch
+    )  # ODIN takes three times as long
+    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, learned))
+    extractor = _fit_early_layer(extractor, moments)
+    sets = _Sets(_Shards(extractor, work, on_batch))
+    bank = learned[stratified_rows(images.labels[learned], contents.train_rows)]
+    train = sets.features_with_thumbnails("train", images, bank)
     extra = ExtraID(
-        shards.scored("val", images, held_out) if len(held_out) else None,
-        shards.families("pseudo", images, seen, contents.family[0]),
-        shards.families("pseudoval", images, held_out, contents.family[1]),
+        sets.features("val", images, held_out) if len(held_out) else None,
+        sets.families("pseudo", images, learned, contents.pseudo_rows[0]),
+        sets.families("pseudoval", images, held_out, contents.pseudo_rows[1]),
     )
-    images = read_images(contents.inside, roots, "test")
-    test = shards.shown("test", images, stratified_rows(images.labels, contents.test))
-    outside = dict(shards.outside(contents, roots))
-    train = replace(bank, head=head, moments=moments)
-    pack = Pack(train, test, outside, extra, {}, shards.thumbnails)
-    return replace(
-        pack, card=make_card(contents.inside, extractor, notes, pack, shards.images, len(seen))
-    )
+    images = read_images(contents.id_name, roots, "test")
+    test_rows = stratified_rows(images.labels, contents.test_rows)
+    test = sets.features_with_thumbnails("test", images, test_rows)
+    ood = sets.ood(contents, roots)
+    head = None if extractor.layer else head_of(extractor.network)
+    train = replace(train, head=head, moments=moments)
+    pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
+    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(learned))
+    return replace(pack, card=card)
 
 
-def _try(extractor: Extractor) -> None:
+def delete_shards(work: Path) -> None:
+    """Deletes the folder of the shards."""
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_network(extractor: Extractor) -> None:
     """Reads one black image. Raises ValueError if the network does not take it."""
     extractor.network.to(extractor.device).eval()
     try:
@@ -143,192 +165,209 @@ def _try(extractor: Extractor) -> None:
         ) from None
 
 
-def _claim(work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents) -> None:
-    """Writes what the shards in `work` will be of, or checks it."""
+def _check_settings(
+    work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents
+) -> None:
+    """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
     settings = {
         "weights": fingerprint(extractor.network),
         "architecture": asdict(extractor.architecture),
         "layer": extractor.layer,
         "std": extractor.std,
         "odin": extractor.odin,
-        "early": extractor.early.layer if extractor.early else "",
+        "early": extractor.early_layer.layer if extractor.early_layer else "",
         "dtype": str(extractor.dtype),
-        "contents": asdict(contents),
+        "contents": {  # as version 0.1 calls them, so that its extractions go on
+            "inside": contents.id_name,
+            "outside": contents.ood_names,
+            "train": contents.train_rows,
+            "test": contents.test_rows,
+            "ood": contents.ood_rows,
+            "family": contents.pseudo_rows,
+        },
         "held_out_images": notes.get("held_out_images", 0),
     }
-    text, file = json.dumps(settings, indent=2, sort_keys=True), work / "settings.json"
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    file = work / "settings.json"
     if not file.is_file():
         write_whole(file, text.encode())
     elif file.read_text() != text:
         raise ValueError(
-            f"{work} holds the shards of an extraction with other settings; delete it or give them again."
+            f"{work} holds the shards of an extraction with other settings; "
+            "delete it or give them again."
         )
+
+
+# -- sets ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class _Shards:
-    """Features of sets, from shards or from the network; what their images were, and small copies where that is allowed."""
+    """Features of rows, from the shards in `work` or else from the network."""
 
     extractor: Extractor
     work: Path
     on_batch: OnBatch
-    images: dict[str, Images] = field(default_factory=dict)  # without their pixels
-    thumbnails: dict[str, bytes] = field(default_factory=dict)
 
-    def plain(self, name: str, images: Images, rows: NDArray[np.int64]) -> Features:
-        """Returns features without ODIN's score, which costs three times as much."""
-        return self._all(replace(self.extractor, odin=False), name, images, rows)
-
-    def scored(self, name: str, images: Images, rows: NDArray[np.int64]) -> Features:
-        """Returns features with ODIN's score, where that is wanted."""
-        self.images[name] = images.take(rows[:0], images.split)
-        return self._all(self.extractor, name, images, rows)
-
-    def shown(self, name: str, images: Images, rows: NDArray[np.int64]) -> Features:
-        """Returns features of a set that people look at, and keeps thumbnails if they may be handed on."""
-        if find_dataset(images.name).shareable:
-            self.thumbnails[name] = encode_sheet(images.pixels[rows])
-        return self.scored(name, images, rows)
-
-    def outside(
-        self, contents: Contents, roots: Sequence[Path]
-    ) -> Iterator[tuple[tuple[str, str], Features]]:
-        """Gives ((group, name), features) of the OOD sets; their classes mean nothing to the network."""
-        for name in contents.outside:
-            images, group = (
-                read_images(name, roots),
-                find_dataset(name).group_beside(contents.inside),
-            )
-            key = group, short_name(name)
-            rows = stratified_rows(images.labels, contents.ood)
-            yield key, replace(self.shown("_".join(key), images, rows), y=None)
-
-    def families(
-        self, kind: str, images: Images, rows: NDArray[np.int64], count: int
-    ) -> dict[str, Features]:
-        """Returns the pseudo-OOD families made of rows, each of rows of its own drawing."""
-        if not count or not len(rows):
-            return {}
-        found = {}
-        for seed, family in enumerate((*FAMILIES, COMPOSED)):
-            wanted = count * (1 if family != COMPOSED else 4 if kind == "pseudo" else 2)
-            drawn = rows[stratified_rows(images.labels[rows], wanted, seed)]
-            mixed = np.random.default_rng(seed).permutation(
-                drawn
-            )  # neighbours in the batch are of other classes
-            change = partial(destroy, family=family, seed=0 if kind == "pseudo" else 1)
-            made = self._all(self.extractor, f"{kind}_{family}", images, mixed, change)
-            found[family] = replace(made, y=None)
-        return found
-
-    def _all(
-        self,
-        extractor: Extractor,
-        name: str,
-        images: Images,
-        rows: NDArray[np.int64],
-        change: Any = None,
+    def read_or_extract(
+        self, name: str, images: Images, rows: Rows, transform: Transform | None = None
     ) -> Features:
-        parts = []
+        """Returns the features of rows (n,), shard by shard."""
+        shards = []
         for number, start in enumerate(range(0, len(rows), SHARD)):
             file = self.work / f"{name}-{number:04}.safetensors"
             if not file.is_file():
-                write_features(
-                    extract(
-                        extractor,
-                        images,
-                        rows[start : start + SHARD],
-                        change,
-                        on_batch=self.on_batch,
-                    ),
-                    file,
-                )
-            parts.append(read_features(file))
-        return _joined(parts)
+                part = rows[start : start + SHARD]
+                features = extract(self.extractor, images, part, transform, on_batch=self.on_batch)
+                write_features(features, file)
+            shards.append(read_features(file))
+        return _concatenate(shards)
 
 
-def _joined(parts: Sequence[Features]) -> Features:
-    first = parts[0]
-    if len(parts) == 1:
+@dataclass(frozen=True, eq=False)
+class _Sets:
+    """The sets of a pack; what their images were, and small copies where that is allowed."""
+
+    shards: _Shards
+    images: dict[str, Images] = field(default_factory=dict)  # without their pixels
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
+
+    def features(self, name: str, images: Images, rows: Rows) -> Features:
+        """Returns the features of rows (n,)."""
+        self.images[name] = images.take(rows[:0], images.split)
+        return self.shards.read_or_extract(name, images, rows)
+
+    def features_with_thumbnails(self, name: str, images: Images, rows: Rows) -> Features:
+        """Returns the features of rows (n,), and makes thumbnails if they may be handed on."""
+        if find_dataset(images.name).shareable:
+            self.thumbnails[name] = encode_sheet(images.pixels[rows])
+        return self.features(name, images, rows)
+
+    def ood(self, contents: Contents, roots: Sequence[Path]) -> dict[tuple[str, str], Features]:
+        """Returns {(group, name): features}; their classes mean nothing to the network."""
+        sets = {}
+        for name in contents.ood_names:
+            images = read_images(name, roots)
+            group = find_dataset(name).group_beside(contents.id_name)
+            rows = stratified_rows(images.labels, contents.ood_rows)
+            key = (group, short_name(name))
+            sets[key] = replace(self.features_with_thumbnails("_".join(key), images, rows), y=None)
+        return sets
+
+    def families(self, kind: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
+        """Returns the pseudo-OOD families made of rows (n,), each of rows of its own choice.
+
+        Args:
+            kind: `pseudo`, of images that the network learned from, or `pseudoval`.
+            count: images a family; none if 0.
+        """
+        if not count or not len(rows):
+            return {}
+        factor = 4 if kind == "pseudo" else 2  # of the family of two in a row
+        noise_seed = 0 if kind == "pseudo" else 1
+        families = {}
+        for seed, family in enumerate((*FAMILIES, COMPOSED)):
+            size = count * factor if family == COMPOSED else count
+            chosen_rows = rows[stratified_rows(images.labels[rows], size, seed)]
+            # Shuffled, since some families mix an image with the next one: of another class.
+            shuffled = np.random.default_rng(seed).permutation(chosen_rows)
+            transform = partial(destroy, family=family, seed=noise_seed)
+            features = self.shards.read_or_extract(f"{kind}_{family}", images, shuffled, transform)
+            families[family] = replace(features, y=None)
+        return families
+
+
+def _concatenate(shards: Sequence[Features]) -> Features:
+    """Returns the rows of shards in one."""
+    first = shards[0]
+    if len(shards) == 1:
         return first
-    labels = [p.y for p in parts if p.y is not None]
-    index = [p.index for p in parts if p.index is not None]
-    views = {name: torch.cat([p.views[name] for p in parts]) for name in first.views}
-    return Features(
-        torch.cat([p.z for p in parts]),
-        torch.cat(labels),
-        None,
-        views,
-        torch.cat(index),
-        first.source,
-    )
+    labels = [shard.y for shard in shards if shard.y is not None]
+    index = [shard.index for shard in shards if shard.index is not None]
+    views = {name: torch.cat([shard.views[name] for shard in shards]) for name in first.views}
+    z = torch.cat([shard.z for shard in shards])
+    return Features(z, torch.cat(labels), None, views, torch.cat(index), first.source)
 
 
-def _learned(extractor: Extractor, seen: Features) -> tuple[dict[str, Moments], Extractor]:
-    """Returns the moments of all that the network saw, and the extractor with its earlier layer's energy fitted to them."""
-    views = {name: seen.view(name) for name in ("z", *seen.views) if name != "early"}
-    moments = {
-        key: moments_of(f)
-        for name, view in views.items()
-        for key, f in ((name, view), (f"unit {name}", on_sphere(view)))
-    }
-    if extractor.early is None:
-        return moments, extractor
-    layer = extractor.early.layer
-    moments[f"unit {layer}"] = moments_of(on_sphere(seen.view("early")))
-    return moments, replace(extractor, early=EarlyLayer.of(layer, moments[f"unit {layer}"]))
+def _moments_of_views(extractor: Extractor, features: Features) -> dict[str, Moments]:
+    """Returns the moments of z and its views, as they are and on the sphere."""
+    moments = {}
+    for name in ("z", *features.views):
+        if name != "early":
+            view = features.view(name)
+            moments[name] = moments_of(view)
+            moments[f"unit {name}"] = moments_of(on_sphere(view))
+    if extractor.early_layer is not None:
+        averages = features.view("early")
+        moments[f"unit {extractor.early_layer.layer}"] = moments_of(on_sphere(averages))
+    return moments
+
+
+def _fit_early_layer(extractor: Extractor, moments: Mapping[str, Moments]) -> Extractor:
+    """Returns the extractor with the energy of its earlier layer, if it reads one."""
+    if extractor.early_layer is None:
+        return extractor
+    layer = extractor.early_layer.layer
+    return replace(extractor, early_layer=EarlyLayer.of(layer, moments[f"unit {layer}"]))
+
+
+# -- card ------------------------------------------------------------------------------------------
 
 
 def make_card(
-    inside: str,
+    id_name: str,
     extractor: Extractor,
     notes: Mapping[str, Any],
     pack: Pack,
     images: Mapping[str, Images],
-    seen: int,
+    learned: int,
 ) -> dict[str, Any]:
-    """Returns the card of an extracted pack: the network, its accuracy, every set with count, source and stand-in."""
-    sets = {key: _described(key, features, images.get(key)) for key, features in pack.sets()}
-    sets["train"]["moments_of"] = seen
-    name, widths = extractor.architecture.model, extractor.architecture.channels
-    early = {"early": extractor.early.layer} if extractor.early else {}
-    if widths:
-        name = f"{name} of widths {', '.join(map(str, widths))}"
+    """Returns the card of an extracted pack: the network, its accuracy, and every set.
+
+    Args:
+        images: {set: what its images were}, of all but the pseudo-OOD families.
+        learned: images that the network learned from.
+    """
+    title = find_dataset(id_name).title
+    architecture = extractor.architecture
+    network = architecture.model
+    if architecture.channels:
+        network = f"{network} of widths {', '.join(map(str, architecture.channels))}"
+    classifier = {"architecture": asdict(architecture), "layer": extractor.layer}
+    if extractor.early_layer:
+        classifier["early"] = extractor.early_layer.layer
+    classifier |= {"weights": fingerprint(extractor.network), **notes}
+    sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
+    sets["train"]["moments_of"] = learned
     return {
-        "title": f"{find_dataset(inside).title}, {name}",
-        "id": find_dataset(inside).title,
+        "title": f"{title}, {network}",
+        "id": title,
         "classes": notes.get("classes", []),
-        "classifier": {
-            "architecture": asdict(extractor.architecture),
-            "layer": extractor.layer,
-            **early,
-            "weights": fingerprint(extractor.network),
-            **notes,
-        },
+        "classifier": classifier,
         "sets": sets,
     }
 
 
-def _described(key: str, features: Features, images: Images | None) -> dict[str, Any]:
-    """Returns what a card says of a set; `images` of one that is no family."""
-    dataset, _, split = features.source.rpartition("/")
-    known = find_dataset(dataset)
-    about: dict[str, Any] = {
-        "title": known.title,
+def _describe(name: str, features: Features, images: Images | None) -> dict[str, Any]:
+    """Returns the entry of a set on the card: count, source, licence, and what it stands in for.
+
+    Args:
+        images: of the set; None of a pseudo-OOD family.
+    """
+    dataset_name, _, split = features.source.rpartition("/")
+    dataset = find_dataset(dataset_name)
+    entry: dict[str, Any] = {
+        "title": dataset.title,
         "split": split,
         "rows": len(features),
-        "source": known.source,
-        "licence": known.licence,
+        "source": dataset.source,
+        "licence": dataset.licence,
     }
     if images is None:
-        return about | {"family": key.partition("_")[2]}
-    if known.stands_in_for and not 0 < known.complete_classes <= len(images.classes):
-        about["stands_in_for"] = known.stands_in_for
+        return entry | {"family": name.partition("_")[2]}
+    is_complete = 0 < dataset.complete_classes <= len(images.classes)
+    if dataset.stands_in_for and not is_complete:
+        entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
-        about["skipped"] = len(images.skipped)
-    return about
-
-
-def delete_shards(work: Path) -> None:
-    """Deletes the shards."""
-    shutil.rmtree(work, ignore_errors=True)
+        entry["skipped"] = len(images.skipped)
+    return entry

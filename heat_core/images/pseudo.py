@@ -1,8 +1,9 @@
 """Pseudo-OOD images: ID images, destroyed in one of sixteen ways or by two of them in a row.
 
-What is left has the colours, edges or objects of ID images but not their content, so it teaches an energy where ID ends
-without a single OOD image. Every family maps (N, 3, H, W) pixels in [0, 1] to as many, on their device, from a seeded
-generator; families that need a second image take the batch's next one.
+A destroyed image has the colours, edges or objects of ID images but not their content, so it
+teaches an energy where ID ends without a single OOD image. Every family maps pixels (N, 3, H, W) in
+[0, 1] to as many, on their device, from a seeded generator; families that need a second image take
+the batch's next one.
 """
 
 from __future__ import annotations
@@ -11,32 +12,36 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pad
+from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, interpolate, pad
 
 Family = Callable[[Tensor, Generator], Tensor]
 COMPOSED = "composed"  # the family of two others in a row
 
 
 def _uniform(x: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Returns one number an image, shaped to multiply images, (N, 1, 1, 1)."""
+    """Returns a random number an image, (N, 1, 1, 1), so that it multiplies images."""
     return low + (high - low) * torch.rand(len(x), 1, 1, 1, device=x.device, generator=generator)
 
 
 def jigsaw(cells: int) -> Family:
-    """Returns the family that cuts images into cells x cells pieces and moves every piece elsewhere."""
+    """Returns the family that cuts images into cells x cells pieces and moves every piece.
+
+    Example:
+        >>> x = torch.arange(4.0).view(1, 1, 2, 2).expand(1, 3, 2, 2)
+        >>> (jigsaw(2)(x, Generator().manual_seed(0)) == x).any()  # no piece stays
+        tensor(False)
+    """
 
     def family(x: Tensor, generator: Generator) -> Tensor:
         n, channels, height, width = x.shape
         pieces = x.unflatten(3, (cells, width // cells)).unflatten(2, (cells, height // cells))
         pieces = pieces.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (N, cells^2, 3, h, w)
         cycle = torch.rand(n, cells**2, device=x.device, generator=generator).argsort(1)
-        source = torch.empty_like(cycle).scatter_(
-            1, cycle, cycle.roll(1, 1)
-        )  # one cycle: no piece stays
-        moved = pieces[torch.arange(n, device=x.device)[:, None], source].unflatten(
-            1, (cells, cells)
-        )
-        return moved.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, height, width)
+        # A permutation of one cycle: no piece stays.
+        source = torch.empty_like(cycle).scatter_(1, cycle, cycle.roll(1, 1))
+        image = torch.arange(n, device=x.device)[:, None]
+        grid = pieces[image, source].unflatten(1, (cells, cells))
+        return grid.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, height, width)
 
     return family
 
@@ -47,55 +52,54 @@ def rotate(quarters: int) -> Family:
 
 
 def mixup(x: Tensor, generator: Generator) -> Tensor:
-    """Two images, faded into each other by a share between .3 and .7."""
+    """Returns pairs of images faded into each other by a share in (.3, .7), (N, 3, H, W)."""
     share = _uniform(x, generator, 0.3, 0.7)
     return share * x + (1 - share) * x.roll(-1, 0)
 
 
 def cutmix(x: Tensor, generator: Generator) -> Tensor:
-    """The left or upper half of one image, the rest of another."""
+    """Returns a left or upper half beside the other half of another image, (N, 3, H, W)."""
     height, width = x.shape[2:]
     left = torch.arange(width, device=x.device).expand(height, width) < width // 2
     upper = (torch.arange(height, device=x.device) < height // 2)[:, None].expand(height, width)
-    return torch.where(torch.where(_uniform(x, generator) < 0.5, left, upper), x, x.roll(-1, 0))
+    half = torch.where(_uniform(x, generator) < 0.5, left, upper)
+    return torch.where(half, x, x.roll(-1, 0))
 
 
 def blur(x: Tensor, generator: Generator) -> Tensor:
-    """Four times smaller and back."""
+    """Returns images shrunk to a quarter of their side and enlarged again, (N, 3, H, W)."""
     return interpolate(avg_pool2d(x, 4), x.shape[2:], mode="bilinear")
 
 
 def noise(x: Tensor, generator: Generator) -> Tensor:
-    """Gaussian noise of deviation .2."""
+    """Returns images with Gaussian noise of standard deviation .2, (N, 3, H, W)."""
     return x + 0.2 * torch.randn(x.shape, device=x.device, generator=generator)
 
 
 def zoom(x: Tensor, generator: Generator) -> Tensor:
-    """A random crop of 7/16 of the side, enlarged."""
+    """Returns random crops of 7/16 of the side, enlarged, (N, 3, H, W)."""
     size = torch.tensor(x.shape[2:], device=x.device)
-    corner = (
-        torch.rand(len(x), 2, device=x.device, generator=generator) * (size - size * 7 // 16)
-    ).floor()
-    middle = 2 * (corner + size * 7 / 32) / size - 1
-    theta = torch.eye(2, device=x.device).mul(7 / 16).expand(len(x), 2, 2)
-    grid = torch.nn.functional.affine_grid(
-        torch.cat([theta, middle.flip(1)[:, :, None]], 2), list(x.shape), False
-    )
+    share = torch.rand(len(x), 2, device=x.device, generator=generator)
+    corner = (share * (size - size * 7 // 16)).floor()
+    centre = 2 * (corner + size * 7 / 32) / size - 1
+    scale = torch.eye(2, device=x.device).mul(7 / 16).expand(len(x), 2, 2)
+    theta = torch.cat([scale, centre.flip(1)[:, :, None]], 2)
+    grid = affine_grid(theta, list(x.shape), False)
     return grid_sample(x, grid, align_corners=False, padding_mode="border")
 
 
 def tile(x: Tensor, generator: Generator) -> Tensor:
-    """The image at half its size, four times."""
+    """Returns images at half their size, four times each, (N, 3, H, W)."""
     return avg_pool2d(x, 2).repeat(1, 1, 2, 2)
 
 
 def invert(x: Tensor, generator: Generator) -> Tensor:
-    """The negative."""
+    """Returns negatives, (N, 3, H, W)."""
     return 1 - x
 
 
 def edges(x: Tensor, generator: Generator) -> Tensor:
-    """The length of each channel's Sobel gradient."""
+    """Returns the length of each channel's Sobel gradient, (N, 3, H, W)."""
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device)
     kernels = torch.stack([sobel, sobel.T])[:, None] / 2
     gradient = conv2d(pad(x, (1,) * 4, mode="reflect").flatten(0, 1)[:, None], kernels)
@@ -103,30 +107,32 @@ def edges(x: Tensor, generator: Generator) -> Tensor:
 
 
 def phase(x: Tensor, generator: Generator) -> Tensor:
-    """The image's own spectrum with the phases of white noise; its mean stays."""
+    """Returns images with their spectrum and mean, and the phases of white noise, (N, 3, H, W)."""
     white = torch.randn(len(x), 1, *x.shape[2:], device=x.device, generator=generator)
     angle = torch.fft.rfft2(white).angle()
     angle[..., 0, 0] = 0
-    return torch.fft.irfft2(
-        torch.polar(torch.fft.rfft2(x).abs(), angle.expand(-1, 3, -1, -1)), x.shape[2:]
-    )
+    spectrum = torch.polar(torch.fft.rfft2(x).abs(), angle.expand(-1, 3, -1, -1))
+    return torch.fft.irfft2(spectrum, x.shape[2:])
 
 
 def warp(x: Tensor, generator: Generator) -> Tensor:
-    """Bent along a random flow on a 5 x 5 grid, by a deviation of an eighth of the side."""
-    flow = (
-        torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator) / 4
-    )  # the side is 2 long
-    bent = interpolate(flow, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    """Returns images bent along a random flow, (N, 3, H, W).
+
+    The flow is drawn on a 5 x 5 grid; its standard deviation is an eighth of the side.
+    """
+    coarse = torch.randn(len(x), 2, 5, 5, device=x.device, generator=generator)
+    # A side is 2 long for grid_sample, so an eighth of it is a quarter.
+    flow = interpolate(coarse / 4, x.shape[2:], mode="bicubic", align_corners=True)
     identity = torch.eye(2, 3, device=x.device).expand(len(x), 2, 3)
-    grid = torch.nn.functional.affine_grid(identity, list(x.shape), False) + bent
+    grid = affine_grid(identity, list(x.shape), False) + flow.permute(0, 2, 3, 1)
     return grid_sample(x, grid, align_corners=False, padding_mode="reflection")
 
 
 def collage(x: Tensor, generator: Generator) -> Tensor:
-    """Four images at half their size."""
+    """Returns collages of four images at half their size, (N, 3, H, W)."""
     small = avg_pool2d(x, 2)
-    upper, lower = (torch.cat([small.roll(-i, 0), small.roll(-i - 1, 0)], 3) for i in (0, 2))
+    upper = torch.cat([small, small.roll(-1, 0)], 3)
+    lower = torch.cat([small.roll(-2, 0), small.roll(-3, 0)], 3)
     return torch.cat([upper, lower], 2)
 
 
@@ -155,60 +161,73 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "frequencies": ("blur", "noise", "edges", "phase"),
     "values": ("mixup", "invert"),
 }
-"""The families by what they change: where pieces lie, how objects lie, which frequencies are left, which values pixels have.
+"""The families by what they change: pieces, poses, frequencies or values of pixels.
 
-Who was shown one family of a kind has seen something of the others.
+An energy that was trained with one family of a kind knows something of the others.
 """
 
 
 def kind_of(family: str) -> str:
-    """Returns the kind of a family; one that is not in `FAMILIES` is a kind of its own."""
+    """Returns the kind of a family; one that is not in `FAMILIES` is a kind of its own.
+
+    Example:
+        >>> kind_of("blur")
+        'frequencies'
+    """
     return next((kind for kind, members in KINDS.items() if family in members), family)
 
 
 def composed(x: Tensor, generator: Generator) -> Tensor:
-    """For each image two different families, one after the other."""
+    """Returns images destroyed by two different families in a row, (N, 3, H, W)."""
     order = torch.rand(len(x), len(FAMILIES), device=x.device, generator=generator).argsort(1)
     for turn in (0, 1):
-        out = torch.empty_like(x)
-        for position, family in enumerate(FAMILIES.values()):
-            chosen = order[:, turn] == position
-            out[chosen] = family(x, generator)[chosen].clamp(0, 1)
-        x = out
+        destroyed = torch.empty_like(x)
+        for number, family in enumerate(FAMILIES.values()):
+            is_due = order[:, turn] == number
+            destroyed[is_due] = family(x, generator)[is_due].clamp(0, 1)
+        x = destroyed
     return x
 
 
 def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
     """Returns features that no image has, made of ID features (N, d) alone: {kind: (N, d)}.
 
-    Midpoints of two rows, rows with half of their columns from another row, and columns each shuffled among the rows.
+    Midpoints of two rows, rows with half of their columns from another row, and columns each
+    shuffled among the rows.
     """
-    other = z[torch.randperm(len(z), device=z.device, generator=generator)]
+    partner = z[torch.randperm(len(z), device=z.device, generator=generator)]
     half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
     order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
     return {
-        "midpoints": (z + other) / 2,
-        "crossed": torch.where(half, z, other),
+        "midpoints": (z + partner) / 2,
+        "crossed": torch.where(half, z, partner),
         "shuffled": z.gather(0, order),
     }
 
 
 def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
-    """Returns the (N, 3, H, W) uint8 images destroyed, as uint8 on their device.
+    """Returns destroyed images (N, 3, H, W) uint8, on their device.
 
     Args:
+        pixels: (N, 3, H, W) uint8.
         family: a key of `FAMILIES`, or `COMPOSED`.
         seed: for whatever is random.
 
-    Raises ValueError if the images' sides are no multiples of 4, or the family is unknown.
+    Raises:
+        ValueError: the sides are no multiples of 4, or the family is unknown.
+
+    Example:
+        >>> destroy(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "invert")[0, 0, 0]
+        tensor([255, 255, 255, 255], dtype=torch.uint8)
     """
     if any(side % 4 for side in pixels.shape[2:]):
         raise ValueError(
             f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}."
         )
-    known = {**FAMILIES, COMPOSED: composed}
-    if family not in known:
-        raise ValueError(f"family must be one of {', '.join(known)}; got {family!r}.")
-    generator = Generator(pixels.device).manual_seed(seed * 101 + list(known).index(family))
-    out = known[family](pixels.float() / 255, generator)
-    return (out.clamp(0, 1) * 255).round().to(torch.uint8)
+    families = {**FAMILIES, COMPOSED: composed}
+    if family not in families:
+        raise ValueError(f"family must be one of {', '.join(families)}; got {family!r}.")
+    number = list(families).index(family)
+    generator = Generator(pixels.device).manual_seed(seed * 101 + number)
+    destroyed = families[family](pixels.float() / 255, generator)
+    return (destroyed.clamp(0, 1) * 255).round().to(torch.uint8)

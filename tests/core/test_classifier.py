@@ -1,4 +1,4 @@
-"""The classifier: training goes on after a kill, files come back, and features are what the head reads."""
+"""The network: what it takes, and a file that gives it back."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from heat_core.images import classifier
-from heat_core.images.classifier import Architecture, Progress, Recipe, train
+from heat_core.images.classifier import Architecture, pixels_tensor
+from heat_core.images.classifier_training import Recipe, train
 from heat_core.images.datasets import Images
 from tests.samples import colours
 
 TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
-RECIPE = Recipe(
-    epochs=3, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep=2
-)
 
 
 @pytest.fixture(scope="module")
@@ -29,122 +26,11 @@ def images() -> Images:
 
 
 @pytest.fixture(scope="module")
-def held_out() -> Images:
-    return colours(12, 1)
-
-
-@pytest.fixture(scope="module")
-def network(
-    images: Images, held_out: Images, tmp_path_factory: pytest.TempPathFactory
-) -> nn.Module:
-    """A network trained without a break."""
-    return train(
-        TINY,
-        images,
-        held_out,
-        tmp_path_factory.mktemp("whole") / "c",
-        replace(RECIPE, keep=5),
-        seed=4,
-    )
-
-
-class Killed(Exception):
-    pass
-
-
-def test_training_goes_on_after_a_kill_as_if_there_was_none(
-    network: nn.Module, images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    def kill(now: Progress) -> None:
-        if (
-            now.step == 5
-        ):  # in the middle of the second epoch, a step after the last checkpoint but one
-            raise Killed
-
-    recipe = replace(RECIPE, keep=5)
-    with pytest.raises(Killed):
-        train(TINY, images, held_out, tmp_path / "c", recipe, seed=4, on_progress=kill)
-    seen: list[tuple[int, int]] = []
-    resumed = train(
-        TINY,
-        images,
-        held_out,
-        tmp_path / "c",
-        recipe,
-        seed=4,
-        on_progress=lambda now: seen.append((now.step, now.taken)),
-    )
-    assert seen == [(6, 1), (9, 4)]
-    whole = network.state_dict()
-    assert all(torch.equal(value, whole[name]) for name, value in resumed.state_dict().items())
-    assert not resumed.training
-
-
-def test_a_checkpoint_of_another_training_is_refused(
-    images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=4)
-    with pytest.raises(ValueError, match="checkpoint of a training with other settings"):
-        train(TINY, images, held_out, tmp_path / "c", RECIPE, seed=4)
-
-
-def test_another_seed_gives_another_network(
-    network: nn.Module, images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    other = train(TINY, images, held_out, tmp_path / "c", replace(RECIPE, epochs=1), seed=5)
-    assert not torch.equal(other.get_parameter("fc.weight"), network.get_parameter("fc.weight"))
-
-
-def test_a_whitened_stem_is_kept(network: nn.Module, images: Images) -> None:
-    inputs = TINY.normalise(classifier.pixels_tensor(images))
-    fresh = TINY.build().get_parameter("conv1.weight")
-    stem, wanted = network.get_parameter("conv1.weight"), classifier.whitening(inputs, fresh)
-    assert torch.allclose(
-        stem[:54], wanted[:54], atol=1e-5
-    )  # 27 directions and their opposites; the rest are random
-
-
-def test_whitened_patches_have_unit_variance_and_no_correlation() -> None:
-    pixels = torch.randn(400, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    smooth = nn.functional.avg_pool2d(pixels, 3, 1)
-    filters = classifier.whitening(smooth, torch.empty(27, 3, 3, 3))
-    out = nn.functional.conv2d(smooth, filters, stride=3).transpose(0, 1).flatten(1)
-    assert torch.allclose(torch.cov(out), torch.eye(27), atol=0.35)
-    assert torch.allclose(classifier.whitening(smooth, torch.empty(54, 3, 3, 3))[27:], -filters)
-
-
-def test_muon_sets_the_singular_values_of_a_step_to_about_one_and_keeps_the_norm() -> None:
-    filters = nn.Parameter(torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(1)))
-    before = filters.detach() * 12**0.5 / filters.detach().norm()
-    filters.grad = torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(2))
-    classifier.Muon([filters], lr=0.1).step()
-    values = torch.linalg.svdvals(((before - filters.detach()) / 0.1).flatten(1))
-    assert values.min() > 0.3
-    assert values.max() < 1.3
-
-
-def test_the_learning_rate_rises_and_falls_to_zero() -> None:
-    rates = [
-        Recipe(drops=(), warmup=0.25).rate_at(share) for share in (0.0, 0.125, 0.25, 0.625, 1.0)
-    ]
-    assert rates == pytest.approx([0, 0.5, 1, 0.5, 0])
-
-
-def test_the_papers_learning_rate_is_divided_by_ten_at_half_and_three_quarters() -> None:
-    assert [
-        classifier.find_recipe("paper").rate_at(share)
-        for share in (0.0, 0.49, 0.5, 0.74, 0.75, 1.0)
-    ] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_recipes_go_by_name() -> None:
-    paper = classifier.find_recipe("paper")
-    assert (paper.epochs, paper.rate, paper.momentum, paper.weight_decay) == (200, 0.1, 0.9, 5e-4)
-    assert classifier.find_recipe("fast", 3).epochs == 3
-    with pytest.raises(ValueError, match=r"recipe must be one of paper, fast; got 'slow'\."):
-        classifier.find_recipe("slow")
-    with pytest.raises(ValueError, match="epochs must be at least 1, got 0"):
-        classifier.find_recipe("fast", 0)
+def network(images: Images, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    """A network that has learned something."""
+    recipe = Recipe(epochs=3, batch=16, filter_lr=0.05, milestones=(), warmup=0.2, whiten=True)
+    checkpoint = tmp_path_factory.mktemp("training") / "checkpoint"
+    return train(TINY, images, colours(12, 1), checkpoint, recipe, seed=4)
 
 
 def test_a_network_without_a_plain_stem_cannot_have_a_small_one() -> None:
@@ -154,18 +40,31 @@ def test_a_network_without_a_plain_stem_cannot_have_a_small_one() -> None:
         Architecture("vgg11").build()
 
 
-def test_augmented_images_are_crops_of_the_padded_one_or_of_its_mirror() -> None:
-    pixels = torch.arange(32 * 32, dtype=torch.int32).view(1, 1, 32, 32).expand(64, 3, 32, 32) % 251
-    pixels = pixels.to(torch.uint8)
-    flip = torch.arange(64) % 2 == 1
-    out = classifier.augment(pixels, flip, 4, torch.Generator().manual_seed(0))
-    assert out.shape == pixels.shape
-    padded = nn.functional.pad(pixels[0].float(), (4, 4, 4, 4), mode="reflect").to(torch.uint8)
-    crops = [padded[:, i : i + 32, j : j + 32] for i in range(9) for j in range(9)]
-    kinds = [crop for c in crops for crop in (c, c.flip(2))]
-    matches = [next(i for i, kind in enumerate(kinds) if torch.equal(image, kind)) for image in out]
-    assert len(set(matches)) > 30
-    assert [match % 2 for match in matches] == flip.int().tolist()
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        (
+            Architecture("resnet18", layers=(1, 1), channels=(16,)),
+            "layers must be four numbers of at least 1, .* got 1, 1",
+        ),
+        (Architecture("resnet18", channels=(0, 1, 1, 1)), "channels must be four numbers"),
+        (
+            Architecture("convnext_atto", layers=(1, 1, 1, 1), small_stem=False),
+            "only a ResNet can have layers of its own",
+        ),
+    ],
+)
+def test_stages_that_a_network_cannot_have_are_refused(
+    architecture: Architecture, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        architecture.build()
+
+
+def test_images_are_resized_for_a_network_that_takes_one_size(images: Images) -> None:
+    fixed = Architecture("vit_tiny_patch16_224", small_stem=False)
+    assert fixed.normalise(pixels_tensor(images)[:2]).shape == (2, 3, 224, 224)
+    assert TINY.normalise(pixels_tensor(images)[:2]).shape == (2, 3, 32, 32)
 
 
 def test_a_saved_network_comes_back_in_half_precision(
@@ -173,14 +72,14 @@ def test_a_saved_network_comes_back_in_half_precision(
 ) -> None:
     notes = {"test_accuracy": 0.5, "classes": ["red", "green", "blue"]}
     classifier.save(network, TINY, tmp_path / "w.safetensors", notes)
-    again, architecture, said = classifier.load(tmp_path / "w.safetensors")
+    again, architecture, saved_notes = classifier.load(tmp_path / "w.safetensors")
     assert architecture == TINY
-    assert said == notes
+    assert saved_notes == notes
     assert not again.training
     for name, value in network.state_dict().items():
         wanted = value.half().float() if value.is_floating_point() else value
         assert torch.equal(again.state_dict()[name], wanted)
-    classifier.save(again, architecture, tmp_path / "again.safetensors", said)
+    classifier.save(again, architecture, tmp_path / "again.safetensors", saved_notes)
     one, other = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert classifier.evaluate(again, TINY, images) == pytest.approx(
@@ -240,64 +139,6 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line(make, tmp_path: Path) ->
         classifier.load(tmp_path / "w.safetensors")
     assert "w.safetensors" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_too_few_images_for_a_batch_are_refused(
-    images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match="at least one batch of 128 images, got 48"):
-        train(TINY, images, held_out, tmp_path / "c", Recipe(epochs=1))
-    assert not (tmp_path / "c").exists()
-
-
-def test_a_damaged_checkpoint_is_refused_in_one_line(
-    images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    (tmp_path / "c").write_bytes(b"half a checkpoint")
-    with pytest.raises(ValueError, match=r"c is a damaged checkpoint .*; delete it to begin again"):
-        train(TINY, images, held_out, tmp_path / "c", RECIPE)
-
-
-def test_nothing_held_out_is_refused_before_training(images: Images, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="training needs held-out images"):
-        train(TINY, images, images.take(np.arange(0), "val"), tmp_path / "c", RECIPE)
-
-
-@pytest.mark.parametrize(
-    ("architecture", "said"),
-    [
-        (
-            Architecture("resnet18", layers=(1, 1), channels=(16,)),
-            "layers must be four numbers of at least 1, .* got 1, 1",
-        ),
-        (Architecture("resnet18", channels=(0, 1, 1, 1)), "channels must be four numbers"),
-        (
-            Architecture("convnext_atto", layers=(1, 1, 1, 1), small_stem=False),
-            "only a ResNet can have layers of its own",
-        ),
-    ],
-)
-def test_stages_that_a_network_cannot_have_are_refused(
-    architecture: Architecture, said: str
-) -> None:
-    with pytest.raises(ValueError, match=said):
-        architecture.build()
-
-
-def test_a_recipe_that_whitens_the_stem_wants_one(
-    images: Images, held_out: Images, tmp_path: Path
-) -> None:
-    convnext = Architecture("convnext_atto", classes=3, small_stem=False)
-    with pytest.raises(
-        ValueError, match="a ResNet's stem, which convnext_atto has not; take `paper`"
-    ):
-        train(convnext, images, held_out, tmp_path / "c", RECIPE)
-
-
-def test_images_are_resized_for_a_network_that_takes_one_size(images: Images) -> None:
-    fixed = Architecture("vit_tiny_patch16_224", small_stem=False)
-    assert fixed.normalise(classifier.pixels_tensor(images)[:2]).shape == (2, 3, 224, 224)
-    assert TINY.normalise(classifier.pixels_tensor(images)[:2]).shape == (2, 3, 32, 32)
 
 
 def test_weights_of_a_network_with_two_last_layers_are_refused(tmp_path: Path) -> None:

@@ -56,19 +56,22 @@ def pack(tmp_path: Path, npz: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 @pytest.fixture
 def refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """A function that runs a command, and checks exit code 2, one line on standard error and nothing written."""
+    """A function that runs a command, and checks that it is refused.
+
+    Exit code 2, one line on standard error, and nothing written.
+    """
 
     def run(*arguments: object) -> str:
         capsys.readouterr()
         before = contents(tmp_path)
         assert main([str(a) for a in arguments]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.startswith(f"heat_core {arguments[0]}: ")
-        assert said.err.count("\n") == 1
-        assert "Traceback" not in said.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.startswith(f"heat_core {arguments[0]}: ")
+        assert output.err.count("\n") == 1
+        assert "Traceback" not in output.err
         assert contents(tmp_path) == before
-        return said.err
+        return output.err
 
     return run
 
@@ -77,7 +80,7 @@ def contents(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-# -- help --------------------------------------------------------------------------------------------------------------
+# -- help ------------------------------------------------------------------------------------------
 
 
 def test_every_command_is_tested_here() -> None:
@@ -101,18 +104,18 @@ def test_it_runs_as_a_module() -> None:
     assert "MoG" in json.loads(answer.stdout)["detectors"]
 
 
-# -- list, toy ---------------------------------------------------------------------------------------------------------
+# -- list, toy -------------------------------------------------------------------------------------
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
-    known = json.loads(capsys.readouterr().out)
-    assert list(known["detectors"]) == list(DETECTORS)
-    assert {"crosses9", "checkerboard"} <= set(known["toys"])
-    assert {"cifar10", "mnist"} <= set(known["datasets"])
+    names = json.loads(capsys.readouterr().out)
+    assert list(names["detectors"]) == list(DETECTORS)
+    assert {"crosses9", "checkerboard"} <= set(names["toys"])
+    assert {"cifar10", "mnist"} <= set(names["datasets"])
     assert main(["list"]) == 0
-    said = capsys.readouterr().out
-    assert all(name in said for kind in known.values() for name in kind)
+    output = capsys.readouterr().out
+    assert all(name in output for kind in names.values() for name in kind)
 
 
 def test_toy_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +129,7 @@ def test_toy_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "KL(true || model)" in capsys.readouterr().out
 
 
-# -- pack, benchmark ---------------------------------------------------------------------------------------------------
+# -- pack, benchmark -------------------------------------------------------------------------------
 
 
 def test_a_pack_of_ones_own(
@@ -143,8 +146,8 @@ def test_benchmark_prints_the_agreed_json_and_nothing_else(
     pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["benchmark", str(pack), "--detectors", QUICK, "--json"]) == 0
-    said = capsys.readouterr()
-    table = json.loads(said.out)
+    output = capsys.readouterr()
+    table = json.loads(output.out)
     assert set(table) == {"rows", "averages"}
     assert all(
         list(row) == ["detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr"]
@@ -190,15 +193,15 @@ def test_the_benchmark_is_the_metrics_of_the_scores(
     row = json.loads(capsys.readouterr().out)["rows"][-1]
     data = read_pack(pack)
     run = fit(MoG(), data.train)
-    found = separation(run.score(data.test), run.score(data.ood["far", "d"]))
-    assert (row["auroc"], row["fpr95"]) == (found.auroc, found.fpr95)
-    assert (row["fpr95_ood"], row["aupr"]) == (found.fpr95_ood, found.aupr)
+    expected = separation(run.score(data.test), run.score(data.ood["far", "d"]))
+    assert (row["auroc"], row["fpr95"]) == (expected.auroc, expected.fpr95)
+    assert (row["fpr95_ood"], row["aupr"]) == (expected.fpr95_ood, expected.aupr)
 
 
 def test_the_same_seed_prints_the_same_table(
     pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = []
+    output = []
     for _ in range(2):
         assert (
             main(
@@ -216,8 +219,8 @@ def test_the_same_seed_prints_the_same_table(
             )
             == 0
         )
-        said.append(capsys.readouterr().out)
-    assert said[0] == said[1]
+        output.append(capsys.readouterr().out)
+    assert output[0] == output[1]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +234,8 @@ def test_benchmark_prints_tables(
     form: str, words: list[str], pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["benchmark", str(pack), "--detectors", "KNN,MSP", form]) == 0
-    said = capsys.readouterr().out
-    assert all(word in said for word in words)
+    output = capsys.readouterr().out
+    assert all(word in output for word in words)
     assert main(["benchmark", str(pack), "--detectors", "KNN"]) == 0
     assert "AUROC" in capsys.readouterr().out
 
@@ -249,8 +252,8 @@ def test_every_figure_is_printed_of_sets_groups_and_all(
         main(["benchmark", str(tmp_path / "mine"), "--detectors", "SSD", *filter(None, [form])])
         == 0
     )
-    said = capsys.readouterr().out.replace("|", " ").replace("&", " ").replace(r" \\", "")
-    lines = [line.split() for line in said.splitlines()]
+    output = capsys.readouterr().out.replace("|", " ").replace("&", " ").replace(r" \\", "")
+    lines = [line.split() for line in output.splitlines()]
     full = [line for line in lines if line[:1] == ["SSD"] and "/" not in line]
     first = r"a\_b" if form == "--latex" else "a_b"
     assert [line[1:3] for line in full] == [
@@ -282,8 +285,8 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         {k: v for k, v in DETECTORS.items() if not preset_detector(k).trains},
     )
     assert main(["benchmark", str(tmp_path / "headless"), "--json"]) == 0
-    said = capsys.readouterr()
-    assert {row["detector"] for row in json.loads(said.out)["rows"]} == {
+    output = capsys.readouterr()
+    assert {row["detector"] for row in json.loads(output.out)["rows"]} == {
         "KNN",
         "SSD",
         "MoG",
@@ -291,11 +294,12 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
     }
     for name in ("MSP", "Energy"):
         assert (
-            f"{name} is left out: {name} needs the classifier's head (weight and bias)" in said.err
+            f"{name} is left out: {name} needs the classifier's head (weight and bias)"
+            in output.err
         )
 
 
-# -- fit, score --------------------------------------------------------------------------------------------------------
+# -- fit, score ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("detector", ["KNN", "HEAT"])
@@ -342,15 +346,15 @@ def test_score_reads_an_npz_and_keeps_where_rows_come_from(
             )
             == 0
         )
-    plain, told = (
+    plain, with_source = (
         pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("far.npz", "far.safetensors")
     )
-    assert np.array_equal(plain["score"], told["score"])
-    assert list(told["index"]) == list(range(0, 100, 2))
-    assert set(told["source"]) == {"svhn/test"}
+    assert np.array_equal(plain["score"], with_source["score"])
+    assert list(with_source["index"]) == list(range(0, 100, 2))
+    assert set(with_source["source"]) == {"svhn/test"}
 
 
-# -- bad input ---------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 BAD_ARRAYS: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "nan": (lambda a: a | {"train_z": a["train_z"] * np.nan}, "train_z"),
@@ -377,9 +381,9 @@ def test_bad_arrays_are_refused(
 ) -> None:
     change, word = BAD_ARRAYS[kind]
     np.savez(tmp_path / "bad.npz", **change(arrays))
-    said = refuses("pack", tmp_path / "bad.npz", "--out", tmp_path / "out")
-    assert word in said
-    assert "bad.npz" in said
+    output = refuses("pack", tmp_path / "bad.npz", "--out", tmp_path / "out")
+    assert word in output
+    assert "bad.npz" in output
 
 
 def test_files_that_are_no_npz_are_refused(
@@ -419,9 +423,9 @@ def test_overwrite_replaces_only_what_is_ours(
 def test_bad_packs_are_refused(
     npz: Path, pack: Path, tmp_path: Path, refuses: Callable[..., str]
 ) -> None:
-    for given in (tmp_path / "none", npz, tmp_path):
-        assert "not a pack" in refuses("benchmark", given)
-        assert "not a pack" in refuses("fit", given, "MoG", "--out", tmp_path / "run")
+    for folder in (tmp_path / "none", npz, tmp_path):
+        assert "not a pack" in refuses("benchmark", folder)
+        assert "not a pack" in refuses("fit", folder, "MoG", "--out", tmp_path / "run")
     assert "detector must be one of MSP" in refuses("benchmark", pack, "--detectors", "KNN,Odin")
     assert "detector must be one of MSP" in refuses("fit", pack, "Odin", "--out", tmp_path / "run")
     assert "preset must be one of" in refuses("benchmark", pack, "--preset", "best")
@@ -525,7 +529,7 @@ def test_datasets_that_are_not_there_are_refused(
     assert "none.safetensors" in refuses(*missing)
 
 
-# -- from images to a pack ---------------------------------------------------------------------------------------------
+# -- from images to a pack -------------------------------------------------------------------------
 
 
 def test_extract_makes_a_pack_of_images(

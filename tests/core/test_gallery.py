@@ -1,4 +1,4 @@
-"""Images of a pack's rows: its own thumbnails, the user's folders, or a line that says how to get them."""
+"""Images of a pack's rows: thumbnails, the user's folders, or a line on how to get them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from heat_core.pack import ExtraID, Pack
 
 @pytest.fixture
 def pack(train: Features, test: Features, far: Features, sheets: Path) -> Pack:
-    """Test rows are the last 60 images of a dataset, with thumbnails; near rows the first of another, without."""
+    """Test rows are the last 60 images of a dataset, with thumbnails.
+
+    Near rows are the first of another one, without thumbnails.
+    """
     index = torch.arange(40, 100)
     pixels = datasets.read_images("cifar10", [sheets], "test").pixels[index]
     test = replace(test, index=index, source="cifar10/test")

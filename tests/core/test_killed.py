@@ -1,4 +1,4 @@
-"""kill -9 in the middle: the same command run again goes on, loses one interval at most, and ends the same."""
+"""kill -9 in the middle: run again, it goes on, loses one interval at most, and ends the same."""
 
 from __future__ import annotations
 
@@ -15,40 +15,49 @@ import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[2]
-KEEP, STEPS = 2, 30  # steps between checkpoints, steps in all
+KEEP = 2  # steps between checkpoints
+STEPS = 30  # in all
 TRAINING = f"""
 import sys, time, torch
 from pathlib import Path
-from heat_core.classifier import Architecture, Recipe, save, train
+from heat_core.images.classifier import Architecture, save
+from heat_core.images.classifier_training import Recipe, train
 from tests.samples import colours
 torch.set_num_threads(1)
 folder, pause = Path(sys.argv[1]), float(sys.argv[2])
 tiny = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
-recipe = Recipe(epochs=10, batch=16, filter_rate=0.05, drops=(), warmup=0.2, whiten=True, small=0.3, keep={KEEP})
-def report(now):
-    print(now.step, now.taken, flush=True)
+recipe = Recipe(
+    epochs=10, batch=16, filter_lr=0.05, milestones=(), warmup=0.2, whiten=True, small_share=0.3,
+    checkpoint_steps={KEEP},
+)
+def report(progress):
+    print(progress.step, progress.steps_taken, flush=True)
     time.sleep(pause)
-network = train(tiny, colours(48, 0), colours(12, 1), folder / "checkpoint", recipe, seed=4, on_progress=report)
+images, held_out, checkpoint = colours(48, 0), colours(12, 1), folder / "checkpoint"
+network = train(tiny, images, held_out, checkpoint, recipe, seed=4, on_progress=report)
 save(network, tiny, folder / "network.safetensors", {{}})
 """
 EXTRACTION = """
 import sys, time, torch
 from pathlib import Path
-from heat_core import packing
-from heat_core.classifier import Architecture
-from heat_core.extract import Extractor
-from heat_core.features import write_pack
+from heat_core.images import packing
+from heat_core.images.classifier import Architecture
+from heat_core.images.extract import Extractor
+from heat_core.pack import write_pack
 torch.set_num_threads(1)
 folder, pause, sheets = Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
 torch.manual_seed(0)
 tiny = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
 packing.SHARD = 50
-contents = packing.Contents("cifar10", ("cifar100", "mnist"), train=60, test=30, ood=20, family=(5, 2))
-def report(*news):
-    print(*news, flush=True)
+contents = packing.Contents(
+    "cifar10", ("cifar100", "mnist"), train_rows=60, test_rows=30, ood_rows=20, pseudo_rows=(5, 2)
+)
+def report(*progress):
+    print(*progress, flush=True)
     time.sleep(pause)
 extractor = Extractor(tiny.build().eval(), tiny, odin=True)
-pack = packing.build(extractor, {"held_out_images": 40}, contents, [sheets], folder / "work", report)
+notes = {"held_out_images": 40}
+pack = packing.build_pack(extractor, notes, contents, [sheets], folder / "work", report)
 write_pack(pack, folder / "pack")
 """
 
@@ -156,7 +165,10 @@ def _contents(folder: Path) -> dict[str, object]:
 
 
 def _parts(file: Path) -> tuple[dict[str, str], dict[str, tuple[str, bytes]]]:
-    """Returns what is in a safetensors file. Its own bytes differ from time to time: it holds metadata in any order."""
+    """Returns the metadata and the arrays of a safetensors file.
+
+    Its own bytes differ from time to time, since it holds metadata in any order.
+    """
     with safe_open(str(file), "np") as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}
         return opened.metadata(), {

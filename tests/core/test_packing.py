@@ -20,7 +20,9 @@ from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 
 TINY = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
-CONTENTS = Contents("cifar10", ("cifar100", "mnist"), train=60, test=30, ood=20, family=(5, 2))
+CONTENTS = Contents(
+    "cifar10", ("cifar100", "mnist"), train_rows=60, test_rows=30, ood_rows=20, pseudo_rows=(5, 2)
+)
 NOTES = {"held_out_images": 40, "test_accuracy": 0.1}
 
 
@@ -45,20 +47,20 @@ def test_held_out_images_are_validation_and_nothing_else(pack: Pack, sheets: Pat
         assert len(features) == len(set(features.index.tolist())) == count
         assert features.source == "cifar10/train"
     assert (images.pixels[pack.extra.val.index] == held_out.pixels).all()
-    held = set(pack.extra.val.index.tolist())
-    assert not held & set(pack.train.index.tolist())  # type: ignore[union-attr]
+    held_out = set(pack.extra.val.index.tolist())
+    assert not held_out & set(pack.train.index.tolist())  # type: ignore[union-attr]
     for family in pack.extra.pseudo.values():
-        assert not held & set(family.index.tolist())  # type: ignore[union-attr]
+        assert not held_out & set(family.index.tolist())  # type: ignore[union-attr]
     for family in pack.extra.pseudoval.values():
-        assert set(family.index.tolist()) <= held  # type: ignore[union-attr]
+        assert set(family.index.tolist()) <= held_out  # type: ignore[union-attr]
 
 
 def test_moments_are_of_all_images_that_the_network_saw(
     pack: Pack, extractor: Extractor, sheets: Path
 ) -> None:
     images = datasets.read_images("cifar10", [sheets], "train")
-    held = set(pack.extra.val.index.tolist())  # type: ignore[union-attr]
-    seen = np.array([row for row in range(len(images)) if row not in held])
+    held_out = set(pack.extra.val.index.tolist())  # type: ignore[union-attr]
+    seen = np.array([row for row in range(len(images)) if row not in held_out])
     whole = extract(Extractor(extractor.network, TINY), images, seen)
     assert set(pack.train.moments) == {"z", "unit z", "std", "unit std"}
     for name, features in {
@@ -157,7 +159,9 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
 def test_shards_of_other_settings_are_refused(
     extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
-    few = Contents("cifar10", ("mnist",), train=20, test=10, ood=5, family=(0, 0))
+    few = Contents(
+        "cifar10", ("mnist",), train_rows=20, test_rows=10, ood_rows=5, pseudo_rows=(0, 0)
+    )
     without = build_pack(extractor, {}, few, [sheets], tmp_path)
     assert without.extra.val is None
     assert not without.extra.pseudo
@@ -180,21 +184,21 @@ def test_a_missing_dataset_is_named_before_anything_is_extracted(
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("change", "message"),
     [
-        ({"train": 0}, "rows must be at least 1, got 0 to train"),
-        ({"ood": -5}, "rows must be at least 1"),
-        ({"family": (5,)}, "two numbers of 0 or more, got 5"),
-        ({"family": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
-        ({"outside": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
-        ({"outside": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
-        ({"outside": ("folder:a,b",)}, "got 'a,b'"),
-        ({"outside": ("folder:/",)}, "got ''"),
+        ({"train_rows": 0}, "rows must be at least 1, got 0 to train"),
+        ({"ood_rows": -5}, "rows must be at least 1"),
+        ({"pseudo_rows": (5,)}, "two numbers of 0 or more, got 5"),
+        ({"pseudo_rows": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
+        ({"ood_names": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
+        ({"ood_names": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
+        ({"ood_names": ("folder:a,b",)}, "got 'a,b'"),
+        ({"ood_names": ("folder:/",)}, "got ''"),
     ],
 )
-def test_contents_that_cannot_be_are_refused_at_once(changed: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Contents(**{"inside": "cifar10", "outside": ("mnist",)} | changed)
+def test_contents_that_cannot_be_are_refused_at_once(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Contents(**{"id_name": "cifar10", "ood_names": ("mnist",)} | change)
 
 
 def test_a_network_that_takes_no_such_image_is_refused_at_once(
@@ -226,7 +230,12 @@ def test_a_damaged_picture_among_whole_ones_is_skipped(
         Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(tmp_path / "own" / f"{i}.png")
     (tmp_path / "own" / "0.png").write_bytes(b"damaged")
     few = Contents(
-        "cifar10", (f"folder:{tmp_path / 'own'}",), train=20, test=10, ood=5, family=(0, 0)
+        "cifar10",
+        (f"folder:{tmp_path / 'own'}",),
+        train_rows=20,
+        test_rows=10,
+        ood_rows=5,
+        pseudo_rows=(0, 0),
     )
     pack = build_pack(extractor, {}, few, [sheets], tmp_path / "work")
     assert len(pack.ood["far", "own"]) == 4

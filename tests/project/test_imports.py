@@ -31,15 +31,16 @@ LAYERS = {
         {"training"},
         {"diagnostics"},
         {"detectors"},
+        {"run_version_3"},
         {"run"},
-        {"explain", "model_selection", "plane"},
+        {"explain", "flips", "model_selection", "plane"},
         {"judge", "results"},
         {"commands"},
         {"__main__"},
         {"__init__"},
     ),
     "app": (
-        {"figures", "text", "glossary", "components", "jobs"},
+        {"figures", "text", "glossary", "components", "jobs", "warm_up"},
         {"session"},
         {"plane", "pack"},
         PAGES,
@@ -59,7 +60,7 @@ BESIDE = {
 # What is imported slowly, or only by what is seen, and the files that do without it.
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
-BACKGROUND = {"jobs", "training", "chains", "reading", "insight"}  # run in threads without a page
+BACKGROUND = {"jobs", "warm_up", "training", "chains", "reading", "insight"}  # without a page
 
 
 class Import(NamedTuple):

@@ -1,4 +1,4 @@
-"""The pack that ships is what the classifier that ships makes of the images, and as good as its card says."""
+"""The pack that ships is what its classifier makes of the images, and as good as its card says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 PACK = ROOT / "assets" / "packs" / "cifar10-resnet18"
 IMAGES = [Path(os.environ.get("HEAT_DATA", ROOT / "data"))]
 ROWS = int(os.environ.get("HEAT_ROWS", "512"))
-"""Images that are extracted again. All: `HEAT_ROWS=10000 pytest tests/test_shipped.py`, some minutes on two cores."""
+"""Images that are extracted again. All take some minutes on two cores:
+`HEAT_ROWS=10000 pytest tests/project/test_shipped.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +30,11 @@ def test_the_head_on_the_packs_features_is_as_accurate_as_the_card_says(pack: Pa
     head, y = pack.train.head, pack.test.y
     assert head is not None
     assert y is not None
-    right = (pack.test.z.float() @ head.weight.T + head.bias).argmax(1) == y
+    correct = (pack.test.z.float() @ head.weight.T + head.bias).argmax(1) == y
     stated = pack.card["classifier"]["test_accuracy"]
     assert len(y) == 10_000
     assert stated == pytest.approx(0.9299, abs=5e-5)
-    assert float(right.double().mean()) == pytest.approx(
+    assert float(correct.double().mean()) == pytest.approx(
         stated, abs=2e-4
     )  # float16 may turn a tie or two
 
@@ -46,22 +47,29 @@ def test_the_classifier_beside_the_pack_is_the_one_on_its_card(pack: Pack) -> No
 
 
 def test_extraction_gives_the_packs_test_features_again(pack: Pack) -> None:
-    """To float16 rounding: another machine adds up in another order, so a value may fall to the other side of a half."""
+    """To float16 rounding: another machine adds up in another order.
+
+    So a value may fall to the other side of a half.
+    """
     try:
         images = datasets.read_images("cifar10", IMAGES, "test")
     except FileNotFoundError:
         pytest.skip(
-            "CIFAR-10 is not there: python -m heat_core fetch cifar10 gets it (or set HEAT_DATA to its folder)"
+            "CIFAR-10 is not there: python -m heat_core fetch cifar10 gets it "
+            "(or set HEAT_DATA to its folder)"
         )
     assert pack.test.index is not None
     rows = pack.test.index[:ROWS].numpy()
     again = extract(Judge(pack, weights_of(PACK)).extractor, images, rows)
-    kept = pack.test.take(torch.arange(len(rows)))
+    stored_rows = pack.test.take(torch.arange(len(rows)))
     assert again.y is not None
-    assert kept.y is not None
-    assert torch.equal(again.y, kept.y)
-    for found, wanted in ((again.z, kept.z), (again.view("std").z, kept.view("std").z)):
-        assert found.dtype == wanted.dtype == torch.float16
-        assert torch.allclose(found.float(), wanted.float(), rtol=2**-9, atol=1e-5)
-        assert (found == wanted).float().mean() > 0.9
-    assert torch.allclose(again.views["odin"], kept.views["odin"], rtol=0, atol=2e-5)
+    assert stored_rows.y is not None
+    assert torch.equal(again.y, stored_rows.y)
+    for extracted, stored in (
+        (again.z, stored_rows.z),
+        (again.view("std").z, stored_rows.view("std").z),
+    ):
+        assert extracted.dtype == stored.dtype == torch.float16
+        assert torch.allclose(extracted.float(), stored.float(), rtol=2**-9, atol=1e-5)
+        assert (extracted == stored).float().mean() > 0.9
+    assert torch.allclose(again.views["odin"], stored_rows.views["odin"], rtol=0, atol=2e-5)
