@@ -1,4 +1,4 @@
-"""What README.md says is there: its commands, what they read, its links and pictures, its rooms."""
+"""What README.md says is there: its commands, what they read, its links and pictures, its pages."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_links_and_pictures_lead_somewhere() -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_the_rooms_are_those_of_the_app() -> None:
-    table = TEXT.split("| room | what it is for |")[1].split("\n\n")[0]
-    rooms = [
+def test_the_pages_are_those_of_the_app() -> None:
+    table = TEXT.split("| page | what it is for |")[1].split("\n\n")[0]
+    pages = [
         name.lower().replace(" ", "_")
         for name in re.findall(r"^\| \*\*(.+?)\*\*", table, re.MULTILINE)
     ]
-    assert sorted(rooms) == sorted(path.parent.name for path in (ROOT / "app").glob("*/page.py"))
-    assert all((ROOT / "assets" / "rooms" / f"{room}.png").exists() for room in rooms)
+    assert sorted(pages) == sorted(path.parent.name for path in (ROOT / "app").glob("*/page.py"))
+    assert all((ROOT / "assets" / "pages" / f"{page}.png").exists() for page in pages)
 
 
 def test_make_knows_what_is_to_be_made() -> None:
