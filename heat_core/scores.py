@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import Features
-from .pack import Pack, SetName
+from .set_name import SetName
+
+if TYPE_CHECKING:
+    from .features import Features
+    from .pack import Pack
 
 Array = NDArray[np.float64]
 
