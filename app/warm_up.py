@@ -12,12 +12,15 @@ def warm_up() -> None:
     What is loaded then stays: it is frozen, so that garbage collections pass it over. One follows
     every run of a page, and would hold all threads for 0.2 s.
     """
+    from heat_core.detectors.heat import HEAT
     from heat_core.detectors.presets import preset_detector
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
     detector = preset_detector("HEAT", "quick", "plane")
-    training = replace(getattr(detector, "training"), steps=1, records=1)  # noqa: B009
-    fit(replace(detector, training=training), toy("blobs").features(64))  # type: ignore[type-var]
+    assert isinstance(detector, HEAT)
+    training = replace(detector.correction.training, steps=1, log_points=1)
+    correction = replace(detector.correction, training=training)
+    fit(replace(detector, correction=correction), toy("blobs").features(64))
     gc.collect()
     gc.freeze()

@@ -1,47 +1,54 @@
-"""Ideas beyond the recipe, each measured: the criterion of ID images alone, which decides, and the OOD sets, which report."""
+"""Ideas beyond the presets, each measured.
+
+The criterion of ID images alone decides, and the OOD sets report.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT, balance
+from heat_core.detectors.learned_energy import FitContext, FromPseudoOOD, Perceptron
 from heat_core.detectors.presets import preset_detector
-from heat_core.energies import DirectionAndNorm, Energy, score
+from heat_core.energies import Energy, score
 from heat_core.features import Features
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.results.formats import markdown
-from heat_core.training.objectives import LeastSquares
-from heat_core.training.trainer import OnRecord, ignore
+from heat_core.training.trainer import OnRecord, TrainConfig, ignore
 
-from .study import found, pack
+from .study import Figures, figures_of, shipped_pack
 from .timing import Options
 
 SEEDS = 3
 HEADING = """# Ideas beyond the recipe
 
 Printed by `python -m benchmarks ideas`. The criterion, which sees ID images alone, decides; OOD sets are looked at here to
-report. It compares settings of one detector, so HEAT with HEAT and Composed with Composed."""
-WIDE = Critic(Perceptron(256, 3), LeastSquares(steps=500, batch=768, rate=1e-3, weight_decay=1e-2))
+report. It compares settings of one detector, so HEAT with HEAT and Composed with Composed."""  # noqa: E501
+WIDE = FromPseudoOOD(
+    Perceptron(256, 3), training=TrainConfig(steps=500, batch=768, lr=1e-3, weight_decay=1e-2)
+)
 
 
 @dataclass(frozen=True)
 class Refined(HEAT):
-    """Pseudo-OOD features walk a few noisy steps down the total energy of a first fit, and join the negatives.
+    """HEAT whose pseudo-OOD features are refined by a first fit, and join the negatives.
+
+    They walk a few noisy steps down the total energy.
 
     Args:
-        walk: steps; each is `stride` of the feature's length along the gradient, and as much of noise.
+        walk_steps: how many.
+        stride: of a step along the gradient, and of its noise, as a share of the feature's length.
     """
 
-    walk: int = 5
+    walk_steps: int = 5
     stride: float = 0.02
 
     def fit(
@@ -51,55 +58,66 @@ class Refined(HEAT):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        first = super().fit(train, seed, on_record, extra)
-        views, generator = self.input_views(Shape.of(train)), torch.Generator().manual_seed(seed)
-        harder = {}
+        first_fit = super().fit(train, seed, on_record, extra)
+        views = self.input_views(Shape.of(train))
+        generator = torch.Generator().manual_seed(seed)
+        refined = {}
         for name, family in extra.pseudo.items():
-            z, *rest = self._walked(first, family.columns(views).float(), generator).split(
-                [Shape.of(family).width(view) for view in views], 1
-            )
-            harder[f"{name} refined"] = Features(z, views=dict(zip(views[1:], rest, strict=True)))
-        return super().fit(
-            train, seed, on_record, replace(extra, pseudo={**extra.pseudo, **harder})
-        )
+            widths = [Shape.of(family).width(view) for view in views]
+            inputs = self._walk(first_fit, family.columns(views).float(), generator)
+            z, *view_columns = inputs.split(widths, 1)
+            of_views = dict(zip(views[1:], view_columns, strict=True))
+            refined[f"{name} refined"] = Features(z, views=of_views)
+        extra = replace(extra, pseudo={**extra.pseudo, **refined})
+        return super().fit(train, seed, on_record, extra)
 
-    def _walked(self, energy: Energy, x: Tensor, generator: torch.Generator) -> Tensor:
-        for _ in range(self.walk):
+    def _walk(self, energy: Energy, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Returns where inputs (N, d) of an energy end, (N, d)."""
+        for _ in range(self.walk_steps):
             x = x.detach().requires_grad_()
             (slope,) = torch.autograd.grad(energy(x).sum(), x)
             noise = torch.randn(x.shape, generator=generator)
-            reach = self.stride * x.norm(dim=1, keepdim=True)
-            x = x - reach * (
-                nn.functional.normalize(slope, dim=1) - nn.functional.normalize(noise, dim=1)
-            )
+            length = self.stride * x.norm(dim=1, keepdim=True)
+            downhill = nn.functional.normalize(slope, dim=1)
+            x = x - length * (downhill - nn.functional.normalize(noise, dim=1))
             x = x.clamp(min=0)  # as features after a rectifier are
         return x.detach()
 
 
 class ByClass(Energy):
-    """One energy a class of the classifier: that of the predicted class, or the mean of all others."""
+    """One energy a class of the classifier: that of the predicted class, or the mean of the rest.
+
+    Args:
+        weight, bias: of the classifier's head, (C, d) and (C,).
+        energies: one a class.
+        own: whether it is the predicted class's own energy.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor, energies: list[Energy], own: bool) -> None:
         super().__init__()
-        self.weight, self.bias, self.own = (
-            nn.Parameter(weight, False),
-            nn.Parameter(bias, False),
-            own,
-        )
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self.own = own
         self.energies = nn.ModuleList(energies)
 
     def forward(self, z: Tensor) -> Tensor:
-        predicted = (z[:, : self.weight.shape[1]] @ self.weight.T + self.bias).argmax(
-            1, keepdim=True
-        )
-        every = torch.stack([energy(z) for energy in self.energies], 1)
-        mine = every.gather(1, predicted).squeeze(1)
-        return mine if self.own else (every.sum(1) - mine) / (every.shape[1] - 1)
+        logits = z[:, : self.weight.shape[1]] @ self.weight.T + self.bias
+        predicted = logits.argmax(1, keepdim=True)
+        energies = torch.stack([energy(z) for energy in self.energies], 1)
+        own_energy = energies.gather(1, predicted).squeeze(1)
+        if self.own:
+            return own_energy
+        return (energies.sum(1) - own_energy) / (energies.shape[1] - 1)
 
 
 @dataclass(frozen=True)
 class Classed(HEAT):
-    """A critic a class: of that class alone against the families, or (`own` false) of the others, the class a family too."""
+    """HEAT with a critic a class.
+
+    Args:
+        own: each learns that class alone against the families; else the other classes, the class a
+            family too.
+    """
 
     own: bool = True
 
@@ -110,43 +128,50 @@ class Classed(HEAT):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        assert self.critic is not None
         assert train.head is not None
         assert train.y is not None
+        shape = Shape.of(train)
         prior, _ = self.blank(train).fit(train).terms()
         energies: list[Energy] = []
         for label in range(len(train.head.bias)):
-            member, of_class = self.critic.build(Shape.of(train)), train.y == label
-            member.fit(train)
-            assert isinstance(member, DirectionAndNorm)
-            known = replace(extra, val=None, pseudoval={})
+            member = self.correction.build(shape, self.normalize).fit(train)
+            of_class = train.y == label
+            families = dict(extra.pseudo)
             if not self.own:
-                known = replace(known, pseudo={**known.pseudo, "left out": train.take(of_class)})
-            seen = train.take(of_class if self.own else ~of_class)
-            self.critic.learn(member, seen, known, seed, member, on_record)
+                families["left out"] = train.take(of_class)
+            class_extra = replace(extra, val=None, pseudoval={}, pseudo=families)
+            rows = train.take(of_class if self.own else ~of_class)
+            self.correction.learn(member, FitContext(member, rows, class_extra), seed, on_record)
             energies.append(member)
-        total = prior + ByClass(train.head.weight, train.head.bias, energies, self.own)
-        self._weigh(total, train)
-        return total.eval()
+        correction = ByClass(train.head.weight, train.head.bias, energies, self.own)
+        balance(prior, correction, train.columns(self.input_views(shape)))
+        return (prior + correction).eval()
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> None:
         """Nothing: the diagnosis is of one network."""
 
 
 @dataclass(frozen=True)
-class Hard(Critic):
-    """Families weigh more, the less a first fit tells their held-out images from ID: exp(-rate * AUROC)."""
+class HardFamilies(FromPseudoOOD):
+    """E_theta from pseudo-OOD whose families weigh more, the harder they are.
 
-    harder: Mapping[str, float] = field(default_factory=dict, hash=False)
+    Args:
+        factors: {family: what its weight is multiplied by}.
+    """
 
-    def weigh(self, families: Mapping[str, Features]) -> dict[str, float]:
-        even = super().weigh(families)
-        return {name: weight * self.harder.get(name, 1.0) for name, weight in even.items()}
+    factors: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
+        weights = super().family_weights(families)
+        return {name: weight * self.factors.get(name, 1.0) for name, weight in weights.items()}
 
 
 @dataclass(frozen=True)
 class Weighted(HEAT):
-    """HEAT whose families are weighed by how hard a first fit finds them."""
+    """HEAT whose families weigh more, the less a first fit tells their held-out images from ID.
+
+    The factor is exp(rate (1 - AUROC)).
+    """
 
     rate: ClassVar[float] = 5.0
 
@@ -157,63 +182,57 @@ class Weighted(HEAT):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        assert self.critic is not None
         assert extra.val is not None
-        first, views = super().fit(train, seed, on_record, extra), self.input_views(Shape.of(train))
-        inside = score(first, extra.val.columns(views))
-        told = {
-            name: auroc(inside, score(first, family.columns(views)))
-            for name, family in extra.pseudoval.items()
-        }
-        harder = {
-            name: float(torch.tensor(self.rate * (1 - area)).exp()) for name, area in told.items()
-        }
-        critic = Hard(
-            self.critic.network,
-            self.critic.training,
-            self.critic.compositions,
-            self.critic.members,
-            harder,
-        )
-        return HEAT(critic=critic).fit(train, seed, on_record, extra)
+        first_fit = super().fit(train, seed, on_record, extra)
+        views = self.input_views(Shape.of(train))
+        inside = score(first_fit, extra.val.columns(views))
+        factors = {}
+        for name, family in extra.pseudoval.items():
+            area = auroc(inside, score(first_fit, family.columns(views)))
+            factors[name] = float(torch.tensor(self.rate * (1 - area)).exp())
+        values = {f.name: getattr(self.correction, f.name) for f in fields(self.correction)}
+        correction = HardFamilies(**values, factors=factors)
+        return HEAT(correction=correction).fit(train, seed, on_record, extra)
 
 
 def ideas() -> dict[str, Detector]:
-    """Returns the recipes by what is new in them."""
+    """Returns the detectors by what is new in them."""
+    source = FromPseudoOOD()
     composed = preset_detector("Composed", "modern", "pseudo")
     assert isinstance(composed, Composed)
     return {
-        "HEAT as first found: wide, no noise": HEAT(critic=WIDE),
-        "HEAT, the recipe: noise on standardised inputs": HEAT(critic=Critic()),
-        "an ensemble of 5 critics": HEAT(critic=Critic(members=5)),
-        "SGLD-refined pseudo-negatives": Refined(critic=Critic()),
-        "leave-classes-out: each class once a family": Classed(critic=Critic(), own=False),
-        "a correction per class": Classed(critic=Critic()),
-        "learned weights of families": Weighted(critic=Critic()),
+        "HEAT as first found: wide, no noise": HEAT(correction=WIDE),
+        "HEAT, the recipe: noise on standardised inputs": HEAT(correction=source),
+        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(members=5)),
+        "SGLD-refined pseudo-negatives": Refined(correction=source),
+        "leave-classes-out: each class once a family": Classed(correction=source, own=False),
+        "a correction per class": Classed(correction=source),
+        "learned weights of families": Weighted(correction=source),
         "Composed, the recipe: with an earlier layer": composed,
-        "Composed without the earlier layer": replace(composed, early=0.0),
-        "Composed of closed forms alone": replace(composed, correction=0.0),
+        "Composed without the earlier layer": replace(composed, w_early_layer=0.0),
+        "Composed of closed forms alone": replace(composed, w_correction=0.0),
     }
 
 
 def study(options: Options) -> tuple[str, bool]:
-    """Returns the table, and whether the recipe is below HEAT as it was first found."""
-    data = pack()
-    figures = {name: found(detector, data, SEEDS) for name, detector in ideas().items()}
-    heading = ["Idea", "Criterion (ID only)", "Average FPR95 / AUROC", "Near"]
-    body = [
-        [
-            name,
-            f"{f.criterion:.2f}",
-            f"{f.fpr95:.1f} ± {f.spread[0]:.1f} / {f.auroc:.1f} ± {f.spread[1]:.1f}",
-            f"{f.near[0]:.1f} / {f.near[1]:.1f}",
-        ]
-        for name, f in figures.items()
-    ]
-    first, ours, *_ = figures.values()
+    """Returns the table, and whether the preset's FPR95 is below that of HEAT as first found."""
+    pack = shipped_pack()
+    figures = {name: figures_of(detector, pack, SEEDS) for name, detector in ideas().items()}
     page = [
         HEADING,
-        markdown(heading, body),
+        _table(figures),
         f"Mean and deviation over {SEEDS} seeds; FPR95 (ID+) and AUROC in percent.",
     ]
-    return "\n\n".join(page), ours.fpr95 < first.fpr95
+    first_found, preset, *_ = figures.values()
+    return "\n\n".join(page), preset.fpr95 < first_found.fpr95
+
+
+def _table(figures: Mapping[str, Figures]) -> str:
+    """Returns the figures of ideas as Markdown."""
+    rows = []
+    for name, f in figures.items():
+        fpr95 = f"{f.fpr95:.1f} ± {f.fpr95_std:.1f}"
+        auroc = f"{f.auroc:.1f} ± {f.auroc_std:.1f}"
+        near = f"{f.near_fpr95:.1f} / {f.near_auroc:.1f}"
+        rows.append([name, f"{f.criterion:.2f}", f"{fpr95} / {auroc}", near])
+    return markdown(["Idea", "Criterion (ID only)", "Average FPR95 / AUROC", "Near"], rows)

@@ -1,4 +1,4 @@
-"""One step of the paper's training: 20 Langevin steps on E_G / T_G + E_theta for the negatives, and one step of Adam."""
+"""One step of the paper's training: 20 Langevin steps for the negatives, and one step of Adam."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network, Sum
 from heat_core.features import Features
 from heat_core.sampling import gradient
 from heat_core.training.negatives import widened_mixture
-from heat_core.training.objectives import MaximumLikelihood
-from heat_core.training.trainer import Trainer, TrainingTask
+from heat_core.training.trainer import NetworkStack, TrainingTask
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns
@@ -24,15 +24,19 @@ BATCH, TEMPERATURE = 1024, 1e3
 
 
 def measure(options: Options) -> list[Row]:
-    """Returns the row. Raises AssertionError if the gradients that the two walk along differ by more than bfloat16 does."""
+    """Returns the row.
+
+    Raises AssertionError if the gradients that the two walk along differ by more than bfloat16 does.
+    """
     train = samples.clusters(min(options.rows, 10_000), seed=1)
     z = nn.functional.normalize(train.z, dim=1)
     mixture = GaussianMixture(z.shape[1], samples.CLASSES).fit(Features(z, train.y))
     with threads.limit(options.threads):
         ours, theirs = _Ours(mixture, z), _Straightforward(mixture, z)
         theirs.network.load_state_dict(_as_linear(ours.network))
-        found = torch.cosine_similarity(ours.slope(z[:256]), theirs.slope(z[:256]), dim=1)
-        assert float(found.min()) > 0.99, f"gradients differ: cosine {float(found.min()):.4f}"
+        cosines = torch.cosine_similarity(ours.slope(z[:256]), theirs.slope(z[:256]), dim=1)
+        smallest = float(cosines.min())
+        assert smallest > 0.99, f"gradients differ: cosine {smallest:.4f}"
         seconds = take_turns(
             {OURS: ours.step, "MixtureSameFamily and autograd": theirs.step}, options.rounds
         )
@@ -46,31 +50,32 @@ class _Ours:
 
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
         detector = preset_detector("HEAT", "paper")
-        objective: MaximumLikelihood = detector.training  # type: ignore[attr-defined]
-        self.network = detector.network.build(z.shape[1])  # type: ignore[attr-defined]
-        self.objective = replace(objective, batch=BATCH)
-        task = TrainingTask(
-            self.network, z, widened_mixture(mixture, 1.0), self.network, mixture / TEMPERATURE
-        )
-        self.students = Trainer(self.objective, [task], 0)
-        self.network, self.prior = self.students.form, task.prior
-        nn.init.kaiming_uniform_(
-            list(self.network.parameters())[-2], generator=torch.Generator().manual_seed(0)
-        )
+        assert isinstance(detector, HEAT)
+        source = detector.correction
+        network = source.network.build(z.shape[1])
+        assert isinstance(network, Network)
+        self.prior = mixture / TEMPERATURE
+        self.config = replace(source.training, batch=BATCH)
+        task = TrainingTask(network, z, widened_mixture(mixture, 1.0), network, self.prior)
+        self.networks = NetworkStack(source.objective, self.config, [task], seed=0)
+        self.network = self.networks.template
+        output_weight = list(self.network.parameters())[-2]
+        nn.init.kaiming_uniform_(output_weight, generator=torch.Generator().manual_seed(0))
 
     def slope(self, z: Tensor) -> Tensor:
-        assert self.prior is not None
+        """Returns the gradient of the total energy at z, (N, d) each."""
         return gradient(Sum(self.prior, self.network), z)
 
     def step(self) -> None:
-        self.students.step(self.objective.rate, 1.0)
+        self.networks.step(self.config.lr, ema_weight=1.0)
 
 
 class _Straightforward:
     """The same with torch's own mixture, in float32, differentiated through."""
 
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
-        self.z, dim = z, z.shape[1]
+        self.z = z
+        dim = z.shape[1]
         means = mixture.means @ mixture.unwhitener + mixture.centre
         covariance = mixture.unwhitener.T @ mixture.unwhitener
         normals = MultivariateNormal(means, covariance.expand(len(means), dim, dim))
@@ -81,26 +86,22 @@ class _Straightforward:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-6)
 
     def slope(self, z: Tensor) -> Tensor:
+        """Returns the gradient of the total energy at z, (N, d) each."""
         z = z.clone().requires_grad_()
         energy = self.network(z).squeeze(-1) - self.prior.log_prob(z) / TEMPERATURE
         return torch.autograd.grad(energy.sum(), z)[0]
 
     def step(self) -> None:
-        negative = self.prior.sample((BATCH,))
+        negatives = self.prior.sample((BATCH,))
         for i in range(20):
-            share = 1 - 0.9 * i / 20
-            negative = (
-                negative
-                - 1e-6 * share * self.slope(negative)
-                + 1e-3 * share * torch.randn_like(negative)
-            )
-        inside, outside = (
-            self.network(rows).squeeze(-1)
-            for rows in (self.z[torch.randint(len(self.z), (BATCH,))], negative)
-        )
-        loss = (
-            inside.mean() - outside.mean() + 10 * (inside.square().mean() + outside.square().mean())
-        )
+            factor = 1 - 0.9 * i / 20
+            noise = torch.randn_like(negatives)
+            negatives = negatives - 1e-6 * factor * self.slope(negatives) + 1e-3 * factor * noise
+        rows = torch.randint(len(self.z), (BATCH,))
+        data_energy = self.network(self.z[rows]).squeeze(-1)
+        noise_energy = self.network(negatives).squeeze(-1)
+        gap = data_energy.mean() - noise_energy.mean()
+        loss = gap + 10 * (data_energy.square().mean() + noise_energy.square().mean())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

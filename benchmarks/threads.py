@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def limit(count: int) -> Iterator[None]:
-    """Sets the threads of torch, faiss and every BLAS and OpenMP that is loaded, for a block. Import the peers first."""
+    """Sets the threads of torch, faiss and every BLAS and OpenMP that is loaded, for a block.
+
+    Import the peers first.
+    """
     import faiss
     import torch
     from threadpoolctl import threadpool_limits

@@ -1,11 +1,7 @@
-"""Why a row scores as it does: the terms of its energy, the classes and training rows nearest to it, each detector's verdict.
-
-And where two detectors part: the rows that one accepts and the other rejects.
-"""
+"""Why a row scores as it does: the terms of its energy, what is near, and each detector's verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,7 +10,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from .energies import Mahalanobis, Normalized, Tempered, WeightedSum, score, unit, working_precision
+from .energies import (
+    Energy,
+    Mahalanobis,
+    Normalized,
+    Tempered,
+    WeightedSum,
+    score,
+    unit,
+    working_precision,
+)
 from .features import Features
 from .metrics import percentile
 from .run import Run
@@ -22,18 +27,24 @@ from .run import Run
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-# -- terms -------------------------------------------------------------------------------------------------------------
+# -- terms -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ScoreTerms:
-    """What a detector's energy is put together from.
+    """How a detector's score is put together from terms.
 
     Args:
-        names: of the terms: `prior` and `correction` of HEAT, the parts of Composed, the detector's own name of others.
-        temperature: T_G, which the prior was divided by; None where there is none.
-        adds: whether the energy is the terms' sum; a Composed with beta other than 0 leans to the largest or smallest.
+        names: of the terms, as the detector calls them; a single one has the detector's title.
+        temperature: T_G, which HEAT's prior was divided by; None where there is none.
+        adds: whether the score is the terms' sum; a Composed with beta other than 0 leans to the
+            largest or smallest.
         standardised: whether terms are in standard deviations of ID data.
+
+    >>> from heat_core.detectors.closed_form import MoG
+    >>> from heat_core.run import fit
+    >>> ScoreTerms.of(fit(MoG(), Features(torch.eye(3)))).names
+    ('MoG',)
     """
 
     names: tuple[str, ...]
@@ -43,111 +54,143 @@ class ScoreTerms:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        energy, terms = run.energy, run.energy.terms()
+        """Returns how a run's scores are put together.
+
+        Raises ValueError if the detector does not name as many terms as its energy has.
+        """
+        energy = run.energy
+        names = run.term_names
         if isinstance(energy, WeightedSum):
-            return cls(run.detector.parts(run.shape), None, energy.beta == 0, True)  # type: ignore[attr-defined]
-        if len(terms) == 1:
-            return cls((run.detector.title,))
-        tempered = next(
-            (float(part.temperature) for part in terms[0].modules() if isinstance(part, Tempered)),
-            None,
+            return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
+        terms = energy.terms()
+        return cls(_checked(names, run, len(terms)), _temperature(terms[0]))
+
+
+def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
+    if len(names) != count:
+        raise ValueError(
+            f"{run.detector.title} must name its {count} terms, got {', '.join(names)}."
         )
-        return cls(("prior", "correction"), tempered)
+    return names
+
+
+def _temperature(term: Energy) -> float | None:
+    """Returns what a term was divided by; None where it was not."""
+    return float(term.temperature) if isinstance(term, Tempered) else None
 
 
 def score_terms(run: Run, features: Features) -> Array:
-    """Returns what each term adds to the score of each row, (N, terms), in the order of `Sum.of(run).names`.
+    """Returns what each term adds to the score of each row, (N, terms).
+
+    They are in the order of `ScoreTerms.of(run).names`.
 
     Raises ValueError if the features are not as wide as in training.
     """
-    seen, energy = run.sees(features), run.energy
+    inputs = run.inputs(features)
+    energy = run.energy
     if not isinstance(energy, WeightedSum):
-        return np.stack([score(term, seen) for term in energy.terms()], 1)
-    values = np.stack([score(part, seen) for part in energy.members], 1)
+        return np.stack([score(term, inputs) for term in energy.terms()], 1)
+    values = np.stack([score(part, inputs) for part in energy.members], 1)
     weights, shift, scale = (
-        part.double().cpu().numpy() for part in (energy.weights, energy.shift, energy.scale)
+        buffer.double().cpu().numpy() for buffer in (energy.weights, energy.shift, energy.scale)
     )
     return weights * (values - shift) / scale
 
 
-# -- what is near ------------------------------------------------------------------------------------------------------
+# -- what is near ----------------------------------------------------------------------------------
+
+ROWS = 8192  # features that are looked at in one go
+QUERIES = 1024  # features whose neighbours are looked for in one go
 
 
 def class_gaussians(train: Features) -> Normalized:
-    """Returns the classes' Gaussians with one covariance, on z / ||z||, fitted to training features."""
-    return Normalized(
-        Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
-    ).fit(train)
+    """Returns the classes' Gaussians with one covariance, on z / ||z||, fitted to features."""
+    gaussians = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
+    return Normalized(gaussians).fit(train)
 
 
 @torch.inference_mode()
-def class_distances(fitted: Normalized, features: Features) -> Array:
-    """Returns the Mahalanobis distance of each row to each class, (N, classes), in standard deviations.
+def class_distances(gaussians: Normalized, features: Features) -> Array:
+    """Returns the Mahalanobis distance of each row to each class in standard deviations, (N, C).
 
     Args:
-        fitted: as `classes` returns it.
+        gaussians: as `class_gaussians` returns them.
+        features: z is (N, d).
     """
-    gaussians = fitted.energy
-    assert isinstance(gaussians, Mahalanobis)
-    parts = [
-        gaussians.squared_distances(unit(block.to(gaussians.means)))
-        for block in features.z.split(8192)
-    ]
-    return torch.cat(parts).sqrt().double().cpu().numpy()
+    classes = gaussians.energy
+    assert isinstance(classes, Mahalanobis)
+    squared = [classes.squared_distances(unit(z.to(classes.means))) for z in features.z.split(ROWS)]
+    return torch.cat(squared).sqrt().double().cpu().numpy()
 
 
 @torch.inference_mode()
 def predicted_classes(
-    train: Features, features: Features, fitted: Normalized | None = None
+    train: Features, features: Features, gaussians: Normalized | None = None
 ) -> Rows:
-    """Returns the class that each row is taken for, (N,): by the classifier's head, or the nearest where there is none.
+    """Returns the class that each row is taken for, (N,).
+
+    It is what the classifier's head says, or the nearest class where there is no head.
 
     Args:
-        fitted: as `classes` returns it, for features without a head; made anew if not given.
+        train: ID features, with their head.
+        features: z is (N, d).
+        gaussians: as `class_gaussians` returns them, for features without a head; fitted anew by
+            default.
     """
     if train.head is None:
-        return train.classes.cpu().numpy()[
-            class_distances(fitted or class_gaussians(train), features).argmin(1)
-        ]
-    weight, bias = train.head.weight.float(), train.head.bias.float()
-    return (
-        torch.cat([(z.float() @ weight.T + bias).argmax(1) for z in features.z.split(8192)])
-        .cpu()
-        .numpy()
-    )
+        distances = class_distances(gaussians or class_gaussians(train), features)
+        return train.classes.cpu().numpy()[distances.argmin(1)]
+    predicted = [train.head.logits(z.float()).argmax(1) for z in features.z.split(ROWS)]
+    return torch.cat(predicted).cpu().numpy()
 
 
 @torch.inference_mode()
 def nearest_training_rows(train: Features, features: Features, count: int) -> tuple[Rows, Array]:
-    """Returns the training rows nearest to each row, nearest first, and their distances: (N, count) each.
+    """Returns the training rows nearest to each row, and their distances: (N, count) each.
 
-    Distances are Euclidean, of z / ||z||, from 0 (the same direction) to 2.
+    The nearest comes first. Distances are Euclidean, of z / ||z||, from 0 (the same direction) to
+    2.
 
     Args:
+        train: ID features.
+        features: z is (N, d).
         count: how many; all training rows if there are fewer.
     """
     z = unit(features.z.to(working_precision(train.z)))
-    parts = [_nearest(train.z, queries, min(count, len(train))) for queries in z.split(1024)]
+    count = min(count, len(train))
+    parts = [_nearest(train.z, queries, count) for queries in z.split(QUERIES)]
     rows, distances = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
     return rows, distances.astype(np.float64)
 
 
 def _nearest(bank: Tensor, z: Tensor, count: int, block: int = 8192) -> tuple[Tensor, Tensor]:
-    """Looks at a block of the bank at a time, which is not copied whole; distances are exact also where they are small."""
-    cosine, place = z[:, :0], torch.empty((len(z), 0), dtype=torch.int64, device=z.device)
+    """Returns the rows of a bank nearest to unit vectors, and their distances: (N, count) each.
+
+    A block of the bank is looked at in one go, so that it is not copied whole. Distances are exact
+    also where they are small.
+
+    Args:
+        bank: (M, d), normalised here.
+        z: (N, d) unit vectors.
+        count: how many, at most M.
+        block: rows of the bank in one go.
+    """
+    cosines = z[:, :0]
+    rows = torch.empty((len(z), 0), dtype=torch.int64, device=z.device)
     for start in range(0, len(bank), block):
-        others = unit(bank[start : start + block].to(z.dtype))
-        rows = torch.arange(start, start + len(others), device=z.device).expand(len(z), -1)
-        cosine, best = torch.cat([cosine, z @ others.T], 1).topk(
-            min(count, cosine.shape[1] + len(others)), 1
-        )
-        place = torch.cat([place, rows], 1).gather(1, best)
-    distance = torch.linalg.vector_norm(unit(bank[place].to(z.dtype)) - z[:, None], dim=2)
-    order = distance.argsort(dim=1, stable=True)
-    return place.gather(1, order), distance.gather(1, order)
+        candidates = unit(bank[start : start + block].to(z.dtype))
+        stop = start + len(candidates)
+        candidate_rows = torch.arange(start, stop, device=z.device).expand(len(z), -1)
+        size = min(count, cosines.shape[1] + len(candidates))
+        cosines, best = torch.cat([cosines, z @ candidates.T], 1).topk(size, 1)
+        rows = torch.cat([rows, candidate_rows], 1).gather(1, best)
+    neighbors = unit(bank[rows].to(z.dtype))
+    distances = torch.linalg.vector_norm(neighbors - z[:, None], dim=2)
+    order = distances.argsort(dim=1, stable=True)
+    return rows.gather(1, order), distances.gather(1, order)
 
 
-# -- verdicts ----------------------------------------------------------------------------------------------------------
+# -- verdicts --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -159,6 +202,10 @@ class Verdict:
         score: larger means more out-of-distribution.
         percentile: the share of ID test rows that score at most as much, in [0, 1].
         threshold: a score above it is out.
+
+    >>> verdict = Verdict.of("KNN", 8.5, np.arange(10.0), threshold=8.0)
+    >>> verdict.percentile, verdict.out
+    (0.9, True)
     """
 
     detector: str
@@ -168,86 +215,17 @@ class Verdict:
 
     @classmethod
     def of(cls, detector: str, score: float, inside: ArrayLike, threshold: float) -> Self:
-        """Returns the verdict on a score, among the scores of ID test rows."""
+        """Returns the verdict on a score.
+
+        Args:
+            detector: its name.
+            score: of the row.
+            inside: (n,) scores of ID test rows.
+            threshold: a score above it is out.
+        """
         return cls(detector, score, float(percentile(inside, [score])[0]), threshold)
 
     @property
     def out(self) -> bool:
+        """Whether the row is rejected."""
         return self.score > self.threshold
-
-
-# -- flips -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Flips:
-    """Rows that one detector accepts and another rejects, those that moved farthest first.
-
-    Args:
-        sets: name of each one's set, (n,).
-        rows: which row of it, (n,).
-        moves: how far up the second detector moved it, (n,).
-        counts: {set: how many, of how many}.
-    """
-
-    sets: NDArray[np.str_]
-    rows: Rows
-    moves: Array
-    counts: Mapping[str, tuple[int, int]]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def by_set(self) -> dict[str, Rows]:
-        """Returns {set: rows}, of every set that has any."""
-        return {str(name): self.rows[self.sets == name] for name in np.unique(self.sets)}
-
-    def within(self, masks: Mapping[str, NDArray[np.bool]]) -> Self:
-        """Returns the flips among rows of the sets that a mask picks, {set: (N,)}; sets without a mask are left out."""
-        inside = np.zeros(len(self), bool)
-        for name, mask in masks.items():
-            own = self.sets == name
-            inside[own] = mask[self.rows[own]]
-        sets = self.sets[inside]
-        counts = {
-            name: (int((sets == name).sum()), int(masks[name].sum()))
-            for name in self.counts
-            if name in masks
-        }
-        return type(self)(sets, self.rows[inside], self.moves[inside], counts)
-
-
-def flips(
-    accepts: Mapping[str, Array],
-    rejects: Mapping[str, Array],
-    cuts: tuple[float, float],
-    moves: Mapping[str, Array] | None = None,
-) -> Flips:
-    """Returns the rows at or below the first cut by the first scores, and above the second by the second.
-
-    Args:
-        accepts, rejects: {set: (n,) scores} of two detectors, `test` being the ID test set.
-        cuts: their thresholds.
-        moves: {set: (n,)} how far the second moved each row, where both are on one scale, such as HEAT's correction of its
-            prior. Else it is the change of the rank among ID test scores, and of equal ranks the farthest past its cut first.
-    """
-    parted = {
-        name: np.flatnonzero((accepts[name] <= cuts[0]) & (rejects[name] > cuts[1]))
-        for name in accepts
-    }
-
-    def moved(name: str, rows: Rows) -> Array:
-        if moves is not None:
-            return moves[name][rows]
-        before, after = (
-            percentile(by_set["test"], by_set[name][rows]) for by_set in (accepts, rejects)
-        )
-        return after - before
-
-    sets = np.concatenate([np.full(len(rows), name) for name, rows in parted.items()])
-    rows = np.concatenate(list(parted.values()))
-    far = np.concatenate([moved(name, rows) for name, rows in parted.items()])
-    beyond = np.concatenate([rejects[name][rows] for name, rows in parted.items()])
-    order = np.lexsort((-beyond, -far))
-    counts = {name: (len(rows), len(accepts[name])) for name, rows in parted.items()}
-    return Flips(sets[order], rows[order], far[order], counts)

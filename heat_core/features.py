@@ -1,9 +1,8 @@
-"""Features: what a classifier saw, as arrays; and packs of them, with a card that says where they come from.
+"""Features: what a classifier saw of images, as arrays; with its head, if known.
 
-A features file is safetensors with `z`, optional `y`, views (`z__std`) and the classifier's head (`weight`, `bias`).
-A pack is a folder of features files (`train`, `val`, `test`, `near_NAME`, `mid_NAME`, `far_NAME`, `pseudo_NAME`,
-`pseudoval_NAME`), optional sheets of thumbnails (`SET.webp`) and a `card.json`. Features are stored as the network gave
-them; normalising is a detector's business.
+A features file is safetensors with `z`, optional `y`, views (`z__std`) and the classifier's head
+(`weight`, `bias`). Features are stored as the network gave them; normalising is a detector's
+business.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +23,25 @@ from .files import write_whole
 
 VERSION = "1"
 MAX_ABS = 1e15  # of a feature: squares of larger ones leave float32
-_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A classifier's last layer: logits = z @ weight.T + bias, with weight (C, d) and bias (C,)."""
+    """A classifier's last layer: logits = z @ weight.T + bias.
+
+    Args:
+        weight: (C, d).
+        bias: (C,).
+
+    Raises:
+        ValueError: shapes disagree, or a value is not finite.
+
+    >>> head = Head(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0.5, 0.0]))
+    >>> head.logits(torch.tensor([[3.0, 4.0]]))
+    tensor([[3.5000, 8.0000]])
+    """
 
     weight: Tensor
     bias: Tensor
@@ -38,29 +51,46 @@ class Head:
             raise ValueError(f"weight must have shape (C, d), got {tuple(self.weight.shape)}.")
         if self.bias.shape != self.weight.shape[:1]:
             raise ValueError(
-                f"bias must have shape ({len(self.weight)},) as weight says, got {tuple(self.bias.shape)}."
+                f"bias must have shape ({len(self.weight)},) as weight says, "
+                f"got {tuple(self.bias.shape)}."
             )
-        for name, value in (("weight", self.weight), ("bias", self.bias)):
-            _finite_floats(name, value)
+        _check_finite("weight", self.weight)
+        _check_finite("bias", self.bias)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Returns the logits of z (N, d), (N, C), in z's precision; of one row (d,), (C,)."""
+        return z @ self.weight.to(z).T + self.bias.to(z)
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What Gaussians need of features: rows a class (C,), class means (C, d), and the pooled covariance (d, d)."""
+    """What Gaussians need of features.
+
+    Args:
+        count: (C,) rows a class.
+        means: (C, d) class means.
+        covariance: (d, d), pooled within classes.
+
+    Raises:
+        ValueError: shapes disagree, or a value is not finite.
+
+    >>> moments = Moments(torch.tensor([3.0, 1.0]), torch.zeros(2, 5), torch.eye(5))
+    >>> moments.to("cpu", torch.float64).means.dtype
+    torch.float64
+    """
 
     count: Tensor
     means: Tensor
     covariance: Tensor
 
     def __post_init__(self) -> None:
+        arrays = {"count": self.count, "means": self.means, "covariance": self.covariance}
         classes, dim = self.means.shape if self.means.ndim == 2 else (0, 0)
         if self.count.shape != (classes,) or self.covariance.shape != (dim, dim) or not classes:
-            shapes = ", ".join(
-                str(tuple(value.shape)) for value in (self.count, self.means, self.covariance)
-            )
+            shapes = ", ".join(str(tuple(array.shape)) for array in arrays.values())
             raise ValueError(f"moments must have shapes (C,), (C, d) and (d, d), got {shapes}.")
-        for name in ("count", "means", "covariance"):
-            _finite_floats(name, getattr(self, name))
+        for name, array in arrays.items():
+            _check_finite(name, array)
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Moments:
         """Returns the moments on a device and in a precision."""
@@ -78,16 +108,21 @@ class Features:
     Args:
         z: (N, d) float16, 32 or 64; unnormalised.
         y: (N,) int64 labels from 0, if known.
-        head: the classifier's last layer, if known: it makes logits, hence MSP and Energy, functions of z.
-        views: other arrays of the same images by name, each (N, d'): `std` (the std-pooled features), `odin` and `early`
-            (scores), `map` (where they lie on the map).
-        moments: of a larger set that these rows were drawn from, by what they are of: `z`, `unit z` (z / ||z||), a view
-            for z, or a layer whose features are not here.
+        head: the classifier's last layer, if known: it makes logits, hence MSP and Energy,
+            functions of z.
+        views: other arrays of the same images by name, each (N, d'): `std` (the std-pooled
+            features), `odin` and `early` (scores), `map` (where they lie on the map).
         index: (N,) int64 rows of the images in their dataset's split, if known.
         source: the dataset and split that `index` refers to, such as `cifar10/test`.
+        moments: of a larger set that these rows were drawn from, by what they are of: `z`,
+            `unit z` (z / ||z||), a view for z, or a layer whose features are not here.
 
     Raises:
         ValueError: shapes disagree, a value is not finite, a label is negative or beyond the head.
+
+    >>> features = Features(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([3, 7]))
+    >>> len(features), features.dim, features.classes.tolist(), features.class_index.tolist()
+    (2, 2, [3, 7], [0, 1])
     """
 
     z: Tensor
@@ -103,37 +138,43 @@ class Features:
             raise ValueError(
                 f"z must have shape (N, d) with N and d of at least 1, got {tuple(self.z.shape)}."
             )
-        _finite_floats("z", self.z)
+        _check_finite("z", self.z)
         for name, view in self.views.items():
-            if view.ndim != 2 or len(view) != len(self.z):
-                raise ValueError(
-                    f"z__{name} must have shape ({len(self.z)}, d), got {tuple(view.shape)}."
-                )
-            _finite_floats(f"z__{name}", view)
-        for name, rows in (("y", self.y), ("index", self.index)):
-            if rows is not None:
-                _whole_numbers(name, rows, len(self.z))
+            self._check_view(name, view)
+        for name, numbers in (("y", self.y), ("index", self.index)):
+            if numbers is not None:
+                _check_whole_numbers(name, numbers, len(self.z))
         if self.head is not None:
             self._check_head(self.head)
         for name, moments in self.moments.items():
-            of = name.removeprefix("unit ")
-            here = self.z if of == "z" else self.views.get(of, moments.means)
-            width = here.shape[1]
-            if moments.means.shape != (len(self.classes), width):
-                raise ValueError(
-                    f"the moments of {name} must have means of shape ({len(self.classes)}, {width}), "
-                    f"got {tuple(moments.means.shape)}."
-                )
+            self._check_moments(name, moments)
+
+    def _check_view(self, name: str, view: Tensor) -> None:
+        if view.ndim != 2 or len(view) != len(self.z):
+            raise ValueError(
+                f"z__{name} must have shape ({len(self.z)}, d), got {tuple(view.shape)}."
+            )
+        _check_finite(f"z__{name}", view)
 
     def _check_head(self, head: Head) -> None:
         classes, width = head.weight.shape
-        if width != self.z.shape[1]:
+        if width != self.dim:
             raise ValueError(
-                f"weight must have shape (C, {self.z.shape[1]}) as z says, got {(classes, width)}."
+                f"weight must have shape (C, {self.dim}) as z says, got {(classes, width)}."
             )
         if self.y is not None and int(self.y.max()) >= classes:
             raise ValueError(
                 f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}."
+            )
+
+    def _check_moments(self, name: str, moments: Moments) -> None:
+        view = name.removeprefix("unit ")
+        values = self.z if view == "z" else self.views.get(view, moments.means)
+        wanted = (len(self.classes), values.shape[1])
+        if moments.means.shape != wanted:
+            raise ValueError(
+                f"the moments of {name} must have means of shape {wanted}, "
+                f"got {tuple(moments.means.shape)}."
             )
 
     def __len__(self) -> int:
@@ -157,7 +198,10 @@ class Features:
         return torch.searchsorted(self.classes, self.y)
 
     def take(self, rows: Tensor) -> Features:
-        """Returns the given rows, with the same head and without the moments."""
+        """Returns the features of rows (n,), positions or a mask (N,), with the same head.
+
+        Moments are those of a larger set, and are left out.
+        """
         return Features(
             self.z[rows],
             None if self.y is None else self.y[rows],
@@ -173,7 +217,7 @@ class Features:
         return replace(self, z=self.z.to(device), views=views)
 
     def view(self, name: str) -> Features:
-        """Returns the features with a view for z (`z` for themselves), and no head; its moments come with it."""
+        """Returns the features with a view for z (`z` for themselves), its moments and no head."""
         if name == "z":
             return self
         renamed = {"z": name, "unit z": f"unit {name}"}
@@ -181,93 +225,101 @@ class Features:
         return Features(self.columns([name]), self.y, None, {}, self.index, self.source, moments)
 
     def columns(self, names: Sequence[str]) -> Tensor:
-        """Returns z and views side by side, in the order of `names` (`z` for z itself), (N, sum of widths).
+        """Returns z and views side by side, (N, sum of widths), in the order of `names`.
 
-        Raises ValueError if a view is not there.
+        `z` is z itself. Raises ValueError if a view is not there.
         """
-        lacking = [name for name in names if name != "z" and name not in self.views]
-        if lacking:
-            raise ValueError(
-                f"the features must have the view {lacking[0]}, got {', '.join(self.views) or 'no view'}."
-            )
-        parts = [self.z if name == "z" else self.views[name] for name in names]
-        return (
-            parts[0]
-            if len(parts) == 1
-            else torch.cat([part.to(_widest(parts)) for part in parts], 1)
-        )
+        missing = [name for name in names if name != "z" and name not in self.views]
+        if missing:
+            available = ", ".join(self.views) or "no view"
+            raise ValueError(f"the features must have the view {missing[0]}, got {available}.")
+        views = [self.z if name == "z" else self.views[name] for name in names]
+        if len(views) == 1:
+            return views[0]
+        widest = max((view.dtype for view in views), key=lambda dtype: dtype.itemsize)
+        return torch.cat([view.to(widest) for view in views], 1)
 
 
-def _widest(parts: Sequence[Tensor]) -> torch.dtype:
-    return max((part.dtype for part in parts), key=lambda dtype: dtype.itemsize)
+# -- checks ----------------------------------------------------------------------------------------
 
 
-def _finite_floats(name: str, value: Tensor) -> None:
-    if value.dtype not in _FLOATS:
-        raise ValueError(
-            f"{name} must be float16, float32 or float64, got {str(value.dtype).removeprefix('torch.')}."
-        )
-    if not value.numel():
+def _dtype_name(array: Tensor) -> str:
+    return str(array.dtype).removeprefix("torch.")
+
+
+def _check_finite(name: str, array: Tensor) -> None:
+    """Raises ValueError unless the array, of any shape, holds finite floats within `MAX_ABS`."""
+    if array.dtype not in (torch.float16, torch.float32, torch.float64):
+        raise ValueError(f"{name} must be float16, float32 or float64, got {_dtype_name(array)}.")
+    if not array.numel():
         return
-    low, high = map(float, torch.aminmax(value))  # one pass; a nan anywhere makes both nan
+    low, high = map(float, torch.aminmax(array))  # one pass; a nan anywhere makes both nan
     if not (math.isfinite(low) and math.isfinite(high)):
-        bad = torch.nonzero(~torch.isfinite(value))
-        first = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"{name} must be finite, got {value[first].item()} at {list(first)} ({len(bad)} in all)."
-        )
+        places = torch.nonzero(~torch.isfinite(array))
+        first = places[0].tolist()
+        value = array[tuple(first)].item()
+        raise ValueError(f"{name} must be finite, got {value} at {first} ({len(places)} in all).")
     if max(-low, high) > MAX_ABS:
         raise ValueError(f"{name} must lie within {MAX_ABS:g} of 0, got {max(-low, high):g}.")
 
 
-def _whole_numbers(name: str, value: Tensor, count: int) -> None:
-    if value.dtype != torch.int64 or value.shape != (count,):
+def _check_whole_numbers(name: str, array: Tensor, count: int) -> None:
+    """Raises ValueError unless the array is (count,) int64, 0 or more."""
+    if array.dtype != torch.int64 or array.shape != (count,):
         raise ValueError(
-            f"{name} must be whole numbers of shape ({count},), got {str(value.dtype).removeprefix('torch.')} "
-            f"{tuple(value.shape)}."
+            f"{name} must be whole numbers of shape ({count},), "
+            f"got {_dtype_name(array)} {tuple(array.shape)}."
         )
-    if int(value.min()) < 0:
-        raise ValueError(f"{name} must be 0 or more, got {int(value.min())}.")
+    if int(array.min()) < 0:
+        raise ValueError(f"{name} must be 0 or more, got {int(array.min())}.")
 
 
-# -- features files ----------------------------------------------------------------------------------------------------
+# -- features files --------------------------------------------------------------------------------
 
 
 def write_features(features: Features, path: Path) -> None:
     """Writes a features file, in the precision that the features have."""
     from safetensors.torch import save
 
-    tensors = {"z": features.z, **{f"z__{name}": view for name, view in features.views.items()}}
-    optional = {"y": features.y, "index": features.index}
+    tensors = {"z": features.z}
+    for name, view in features.views.items():
+        tensors[f"z__{name}"] = view
+    if features.y is not None:
+        tensors["y"] = features.y
+    if features.index is not None:
+        tensors["index"] = features.index
     if features.head is not None:
-        optional |= {"weight": features.head.weight, "bias": features.head.bias}
-    tensors |= {name: value for name, value in optional.items() if value is not None}
+        tensors["weight"] = features.head.weight
+        tensors["bias"] = features.head.bias
     for name, moments in features.moments.items():
-        tensors |= {f"moments__{part}__{name}": getattr(moments, part) for part in _MOMENTS}
+        for part in _MOMENTS:
+            tensors[f"moments__{part}__{name}"] = getattr(moments, part)
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
-    write_whole(
-        path, save({name: value.contiguous().cpu() for name, value in tensors.items()}, meta)
-    )
+    write_whole(path, save(tensors, meta))
 
 
 def read_features(path: Path | str) -> Features:
-    """Returns the features in a file: one that `write` made, or an npz with `z` (and `y`, `weight`, `bias`, `z__VIEW`).
+    """Returns the features in a file.
+
+    One that `write_features` made, or an npz with `z` (and `y`, `weight`, `bias`, `z__VIEW`).
 
     Raises:
-        ValueError: the file is not readable, of another version, or its arrays are not what `Features` wants. The
-            message names the file.
+        ValueError: the file is not readable, of another version, or its arrays are not what
+            `Features` wants. The message names the file.
     """
     path = Path(path)
     try:
         if path.suffix == ".npz":
             return features_from_arrays(read_npz(path), "z", "y")
         tensors, source = _read_safetensors(path)
-        return _assemble(tensors, source)
+        return _features_from_tensors(tensors, source)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Returns the tensors of a features file, and its source."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -289,46 +341,54 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     return tensors, meta.get("source", "")
 
 
-def _assemble(tensors: dict[str, Tensor], source: str) -> Features:
+def _features_from_tensors(tensors: Mapping[str, Tensor], source: str) -> Features:
+    """Returns the features that tensors under the names of a features file describe."""
     if "z" not in tensors:
         raise ValueError(f"wanted an array z, got {', '.join(sorted(tensors)) or 'no array'}.")
     views = {
-        name.removeprefix("z__"): value for name, value in tensors.items() if name.startswith("z__")
+        name.removeprefix("z__"): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("z__")
     }
-    index, moments = tensors.get("index"), _moments(tensors)
-    return Features(tensors["z"], tensors.get("y"), _head(tensors), views, index, source, moments)
+    moments = _moments_from_tensors(tensors)
+    head = _head_from_tensors(tensors)
+    index = tensors.get("index")
+    return Features(tensors["z"], tensors.get("y"), head, views, index, source, moments)
 
 
 _MOMENTS = ("count", "means", "covariance")
 
 
-def _moments(tensors: Mapping[str, Tensor]) -> dict[str, Moments]:
-    names = [
-        key.removeprefix("moments__count__")
-        for key in tensors
-        if key.startswith("moments__count__")
-    ]
-    lacking = [
-        key
-        for name in names
-        for part in _MOMENTS
-        if (key := f"moments__{part}__{name}") not in tensors
-    ]
-    if lacking:
-        raise ValueError(f"moments need count, means and covariance; got no {lacking[0]}.")
-    return {
-        name: Moments(*(tensors[f"moments__{part}__{name}"] for part in _MOMENTS)) for name in names
-    }
+def _moments_from_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Moments]:
+    moments: dict[str, Moments] = {}
+    prefix = "moments__count__"
+    names = [key.removeprefix(prefix) for key in tensors if key.startswith(prefix)]
+    for name in names:
+        keys = [f"moments__{part}__{name}" for part in _MOMENTS]
+        missing = [key for key in keys if key not in tensors]
+        if missing:
+            raise ValueError(f"moments need count, means and covariance; got no {missing[0]}.")
+        moments[name] = Moments(*(tensors[key] for key in keys))
+    return moments
 
 
-def _head(tensors: Mapping[str, Tensor]) -> Head | None:
-    given = [name for name in ("weight", "bias") if name in tensors]
-    if len(given) == 1:
-        raise ValueError(f"weight and bias come together; got {given[0]} alone.")
-    return Head(tensors["weight"], tensors["bias"]) if given else None
+def _head_from_tensors(tensors: Mapping[str, Tensor]) -> Head | None:
+    names = [name for name in ("weight", "bias") if name in tensors]
+    if len(names) == 1:
+        raise ValueError(f"weight and bias come together; got {names[0]} alone.")
+    return Head(tensors["weight"], tensors["bias"]) if names else None
+
+
+# -- npz -------------------------------------------------------------------------------------------
 
 
 def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
+    """Returns the arrays in an npz file by name. No pickle is ever loaded.
+
+    Raises:
+        ValueError: there is no such file, it is damaged, holds a pickle, or would unpack to more
+            than `limit` bytes.
+    """
     if not path.is_file():
         raise ValueError("no such file.")
     if not zipfile.is_zipfile(path):
@@ -336,67 +396,69 @@ def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
             "not a whole npz file (an npz is a zip archive; this is none, or was cut off)."
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if limit is not None and unpacked > limit:
-            raise ValueError(f"{unpacked:,} bytes when unpacked; at most {limit:,} are taken")
-        with (
-            path.open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):  # numpy leaves a damaged file open
-            found = {key: arrays[key] for key in arrays.files}
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        MemoryError,
-    ) as error:
+        _check_unpacked_size(path, limit)
+        # numpy leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
+    except Exception as error:  # zlib.error, struct.error ...: damage shows in many ways
         if "pickle" in str(error).lower():
             raise ValueError(
-                "holds a pickled object; wanted plain arrays of numbers, since a pickle can run code."
+                "holds a pickled object; wanted plain arrays of numbers, "
+                "since a pickle can run code."
             ) from None
         raise ValueError(f"not a readable npz file ({error}).") from None
-    except Exception as error:  # zlib.error and struct.error: a damaged archive fails in many ways
-        raise ValueError(f"not a readable npz file ({error}).") from None
-    for key, array in found.items():
-        if not isinstance(
-            array, np.ndarray
-        ):  # numpy gives the bytes of a member that has no array's header
+    for key, array in arrays.items():
+        # numpy gives the bytes of a member that has no array's header
+        if not isinstance(array, np.ndarray):
             raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
-    return found
+    return arrays
 
 
-def features_from_arrays(
-    arrays: Mapping[str, np.ndarray], z: str, y: str, source: str = ""
-) -> Features:
-    """Returns the features under the keys `z` and `y`, with views `z__VIEW` and the head `weight`, `bias` if there.
+def _check_unpacked_size(path: Path, limit: int | None) -> None:
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if limit is not None and unpacked > limit:
+        raise ValueError(f"{unpacked:,} bytes when unpacked; at most {limit:,} are taken")
 
-    Raises ValueError with the key of the array in front.
+
+def features_from_arrays(arrays: Arrays, z: str, y: str, source: str = "") -> Features:
+    """Returns the features under the keys `z` (N, d) and `y` (N,).
+
+    Views `z__VIEW` (N, d'), and the head `weight` (C, d) and `bias` (C,), are taken where they are.
+
+    Raises:
+        ValueError: an array is not what it should be; the message begins with its key.
+
+    >>> features_from_arrays({"test_z": np.ones((3, 2))}, "test_z", "test_y").z.shape
+    torch.Size([3, 2])
     """
     if z not in arrays:
         raise ValueError(f"wanted an array {z}, got {', '.join(sorted(arrays)) or 'no array'}.")
-    tensors = {
-        key: _tensor(key, arrays[key])
-        for key in arrays
-        if key in (z, y, "weight", "bias") or key.startswith(f"{z}__")
-    }
-    renamed = {
-        ("z" + key[len(z) :] if key.startswith(z) else "y" if key == y else key): t
-        for key, t in tensors.items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for key, array in arrays.items():
+        if key.startswith(f"{z}__"):
+            tensors[f"z{key.removeprefix(z)}"] = _tensor(key, array)
+        elif key == z:
+            tensors["z"] = _tensor(key, array)
+        elif key == y:
+            tensors["y"] = _tensor(key, array)
+        elif key in ("weight", "bias"):
+            tensors[key] = _tensor(key, array)
     try:
-        return _assemble(renamed, source)
+        return _features_from_tensors(tensors, source)
     except ValueError as error:
-        said = str(error)
-        if z != "z":  # it speaks of z and y, and these have other names here
-            said = f"{y}{said[1:]}" if said.startswith("y ") else f"{z}: {said}"
-        raise ValueError(said) from None
+        raise ValueError(_with_own_keys(str(error), z, y)) from None
+
+
+def _with_own_keys(message: str, z: str, y: str) -> str:
+    """Returns a message that speaks of z and y with the keys that these have in the arrays."""
+    if z == "z":
+        return message
+    return f"{y}{message[1:]}" if message.startswith("y ") else f"{z}: {message}"
 
 
 def _tensor(name: str, array: np.ndarray) -> Tensor:
+    """Returns an array of any shape as a tensor of int64 or of its own float precision."""
     if array.dtype.kind in "iu":
         if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
             raise ValueError(f"{name} must fit 64 bits with sign, got {array.max()}.")

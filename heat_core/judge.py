@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .explain import Verdict
@@ -107,8 +106,7 @@ class Judge:
         images = Images("own", "picture", pixels[None], np.zeros(1, np.int64), self.classes)
         with self._one_at_a_time:
             features = replace(extract(self.extractor, images), y=None)
-        logits = features.z[0].double() @ self.head.weight.double().T + self.head.bias.double()
-        probabilities = torch.softmax(logits, 0)
+        probabilities = self.head.logits(features.z[0].double()).softmax(0)
         predicted = int(probabilities.argmax())
         verdicts = tuple(one.verdict(name, features, keep) for name, one in known.items())
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)

@@ -102,8 +102,8 @@ def choose_weights(
         train, extra: as a pack has them.
         seed: of the fits.
     """
-    names = recipe.parts(Shape.of(train))
-    even = replace(recipe, **dict.fromkeys(names, 1.0))
+    names = recipe.term_names(Shape.of(train))
+    even = recipe.with_weights(dict.fromkeys(names, 1.0))
     folds = [
         _said(even, train, extra, judged, known, seed)
         for judged, known in _folds(extra, even.trains)
@@ -133,7 +133,7 @@ def choose_weights(
                     best, weights = found, tried
         if before is weights:
             break
-    return replace(recipe, **dict(zip(names, weights.tolist(), strict=True))), best
+    return recipe.with_weights(dict(zip(names, weights.tolist(), strict=True))), best
 
 
 Put = Callable[[Tensor], NDArray[np.float64]]
@@ -155,7 +155,9 @@ def _said(
 
     @torch.inference_mode()
     def parts(features: Features) -> Tensor:
-        return composition.weighted_terms(features.columns(read).to(composition.weights.dtype)).double()
+        return composition.weighted_terms(
+            features.columns(read).to(composition.weights.dtype)
+        ).double()
 
     return (
         lambda weighted: composition.combine(weighted).numpy(),

@@ -1,19 +1,23 @@
-"""A pack: the features of ID and OOD sets in one folder, with a card that says where they come from."""
+"""A pack: the features of ID and OOD sets, with a card that says where they come from.
+
+As a folder it holds features files (`train`, `val`, `test`, `near_NAME`, `mid_NAME`, `far_NAME`,
+`pseudo_NAME`, `pseudoval_NAME`), optional sheets of thumbnails (`SET.webp`) and a `card.json`.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
 
 from .features import (
     VERSION,
+    Arrays,
     Features,
     features_from_arrays,
     read_features,
@@ -23,21 +27,23 @@ from .features import (
 from .files import whole_folder
 
 GROUPS = ("near", "mid", "far")
-PSEUDO_GROUPS = (
-    "pseudo",
-    "pseudoval",
-)  # families made of ID images: of training images, and of held-out ones
-SET_NAME = re.compile(r"[\w .+-]{1,60}")  # it becomes a file name
+# families made of ID images: of training images, and of held-out ones
+PSEUDO_GROUPS = ("pseudo", "pseudoval")
+FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
 
 
-# -- packs -------------------------------------------------------------------------------------------------------------
+# -- packs -----------------------------------------------------------------------------------------
 
 
 class SetName(NamedTuple):
-    """The name of an OOD set or of a pseudo-OOD family: its group and its own name; as text, `near_cifar100`.
+    """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
 
-    >>> str(SetName("near", "cifar100")), SetName.parse("far_fashion-mnist")
-    ('near_cifar100', SetName(group='far', name='fashion-mnist'))
+    As text, in files and as a key of scores, it is `near_cifar100`.
+
+    >>> str(SetName("near", "cifar100"))
+    'near_cifar100'
+    >>> SetName.parse("far_fashion-mnist")
+    SetName(group='far', name='fashion-mnist')
     """
 
     group: str
@@ -48,19 +54,26 @@ class SetName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Returns the name that a text says; the group is what stands before the first underscore."""
+        """Returns the name that a text says; its group is what stands before the first underscore.
+
+        A text without an underscore, such as `test`, is a group with no name.
+        """
         group, _, name = text.partition("_")
         return cls(group, name)
 
 
 @dataclass(frozen=True, eq=False)
 class ExtraID:
-    """What else fitting may see, all of it made of ID images.
+    """What fitting may see beside the training features, all of it made of ID images.
 
     Args:
         val: ID features that the classifier was not trained on.
         pseudo: {family: features} of destroyed training images.
         pseudoval: {family: features} of destroyed held-out images.
+
+    >>> blurred = Features(torch.zeros(3, 2))
+    >>> [name for name, _ in ExtraID(pseudo={"blur": blurred}).sets()]
+    ['pseudo_blur']
     """
 
     val: Features | None = None
@@ -69,18 +82,19 @@ class ExtraID:
 
     def to(self, device: str | torch.device) -> ExtraID:
         """Returns the same on a device."""
-        pseudo, pseudoval = (
-            {k: f.to(device) for k, f in family.items()} for family in (self.pseudo, self.pseudoval)
+        return ExtraID(
+            None if self.val is None else self.val.to(device),
+            {name: family.to(device) for name, family in self.pseudo.items()},
+            {name: family.to(device) for name, family in self.pseudoval.items()},
         )
-        return ExtraID(None if self.val is None else self.val.to(device), pseudo, pseudoval)
 
-    def sets(self) -> Iterable[tuple[str, Features]]:
+    def sets(self) -> Iterator[tuple[str, Features]]:
         """Gives (file name, features) of every set."""
         if self.val is not None:
             yield "val", self.val
         for group in PSEUDO_GROUPS:
             for name, features in getattr(self, group).items():
-                yield f"{group}_{name}", features
+                yield str(SetName(group, name)), features
 
 
 NO_EXTRA = ExtraID()
@@ -88,73 +102,96 @@ NO_EXTRA = ExtraID()
 
 @dataclass(frozen=True, eq=False)
 class Pack:
-    """ID features to fit on (`train`) and to test on (`test`), OOD sets by group and name, and a card.
+    """ID features to fit on (`train`) and to test on (`test`), OOD sets, and a card.
 
     Args:
-        ood: {(group, name): features}, group one of near, mid, far.
+        ood: {(group, name): features}, group one of near, mid, far. Its keys become `SetName`s.
         extra: what fitting and selecting may see beside `train`.
-        card: what the pack is: title, classifier, accuracy, sets with counts and sources, stand-ins. Plain JSON.
-        thumbnails: {set: a sheet of its images as `encode_sheet` makes it}, of sets whose images may be handed on.
+        card: what the pack is: title, classifier, accuracy, sets with counts and sources,
+            stand-ins. Plain JSON.
+        thumbnails: {set: a sheet of its images as `encode_sheet` makes it}, of sets whose
+            images may be handed on.
+
+    Raises:
+        ValueError: `train` has no labels or a single class, there is no OOD set, a set has a name
+            that is no file name or another width than `train`, or labels that `train` lacks.
+
+    >>> z = torch.eye(4)
+    >>> train, test = Features(z, torch.tensor([0, 0, 1, 1])), Features(z)
+    >>> pack = Pack(train, test, {SetName("far", "noise"): Features(10 * z)}, NO_EXTRA, {})
+    >>> [name for name, _ in pack.sets()]
+    ['train', 'test', 'far_noise']
     """
 
     train: Features
     test: Features
-    ood: Mapping[tuple[str, str], Features]
+    ood: Mapping[SetName, Features]
     extra: ExtraID
     card: Mapping[str, Any]
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        named = {SetName(*key): features for key, features in self.ood.items()}
+        object.__setattr__(self, "ood", named)
         if self.train.y is None:
             raise ValueError("train_y is missing; wanted labels of shape (N,) for train_z.")
         if len(self.train.classes) < 2:
             raise ValueError(
-                f"train_y must hold at least 2 classes, got only class {int(self.train.classes[0])}."
+                "train_y must hold at least 2 classes, "
+                f"got only class {int(self.train.classes[0])}."
             )
         if not self.ood:
             raise ValueError(
                 "no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME."
             )
         for name, features in self.sets():
-            if not SET_NAME.fullmatch(name):
-                raise ValueError(
-                    f"the name of a set must be up to 60 letters, digits, spaces and . + - _, got {name!r}."
-                )
-            if features.dim != self.train.dim:
-                raise ValueError(
-                    f"{name} must have {self.train.dim} features a row like train, got {features.dim}."
-                )
-            for view, values in features.views.items():
-                like = self.train.views.get(view)
-                if like is None or like.shape[1] != values.shape[1]:
-                    wanted = (
-                        "train has no such view"
-                        if like is None
-                        else f"that of train has {like.shape[1]}"
-                    )
-                    raise ValueError(
-                        f"the view {view} of {name} has {values.shape[1]} columns, but {wanted}."
-                    )
-        for name, features in (("test", self.test), ("val", self.extra.val)):
-            if (
-                features is not None
-                and features.y is not None
-                and not torch.isin(features.y, self.train.classes).all()
-            ):
-                stray = features.y[~torch.isin(features.y, self.train.classes)][0]
-                raise ValueError(f"{name}_y must hold only labels of train_y, got {int(stray)}.")
+            self._check_set(name, features)
+        self._check_labels("test", self.test)
+        if self.extra.val is not None:
+            self._check_labels("val", self.extra.val)
 
-    def sets(self) -> Iterable[tuple[str, Features]]:
+    def _check_set(self, name: str, features: Features) -> None:
+        """Raises ValueError if the set's name is no file name, or it is not as wide as train."""
+        if not FILE_NAME.fullmatch(name):
+            raise ValueError(
+                "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
+                f"got {name!r}."
+            )
+        if features.dim != self.train.dim:
+            raise ValueError(
+                f"{name} must have {self.train.dim} features a row like train, got {features.dim}."
+            )
+        for view, values in features.views.items():
+            width = self.train.views[view].shape[1] if view in self.train.views else None
+            if width == values.shape[1]:
+                continue
+            wanted = "train has no such view" if width is None else f"that of train has {width}"
+            raise ValueError(
+                f"the view {view} of {name} has {values.shape[1]} columns, but {wanted}."
+            )
+
+    def _check_labels(self, name: str, features: Features) -> None:
+        """Raises ValueError if a set has a label that train lacks."""
+        if features.y is None:
+            return
+        unknown = features.y[~torch.isin(features.y, self.train.classes)]
+        if len(unknown):
+            raise ValueError(f"{name}_y must hold only labels of train_y, got {int(unknown[0])}.")
+
+    def sets(self) -> Iterator[tuple[str, Features]]:
         """Gives (file name, features) of every set in the pack."""
         yield "train", self.train
         yield "test", self.test
-        for (group, name), features in self.ood.items():
-            yield f"{group}_{name}", features
+        for name, features in self.ood.items():
+            yield str(name), features
         yield from self.extra.sets()
 
     @property
     def calibration(self) -> Features:
-        """ID features that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
+        """ID features that nothing was fitted to: `val` where there is one, else `test`.
+
+        Thresholds are chosen on them.
+        """
         return self.test if self.extra.val is None else self.extra.val
 
     @property
@@ -168,55 +205,69 @@ class Pack:
     def class_name(self, label: int) -> str:
         """Returns the name to show for a class: the card's, or its number."""
         classes = self.card.get("classes")
-        return (
-            str(classes[label])
-            if isinstance(classes, list) and 0 <= label < len(classes)
-            else str(label)
-        )
+        if isinstance(classes, list) and 0 <= label < len(classes):
+            return str(classes[label])
+        return str(label)
 
 
-def pack_from_arrays(arrays: Mapping[str, np.ndarray], title: str = "features") -> Pack:
+# -- arrays ----------------------------------------------------------------------------------------
+
+
+def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     """Returns the pack that a dictionary of arrays describes.
 
     Args:
-        arrays: `train_z` (N, d), `train_y` (N,), `test_z`, optional `test_y`, optional `weight` (C, d) and `bias` (C,),
-            OOD sets as `near_NAME`, `mid_NAME`, `far_NAME` (n, d), pseudo-OOD families as `pseudo_NAME` (n, d). Any
-            feature array may have a second view under its own key and `__std`.
+        arrays: `train_z` (N, d), `train_y` (N,), `test_z`, optional `test_y`, optional `weight`
+            (C, d) and `bias` (C,), OOD sets as `near_NAME`, `mid_NAME`, `far_NAME` (n, d),
+            pseudo-OOD families as `pseudo_NAME` (n, d). Any feature array may have a second view
+            under its own key and `__std`.
 
     Raises:
-        ValueError: an array is missing, unknown or not what it should be; the message names its key.
+        ValueError: an array is missing, unknown or not what it should be; the message names its
+            key.
+
+    >>> import numpy as np
+    >>> z, y = np.random.default_rng(0).normal(size=(6, 2)), np.array([0, 1] * 3)
+    >>> arrays = {"train_z": z, "train_y": y, "test_z": z, "near_a": z + 1, "far_b": z + 9}
+    >>> [str(name) for name in pack_from_arrays(arrays).ood]
+    ['near_a', 'far_b']
     """
-    prefixes = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
-    known = {"train_z", "train_y", "val_z", "val_y", "test_z", "test_y", "weight", "bias"}
-    for key in arrays:
-        owner, _, view = key.partition("__")
-        feature_key = owner in ("train_z", "val_z", "test_z") or (
-            owner.startswith(prefixes) and not owner.endswith("_")
-        )
-        if not (key in known or (feature_key and owner in arrays and (view or owner == key))):
-            some = ", ".join(f"{prefix}NAME" for prefix in prefixes)
-            raise ValueError(f"unknown array {key!r}; wanted {', '.join(sorted(known))}, {some}.")
-    headless = {key: value for key, value in arrays.items() if key not in ("weight", "bias")}
+    _check_keys(arrays)
+    # the head is that of the training features alone
+    headless = {key: array for key, array in arrays.items() if key not in ("weight", "bias")}
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
     for key in arrays:
-        group, _, name = key.partition("_")
+        group, name = SetName.parse(key)
         if group in sets and "__" not in key:
             sets[group][name] = features_from_arrays(headless, key, "")
-    ood = {(group, name): features for group in GROUPS for name, features in sets[group].items()}
-    val = (
-        features_from_arrays(headless, "val_z", "val_y")
-        if {"val_z", "val_y"} & set(arrays)
-        else None
-    )
-    train, test = (
-        features_from_arrays(arrays, "train_z", "train_y"),
-        features_from_arrays(headless, "test_z", "test_y"),
-    )
-    return Pack(train, test, ood, ExtraID(val, sets["pseudo"], sets["pseudoval"]), {"title": title})
+    ood = {
+        SetName(group, name): features for group in GROUPS for name, features in sets[group].items()
+    }
+    val = None
+    if "val_z" in arrays or "val_y" in arrays:
+        val = features_from_arrays(headless, "val_z", "val_y")
+    extra = ExtraID(val, sets["pseudo"], sets["pseudoval"])
+    train = features_from_arrays(arrays, "train_z", "train_y")
+    test = features_from_arrays(headless, "test_z", "test_y")
+    return Pack(train, test, ood, extra, {"title": title})
+
+
+def _check_keys(arrays: Arrays) -> None:
+    """Raises ValueError on the key of an array that no pack has."""
+    known = {"train_z", "train_y", "val_z", "val_y", "test_z", "test_y", "weight", "bias"}
+    prefixes = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
+    for key in arrays:
+        owner, _, view = key.partition("__")
+        of_set = owner.startswith(prefixes) and not owner.endswith("_")
+        of_features = of_set or owner in ("train_z", "val_z", "test_z")
+        is_array_or_view = owner in arrays and (view or owner == key)
+        if not (key in known or (of_features and is_array_or_view)):
+            wanted = [*sorted(known), *(f"{prefix}NAME" for prefix in prefixes)]
+            raise ValueError(f"unknown array {key!r}; wanted {', '.join(wanted)}.")
 
 
 def pack_from_npz(path: Path | str, limit: int | None = None) -> Pack:
-    """Returns the pack in an npz file, as `pack_arrays` describes it.
+    """Returns the pack in an npz file, as `pack_from_arrays` describes it.
 
     Raises ValueError naming the file, also if it would unpack to more than `limit` bytes.
     """
@@ -225,6 +276,9 @@ def pack_from_npz(path: Path | str, limit: int | None = None) -> Pack:
         return pack_from_arrays(read_npz(path, limit), title=path.stem)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+# -- folders ---------------------------------------------------------------------------------------
 
 
 def write_pack(pack: Pack, path: Path) -> None:
@@ -240,40 +294,42 @@ def write_pack(pack: Pack, path: Path) -> None:
 
 
 def read_pack(path: Path | str) -> Pack:
-    """Returns the pack in a folder that `write_pack` made. Raises ValueError naming the file that is wrong."""
+    """Returns the pack in a folder that `write_pack` made.
+
+    Raises ValueError naming the file that is wrong.
+    """
     path = Path(path)
     card = _read_card(path)
     names = card["order"]
-    missing = [name for name in ("train", "test") if name not in names]
-    if missing:
-        raise ValueError(
-            f"{path / 'card.json'}: wanted the sets train and test, got no {missing[0]}."
-        )
+    for name in ("train", "test"):
+        if name not in names:
+            file = path / "card.json"
+            raise ValueError(f"{file}: wanted the sets train and test, got no {name}.")
     sets = {name: read_features(path / f"{name}.safetensors") for name in names}
-    ood, families = {}, {group: {} for group in PSEUDO_GROUPS}
-    for name in names:
-        group, _, short = name.partition("_")
-        if group in GROUPS:
-            ood[group, short] = sets[name]
-        elif group in PSEUDO_GROUPS:
-            families[group][short] = sets[name]
+    ood: dict[SetName, Features] = {}
+    families: dict[str, dict[str, Features]] = {group: {} for group in PSEUDO_GROUPS}
+    for text, features in sets.items():
+        name = SetName.parse(text)
+        if name.group in GROUPS:
+            ood[name] = features
+        elif name.group in PSEUDO_GROUPS:
+            families[name.group][name.name] = features
+    extra = ExtraID(sets.get("val"), families["pseudo"], families["pseudoval"])
+    sheets = {name: path / f"{name}.webp" for name in names}
+    thumbnails = {name: sheet.read_bytes() for name, sheet in sheets.items() if sheet.is_file()}
     try:
-        extra = ExtraID(sets.get("val"), families["pseudo"], families["pseudoval"])
-        sheets = {
-            name: (path / f"{name}.webp").read_bytes()
-            for name in names
-            if (path / f"{name}.webp").is_file()
-        }
-        return Pack(sets["train"], sets["test"], ood, extra, card, sheets)
+        return Pack(sets["train"], sets["test"], ood, extra, card, thumbnails)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
 def _read_card(path: Path) -> dict[str, Any]:
+    """Returns a pack folder's card. Raises ValueError naming what is wrong with it."""
     file = path / "card.json"
     if not file.is_file():
         raise ValueError(
-            f"{path} is not a pack: wanted a folder with card.json. Arrays in an npz become one by `pack`."
+            f"{path} is not a pack: wanted a folder with card.json. "
+            "Arrays in an npz become one by `pack`."
         )
     try:
         card = json.loads(file.read_text())
@@ -283,20 +339,20 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: not the card of a pack (it says no format heat-pack).")
     if card.get("version") != VERSION:
         raise ValueError(
-            f"{file}: a pack of version {card.get('version')}; this program reads version {VERSION}."
+            f"{file}: a pack of version {card.get('version')}; "
+            f"this program reads version {VERSION}."
         )
     order = card.get("order")
-    if not isinstance(order, list) or not all(
-        isinstance(n, str) and n == Path(n).name for n in order
-    ):
+    if not isinstance(order, list) or not all(_is_file_name(name) for name in order):
         raise ValueError(f"{file}: `order` must list the names of the sets, got {order!r}.")
-    sets, classifier = card.get("sets", {}), card.get("classifier", {})
-    if not (
-        isinstance(sets, dict)
-        and isinstance(classifier, dict)
-        and all(isinstance(s, dict) for s in sets.values())
-    ):
+    sets = card.get("sets", {})
+    described = isinstance(sets, dict) and all(isinstance(entry, dict) for entry in sets.values())
+    if not described or not isinstance(card.get("classifier", {}), dict):
         raise ValueError(
             f"{file}: `sets` and `classifier` must be objects; `sets` holds one object a set."
         )
     return card
+
+
+def _is_file_name(name: Any) -> bool:
+    return isinstance(name, str) and name == Path(name).name

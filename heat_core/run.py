@@ -1,4 +1,4 @@
-"""A run: a fitted detector and all it said. Saved as a folder of JSON and safetensors, loaded without running code."""
+"""A run: a fitted detector, saved as a folder of JSON and safetensors, loaded without pickle."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .detectors import presets as _presets  # noqa: F401  a file names the detectors it defines
 from .detectors.detector import Detector, Shape
-from .detectors.presets import DETECTORS
 from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, score
 from .features import Features
 from .files import whole_folder
 from .pack import NO_EXTRA, ExtraID
+from .run_version_3 import upgrade_card, upgrade_state
 from .training.trainer import OnRecord, Record, ignore
 
-VERSION = "3"
+VERSION = "4"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,17 @@ class Run:
     """A fitted detector.
 
     Args:
-        detector: the recipe.
+        detector: its hyperparameters.
         seed: what it was fitted with.
         shape: of the training features.
         energy: the fitted energy; it is the score.
         history: what training reported; empty for a closed form.
         diagnosis: whether a learned energy can be trusted; None for a closed form.
+
+    >>> from heat_core.detectors.closed_form import MoG
+    >>> run = fit(MoG(normalize=False), Features(torch.tensor([[-1.0], [1.0]])))
+    >>> run.score(Features(torch.tensor([[0.0], [2.0]]))).round(4)
+    array([0.9189, 2.9189])
     """
 
     detector: Detector
@@ -49,27 +55,36 @@ class Run:
     diagnosis: Diagnosis | None = None
 
     @property
-    def note(self) -> str:
-        """What must be said of the fitted energy, in words; mostly nothing."""
-        return self.detector.note(self.energy)
+    def term_names(self) -> tuple[str, ...]:
+        """The names of the energy's terms, in their order."""
+        return self.detector.term_names(self.shape)
+
+    @property
+    def warning(self) -> str:
+        """What a reader of the fitted energy must know, in words; mostly nothing."""
+        return self.detector.warning(self.energy)
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.
 
-        Raises ValueError if the features, or a view that the detector reads, are not as wide as in training.
+        Raises ValueError if the features, or a view that the detector reads, are not as wide as in
+        training.
         """
-        return score(self.energy, self.sees(features))
+        return score(self.energy, self.inputs(features))
 
-    def sees(self, features: Features) -> Tensor:
-        """Returns the energy's input, (N, d): the views that the detector reads, side by side. Raises as `score` does."""
-        read = self.detector.input_views(self.shape)
-        seen = features.columns(read)
-        wanted = sum(self.shape.width(name) for name in read)
-        if seen.shape[1] != wanted:
+    def inputs(self, features: Features) -> Tensor:
+        """Returns the energy's input, (N, d): the views that the detector reads, side by side.
+
+        Raises ValueError as `score` does.
+        """
+        views = self.detector.input_views(self.shape)
+        inputs = features.columns(views)
+        width = sum(self.shape.width(name) for name in views)
+        if inputs.shape[1] != width:
             raise ValueError(
-                f"features must have {wanted} columns as in training, got {seen.shape[1]}."
+                f"features must have {width} columns as in training, got {inputs.shape[1]}."
             )
-        return seen
+        return inputs
 
 
 def fit(
@@ -80,32 +95,46 @@ def fit(
     on_record: OnRecord = ignore,
     extra: ExtraID = NO_EXTRA,
 ) -> Run:
-    """Returns the run of a detector fitted to ID features on a device (`cpu`, `cuda`, `auto`, ...).
+    """Returns the run of a detector fitted to ID features.
 
-    `extra` is what a pack holds beside them, all of it made of ID images; no OOD set ever comes here.
+    Args:
+        detector: its hyperparameters.
+        train: ID features.
+        seed: for whatever is random.
+        device: `cpu`, `cuda`, `auto`, ...
+        on_record: called now and then by a detector that trains.
+        extra: what a pack holds beside the features, all of it made of ID images; no OOD set ever
+            comes here.
+
+    Raises:
+        ValueError: the features lack what the detector needs, or there is no such device.
+        Diverged: training left what numbers can hold.
     """
     history: list[Record] = []
 
-    def keep(record: Record, energy: Energy) -> None:
+    def append_record(record: Record, energy: Energy) -> None:
         history.append(record)
         on_record(record, energy)
 
-    where = resolve_device(device)
+    device = resolve_device(device)
+    train = train.to(device)
+    extra = extra.to(device)
+    diagnosis = None
     with torch_threads(1 if detector.trains else None):
-        energy = detector.fit(train.to(where), seed, keep, extra.to(where))
-        subject = (
-            detector.to_diagnose(energy, train.to(where), extra.to(where), seed)
-            if detector.trains
-            else None
-        )
-        found = (
-            None if subject is None else diagnose(subject, history[-1] if history else None, seed)
-        )
-    return Run(detector, seed, Shape.of(train), energy, tuple(history), found)
+        energy = detector.fit(train, seed, append_record, extra)
+        if detector.trains:
+            to_diagnose = detector.to_diagnose(energy, train, extra, seed)
+            if to_diagnose is not None:
+                last_record = history[-1] if history else None
+                diagnosis = diagnose(to_diagnose, last_record, seed)
+    return Run(detector, seed, Shape.of(train), energy, tuple(history), diagnosis)
 
 
 def resolve_device(device: str) -> str:
-    """Returns `cuda` or `cpu` for `auto`, anything else as it is. Raises ValueError if there is no such device here."""
+    """Returns `cuda` or `cpu` for `auto`, anything else as it is.
+
+    Raises ValueError if this machine has no such device.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -119,65 +148,48 @@ def resolve_device(device: str) -> str:
 
 @contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Sets torch's threads for a block; None leaves them. Small networks train many times faster on one."""
-    before = torch.get_num_threads()
+    """Sets torch's threads for a block; None leaves them.
+
+    Small networks train many times faster on one.
+    """
+    previous = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)
 
 
 def save(run: Run, path: Path) -> None:
     """Writes a run folder, whole or not at all."""
-    from safetensors.torch import save as pack
+    from safetensors.torch import save as to_bytes
 
+    diagnosis = run.diagnosis
     card = {
         "format": "heat-run",
         "version": VERSION,
-        "detector": run.detector.title,
-        "recipe": to_json(run.detector),
+        "detector": to_json(run.detector),
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
         "history": [dataclasses.asdict(record) for record in run.history],
-        "diagnosis": None if run.diagnosis is None else dataclasses.asdict(run.diagnosis),
+        "diagnosis": None if diagnosis is None else dataclasses.asdict(diagnosis),
     }
+    state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
     with whole_folder(path) as folder:
         (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
-        state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
-        (folder / "energy.safetensors").write_bytes(pack(state))
+        (folder / "energy.safetensors").write_bytes(to_bytes(state))
 
 
 def load(path: Path | str, device: str = "cpu") -> Run:
-    """Returns the run in a folder that `save` made. Raises ValueError saying what is wrong with it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    """Returns the run in a folder that `save` made.
 
-    path = Path(path)
+    Raises ValueError saying what is wrong with the folder, or that there is no such device.
+    """
+    from safetensors import SafetensorError
+
     try:
-        card = json.loads((path / "run.json").read_text())
-        if not isinstance(card, dict) or card.get("format") != "heat-run":
-            raise ValueError("run.json is not the card of a run")
-        if card.get("version") != VERSION:
-            raise ValueError(
-                f"a run of version {card.get('version')}; this program reads version {VERSION}"
-            )
-        state = load_file(str(path / "energy.safetensors"))
-        detector = from_json(DETECTORS[card["detector"]], card["recipe"])
-        shape = from_json(Shape, card["shape"])
-        dtype = next(
-            (value.dtype for value in state.values() if value.is_floating_point()), torch.float32
-        )
-        energy = detector.build(shape).to(dtype)
-        energy.load_state_dict(state)
-        history = tuple(from_json(Record, record) for record in card["history"])
-        told, seed = card["diagnosis"], int(card["seed"])
-        diagnosis = (
-            None
-            if told is None
-            else from_json(Diagnosis, told | {"switches": tuple(map(tuple, told["switches"]))})
-        )
+        run = _read(Path(path))
     except (
         OSError,
         LookupError,
@@ -187,12 +199,60 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise ValueError(f"{path} is not a readable run: {' '.join(str(error).split())}.") from None
-    return Run(detector, seed, shape, energy.to(resolve_device(device)).eval(), history, diagnosis)
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a readable run: {reason}.") from None
+    energy = run.energy.to(resolve_device(device)).eval()
+    return dataclasses.replace(run, energy=energy)
+
+
+def _read(path: Path) -> Run:
+    """Returns the run in a folder, on the CPU. Raises many kinds of errors on a damaged one."""
+    from safetensors.torch import load_file
+
+    card = json.loads((path / "run.json").read_text())
+    if not isinstance(card, dict) or card.get("format") != "heat-run":
+        raise ValueError("run.json is not the card of a run")
+    version = card.get("version")
+    if version not in ("3", VERSION):
+        raise ValueError(f"a run of version {version}; this program reads version {VERSION}, and 3")
+    state = load_file(str(path / "energy.safetensors"))
+    if version == "3":
+        card = upgrade_card(card)
+        state = upgrade_state(card["detector"], state)
+    detector = from_json(Detector, card["detector"])
+    shape = from_json(Shape, card["shape"])
+    energy = detector.build(shape).to(_dtype_of(state))
+    energy.load_state_dict(state)
+    history = tuple(from_json(Record, record) for record in card["history"])
+    diagnosis = _diagnosis_from_json(card["diagnosis"])
+    return Run(detector, int(card["seed"]), shape, energy, history, diagnosis)
+
+
+def _dtype_of(state: dict[str, Tensor]) -> torch.dtype:
+    """Returns the precision of an energy's tensors, {name: tensor}."""
+    for tensor in state.values():
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def _diagnosis_from_json(values: dict[str, Any] | None) -> Diagnosis | None:
+    if values is None:
+        return None
+    switches = tuple(tuple(row) for row in values["switches"])  # a file gives lists
+    return from_json(Diagnosis, {**values, "switches": switches})
+
+
+# -- dataclasses as JSON ---------------------------------------------------------------------------
 
 
 def to_json(value: Any) -> Any:
-    """Returns a recipe as JSON can hold it: a dataclass becomes its fields by name, and under `kind` its own name."""
+    """Returns a nested dataclass as JSON can hold it: its class as `kind`, and its fields by name.
+
+    >>> from heat_core.detectors.closed_form import KNN
+    >>> to_json(KNN(k=5))
+    {'kind': 'KNN', 'normalize': True, 'k': 5}
+    """
     if not dataclasses.is_dataclass(value):
         return value
     fields = {
@@ -201,34 +261,48 @@ def to_json(value: Any) -> Any:
     return {"kind": type(value).__name__, **fields}
 
 
-def from_json(kind: type, values: dict[str, Any]) -> Any:
-    """Returns the (nested) dataclass that `dismantle` or `dataclasses.asdict` took apart.
+def from_json(base: type, values: dict[str, Any]) -> Any:
+    """Returns the nested dataclass that `to_json` or `dataclasses.asdict` took apart.
 
-    `kind` is what it must be, or be derived from. Raises TypeError on a kind or a field that is not known.
+    Args:
+        base: the class that it is of, or derived from; of it where `values` name no `kind`.
+        values: its fields by name.
+
+    Raises TypeError on a kind or a field that is not known.
+
+    >>> from_json(Detector, {"kind": "KNN", "normalize": True, "k": 5})
+    KNN(normalize=True, k=5)
     """
-    values = dict(values)
-    kind = _derived(kind, values.pop("kind", kind.__name__))
-    hints = typing.get_type_hints(kind)
-    inner = {
-        name: next((k for k in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(k)), None)
-        for name, hint in hints.items()
-    }
-    return kind(
-        **{
-            name: from_json(nested, value)
-            if isinstance(value, dict) and (nested := inner.get(name))
-            else value  # type: ignore[arg-type]
-            for name, value in values.items()
-        }
-    )
+    cls = _class_named(base, values.get("kind", base.__name__))
+    hints = typing.get_type_hints(cls)
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "kind":
+            continue
+        inner = _dataclass_in(hints.get(name))
+        if isinstance(value, dict) and inner is not None:
+            fields[name] = from_json(inner, value)
+        elif isinstance(value, dict) and "kind" in value:
+            raise TypeError(f"{cls.__name__} holds no dataclass as {name!r}")
+        else:
+            fields[name] = value
+    return cls(**fields)
 
 
-def _derived(kind: type, name: str) -> type:
-    """Returns the class of this name among `kind` and what is derived from it. Raises TypeError if there is none."""
-    kinds = [kind]
-    while kinds:
-        found = kinds.pop()
-        if found.__name__ == name:
-            return found
-        kinds += found.__subclasses__()
-    raise TypeError(f"no {kind.__name__} is called {name!r}")
+def _dataclass_in(hint: Any) -> type | None:
+    """Returns the dataclass that a type hint is, or is a union with; None without one."""
+    for candidate in (hint, *typing.get_args(hint)):
+        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+            return candidate
+    return None
+
+
+def _class_named(base: type, name: str) -> type:
+    """Returns the class of a name among `base` and what is derived from it. Raises TypeError."""
+    candidates = [base]
+    while candidates:
+        candidate = candidates.pop()
+        if candidate.__name__ == name:
+            return candidate
+        candidates += candidate.__subclasses__()
+    raise TypeError(f"no {base.__name__} is called {name!r}")

@@ -14,18 +14,22 @@ Array = NDArray[np.float64]
 
 
 class SetScores(Mapping[str, Array]):
-    """The scores of one detector: {set: (n,) scores}, with names for what the sets are for.
+    """The scores of one detector on the sets of a pack: a mapping {set: (n,)}, with names of use.
 
-    `test` is the ID test set, `val` held-out ID where there is some; all others are OOD sets named `GROUP_NAME`.
+    `test` is the ID test set, `val` held-out ID where there is some; all others are OOD sets, under
+    the text of their `SetName`.
 
     Args:
         scores: {set: (n,)}; `test` must be among them.
 
-    Raises ValueError without scores of `test`.
+    Raises:
+        ValueError: there are no scores of `test`.
 
-    >>> scores = SetScores({"test": np.array([0.1]), "near_a": np.array([1.0]), "far_b": np.array([2.0])})
-    >>> scores.ood(["near_a", "far_b"])
-    {'near': {'a': array([1.])}, 'far': {'b': array([2.])}}
+    >>> scores = SetScores({"test": np.array([0.1, 0.2]), "near_a": np.array([1.0])})
+    >>> scores.calibration
+    array([0.1, 0.2])
+    >>> scores.ood()
+    {'near': {'a': array([1.])}}
     """
 
     def __init__(self, scores: Mapping[str, Array]) -> None:
@@ -42,6 +46,10 @@ class SetScores(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._scores)
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name}: {len(scores)}" for name, scores in self.items())
+        return f"SetScores({rows})"
+
     @property
     def test(self) -> Array:
         """(n,) scores of the ID test set."""
@@ -49,7 +57,7 @@ class SetScores(Mapping[str, Array]):
 
     @property
     def calibration(self) -> Array:
-        """(n,) scores of ID that nothing was fitted to: `val` where there is one, else `test`. Thresholds are chosen on them."""
+        """(n,) scores of ID that nothing was fitted to; thresholds are chosen on them."""
         return self._scores[self.calibration_name]
 
     @property
@@ -63,7 +71,14 @@ class SetScores(Mapping[str, Array]):
         return tuple(name for name in self._scores if name not in ("test", "val"))
 
     def ood(self, names: Iterable[str] | None = None) -> dict[str, dict[str, Array]]:
-        """Returns {group: {set: (n,) scores}} of OOD sets, by default of all."""
+        """Returns the scores of OOD sets by group and name, {group: {name: (n,)}}.
+
+        Args:
+            names: of the sets, such as `near_cifar100`; all of them by default.
+
+        Raises:
+            KeyError: a set has no scores.
+        """
         groups: dict[str, dict[str, Array]] = {}
         for text in self.ood_names if names is None else names:
             group, name = SetName.parse(text)
@@ -75,12 +90,19 @@ def score_pack(pack: Pack, score: Callable[[Features], Array]) -> SetScores:
     """Returns the scores of the test set, every OOD set, and `val` where there is one.
 
     Args:
-        score: of features, (N,) as `Run.score`.
+        score: of features, (N,) as `Run.score` gives it.
+
+    >>> import torch
+    >>> from heat_core.pack import NO_EXTRA
+    >>> z = torch.tensor([[0.0], [1.0]])
+    >>> train = Features(z, torch.tensor([0, 1]))
+    >>> pack = Pack(train, Features(z), {("far", "b"): Features(9 * z)}, NO_EXTRA, {})
+    >>> score_pack(pack, lambda features: features.z.double().numpy()[:, 0]).ood()
+    {'far': {'b': array([0., 9.])}}
     """
-    sets = {
-        "test": pack.test,
-        **{str(SetName(*key)): features for key, features in pack.ood.items()},
-    }
+    sets = {"test": pack.test}
+    for name, features in pack.ood.items():
+        sets[str(name)] = features
     if pack.extra.val is not None:
         sets["val"] = pack.extra.val
     return SetScores({name: score(features) for name, features in sets.items()})

@@ -203,10 +203,7 @@ def _pictures(
     assert head is not None
     places = list(zip(of, rows.tolist(), strict=True))
     pixels = np.concatenate([gallery.pixels(name, [row]) for name, row in places])
-    logits = [
-        sets[name].z[row].double() @ head.weight.double().T + head.bias.double()
-        for name, row in places
-    ]
+    logits = [head.logits(sets[name].z[row].double()) for name, row in places]
     return pixels, [pack.card["classes"][int(logit.argmax())] for logit in logits]
 
 

@@ -19,7 +19,7 @@ from app.pack.selected import add_to_selection, current_selection, opened_item, 
 from app.text import plain
 
 if TYPE_CHECKING:
-    from heat_core.explain import Flips
+    from heat_core.flips import Flips
 
 PAGE = 24  # images a page
 ORIGIN = "flips"

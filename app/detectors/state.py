@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 if TYPE_CHECKING:
-    from heat_core.explain import Flips
+    from heat_core.flips import Flips
     from heat_core.judge import Judge, Opinion
 from app.pack.data import PackData
 from app.pack.scores import ready_scores, scoring_job
@@ -26,7 +26,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
 
     Where they differ by HEAT's correction, that sorts them; else the change of rank among ID.
     """
-    from heat_core.explain import flips
+    from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
 
     frames = {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
@@ -36,14 +36,13 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     )
     cuts = threshold_keeping(one["test"], keep), threshold_keeping(other["test"], keep)
     if not differ_by_correction(accepts, rejects):
-        return flips(one, other, cuts)
+        return Flips.between(one, other, cuts)
     sign = 1 if rejects == "HEAT" else -1
-    return flips(
-        one,
-        other,
-        cuts,
-        {name: sign * values[:, 1] for name, values in frames["HEAT"].terms.items()},
-    )
+    heat = frames["HEAT"]
+    assert heat.how is not None
+    column = heat.how.names.index("correction")
+    moves = {name: sign * values[:, column] for name, values in heat.terms.items()}
+    return Flips.between(one, other, cuts, moves)
 
 
 # -- a picture of one's own --------------------------------------------------------------------------------------------

@@ -168,7 +168,7 @@ def _spelled(frame: DetectorScores, values: Array, verdict: Verdict) -> Spelled:
 def _predicted(pack: Pack, one: Features) -> tuple[str, float] | None:
     if pack.train.head is None:
         return None
-    logits = one.z[0].double() @ pack.train.head.weight.double().T + pack.train.head.bias.double()
+    logits = pack.train.head.logits(one.z[0].double())
     probabilities = logits.softmax(0)
     best = int(probabilities.argmax())
     return pack.class_name(best), float(probabilities[best])

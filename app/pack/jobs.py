@@ -81,7 +81,7 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
             how = ScoreTerms.of(run)
             several = score(pack, partial(score_terms, run)) if len(how.names) > 1 else {}
             return DetectorScores(
-                name, scores, "", run.note, run if keep_runs else None, how, several
+                name, scores, "", run.warning, run if keep_runs else None, how, several
             )
 
         for i, name in enumerate(DETECTORS):

@@ -155,7 +155,7 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
         inside,
         threshold,
         float(prior.temperature) if isinstance(prior, Tempered) else None,
-        getattr(getattr(fitted, "training", None), "alpha", None) or None,
+        getattr(fitted.objective, "alpha", None) or None,
         float(np.abs(terms[-1]).max()) if learned else None,
         log_z,
         owed,
@@ -249,7 +249,7 @@ def _against(grid: Grid, total: Array) -> tuple[float, Array, Array, Layer]:
     """Returns log Z, each mode's mass in truth and in the model, and the difference of the densities, drawn coarsely."""
     flat = total.ravel()
     weight = np.exp(flat.min() - flat)
-    log_z = float(np.log(weight.sum() * grid.area) - flat.min())
+    log_z = grid.log_z(total)
     model, true = weight / weight.sum(), np.exp(grid.truth) * grid.area
     owed, held = (
         np.bincount(grid.mode, mass, grid.toy.modes).astype(float)

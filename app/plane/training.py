@@ -224,7 +224,7 @@ def loss_levels(choice: ToyChoice, mog: Distance) -> dict[str, float]:
     from heat_core.training.objectives import NoiseContrastive
 
     detector = preset_detector(choice.detector, choice.preset, "plane")
-    if not isinstance(getattr(detector, "training", None), NoiseContrastive):
+    if not isinstance(detector.objective, NoiseContrastive):
         return {}
     guessing = {"guessing": 2 * math.log(2)}
     is_correction = detector.title == "HEAT" and getattr(detector, "temperature", 0) == 1

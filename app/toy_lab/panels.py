@@ -82,7 +82,7 @@ def curves(choice: ToyChoice, frames: Sequence[Snapshot], at: int | None = None)
     right.markdown("**Loss** :small[(held out: on data that training does not see)]")
     losses = {
         "training": [record.loss for record in records],
-        "held out": [record.held_out for record in records],
+        "held out": [record.val_loss for record in records],
     }
     loss = figures.curve(steps, losses, "nats")
     for name, level in loss_levels(choice, recorded[-1].mog).items():

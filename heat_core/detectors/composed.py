@@ -2,127 +2,152 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import DirectionAndNorm, Energy, OnView, PrecomputedScore, WeightedSum
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
+from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
 from .closed_form import KNN, EnergyLogits, MoG
-from .critic import Critic
 from .detector import Detector, Shape
+from .learned_energy import FitContext, FromPseudoOOD, parts_of
 
 
 @dataclass(frozen=True)
 class Composed(Detector):
-    """Several energies, each in standard deviations of ID features that nothing was fitted to, weighted and summed.
+    """Several energies on one scale, weighted and summed.
 
-    A part that the features have no data for (no head, no std-pooled view, no ODIN score) is left out. `selection.weigh`
-    finds weights on ID images alone.
+    Each term is in standard deviations of ID features that nothing was fitted to. A term that the
+    features have no data for (no head, no std-pooled view, no ODIN score) is left out.
+    `model_selection.choose_weights` finds weights on ID images alone.
 
     Args:
-        correction: the weight of E_theta, learned as `critic` says.
-        mog, spread: of the MoG on z, and on the std-pooled view.
-        energy: of the classifier's free energy (EnergyLogits).
-        odin: of the ODIN score made at extraction.
-        early: of the score of an earlier layer, made at extraction: Gaussians on its averages.
-        knn: of the distance to the k-th neighbour.
+        w_correction: the weight of E_theta, learned as `correction` says.
+        w_mog: of the MoG on z.
+        w_std_view: of the MoG on the std-pooled view.
+        w_energy: of the classifier's free energy (EnergyLogits).
+        w_odin: of the ODIN score made at extraction.
+        w_early_layer: of the score of an earlier layer, made at extraction: Gaussians on its
+            averages.
+        w_knn: of the distance to the k-th neighbour.
+        k: which neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
+        correction: E_theta, and how it learns from pseudo-OOD.
+
+    Raises ValueError on weights that are negative, or all 0.
+
+    >>> Composed(w_mog=2.0, w_energy=0.0).term_names(Shape(dim=2, classes=3, rows=90, head=0))
+    ('mog', 'knn')
     """
 
-    correction: float = 0.0
-    mog: float = 1.0
-    spread: float = 0.0
-    energy: float = 1.0
-    odin: float = 0.0
-    early: float = 0.0
-    knn: float = 1.0
+    w_correction: float = 0.0
+    w_mog: float = 1.0
+    w_std_view: float = 0.0
+    w_energy: float = 1.0
+    w_odin: float = 0.0
+    w_early_layer: float = 0.0
+    w_knn: float = 1.0
     k: int = 50
     beta: float = 0.0
-    critic: Critic = Critic()
+    correction: FromPseudoOOD = FromPseudoOOD()
     title: ClassVar[str] = "Composed"
     summary: ClassVar[str] = "several energies on one scale, added up"
-    PARTS: ClassVar[tuple[str, ...]] = (
-        "correction",
-        "mog",
-        "spread",
-        "energy",
-        "odin",
-        "early",
-        "knn",
-    )
-    STORED: ClassVar[tuple[str, ...]] = ("odin", "early")  # scores that were made at extraction
+    WEIGHT_FIELDS: ClassVar[Mapping[str, str]] = {
+        "correction": "w_correction",
+        "mog": "w_mog",
+        "spread": "w_std_view",
+        "energy": "w_energy",
+        "odin": "w_odin",
+        "early": "w_early_layer",
+        "knn": "w_knn",
+    }
+    """The terms by name, and the fields of their weights."""
+
+    PRECOMPUTED: ClassVar[tuple[str, ...]] = ("odin", "early")
+    """Terms whose scores were made at extraction; the views that hold them have their names."""
 
     def __post_init__(self) -> None:
-        weights = tuple(getattr(self, part) for part in self.PARTS)
+        weights = tuple(self.weight(name) for name in self.WEIGHT_FIELDS)
         if not any(weights) or min(weights) < 0:
             raise ValueError(
                 f"the weights of Composed must be 0 or more, and one above 0; got {weights}."
             )
 
-    @property
-    def trains(self) -> bool:
-        return self.correction > 0
+    def weight(self, term: str) -> float:
+        """Returns the weight of a term by its name."""
+        return getattr(self, self.WEIGHT_FIELDS[term])
 
-    def parts(self, shape: Shape) -> tuple[str, ...]:
-        """Returns the names of the parts that have a weight, and something to read in features of this shape."""
-        blind = {"energy": not shape.head, "spread": "std" not in shape.views}
-        blind |= {name: name not in shape.views for name in self.STORED}
+    def with_weights(self, weights: Mapping[str, float]) -> Self:
+        """Returns the detector with other weights of the terms that are named."""
+        fields = {self.WEIGHT_FIELDS[name]: weight for name, weight in weights.items()}
+        return replace(self, **fields)
+
+    @property
+    def objective(self) -> Objective | None:
+        return self.correction.objective if self.w_correction else None
+
+    def term_names(self, shape: Shape) -> tuple[str, ...]:
+        """Returns the terms with a weight and something to read in features of this shape."""
+        unreadable = {name for name in self.PRECOMPUTED if name not in shape.views}
+        if not shape.head:
+            unreadable.add("energy")
+        if "std" not in shape.views:
+            unreadable.add("spread")
         return tuple(
-            part for part in self.PARTS if getattr(self, part) and not blind.get(part, False)
+            name for name in self.WEIGHT_FIELDS if self.weight(name) and name not in unreadable
         )
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
-        parts = self.parts(shape)
-        std = "spread" in parts or ("correction" in parts and "std" in shape.views)
-        return ("z", *(["std"] if std else []), *(name for name in self.STORED if name in parts))
+        terms = self.term_names(shape)
+        views = ["z"]
+        if "spread" in terms or ("correction" in terms and "std" in shape.views):
+            views.append("std")
+        return (*views, *(name for name in self.PRECOMPUTED if name in terms))
 
     def unsupported_reason(self, shape: Shape) -> str:
-        parts = self.parts(shape)
-        if not parts:
-            return "Composed has nothing to read: every part with a weight needs a head or a view that is not there."
-        return KNN(k=self.k).unsupported_reason(shape) if "knn" in parts else ""
+        terms = self.term_names(shape)
+        if not terms:
+            return (
+                "Composed has nothing to read: every part with a weight needs a head or a view "
+                "that is not there."
+            )
+        return KNN(k=self.k).unsupported_reason(shape) if "knn" in terms else ""
 
-    def build(self, shape: Shape) -> Energy:
-        parts = self.parts(shape)
-        return WeightedSum(
-            [self._part(name, shape) for name in parts],
-            [getattr(self, name) for name in parts],
-            self.beta,
-        )
+    def build(self, shape: Shape) -> WeightedSum:
+        terms = self.term_names(shape)
+        energies = [self._build_term(name, shape) for name in terms]
+        return WeightedSum(energies, [self.weight(name) for name in terms], self.beta)
 
-    def _part(self, name: str, shape: Shape) -> Energy:
-        """Returns a blank part, of the columns that it reads."""
+    def _build_term(self, name: str, shape: Shape) -> Energy:
+        """Returns a blank term, of the columns that it reads."""
         if name == "correction":
-            return self.critic.build(shape)
-        views = self.input_views(shape)
-        starts = dict(
-            zip(views, accumulate((shape.width(view) for view in views), initial=0), strict=False)
-        )
-        if name in self.STORED:
+            return self.correction.build(shape)
+        starts = self._starts(shape)
+        if name in self.PRECOMPUTED:
             return OnView(PrecomputedScore(), name, starts[name], 1)
-        detector, view = {
-            "mog": (MoG(), "z"),
-            "spread": (MoG(), "std"),
-            "energy": (EnergyLogits(), "z"),
-            "knn": (KNN(k=self.k), "z"),
-        }[name]
+        detectors: dict[str, Detector] = {
+            "mog": MoG(),
+            "spread": MoG(),
+            "energy": EnergyLogits(),
+            "knn": KNN(k=self.k),
+        }
+        view = "std" if name == "spread" else "z"
         width = shape.width(view)
-        return OnView(detector.build(replace(shape, dim=width)), view, starts[view], width)
+        energy = detectors[name].build(replace(shape, dim=width))
+        return OnView(energy, view, starts[view], width)
 
-    def to_diagnose(
-        self, energy: Energy, train: Features, extra: ExtraID, seed: int
-    ) -> ToDiagnose | None:
-        if not self.correction:
-            return None
-        assert isinstance(energy, WeightedSum)
-        correction = energy.members[0]
-        assert isinstance(correction, DirectionAndNorm)
-        return self.critic.to_diagnose(energy, correction, train, extra)
+    def _starts(self, shape: Shape) -> dict[str, int]:
+        """Returns the first column of each view in the energy's input, {view: column}."""
+        views = self.input_views(shape)
+        widths = [shape.width(view) for view in views]
+        starts = list(accumulate(widths, initial=0))[:-1]
+        return dict(zip(views, starts, strict=True))
 
     def fit(
         self,
@@ -131,15 +156,20 @@ class Composed(Detector):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        composition = super().fit(train, seed, on_record, extra)
-        assert isinstance(composition, WeightedSum)
-        if self.correction:
-            correction = composition.members[0]
-            assert isinstance(correction, DirectionAndNorm)
-            if not extra.pseudo:
-                raise ValueError(
-                    "Composed with a correction needs pseudo-OOD families, and there are none."
-                )
-            self.critic.learn(correction, train, extra, seed, composition, on_record)
-        judges = train if extra.val is None else extra.val
-        return composition.standardise(judges.columns(self.input_views(Shape.of(train)))).eval()
+        energy = super().fit(train, seed, on_record, extra)
+        (weighted_sum,) = parts_of(energy, WeightedSum)
+        if self.w_correction:
+            (correction,) = parts_of(energy, DirectionAndNorm)
+            context = FitContext(energy, train, extra)
+            self.correction.learn(correction, context, seed, on_record)
+        held_out = train if extra.val is None else extra.val
+        inputs = held_out.columns(self.input_views(Shape.of(train)))
+        return weighted_sum.standardise(inputs).eval()
+
+    def to_diagnose(
+        self, energy: Energy, train: Features, extra: ExtraID, seed: int
+    ) -> ToDiagnose | None:
+        if not self.w_correction:
+            return None
+        (correction,) = parts_of(energy, DirectionAndNorm)
+        return self.correction.to_diagnose(correction, FitContext(energy, train, extra), seed)

@@ -1,4 +1,4 @@
-"""What a detector is: a frozen dataclass of hyperparameters that builds an energy and fits it."""
+"""Detectors: frozen dataclasses of hyperparameters that build an energy and fit it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ from heat_core.energies import (
 )
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
+from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What an energy must know of its training features before it sees them.
+    """The sizes of training features, which a blank energy is built from.
 
-    dim: their width d.
-    classes: how many distinct labels they have; a head may know more.
-    rows: N.
-    head: how many logits the classifier's head gives, 0 without one.
-    views: {name: width} of their other views.
+    Args:
+        dim: their width d.
+        classes: how many distinct labels they have; a head may know more.
+        rows: N.
+        head: how many logits the classifier's head gives, 0 without one.
+        views: {name: width} of their other views.
+
+    >>> import torch
+    >>> Shape.of(Features(torch.zeros(5, 3), torch.tensor([0, 0, 1, 1, 7])))
+    Shape(dim=3, classes=3, rows=5, head=0, views={})
     """
 
     dim: int
@@ -40,14 +46,10 @@ class Shape:
 
     @classmethod
     def of(cls, train: Features) -> Shape:
+        """Returns the shape of training features."""
+        head = 0 if train.head is None else len(train.head.bias)
         views = {name: view.shape[1] for name, view in train.views.items()}
-        return cls(
-            train.dim,
-            len(train.classes),
-            len(train),
-            0 if train.head is None else len(train.head.bias),
-            views,
-        )
+        return cls(train.dim, len(train.classes), len(train), head, views)
 
     def width(self, view: str) -> int:
         """Returns how many columns a view has; `z` is the features themselves."""
@@ -55,22 +57,38 @@ class Shape:
 
 
 class Detector(abc.ABC):
-    """A recipe for a score. Two equal recipes with the same seed and features give the same scores."""
+    """A detector with its values: what it takes to build an energy and to fit it.
+
+    Detectors are frozen dataclasses. Equal ones with the same seed and features give equal scores.
+
+    Attributes:
+        title: its name.
+        summary: what its score says, in a few words.
+    """
 
     title: ClassVar[str]
     summary: ClassVar[str]
 
     @property
+    def objective(self) -> Objective | None:
+        """The loss by which it learns; None for a closed form."""
+        return None
+
+    @property
     def trains(self) -> bool:
         """Whether fitting takes steps, and a seed."""
-        return False
+        return self.objective is not None
 
     @abc.abstractmethod
     def build(self, shape: Shape) -> Energy:
         """Returns a blank energy, ready for `load_state_dict`."""
 
+    def term_names(self, shape: Shape) -> tuple[str, ...]:
+        """Returns the names of the energy's terms, in their order; of a single term, the title."""
+        return (self.title,)
+
     def input_views(self, shape: Shape) -> tuple[str, ...]:
-        """Returns the views that lie side by side in the energy's input; `z` is the features themselves."""
+        """Returns the views side by side in the energy's input; `z` is the features themselves."""
         return ("z",)
 
     def fit(
@@ -96,8 +114,8 @@ class Detector(abc.ABC):
             raise ValueError(reason)
         return self.blank(train).fit(train)
 
-    def note(self, energy: Energy) -> str:
-        """Returns what must be said of an energy that this recipe fitted, in words, or nothing."""
+    def warning(self, energy: Energy) -> str:
+        """Returns what a reader of this detector's fitted energy must know, mostly nothing."""
         return ""
 
     def to_diagnose(
@@ -107,7 +125,7 @@ class Detector(abc.ABC):
         return None
 
     def blank(self, train: Features) -> Energy:
-        """Returns `build` of the features' shape, on their device and in their working precision."""
+        """Returns `build` of the features' shape, on their device, in their working precision."""
         return self.build(Shape.of(train)).to(train.z.device, working_precision(train.z))
 
     def unsupported_reason(self, shape: Shape) -> str:
@@ -116,19 +134,29 @@ class Detector(abc.ABC):
 
 
 def check_temperature(temperature: float) -> None:
+    """Raises ValueError unless a temperature is above 0."""
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}.")
 
 
 @dataclass(frozen=True)
 class Normalizing(Detector):
-    """A detector on z / ||z||, or on z as it is (in 2D, where the radius matters)."""
+    """A detector on z / ||z||, or on z as it is (in 2D, where the radius matters).
+
+    Args:
+        normalize: whether the energy sees z / ||z||.
+    """
 
     normalize: bool = True
 
     def placed(self, energy: Energy) -> Energy:
+        """Returns an energy of z / ||z|| as one of z, or the energy itself."""
         return Normalized(energy) if self.normalize else energy
 
-    def seen(self, train: Features) -> Tensor:
-        """Returns what the energy inside sees of the features, (N, d)."""
-        return on_sphere(train).z if self.normalize else train.z.to(working_precision(train.z))
+    def inner_features(self, train: Features) -> Features:
+        """Returns the features as the energy inside `placed` sees them."""
+        return on_sphere(train) if self.normalize else train
+
+    def inner_z(self, train: Features) -> Tensor:
+        """Returns z as the energy inside `placed` sees it, (N, d), at least in float32."""
+        return self.inner_features(train).z.to(working_precision(train.z))

@@ -14,8 +14,8 @@ from .views import (
     Normalized,
     OnView,
     PrecomputedScore,
+    mean_and_std,
     on_sphere,
-    standards,
     unit,
 )
 
@@ -44,7 +44,7 @@ __all__ = [
     "moments_of",
     "on_sphere",
     "score",
-    "standards",
+    "mean_and_std",
     "unit",
     "working_precision",
 ]

@@ -47,14 +47,14 @@ class WeightedSum(Aggregate):
         self.register_buffer("scale", torch.ones(len(energies)))
 
     def standardise(self, z: Tensor) -> Self:
-        """Returns self with each member's mean and standard deviation set to those on ID z (N, d)."""
+        """Returns self with each member's mean and standard deviation taken on ID z (N, d)."""
         values = np.stack([score(member, z) for member in self.members])
         mean, std = torch.from_numpy(values.mean(1)), torch.from_numpy(values.std(1))
         self.store(shift=mean, scale=std.clamp(min=1e-12))
         return self
 
     def weighted_terms(self, z: Tensor) -> Tensor:
-        """Returns w_i e_i of each row of z (N, d), as (N, members): in standard deviations of ID."""
+        """Returns w_i e_i of each row of z (N, d), (N, members): in standard deviations of ID."""
         values = torch.stack([member(z) for member in self.members], 1)
         return self.weights * (values - self.shift) / self.scale
 

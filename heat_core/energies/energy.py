@@ -1,4 +1,4 @@
-"""An energy is a function E: R^d -> R, large where data is rare: p(z) is proportional to exp(-E(z)).
+"""An energy is a function E: R^d -> R, large where data is rare: p(z) ~ exp(-E(z)) up to a factor.
 
 Energies add and divide by a temperature. Every detector ends as an energy, and the energy is the
 score: larger is more out-of-distribution. Constants that do not depend on z may be left out, except
@@ -151,7 +151,7 @@ def working_precision(z: Tensor) -> torch.dtype:
 
 @torch.inference_mode()
 def score(energy: Energy, z: Tensor, batch: int = 16384) -> NDArray[np.float64]:
-    """Returns the energy of each row of z (N, d) on the CPU, (N,): larger is more out-of-distribution.
+    """Returns the energy of each row of z (N, d), (N,) on the CPU: larger is more out.
 
     Rows go through in batches, on the device and in the precision of the energy, so z may be larger
     than the device's memory.

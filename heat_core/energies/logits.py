@@ -11,11 +11,14 @@ from heat_core.features import Features
 
 from .energy import Energy, working_precision
 
-# -- logits ------------------------------------------------------------------------------------------------------------
-
 
 class Logits(Energy):
-    """Energies that read the classifier's logits f(z) = W z + b, which `fit` takes from the features' head."""
+    """Energies of the classifier's logits f(z) = W z + b; `fit` takes them from the features' head.
+
+    Args:
+        dim: d.
+        classes: C.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -34,19 +37,38 @@ class Logits(Energy):
         return self
 
     def logits(self, z: Tensor) -> Tensor:
-        """Returns (N, C)."""
+        """Returns f(z) of each row of z (N, d), (N, C)."""
         return z @ self.weight.T + self.bias
 
 
 class MaxSoftmax(Logits):
-    """E(z) = -max_c softmax(f(z))_c. Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136."""
+    """E(z) = -max_c softmax(f(z))_c. Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136.
+
+    >>> from heat_core.features import Head
+    >>> z = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+    >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
+    >>> MaxSoftmax(dim=2, classes=2).fit(train)(z)
+    tensor([-0.8808, -0.5000])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         return -self.logits(z).softmax(-1).amax(-1)
 
 
 class LogSumExp(Logits):
-    """E(z) = -T log sum_c exp(f(z)_c / T). Reference: Liu et al. 2020, arXiv:2010.03759."""
+    """E(z) = -T log sum_c exp(f(z)_c / T). Reference: Liu et al. 2020, arXiv:2010.03759.
+
+    Args:
+        dim: d.
+        classes: C.
+        temperature: T.
+
+    >>> from heat_core.features import Head
+    >>> z = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
+    >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
+    >>> LogSumExp(dim=2, classes=2).fit(train)(z)
+    tensor([-2.1269, -1.6931])
+    """
 
     def __init__(self, dim: int, classes: int, temperature: float = 1.0) -> None:
         super().__init__(dim, classes)

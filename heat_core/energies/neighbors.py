@@ -12,42 +12,26 @@ from heat_core.features import Features
 
 from .energy import Energy, working_precision
 
-# -- arithmetic --------------------------------------------------------------------------------------------------------
-
-
-def _products(z: Tensor, bank: Tensor, offset: Tensor) -> Tensor:
-    """Returns z @ bank.T + offset, (N, M).
-
-    In float32 on a CPU as a 1 x 1 convolution, whose kernels use wider registers than torch's matrix product does on AMD's
-    processors.
-    """
-    if (
-        z.device.type != "cpu"
-        or z.dtype != torch.float32
-        or not len(z)
-        or not torch.backends.mkldnn.is_available()
-    ):
-        return torch.addmm(offset, z, bank.T)
-    pixels = z.contiguous()[None, :, None].permute(
-        0, 3, 1, 2
-    )  # (1, d, N, 1), channels last: nothing is moved
-    return nn.functional.conv2d(pixels, bank[:, :, None, None], offset).permute(0, 2, 3, 1)[0, :, 0]
-
-
-# -- neighbours --------------------------------------------------------------------------------------------------------
-
 
 class Neighbors(Energy):
     """E(z) = the distance from z to its k-th nearest training feature.
 
-    Reference: Sun et al. 2022, arXiv:2204.06507, where it is `Normalized`. The nearest b has the largest
-    z . b - ||b||^2 / 2: one matrix product, and a selection that looks only at the best blocks of the bank. The
-    distance is then that of z - b itself, which is exact where z is close to b, and has a gradient.
+    The nearest b has the largest z . b - ||b||^2 / 2: one matrix product, and a selection that
+    looks only at the best blocks of the bank. The distance is then that of z - b itself, which is
+    exact where z is close to b, and has a gradient.
+    Reference: Sun et al. 2022, arXiv:2204.06507, where it is `Normalized`.
 
     Args:
         dim: d.
-        rows: N, the size of the bank.
+        rows: M, the size of the bank.
         k: which neighbour; at most `rows`.
+
+    Raises:
+        ValueError: k is not in 1..rows.
+
+    >>> train = Features(torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]))
+    >>> Neighbors(dim=2, rows=3, k=2).fit(train)(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    tensor([3., 4.])
     """
 
     bank: Tensor
@@ -72,30 +56,61 @@ class Neighbors(Energy):
 
     @torch.no_grad()
     def nearest(self, z: Tensor, products: int = 2**27) -> Tensor:
-        """Returns the row of the bank that is k-th nearest, (N,), with room for about `products` products at a time."""
-        parts = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
-        return torch.cat(
-            [kth_largest_column(_products(part, self.bank, self.offset), self.k) for part in parts]
-        )
+        """Returns the row of the bank that is k-th nearest to each row of z (N, d), (N,).
+
+        Memory holds about `products` products of rows with the bank at a time.
+        """
+        chunks = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
+        nearest = [
+            kth_largest_column(_products(chunk, self.bank, self.offset), self.k) for chunk in chunks
+        ]
+        return torch.cat(nearest)
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+
+
+def _products(z: Tensor, bank: Tensor, offset: Tensor) -> Tensor:
+    """Returns z @ bank.T + offset, (N, M), of z (N, d), bank (M, d) and offset (M,).
+
+    In float32 on a CPU as a 1 x 1 convolution, whose kernels use wider registers than torch's
+    matrix product does on AMD's processors.
+    """
+    on_cpu = z.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if not on_cpu or z.dtype != torch.float32 or not len(z):
+        return torch.addmm(offset, z, bank.T)
+    # (1, d, N, 1), channels last: nothing is moved
+    pixels = z.contiguous()[None, :, None].permute(0, 3, 1, 2)
+    products = nn.functional.conv2d(pixels, bank[:, :, None, None], offset)
+    return products.permute(0, 2, 3, 1)[0, :, 0]
 
 
 def kth_largest(values: Tensor, k: int) -> Tensor:
-    """Returns the k-th largest of each row, (N,) from (N, M)."""
+    """Returns the k-th largest of each row of values (N, M), (N,).
+
+    >>> kth_largest(torch.tensor([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]]), k=2)
+    tensor([2., 5.])
+    """
     return values.gather(1, kth_largest_column(values, k)[:, None]).squeeze(1)
 
 
 def kth_largest_column(values: Tensor, k: int, block: int = 64) -> Tensor:
-    """Returns where the k-th largest of each row is, (N,) from (N, M).
+    """Returns the column of the k-th largest of each row of values (N, M), (N,).
 
-    A row is cut into blocks; the k largest values lie within the k blocks of largest maximum, so only those are sorted.
+    A row is split into blocks; the k largest values lie within the k blocks of largest maximum, so
+    only those are sorted, and the columns after the last whole block.
     """
     rows, columns = values.shape
     blocks = columns // block
     if blocks <= 2 * k:
         return values.topk(k, dim=1).indices[:, -1]
-    body, rest = values[:, : blocks * block].view(rows, blocks, block), values[:, blocks * block :]
-    best = body.amax(-1).topk(k, dim=1, sorted=False).indices
-    candidates = body[torch.arange(rows, device=best.device)[:, None], best].flatten(1)
-    place = torch.cat([candidates, rest], 1).topk(k, dim=1).indices[:, -1:]
-    owner = nn.functional.pad(best, (0, 1), value=blocks)  # the rest counts as the last block
-    return (owner.gather(1, place // block) * block + place % block).squeeze(1)
+    blocked = values[:, : blocks * block].view(rows, blocks, block)
+    remainder = values[:, blocks * block :]
+    best_blocks = blocked.amax(-1).topk(k, dim=1, sorted=False).indices
+    row = torch.arange(rows, device=values.device)[:, None]
+    candidates = torch.cat([blocked[row, best_blocks].flatten(1), remainder], 1)
+    place = candidates.topk(k, dim=1).indices[:, -1:]
+    # the remainder counts as one more block, after the whole ones
+    candidate_blocks = nn.functional.pad(best_blocks, (0, 1), value=blocks)
+    column = candidate_blocks.gather(1, place // block) * block + place % block
+    return column.squeeze(1)

@@ -12,25 +12,27 @@ from torch import Tensor, nn
 from heat_core.features import Features
 
 from .energy import Energy
-from .views import standards
-
-# -- networks ----------------------------------------------------------------------------------------------------------
+from .views import mean_and_std
 
 
 class Network(Energy):
     """E_theta(z): a multilayer perceptron on standardised features, for what has no formula.
 
+    While the attribute `in_bfloat16` is set, products are made in bfloat16.
+
     Args:
         dim: d.
         width, depth: of the hidden layers (SiLU).
-        frequencies: random Fourier features put beside the input, cos and sin of B z with B ~ N(0, `bandwidth`^2).
-            A plain network cannot see structure much finer than the data's spread; 2D needs them
-            (Tancik et al. 2020, arXiv:2006.10739).
+        frequencies: random Fourier features put beside the input, cos and sin of B z with
+            B ~ N(0, `bandwidth`^2). A plain network cannot see structure much finer than the data's
+            standard deviation; 2D needs them (Tancik et al. 2020, arXiv:2006.10739).
         bandwidth: in units of the standardised input.
         plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
         temperature: what its output is divided by.
 
-    While `in_bfloat16` is set, products are made in it.
+    >>> network = Network(dim=2, width=8, depth=1).randomise(torch.Generator().manual_seed(0))
+    >>> network(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))  # it starts at 0 everywhere
+    tensor([0., 0.], grad_fn=<DivBackward0>)
     """
 
     shift: Tensor
@@ -48,36 +50,37 @@ class Network(Energy):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        self.bandwidth, self.plain, self.temperature, self.in_bfloat16 = (
-            bandwidth,
-            plain,
-            temperature,
-            False,
-        )
+        self.bandwidth = bandwidth
+        self.plain = plain
+        self.temperature = temperature
+        self.in_bfloat16 = False
         self.register_buffer("shift", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("waves", torch.zeros(dim, frequencies))
-        sizes = [dim + 2 * frequencies, *[width] * depth]
-        bend = nn.LeakyReLU(0.2) if plain else nn.SiLU()
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), bend)]
+        activation = nn.LeakyReLU(0.2) if plain else nn.SiLU()
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise([dim + 2 * frequencies, *[width] * depth]):
+            layers += [nn.Linear(inputs, outputs), activation]
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def fit(self, train: Features) -> Self:
-        """Standardises, unless it is plain: sets shift and scale to the features' mean and standard deviation."""
-        if self.plain:
-            return self
-        mean, std = standards(train.z)
-        self.store(shift=mean, scale=std)
+        """Returns self, standardising by the features' mean and standard deviation unless plain."""
+        if not self.plain:
+            mean, std = mean_and_std(train.z)
+            self.store(shift=mean, scale=std)
         return self
 
     def randomise(self, generator: torch.Generator) -> Self:
-        """Returns self with fresh weights, drawn from the generator; the last layer is zero, so E_theta starts at 0."""
+        """Returns self with fresh weights from the generator.
+
+        The last layer is zero, so that E_theta starts at 0.
+        """
         self.waves.normal_(0, self.bandwidth, generator=generator)
-        for layer in self.layers:
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-                nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        for layer in linear:
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(linear[-1].weight)
         return self
 
     def forward(self, z: Tensor) -> Tensor:

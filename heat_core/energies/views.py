@@ -14,7 +14,17 @@ from .energy import Energy, working_precision
 
 
 class Normalized(Energy):
-    """E(z / ||z||): an energy on the unit sphere."""
+    """E(z / ||z||): an energy on the unit sphere.
+
+    Args:
+        energy: E, of (N, d).
+
+    >>> from heat_core.energies import Neighbors
+    >>> train = Features(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    >>> energy = Normalized(Neighbors(dim=2, rows=2, k=1)).fit(train)
+    >>> energy(torch.tensor([[5.0, 0.0], [-1.0, 0.0]]))
+    tensor([0.0000, 1.4142])
+    """
 
     def __init__(self, energy: Energy) -> None:
         super().__init__()
@@ -38,11 +48,18 @@ class OnView(Energy):
         energy: of (N, width).
         view: which view they are, for fitting; `z` for the features themselves.
         start, width: where the view lies in the input.
+
+    >>> energy = OnView(PrecomputedScore(), view="odin", start=1, width=1)
+    >>> energy(torch.tensor([[1.0, 10.0], [2.0, 20.0]]))
+    tensor([10., 20.])
     """
 
     def __init__(self, energy: Energy, view: str, start: int, width: int) -> None:
         super().__init__()
-        self.energy, self.view, self.start, self.width = energy, view, start, width
+        self.energy = energy
+        self.view = view
+        self.start = start
+        self.width = width
 
     def forward(self, z: Tensor) -> Tensor:
         return self.energy(z[:, self.start : self.start + self.width])
@@ -58,13 +75,19 @@ class OnView(Energy):
 
 
 class DirectionAndNorm(Energy):
-    """The energy of directions and log lengths, [v / ||v||, log ||v||] for each view v of its input, standardised.
+    """The energy of directions and log norms: [v / ||v||, log ||v||] of each view v, standardised.
 
     Fitting standardises; the energy inside is left as it is.
 
     Args:
-        energy: of (N, sum of (width + 1)).
+        energy: of (N, D), D the sum of (width + 1).
         views: {name: width}, side by side in this order; columns after them are not read.
+
+    >>> features = Features(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    >>> energy = DirectionAndNorm(PrecomputedScore(), {"z": 2}).fit(features)
+    >>> energy.map(features.z)  # mean 0 and standard deviation 1, column by column
+    tensor([[ 1.0000, -1.0000,  1.0000],
+            [-1.0000,  1.0000, -1.0000]])
     """
 
     shift: Tensor
@@ -72,59 +95,76 @@ class DirectionAndNorm(Energy):
 
     def __init__(self, energy: Energy, views: Mapping[str, int]) -> None:
         super().__init__()
-        self.energy, self.views = energy, dict(views)
+        self.energy = energy
+        self.views = dict(views)
         self.register_buffer("shift", torch.zeros(sum(views.values()) + len(views)))
         self.register_buffer("scale", torch.ones(sum(views.values()) + len(views)))
 
     def map(self, z: Tensor) -> Tensor:
-        """Returns what the energy inside sees of the input: every column with mean 0 and deviation 1 on training data."""
-        return (self._polar(z) - self.shift) / self.scale
+        """Returns the input (N, D) of the energy inside, of z (N, d).
 
-    def _polar(self, z: Tensor) -> Tensor:
+        Every column has mean 0 and standard deviation 1 on training data.
+        """
+        return (self._directions_and_norms(z) - self.shift) / self.scale
+
+    def _directions_and_norms(self, z: Tensor) -> Tensor:
         widths = list(self.views.values())
-        blocks = z[:, : sum(widths)].split(widths, 1)
-        return torch.cat(
-            [
-                part
-                for v in blocks
-                for part in (unit(v), v.norm(dim=1, keepdim=True).clamp(min=1e-12).log())
-            ],
-            1,
-        )
+        columns: list[Tensor] = []
+        for view in z[:, : sum(widths)].split(widths, 1):
+            norm = view.norm(dim=1, keepdim=True)
+            columns += [unit(view), norm.clamp(min=1e-12).log()]
+        return torch.cat(columns, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.energy(self.map(z))
 
     def fit(self, train: Features) -> Self:
-        seen = train.columns(list(self.views))
-        mean, std = standards(self._polar(seen.to(working_precision(seen))))
+        z = train.columns(list(self.views))
+        mean, std = mean_and_std(self._directions_and_norms(z.to(working_precision(z))))
         self.store(shift=mean, scale=std)
         return self
 
 
 class PrecomputedScore(Energy):
-    """The input's only column: a score that was computed elsewhere."""
+    """The first column of the input: a score that was computed elsewhere.
+
+    >>> PrecomputedScore()(torch.tensor([[1.0], [2.0]]))
+    tensor([1., 2.])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         return z[:, 0]
 
 
+# -- transforms ------------------------------------------------------------------------------------
+
+
 def unit(z: Tensor) -> Tensor:
-    """Returns the rows divided by their Euclidean norms; a row of zeros stays."""
+    """Returns the rows of z (N, d) divided by their Euclidean norms, (N, d); a row of zeros stays.
+
+    >>> unit(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     return nn.functional.normalize(z, dim=-1)
 
 
-def standards(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns mean and standard deviation of each column, (d,) each; no deviation is below a thousandth of the largest."""
-    wide = z.double()
-    spread = wide.std(0, correction=0)
-    return wide.mean(0).to(z.dtype), spread.clamp(min=1e-3 * spread.max().clamp(min=1e-6)).to(
-        z.dtype
-    )
+def mean_and_std(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the mean and the standard deviation of each column of z (N, d), (d,) each.
+
+    No standard deviation is below a thousandth of the largest.
+    """
+    precise = z.double()
+    std = precise.std(0, correction=0)
+    std = std.clamp(min=1e-3 * std.max().clamp(min=1e-6))
+    return precise.mean(0).to(z.dtype), std.to(z.dtype)
 
 
 def on_sphere(features: Features) -> Features:
-    """Returns the features with z / ||z|| for z, at least in float32, and no head: logits need the norm."""
+    """Returns the features with z / ||z|| for z (N, d), at least in float32.
+
+    They have no head, since logits need the norm, and no views.
+    """
     z = features.z.to(working_precision(features.z))
     moments = {"z": features.moments["unit z"]} if "unit z" in features.moments else {}
     return Features(unit(z), features.y, None, {}, features.index, features.source, moments)

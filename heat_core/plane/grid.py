@@ -108,6 +108,16 @@ class Grid:
         weight = np.exp(flat.min() - flat)
         return weight / weight.sum()
 
+    def log_z(self, energy: Array) -> float:
+        """Returns the log of the integral of exp(-energy) over the grid.
+
+        Args:
+            energy: (side, side) or (side^2,).
+        """
+        flat = np.asarray(energy, dtype=np.float64).ravel()
+        weight = np.exp(flat.min() - flat)
+        return float(np.log(weight.sum() * self.area) - flat.min())
+
     def mode_mass(self, mass: Array) -> Array:
         """Returns the sum over the cells of each mode, (modes,), of a mass (side^2,)."""
         return np.bincount(self.mode, weights=mass, minlength=self.toy.modes)

@@ -1,4 +1,4 @@
-"""What data is contrasted with: draws of a noise density, or of the model itself, found from there in one of several ways."""
+"""Negatives, which data is contrasted with: draws of a noise density, or of the model itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from heat_core.energies import Energy, GaussianMixture
 from heat_core.sampling import (
@@ -17,11 +17,11 @@ from heat_core.sampling import (
     project,
 )
 
-NoiseSampler = Callable[[int, torch.Generator], Tensor]
-"""Draws (count, d) points."""
+NoiseSampler = Callable[[int, Generator], Tensor]
+"""Draws points: from their count and a generator to (count, d)."""
 
 Start = Literal["noise", "chains", "resampled", "metropolis"]
-"""Where the chains that find the model's negatives begin.
+"""Where the chains that sample the model begin.
 
 `noise`: at fresh draws of the noise (short runs: each mode keeps the share that the noise gave it).
 `chains`: where they ended last time (persistent contrastive divergence, Tieleman 2008).
@@ -30,59 +30,84 @@ Start = Literal["noise", "chains", "resampled", "metropolis"]
 The last two cross from mode to mode, so that the modes' shares are learned.
 """
 
+OVERSAMPLING = 4  # draws of the noise for each one that importance resampling keeps
+
+# -- noise -----------------------------------------------------------------------------------------
+
 
 def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
-    """Returns uniform noise on the cube around the data's bounding box, widened on each side by `margin` of its length.
+    """Returns uniform noise on a cube around the data.
 
-    A cube, not the box: what is learned means nothing where there is no noise, and a flat box ends close to flat data.
+    A cube, not the bounding box: what is learned means nothing where there is no noise, and a flat
+    box ends close to flat data.
+
+    Args:
+        z: (N, d) data.
+        margin: how far the cube reaches beyond the longest side of the box, as a share of it.
+
+    >>> noise = uniform_cube(torch.tensor([[0.0, 0.0], [1.0, 2.0]]), margin=0.5)
+    >>> points = noise(1000, torch.Generator().manual_seed(0))  # x in [-1.5, 2.5], y in [-1, 3]
+    >>> points.shape, bool(points[:, 1].min() < -0.9), bool(points[:, 1].min() >= -1)
+    (torch.Size([1000, 2]), True, True)
     """
     low, high = z.amin(0), z.amax(0)
-    centre, half = (low + high) / 2, (0.5 + margin) * (high - low).amax()
+    centre = (low + high) / 2
+    half = (0.5 + margin) * (high - low).amax()
     low, high = centre - half, centre + half
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return low + (high - low) * torch.rand(
-            count, len(low), device=z.device, dtype=z.dtype, generator=generator
-        )
+    def sample(count: int, generator: Generator) -> Tensor:
+        shape = count, len(low)
+        points = torch.rand(shape, device=z.device, dtype=z.dtype, generator=generator)
+        return low + (high - low) * points
 
-    return draw
+    return sample
 
 
 def standard_normal(z: Tensor) -> NoiseSampler:
-    """Returns draws of N(0, I), as wide as z."""
+    """Returns noise of N(0, I) in the d dimensions of data z, (N, d)."""
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(count, z.shape[1], device=z.device, dtype=z.dtype, generator=generator)
+    def sample(count: int, generator: Generator) -> Tensor:
+        shape = count, z.shape[1]
+        return torch.randn(shape, device=z.device, dtype=z.dtype, generator=generator)
 
-    return draw
+    return sample
 
 
 def widened_mixture(
-    mixture: GaussianMixture, spread: float, onto: Manifold = "space"
+    mixture: GaussianMixture, noise_scale: float, manifold: Manifold = "space"
 ) -> NoiseSampler:
-    """Returns draws of the mixture with deviations `spread` times as large, put onto a surface."""
+    """Returns noise of Gaussians with wider deviations, projected to a manifold.
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        return project(mixture.sample(count, generator, spread), onto)
+    Args:
+        mixture: fitted, of (N, d).
+        noise_scale: how many times as large the deviations are.
+        manifold: where the noise lives.
+    """
 
-    return draw
+    def sample(count: int, generator: Generator) -> Tensor:
+        return project(mixture.sample(count, generator, noise_scale), manifold)
+
+    return sample
 
 
 def manifold_of(z: Tensor) -> Manifold:
-    """Returns the part of the unit sphere that directions of z lie on: the positive one if no value is negative."""
+    """Returns the part of the unit sphere that directions of z, (N, d), lie on."""
     return "positive sphere" if bool((z >= 0).all()) else "sphere"
 
 
+# -- samples of the model --------------------------------------------------------------------------
+
+
 class ModelSamples:
-    """Draws of the model: Langevin chains on its energy, wherever they begin.
+    """Samples of the model p = n exp(-E_theta) / Z: Langevin chains on its energy.
 
     Args:
-        sampler: their steps.
+        sampler: the chains' steps.
         start: where they begin.
-        noise: draws of a density n.
-        correction: E_theta, with total = E_n + E_theta: -E_theta weighs draws of n as draws of the model.
-        total: what they walk on.
-        both: whether the places where they began are negatives too.
+        noise: draws of the density n.
+        correction: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
+        total: E_n + E_theta, which the chains walk on.
+        include_starts: whether half of the negatives are the points where the chains began.
         bfloat16: whether the network's products are made in it.
     """
 
@@ -93,52 +118,65 @@ class ModelSamples:
         noise: NoiseSampler,
         correction: Energy,
         total: Energy,
-        both: bool = False,
+        include_starts: bool = False,
         bfloat16: bool = False,
     ) -> None:
-        (
-            self.sampler,
-            self.start,
-            self.noise,
-            self.correction,
-            self.total,
-            self.both,
-            self.bfloat16,
-        ) = (
-            sampler,
-            start,
-            noise,
-            correction,
-            total,
-            both,
-            bfloat16,
-        )
-        self.place: Tensor | None = None
+        self.sampler = sampler
+        self.start = start
+        self.noise = noise
+        self.correction = correction
+        self.total = total
+        self.include_starts = include_starts
+        self.bfloat16 = bfloat16
+        self.chains: Tensor | None = None
 
-    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
-        """Returns `count` negatives, (count, d)."""
-        chains = (count + 1) // 2 if self.both else count
-        begun = project(self._begin(chains, generator), self.sampler.onto)
-        with torch.autocast(
-            begun.device.type, torch.bfloat16, enabled=self.bfloat16
-        ):  # weights are cast once for all steps
-            ended = self.sampler(self.total, begun, generator)
-        self.place = ended
-        return torch.cat([ended, begun])[:count] if self.both else ended
+    def __call__(self, count: int, generator: Generator) -> Tensor:
+        """Returns negatives, (count, d)."""
+        chain_count = (count + 1) // 2 if self.include_starts else count
+        starts = project(self._starts(chain_count, generator), self.sampler.onto)
+        # one autocast around all steps, so that the weights are cast once
+        with torch.autocast(starts.device.type, torch.bfloat16, enabled=self.bfloat16):
+            ends = self.sampler(self.total, starts, generator)
+        self.chains = ends
+        if self.include_starts:
+            return torch.cat([ends, starts])[:count]
+        return ends
 
-    def _begin(self, count: int, generator: torch.Generator) -> Tensor:
-        if self.start == "chains" and self.place is not None:
-            return self.place
-        drawn = self.noise(4 * count if self.start == "resampled" else count, generator)
+    def _starts(self, count: int, generator: Generator) -> Tensor:
+        """Returns the points where chains begin, (count, d)."""
+        if self.start == "chains" and self.chains is not None:
+            return self.chains
         if self.start == "resampled":
-            return drawn[importance_resampled(self._log_weight(drawn), count, generator)]
-        if self.start == "metropolis" and self.place is not None:
-            taken = independent_metropolis(
-                self._log_weight(self.place), self._log_weight(drawn), generator
+            points = self.noise(OVERSAMPLING * count, generator)
+            return points[importance_resampled(self._log_weight(points), count, generator)]
+        points = self.noise(count, generator)
+        if self.start == "metropolis" and self.chains is not None:
+            accepted = independent_metropolis(
+                self._log_weight(self.chains), self._log_weight(points), generator
             )
-            return torch.where(taken[:, None], drawn, self.place)
-        return drawn
+            return torch.where(accepted[:, None], points, self.chains)
+        return points
 
     @torch.no_grad()
     def _log_weight(self, z: Tensor) -> Tensor:
+        """Returns log p - log n of each row up to a constant, (N,)."""
         return -self.correction(z)
+
+
+# -- negatives that test what was learned ----------------------------------------------------------
+
+
+def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
+    """Returns features that no image has, made of ID features (N, d) alone: {kind: (N, d)}.
+
+    Midpoints of two rows, rows with half of their columns from another row, and columns each
+    shuffled among the rows.
+    """
+    partner = z[torch.randperm(len(z), device=z.device, generator=generator)]
+    half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
+    order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
+    return {
+        "midpoints": (z + partner) / 2,
+        "crossed": torch.where(half, z, partner),
+        "shuffled": z.gather(0, order),
+    }

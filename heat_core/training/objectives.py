@@ -2,53 +2,121 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from heat_core.energies import Network, Sum
-from heat_core.sampling import Langevin
+from heat_core.energies import Energy, Network, Sum
+from heat_core.sampling import Langevin, Manifold
 
 from .negatives import ModelSamples, NoiseSampler, Start
-from .trainer import Objective, TrainingTask
+
+
+@dataclass(frozen=True)
+class Objective(abc.ABC):
+    """A loss by which an energy learns to tell data from negatives, and where negatives come from.
+
+    Attributes:
+        samples_model: whether negatives are the model's own samples, whose chains run one network
+            at a time; else they are noise.
+    """
+
+    samples_model: ClassVar[bool] = False
+
+    @property
+    def bound(self) -> float | None:
+        """What |E_theta| does not exceed at the optimum; None where it may grow without end."""
+        return None
+
+    @property
+    def chain_manifold(self) -> Manifold | None:
+        """Where the chains that sample the model live; None without chains."""
+        return None
+
+    @abc.abstractmethod
+    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        """Returns the loss of energies of data and of negatives, (N,) each, as a scalar."""
+
+    def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        """Returns the validation loss of energies of data and of noise, (N,) each, as a scalar."""
+        return self.loss(data_energy, noise_energy)
+
+    def negatives(
+        self, noise: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> NoiseSampler:
+        """Returns the sampler of negatives for a network under training: the noise itself.
+
+        Args:
+            noise: draws from n.
+            network: E_theta.
+            prior: the energy that is added to E_theta in the model, if there is one.
+            bfloat16: whether the network's products are made in it.
+        """
+        return noise
 
 
 @dataclass(frozen=True)
 class NoiseContrastive(Objective):
-    """Logistic noise-contrastive estimation: tell data of density p from noise of density n, in equal shares.
+    """Logistic noise-contrastive estimation: tell data of density p from as much noise of density n.
 
-    loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)), smallest at E_theta = log n - log p.
-    Hence -log n + E_theta = -log p, normalised: with noise drawn from a prior, prior energy + E_theta is the data's;
-    with uniform noise, E_theta alone is. Reference: Gutmann and Hyvarinen 2012; the correction form, Lafon et al. 2022.
+    loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)),
+
+    smallest at E_theta = log n - log p. Hence -log n + E_theta = -log p, normalised: with noise
+    drawn from a prior, prior energy + E_theta is the data's; with uniform noise, E_theta alone is.
+    Reference: Gutmann and Hyvarinen 2012; the correction form, Lafon et al. 2022.
+
+    >>> import torch
+    >>> undecided = torch.zeros(3)
+    >>> print(f"{NoiseContrastive().loss(undecided, undecided):.4f}")  # 2 log 2
+    1.3863
     """
 
-    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return softplus(inside).mean() + softplus(-outside).mean()
+    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        return softplus(data_energy).mean() + softplus(-noise_energy).mean()
 
 
 @dataclass(frozen=True)
 class SelfNormalized(Objective):
-    """Maximum likelihood with the normaliser from noise: mean E_theta(data) + log mean exp(-E_theta(noise)).
+    """Maximum likelihood with the normaliser from noise.
 
-    It is the negative log likelihood of the model n exp(-E_theta) / Z less that of n, with self-normalised importance
-    sampling for Z: no chain, and no mode out of the noise's reach. Reference: Bengio and Senecal 2003.
+    loss = mean E_theta(data) + log mean exp(-E_theta(noise))
+
+    is the negative log likelihood of the model n exp(-E_theta) / Z less that of n, with
+    self-normalised importance sampling for Z: no chain, and no mode out of the noise's reach.
+    Reference: Bengio and Senecal 2003.
+
+    >>> import torch
+    >>> loss = SelfNormalized().loss(torch.tensor([-1.0, -3.0]), torch.tensor([0.0, 0.0]))
+    >>> float(loss)
+    -2.0
     """
 
-    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return inside.mean() + log_mean_exp(-outside)
+    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        return data_energy.mean() + log_mean_exp(-noise_energy)
 
 
 @dataclass(frozen=True)
 class LeastSquares(Objective):
-    """A regularised critic: mean E(data) - mean E(noise) + alpha (mean E(data)^2 + mean E(noise)^2).
+    """A regularised critic, whose energy is bounded.
 
-    It is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies within 1 / (2 alpha) of 0: a bounded verdict of data
-    against noise, not the log of a density ratio.
+    loss = mean E(data) - mean E(noise) + alpha (mean E(data)^2 + mean E(noise)^2)
+
+    is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies within 1 / (2 alpha) of 0: a
+    bounded verdict of data against noise, not the log of a density ratio.
 
     Args:
-        alpha: how much large energies cost; it sets the scale of E_theta and nothing else at the optimum.
+        alpha: how much large energies cost; it sets the scale of E_theta and nothing else at the
+            optimum.
+
+    >>> import torch
+    >>> float(LeastSquares(alpha=0.5).loss(torch.tensor([-1.0]), torch.tensor([1.0])))
+    -1.0
+    >>> LeastSquares(alpha=0.5).bound
+    1.0
     """
 
     alpha: float = 1.0
@@ -58,42 +126,55 @@ class LeastSquares(Objective):
         """1 / (2 alpha), which |E_theta| does not exceed at the optimum; None without alpha."""
         return 1 / (2 * self.alpha) if self.alpha else None
 
-    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return (
-            inside.mean()
-            - outside.mean()
-            + self.alpha * (inside.square().mean() + outside.square().mean())
-        )
+    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        gap = data_energy.mean() - noise_energy.mean()
+        size = data_energy.square().mean() + noise_energy.square().mean()
+        return gap + self.alpha * size
 
 
 @dataclass(frozen=True)
 class MaximumLikelihood(LeastSquares):
-    """The same loss, with negatives drawn from the model itself by Langevin chains: maximum likelihood, regularised.
+    """Maximum likelihood, regularised: the loss of `LeastSquares` with samples of the model.
 
-    Without alpha its gradient is that of the log likelihood, as far as the chains sample the model. What is judged on
-    held-out data is the likelihood by importance sampling from the noise, as in `SelfNormalized`.
+    Langevin chains sample the model. Without alpha the loss has the gradient of the log likelihood,
+    as far as they do. The validation loss is the likelihood by importance sampling from the noise,
+    as in `SelfNormalized`.
     Reference: Lafon et al. 2022, eq. 2 to 4; Nijkamp et al. 2019 for short chains.
 
     Args:
         sampler: the chains' steps.
         start: where chains begin; see `negatives.Start`.
-        both: negatives are the chains' ends and their beginnings, half of each, as in the paper's public code.
+        include_starts: negatives are the chains' ends and their beginnings, half of each, as in the
+            paper's public code.
+
+    >>> import torch
+    >>> objective = MaximumLikelihood(sampler=Langevin(steps=20, step_size=1e-2))
+    >>> float(objective.evaluate(torch.tensor([-2.0]), torch.zeros(5)))
+    -2.0
     """
 
     sampler: Langevin = Langevin(steps=20)
     start: Start = "noise"
-    both: bool = False
+    include_starts: bool = False
+    samples_model: ClassVar[bool] = True
 
-    def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return inside.mean() + log_mean_exp(-outside)
+    @property
+    def chain_manifold(self) -> Manifold | None:
+        return self.sampler.onto
 
-    def negatives(self, task: TrainingTask, network: Network) -> NoiseSampler:
-        total = network if task.prior is None else Sum(task.prior, network)
+    def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        return data_energy.mean() + log_mean_exp(-noise_energy)
+
+    def negatives(
+        self, noise: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> NoiseSampler:
+        """Returns chains on prior + E_theta that begin at the noise, or where `start` says."""
+        total = network if prior is None else Sum(prior, network)
         return ModelSamples(
-            self.sampler, self.start, task.noise, network, total, self.both, self.bfloat16
+            self.sampler, self.start, noise, network, total, self.include_starts, bfloat16
         )
 
 
 def log_mean_exp(values: Tensor) -> Tensor:
-    """Returns log mean exp(values) of (N,)."""
+    """Returns log mean exp(values) of (N,), as a scalar."""
     return values.logsumexp(0) - math.log(len(values))

@@ -1,8 +1,7 @@
-"""How an energy with no formula learns: objectives, one loop for all of them, and a record of each stretch for a callback."""
+"""The training loop: networks that learn an energy by an objective, and a record of each stretch."""
 
 from __future__ import annotations
 
-import abc
 import copy
 import math
 import statistics
@@ -19,6 +18,88 @@ from heat_core.energies import Energy, Network
 from heat_core.log_partition import of_weights
 
 from .negatives import NoiseSampler
+from .objectives import Objective
+
+MIN_VALIDATION_NOISE = 1000  # draws of noise that a validation loss is taken over, at least
+EMA_WARM_UP = 10  # the moving average forgets its first steps: its decay is at most t / (t + 10)
+
+# -- what a training is told, and what it tells ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a training, whatever its loss.
+
+    AdamW, a moving average of the weights, and a choice of which average is kept, by data held out
+    of training. No OOD data is seen.
+
+    Args:
+        steps: optimiser steps, where `epochs` does not say them.
+        epochs: passes over the data; 0 takes `steps`.
+        batch: rows of data, and as many negatives, a step.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW; without it, it is Adam.
+        betas: of AdamW.
+        schedule: the learning rate falls along a `cosine` to 0, stays `constant`, or falls to a
+            tenth half-way (`step`).
+        ema_decay: largest decay of the weights' moving average; 0 keeps the weights themselves.
+        jitter: standard deviation of Gaussian noise that is added to the networks' inputs.
+        bfloat16: whether the networks' products are made in bfloat16, which is several times faster
+            where the chip has it; weights, optimiser and everything else stay in float32.
+        keep: the `best` average by the validation loss, or the `last`.
+        val_fraction: the share of the data that only validates, between 0 and 1.
+        log_points: how often the average is evaluated and `on_record` called.
+        limit: training has diverged once the mean |E_theta| of validation data or noise is larger.
+
+    Raises ValueError on values with which nothing can train.
+
+    >>> config = TrainConfig(epochs=2, batch=100, lr=1e-3)
+    >>> config.total_steps(rows=450)
+    10
+    >>> config.lr_factor(0.5)
+    0.5
+    """
+
+    steps: int = 1000
+    epochs: int = 0
+    batch: int = 512
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    ema_decay: float = 0.99
+    jitter: float = 0.0
+    bfloat16: bool = False
+    keep: Literal["best", "last"] = "best"
+    val_fraction: float = 0.1
+    log_points: int = 25
+    limit: float = 1e6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))  # a file gives a list
+        for name in ("steps", "batch", "log_points"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not 0 < self.val_fraction < 1:
+            raise ValueError(f"val_fraction must lie between 0 and 1, got {self.val_fraction}.")
+
+    def total_steps(self, rows: int) -> int:
+        """Returns the optimiser steps of a training on so many rows."""
+        if self.epochs:
+            return self.epochs * math.ceil(rows / self.batch)
+        return self.steps
+
+    def lr_factor(self, progress: float) -> float:
+        """Returns the learning rate as a share of `lr`, at a share of the steps in [0, 1]."""
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "step" and progress >= 0.5:
+            return 0.1
+        return 1.0
+
+    def ema_weight(self, step: int) -> float:
+        """Returns how much of the weights after a step, counted from 1, enters their average."""
+        return 1 - min(self.ema_decay, step / (step + EMA_WARM_UP))
 
 
 @dataclass(frozen=True)
@@ -26,27 +107,37 @@ class Record:
     """One line of a training's history.
 
     Args:
-        step, steps: done, in all.
-        loss: mean over the stretch since the last record (2 log 2 nats where a logistic critic takes data for noise).
-        held_out: what is judged on data held out of training, with the averaged weights; smaller is better.
-        inside, outside: mean E_theta of the held-out data and of noise; their difference is the energy gap.
+        step: how many steps are done.
+        steps: how many there are.
+        loss: mean over the stretch since the last record (2 log 2 nats where a logistic critic
+            takes data for noise).
+        val_loss: the objective on data held out of training, with the averaged weights; smaller is
+            better.
+        data_energy: mean E_theta of the held-out data.
+        noise_energy: mean E_theta of noise; less `data_energy` it is the energy gap.
         seconds: since the training began.
         log_z: log of the mean of exp(-E_theta) over noise: 0 for a self-normalised model.
-        effective: the effective share of the noise as weighted draws of the model, in (0, 1]; small: log_z is a guess.
+        effective: the effective share of the noise as weighted draws of the model, in (0, 1];
+            where it is small, log_z is a guess.
+
+    >>> record = Record(100, 800, 1.21, 1.25, data_energy=-0.4, noise_energy=0.3, seconds=2.0)
+    >>> round(record.noise_energy - record.data_energy, 1)
+    0.7
     """
 
     step: int
     steps: int
     loss: float
-    held_out: float
-    inside: float
-    outside: float
+    val_loss: float
+    data_energy: float
+    noise_energy: float
     seconds: float
     log_z: float = math.nan
     effective: float = math.nan
 
 
 OnRecord = Callable[[Record, Energy], None]
+"""A callback of a training: its new record, and the energy that it trains."""
 
 
 def ignore(record: Record, energy: Energy) -> None:
@@ -59,15 +150,16 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True, eq=False)
 class TrainingTask:
-    """What is to be learned from what.
+    """A network, its training data and its noise.
 
     Args:
-        network: E_theta, a part of `energy`; it is trained in place, and holds the averaged weights meanwhile.
+        network: E_theta, a part of `energy`; trained in place, it holds the averaged weights.
         z: (N, d) data as the network sees it, on its device; at least 2 rows.
         noise: draws from n.
-        energy: the whole; the callback is shown it.
-        prior: what is added to E_theta where the model's own draws are wanted.
-        judges: data and noise held out of training; a share of z and fresh noise if not given.
+        energy: the whole energy, for the callback.
+        prior: the energy that is added to E_theta in the model; None without one.
+        validation: data and noise held out of training, (M, d) and (K, d); by default a share of z
+            and fresh noise.
     """
 
     network: Network
@@ -75,239 +167,271 @@ class TrainingTask:
     noise: NoiseSampler
     energy: Energy
     prior: Energy | None = None
-    judges: tuple[Tensor, Tensor] | None = None
+    validation: tuple[Tensor, Tensor] | None = None
+
+
+# -- the loop --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Objective(abc.ABC):
-    """An energy learns to tell data from negatives; what it learns lies in the loss, and in where the negatives come from.
-
-    AdamW, a moving average of the weights, and a choice of which average is kept, by data held out of training. No OOD data
-    is seen.
+class Trainer:
+    """Trains networks in place, several at once, each as it would alone.
 
     Args:
-        steps: optimiser steps, where `epochs` does not say them.
-        epochs: passes over the data; 0 takes `steps`.
-        batch: rows of data, and as many negatives, a step.
-        rate, weight_decay, betas: of AdamW; without weight decay it is Adam.
-        schedule: the rate falls along a cosine to 0, stays constant, or falls to a tenth half-way (`step`).
-        averaging: the longest memory of the moving average is 1 / (1 - averaging) steps; 0 keeps the weights themselves.
-        jitter: deviation of Gaussian noise that is added to the network's inputs.
-        bfloat16: whether the network's products are made in bfloat16, which is several times faster where the chip has it;
-            weights, optimiser and everything else stay in float32.
-        keep: the `best` average by the held-out data, or the `last`.
-        held_out: the share of the data that only judges.
-        records: how often the average is judged and `on_record` called.
-        limit: training has diverged once the mean |E_theta| of the held-out data or of noise is larger.
+        objective: the loss, and where negatives come from.
+        config: optimiser, schedule, and which weights are kept.
+
+    >>> z = 0.5 * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    >>> network = Network(1, width=8, depth=1)
+    >>> def noise(count, generator):
+    ...     return 2 * torch.randn(count, 1, generator=generator)
+    >>> config = TrainConfig(steps=20, batch=64, lr=1e-2)
+    >>> from heat_core.training.objectives import NoiseContrastive
+    >>> Trainer(NoiseContrastive(), config).fit([TrainingTask(network, z, noise, network)])
+    >>> near, far = network(torch.tensor([[0.0], [4.0]]))
+    >>> bool(near < far)
+    True
     """
 
-    steps: int = 1000
-    epochs: int = 0
-    batch: int = 512
-    rate: float = 1e-3
-    weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "constant", "step"] = "cosine"
-    averaging: float = 0.99
-    jitter: float = 0.0
-    bfloat16: bool = False
-    keep: Literal["best", "last"] = "best"
-    held_out: float = 0.1
-    records: int = 25
-    limit: float = 1e6
+    objective: Objective
+    config: TrainConfig = TrainConfig()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))  # a file gives a list
-        for name in ("steps", "batch", "records"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out must lie between 0 and 1, got {self.held_out}.")
-
-    @abc.abstractmethod
-    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        """Returns the loss of energies of data and of negatives, (N,) each."""
-
-    def verdict(self, inside: Tensor, outside: Tensor) -> Tensor:
-        """Returns what is judged of energies of held-out data and of noise; the loss, where negatives are noise."""
-        return self.loss(inside, outside)
-
-    def negatives(self, task: TrainingTask, network: Network) -> NoiseSampler:
-        """Returns where the negatives of a network under training come from."""
-        return task.noise
-
-    def share(self, done: float) -> float:
-        """Returns the learning rate as a share of `rate`, once a share of the steps is done."""
-        if self.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * done))
-        return 0.1 if self.schedule == "step" and done >= 0.5 else 1.0
-
-    def fit(self, tasks: Sequence[TrainingTask], seed: int, on_record: OnRecord = ignore) -> None:
-        """Trains the networks of the tasks in place, several at once; each as it would alone, with a seed of its own.
+    def fit(
+        self, tasks: Sequence[TrainingTask], seed: int = 0, on_record: OnRecord = ignore
+    ) -> None:
+        """Trains the networks of the tasks in place.
 
         Args:
             tasks: of networks of one form, and one energy. Records are means over them.
             seed: n tasks take the seeds n seed, n seed + 1, ...
+            on_record: called `log_points` times.
 
         Raises:
-            ValueError: there are several, and negatives come from the model, whose chains run one network at a time.
-            Diverged: a loss is not finite, or energies explode; the networks keep their best weights so far.
+            ValueError: there are several, and negatives are samples of the model.
+            Diverged: a loss is not finite, or energies explode; the networks keep their best
+                weights so far.
         """
-        if len(tasks) > 1 and type(self).negatives is not Objective.negatives:
+        if len(tasks) > 1 and self.objective.samples_model:
             raise ValueError(
-                f"{type(self).__name__} draws negatives from the model, so its networks train one at a time."
+                f"{type(self.objective).__name__} draws negatives from the model, so its networks "
+                "train one at a time."
             )
-        students = Trainer(self, tasks, seed)
-        learners = students.learners
-        steps = self.epochs * math.ceil(len(learners[0].train) / self.batch) or self.steps
-        total, last, began = (
-            torch.zeros(len(tasks), device=tasks[0].z.device),
-            0,
-            time.perf_counter(),
-        )
-        stops = {round(steps * (i + 1) / self.records) for i in range(self.records)}
+        networks = NetworkStack(self.objective, self.config, tasks, seed)
+        steps = self.config.total_steps(len(networks.states[0].train))
+        log_steps = _log_steps(steps, self.config.log_points)
+        loss_sum = torch.zeros(len(tasks), device=tasks[0].z.device)
+        last_logged = 0
+        start = time.perf_counter()
         for step in range(1, steps + 1):
-            total += students.step(
-                self.rate * self.share((step - 1) / steps),
-                1 - min(self.averaging, step / (step + 10)),
-            )
-            if step in stops:
-                means, seconds = (total / (step - last)).tolist(), time.perf_counter() - began
-                records = [
-                    one.judged(step, steps, mean, seconds)
-                    for one, mean in zip(learners, means, strict=True)
-                ]
-                on_record(mean_record(records), tasks[0].energy)
-                total.zero_()
-                last = step
-        for learner in learners:
-            learner.restore()
+            lr = self.config.lr * self.config.lr_factor((step - 1) / steps)
+            loss_sum += networks.step(lr, self.config.ema_weight(step))
+            if step in log_steps:
+                losses = (loss_sum / (step - last_logged)).tolist()
+                seconds = time.perf_counter() - start
+                record = networks.evaluate(step, steps, losses, seconds)
+                on_record(record, tasks[0].energy)
+                loss_sum.zero_()
+                last_logged = step
+        networks.restore()
 
 
-def mean_record(records: Sequence[Record]) -> Record:
-    """Returns the record of means of one step's records."""
-    means = [statistics.fmean(values) for values in zip(*map(astuple, records), strict=True)]
-    return Record(records[0].step, records[0].steps, *means[2:])
+def _log_steps(steps: int, log_points: int) -> set[int]:
+    """Returns the steps after which a record is made, the last one among them."""
+    return {round(steps * (i + 1) / log_points) for i in range(log_points)}
 
 
-class _TrainState:
-    """One task: its draws, what is held out of it, how good its averaged network is on that, and the best one's weights."""
+class NetworkStack:
+    """Networks under training, and their optimiser.
 
-    def __init__(self, objective: Objective, task: TrainingTask, seed: int) -> None:
-        self.objective, self.task = objective, task
-        self.generator = torch.Generator(task.z.device).manual_seed(seed)
-        if task.judges is not None:
-            self.train, (self.inside, self.outside) = task.z, task.judges
-        else:
-            order = torch.randperm(len(task.z), device=task.z.device, generator=self.generator)
-            count = max(1, round(objective.held_out * len(task.z)))
-            self.train, self.inside = task.z[order[count:]], task.z[order[:count]]
-            self.outside = task.noise(max(count, 1000), self.generator)
-        self.student = copy.deepcopy(task.network.randomise(self.generator))
-        self.student.in_bfloat16 = objective.bfloat16
-        self.negatives = objective.negatives(task, self.student)
-        self.best, self.weights = math.inf, {}
-
-    def drawn(self) -> Tensor:
-        """Returns a step's input, (2 batch, d): data, then negatives."""
-        batch, z = self.objective.batch, self.train
-        rows = torch.randint(len(z), (batch,), device=z.device, generator=self.generator)
-        seen = torch.cat([z[rows], self.negatives(batch, self.generator)])
-        if self.objective.jitter:
-            seen += self.objective.jitter * torch.randn(
-                seen.shape, device=z.device, dtype=z.dtype, generator=self.generator
-            )
-        return seen
-
-    @torch.no_grad()
-    def judged(self, step: int, steps: int, loss: float, seconds: float) -> Record:
-        """Returns the record of a step. Raises Diverged, with the best weights back in the network."""
-        network, rate = self.task.network, self.objective.rate
-        inside, outside = network(self.inside), network(self.outside)
-        verdict, low, high = (
-            float(self.objective.verdict(inside, outside)),
-            float(inside.mean()),
-            float(outside.mean()),
-        )
-        if not math.isfinite(loss + verdict):
-            self.restore()
-            raise Diverged(
-                f"training diverged by step {step}: the loss is {loss}. Try a rate below {rate}."
-            )
-        if max(float(inside.abs().mean()), float(outside.abs().mean())) > self.objective.limit:
-            self.restore()
-            raise Diverged(
-                f"energies exploded by step {step}: they are {low:.3g} for data and {high:.3g} for noise. "
-                f"Try a rate below {rate}, or more regularisation."
-            )
-        if self.objective.keep == "last" or verdict < self.best:
-            self.best, self.weights = (
-                verdict,
-                {name: value.clone() for name, value in network.state_dict().items()},
-            )
-        z = of_weights(-outside)
-        return Record(step, steps, loss, verdict, low, high, seconds, z.value, z.effective)
-
-    def restore(self) -> None:
-        if self.weights:
-            self.task.network.load_state_dict(self.weights)
-
-
-class Trainer:
-    """The networks under training and their optimiser: one network as it is, several as one with stacked weights (torch.vmap).
+    One network is trained as it is, several as one with stacked weights (torch.vmap). The tasks'
+    own networks hold the averaged weights.
 
     Args:
-        tasks, seed: as `Objective.fit` takes them. The tasks' networks hold the averaged weights.
+        objective, config: as `Trainer` has them.
+        tasks, seed: as `Trainer.fit` takes them.
     """
 
-    def __init__(self, objective: Objective, tasks: Sequence[TrainingTask], seed: int) -> None:
+    def __init__(
+        self, objective: Objective, config: TrainConfig, tasks: Sequence[TrainingTask], seed: int
+    ) -> None:
         self.objective = objective
-        self.learners = learners = [
-            _TrainState(objective, task, len(tasks) * seed + i) for i, task in enumerate(tasks)
+        self.config = config
+        self.states = [
+            TrainState(objective, config, task, len(tasks) * seed + i)
+            for i, task in enumerate(tasks)
         ]
-        self.form = learners[0].student
-        self.stacked = len(learners) > 1
+        self.template = self.states[0].network
+        self.stacked = len(tasks) > 1
         if self.stacked:
-            students = [learner.student for learner in learners]
-            self.parameters, self.buffers = stack_module_state(students)  # type: ignore[arg-type]
+            networks = [state.network for state in self.states]
+            self.parameters, self.buffers = stack_module_state(networks)  # type: ignore[arg-type]
             self.weights = list(self.parameters.values())
         else:
-            self.weights = list(self.form.parameters())
-        self.averages = [
-            list(values)
-            for values in zip(*(one.task.network.parameters() for one in learners), strict=True)
-        ]
+            self.weights = list(self.template.parameters())
+        averages = [task.network.parameters() for task in tasks]
+        self.averages = [list(values) for values in zip(*averages, strict=True)]
         self.optimizer = torch.optim.AdamW(
-            self.weights, weight_decay=objective.weight_decay, betas=objective.betas
+            self.weights, weight_decay=config.weight_decay, betas=config.betas
         )
 
-    def step(self, rate: float, share: float) -> Tensor:
-        """Makes a step at a learning rate, averages a share of it in, and returns the losses before it, (networks,)."""
-        self.optimizer.param_groups[0]["lr"] = rate
+    def step(self, lr: float, ema_weight: float) -> Tensor:
+        """Takes a step, and returns the losses before it, (networks,).
+
+        Args:
+            lr: the learning rate.
+            ema_weight: how much of the new weights enters their average.
+        """
+        self.optimizer.param_groups[0]["lr"] = lr
         losses = self.losses()
         self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
         self.optimizer.step()
-        self.average(share)
+        self._update_averages(ema_weight)
         return losses.detach()
 
     def losses(self) -> Tensor:
-        """Returns the losses of a step, (networks,)."""
+        """Returns the losses of the networks on their next batches, (networks,)."""
         if not self.stacked:
-            return self.objective.loss(
-                *self.form(self.learners[0].drawn()).split(self.objective.batch)
-            )[None]
-        drawn = torch.stack([learner.drawn() for learner in self.learners])
-        return torch.vmap(self._loss)(self.parameters, self.buffers, drawn)
+            energies = self.template(self.states[0].next_batch())
+            return self._loss(energies)[None]
+        batches = torch.stack([state.next_batch() for state in self.states])
+        return torch.vmap(self._stacked_loss)(self.parameters, self.buffers, batches)
 
-    def _loss(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], seen: Tensor
+    def _stacked_loss(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Tensor
     ) -> Tensor:
-        energies = functional_call(self.form, (parameters, buffers), (seen,))
-        return self.objective.loss(*energies.split(self.objective.batch))
+        """Returns the loss of one of the stacked networks on its batch, (2 batch, d), a scalar."""
+        return self._loss(functional_call(self.template, (parameters, buffers), (batch,)))
+
+    def _loss(self, energies: Tensor) -> Tensor:
+        """Returns the loss of energies of data, then of negatives, (2 batch,), as a scalar."""
+        data_energy, noise_energy = energies.split(self.config.batch)
+        return self.objective.loss(data_energy, noise_energy)
 
     @torch.no_grad()
-    def average(self, share: float) -> None:
-        """Moves the averaged weights, which the tasks' networks hold, a share of the way to the present ones."""
+    def _update_averages(self, ema_weight: float) -> None:
         for averages, weight in zip(self.averages, self.weights, strict=True):
-            torch._foreach_lerp_(averages, list(weight) if self.stacked else [weight], share)  # type: ignore
+            weights = list(weight) if self.stacked else [weight]
+            torch._foreach_lerp_(averages, weights, ema_weight)  # type: ignore[arg-type]
+
+    def evaluate(self, step: int, steps: int, losses: Sequence[float], seconds: float) -> Record:
+        """Returns the record of a step, a mean over the networks. Raises Diverged."""
+        records = [
+            state.evaluate(step, steps, loss, seconds)
+            for state, loss in zip(self.states, losses, strict=True)
+        ]
+        return mean_record(records)
+
+    def restore(self) -> None:
+        """Puts the weights that are kept into the tasks' networks."""
+        for state in self.states:
+            state.restore()
+
+
+class TrainState:
+    """The state of one task's training: its data and noise, its network, and its best weights.
+
+    Args:
+        objective, config, task: as `Trainer` has them.
+        seed: of everything random in the task.
+    """
+
+    def __init__(
+        self, objective: Objective, config: TrainConfig, task: TrainingTask, seed: int
+    ) -> None:
+        self.objective = objective
+        self.config = config
+        self.average = task.network
+        self.generator = torch.Generator(task.z.device).manual_seed(seed)
+        self._hold_out(task)
+        self.network = copy.deepcopy(task.network.randomise(self.generator))
+        self.network.in_bfloat16 = config.bfloat16
+        self.negatives = objective.negatives(task.noise, self.network, task.prior, config.bfloat16)
+        self.best_loss = math.inf
+        self.best_weights: dict[str, Tensor] = {}
+
+    def _hold_out(self, task: TrainingTask) -> None:
+        """Sets data to train on, (N, d), and data and noise to validate with, (M, d), (K, d)."""
+        if task.validation is not None:
+            self.train = task.z
+            self.val_data, self.val_noise = task.validation
+            return
+        order = torch.randperm(len(task.z), device=task.z.device, generator=self.generator)
+        count = max(1, round(self.config.val_fraction * len(task.z)))
+        self.train = task.z[order[count:]]
+        self.val_data = task.z[order[:count]]
+        self.val_noise = task.noise(max(count, MIN_VALIDATION_NOISE), self.generator)
+
+    def next_batch(self) -> Tensor:
+        """Returns a step's input: data, then as many negatives, (2 batch, d)."""
+        size = self.config.batch
+        z = self.train
+        rows = torch.randint(len(z), (size,), device=z.device, generator=self.generator)
+        batch = torch.cat([z[rows], self.negatives(size, self.generator)])
+        if self.config.jitter:
+            noise = torch.randn(
+                batch.shape, device=z.device, dtype=z.dtype, generator=self.generator
+            )
+            batch += self.config.jitter * noise
+        return batch
+
+    @torch.no_grad()
+    def evaluate(self, step: int, steps: int, loss: float, seconds: float) -> Record:
+        """Returns the record of a step, and keeps the averaged weights if they are the best.
+
+        Raises Diverged, with the best weights back in the task's network.
+        """
+        data_energy = self.average(self.val_data)
+        noise_energy = self.average(self.val_noise)
+        val_loss = float(self.objective.evaluate(data_energy, noise_energy))
+        self._check_finite(step, loss, val_loss)
+        self._check_limit(step, data_energy, noise_energy)
+        if self.config.keep == "last" or val_loss < self.best_loss:
+            self.best_loss = val_loss
+            state = self.average.state_dict()
+            self.best_weights = {name: value.clone() for name, value in state.items()}
+        log_z = of_weights(-noise_energy)
+        return Record(
+            step,
+            steps,
+            loss,
+            val_loss,
+            float(data_energy.mean()),
+            float(noise_energy.mean()),
+            seconds,
+            log_z.value,
+            log_z.effective,
+        )
+
+    def _check_finite(self, step: int, loss: float, val_loss: float) -> None:
+        if math.isfinite(loss + val_loss):
+            return
+        self.restore()
+        raise Diverged(
+            f"training diverged by step {step}: the loss is {loss}. "
+            f"Try a rate below {self.config.lr}."
+        )
+
+    def _check_limit(self, step: int, data_energy: Tensor, noise_energy: Tensor) -> None:
+        """Raises Diverged where energies, (M,) and (K,), are larger than the limit."""
+        largest = max(float(data_energy.abs().mean()), float(noise_energy.abs().mean()))
+        if not largest > self.config.limit:
+            return
+        self.restore()
+        raise Diverged(
+            f"energies exploded by step {step}: they are {float(data_energy.mean()):.3g} for data "
+            f"and {float(noise_energy.mean()):.3g} for noise. "
+            f"Try a rate below {self.config.lr}, or more regularisation."
+        )
+
+    def restore(self) -> None:
+        """Puts the weights that are kept into the task's network."""
+        if self.best_weights:
+            self.average.load_state_dict(self.best_weights)
+
+
+def mean_record(records: Sequence[Record]) -> Record:
+    """Returns the record of the means of one step's records."""
+    columns = zip(*map(astuple, records), strict=True)
+    _, _, *means = [statistics.fmean(values) for values in columns]
+    return Record(records[0].step, records[0].steps, *means)

@@ -20,7 +20,7 @@ from app.plane import training as toys
 from app.plane.reading import Window
 from app.plane.training import ToyChoice
 from heat_core.detectors import presets as recipes
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.metrics import threshold_keeping
@@ -28,6 +28,7 @@ from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.run import fit
 from heat_core.training.objectives import LeastSquares
+from heat_core.training.trainer import TrainConfig
 from tests.app.pages import app, endless, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -212,14 +213,16 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
     assert (reading.temperature, reading.alpha, reading.bound) == (1.0, None, None)
     assert reading.largest is not None
     alpha = 0.5
-    bounded = dataclasses.replace(
-        preset_detector("HEAT", "quick", "plane"),
-        training=LeastSquares(steps=120, batch=512, rate=1e-2, alpha=alpha),
-        temperature=4.0,
+    quick = preset_detector("HEAT", "quick", "plane")
+    assert isinstance(quick, HEAT)
+    correction = dataclasses.replace(
+        quick.correction,
+        objective=LeastSquares(alpha=alpha),
+        training=TrainConfig(steps=120, batch=512, lr=1e-2),
     )
+    bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
     presets = {"plane": {"quick": {**recipes.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(recipes, "PRESETS", presets)
-    assert isinstance(bounded, HEAT)
     energy = fit(bounded, toy("blobs").features()).energy
     said = landscapes.read(energy, CHOICE, GRIDS[1])
     assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))

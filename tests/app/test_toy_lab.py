@@ -372,7 +372,7 @@ def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
 def test_the_truths_own_loss_is_reached_from_above(trained):
     levels = toys.loss_levels(QUICK, trained.result.mog)
     assert levels["truth"] < levels["guessing"]
-    best = min(frame.record.held_out for frame in trained.frames)
+    best = min(frame.record.val_loss for frame in trained.frames)
     assert best == pytest.approx(levels["truth"], abs=0.08)
     assert toys.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog) == {}
 

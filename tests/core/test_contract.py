@@ -14,19 +14,20 @@ import torch
 import heat_core.run
 from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
 from heat_core.energies import score
 from heat_core.features import Features, Head
 from heat_core.run import VERSION, Run
-from heat_core.training.objectives import LeastSquares, NoiseContrastive
-from heat_core.training.trainer import Diverged
+from heat_core.training.trainer import Diverged, TrainConfig
 from tests.samples import extra
 
-_SMALL = {"network": Perceptron(16, 2), "training": NoiseContrastive(steps=20, batch=64, records=2)}
-_CRITIC = Critic(Perceptron(16, 2), LeastSquares(steps=20, batch=64, records=2))
+_SHORT = TrainConfig(steps=20, batch=64, log_points=2)
+_NOISE = FromNoise(Perceptron(16, 2), training=_SHORT)
+_WAVES = FromNoise(Perceptron(16, 2, frequencies=8), training=_SHORT)
+_CRITIC = FromPseudoOOD(Perceptron(16, 2), training=_SHORT)
 RECIPES: list[Detector] = [
     MSP(),
     EnergyLogits(),
@@ -37,18 +38,18 @@ RECIPES: list[Detector] = [
     SSD(normalize=False),
     MoG(),
     MoG(normalize=False),
-    EBM(**_SMALL),
-    EBM(normalize=False, **_SMALL),
-    HEAT(temperature=4.0, **_SMALL),
-    HEAT(normalize=False, **_SMALL),
-    HEAT(normalize=False, network=Perceptron(16, 2, frequencies=8), training=_SMALL["training"]),
+    EBM(source=_NOISE),
+    EBM(normalize=False, source=_NOISE),
+    HEAT(temperature=4.0, correction=_NOISE),
+    HEAT(normalize=False, correction=_NOISE),
+    HEAT(normalize=False, correction=_WAVES),
     ODIN(),
-    EBM(critic=_CRITIC),
-    HEAT(critic=_CRITIC),
+    EBM(source=_CRITIC),
+    HEAT(correction=_CRITIC),
     Composed(k=5),
     Composed(k=5, beta=2.0),
-    Composed(correction=2.0, spread=1.0, knn=0.0, critic=_CRITIC),
-    Composed(energy=0.0, k=5, beta=-math.inf),
+    Composed(w_correction=2.0, w_std_view=1.0, w_knn=0.0, correction=_CRITIC),
+    Composed(w_energy=0.0, k=5, beta=-math.inf),
 ]
 TRAINED = [r for r in RECIPES if r.trains]
 CLOSED = [r for r in RECIPES if not r.trains]
@@ -319,11 +320,11 @@ def test_without_a_head_the_logit_detectors_say_why(detector: Detector, train: F
 
 @pytest.mark.parametrize(
     ("name", "change"),
-    [("steps", 0), ("batch", 0), ("records", 0), ("held_out", 1.0), ("held_out", 0.0)],
+    [("steps", 0), ("batch", 0), ("log_points", 0), ("val_fraction", 1.0), ("val_fraction", 0.0)],
 )
 def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
     with pytest.raises(ValueError, match=name):
-        NoiseContrastive(**{name: change})
+        TrainConfig(**{name: change})
     with pytest.raises(ValueError, match="temperature"):
         HEAT(temperature=0.0)
 
@@ -331,11 +332,11 @@ def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
 @every_trained
 def test_training_that_diverges_says_so(detector: Detector, train: Features) -> None:
     assert isinstance(detector, EBM | HEAT | Composed)
-    fast = {"steps": 40, "batch": 32, "rate": 1e20, "records": 4}
-    if isinstance(detector, Composed) or detector.critic:
-        wild = replace(detector, critic=Critic(Perceptron(16, 2), LeastSquares(**fast)))
+    fast = TrainConfig(steps=40, batch=32, lr=1e20, log_points=4)
+    if isinstance(detector, EBM):
+        wild = replace(detector, source=replace(detector.source, training=fast))
     else:
-        wild = replace(detector, training=NoiseContrastive(**fast))
+        wild = replace(detector, correction=replace(detector.correction, training=fast))
     with pytest.raises(Diverged, match="Try a rate below"):
         fit(wild, train)
 
@@ -362,7 +363,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         preset_detector("MSP", space="plane")
 
 
-SHORT = {"format": "heat-run", "version": VERSION, "detector": "MoG", "recipe": []}
+SHORT = {"format": "heat-run", "version": VERSION, "detector": []}
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,19 @@ from torch import Tensor
 
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic, Perceptron
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT
+from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
 from heat_core.model_selection import best_detector, choose_weights, criterion
 from heat_core.pack import ExtraID, Pack
 from heat_core.run import fit
-from heat_core.training.objectives import LeastSquares, NoiseContrastive
+from heat_core.training.objectives import NoiseContrastive
+from heat_core.training.trainer import TrainConfig
 
-SMALL = Critic(Perceptron(16, 2), LeastSquares(steps=40, batch=32, rate=1e-2, jitter=0.5))
+SMALL = FromPseudoOOD(
+    Perceptron(16, 2), training=TrainConfig(steps=40, batch=32, lr=1e-2, jitter=0.5)
+)
 FAMILIES = ("blur", "noise", "warp", "zoom")
 
 
@@ -48,12 +51,12 @@ def _ramp(rows: int, seed: int) -> Features:
 class _Backwards(NoiseContrastive):
     """Takes data for noise, and noise for data."""
 
-    def loss(self, inside: Tensor, outside: Tensor) -> Tensor:
-        return super().loss(outside, inside)
+    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+        return super().loss(noise_energy, data_energy)
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = fit(HEAT(critic=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
+    run = fit(HEAT(correction=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
     prior, correction = run.energy.terms()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
@@ -69,19 +72,23 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
 
 def test_members_must_be_one_or_more() -> None:
     with pytest.raises(ValueError, match="members must be at least 1, got 0"):
-        Critic(members=0)
+        FromPseudoOOD(members=0)
 
 
 def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> None:
     train, judged = _ramp(300, 0), _ramp(100, 3)
-    recipe = HEAT(
-        normalize=False, temperature=9.0, training=_Backwards(steps=100, batch=64, rate=1e-2)
+    training = TrainConfig(steps=100, batch=64, lr=1e-2)
+    unchecked, checked = (
+        FromNoise(objective=_Backwards(), training=training, checked=checked)
+        for checked in (False, True)
     )
+    detector = HEAT(normalize=False, temperature=9.0, correction=checked)
     order = np.argsort(fit(MoG(normalize=False), train).score(judged))
-    run, kept = (fit(replace(recipe, checked=checked), train) for checked in (True, False))
-    assert "so this is the MoG" in run.note
+    run = fit(detector, train)
+    kept = fit(replace(detector, correction=unchecked), train)
+    assert "so this is the MoG" in run.warning
     assert np.array_equal(np.argsort(run.score(judged)), order)
-    assert kept.note == ""
+    assert kept.warning == ""
     assert not np.array_equal(np.argsort(kept.score(judged)), order)
 
 
@@ -96,14 +103,15 @@ def test_what_helps_stays_and_needs_no_note() -> None:
         ],
         1,
     )
-    training = NoiseContrastive(steps=300, batch=128, rate=1e-2)
-    run = fit(HEAT(normalize=False, training=training, checked=True), Features(z))
-    assert run.note == ""
+    training = TrainConfig(steps=300, batch=128, lr=1e-2)
+    correction = FromNoise(training=training, checked=True)
+    run = fit(HEAT(normalize=False, correction=correction), Features(z))
+    assert run.warning == ""
 
 
 def test_composed_hears_the_early_score_alone() -> None:
     train, judged = _blob(200, 0, 0), _blob(50, 2, 5)
-    run = fit(Composed(mog=0, energy=0, knn=0, early=1), train)
+    run = fit(Composed(w_mog=0, w_energy=0, w_knn=0, w_early_layer=1), train)
     found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
     assert np.allclose(np.argsort(found), np.argsort(given))
     assert "early" in run.detector.input_views(run.shape)
@@ -128,19 +136,21 @@ def test_fitting_and_selecting_look_at_no_ood_set() -> None:
     pack = Pack.__new__(Pack)
     for name, value in {
         "train": train,
-        "outside": _Sealed(),
+        "ood": _Sealed(),
         "extra": _auxiliary(),
         "card": {},
         "thumbnails": {},
     }.items():
         object.__setattr__(pack, name, value)
-    recipe = HEAT(critic=SMALL)
-    fit(recipe, pack.train, extra=pack.extra)
-    assert 0 < criterion(recipe, pack.train, pack.extra) <= 1
+    detector = HEAT(correction=SMALL)
+    fit(detector, pack.train, extra=pack.extra)
+    assert 0 < criterion(detector, pack.train, pack.extra) <= 1
     choose_weights(
-        Composed(correction=1, mog=1, energy=0, knn=0, critic=SMALL), pack.train, pack.extra
+        Composed(w_correction=1, w_mog=1, w_energy=0, w_knn=0, correction=SMALL),
+        pack.train,
+        pack.extra,
     )
-    best_detector({"one": recipe}, pack.train, pack.extra)
+    best_detector({"one": detector}, pack.train, pack.extra)
     with pytest.raises(AssertionError, match="touched"):
         list(pack.ood)
 

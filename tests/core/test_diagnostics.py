@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.detectors.critic import Perceptron
-from heat_core.detectors.learned import HEAT
+from heat_core.detectors.heat import HEAT
+from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.detectors.presets import preset_detector
 from heat_core.diagnostics import (
     Diagnosis,
@@ -29,6 +29,7 @@ from heat_core.plane.toys import toy
 from heat_core.run import fit, load, save
 from heat_core.sampling import Langevin
 from heat_core.training.objectives import MaximumLikelihood
+from heat_core.training.trainer import TrainConfig
 
 RANDOM = np.random.default_rng(0)
 
@@ -87,11 +88,12 @@ def test_the_light_and_its_reason(change: dict, light: str, word: str) -> None:
 def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
     data = toy("crosses9").features()
     sound = fit(preset_detector("HEAT", "quick", "plane"), data).diagnosis
-    cold = MaximumLikelihood(
-        steps=250, batch=256, rate=5e-3, alpha=0.0, keep="last", sampler=Langevin(20, 1e-3)
+    cold = FromNoise(
+        Perceptron(64, 2, 64, 4.0),
+        MaximumLikelihood(alpha=0.0, sampler=Langevin(20, 1e-3)),
+        TrainConfig(steps=250, batch=256, lr=5e-3, keep="last"),
     )
-    network = Perceptron(64, 2, 64, 4.0)
-    lost = fit(HEAT(normalize=False, network=network, training=cold), data).diagnosis
+    lost = fit(HEAT(normalize=False, correction=cold), data).diagnosis
     assert sound is not None
     assert lost is not None
     assert sound.light == "green", sound.reason

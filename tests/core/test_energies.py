@@ -1,4 +1,4 @@
-"""Energies in pairs: whatever is added can be saved, and a blank with the saved tensors scores the same."""
+"""Energies in pairs: a sum can be saved, and a blank with the saved tensors scores the same."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_fitting_takes_the_working_precision_of_the_features(
     assert {value.dtype for value in fitted.values()} == {wanted}
 
 
-# -- store -------------------------------------------------------------------------------------------------------------
+# -- store -----------------------------------------------------------------------------------------
 
 
 def test_store_copies_casts_and_makes_contiguous() -> None:

@@ -10,25 +10,34 @@ import torch
 
 from heat_core import explain
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.critic import Critic
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD
 from heat_core.detectors.presets import preset_detector
 from heat_core.features import Features
+from heat_core.flips import Flips
 from heat_core.run import Run, fit
-from heat_core.training.objectives import LeastSquares
+from heat_core.training.trainer import TrainConfig
 from tests.samples import extra
 
-QUICK = Critic(training=LeastSquares(steps=40, batch=64))
+QUICK = FromPseudoOOD(training=TrainConfig(steps=40, batch=64))
+HEAT_QUICK = preset_detector("HEAT", "quick")
+assert isinstance(HEAT_QUICK, HEAT)
+assert isinstance(HEAT_QUICK.correction, FromNoise)  # unchecked, it stays on this little data
 RECIPES = {
-    "noise": replace(
-        preset_detector("HEAT", "quick"), checked=False
-    ),  # keeps its correction on this little data
-    "critic": HEAT(critic=QUICK),
-    "EBM": EBM(critic=QUICK),
+    "noise": replace(HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False)),
+    "critic": HEAT(correction=QUICK),
+    "EBM": EBM(source=QUICK),
     "Composed": Composed(
-        correction=1.5, mog=0.75, spread=1.5, energy=2.0, knn=0.5, odin=0.5, k=5, critic=QUICK
+        w_correction=1.5,
+        w_mog=0.75,
+        w_std_view=1.5,
+        w_energy=2.0,
+        w_odin=0.5,
+        w_knn=0.5,
+        k=5,
+        correction=QUICK,
     ),
-    "largest": Composed(mog=1.0, energy=1.0, knn=1.0, k=5, beta=float("inf")),
+    "largest": Composed(w_mog=1.0, w_energy=1.0, w_knn=1.0, k=5, beta=float("inf")),
     "KNN": preset_detector("KNN"),
     "MSP": preset_detector("MSP"),
 }
@@ -183,7 +192,7 @@ def _two(seed: int = 0) -> tuple[dict, dict]:
 
 def test_flips_are_found_row_by_row_and_the_farthest_comes_first() -> None:
     first, second = _two()
-    found = explain.flips(first, second, (1.0, 1.2))
+    found = Flips.between(first, second, (1.0, 1.2))
     wanted = {
         (n, i)
         for n in first
@@ -204,7 +213,7 @@ def test_flips_are_found_row_by_row_and_the_farthest_comes_first() -> None:
 def test_flips_on_one_scale_are_sorted_by_what_was_added() -> None:
     first, _ = _two()
     added = {name: np.linspace(-1, 1, len(values)) for name, values in first.items()}
-    found = explain.flips(first, {n: first[n] + added[n] for n in first}, (1.0, 1.0), added)
+    found = Flips.between(first, {n: first[n] + added[n] for n in first}, (1.0, 1.0), added)
     assert (np.diff(found.moves) <= 0).all()
     assert (found.moves > 0).all()
     np.testing.assert_allclose(
@@ -214,6 +223,6 @@ def test_flips_on_one_scale_are_sorted_by_what_was_added() -> None:
 
 def test_a_detector_never_parts_with_itself() -> None:
     first, _ = _two()
-    found = explain.flips(first, first, (1.0, 1.0))
+    found = Flips.between(first, first, (1.0, 1.0))
     assert len(found) == 0
     assert found.counts["near_a"] == (0, 50)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from heat_core.images.classifier import Architecture
 from PIL import Image
 
 from heat_core.__main__ import main
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
-from heat_core.images.classifier import Architecture
 from heat_core.judge import FittedDetector, Judge, weights_of
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack

@@ -8,15 +8,15 @@ import torch
 
 from heat_core import metrics
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
-from heat_core.detectors.critic import Perceptron
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.learned import EBM, HEAT
-from heat_core.energies import Energy, GaussianMixture, Normalized, kth_largest, score
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, Perceptron, parts_of
+from heat_core.energies import Energy, GaussianMixture, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.sampling import Langevin
-from heat_core.training.objectives import NoiseContrastive
+from heat_core.training.trainer import TrainConfig
 
-SHORT = NoiseContrastive(steps=20, batch=64, records=2)
+SHORT = FromNoise(Perceptron(16, 2), training=TrainConfig(steps=20, batch=64, log_points=2))
 
 
 def double(features: Features) -> Features:
@@ -103,7 +103,7 @@ def test_kth_largest_is_that_of_a_full_sort(k: int, columns: int) -> None:
 def test_total_less_prior_is_the_correction(
     normalize: bool, train: Features, far: Features
 ) -> None:
-    detector = HEAT(normalize=normalize, temperature=3.0, network=Perceptron(16, 2), training=SHORT)
+    detector = HEAT(normalize=normalize, temperature=3.0, correction=SHORT)
     energy, z = detector.fit(train), far.z
     prior, correction = energy.terms()
     with torch.no_grad():
@@ -114,21 +114,19 @@ def test_total_less_prior_is_the_correction(
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Features) -> None:
-    detector = HEAT(normalize=normalize, temperature=5.0, network=Perceptron(16, 2, frequencies=4))
+    correction = FromNoise(Perceptron(16, 2, frequencies=4))
+    detector = HEAT(normalize=normalize, temperature=5.0, correction=correction)
     energy = detector.build(Shape.of(train)).fit(train)
-    inside = energy.energy if isinstance(energy, Normalized) else energy
-    inside.terms()[1].randomise(torch.Generator().manual_seed(0))
+    (network,) = parts_of(energy, Network)
+    network.randomise(torch.Generator().manual_seed(0))
     mog = MoG(normalize=normalize).fit(train)
     np.testing.assert_allclose(score(energy, far.z), score(mog, far.z) / 5, rtol=1e-5)
 
 
 def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: Features) -> None:
     """With a rate of zero the correction stays 0, as an endless penalty on it would have it."""
-    detector = HEAT(
-        temperature=2.0,
-        network=Perceptron(16, 2),
-        training=NoiseContrastive(steps=10, batch=32, rate=0.0),
-    )
+    training = TrainConfig(steps=10, batch=32, lr=0.0)
+    detector = HEAT(temperature=2.0, correction=FromNoise(Perceptron(16, 2), training=training))
     np.testing.assert_allclose(
         2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5
     )
@@ -146,8 +144,9 @@ def test_energies_add_and_divide(train: Features, far: Features) -> None:
 def test_the_logistic_critic_finds_the_log_ratio() -> None:
     """E_theta -> log n - log p: for data of N(0, I) and noise of density 1 / V that is |z|^2 / 2 + log(2 pi) - log V."""
     z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
-    training = NoiseContrastive(steps=800, batch=512, rate=1e-2, averaging=0.97)
-    energy = EBM(normalize=False, network=Perceptron(32, 2), training=training).fit(Features(z))
+    training = TrainConfig(steps=800, batch=512, lr=1e-2, ema_decay=0.97)
+    source = FromNoise(Perceptron(32, 2), training=training)
+    energy = EBM(normalize=False, source=source).fit(Features(z))
     probe = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.5], [1.0, 1.0]])
     found = score(energy, probe)
     volume = float(1.8 * (z.amax(0) - z.amin(0)).amax()) ** 2  # the cube that the noise fills
@@ -207,7 +206,7 @@ def test_the_noise_sets_the_temperature() -> None:
 
 
 def test_a_walk_ends_where_the_sampler_does_and_leaves_the_energy_alone(train: Features) -> None:
-    energy = HEAT(normalize=False, network=Perceptron(16, 2), training=SHORT).fit(train)
+    energy = HEAT(normalize=False, correction=SHORT).fit(train)
     before = {name: value.clone() for name, value in energy.state_dict().items()}
     sampler, z = Langevin(steps=5, step_size=1e-3), train.z[:10]
     path = sampler.path(energy, z, torch.Generator().manual_seed(1))

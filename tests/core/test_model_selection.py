@@ -39,24 +39,24 @@ def _auxiliary(names: Iterable[str] = FEW) -> ExtraID:
 def test_a_part_that_only_guesses_gets_no_weight() -> None:
     """The views named odin are random here, and the distance to neighbours tells the families from held-out data."""
     found, worth = choose_weights(
-        Composed(mog=0, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary()
+        Composed(w_mog=0, w_energy=0, w_odin=1, w_knn=1, k=5), _blob(200, 0, 0), _auxiliary()
     )
     assert worth > 0.9
-    assert found.knn > 3 * found.odin
+    assert found.w_knn > 3 * found.w_odin
     assert worth >= criterion(KNN(k=5, normalize=True), _blob(200, 0, 0), _auxiliary()) - 0.01
 
 
 def test_the_weighed_recipe_has_the_criterion_it_was_given() -> None:
     found, worth = choose_weights(
-        Composed(mog=1, energy=0, odin=1, knn=1, k=5), _blob(200, 0, 0), _auxiliary()
+        Composed(w_mog=1, w_energy=0, w_odin=1, w_knn=1, k=5), _blob(200, 0, 0), _auxiliary()
     )
     assert criterion(found, _blob(200, 0, 0), _auxiliary()) == pytest.approx(worth, abs=1e-6)
 
 
 def test_the_best_recipe_is_the_one_of_largest_criterion() -> None:
     recipes = {
-        "neighbours": Composed(mog=0, energy=0, k=5),
-        "guesses": Composed(mog=0, energy=0, knn=0, odin=1),
+        "neighbours": Composed(w_mog=0, w_energy=0, k=5),
+        "guesses": Composed(w_mog=0, w_energy=0, w_knn=0, w_odin=1),
     }
     name, found = best_detector(recipes, _blob(200, 0, 0), _auxiliary())
     assert name == "neighbours"
@@ -113,4 +113,4 @@ def test_without_held_out_images_nothing_is_selected() -> None:
     with pytest.raises(
         ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"
     ):
-        choose_weights(Composed(energy=0, k=5), _blob(200, 0, 0), ExtraID(val=_blob(100, 0, 1)))
+        choose_weights(Composed(w_energy=0, k=5), _blob(200, 0, 0), ExtraID(val=_blob(100, 0, 1)))

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.detectors.critic import Perceptron
-from heat_core.detectors.learned import EBM, HEAT
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.energies import GaussianMixture, Network
 from heat_core.features import Features
@@ -23,10 +23,10 @@ from heat_core.training.negatives import widened_mixture
 from heat_core.training.objectives import (
     LeastSquares,
     MaximumLikelihood,
-    NoiseContrastive,
+    Objective,
     SelfNormalized,
 )
-from heat_core.training.trainer import Diverged, Record, TrainingTask
+from heat_core.training.trainer import Diverged, Record, TrainConfig, Trainer, TrainingTask
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
@@ -65,9 +65,8 @@ def test_a_trained_critic_finds_the_closed_form() -> None:
     def noise(count: int, generator: torch.Generator) -> Tensor:
         return 1 + 1.5 * torch.randn(count, 1, generator=generator)
 
-    LeastSquares(steps=800, batch=1024, rate=3e-3).fit(
-        [TrainingTask(network, z, noise, network)], 0
-    )
+    trainer = Trainer(LeastSquares(), TrainConfig(steps=800, batch=1024, lr=3e-3))
+    trainer.fit([TrainingTask(network, z, noise, network)])
     x = torch.linspace(-2.5, 4, 200)[:, None]
     p, n = (
         torch.distributions.Normal(m, s).log_prob(x[:, 0]).exp()
@@ -79,24 +78,15 @@ def test_a_trained_critic_finds_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "objective",
+    ("objective", "steps", "batch"),
     [
-        SelfNormalized(steps=500, batch=512, rate=5e-3),
-        MaximumLikelihood(
-            steps=300, batch=256, rate=5e-3, alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)
-        ),
-        MaximumLikelihood(
-            steps=300,
-            batch=256,
-            rate=5e-3,
-            alpha=0.0,
-            start="metropolis",
-            sampler=Langevin(3, 1e-2),
-        ),
+        (SelfNormalized(), 500, 512),
+        (MaximumLikelihood(alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)), 300, 256),
+        (MaximumLikelihood(alpha=0.0, start="metropolis", sampler=Langevin(3, 1e-2)), 300, 256),
     ],
     ids=["self-normalised", "resampled", "metropolis"],
 )
-def test_every_likelihood_finds_a_gaussian(objective) -> None:
+def test_every_likelihood_finds_a_gaussian(objective: Objective, steps: int, batch: int) -> None:
     """Data of N(1, .6^2) against q = N(0, 1.2^2): E_theta - log q is the data's energy up to a constant."""
     generator = torch.Generator().manual_seed(0)
     z, wide = (
@@ -104,7 +94,8 @@ def test_every_likelihood_finds_a_gaussian(objective) -> None:
         1.2 * torch.randn(8000, 1, generator=generator),
     )
     prior, network = GaussianMixture(1, 1).fit(Features(wide)), Network(1, 32, 2).fit(Features(z))
-    objective.fit([TrainingTask(network, z, widened_mixture(prior, 1.0), network, prior)], 0)
+    task = TrainingTask(network, z, widened_mixture(prior, 1.0), network, prior)
+    Trainer(objective, TrainConfig(steps=steps, batch=batch, lr=5e-3)).fit([task])
     x = torch.linspace(-0.5, 2.5, 100)[:, None]
     with torch.no_grad():
         found = (network + prior)(x)
@@ -117,14 +108,10 @@ def test_every_likelihood_finds_a_gaussian(objective) -> None:
 
 def test_several_networks_train_together_as_they_would_alone(train: Features) -> None:
     """Each to rounding, from the seeds n seed, n seed + 1, ...; their mean is the energy."""
-    training = NoiseContrastive(steps=40, batch=64, rate=1e-2, records=4)
-    together = HEAT(normalize=False, network=Perceptron(16, 2), training=training, members=3).fit(
-        train, 2
-    )
-    alone = [
-        HEAT(normalize=False, network=Perceptron(16, 2), training=training).fit(train, seed)
-        for seed in (6, 7, 8)
-    ]
+    training = TrainConfig(steps=40, batch=64, lr=1e-2, log_points=4)
+    single = FromNoise(Perceptron(16, 2), training=training)
+    together = HEAT(normalize=False, correction=replace(single, members=3)).fit(train, 2)
+    alone = [HEAT(normalize=False, correction=single).fit(train, seed=seed) for seed in (6, 7, 8)]
     with torch.no_grad():
         mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
         assert torch.allclose(together.terms()[1](train.z), mean, atol=1e-4, rtol=1e-3)
@@ -134,25 +121,27 @@ def test_several_networks_train_together_as_they_would_alone(train: Features) ->
 
 
 def test_chains_run_one_network_at_a_time(train: Features) -> None:
-    walking = MaximumLikelihood(steps=2, batch=8, records=1, sampler=Langevin(2))
+    training = TrainConfig(steps=2, batch=8, log_points=1)
+    walking = FromNoise(
+        Perceptron(8, 1), MaximumLikelihood(sampler=Langevin(2)), training, members=2
+    )
     with pytest.raises(ValueError, match="one at a time"):
-        HEAT(normalize=False, network=Perceptron(8, 1), training=walking, members=2).fit(train)
+        HEAT(normalize=False, correction=walking).fit(train)
 
 
 def test_records_tell_log_z_and_how_much_noise_counts(train: Features) -> None:
     seen: list[Record] = []
-    HEAT(
-        normalize=False,
-        network=Perceptron(16, 2),
-        training=NoiseContrastive(steps=60, batch=128, records=3),
-    ).fit(train, on_record=lambda record, energy: seen.append(record))
+    training = TrainConfig(steps=60, batch=128, log_points=3)
+    detector = HEAT(normalize=False, correction=FromNoise(Perceptron(16, 2), training=training))
+    detector.fit(train, on_record=lambda record, energy: seen.append(record))
     assert [record.step for record in seen] == [20, 40, 60]
     assert all(0 < record.effective <= 1 and math.isfinite(record.log_z) for record in seen)
 
 
 def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Features) -> None:
-    wild = MaximumLikelihood(
-        steps=200, batch=32, rate=1.0, alpha=0.0, records=50, limit=50.0, sampler=Langevin(2, 1e-3)
+    wild = Trainer(
+        MaximumLikelihood(alpha=0.0, sampler=Langevin(2, 1e-3)),
+        TrainConfig(steps=200, batch=32, lr=1.0, log_points=50, limit=50.0),
     )
     network = Network(12, 16, 2).fit(train)
     prior = GaussianMixture(12, 4).fit(train)
@@ -160,7 +149,7 @@ def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Fe
         Diverged,
         match=r"energies exploded by step .* Try a rate below 1\.0, or more regularisation",
     ):
-        wild.fit([TrainingTask(network, train.z, widened_mixture(prior, 1.0), network, prior)], 0)
+        wild.fit([TrainingTask(network, train.z, widened_mixture(prior, 1.0), network, prior)])
     with torch.no_grad():
         assert float(network(train.z).abs().mean()) <= 2 * 50  # it was judged on other rows
 
@@ -170,18 +159,17 @@ def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Fe
     [("cosine", 0.5, 0.0955), ("constant", 1, 1), ("step", 0.1, 0.1)],
 )
 def test_the_rate_follows_its_schedule(schedule, halfway: float, late: float) -> None:
-    training = NoiseContrastive(schedule=schedule)
-    assert training.share(0.0) == 1
-    assert training.share(0.5) == pytest.approx(halfway)
-    assert training.share(0.8) == pytest.approx(late, abs=1e-4)
+    training = TrainConfig(schedule=schedule)
+    assert training.lr_factor(0.0) == 1
+    assert training.lr_factor(0.5) == pytest.approx(halfway)
+    assert training.lr_factor(0.8) == pytest.approx(late, abs=1e-4)
 
 
 def test_epochs_count_batches_of_the_data(train: Features) -> None:
     seen: list[Record] = []
-    training = NoiseContrastive(epochs=2, batch=16, records=1, held_out=0.1)
-    HEAT(normalize=False, network=Perceptron(8, 1), training=training).fit(
-        train, on_record=lambda r, e: seen.append(r)
-    )
+    training = TrainConfig(epochs=2, batch=16, log_points=1, val_fraction=0.1)
+    detector = HEAT(normalize=False, correction=FromNoise(Perceptron(8, 1), training=training))
+    detector.fit(train, on_record=lambda record, energy: seen.append(record))
     assert seen[-1].steps == 2 * math.ceil((len(train) - round(0.1 * len(train))) / 16)
 
 
@@ -203,20 +191,20 @@ def test_the_published_values_stand_in_the_presets() -> None:
     assert isinstance(paper, HEAT)
     assert isinstance(official, HEAT)
     assert paper.temperature == official.temperature == 1e3
-    assert isinstance(paper.training, MaximumLikelihood)
-    assert isinstance(official.training, MaximumLikelihood)
-    assert (paper.training.rate, official.training.rate) == (5e-6, 1e-5)
-    assert (paper.training.both, official.training.both) == (False, True)
-    assert (paper.training.sampler.onto, official.training.sampler.onto) == (
+    assert isinstance(paper.objective, MaximumLikelihood)
+    assert isinstance(official.objective, MaximumLikelihood)
+    assert (paper.correction.training.lr, official.correction.training.lr) == (5e-6, 1e-5)
+    assert (paper.objective.include_starts, official.objective.include_starts) == (False, True)
+    assert (paper.objective.sampler.onto, official.objective.sampler.onto) == (
         "space",
         "positive sphere",
     )
-    assert paper.training.alpha == official.training.alpha == 10
-    weights = sum(value.numel() for value in paper.network.build(512).parameters())
+    assert paper.objective.alpha == official.objective.alpha == 10
+    weights = sum(value.numel() for value in paper.correction.network.build(512).parameters())
     assert weights == 4_724_737
     ebm = PRESETS["features"]["paper"]["EBM"]
     assert isinstance(ebm, EBM)
-    assert ebm.network.temperature == 1e-2
+    assert ebm.source.network.temperature == 1e-2
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
@@ -225,10 +213,13 @@ def test_the_published_presets_train(preset: str, name: str, train: Features) ->
     """With a narrow network and few steps: they run, and what they give can be saved and read."""
     detector = PRESETS["features"][preset][name]
     assert isinstance(detector, EBM | HEAT)
-    training = replace(detector.training, epochs=0, steps=2, batch=8, records=1)
+    source = detector.correction if isinstance(detector, HEAT) else detector.source
     small = replace(
-        detector, network=replace(detector.network, width=8, depth=1), training=training
+        source,
+        network=replace(source.network, width=8, depth=1),
+        training=replace(source.training, epochs=0, steps=2, batch=8, log_points=1),
     )
-    run = fit(small, train)
+    field = "correction" if isinstance(detector, HEAT) else "source"
+    run = fit(replace(detector, **{field: small}), train)
     assert np.isfinite(run.score(train)).all()
     assert run.diagnosis is not None

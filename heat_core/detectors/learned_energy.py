@@ -1,0 +1,383 @@
+"""Learned energies E_theta: their networks, and what they learn from: noise, or pseudo-OOD."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from heat_core.diagnostics import ToDiagnose
+from heat_core.energies import (
+    DirectionAndNorm,
+    Energy,
+    Ensemble,
+    GaussianMixture,
+    Network,
+    Normalized,
+    Sum,
+    on_sphere,
+    score,
+    working_precision,
+)
+from heat_core.features import Features
+from heat_core.images.pseudo import COMPOSED
+from heat_core.metrics import auroc
+from heat_core.pack import NO_EXTRA, ExtraID
+from heat_core.sampling import Manifold
+from heat_core.training.negatives import NoiseSampler, manifold_of, perturbed
+from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
+from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingTask
+
+from .detector import Shape
+
+DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
+CHECKED_SHARE = 10  # every tenth row checks what was learned, where no other ID data is held out
+
+E = TypeVar("E", bound=Energy)
+
+
+def parts_of(energy: Energy, kind: type[E]) -> list[E]:
+    """Returns the energies of a class that an energy is made of, itself included, in order."""
+    return [part for part in energy.modules() if isinstance(part, kind)]
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """The size of a learned energy; the fields are those of `energies.Network`.
+
+    >>> sum(weights.numel() for weights in Perceptron(width=8, depth=2).build(dim=3).parameters())
+    113
+    """
+
+    width: int = 256
+    depth: int = 3
+    frequencies: int = 0
+    bandwidth: float = 1.0
+    plain: bool = False
+    temperature: float = 1.0
+
+    def build(self, dim: int, members: int = 1) -> Network | Ensemble:
+        """Returns a blank network of (N, dim), or the mean of several."""
+        networks = [
+            Network(
+                dim,
+                self.width,
+                self.depth,
+                self.frequencies,
+                self.bandwidth,
+                self.plain,
+                self.temperature,
+            )
+            for _ in range(members)
+        ]
+        return networks[0] if members == 1 else Ensemble(networks)
+
+
+# -- what is learned, and where it belongs ---------------------------------------------------------
+
+
+def no_noise(train: Features, source: FromNoise) -> NoiseSampler:
+    """The noise of a detector that has none. Raises ValueError."""
+    raise ValueError("this detector has no noise that an energy could learn from.")
+
+
+@dataclass(frozen=True, eq=False)
+class FitContext:
+    """The fitted energy that a learned energy is a part of, and the features that it learns from.
+
+    Args:
+        energy: the whole energy, its closed forms fitted.
+        train: ID features.
+        extra: what else was made of ID images.
+        normalize: whether what learns from noise sees z / ||z|| for z.
+        prior: the energy that is added to E_theta, as a function of what its networks see; None
+            where E_theta stands alone.
+        noise: the noise around given features, as `FromNoise` asks for it.
+    """
+
+    energy: Energy
+    train: Features
+    extra: ExtraID = NO_EXTRA
+    normalize: bool = False
+    prior: Energy | None = None
+    noise: Callable[[Features, FromNoise], NoiseSampler] = no_noise
+
+    def inner(self) -> Features:
+        """Returns the training features as what learns from noise sees them."""
+        return on_sphere(self.train) if self.normalize else self.train
+
+    def inner_z(self) -> Tensor:
+        """Returns z as what learns from noise sees it, (N, d), at least in float32."""
+        return self.inner().z.to(working_precision(self.train.z))
+
+
+@dataclass(frozen=True)
+class LearnedEnergy(abc.ABC):
+    """E_theta: its networks, and how they learn.
+
+    Args:
+        network: the size of each network.
+        objective: the loss, and where negatives come from.
+        training: optimiser, schedule, and which weights are kept.
+        members: how many networks, trained together from seeds of their own; E_theta is their mean,
+            which varies less (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+
+    Raises ValueError without a member.
+    """
+
+    network: Perceptron = Perceptron()
+    objective: Objective = NoiseContrastive()
+    training: TrainConfig = TrainConfig()
+    members: int = 1
+
+    def __post_init__(self) -> None:
+        if self.members < 1:
+            raise ValueError(f"members must be at least 1, got {self.members}.")
+
+    @property
+    @abc.abstractmethod
+    def balances_prior(self) -> bool:
+        """Whether a prior beside it is scaled to vary as much, once E_theta is learned."""
+
+    @abc.abstractmethod
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
+        """Returns the views that E_theta reads, side by side; `z` is the features themselves."""
+
+    @abc.abstractmethod
+    def build(self, shape: Shape, normalize: bool) -> Energy:
+        """Returns a blank E_theta; `normalize` says whether noise and data lie on the sphere."""
+
+    @abc.abstractmethod
+    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+        """Returns a training task for each network of a blank E_theta in its context."""
+
+    @abc.abstractmethod
+    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
+        """Returns what there is to diagnose of a fitted E_theta in its context."""
+
+    def learn(self, learned: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+        """Trains E_theta, as `build` gave it and a part of `context.energy`, in place.
+
+        Raises:
+            ValueError: the context lacks what E_theta learns from.
+            Diverged: training left what numbers can hold.
+        """
+        trainer = Trainer(self.objective, self.training)
+        trainer.fit(self.tasks(learned, context), seed, on_record)
+
+
+# -- from noise ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FromNoise(LearnedEnergy):
+    """E_theta learned from data and noise, or from samples of the model that begin at noise.
+
+    The detector says what the noise is. Against noise of density n, E_theta = log n - log p.
+
+    Args:
+        noise_scale: how many times as large the noise's standard deviations are as those of the
+            Gaussians that it is drawn from; by default the detector's own choice.
+        checked: what was learned stays only if it helps: if the whole energy tells held-out ID
+            features (`val`, or a tenth of the training features) from `negatives.perturbed` ones,
+            of kinds that it was not trained on, better than the prior alone does. Else E_theta is
+            0, and the scores rank as the prior's.
+
+    >>> source = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
+    >>> source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)(torch.ones(5, 3))
+    tensor([...])
+    """
+
+    noise_scale: float | None = None
+    checked: bool = False
+
+    @property
+    def balances_prior(self) -> bool:
+        """No: the prior's temperature sets the noise, so it is known before E_theta learns."""
+        return False
+
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
+        return ("z",)
+
+    def build(self, shape: Shape, normalize: bool) -> Energy:
+        networks = self.network.build(shape.dim, self.members)
+        return Normalized(networks) if normalize else networks
+
+    def noise_manifold(self, z: Tensor, normalize: bool) -> Manifold:
+        """Returns where noise lies: where data z, (N, d), does, or where chains from it walk."""
+        if self.objective.chain_manifold is not None:
+            return self.objective.chain_manifold
+        return manifold_of(z) if normalize else "space"
+
+    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+        z = context.inner_z()
+        noise = context.noise(context.train, self)
+        return [
+            TrainingTask(network, z, noise, context.energy, context.prior)
+            for network in parts_of(learned, Network)
+        ]
+
+    def learn(self, learned: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+        if not self.checked:
+            super().learn(learned, context, seed, on_record)
+            return
+        train, held_out = _hold_out(context.train, context.extra)
+        super().learn(learned, replace(context, train=train), seed, on_record)
+        if not _improves_prior(context.energy, held_out, seed):
+            _set_to_zero(learned)
+
+    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
+        correction = learned.energy if isinstance(learned, Normalized) else learned
+        total = correction if context.prior is None else Sum(context.prior, correction)
+        z = context.inner_z()[:DIAGNOSED_ROWS]
+        classes = len(context.train.classes)
+        mixture = GaussianMixture(context.train.dim, classes).to(z).fit(context.inner())
+        generator = torch.Generator(z.device).manual_seed(seed + 1)
+        noise = context.noise(context.train, self)(len(z), generator)
+        is_density = not context.normalize or self.objective.samples_model
+        return ToDiagnose(total, correction, mixture, z, noise, self.objective.bound, is_density)
+
+
+def _hold_out(train: Features, extra: ExtraID) -> tuple[Features, Features]:
+    """Returns the features to learn from, and those that check what was learned."""
+    if extra.val is not None:
+        return train, extra.val or train
+    held_out = torch.arange(len(train)) % CHECKED_SHARE == 0
+    return replace(train.take(~held_out), moments=train.moments), train.take(held_out)
+
+
+def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
+    """Returns whether a prior + E_theta tells ID from perturbed ID better than the prior alone."""
+    z = held_out.z.to(working_precision(held_out.z))
+    kinds = perturbed(z, torch.Generator(z.device).manual_seed(seed))
+
+    def total_auroc(energy: Energy) -> float:
+        inside = score(energy, z)
+        return sum(auroc(inside, score(energy, outside)) for outside in kinds.values())
+
+    prior, *_ = energy.terms()
+    return total_auroc(energy) > total_auroc(prior)
+
+
+def _output_layers(energy: Energy) -> list[nn.Linear]:
+    """Returns the last layer of every network in an energy."""
+    layers = [network.layers[-1] for network in parts_of(energy, Network)]
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
+def _set_to_zero(learned: Energy) -> None:
+    for layer in _output_layers(learned):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def is_zero(learned: Energy) -> bool:
+    """Returns whether a learned energy is 0 everywhere, as it is where it did not help."""
+    return not any(layer.weight.any() or layer.bias.any() for layer in _output_layers(learned))
+
+
+# -- from pseudo-OOD -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FromPseudoOOD(LearnedEnergy):
+    """E_theta learned from ID features and those of destroyed ID images: a critic.
+
+    It sees [z / ||z||, log ||z||] and, where there is one, the same of the std-pooled view. It is a
+    bounded verdict of ID against destroyed ID, not the log of a density ratio. No OOD image is
+    seen. Which average of the weights is kept is decided on held-out ID images and their destroyed
+    versions, where the pack has them.
+
+    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without
+    it E_theta learns the families' own textures, and judges families that it was not shown worse
+    than Gaussians do.
+
+    Args:
+        training: `jitter` is in standard deviations of the training features.
+        two_kinds_weight: the weight of the family of images destroyed in two ways; each other
+            family has weight 1.
+
+    >>> shape = Shape(dim=3, classes=2, rows=90, head=0, views={"std": 3})
+    >>> FromPseudoOOD().input_views(shape)
+    ('z', 'std')
+    """
+
+    network: Perceptron = Perceptron(width=128, depth=2)
+    objective: Objective = LeastSquares()
+    training: TrainConfig = TrainConfig(
+        steps=300, batch=256, lr=1e-4, weight_decay=1e-2, jitter=2.0
+    )
+    two_kinds_weight: float = 4.0
+
+    @property
+    def balances_prior(self) -> bool:
+        """Yes: E_theta is bounded, and the prior is not."""
+        return True
+
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
+        return ("z", "std") if "std" in shape.views else ("z",)
+
+    def build(self, shape: Shape, normalize: bool = False) -> Energy:
+        widths = {name: shape.width(name) for name in self.input_views(shape)}
+        dim = sum(widths.values()) + len(widths)
+        return DirectionAndNorm(self.network.build(dim, self.members), widths)
+
+    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+        extra = context.extra
+        if not extra.pseudo:
+            raise ValueError("learning from pseudo-OOD families needs some, and there are none.")
+        dtype = working_precision(context.train.z)
+        negatives = torch.cat([_mapped(learned, f, dtype) for f in extra.pseudo.values()])
+        weights = self._row_weights(extra.pseudo).to(negatives)
+
+        def noise(count: int, generator: torch.Generator) -> Tensor:
+            rows = torch.multinomial(weights, count, replacement=True, generator=generator)
+            return negatives[rows]
+
+        validation = None
+        if extra.val is not None and extra.pseudoval:
+            val_noise = [_mapped(learned, f, dtype) for f in extra.pseudoval.values()]
+            validation = _mapped(learned, extra.val, dtype), torch.cat(val_noise)
+        z = _mapped(learned, context.train, dtype)
+        return [
+            TrainingTask(network, z, noise, context.energy, validation=validation)
+            for network in parts_of(learned, Network)
+        ]
+
+    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
+        """Returns its size and its gap to diagnose: it is no density, so chains mean nothing."""
+        (critic,) = parts_of(learned, DirectionAndNorm)
+        train = context.train
+        dtype = working_precision(train.z)
+        first_family = next(iter(context.extra.pseudo.values()))
+        rows = train.take(torch.arange(min(len(train), DIAGNOSED_ROWS)))
+        z = _mapped(learned, rows, dtype)
+        noise = _mapped(learned, first_family, dtype)
+        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
+        return ToDiagnose(
+            context.energy, critic.energy, mixture, z, noise, self.objective.bound, density=False
+        )
+
+    def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
+        """Returns the weight of each family, {name: weight}."""
+        return {name: self.two_kinds_weight if name == COMPOSED else 1.0 for name in families}
+
+    def _row_weights(self, families: Mapping[str, Features]) -> Tensor:
+        """Returns the weight of each row of the families, one after the other, (rows,)."""
+        weights = self.family_weights(families)
+        return torch.cat(
+            [
+                torch.full((len(family),), weights[name] / len(family))
+                for name, family in families.items()
+            ]
+        )
+
+
+def _mapped(learned: Energy, features: Features, dtype: torch.dtype) -> Tensor:
+    """Returns what the networks of a critic see of features, (N, columns)."""
+    (critic,) = parts_of(learned, DirectionAndNorm)
+    return critic.map(features.columns(list(critic.views)).to(dtype))
