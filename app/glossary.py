@@ -1,40 +1,86 @@
-"""What the words mean that the rooms use, each said once, in plain terms."""
+"""What the words on the pages mean, each said once, in plain terms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 TERMS: Mapping[str, str] = {
-    "In-distribution (ID)": "Like the data that the classifier was trained on. Here: test images of the same kind.",
-    "Out-of-distribution (OOD)": "Unlike it. A classifier has no right answer for such an input, and answers all the same.",
-    "Near, mid, far": "How unlike: near OOD shows similar things, far OOD is of another world, such as digits or textures.",
-    "Pack": "A folder with what a classifier made of images: features, labels, its last layer, and a card that says which.",
-    "Features": "The numbers that a classifier makes of an image just before it decides on a class. A point in space, z.",
-    "Logits": "What the classifier's last layer makes of features: one number a class, the largest wins.",
-    "Softmax": "Turns logits into shares that add up to 100 %. They compare classes with each other, so they are large for "
-    "one class even where none fits.",
+    "In-distribution (ID)": (
+        "Like the data that the classifier was trained on. Here: test images of the same kind."
+    ),
+    "Out-of-distribution (OOD)": (
+        "Unlike it. A classifier has no right answer for such an input, and answers all the same."
+    ),
+    "Near, mid, far": (
+        "How unlike: near OOD shows similar things, far OOD is of another world, such as "
+        "digits or textures."
+    ),
+    "Pack": (
+        "A folder with what a classifier made of images: features, labels, its last layer, and "
+        "a card that says which."
+    ),
+    "Features": (
+        "The numbers that a classifier makes of an image just before it decides on a class. A "
+        "point in space, z."
+    ),
+    "Logits": (
+        "What the classifier's last layer makes of features: one number a class, the largest wins."
+    ),
+    "Softmax": (
+        "Turns logits into shares that add up to 100 %. They compare classes with each other, "
+        "so they are large for one class even where none fits."
+    ),
     "Detector": "Anything that gives an input a score, larger for what is stranger.",
-    "Energy": "A number for every place, low where data is common and high where it is rare; the detector's score. "
-    "Density is proportional to exp(-energy).",
+    "Energy": (
+        "A number for every place, low where data is common and high where it is rare; the "
+        "detector's score. Density is proportional to exp(-energy)."
+    ),
     "Nat": "The unit of energy: one nat more means e = 2.7 times less probable.",
     "Prior": "The simple part of HEAT's energy, known in closed form: one Gaussian a class (MoG).",
     "Correction": "The learned part of HEAT's energy: what to add to the prior where it is wrong.",
-    "Temperature": "What an energy is divided by; T_G is the prior's. The higher it is, the less the prior has to say.",
+    "Temperature": (
+        "What an energy is divided by; T_G is the prior's. The higher it is, the less the "
+        "prior has to say."
+    ),
     "HEAT": "Prior and correction added up: E = E_G / T_G + E_θ (Lafon et al. 2022).",
     "EBM": "An energy learned from nothing, without a prior.",
-    "MoG, SSD, KNN": "Energies with a formula: Gaussians, distance to the nearest class, distance to the k-th nearest image.",
-    "MSP, ODIN": "Scores of the classifier's own doubt: its largest softmax share, as it is or after a nudge to the image.",
+    "MoG, SSD, KNN": (
+        "Energies with a formula: Gaussians, distance to the nearest class, distance to the "
+        "k-th nearest image."
+    ),
+    "MSP, ODIN": (
+        "Scores of the classifier's own doubt: its largest softmax share, as it is or after a "
+        "nudge to the image."
+    ),
     "Composed": "Several energies on one scale, added up.",
     "Threshold": "The line: what scores above it is called OOD.",
-    "FPR95 (ID+)": "The share of OOD that passes where the line keeps 95 % of ID. Smaller is better.",
-    "FPR95 (OOD+)": "The share of ID that is lost where the line catches 95 % of OOD. Another number; papers mix the two up.",
-    "AUROC": "How often a random OOD input scores above a random ID input: 50 % is guessing, 100 % perfect.",
-    "KL, total variation": "How far a model is from the truth, in the plane: in nats, and as the share of probability that "
-    "lies in the wrong place. 0 is the truth itself.",
-    "Mode": "A heap of data apart, such as one of nine crosses. A model that gives it less than half of its share has lost it.",
-    "Pseudo-OOD": "ID images destroyed on purpose (jigsaws, noise, warps). They teach a correction where ID ends, so no OOD "
-    "image is needed.",
-    "Langevin chain": "A point that walks downhill on the energy with noise; chains that cross modes sample all of them.",
+    "FPR95 (ID+)": (
+        "The share of OOD that passes where the line keeps 95 % of ID. Smaller is better."
+    ),
+    "FPR95 (OOD+)": (
+        "The share of ID that is lost where the line catches 95 % of OOD. Another number; "
+        "papers mix the two up."
+    ),
+    "AUROC": (
+        "How often a random OOD input scores above a random ID input: 50 % is guessing, 100 % "
+        "perfect."
+    ),
+    "KL, total variation": (
+        "How far a model is from the truth, in the plane: in nats, and as the share of "
+        "probability that lies in the wrong place. 0 is the truth itself."
+    ),
+    "Mode": (
+        "A heap of data apart, such as one of nine crosses. A model that gives it less than "
+        "half of its share has lost it."
+    ),
+    "Pseudo-OOD": (
+        "ID images destroyed on purpose (jigsaws, noise, warps). They teach a correction where "
+        "ID ends, so no OOD image is needed."
+    ),
+    "Langevin chain": (
+        "A point that walks downhill on the energy with noise; chains that cross modes sample "
+        "all of them."
+    ),
 }
 
 

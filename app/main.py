@@ -5,10 +5,9 @@ from pathlib import Path
 
 import streamlit as st
 
+# Streamlit puts app/ on the path, not the project. This script runs at every click.
 PROJECT = str(Path(__file__).resolve().parent.parent)
-if (
-    PROJECT not in sys.path
-):  # streamlit puts app/ on the path, not the project; this script runs at every click
+if PROJECT not in sys.path:
     sys.path.insert(0, PROJECT)
 
 st.set_page_config(
@@ -19,11 +18,9 @@ st.set_page_config(
 
 
 def toy_lab() -> None:
-    """Leads from /toy_lab, where the Toy lab would be if it were not the first page, to where it is: /."""
-    st.switch_page(
-        "toy_lab/page.py",
-        query_params={name: st.query_params.get_all(name) for name in st.query_params},
-    )
+    """Leads from /toy_lab to /, where the Toy lab is since it is the first page."""
+    query = {name: st.query_params.get_all(name) for name in st.query_params}
+    st.switch_page("toy_lab/page.py", query_params=query)
 
 
 page = st.navigation(
@@ -41,28 +38,32 @@ page = st.navigation(
             icon=":material/science:",
             default=True,
             url_path="first",  # never seen: the address of the default page is /
-            help="Train a detector on points in the plane and hold its energy against the exact truth.",
+            help="Train a detector on points in the plane and hold its energy against the "
+            "exact truth.",
         ),
         st.Page(
             "landscape/page.py",
             title="Landscape",
             icon=":material/terrain:",
             url_path="landscape",
-            help="Take a trained energy apart: prior, correction and sum, a point spelled out, the truth and the error.",
+            help="Take a trained energy apart: prior, correction and sum, a point spelled "
+            "out, the truth and the error.",
         ),
         st.Page(
             "feature_map/page.py",
             title="Feature map",
             icon=":material/map:",
             url_path="feature_map",
-            help="Real features in two dimensions, OOD sets over them: draw around points to see what they are.",
+            help="Real features in two dimensions, OOD sets over them: draw around points "
+            "to see what they are.",
         ),
         st.Page(
             "detectors/page.py",
             title="Detectors",
             icon=":material/stacked_bar_chart:",
             url_path="detectors",
-            help="Every detector on real features: histograms, the near / mid / far table, a threshold.",
+            help="Every detector on real features: histograms, the near / mid / far "
+            "table, a threshold.",
         ),
         st.Page(
             "threshold_lab/page.py",

@@ -1,4 +1,4 @@
-"""Small synthetic features and images."""
+"""Small synthetic features and images, and a detector that heat_core does not know."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import io
 import struct
 from pathlib import Path
 
+import io
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.energies import Energy, LogSumExp
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
 from heat_core.images.pseudo import COMPOSED
@@ -91,3 +99,40 @@ def write_files(root: Path, files: dict[str, bytes | str]) -> Path:
 def greys_of(images: Images) -> list[int]:
     """Returns the grey of each image."""
     return images.pixels[:, 5, 5, 0].tolist()
+
+
+class Residual(Energy):
+    """How far z - mean lies from the first principal directions of the training features."""
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, dim: int, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("basis", torch.zeros(dim, rank))
+
+    def fit(self, train: Features) -> Self:
+        mean = train.z.mean(0)
+        _, _, directions = torch.linalg.svd(train.z - mean, full_matrices=False)
+        self.store(mean=mean, basis=directions[: self.basis.shape[1]].T)
+        return self
+
+    def forward(self, z: Tensor) -> Tensor:
+        centred = z - self.mean
+        return (centred - centred @ self.basis @ self.basis.T).norm(dim=1)
+
+
+@dataclass(frozen=True)
+class ViM(Detector):
+    """The residual, and the free energy of the logits, as in Wang et al. 2022, arXiv:2203.10807."""
+
+    rank: int = 4
+    title: ClassVar[str] = "ViM"
+    summary: ClassVar[str] = "what no principal direction explains, and how small the logits are"
+
+    def build(self, shape: Shape) -> Energy:
+        return Residual(shape.dim, self.rank) + LogSumExp(shape.dim, shape.head)
+
+    def term_names(self, shape: Shape) -> tuple[str, ...]:
+        return "residual", "logits"

@@ -1,4 +1,4 @@
-"""What the browser draws for itself: a folder a component, its HTML, CSS and JavaScript beside the Python that mounts it."""
+"""What the browser draws itself: a folder per component, its HTML, CSS and JavaScript in it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import math
 from pathlib import Path
 from typing import Any
 
-import streamlit.components.v2 as components
+from streamlit.components import v2
 
 KINDS = ("html", "css", "js")
 
 
 def declared(name: str) -> Any:
-    """Returns what mounts the component of this folder, as `streamlit.components.v2.component` does."""
-    made = files(name)
-    return components.component(name, html=made["html"], css=made["css"], js=made["js"])
+    """Returns the function that mounts the component of a folder, as Streamlit declares it."""
+    texts = files(name)
+    return v2.component(name, html=texts["html"], css=texts["css"], js=texts["js"])
 
 
 def files(name: str) -> dict[str, str]:
-    """Returns {kind: text} of what a component is made of."""
+    """Returns {kind: text} of the files that a component is made of."""
     folder = Path(__file__).parent / name
     return {kind: (folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in KINDS}
 
 
-def are_numbers(said: Any, many: int | None = None) -> bool:
-    """Returns whether a browser or a link says a list of finite numbers, `many` of them if that is pack_data."""
-    if not isinstance(said, list | tuple) or (many is not None and len(said) != many):
+def are_numbers(values: Any, count: int | None = None) -> bool:
+    """Returns whether values from a browser or a link are a list of finite numbers.
+
+    Args:
+        count: how many are wanted; any number of them if None.
+
+    >>> are_numbers([0, 0.5], 2), are_numbers([0, float("nan")]), are_numbers("ab")
+    (True, False, False)
+    """
+    if not isinstance(values, list | tuple):
         return False
-    return all(isinstance(n, int | float) and math.isfinite(n) for n in said)
+    if count is not None and len(values) != count:
+        return False
+    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)

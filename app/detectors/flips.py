@@ -10,7 +10,7 @@ import streamlit as st
 from app.detectors.controls import counted_sets, detector_pair
 from app.detectors.state import differ_by_correction, find_flips
 from app.detectors.tables import flips_finding, move_text
-from app.pack import inspector
+from app.pack import gallery, inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.items import Part, items_of
@@ -94,11 +94,11 @@ def _parted(pack_data: PackData, accepts: str, rejects: str, keep: float, headin
 
 def _gallery(pack_data: PackData, found: Flips, corrected: bool, of: object) -> None:
     """Shows a page of flips; `of` says which."""
-    order = inspector.in_order(pack_data, found.sets)
+    order = gallery.gallery_order(pack_data, found.sets)
     shown = order[gallery_page(len(found), PAGE, "flips", of)]
     places = list(zip(found.sets[shown].tolist(), found.rows[shown].tolist(), strict=True))
     captions = [
         (pack_data.pack.set_title(name), move_text(move, corrected))
         for (name, _), move in zip(places, found.moves[shown].tolist(), strict=True)
     ]
-    inspector.show_tiles(pack_data, places, captions, "flipped", opened_item())
+    gallery.show_tiles(pack_data, places, captions, "flipped", opened_item())

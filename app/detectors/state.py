@@ -39,9 +39,9 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
         return Flips.between(one, other, cuts)
     sign = 1 if rejects == "HEAT" else -1
     heat = frames["HEAT"]
-    assert heat.how is not None
-    column = heat.how.names.index("correction")
-    moves = {name: sign * values[:, column] for name, values in heat.terms.items()}
+    assert heat.terms is not None
+    column = heat.terms.names.index("correction")
+    moves = {name: sign * values[:, column] for name, values in heat.term_values.items()}
     return Flips.between(one, other, cuts, moves)
 
 

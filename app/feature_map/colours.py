@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.feature_map.drawing import SHAPES, Points
+from app.feature_map.tables import set_title
 from app.figures import COLOURS
-from app.pack.layout import Layout, Mask
+from app.pack.layout import Layout, Mask, Point
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
 
 Array = NDArray[np.float64]
-Whole = NDArray[np.uint8]
+Indices = NDArray[np.uint8]  # rows of a palette, or places in SHAPES
+LegendEntry = tuple[str, str, str]  # colour, shape, text
 
-TRAIN = "#56B4E9"
-CLASSES = (
+TRAIN_COLOUR = "#56B4E9"
+GREY = "#8a96a3"
+CLASS_COLOURS = (
     "#0072B2",
     "#E69F00",
     "#009E73",
@@ -32,177 +35,230 @@ CLASSES = (
     "#44AA99",
     "#BB5566",
 )
-RISING = ("#3b5fa8", "#6d7f9a", "#9a9a7f", "#c9b85a", "#f2d83a")  # legible on white and on black
-SIGNED = ("#0072B2", "#b4bac1", "#D55E00")
-LEVELS = 48  # of a scale of colours
-NAMED = 20  # classes at most whose names are written on the map
-CLEAR, FAINT, PLAIN = (
-    0,
-    1,
-    2,
-)  # the first rows of every palette: nothing, not selected, without a value
-FIRST = [(0, 0, 0, 0), (138, 150, 163, 70), (138, 150, 163, 150)]
+SEQUENTIAL = ("#3b5fa8", "#6d7f9a", "#9a9a7f", "#c9b85a", "#f2d83a")  # reads on white and on black
+DIVERGING = ("#0072B2", "#b4bac1", "#D55E00")
+SCALE_STEPS = 48  # colours of a scale
+SCALE_QUANTILE = 0.99  # of absolute values, at the ends of a diverging scale
+MAX_NAMED_CLASSES = 20  # whose names are written on the map
+
+# The first colours of every palette: nothing, a row that is not selected, a row without a value.
+CLEAR = 0
+FAINT = 1
+PLAIN = 2
+FIRST_COLOURS = ((0, 0, 0, 0), (138, 150, 163, 70), (138, 150, 163, 150))
 
 
 @dataclass(frozen=True, eq=False)
 class Colouring:
-    """How points are drawn.
+    """How points are drawn, and what that means.
 
     Args:
-        colours: {name of a set: rows of the palette (n,)}.
-        shapes: {name of a set: places in `SHAPES` (n,)}.
+        colours: {set: rows of the palette (n,)}.
+        shapes: {set: places in `SHAPES` (n,)}.
         palette: (colours, 4) RGBA.
         title: what the colours mean.
-        entries: (colour, shape, text) of the legend.
-        scale: colours of a scale, in order, and `ends` the texts at its ends.
+        entries: of the legend.
+        scale: colours of a scale, in order.
+        ends: the texts at the ends of the scale.
         names: {text: (x, y)} to write on the map, fractions of it.
     """
 
-    colours: Mapping[str, Whole]
-    shapes: Mapping[str, Whole]
-    palette: Whole
+    colours: Mapping[str, Indices]
+    shapes: Mapping[str, Indices]
+    palette: Indices
     title: str
-    entries: tuple[tuple[str, str, str], ...] = ()
+    entries: tuple[LegendEntry, ...] = ()
     scale: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
-    names: Mapping[str, tuple[float, float]] | None = None
+    names: Mapping[str, Point] = field(default_factory=dict)
 
     def points(
-        self, layout: Layout, shown: Sequence[str], chosen: Mapping[str, Mask] | None
+        self, layout: Layout, sets: Sequence[str], masks: Mapping[str, Mask] | None
     ) -> Points:
-        """Returns the points of the sets that are shown; what is not chosen is faint, if anything is chosen.
+        """Returns the points of sets to draw; rows that are not selected are faint.
 
         Args:
-            chosen: {name of a set: mask of its rows}; None if everything is.
+            masks: {set: which of its rows are selected (n,)}; None without a selection.
         """
-        nothing = {name: np.zeros(len(layout.spots[name]), bool) for name in shown}
-        faint = [
-            ~(chosen.get(name, nothing[name])) if chosen is not None else nothing[name]
-            for name in shown
-        ]
-        colours = [
-            np.where(dim, FAINT, self.colours[name]) for name, dim in zip(shown, faint, strict=True)
-        ]
-        if not shown:
-            return Points(
-                np.zeros((0, 2), np.float32),
-                np.zeros(0, np.uint8),
-                np.zeros(0, np.uint8),
-                np.zeros(0, bool),
-            )
+        if not sets:
+            return Points.empty()
+        faint = {name: _unselected(layout, name, masks) for name in sets}
+        colours = [np.where(faint[name], FAINT, self.colours[name]) for name in sets]
         return Points(
-            np.concatenate([layout.spots[name] for name in shown]),
+            np.concatenate([layout.positions[name] for name in sets]),
             np.concatenate(colours).astype(np.uint8),
-            np.concatenate([self.shapes[name] for name in shown]),
-            np.concatenate(faint),
+            np.concatenate([self.shapes[name] for name in sets]),
+            np.concatenate([faint[name] for name in sets]),
         )
 
 
-def by_set(pack: Pack, layout: Layout, shown: Sequence[str]) -> Colouring:
-    """Returns a colour a group of sets, and a shape a set; the legend has those that are shown."""
-    names = list(layout.places)
-    inks = [
-        TRAIN if name == "train" else COLOURS.get(name.partition("_")[0], COLOURS["ID"])
-        for name in names
-    ]
-    colours = {
-        name: np.full(len(layout.places[name]), len(FIRST) + i, np.uint8)
-        for i, name in enumerate(names)
-    }
-    every = enumerate(zip(inks, names, strict=True))
-    entries = tuple(
-        (ink, SHAPES[i % len(SHAPES)], set_title(pack, name))
-        for i, (ink, name) in every
-        if name in shown
-    )
-    return Colouring(colours, _set_shapes(layout), _palette(inks), "", entries)
+def _unselected(layout: Layout, name: str, masks: Mapping[str, Mask] | None) -> Mask:
+    """Returns which rows of a set are not selected, (n,); none without a selection."""
+    rows = len(layout.coordinates[name])
+    if masks is None:
+        return np.zeros(rows, bool)
+    return ~masks[name] if name in masks else np.ones(rows, bool)
+
+
+# -- what colours stand for ------------------------------------------------------------------------
+
+
+def by_set(pack: Pack, layout: Layout, sets: Sequence[str]) -> Colouring:
+    """Returns one colour per group of sets and one shape per set.
+
+    Args:
+        sets: that are shown; the legend has no others.
+    """
+    palette_colours = []
+    colours = {}
+    entries = []
+    for i, name in enumerate(layout.coordinates):
+        colour = _set_colour(name)
+        palette_colours.append(colour)
+        rows = len(layout.coordinates[name])
+        colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
+        if name in sets:
+            entries.append((colour, SHAPES[i % len(SHAPES)], set_title(pack, name)))
+    return Colouring(colours, _set_shapes(layout), _palette(palette_colours), "", tuple(entries))
+
+
+def _set_colour(name: str) -> str:
+    if name == "train":
+        return TRAIN_COLOUR
+    group = name.partition("_")[0]
+    return COLOURS.get(group, COLOURS["ID"])
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:
-    """Returns a colour and a shape a class of the ID images; OOD images have none."""
-    labels = {"train": pack.train.y, "test": pack.test.y}
-    known = {name: y.cpu().numpy() for name, y in labels.items() if y is not None}
+    """Returns one colour and shape per class of the ID images; OOD images have none."""
+    labels = _labels(pack)
     classes = pack.train.classes.tolist()
-    plain = {name: np.full(len(places), PLAIN, np.uint8) for name, places in layout.places.items()}
-    rows = {name: np.searchsorted(classes, y) for name, y in known.items()}
-    colours = plain | {
-        name: (len(FIRST) + row % len(CLASSES)).astype(np.uint8) for name, row in rows.items()
-    }
-    shapes = {name: np.zeros(len(places), np.uint8) for name, places in layout.places.items()}
-    shapes |= {name: (row % len(SHAPES)).astype(np.uint8) for name, row in rows.items()}
-    entries = tuple(
-        (CLASSES[i % len(CLASSES)], SHAPES[i % len(SHAPES)], pack.class_name(label))
-        for i, label in enumerate(classes[:NAMED])
+    colours = _plain_colours(layout)
+    shapes = {name: np.zeros(len(rows), np.uint8) for name, rows in layout.coordinates.items()}
+    for name, set_labels in labels.items():
+        class_index = np.searchsorted(classes, set_labels)
+        in_turn = class_index % len(CLASS_COLOURS)
+        colours[name] = (len(FIRST_COLOURS) + in_turn).astype(np.uint8)
+        shapes[name] = (class_index % len(SHAPES)).astype(np.uint8)
+    few_classes = len(classes) <= MAX_NAMED_CLASSES
+    return Colouring(
+        colours,
+        shapes,
+        _palette(CLASS_COLOURS),
+        "",
+        _class_entries(pack, classes),
+        names=_class_medians(pack, layout, labels, classes) if few_classes else {},
     )
-    more = f"{len(classes) - NAMED:,} more classes, in turn; " if len(classes) > NAMED else ""
-    entries = (*entries, ("#8a96a3", "●", f"{more}no class: OOD"))
-    names = _middles(pack, layout, known, classes) if len(classes) <= NAMED else {}
-    return Colouring(colours, shapes, _palette(CLASSES), "", entries, names=names)
 
 
-def _middles(
-    pack: Pack, layout: Layout, known: Mapping[str, NDArray], classes: Sequence[int]
-) -> dict:
-    """Returns {name of a class: the median of its spots}."""
-    spots = np.concatenate([layout.spots[name] for name in known])
-    labels = np.concatenate(list(known.values()))
-    middles = {label: np.median(spots[labels == label], axis=0) for label in classes}
-    return {pack.class_name(label): (float(x), float(y)) for label, (x, y) in middles.items()}
+def _labels(pack: Pack) -> dict[str, NDArray[np.int64]]:
+    """Returns {ID set: the class of each row (n,)} of the sets that have labels."""
+    labels = {"train": pack.train.y, "test": pack.test.y}
+    return {name: y.cpu().numpy() for name, y in labels.items() if y is not None}
+
+
+def _class_entries(pack: Pack, classes: Sequence[int]) -> tuple[LegendEntry, ...]:
+    entries = [
+        (
+            CLASS_COLOURS[i % len(CLASS_COLOURS)],
+            SHAPES[i % len(SHAPES)],
+            pack.class_name(label),
+        )
+        for i, label in enumerate(classes[:MAX_NAMED_CLASSES])
+    ]
+    unnamed = len(classes) - MAX_NAMED_CLASSES
+    more = f"{unnamed:,} more classes, in turn; " if unnamed > 0 else ""
+    return (*entries, (GREY, "●", f"{more}no class: OOD"))
+
+
+def _class_medians(
+    pack: Pack,
+    layout: Layout,
+    labels: Mapping[str, NDArray[np.int64]],
+    classes: Sequence[int],
+) -> dict[str, Point]:
+    """Returns {name of a class: the median of its positions}."""
+    all_positions = np.concatenate([layout.positions[name] for name in labels])
+    all_labels = np.concatenate(list(labels.values()))
+    medians = {}
+    for label in classes:
+        x, y = np.median(all_positions[all_labels == label], axis=0)
+        medians[pack.class_name(label)] = (float(x), float(y))
+    return medians
 
 
 def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bool) -> Colouring:
     """Returns a scale of colours.
 
     Args:
-        values: {name of a set: (n,)}; a set without is grey. Fractions from 0 to 1, or `signed`: around zero, where the
-            scale has its middle; its ends are the 99 % quantile of the absolute values.
+        values: {set: (n,)}; a set without values is grey.
+        signed: whether values lie around zero, where the scale has its middle; its ends are the
+            99 % quantile of the absolute values. Else they are fractions from 0 to 1.
     """
-    anchors, low, high = (SIGNED if signed else RISING), 0.0, 1.0
-    if signed:
-        everything = np.concatenate(
-            [abs(values[name]) for name in layout.places if name in values] or [np.ones(1)]
-        )
-        high = max(float(np.quantile(everything, 0.99)), 1e-9)
-        low = -high
-    scale = _between(anchors, LEVELS)
-    colours = {
-        name: np.full(len(places), PLAIN, np.uint8) for name, places in layout.places.items()
-    }
-    for name in (name for name in layout.places if name in values):
-        share = np.clip((values[name] - low) / (high - low), 0, 1)
-        colours[name] = (len(FIRST) + np.round(share * (LEVELS - 1))).astype(np.uint8)
-    ends = (f"{low:.2f}", f"+{high:.2f}") if signed else ("0 %", "100 %")
-    grey = (("#8a96a3", "●", "training images are not scored: the detectors were fitted to them"),)
-    return Colouring(colours, _set_shapes(layout), _palette(scale), title, grey, anchors, ends)
+    values = {name: values[name] for name in layout.coordinates if name in values}
+    low, high = _signed_range(values) if signed else (0.0, 1.0)
+    anchors = DIVERGING if signed else SEQUENTIAL
+    colours = _plain_colours(layout)
+    for name, set_values in values.items():
+        fraction = np.clip((set_values - low) / (high - low), 0, 1)
+        step = np.round(fraction * (SCALE_STEPS - 1))
+        colours[name] = (len(FIRST_COLOURS) + step).astype(np.uint8)
+    grey = (GREY, "●", "training images are not scored: the detectors were fitted to them")
+    return Colouring(
+        colours,
+        _set_shapes(layout),
+        _palette(_interpolated(anchors, SCALE_STEPS)),
+        title,
+        (grey,),
+        anchors,
+        (f"{low:.2f}", f"+{high:.2f}") if signed else ("0 %", "100 %"),
+    )
 
 
-def set_title(pack: Pack, name: str) -> str:
-    """Returns what a set is called where ID sets stand beside each other."""
-    suffix = {"train": " training", "test": " test"}.get(name, "")
-    return f"{pack.set_title(name)}{suffix}" if pack.set_title(name) != name else name
+def _signed_range(values: Mapping[str, Array]) -> tuple[float, float]:
+    """Returns the ends of a scale around zero."""
+    magnitudes = [abs(set_values) for set_values in values.values()] or [np.ones(1)]
+    high = max(float(np.quantile(np.concatenate(magnitudes), SCALE_QUANTILE)), 1e-9)
+    return -high, high
 
 
-def _set_shapes(layout: Layout) -> dict[str, Whole]:
+def _plain_colours(layout: Layout) -> dict[str, Indices]:
+    return {name: np.full(len(rows), PLAIN, np.uint8) for name, rows in layout.coordinates.items()}
+
+
+def _set_shapes(layout: Layout) -> dict[str, Indices]:
+    """Returns {set: its own shape, of every row (n,)}."""
     return {
-        name: np.full(len(places), i % len(SHAPES), np.uint8)
-        for i, (name, places) in enumerate(layout.places.items())
+        name: np.full(len(rows), i % len(SHAPES), np.uint8)
+        for i, (name, rows) in enumerate(layout.coordinates.items())
     }
 
 
-def _palette(inks: Sequence[str]) -> Whole:
-    return np.array([*FIRST, *((*_rgb(ink), 255) for ink in inks)], np.uint8)
+# -- palettes --------------------------------------------------------------------------------------
 
 
-def _between(anchors: Sequence[str], count: int) -> tuple[str, ...]:
+def _palette(colours: Sequence[str]) -> Indices:
+    """Returns the first colours of every palette and these, (colours, 4) RGBA."""
+    return np.array([*FIRST_COLOURS, *((*_rgb(colour), 255) for colour in colours)], np.uint8)
+
+
+def _interpolated(anchors: Sequence[str], count: int) -> tuple[str, ...]:
     """Returns colours at even steps from the first anchor to the last."""
-    at, stops = np.linspace(0, len(anchors) - 1, count), np.arange(len(anchors))
+    positions = np.linspace(0, len(anchors) - 1, count)
+    anchor_positions = np.arange(len(anchors))
+    rgb = np.array([_rgb(colour) for colour in anchors])
     channels = [
-        np.interp(at, stops, [_rgb(ink)[i] for ink in anchors]).round().astype(int)
-        for i in range(3)
+        np.interp(positions, anchor_positions, rgb[:, channel]).round().astype(int)
+        for channel in range(3)
     ]
     return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in zip(*channels, strict=True))
 
 
-def _rgb(ink: str) -> tuple[int, int, int]:
-    red, green, blue = (int(ink[i : i + 2], 16) for i in (1, 3, 5))
+def _rgb(colour: str) -> tuple[int, int, int]:
+    """Returns the channels of a colour.
+
+    >>> _rgb("#0072B2")
+    (0, 114, 178)
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.pack.selected import map_region_sets, open_item
+from app.feature_map.tables import set_titles
+from app.pack.data import PackData
+from app.pack.selected import map_region, open_item, waiting_region
 from app.session import warn_if_not_offered
 from app.text import plain
-
-# -- the map -----------------------------------------------------------------------------------------------------------
+from heat_core.projection import METHODS
 
 COLOURINGS = ("dataset", "class", "score", "correction")
 ORDERS = ("most OOD", "least OOD")
@@ -21,82 +22,122 @@ ORDERS = ("most OOD", "least OOD")
 class MapChoice:
     """What the Feature map is set to.
 
-    colour: what colours mean, one of `COLOURED`.
-    scorer: the detector whose scores are looked at.
-    method: of laying out.
-    shown: names of the sets that are drawn.
-    order: of the gallery, one of `ORDERS`.
+    Args:
+        colour: what colours mean, one of `COLOURINGS`.
+        detector: whose scores are shown.
+        method: of the layout.
+        sets: names of the sets that are drawn.
+        order: of the gallery, one of `ORDERS`.
     """
 
     colour: str
-    scorer: str
+    detector: str
     method: str
-    shown: tuple[str, ...]
+    sets: tuple[str, ...]
     order: str
 
 
-def map_choice(
-    names: Sequence[str], titles: Mapping[str, str], methods: Sequence[str], own: str, key: str
-) -> MapChoice:
+def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     """Returns what is drawn on the map.
 
     Args:
-        names: of the detectors.
-        titles: {name: title} of the sets.
-        methods: of laying out, and `own`, the one that the data comes with.
-        key: of the data; which sets are shown, and the window, do not outlive them.
+        detectors: names of those that are offered.
     """
-    if st.session_state.get("map_data", key) != key:
-        for name in ("shown", "layout", "window"):
-            st.session_state.pop(name, None)
-            st.query_params.pop(name, None)
-    st.session_state["map_data"] = key
-    if (
-        "shown" not in st.session_state and (sets := map_region_sets()) is not None
-    ):  # they win over the link's own
-        st.session_state["shown"] = [name for name in titles if name in sets]
-    for name, offered, what in (("scorer", names, "detector"), ("colour", COLOURINGS, "colour")):
-        warn_if_not_offered(name, offered, what)
+    titles = set_titles(pack_data.pack)
+    _reset_for_other_data(pack_data)
+    _show_sets_of_region(titles)
+    warn_if_not_offered("scorer", detectors, "detector")
+    warn_if_not_offered("colour", COLOURINGS, "colour")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        colour = st.selectbox(
-            "Colour by",
-            COLOURINGS,
-            key="colour",
-            bind="query-params",
-            width=160,
-            help="score: of the detector beside it. correction: E_θ alone, what HEAT adds to its Gaussians.",
-        )
-        scorer = st.selectbox(
-            "Detector",
-            names,
-            names.index("HEAT") if "HEAT" in names else 0,
-            key="scorer",
-            bind="query-params",
-            width=160,
-            help="Whose scores are drawn, sorted and compared.",
-        )
+        colour = _colour_input()
+        detector = _detector_input(detectors)
         order = st.segmented_control(
             "Gallery", ORDERS, default=ORDERS[0], required=True, key="order", bind="query-params"
         )
-        method = st.segmented_control(
-            "Layout",
-            methods,
-            default=own,
-            required=True,
-            key="layout",
-            bind="query-params",
-            format_func=str.upper,
-            help="UMAP keeps neighbours together. PCA keeps the two directions in which features vary most.",
-        )
-        st.text_input(
-            "Look at an image",
-            key="typed-item",
-            on_change=_typed_item,
-            placeholder="cifar10/test/123",
-            width=210,
-            help="As the inspector writes it: its dataset, split and number; of data without, its set and row.",
-        )
-    shown = st.pills(
+        method = _method_input(pack_data)
+        _item_input()
+    sets = _sets_input(titles)
+    return MapChoice(colour, detector, method, sets, str(order))
+
+
+def _reset_for_other_data(pack_data: PackData) -> None:
+    """Forgets which sets are shown, the layout and the window: they do not outlive their data."""
+    if st.session_state.get("map_data", pack_data.key) != pack_data.key:
+        for key in ("shown", "layout", "window"):
+            st.session_state.pop(key, None)
+            st.query_params.pop(key, None)
+    st.session_state["map_data"] = pack_data.key
+
+
+def _show_sets_of_region(titles: Mapping[str, str]) -> None:
+    """Shows the sets that were shown when a region was drawn: they win over the link's own."""
+    region = map_region() or waiting_region()
+    if "shown" not in st.session_state and region is not None and region.sets is not None:
+        st.session_state["shown"] = [name for name in titles if name in region.sets]
+
+
+def _colour_input() -> str:
+    colour = st.selectbox(
+        "Colour by",
+        COLOURINGS,
+        key="colour",
+        bind="query-params",
+        width=160,
+        help="score: of the detector beside it. correction: E_θ alone, what HEAT adds to its "
+        "Gaussians.",
+    )
+    return str(colour)
+
+
+def _detector_input(detectors: Sequence[str]) -> str:
+    detector = st.selectbox(
+        "Detector",
+        detectors,
+        detectors.index("HEAT") if "HEAT" in detectors else 0,
+        key="scorer",
+        bind="query-params",
+        width=160,
+        help="Whose scores are drawn, sorted and compared.",
+    )
+    return str(detector)
+
+
+def _method_input(pack_data: PackData) -> str:
+    """Returns the method of the layout, by default the one that the data comes with."""
+    method = st.segmented_control(
+        "Layout",
+        METHODS,
+        default=pack_data.layout.method if pack_data.layout else METHODS[0],
+        required=True,
+        key="layout",
+        bind="query-params",
+        format_func=str.upper,
+        help="UMAP keeps neighbours together. PCA keeps the two directions in which features vary "
+        "most.",
+    )
+    return str(method)
+
+
+def _item_input() -> None:
+    """Offers to open an item by its id."""
+    st.text_input(
+        "Look at an image",
+        key="typed-item",
+        on_change=_on_item_typed,
+        placeholder="cifar10/test/123",
+        width=210,
+        help="As the inspector writes it: its dataset, split and number; of data without, its set "
+        "and row.",
+    )
+
+
+def _on_item_typed() -> None:
+    open_item(st.session_state["typed-item"].strip())
+
+
+def _sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the names of the sets that are shown, in the order of the pack."""
+    names = st.pills(
         "Sets on the map",
         list(titles),
         selection_mode="multi",
@@ -106,14 +147,4 @@ def map_choice(
         format_func=lambda name: plain(titles[name], 40),
         help="A set that is switched off is never selected on the map.",
     )
-    return MapChoice(
-        str(colour),
-        str(scorer),
-        str(method),
-        tuple(name for name in titles if name in shown),
-        str(order),
-    )
-
-
-def _typed_item() -> None:
-    open_item(st.session_state["typed-item"].strip())
+    return tuple(name for name in titles if name in names)

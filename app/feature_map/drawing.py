@@ -1,20 +1,27 @@
-"""Pure: the picture of a map, drawn point by point."""
+"""Pure: the picture of a map, drawn point by point.
+
+A picture has indices of a palette for pixels. Each point is stamped: its shape in its colour, and
+a thin gap around it in the palette's first colour, which is transparent.
+"""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pack.layout import SIZE, Array, Mask
+from app.pack.layout import PICTURE_SIZE, Array, Mask
 
-PIXELS = np.array(SIZE, np.float32)
 SHAPES = "●▲■◆✚✖▼○"
+COVERAGE = 0.4  # a point's radius, of the side of the square that each point would have
+MIN_RADIUS, MAX_RADIUS = 1, 7  # in pixels
+GAP_RADIUS = 2  # in pixels: smaller points have no gap around them
 
-
-# -- the picture -------------------------------------------------------------------------------------------------------
+Indices = NDArray[np.uint8]
+Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,107 +29,145 @@ class Points:
     """Points to draw.
 
     Args:
-        spots: (N, 2) fractions of the picture.
+        positions: (N, 2) fractions of the picture.
         colours: (N,) rows of a palette, the first of which is transparent.
         shapes: (N,) places in `SHAPES`.
         faint: (N,) which are drawn first, below the others.
     """
 
-    spots: Array
-    colours: NDArray[np.uint8]
-    shapes: NDArray[np.uint8]
+    positions: Array
+    colours: Indices
+    shapes: Indices
     faint: Mask
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Returns no points."""
+        none = np.zeros(0, np.uint8)
+        return cls(np.zeros((0, 2), np.float32), none, none, np.zeros(0, bool))
+
     def __len__(self) -> int:
-        return len(self.spots)
+        return len(self.positions)
 
 
-def draw_points(
-    points: Points, palette: NDArray[np.uint8], window: tuple[float, float, float, float]
-) -> bytes:
-    """Returns a PNG of the points within a window, each with a thin gap around it, in an order that favours no set.
+def draw_points(points: Points, palette: Indices, window: Window) -> bytes:
+    """Returns a PNG of the points within a window, in an order that favours no set.
 
     Args:
         palette: (colours, 4) RGBA, at most 256.
-        window: (left, top, right, bottom) fractions of the picture.
+        window: what is in view.
     """
     from PIL import Image
 
-    image = Image.fromarray(_painted(points, window))  # palette indices
+    image = Image.fromarray(_pixels(points, window))
     image.putpalette(palette[:, :3].tobytes())
     content = io.BytesIO()
     image.save(content, "PNG", transparency=palette[:, 3].tobytes(), compress_level=4)
     return content.getvalue()
 
 
-def _painted(points: Points, window: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Returns the palette's rows (height, width); whatever is painted later covers what was painted before."""
-    left, top, right, bottom = window
-    place = (
-        (points.spots - np.array([left, top], np.float32))
-        / np.array([right - left, bottom - top], np.float32)
-        * PIXELS
-    )
-    kept = np.flatnonzero(((place > -1) & (place < PIXELS + 1)).all(1))
-    kept = np.random.default_rng(0).permutation(kept)
-    kept = kept[np.argsort(~points.faint[kept], kind="stable")]
-    radius = float(np.clip(0.4 * np.sqrt(SIZE[0] * SIZE[1] / max(len(kept), 1)), 1, 7))
+def _pixels(points: Points, window: Window) -> Indices:
+    """Returns the picture, (height, width) rows of the palette.
+
+    Whatever is drawn later covers what was drawn before.
+    """
+    width, height = PICTURE_SIZE
+    positions = _pixel_positions(points, window)
+    order = _drawing_order(positions, points.faint)
+    spacing = np.sqrt(width * height / max(len(order), 1))
+    radius = float(np.clip(COVERAGE * spacing, MIN_RADIUS, MAX_RADIUS))
     steps, solid = _stamps(radius)
-    edge = int(abs(steps).max()) + 2
-    canvas = np.zeros((SIZE[1] + 2 * edge, SIZE[0] + 2 * edge), np.uint8)
-    x, y = np.floor(place[kept]).astype(np.int32).T + edge
-    shape = points.shapes[kept]
-    at = (y * canvas.shape[1] + x)[:, None] + (
-        steps[shape, :, 1] * canvas.shape[1] + steps[shape, :, 0]
-    )
-    canvas.ravel()[at.ravel()] = np.where(solid[shape], points.colours[kept][:, None], 0).ravel()
+    edge = int(abs(steps).max()) + 2  # stamps at the edge reach beyond the picture
+    canvas = np.zeros((height + 2 * edge, width + 2 * edge), np.uint8)
+    x, y = np.floor(positions[order]).astype(np.int32).T + edge
+    shape = points.shapes[order]
+    stride = canvas.shape[1]
+    centres = y * stride + x
+    offsets = steps[shape, :, 1] * stride + steps[shape, :, 0]
+    pixels = centres[:, None] + offsets
+    colours = np.where(solid[shape], points.colours[order][:, None], 0)
+    canvas.ravel()[pixels.ravel()] = colours.ravel()
     return canvas[edge:-edge, edge:-edge]
 
 
+def _pixel_positions(points: Points, window: Window) -> Array:
+    """Returns where the points lie on the picture of a window, (N, 2) in pixels."""
+    left, top, right, bottom = window
+    corner = np.array([left, top], np.float32)
+    extent = np.array([right - left, bottom - top], np.float32)
+    return (points.positions - corner) / extent * np.array(PICTURE_SIZE, np.float32)
+
+
+def _drawing_order(positions: Array, faint: Mask) -> NDArray[np.intp]:
+    """Returns the points on the picture in the order to draw them: shuffled, faint ones first."""
+    is_inside = (positions > -1) & (positions < np.array(PICTURE_SIZE, np.float32) + 1)
+    order = np.random.default_rng(0).permutation(np.flatnonzero(is_inside.all(1)))
+    return order[np.argsort(~faint[order], kind="stable")]
+
+
+# -- stamps ----------------------------------------------------------------------------------------
+
+
 def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
-    """Returns how each of `SHAPES` is painted: steps from its middle (shapes, pixels, 2), and which of them are solid."""
+    """Returns how each of `SHAPES` is stamped.
+
+    Steps from its middle, (shapes, pixels, 2), and which of them are solid, (shapes, pixels); the
+    others are its gap. All stamps have as many pixels: the last one of a smaller shape is repeated.
+    """
     reach = int(np.ceil(radius)) + 1
-    across = np.arange(-reach, reach + 1)
-    dx, dy = (grid.ravel() for grid in np.meshgrid(across, across))
-    u, v = dx / radius, dy / radius
-    distance, p, q = np.hypot(u, v), abs(u + v) / np.sqrt(2), abs(u - v) / np.sqrt(2)
-    crossed = np.minimum(p, q) <= 0.35
-    insides = (
-        distance <= 1,
-        (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8),
-        np.maximum(abs(u), abs(v)) <= 0.85,
-        abs(u) + abs(v) <= 1.2,
-        (np.minimum(abs(u), abs(v)) <= 0.35) & (np.maximum(abs(u), abs(v)) <= 1),
-        crossed & (distance <= 1.1),
-        (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8),
-        (distance >= 0.5) & (distance <= 1.05),
-    )
-    stamps = [_with_gap(inside.reshape(len(across), -1), gap=radius >= 2) for inside in insides]
-    longest = max(int(painted.sum()) for painted, _ in stamps)
-    steps, solid = (
-        np.zeros((len(stamps), longest, 2), np.int32),
-        np.zeros((len(stamps), longest), bool),
-    )
-    for i, (painted, inside) in enumerate(stamps):
-        rows = np.flatnonzero(painted)
-        rows = rows[
-            np.argsort(inside.ravel()[rows], kind="stable")
-        ]  # solid ones last, so that one of them can be repeated
-        rows = np.append(rows, np.repeat(rows[-1], longest - len(rows)))
-        steps[i] = np.stack([dx[rows], dy[rows]], 1)
-        solid[i] = inside.ravel()[rows]
+    axis = np.arange(-reach, reach + 1)
+    dx, dy = (grid.ravel() for grid in np.meshgrid(axis, axis))
+    stamps = [
+        _with_gap(shape.reshape(len(axis), -1), has_gap=radius >= GAP_RADIUS)
+        for shape in _shape_masks(dx / radius, dy / radius)
+    ]
+    length = max(int(stamped.sum()) for stamped, _ in stamps)
+    steps = np.zeros((len(stamps), length, 2), np.int32)
+    solid = np.zeros((len(stamps), length), bool)
+    for i, (stamped, shape) in enumerate(stamps):
+        is_solid = shape.ravel()
+        pixels = np.flatnonzero(stamped)
+        pixels = pixels[np.argsort(is_solid[pixels], kind="stable")]  # a solid one is repeated
+        pixels = np.append(pixels, np.repeat(pixels[-1], length - len(pixels)))
+        steps[i] = np.stack([dx[pixels], dy[pixels]], 1)
+        solid[i] = is_solid[pixels]
     return steps, solid
 
 
-def _with_gap(inside: Mask, gap: bool) -> tuple[Mask, Mask]:
-    """Returns a shape with the pixels that touch it, and the shape; its middle is solid where nothing else would be."""
-    inside = inside.copy()
-    if not inside.any():
-        inside[len(inside) // 2, len(inside) // 2] = True
-    painted = inside.copy()
-    if gap:
-        painted[1:] |= inside[:-1]
-        painted[:-1] |= inside[1:]
-        painted[:, 1:] |= inside[:, :-1]
-        painted[:, :-1] |= inside[:, 1:]
-    return painted, inside
+def _shape_masks(u: NDArray, v: NDArray) -> tuple[Mask, ...]:
+    """Returns which pixels each of `SHAPES` covers, (pixels,) each.
+
+    Args:
+        u, v: (pixels,) how far each pixel lies to the right and down, in radii.
+    """
+    distance = np.hypot(u, v)
+    nearer = np.minimum(abs(u), abs(v))
+    farther = np.maximum(abs(u), abs(v))
+    to_diagonal = np.minimum(abs(u + v) / np.sqrt(2), abs(u - v) / np.sqrt(2))
+    return (
+        distance <= 1,
+        (v <= 0.85) & (abs(u) <= (v + 1.15) / 1.8),
+        farther <= 0.85,
+        abs(u) + abs(v) <= 1.2,
+        (nearer <= 0.35) & (farther <= 1),
+        (to_diagonal <= 0.35) & (distance <= 1.1),
+        (v >= -0.85) & (abs(u) <= (1.15 - v) / 1.8),
+        (distance >= 0.5) & (distance <= 1.05),
+    )
+
+
+def _with_gap(shape: Mask, has_gap: bool) -> tuple[Mask, Mask]:
+    """Returns a shape (side, side) with the pixels that touch it, and the shape.
+
+    Its middle is solid where nothing else would be.
+    """
+    shape = shape.copy()
+    if not shape.any():
+        shape[len(shape) // 2, len(shape) // 2] = True
+    stamped = shape.copy()
+    if has_gap:
+        stamped[1:] |= shape[:-1]
+        stamped[:-1] |= shape[1:]
+        stamped[:, 1:] |= shape[:, :-1]
+        stamped[:, :-1] |= shape[:, 1:]
+    return stamped, shape

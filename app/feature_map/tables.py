@@ -9,88 +9,122 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app.pack.items import PackRow
+from app.pack.layout import mapped_sets
+from app.pack.tables import Array, percent
+
 if TYPE_CHECKING:
     from heat_core.pack import Pack
-from app.pack.tables import Array, percent
+
+Mask = NDArray[np.bool]
+
+TRUSTED = 0.9  # trustworthiness from which neighbours on a map are called neighbours
+
+
+def set_title(pack: Pack, name: str) -> str:
+    """Returns what a set is called where ID sets stand beside each other."""
+    title = pack.set_title(name)
+    if title == name:
+        return name
+    suffix = {"train": " training", "test": " test"}.get(name, "")
+    return f"{title}{suffix}"
+
+
+def set_titles(pack: Pack) -> dict[str, str]:
+    """Returns {set: title} of the sets that are on a map."""
+    return {name: set_title(pack, name) for name in mapped_sets(pack)}
 
 
 def sampled_sentence(pack: Pack) -> str:
-    """Returns which sets are samples of larger ones, as far as the card says, in a sentence."""
-    described, found = pack.card.get("sets", {}), []
-    for name, features in pack.sets():
-        whole = described.get(name, {}).get("moments_of")
-        if isinstance(whole, int) and whole > len(features) and name in ("train", "test"):
-            found.append(
-                f"The {'training' if name == 'train' else name} images are a sample, {len(features):,} of {whole:,}."
-            )
-    return " ".join(found)
+    """Returns which ID sets are samples of larger ones, as far as the card says, in sentences."""
+    card = pack.card.get("sets", {})
+    sentences = []
+    for name, title in (("train", "training"), ("test", "test")):
+        rows = len(pack.train if name == "train" else pack.test)
+        available = card.get(name, {}).get("moments_of")
+        if isinstance(available, int) and available > rows:
+            sentences.append(f"The {title} images are a sample, {rows:,} of {available:,}.")
+    return " ".join(sentences)
 
 
 def trust_sentence(method: str, trust: float | None) -> str:
-    """Returns what a map can be trusted with, in a sentence or two."""
+    """Returns what a map can be trusted with, in a sentence or two.
+
+    Args:
+        trust: trustworthiness, 1 is perfect; None if nobody has measured it.
+    """
     if trust is None:
         return f"Laid out by {method.upper()}; nobody has measured how far it can be trusted."
-    near = (
-        "points that are near each other here are near in feature space, too"
-        if trust >= 0.9
-        else ("many points that are near each other here are far apart in feature space")
-    )
+    if trust >= TRUSTED:
+        neighbours = "points that are near each other here are near in feature space, too"
+    else:
+        neighbours = "many points that are near each other here are far apart in feature space"
     gaps = "; the gaps between clusters mean little" if method == "umap" else ""
-    return f"Laid out by {method.upper()}. Trustworthiness {trust:.2f} (1 is perfect, 0.5 is chance): {near}{gaps}."
+    return (
+        f"Laid out by {method.upper()}. Trustworthiness {trust:.2f} (1 is perfect, 0.5 is chance): "
+        f"{neighbours}{gaps}."
+    )
 
 
-def selected_finding(masks: Mapping[str, NDArray[np.bool]], titles: Mapping[str, str]) -> str:
-    """Returns how many are selected, and which set they are mostly of, in a sentence."""
+def selected_finding(masks: Mapping[str, Mask], titles: Mapping[str, str]) -> str:
+    """Returns how many rows are selected, and which set they are mostly of, in a sentence."""
     counts = {name: int(mask.sum()) for name, mask in masks.items()}
     total = sum(counts.values())
     if not total:
         return "Nothing that is shown is selected."
-    most = max(counts, key=counts.__getitem__)
-    if counts[most] == total:
-        return f"{total:,} selected, all of them {titles[most]}."
-    return f"{total:,} selected, {100 * counts[most] / total:.0f}\u00a0% of them {titles[most]}."
+    largest = max(counts, key=counts.__getitem__)
+    if counts[largest] == total:
+        return f"{total:,} selected, all of them {titles[largest]}."
+    share = 100 * counts[largest] / total
+    return f"{total:,} selected, {share:.0f}\u00a0% of them {titles[largest]}."
 
 
 def selected_rows(
-    masks: Mapping[str, NDArray[np.bool]],
+    masks: Mapping[str, Mask],
     titles: Mapping[str, str],
     scores: Mapping[str, Array],
-    cut: float | None,
+    threshold: float | None,
 ) -> pd.DataFrame:
-    """Returns a line a set: how many of how many are selected, and how many of those are above the cut.
+    """Returns one row per set: how many are selected, and how many of those are flagged.
 
     Args:
         masks: {set: which rows are selected (n,)}.
-        scores: {set: (n,)}; a set without has no figure.
-        cut: None if there is none.
+        scores: {set: (n,)}; a set without scores has no figure.
+        threshold: a score above it is flagged; None if there is none.
     """
-
-    def line(name: str, mask: NDArray[np.bool]) -> dict[str, str]:
+    rows = []
+    for name, mask in masks.items():
         count = int(mask.sum())
         flagged = "–"
-        if count and cut is not None and name in scores:
-            flagged = percent(float(np.mean(scores[name][mask] > cut)))
-        share = percent(count / len(mask))
-        return {
-            "Set": titles[name],
-            "Selected": f"{count:,} of {len(mask):,}",
-            "Share": share,
-            "Flagged": flagged,
-        }
-
-    return pd.DataFrame(
-        [line(name, mask) for name, mask in masks.items()],
-        columns=["Set", "Selected", "Share", "Flagged"],
-    )
+        if count and threshold is not None and name in scores:
+            flagged = percent(float(np.mean(scores[name][mask] > threshold)))
+        rows.append(
+            {
+                "Set": titles[name],
+                "Selected": f"{count:,} of {len(mask):,}",
+                "Share": percent(count / len(mask)),
+                "Flagged": flagged,
+            }
+        )
+    return pd.DataFrame(rows, columns=["Set", "Selected", "Share", "Flagged"])
 
 
-def tile_lines(pack: Pack, place: tuple[str, int], scorer: str, rank: float) -> tuple[str, ...]:
-    """Returns the lines below an image: its class or its set, and where a detector puts it among ID."""
-    name, row = place
-    y = dict(pack.sets())[name].y
-    known = name in ("train", "test") and y is not None
-    first = pack.class_name(int(y[row])) if known and y is not None else pack.set_title(name)
-    second = (
-        "training" if name == "train" else "" if np.isnan(rank) else f"{scorer} {100 * rank:.1f} %"
-    )
-    return (first, second) if second else (first,)
+def tile_lines(
+    pack: Pack, pack_row: PackRow, detector: str, row_percentile: float
+) -> tuple[str, ...]:
+    """Returns the lines below an image: its class or set, and where a detector puts it among ID.
+
+    Args:
+        row_percentile: the share of ID test rows that score at most as much; nan without a score.
+    """
+    name, row = pack_row
+    labels = dict(pack.sets())[name].y
+    if name in ("train", "test") and labels is not None:
+        first = pack.class_name(int(labels[row]))
+    else:
+        first = pack.set_title(name)
+    if name == "train":
+        return first, "training"
+    if np.isnan(row_percentile):
+        return (first,)
+    return first, f"{detector} {100 * row_percentile:.1f} %"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
-from app.pack.own_data import accept_upload, discard_own_data, on_file_removed
+from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, remove_from_selection
 from app.text import plain
 
@@ -24,7 +24,8 @@ def share_to_keep() -> float:
         key="keep",
         bind="query-params",
         width=300,
-        help="The threshold of each detector is the smallest one that keeps this share of the ID test set.",
+        help="The threshold of each detector is the smallest one that keeps this share of the ID "
+        "test set.",
     )
     return float(percent or 95.0) / 100
 
@@ -39,65 +40,76 @@ def score_unit() -> str:
             required=True,
             key="scale",
             bind="query-params",
-            help="A percentile says what share of the ID test set scores lower, so that detectors compare.",
+            help="A percentile says what share of the ID test set scores lower, so that detectors "
+            "compare.",
         )
     )
 
 
-def gallery_page(count: int, size: int, key: str, of: object) -> slice:
-    """Returns which of `count` things are on the page that is shown: the first, where `of` says that it is another list."""
+def gallery_page(count: int, size: int, key: str, list_id: object) -> slice:
+    """Returns which of `count` things are on the page of a gallery that is shown.
+
+    Args:
+        size: things a page.
+        key: of the widget.
+        list_id: which list it is; another one begins at its first page.
+    """
     pages = max(1, -(-count // size))
-    if st.session_state.setdefault(f"{key}-of", of) != of:
-        st.session_state.update({key: 1, f"{key}-of": of})
+    if st.session_state.setdefault(f"{key}-of", list_id) != list_id:
+        st.session_state[key] = 1
+        st.session_state[f"{key}-of"] = list_id
     if st.session_state.get(key, 1) > pages:
         st.session_state[key] = pages
     number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
     return slice((number - 1) * size, number * size)
 
 
-def pictures_first(after: int, titles: Sequence[str]) -> bool:
-    """Returns whether a gallery begins with what it has pictures of, and says how many come after, of which sets."""
+def pictures_first(bare_count: int, bare_titles: Sequence[str]) -> bool:
+    """Returns whether a gallery begins with the rows that have pictures.
+
+    It says how many come after them, and of which sets.
+    """
     first = st.toggle("Those with pictures first", True, key="pictured", bind="query-params")
     if first:
-        st.caption(
-            f"{after:,} come after them: there are no pictures at hand of {plain(', '.join(titles), 200)}."
-        )
+        sets = plain(", ".join(bare_titles), 200)
+        st.caption(f"{bare_count:,} come after them: there are no pictures at hand of {sets}.")
     return first
 
 
 def data_choice() -> None:
     """Offers the server's packs by name, an upload, and the way back."""
-    offered = offered_packs()
-    if offered:
+    names = list(offered_packs())
+    if names:
         st.selectbox(
             "A pack on this server",
-            list(offered),
+            names,
             key="pack",
             bind="query-params",
             on_change=discard_own_data,
-            help=f"Folders that whoever runs the server has put into assets/packs or named in "
-            f"{PACKS_VARIABLE}. No other folder "
-            "of the server can be opened from here.",
+            help="Folders that whoever runs the server has put into assets/packs or named in "
+            f"{PACKS_VARIABLE}. No other folder of the server can be opened from here.",
         )
     st.file_uploader(
         "Arrays of your own",
         type="npz",
         key="arrays",
         max_upload_size=200,
-        on_change=_take_arrays,
-        help="An .npz, as numpy.savez writes it. It is yours alone and goes when this session ends.",
+        on_change=_on_upload,
+        help="An .npz, as numpy.savez writes it. It is yours alone and goes when this session "
+        "ends.",
     )
     st.caption(
-        "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, `far_NAME`; `weight` and `bias` of "
-        "the classifier's last layer if MSP and Energy are wanted; `val_z`, `pseudo_NAME` if there are."
+        "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, "
+        "`far_NAME`; `weight` and `bias` of the classifier's last layer if MSP and Energy are "
+        "wanted; `val_z`, `pseudo_NAME` if there are."
     )
-    if "upload_error" in st.session_state:
-        st.error(plain(st.session_state["upload_error"]), icon=":material/error:")
+    if error := upload_error():
+        st.error(plain(error), icon=":material/error:")
     if is_own_data():
         st.button("Back to the server's data", icon=":material/undo:", on_click=discard_own_data)
 
 
-def _take_arrays() -> None:
+def _on_upload() -> None:
     file = st.session_state["arrays"]
     if file is None:
         on_file_removed()
@@ -106,18 +118,22 @@ def _take_arrays() -> None:
 
 
 def selection_chips() -> None:
-    """Shows what is selected: a chip a part, each removed by a click, and one button that clears all; nothing if nothing is."""
-    place = st.container()  # always there: what comes below keeps its place, and so its state, when something is selected
+    """Shows what is selected: a chip a part, removed by a click, and a button that clears all.
+
+    Nothing if nothing is selected. The container is always there, so that what comes below keeps
+    its place on the page, and so its state.
+    """
+    container = st.container()
     if current_selection():
-        with place:
+        with container:
             _chip_row()
 
 
 def _chip_row() -> None:
-    chosen = current_selection()
+    selection = current_selection()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Selected: {len(chosen):,}", width="content")
-        for part in chosen.parts:
+        st.caption(f"Selected: {len(selection):,}", width="content")
+        for part in selection.parts:
             st.button(
                 f"{plain(part.label, 60)}: {len(part):,}",
                 icon=":material/close:",
@@ -129,5 +145,5 @@ def _chip_row() -> None:
         st.button(
             "Clear the selection", type="tertiary", key="clear-selection", on_click=clear_selection
         )
-    if not len(chosen) and len(chosen.parts) > 1:
+    if not len(selection) and len(selection.parts) > 1:
         st.caption("Nothing is in all of these at once; take one out.")

@@ -1,4 +1,4 @@
-"""The pack on the page: the server's, or the visitor's own."""
+"""The pack on the page, the server's or the visitor's own, and the jobs that work on it."""
 
 from __future__ import annotations
 
@@ -14,29 +14,38 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import Job, Work
+from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
+from app.session import job_queue, tab_id
 
 if TYPE_CHECKING:
     from heat_core.energies import Normalized
+    from heat_core.features import Features
     from heat_core.images.gallery import Gallery
     from heat_core.pack import Pack
     from heat_core.results.table import Table
-from app.session import job_queue, tab_id
+
+Image = NDArray[np.uint8]  # (height, width, 3)
 
 PACKS = Path(__file__).resolve().parents[2] / "assets" / "packs"
 IMAGES = Path("data").resolve()  # where `fetch --root data` puts images
-PACKS_VARIABLE = "HEAT_PACKS"  # the environment variable that names further folders of packs; nobody else can name one
+PACKS_VARIABLE = "HEAT_PACKS"  # the environment variable that names further folders of packs
 
 
-# -- packs -------------------------------------------------------------------------------------------------------------
+# -- packs -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class PackData:
-    """A pack, a key that changes with its content, and the file of its classifier, if that is at hand.
+    """A pack, and what is computed from it for the pages.
 
-    What is made of it lives as long as it does: of uploaded data, no longer than the session. `tables` holds {names of the
-    detectors that were ready: their table}.
+    All of it lives as long as this object: of uploaded data, no longer than the session.
+
+    Args:
+        key: changes with the pack's content.
+        pack: the features of ID and OOD sets.
+        weights: the file of its classifier, if that is at hand.
+        tables: {names of the detectors that were ready: their table of results}.
     """
 
     key: str
@@ -53,96 +62,99 @@ class PackData:
 
     @cached_property
     def layout(self) -> Layout | None:
-        """The map that the pack brings with it, if it does."""
+        """The layout that the pack brings with it, if it does."""
         return layout_of(self.pack)
 
     @cached_property
-    def classes(self) -> Normalized:
-        """The Gaussians of its classes."""
+    def scored_sets(self) -> dict[str, Features]:
+        """{set: features} of the sets that detectors score: ID test, OOD and held-out ID."""
+        return {
+            name: features
+            for name, features in self.pack.sets()
+            if name != "train" and not name.startswith("pseudo")
+        }
+
+    @cached_property
+    def class_gaussians(self) -> Normalized:
+        """The Gaussians of its classes, fitted to the training features."""
         from heat_core.explain import class_gaussians
 
         return class_gaussians(self.pack.train)
 
     @cached_property
-    def taken_for(self) -> dict[str, NDArray[np.int64]]:
-        """{set: the class that each row is taken for (n,)} of the sets that are scored."""
+    def predicted_classes(self) -> dict[str, NDArray[np.int64]]:
+        """{set: class that each row is taken for (n,)} of the sets that detectors score."""
         from heat_core.explain import predicted_classes
 
-        sets = {
-            name: rows
-            for name, rows in self.pack.sets()
-            if name != "train" and not name.startswith("pseudo")
-        }
-        fitted = None if self.pack.train.head else self.classes
+        train = self.pack.train
+        gaussians = None if train.head else self.class_gaussians
         return {
-            name: predicted_classes(self.pack.train, rows, fitted) for name, rows in sets.items()
+            name: predicted_classes(train, features, gaussians)
+            for name, features in self.scored_sets.items()
         }
 
 
 def offered_packs() -> dict[str, Path]:
-    """Returns {name: folder} of the packs that the server's operator offers, those that ship first.
+    """Returns {name: folder} of the packs that the server's operator offers, shipped ones first.
 
     A visitor chooses one of these names and never a path.
     """
-    found: dict[str, Path] = {}
-    for root in (
-        PACKS,
-        *(Path(root) for root in os.environ.get(PACKS_VARIABLE, "").split(os.pathsep) if root),
-    ):
+    further = os.environ.get(PACKS_VARIABLE, "").split(os.pathsep)
+    roots = [PACKS, *(Path(root) for root in further if root)]
+    folders: dict[str, Path] = {}
+    for root in roots:
         for card in sorted(root.glob("*/card.json")):
-            found.setdefault(card.parent.name, card.parent)
-    return found
+            folders.setdefault(card.parent.name, card.parent)
+    return folders
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …")
-def _read(folder: Path, changed: tuple[float, float]) -> PackData:
+def _read_pack_data(folder: Path, modified: tuple[float, float]) -> PackData:
+    """Returns the pack of a folder; `modified`, as `_modified` returns it, is part of its key."""
     from heat_core.judge import weights_of
     from heat_core.pack import read_pack
 
-    return PackData(
-        f"{folder.name}@{changed}", read_pack(folder), weights_of(folder) if changed[1] else None
-    )
+    weights = weights_of(folder) if modified[1] else None
+    return PackData(f"{folder.name}@{modified}", read_pack(folder), weights)
 
 
-def _changed(folder: Path) -> tuple[float, float]:
-    """Returns when a pack was written, and its classifier; 0 where there is none."""
+def _modified(folder: Path) -> tuple[float, float]:
+    """Returns when a pack and its classifier were written; 0 where there is none."""
     from heat_core.judge import weights_of
 
+    card = folder / "card.json"
     weights = weights_of(folder)
-    return (
-        folder / "card.json"
-    ).stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
-
-
-def is_own_data() -> bool:
-    """Returns whether the data on the page is the visitor's own."""
-    return "uploaded" in st.session_state
+    return card.stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
 
 
 def current_pack_data() -> PackData | str | None:
-    """Returns the data on the page: the uploader's own, or else the pack that was chosen, or else the first; None if there
-    is none.
+    """Returns the data on the page: the visitor's own, the pack that was chosen, or the first one.
 
-    A pack that cannot be read gives one line that says why.
+    None if there is none. A pack that cannot be read gives one line that says why.
     """
-    if is_own_data():
-        return st.session_state["uploaded"]
-    offered = offered_packs()
-    if not offered:
+    own_data = st.session_state.get("uploaded")
+    if own_data is not None:
+        return own_data
+    folders = offered_packs()
+    if not folders:
         return None
-    asked = st.session_state.get("pack", st.query_params.get("pack", ""))
-    folder = offered.get(asked, next(iter(offered.values())))
+    name = st.session_state.get("pack", st.query_params.get("pack", ""))
+    folder = folders.get(name, next(iter(folders.values())))
     try:
-        return _read(folder, _changed(folder))
+        return _read_pack_data(folder, _modified(folder))
     except ValueError as error:
-        return f"The pack {folder.name} cannot be read. {str(error).replace(f'{folder.parent}{os.sep}', '')}"
+        reason = str(error).replace(f"{folder.parent}{os.sep}", "")
+        return f"The pack {folder.name} cannot be read. {reason}"
 
 
 def unknown_pack_name() -> str:
-    """Returns the pack that a link asked for and the server does not offer, until other data is chosen."""
-    asked = st.query_params.get("pack", "")
-    if asked and asked not in offered_packs():
-        st.session_state["unknown_pack"] = asked
+    """Returns the pack that a link asked for and the server does not offer.
+
+    It is remembered until other data is chosen.
+    """
+    name = st.query_params.get("pack", "")
+    if name and name not in offered_packs():
+        st.session_state["unknown_pack"] = name
     return st.session_state.get("unknown_pack", "")
 
 
@@ -153,49 +165,78 @@ def unsupported_reasons(pack_data: PackData) -> dict[str, str]:
     return supported_detectors(pack_data.pack)[1]
 
 
+# -- the visitor's own data ------------------------------------------------------------------------
+
+
+def is_own_data() -> bool:
+    """Returns whether the data on the page is the visitor's own."""
+    return "uploaded" in st.session_state
+
+
+def set_own_data(pack_data: PackData) -> None:
+    """Puts the visitor's own data on every page of this tab."""
+    st.session_state["uploaded"] = pack_data
+
+
+def forget_own_data() -> None:
+    """Forgets the visitor's own data and ends the jobs on it, and which unknown pack was wanted."""
+    for job in st.session_state.pop("own_jobs", {}).values():
+        job.cancel()
+    st.session_state.pop("uploaded", None)
+    st.session_state.pop("unknown_pack", None)
+
+
+# -- jobs on the data ------------------------------------------------------------------------------
+
+
 def find_job(pack_data: PackData, key: str) -> Job | None:
-    """Returns the job of this key on the data; on somebody's own data it is theirs alone, and goes with their session."""
-    job = (
-        st.session_state.get("own_jobs", {}).get(key)
-        if _is_own(pack_data)
-        else job_queue().get(key)
-    )
-    return (
-        None if job is not None and job.owner and job.state == "cancelled" else job
-    )  # its owner was gone for a moment
+    """Returns the job of this key on the data, if there is one.
+
+    On the visitor's own data it is theirs alone, and goes with their session. One that was
+    cancelled because its owner was gone for a moment does not count.
+    """
+    if not _belongs_to_tab(pack_data):
+        return job_queue().get(key)
+    job = st.session_state.get("own_jobs", {}).get(key)
+    return None if job is None or job.state == "cancelled" else job
 
 
 def start_job(pack_data: PackData, key: str, work: Work) -> Job:
-    """Returns a job on the data: the one there is, unless it failed or was cancelled, or one begun now."""
-    if not _is_own(pack_data):
+    """Returns the job of this key on the data; a new one if there is none or it came to nothing."""
+    if not _belongs_to_tab(pack_data):
         return job_queue().submit(key, work)
-    own = st.session_state.setdefault("own_jobs", {})
-    if key not in own or own[key].stopping or own[key].state in ("failed", "cancelled"):
-        own[key] = job_queue().submit_owned(key, work, tab_id())
-    return own[key]
+    own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
+    job = own_jobs.get(key)
+    if job is None or job.stopping or job.state in ("failed", "cancelled"):
+        job = own_jobs[key] = job_queue().submit_owned(key, work, tab_id())
+    return job
 
 
-def _is_own(pack_data: PackData) -> bool:
+def _belongs_to_tab(pack_data: PackData) -> bool:
     return pack_data is st.session_state.get("uploaded")
 
 
+# -- images ----------------------------------------------------------------------------------------
+
+
 def images_of(
-    pack_data: PackData, places: Sequence[tuple[str, int]]
-) -> tuple[list[NDArray[np.uint8] | None], list[str]]:
-    """Returns the image of each (set, row), None where there is none, and one line for each set without, that says why."""
-    by_set: dict[str, list[int]] = {}
-    for name, row in places:
-        by_set.setdefault(name, []).append(row)
-    found, reasons = {}, []
-    for name, rows in by_set.items():
+    pack_data: PackData, pack_rows: Sequence[PackRow]
+) -> tuple[list[Image | None], list[str]]:
+    """Returns the image of each row, None where there is none, and the reasons why, one per set."""
+    rows_by_set: dict[str, list[int]] = {}
+    for name, row in pack_rows:
+        rows_by_set.setdefault(name, []).append(row)
+    images: dict[PackRow, Image] = {}
+    reasons: dict[str, None] = {}  # in order, each once
+    for name, rows in rows_by_set.items():
         try:
-            found |= {
-                (name, row): image
-                for row, image in zip(rows, pack_data.gallery.pixels(name, rows), strict=True)
-            }
+            pixels = pack_data.gallery.pixels(name, rows)
         except (LookupError, ValueError) as error:
-            reasons.append(str(error))
-    return [found.get(place) for place in places], list(dict.fromkeys(reasons))
+            reasons[str(error)] = None
+            continue
+        for row, image in zip(rows, pixels, strict=True):
+            images[name, row] = image
+    return [images.get(pack_row) for pack_row in pack_rows], list(reasons)
 
 
 def has_images(pack_data: PackData, name: str) -> bool:

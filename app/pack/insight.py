@@ -1,4 +1,7 @@
-"""What is known of one image: its class, its energies spelled out, who is near, and every detector's verdict. No Streamlit."""
+"""What is known of one row of a pack: its class, its neighbours, its terms, every verdict on it.
+
+No Streamlit here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.pack.items import PackRow
 from app.pack.jobs import DetectorScores
 
 if TYPE_CHECKING:
@@ -18,157 +22,194 @@ if TYPE_CHECKING:
     from heat_core.pack import Pack
 
 
-NEIGHBOURS = 12
+NEIGHBOURS = 12  # training rows shown
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Spelled:
-    """An energy of several terms, spelled out.
+class RowTerms:
+    """What each term adds to a row's score.
 
     Args:
-        how: what it is put together from.
-        values: of the terms, in the order of `how.names`.
-        ranks: the share of ID test rows that have at most as much, of each term and of the total.
+        terms: what the score is put together from.
+        values: (terms,), in the order of `terms.names`.
+        percentiles: (terms + 1,) share of ID test rows that have at most as much, of each term and
+            of the total.
         verdict: on the total.
     """
 
-    how: ScoreTerms
+    terms: ScoreTerms
     values: Array
-    ranks: Array
+    percentiles: Array
     verdict: Verdict
 
     @property
     def rounded(self) -> Array:
-        """The terms with two digits, so that they add up to the total with two digits; of no sum, each rounded by itself."""
-        if not self.how.adds:
+        """(terms,) values with two digits, which add up to the total with two digits.
+
+        Of terms that are not added up, each is rounded by itself.
+        """
+        if not self.terms.adds:
             return np.round(self.values, 2)
         cents = np.floor(100 * self.values)
         missing = int(round(100 * float(self.values.sum())) - cents.sum())
-        cents[np.argsort(cents - 100 * self.values)[:missing]] += 1  # to those that lost the most
+        most_lost = np.argsort(cents - 100 * self.values)[:missing]
+        cents[most_lost] += 1
         return cents / 100
 
     @property
     def sentence(self) -> str:
         """`prior 1.31 + correction -0.04 = 1.27, verdict in: the threshold is 3.20`."""
-        named = [
-            f"{name} {value:.2f}" for name, value in zip(self.how.names, self.rounded, strict=True)
+        named_values = [
+            f"{name} {value:.2f}"
+            for name, value in zip(self.terms.names, self.rounded, strict=True)
         ]
-        spelled = f"{' + '.join(named)} =" if self.how.adds else f"{', '.join(named)}: together"
+        if self.terms.adds:
+            equation = f"{' + '.join(named_values)} ="
+        else:
+            equation = f"{', '.join(named_values)}: together"
         verdict = "out" if self.verdict.out else "in"
-        return f"{spelled} {self.verdict.score:.2f}, verdict {verdict}: the threshold is {self.verdict.threshold:.2f}"
+        return (
+            f"{equation} {self.verdict.score:.2f}, verdict {verdict}: "
+            f"the threshold is {self.verdict.threshold:.2f}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Insight:
-    """What is known of one image of a pack.
+    """What is known of one row of a pack.
 
     Args:
-        place: (name of its set, row).
+        pack_row: (set, row).
         label: its class, if the pack says so.
         predicted: (class, softmax probability) by the classifier's head, if there is one.
-        near_classes: (class, Mahalanobis distance), nearest first.
-        near_rows: training rows, nearest first, itself left out; `near_distances` beside them, of z / ||z||.
-        verdicts: one a detector.
-        spelled: {detector: its energy}, of those with several terms.
+        nearest_classes: (class, Mahalanobis distance), nearest first.
+        nearest_rows: (k,) training rows, nearest first, without the row itself.
+        nearest_distances: (k,) their distances, of z / ||z||.
+        verdicts: one per detector.
+        row_terms: {detector: what its terms add}, of those with several terms.
     """
 
-    place: tuple[str, int]
+    pack_row: PackRow
     label: str
     predicted: tuple[str, float] | None
-    near_classes: tuple[tuple[str, float], ...]
-    near_rows: NDArray[np.int64]
-    near_distances: Array
+    nearest_classes: tuple[tuple[str, float], ...]
+    nearest_rows: Rows
+    nearest_distances: Array
     verdicts: tuple[Verdict, ...]
-    spelled: Mapping[str, Spelled]
+    row_terms: Mapping[str, RowTerms]
 
 
 def inspect_row(
     pack: Pack,
-    fitted: Normalized,
-    frames: Sequence[DetectorScores],
-    place: tuple[str, int],
-    cuts: Mapping[str, float],
+    class_gaussians: Normalized,
+    detector_scores: Sequence[DetectorScores],
+    pack_row: PackRow,
+    thresholds: Mapping[str, float],
 ) -> Insight:
     """Returns what is known of a row.
 
     Args:
-        fitted: the classes, as `explain.classes` returns them.
-        frames: of the scoring that are ready.
-        place: (name of its set, row).
-        cuts: {detector: threshold}.
+        class_gaussians: as `explain.class_gaussians` returns them.
+        detector_scores: of the detectors that are ready.
+        pack_row: (set, row).
+        thresholds: {detector: threshold}.
     """
     import torch
 
-    from heat_core import explain
+    from heat_core.explain import Verdict
 
-    name, row = place
+    name, row = pack_row
     features = dict(pack.sets())[name]
-    one = features.take(torch.tensor([row]))
-    rows, distances = explain.nearest_training_rows(pack.train, one, NEIGHBOURS + 1)
-    others = rows[0] != row if name == "train" else np.arange(rows.shape[1]) < NEIGHBOURS
-    apart = explain.class_distances(fitted, one)[0]
-    labels = pack.train.classes.tolist()
-    near = tuple((pack.class_name(labels[i]), float(apart[i])) for i in np.argsort(apart))
-    said = {
-        frame.detector: found
-        for frame in frames
-        if (found := _said(frame, name, row, one)) is not None
-    }
-    inside = {frame.detector: frame for frame in frames}
-    verdicts = {
-        who: explain.Verdict.of(who, score, inside[who].scores["test"], cuts[who])
-        for who, (score, _) in said.items()
-    }
-    spelled = {
-        who: _spelled(inside[who], values, verdicts[who])
-        for who, (_, values) in said.items()
-        if values is not None
-    }
-    label = "" if features.y is None else pack.class_name(int(features.y[row]))
+    one_row = features.take(torch.tensor([row]))
+    verdicts = []
+    row_terms = {}
+    for frame in detector_scores:
+        score = _row_score(frame, pack_row, one_row)
+        if score is None:
+            continue
+        threshold = thresholds[frame.detector]
+        verdict = Verdict.of(frame.detector, score, frame.scores["test"], threshold)
+        verdicts.append(verdict)
+        if frame.terms is not None and frame.term_values:
+            values = _term_values(frame, pack_row, one_row)
+            percentiles = np.array([*_percentiles(frame, values), verdict.percentile])
+            row_terms[frame.detector] = RowTerms(frame.terms, values, percentiles, verdict)
+    nearest_rows, nearest_distances = _nearest_rows(pack, pack_row, one_row)
     return Insight(
-        place,
-        label,
-        _predicted(pack, one),
-        near,
-        rows[0][others],
-        distances[0][others],
-        tuple(verdicts.values()),
-        spelled,
+        pack_row,
+        "" if features.y is None else pack.class_name(int(features.y[row])),
+        _predicted_class(pack, one_row),
+        _nearest_classes(pack, class_gaussians, one_row),
+        nearest_rows,
+        nearest_distances,
+        tuple(verdicts),
+        row_terms,
     )
 
 
-def _said(
-    frame: DetectorScores, name: str, row: int, one: Features
-) -> tuple[float, Array | None] | None:
-    """Returns (score, terms if several) of a row: those of the scoring, or by the fitted detector if it is at hand."""
-    if frame.reason:
+def _row_score(frame: DetectorScores, pack_row: PackRow, one_row: Features) -> float | None:
+    """Returns a row's score, by the fitted detector where its set was not scored.
+
+    None without a score of any kind.
+    """
+    name, row = pack_row
+    if frame.missing_reason:
         return None
     if name in frame.scores:
-        return float(frame.scores[name][row]), frame.terms[name][
-            row
-        ] if name in frame.terms else None
-    if frame.run is None:
-        return None
+        return float(frame.scores[name][row])
+    return None if frame.run is None else float(frame.run.score(one_row)[0])
+
+
+def _term_values(frame: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
+    """Returns what each term adds to a row's score, (terms,)."""
     from heat_core.explain import score_terms
 
-    return float(frame.run.score(one)[0]), score_terms(frame.run, one)[0] if frame.terms else None
+    name, row = pack_row
+    if name in frame.term_values:
+        return frame.term_values[name][row]
+    assert frame.run is not None
+    return score_terms(frame.run, one_row)[0]
 
 
-def _spelled(frame: DetectorScores, values: Array, verdict: Verdict) -> Spelled:
+def _percentiles(frame: DetectorScores, values: Array) -> list[float]:
+    """Returns the share of ID test rows that have at most as much of each term."""
     from heat_core.metrics import percentile
 
-    inside = frame.terms["test"]
-    ranks = [float(percentile(inside[:, i], [value])[0]) for i, value in enumerate(values)]
-    assert frame.how is not None
-    return Spelled(frame.how, values, np.array([*ranks, verdict.percentile]), verdict)
+    test_values = frame.term_values["test"]
+    return [float(percentile(test_values[:, i], [value])[0]) for i, value in enumerate(values)]
 
 
-def _predicted(pack: Pack, one: Features) -> tuple[str, float] | None:
-    if pack.train.head is None:
+def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Rows, Array]:
+    """Returns the nearest training rows and their distances, (k,) each, without the row itself."""
+    from heat_core.explain import nearest_training_rows
+
+    name, row = pack_row
+    rows, distances = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
+    first = np.arange(rows.shape[1]) < NEIGHBOURS
+    kept = rows[0] != row if name == "train" else first
+    return rows[0][kept], distances[0][kept]
+
+
+def _nearest_classes(
+    pack: Pack, class_gaussians: Normalized, one_row: Features
+) -> tuple[tuple[str, float], ...]:
+    """Returns (class, Mahalanobis distance) of every class, nearest first."""
+    from heat_core.explain import class_distances
+
+    distances = class_distances(class_gaussians, one_row)[0]
+    labels = pack.train.classes.tolist()
+    return tuple((pack.class_name(labels[i]), float(distances[i])) for i in np.argsort(distances))
+
+
+def _predicted_class(pack: Pack, one_row: Features) -> tuple[str, float] | None:
+    """Returns (class, softmax probability) by the classifier's head, if there is one."""
+    head = pack.train.head
+    if head is None:
         return None
-    logits = pack.train.head.logits(one.z[0].double())
+    logits = head.logits(one_row.z[0].double())
     probabilities = logits.softmax(0)
     best = int(probabilities.argmax())
     return pack.class_name(best), float(probabilities[best])

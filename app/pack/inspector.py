@@ -1,230 +1,218 @@
-"""One image under the glass: its energies spelled out, who is near, and what every detector says."""
+"""One image in a drawer: its terms, its neighbours, and what every detector says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
-from app.components.tiles import Tile, encoded, tiles
-from app.pack import controls, tables
-from app.pack.data import PackData, has_images, images_of
-from app.pack.insight import Insight, Spelled
-from app.pack.items import find_item, item_of
+from app.pack import tables
+from app.pack.data import PackData, images_of
+from app.pack.gallery import show_tiles
+from app.pack.insight import Insight, RowTerms
+from app.pack.items import find_item
 from app.pack.scores import current_share_to_keep, ready_scores, row_insight, scoring_job
 from app.pack.selected import open_item, opened_item
-from app.pack.tables import class_distance_rows, verdict_rows
 from app.text import plain
 from heat_core.metrics import threshold_keeping
 
-SIDE = 160  # of the image, in screen pixels
-
-
-def _closed() -> None:
-    open_item("")
+IMAGE_SIDE = 160  # in screen pixels
+TERM_COLUMNS = 2
+SCORE_COLUMN = st.column_config.NumberColumn(format="%.6g")
+PERCENT_COLUMN = st.column_config.NumberColumn(format="%.1f")
 
 
 def show(
-    pack_data: PackData, item: str, cuts: Mapping[str, float] | None = None, why: str = ""
+    pack_data: PackData, item: str, thresholds: Mapping[str, float] | None = None, why: str = ""
 ) -> None:
-    """Shows what is known of an item such as `cifar10/test/123`, in a drawer; nothing without an item.
+    """Shows what is known of an item such as `cifar10/test/123`, in a drawer; nothing without one.
 
     It may be called from a fragment, so that a click need not run the page. Only one a run.
 
     Args:
-        cuts: {detector: threshold}; those of detectors that are not named keep the share of ID that the tab is set to.
+        thresholds: {detector: threshold}; those of other detectors keep the share of ID that the
+            tab is set to.
         why: where the thresholds come from, in a sentence.
     """
     if item:
-        _drawer(pack_data, item, cuts or {}, why)
+        _drawer(pack_data, item, thresholds or {}, why)
 
 
-@st.dialog("One image", width="large", on_dismiss=_closed)
-def _drawer(pack_data: PackData, item: str, cuts: Mapping[str, float], why: str) -> None:
+def _on_dismiss() -> None:
+    open_item("")
+
+
+@st.dialog("One image", width="large", on_dismiss=_on_dismiss)
+def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why: str) -> None:
     item = opened_item() or item  # a neighbour may have been clicked since
-    found = find_item(pack_data.pack, item)
-    if found is None:
+    pack_row = find_item(pack_data.pack, item)
+    if pack_row is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
-    keep = current_share_to_keep()
     job = scoring_job(pack_data, "modern")
     scores, _ = ready_scores(job)
-    cuts = {
-        name: cuts.get(name, threshold_keeping(by_set["test"], keep))
+    share = current_share_to_keep()
+    thresholds = {
+        name: thresholds.get(name, threshold_keeping(by_set["test"], share))
         for name, by_set in scores.items()
     }
-    insight = row_insight(pack_data, found, cuts)
-    _head(pack_data, item, insight)
+    insight = row_insight(pack_data, pack_row, thresholds)
+    _show_head(pack_data, item, insight)
     if not job.over:
-        st.caption(
-            f"Fitted so far: {plain(', '.join(scores)) or 'no detector'}. The others follow."
-        )
-    for place, (name, spelled) in zip(st.columns(2), insight.spelled.items(), strict=False):
-        with place:
-            _sum(name, spelled, float(np.mean(scores[name]["test"] <= spelled.verdict.threshold)))
+        ready = plain(", ".join(scores)) or "no detector"
+        st.caption(f"Fitted so far: {ready}. The others follow.")
+    _show_all_terms(insight, scores)
     if insight.verdicts:
-        st.markdown("**What every detector says**")
-        st.dataframe(
-            verdict_rows(insight.verdicts),
-            hide_index=True,
-            height="content",
-            alt="Every detector's verdict",
-            column_config={
-                "ID test at or below %": st.column_config.NumberColumn(format="%.1f"),
-                **dict.fromkeys(
-                    ("Score", "Threshold"), st.column_config.NumberColumn(format="%.6g")
-                ),
-            },
-        )
-        st.caption(
-            why
-            or f"Each threshold keeps {100 * keep:g} % of the ID test images themselves. A score above it is out."
-        )
+        keeps = f"Each threshold keeps {100 * share:g} % of the ID test images themselves."
+        _show_verdicts(insight, why or f"{keeps} A score above it is out.")
     elif job.over:
         st.info(
             "The detectors were fitted to this image, and are not kept, so nothing scores it.",
             icon=":material/info:",
         )
-    _neighbours(pack_data, insight)
+    _show_neighbours(pack_data, insight)
 
 
-def _head(pack_data: PackData, item: str, insight: Insight) -> None:
+def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
     """Shows the image, what it is and what it is taken for."""
-    (image,), reasons = images_of(pack_data, [insight.place])
     left, right = st.columns([1, 5])
+    caption = plain(item, 80)
+    (image,), reasons = images_of(pack_data, [insight.pack_row])
     if image is None:
         left.info(plain(reasons[0]), icon=":material/hide_image:")
     else:
-        times = max(1, SIDE // image.shape[0])
-        left.image(
-            image.repeat(times, 0).repeat(times, 1), output_format="PNG", alt=f"Image {item}"
-        )
-    right.markdown(
-        f"**{plain(tables.insight_finding(insight, pack_data.pack.set_title(insight.place[0])))}**"
-    )
-    right.caption(
-        plain(item, 80)
-        if image is None
-        else f"{plain(item, 80)}, {image.shape[0]} x {image.shape[1]} pixels"
-    )
-    (first, here), *others = insight.near_classes
-    second = f", then {plain(others[0][0])} at {others[0][1]:.1f}" if others else ""
-    right.markdown(
-        f"Nearest class: {plain(first)}, {here:.1f} standard deviations away (Mahalanobis){second}. "
-        f"In {pack_data.pack.train.dim} dimensions {pack_data.pack.train.dim**0.5:.1f} is ordinary."
-    )
+        height, width = image.shape[:2]
+        times = max(1, IMAGE_SIDE // height)
+        enlarged = image.repeat(times, 0).repeat(times, 1)
+        left.image(enlarged, output_format="PNG", alt=f"Image {item}")
+        caption += f", {height} x {width} pixels"
+    name = insight.pack_row[0]
+    finding = tables.insight_finding(insight, pack_data.pack.set_title(name))
+    right.markdown(f"**{plain(finding)}**")
+    right.caption(caption)
+    right.markdown(_nearest_classes_sentence(pack_data, insight))
     with right.expander("The distance to every class"):
         st.dataframe(
-            class_distance_rows(insight),
+            tables.class_distance_rows(insight),
             hide_index=True,
             alt="Mahalanobis distance to every class, nearest first",
         )
     if insight.predicted is None:
         right.caption(
-            "This data comes without the classifier's head, so nothing says what class it is taken for."
+            "This data comes without the classifier's head, so nothing says what class it is taken "
+            "for."
         )
-    if insight.place[0] == "train" and insight.verdicts:
+    if name == "train" and insight.verdicts:
         right.caption("The detectors were fitted to this image: expect them to find it ordinary.")
 
 
-def _sum(name: str, spelled: Spelled, kept: float) -> None:
-    """Shows an energy as a sum, with a verdict, and where each term stands among ID."""
-    st.markdown(f"**{name}: {plain(spelled.sentence)}**")
-    names, values = (
-        [*spelled.how.names, "total"],
-        np.array([*spelled.rounded, spelled.verdict.score]),
+def _nearest_classes_sentence(pack_data: PackData, insight: Insight) -> str:
+    """Returns the nearest class or two, and how far they are, in a sentence."""
+    (nearest, distance), *further = insight.nearest_classes
+    second = ""
+    if further:
+        second_class, second_distance = further[0]
+        second = f", then {plain(second_class)} at {second_distance:.1f}"
+    dim = pack_data.pack.train.dim
+    return (
+        f"Nearest class: {plain(nearest)}, {distance:.1f} standard deviations away "
+        f"(Mahalanobis){second}. In {dim} dimensions {dim**0.5:.1f} is ordinary."
     )
-    said = ", ".join(
-        f"{term} {100 * rank:.1f} %" for term, rank in zip(names, spelled.ranks, strict=True)
-    )
+
+
+def _show_all_terms(
+    insight: Insight, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
+) -> None:
+    """Shows the terms of every score that has several, in columns side by side.
+
+    Args:
+        scores: {detector: {set: (n,) scores}}.
+    """
+    columns = st.columns(TERM_COLUMNS)
+    for i, (name, row_terms) in enumerate(insight.row_terms.items()):
+        kept_share = float(np.mean(scores[name]["test"] <= row_terms.verdict.threshold))
+        with columns[i % TERM_COLUMNS]:
+            _show_terms(name, row_terms, kept_share)
+
+
+def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
+    """Shows the terms of a score with the verdict, and where each stands among ID.
+
+    Args:
+        kept_share: of ID test rows at or below the threshold.
+    """
+    st.markdown(f"**{detector}: {plain(row_terms.sentence)}**")
+    names = [*row_terms.terms.names, "total"]
+    values = np.array([*row_terms.rounded, row_terms.verdict.score])
+    shares = [
+        f"{name} {100 * percentile:.1f} %"
+        for name, percentile in zip(names, row_terms.percentiles, strict=True)
+    ]
     st.plotly_chart(
-        figures.ranks(names, values, spelled.ranks, kept),
-        key=f"ranks-{name}",
+        figures.ranks(names, values, row_terms.percentiles, kept_share),
+        key=f"ranks-{detector}",
         config=figures.QUIET,
-        alt=f"{name}: share of ID test images with at most as much: {said}",
+        alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",
     )
-    st.caption(_how(spelled))
+    st.caption(_terms_sentence(row_terms))
 
 
-def _how(spelled: Spelled) -> str:
+def _terms_sentence(row_terms: RowTerms) -> str:
     """Returns what the terms are, in a sentence."""
-    how, ranks = spelled.how, spelled.ranks
-    if how.standardised:
-        joined = "added up" if how.adds else "put together"
-        return f"Each term is in standard deviations of ID images, times its weight, and they are {joined}."
-    raw = (
-        f": E_G / T_G = {spelled.values[0] * how.temperature:,.2f} / {how.temperature:.4g}"
-        if how.temperature
-        else ""
+    terms = row_terms.terms
+    if terms.standardised:
+        joined = "added up" if terms.adds else "put together"
+        return (
+            "Each term is in standard deviations of ID images, times its weight, and they are "
+            f"{joined}."
+        )
+    if terms.names != ("prior", "correction"):
+        return "The score is the sum of these terms."
+    quotient = ""
+    if terms.temperature:
+        prior_energy = row_terms.values[0] * terms.temperature
+        quotient = f": E_G / T_G = {prior_energy:,.2f} / {terms.temperature:.4g}"
+    prior, total = 100 * row_terms.percentiles[0], 100 * row_terms.percentiles[-1]
+    direction = "up" if total >= prior else "down"
+    return (
+        f"The prior is a Gaussian a class{quotient}; the correction E_θ is learned. Among ID it "
+        f"moves this image {direction} by {abs(total - prior):.1f} points, from {prior:.1f} % to "
+        f"{total:.1f} %."
     )
-    before, after = 100 * ranks[0], 100 * ranks[-1]
-    moved = f"{'up' if after >= before else 'down'} by {abs(after - before):.1f} points, from {before:.1f} % to {after:.1f} %"
-    return f"The prior is a Gaussian a class{raw}; the correction E_θ is learned. Among ID it moves this image {moved}."
 
 
-def _neighbours(pack_data: PackData, insight: Insight) -> None:
-    """Shows the training images that are nearest in feature space, each to be looked at in turn."""
+def _show_verdicts(insight: Insight, why: str) -> None:
+    st.markdown("**What every detector says**")
+    st.dataframe(
+        tables.verdict_rows(insight.verdicts),
+        hide_index=True,
+        height="content",
+        alt="Every detector's verdict",
+        column_config={
+            "ID test at or below %": PERCENT_COLUMN,
+            "Score": SCORE_COLUMN,
+            "Threshold": SCORE_COLUMN,
+        },
+    )
+    st.caption(why)
+
+
+def _show_neighbours(pack_data: PackData, insight: Insight) -> None:
+    """Shows the training images that are nearest in feature space, each to be opened in turn."""
     train = pack_data.pack.train
     assert train.y is not None
-    labels = [pack_data.pack.class_name(int(train.y[row])) for row in insight.near_rows]
-    first = max(set(labels), key=labels.count)
+    labels = [pack_data.pack.class_name(int(train.y[row])) for row in insight.nearest_rows]
+    commonest = max(labels, key=labels.count)
     st.markdown(
-        f"**The nearest training images in feature space: {labels.count(first)} of {len(labels)} are {plain(first)}**"
+        "**The nearest training images in feature space: "
+        f"{labels.count(commonest)} of {len(labels)} are {plain(commonest)}**"
     )
-    places = [("train", int(row)) for row in insight.near_rows]
     captions = [
-        (label, f"{away:.3f} away")
-        for label, away in zip(labels, insight.near_distances, strict=True)
+        (label, f"{distance:.3f} away")
+        for label, distance in zip(labels, insight.nearest_distances, strict=True)
     ]
-    show_tiles(pack_data, places, captions, "neighbours")
-
-
-def in_order(pack_data: PackData, sets: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Returns the places (N,) of a gallery's rows in the order to show them: with pictures first, unless that is not wanted.
-
-    Args:
-        sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
-    """
-    bare = [name for name in np.unique(sets).tolist() if not has_images(pack_data, name)]
-    without = np.isin(sets, bare)
-    titles = [pack_data.pack.set_title(name) for name in bare]
-    if (
-        without.all()
-        or not without.any()
-        or not controls.pictures_first(int(without.sum()), titles)
-    ):
-        return np.arange(len(sets))
-    return np.argsort(without, kind="stable")
-
-
-def show_tiles(
-    pack_data: PackData,
-    places: Sequence[tuple[str, int]],
-    captions: Sequence[tuple[str, ...]],
-    key: str,
-    looked_at: str = "",
-) -> None:
-    """Shows images of a pack, each a button that looks at it, and says why some are not there.
-
-    Args:
-        places: (name of the set, row) of each.
-        captions: the lines below each.
-    """
-    sets = dict(pack_data.pack.sets())
-    images, reasons = images_of(pack_data, places)
-    shown = [
-        Tile(
-            (item := item_of(sets[name], name, row)),
-            "" if image is None else encoded(image),
-            lines if image is not None else (f"{lines[0]} {item.rpartition('/')[2]}", *lines[1:]),
-            f"{pack_data.pack.set_title(name)} {row}: {', '.join(lines)}",
-            figures.COLOURS.get(name.partition("_")[0], figures.COLOURS["ID"]),
-        )
-        for (name, row), image, lines in zip(places, images, captions, strict=True)
-    ]
-    tiles(shown, open_item, key, looked_at)
-    for reason in reasons:
-        st.caption(plain(reason))
+    pack_rows = [("train", int(row)) for row in insight.nearest_rows]
+    show_tiles(pack_data, pack_rows, captions, "neighbours")

@@ -1,7 +1,8 @@
-"""Pure: which items are selected, by global id, whatever chart they were picked on. A position in an array is never an id.
+"""Pure: which items are selected, by an id that holds in every chart, on every page and in a link.
 
-An item is (source, index): `cifar10/test` and 123, written `cifar10/test/123`. Where features do not say which images they
-are of, and for destroyed images, the source is the set's own name and the index its row.
+An item is (source, index): `cifar10/test` and 123, written `cifar10/test/123`. Where features do
+not say which images they are of, and for destroyed images, the source is the set's own name and
+the index its row. A position in an array is never an id.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from app.pack.layout import Region
     from heat_core.features import Features
     from heat_core.pack import Pack
 
@@ -25,51 +27,86 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool]
 Items = Mapping[str, Rows]  # {source: sorted distinct indices}
-LONGEST = 8000  # characters that a selection may take in a link
-LARGEST = 2**20  # bytes that a link may unpack to
-WIDTHS = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+PackRow = tuple[str, int]  # name of a set, and a row of it
+
+MAX_TEXT_LENGTH = 8000  # characters that a selection may take in a link
+MAX_UNPACKED_BYTES = 2**20  # that a link's text may unpack to
+STEP_TYPES = {1: np.uint8, 2: np.uint16, 4: np.uint32}  # by their bytes
 FEW = 20  # selected OOD images, below which figures of their own say nothing
+
+
+# -- the selection ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What was picked in one place.
+    """Items that were selected in one place.
 
     Args:
-        origin: where, such as `map`; a new part takes the place of the one of the same origin.
-        label: what the chip says, such as `Lasso on the map`.
+        origin: where, such as `map`; a new part replaces the one of the same origin.
+        label: what its chip says, such as `Drawn on the map`.
         items: as `items_of` returns them.
+        region: what is drawn around the items, of a part of the map.
     """
 
     origin: str
     label: str
     items: Items
+    region: Region | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self.items.values()))
+        return _count(self.items)
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The items that are in every part: parts narrow each other down. Without a part nothing is selected."""
+    """The items that are in every part: parts narrow each other down.
 
-    parts: tuple[Part, ...] = field(default=())
+    Without a part nothing is selected.
+
+    >>> lasso = Part("map", "A lasso", {"cifar10/test": np.array([1, 2, 3])})
+    >>> bar = Part("bar", "A bar", {"cifar10/test": np.array([3, 4])})
+    >>> Selection((lasso, bar)).items
+    {'cifar10/test': array([3])}
+    """
+
+    parts: tuple[Part, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.parts)
 
     def __len__(self) -> int:
-        return sum(map(len, self.items.values()))
+        return _count(self.items)
 
     @cached_property
     def items(self) -> Items:
-        """{source: sorted distinct indices} of what is in every part; a source without any is left out."""
+        """{source: sorted distinct indices} of what is in every part, of sources that have any."""
         if not self.parts:
             return {}
-        return reduce(_common, (part.items for part in self.parts))
+        return reduce(_intersection, (part.items for part in self.parts))
+
+    def part(self, origin: str) -> Part | None:
+        """Returns the part of an origin, if there is one."""
+        for part in self.parts:
+            if part.origin == origin:
+                return part
+        return None
+
+    def with_part(self, part: Part) -> Selection:
+        """Returns the selection with a part, which replaces the one of the same origin."""
+        if self.part(part.origin) is None:
+            return Selection((*self.parts, part))
+        return Selection(tuple(part if old.origin == part.origin else old for old in self.parts))
+
+    def without(self, origin: str) -> Selection:
+        """Returns the selection without the part of an origin."""
+        return Selection(tuple(part for part in self.parts if part.origin != origin))
 
     def text_without(self, origin: str) -> str:
-        """Returns the other parts as `written`, packed once: every run of a page asks for them."""
+        """Returns the parts of other origins as text for a link.
+
+        They are packed once: every run of a page asks for them.
+        """
         if origin not in self._texts:
             self._texts[origin] = parts_text(self.without(origin).parts)
         return self._texts[origin]
@@ -78,85 +115,85 @@ class Selection:
     def _texts(self) -> dict[str, str]:
         return {}
 
-    def with_part(self, part: Part) -> Selection:
-        """Returns the selection with a part, in place of the one of the same origin."""
-        if self.part(part.origin) is None:
-            return Selection((*self.parts, part))
-        return Selection(tuple(part if old.origin == part.origin else old for old in self.parts))
 
-    def part(self, origin: str) -> Part | None:
-        """Returns the part of an origin, if there is one."""
-        return next((part for part in self.parts if part.origin == origin), None)
+def _count(items: Items) -> int:
+    return sum(map(len, items.values()))
 
-    def without(self, origin: str) -> Selection:
-        """Returns the selection without the part of an origin."""
-        return Selection(tuple(part for part in self.parts if part.origin != origin))
+
+def _intersection(items: Items, others: Items) -> Items:
+    common = {
+        source: np.intersect1d(items[source], others[source], assume_unique=True)
+        for source in items
+        if source in others
+    }
+    return {source: indices for source, indices in common.items() if len(indices)}
+
+
+# -- the selection in a link -----------------------------------------------------------------------
+#
+# The text is base64 of zlib of a line of JSON and bytes. The JSON lists [origin, label, sources] of
+# each part and [source, number of items, bytes per step] of each source; the bytes are the steps
+# from one index to the next, which are small where many are selected.
 
 
 def parts_text(parts: Iterable[Part]) -> str:
-    """Returns parts as they go into a link; nothing if there are none, or if that were longer than `LONGEST`."""
-    head, rows = [], b""
+    """Returns parts as text for a link; nothing if there are none, or if it were too long."""
+    header = []
+    body = b""
     for part in parts:
         sources = []
         for source, indices in part.items.items():
-            steps = np.diff(indices, prepend=-1)  # small where many are picked
-            width = next(
-                width
-                for width, kind in WIDTHS.items()
-                if steps.max(initial=0) <= np.iinfo(kind).max
-            )
+            steps = np.diff(indices, prepend=-1)
+            width = _bytes_per_step(steps)
             sources.append([source, len(steps), width])
-            rows += steps.astype(WIDTHS[width]).tobytes()
-        head.append([part.origin, part.label, sources])
-    text = (
-        base64.urlsafe_b64encode(zlib.compress(json.dumps(head).encode() + b"\n" + rows, 9))
-        .decode()
-        .rstrip("=")
-    )
-    return text if head and len(text) <= LONGEST else ""
+            body += steps.astype(STEP_TYPES[width]).tobytes()
+        header.append([part.origin, part.label, sources])
+    packed = zlib.compress(json.dumps(header).encode() + b"\n" + body, 9)
+    text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return text if header and len(text) <= MAX_TEXT_LENGTH else ""
+
+
+def _bytes_per_step(steps: Rows) -> int:
+    largest = steps.max(initial=0)
+    return next(width for width, kind in STEP_TYPES.items() if largest <= np.iinfo(kind).max)
 
 
 def parse_parts(text: str) -> tuple[Part, ...]:
-    """Returns the parts that a link says; none if it says nothing that is whole."""
-    if not text or len(text) > LONGEST:
+    """Returns the parts of a link's text; none if the text is not whole."""
+    if not text or len(text) > MAX_TEXT_LENGTH:
         return ()
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        head, _, rows = zlib.decompressobj().decompress(packed, LARGEST).partition(b"\n")
-        parts = []
-        for origin, label, sources in json.loads(head):
-            items = {}
-            for source, count, width in sources:
-                steps, rows = (
-                    np.frombuffer(rows[: count * width], WIDTHS[width]).astype(np.int64),
-                    rows[count * width :],
-                )
-                if len(steps) != count or not count or steps.min() < 1:
-                    return ()
-                items[str(source)[:200]] = np.cumsum(steps) - 1
-            parts.append(Part(str(origin)[:60], str(label)[:100], items))
+        unpacked = zlib.decompressobj().decompress(packed, MAX_UNPACKED_BYTES)
+        header, _, body = unpacked.partition(b"\n")
+        return tuple(_parse_body(json.loads(header), body))
     except (ValueError, TypeError, KeyError, zlib.error, RecursionError):
         return ()
-    return tuple(parts)
 
 
-def _common(left: Items, right: Items) -> Items:
-    both = {
-        source: np.intersect1d(left[source], right[source], assume_unique=True)
-        for source in left
-        if source in right
-    }
-    return {source: indices for source, indices in both.items() if len(indices)}
+def _parse_body(header: Any, body: bytes) -> Iterable[Part]:
+    """Gives the parts that a header describes. Raises ValueError if header and body do not fit."""
+    for origin, label, sources in header:
+        items = {}
+        for source, count, width in sources:
+            size = count * width
+            steps = np.frombuffer(body[:size], STEP_TYPES[width]).astype(np.int64)
+            body = body[size:]
+            if len(steps) != count or not count or steps.min() < 1:
+                raise ValueError(f"wanted {count} indices that rise.")
+            items[str(source)[:200]] = np.cumsum(steps) - 1
+        yield Part(str(origin)[:60], str(label)[:100], items)
+
+
+# -- items of a pack -------------------------------------------------------------------------------
 
 
 def source_of(features: Features, name: str) -> str:
-    """Returns the source of a set's items: its dataset and split, or its own name."""
-    known = (
-        features.index is not None
-        and features.source
-        and not name.startswith(("pseudo_", "pseudoval_"))
-    )
-    return features.source if known else name
+    """Returns the source of a set's items: its dataset and split, or the set's own name."""
+    is_destroyed = name.startswith(("pseudo_", "pseudoval_"))
+    if features.index is None or not features.source or is_destroyed:
+        return name
+    return features.source
 
 
 def indices_of(features: Features, name: str) -> Rows:
@@ -166,43 +203,13 @@ def indices_of(features: Features, name: str) -> Rows:
     return features.index.cpu().numpy()
 
 
-def item_of(features: Features, name: str, row: int) -> str:
-    """Returns the id of a row, such as `cifar10/test/123`."""
+def item_id(features: Features, name: str, row: int) -> str:
+    """Returns the id of a row of a set, such as `cifar10/test/123`."""
     return f"{source_of(features, name)}/{int(indices_of(features, name)[row])}"
 
 
-def items_of(pack: Pack, picked: Mapping[str, Rows | Mask]) -> Items:
-    """Returns the items of rows of a pack.
-
-    Args:
-        picked: {name of a set: the rows, or a mask of them (N,)}.
-    """
-    sets, found = dict(pack.sets()), {}
-    for name, rows in picked.items():
-        indices = indices_of(sets[name], name)[rows]
-        if len(indices):
-            found.setdefault(source_of(sets[name], name), []).append(indices)
-    return {source: np.unique(np.concatenate(parts)) for source, parts in found.items()}
-
-
-def masks_in(pack: Pack, items: Items) -> dict[str, Mask]:
-    """Returns {name of a set: mask of its rows (N,)} of items, for the sets that have any."""
-    masks = {name: mask_in(features, name, items) for name, features in pack.sets()}
-    return {name: mask for name, mask in masks.items() if mask.any()}
-
-
-def mask_in(features: Features, name: str, items: Items) -> Mask:
-    """Returns which rows of a set are among the items, (N,)."""
-    wanted = items.get(source_of(features, name))
-    return (
-        np.zeros(len(features), bool)
-        if wanted is None
-        else np.isin(indices_of(features, name), wanted)
-    )
-
-
-def find_item(pack: Pack, item: str) -> tuple[str, int] | None:
-    """Returns (name of the set, row) of an id such as `cifar10/test/123`; None if the pack does not hold it."""
+def find_item(pack: Pack, item: str) -> PackRow | None:
+    """Returns (set, row) of an id such as `cifar10/test/123`; None if the pack has no such row."""
     source, _, index = item.strip().rpartition("/")
     if not (index.isascii() and index.isdigit() and len(index) < 19):
         return None
@@ -212,3 +219,40 @@ def find_item(pack: Pack, item: str) -> tuple[str, int] | None:
             if len(rows):
                 return name, int(rows[0])
     return None
+
+
+def items_of(pack: Pack, rows: Mapping[str, Rows | Mask]) -> Items:
+    """Returns the items of rows of a pack.
+
+    Args:
+        rows: {set: the rows, or a mask of them (N,)}.
+    """
+    sets = dict(pack.sets())
+    indices_by_source: dict[str, list[Rows]] = {}
+    for name, selected_rows in rows.items():
+        indices = indices_of(sets[name], name)[selected_rows]
+        if len(indices):
+            indices_by_source.setdefault(source_of(sets[name], name), []).append(indices)
+    return {
+        source: np.unique(np.concatenate(indices)) for source, indices in indices_by_source.items()
+    }
+
+
+def masks_in(pack: Pack, items: Items) -> dict[str, Mask]:
+    """Returns {set: mask of its rows (N,)} of items, for the sets that have any."""
+    masks = {name: mask_in(features, name, items) for name, features in pack.sets()}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def masks_of_sets(pack: Pack, names: Iterable[str], items: Items) -> dict[str, Mask]:
+    """Returns {set: mask of its rows (N,)} of items, for each of these sets."""
+    sets = dict(pack.sets())
+    return {name: mask_in(sets[name], name, items) for name in names}
+
+
+def mask_in(features: Features, name: str, items: Items) -> Mask:
+    """Returns which rows of a set are among the items, (N,)."""
+    indices = items.get(source_of(features, name))
+    if indices is None:
+        return np.zeros(len(features), bool)
+    return np.isin(indices_of(features, name), indices)

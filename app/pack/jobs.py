@@ -1,4 +1,4 @@
-"""What the background jobs do: heat_core at work, reporting frames. No Streamlit here."""
+"""What the background jobs on a pack do: score it with every detector, lay it out. No Streamlit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.jobs import Work
+from app.jobs import Job, Work
 from app.pack.layout import Layout, layout_of
 
 if TYPE_CHECKING:
+    from heat_core.detectors.detector import Detector
+    from heat_core.energies import Energy
     from heat_core.explain import ScoreTerms
     from heat_core.pack import Pack
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.run import Run
+    from heat_core.training.trainer import OnRecord, Record
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,78 +30,94 @@ class DetectorScores:
     """A detector's scores on a pack, or the reason why there are none.
 
     Args:
+        detector: its name.
         scores: {set: (n,)}.
-        note: what must be said of the fitted detector, if anything.
+        missing_reason: why there are no scores: the pack does not allow them, or fitting failed.
+        warning: what must be said of the fitted detector, if anything.
         run: the fitted detector, where that is wanted.
-        how: what its energy is put together from.
-        terms: {set: (n, terms)}, what each term adds; nothing where there is one term, which is the score.
+        terms: what its score is put together from.
+        term_values: {set: (n, terms)}, what each term adds; nothing where there is one term, which
+            is the score.
     """
 
     detector: str
-    scores: Mapping[str, NDArray[np.float64]]
-    reason: str = ""
-    note: str = ""
+    scores: Mapping[str, Array]
+    missing_reason: str = ""
+    warning: str = ""
     run: Run | None = None
-    how: ScoreTerms | None = None
-    terms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    terms: ScoreTerms | None = None
+    term_values: Mapping[str, Array] = field(default_factory=dict)
 
 
 def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
-    """Returns the work of scoring a pack with every detector, quick ones first: a `Scored` frame each, `Resamples` at last.
+    """Returns the work of scoring a pack with every detector of a preset, quick ones first.
 
-    With `keep_runs` the frames hold the fitted detectors, to score more with.
-    A detector that the pack does not allow, or that fails on it, says why and leaves the others alone.
+    It reports a `DetectorScores` for each; its result is the `Bootstrap` of those that have scores,
+    or None. A detector that the pack does not allow, or that fails on it, says why and leaves the
+    others alone.
+
+    Args:
+        keep_runs: whether to keep the fitted detectors, to score more with.
     """
 
-    def work(job) -> Bootstrap | None:
+    def work(job: Job) -> Bootstrap | None:
         from heat_core.detectors.presets import DETECTORS, supported_detectors
-        from heat_core.explain import ScoreTerms, score_terms
         from heat_core.results.bootstrap import bootstrap
-        from heat_core.run import fit
-        from heat_core.scores import score_pack as score
 
-        recipes, reasons = supported_detectors(pack, preset)
-        many = len(DETECTORS)
-
-        def scored(name: str, done: float) -> DetectorScores:
-            if name in reasons:
-                return DetectorScores(name, {}, reasons[name])
-            try:
-                run = fit(
-                    recipes[name],
-                    pack.train,
-                    seed,
-                    on_record=lambda record, energy: job.report(
-                        done + record.step / record.steps / many
-                    ),
-                    extra=pack.extra,
-                )
-                scores = score(pack, run.score)
-            except (ValueError, ArithmeticError) as error:
-                return DetectorScores(name, {}, f"{name} failed on these features: {error}")
-            if not all(np.isfinite(values).all() for values in scores.values()):
-                return DetectorScores(
-                    name, {}, f"{name} gives scores that are not finite on these features."
-                )
-            how = ScoreTerms.of(run)
-            several = score(pack, partial(score_terms, run)) if len(how.names) > 1 else {}
-            return DetectorScores(
-                name, scores, "", run.warning, run if keep_runs else None, how, several
-            )
-
+        detectors, unsupported_reasons = supported_detectors(pack, preset)
+        count = len(DETECTORS)
         for i, name in enumerate(DETECTORS):
-            job.report(i / many)
-            job.report((i + 1) / many, scored(name, i / many))
-        found = {frame.detector: frame.scores for frame in job.frames if not frame.reason}
-        return bootstrap(found, pack.ood) if found else None
+            job.report(i / count)
+            if name in unsupported_reasons:
+                frame = DetectorScores(name, {}, unsupported_reasons[name])
+            else:
+                on_record = _progress_of_fit(job, i, count)
+                frame = _score_detector(name, detectors[name], pack, seed, on_record, keep_runs)
+            job.report((i + 1) / count, frame)
+        scores = {frame.detector: frame.scores for frame in job.frames if not frame.missing_reason}
+        return bootstrap(scores, pack.ood) if scores else None
 
     return work
+
+
+def _progress_of_fit(job: Job, i: int, count: int) -> OnRecord:
+    """Returns what reports the progress of fitting the i-th of `count` detectors."""
+
+    def on_record(record: Record, energy: Energy) -> None:
+        job.report(i / count + record.step / record.steps / count)
+
+    return on_record
+
+
+def _score_detector(
+    name: str, detector: Detector, pack: Pack, seed: int, on_record: OnRecord, keep_run: bool
+) -> DetectorScores:
+    """Returns a detector's scores on a pack, and what its terms add to them."""
+    import heat_core.scores
+    from heat_core.explain import ScoreTerms, score_terms
+    from heat_core.run import fit
+
+    try:
+        run = fit(detector, pack.train, seed, on_record=on_record, extra=pack.extra)
+        scores = heat_core.scores.score_pack(pack, run.score)
+    except (ValueError, ArithmeticError) as error:
+        return DetectorScores(name, {}, f"{name} failed on these features: {error}")
+    if not all(np.isfinite(values).all() for values in scores.values()):
+        return DetectorScores(
+            name, {}, f"{name} gives scores that are not finite on these features."
+        )
+    terms = ScoreTerms.of(run)
+    term_values = {}
+    if len(terms.names) > 1:
+        term_values = heat_core.scores.score_pack(pack, partial(score_terms, run))
+    kept_run = run if keep_run else None
+    return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
 
 
 def lay_out(pack: Pack, method: str) -> Work:
     """Returns the work of laying a pack out on a map; its result is a `Layout`."""
 
-    def work(job) -> Layout:
+    def work(job: Job) -> Layout:
         from heat_core.projection import project_pack
 
         job.report(0.0)

@@ -1,13 +1,14 @@
-"""Pure: where rows of a pack lie on a map, and which of them a region holds.
+"""Pure: where the rows of a pack lie on a map, and which of them a drawn region holds.
 
-Places on the map are fractions (x, y) of its whole extent, from the upper left, so that they fit any size of screen.
+Positions on the map are fractions (x, y) of its whole extent, from the upper left, so that they
+fit any size of screen.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool]
-Polygon = Sequence[tuple[float, float]]
+Point = tuple[float, float]
+Polygon = Sequence[Point]  # its corners in order
 
-SIZE = (1000, 800)  # of the picture, in pixels: width, height
-MARGIN = 0.04  # of the extent, around the places
-FINE = 10_000  # a region is written in units of the picture's extent / FINE
-CORNERS = 4000  # numbers that the text of a region may hold
-NUMBER = re.compile("[0-9]{1,5}")
+PICTURE_SIZE = (1000, 800)  # in pixels: width, height
+MARGIN = 0.04  # of the extent, around the rows
+RESOLUTION = 10_000  # a region is written in units of the picture's extent / RESOLUTION
+MAX_CORNERS = 4000  # that the text of a region may hold
+CORNER = re.compile("([0-9]{1,5})[.]([0-9]{1,5})")
+CORNER_LENGTH = 11  # characters at most, with the mark after it
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,91 +37,70 @@ class Layout:
     """Where rows lie on a map.
 
     Args:
-        places: {name of a set: (n, 2) in the map's own units}.
-        method: that laid them out, such as `umap`.
+        coordinates: {set: (n, 2) in the map's own units}.
+        method: that laid the rows out, such as `umap`.
         trust: its trustworthiness, if known: 1 is perfect, 0.5 chance.
     """
 
-    places: Mapping[str, Array]
+    coordinates: Mapping[str, Array]
     method: str
     trust: float | None = None
 
     @cached_property
-    def spots(self) -> Mapping[str, Array]:
-        """{name of a set: (n, 2) float32, fractions of the picture}; both axes have the same scale."""
-        low = np.min([places.min(0) for places in self.places.values()], axis=0).astype(np.float64)
-        high = np.max([places.max(0) for places in self.places.values()], axis=0).astype(np.float64)
-        across = (1 + 2 * MARGIN) * max(
-            float((high - low)[0]) / SIZE[0], float((high - low)[1]) / SIZE[1], 1e-12
-        )
-        extent = across * np.array(SIZE) * (1, -1)  # y points down on a picture
-        middle = (low + high) / 2
+    def positions(self) -> Mapping[str, Array]:
+        """{set: (n, 2) float32 fractions of the picture}; both axes have the same scale."""
+        minima = [coordinates.min(0) for coordinates in self.coordinates.values()]
+        maxima = [coordinates.max(0) for coordinates in self.coordinates.values()]
+        low = np.min(minima, axis=0).astype(np.float64)
+        high = np.max(maxima, axis=0).astype(np.float64)
+        width, height = (high - low).tolist()
+        units_per_pixel = max(width / PICTURE_SIZE[0], height / PICTURE_SIZE[1], 1e-12)
+        scale = (1 + 2 * MARGIN) * units_per_pixel
+        extent = scale * np.array(PICTURE_SIZE) * (1, -1)  # y points down on a picture
+        centre = (low + high) / 2
         return {
-            name: ((places - middle) / extent + 0.5).astype(np.float32)
-            for name, places in self.places.items()
+            name: ((coordinates - centre) / extent + 0.5).astype(np.float32)
+            for name, coordinates in self.coordinates.items()
         }
 
 
 def layout_of(pack: Pack) -> Layout | None:
-    """Returns the map that a pack brings with it; None if it has none."""
-    sets = {name: features for name, features in pack.sets() if name in mapped_sets(pack)}
-    if not all(
-        "map" in features.views and features.views["map"].shape[1] == 2
-        for features in sets.values()
-    ):
-        return None
-    about = pack.card.get("map")
-    about = about if isinstance(about, dict) else {}
-    trust = about.get("trustworthiness")
-    places = {name: features.views["map"].float().cpu().numpy() for name, features in sets.items()}
-    return Layout(
-        places, str(about.get("method", "umap")), trust if isinstance(trust, float) else None
-    )
+    """Returns the layout that a pack brings with it, as the view `map`; None if it has none."""
+    coordinates = {}
+    names = mapped_sets(pack)
+    for name, features in pack.sets():
+        if name not in names:
+            continue
+        view = features.views.get("map")
+        if view is None or view.shape[1] != 2:
+            return None
+        coordinates[name] = view.float().cpu().numpy()
+    card = pack.card.get("map")
+    if not isinstance(card, dict):
+        card = {}
+    trust = card.get("trustworthiness")
+    method = str(card.get("method", "umap"))
+    return Layout(coordinates, method, trust if isinstance(trust, float) else None)
 
 
 def mapped_sets(pack: Pack) -> tuple[str, ...]:
-    """Returns the names of the sets that a map shows: training and test images, and every OOD set."""
-    return ("train", "test", *(f"{group}_{name}" for group, name in pack.ood))
+    """Returns the names of the sets on a map: training and test images, and every OOD set."""
+    from heat_core.pack import SetName
+
+    return ("train", "test", *(str(SetName(group, name)) for group, name in pack.ood))
 
 
-# -- regions -----------------------------------------------------------------------------------------------------------
-
-
-def polygons_text(regions: Sequence[Polygon]) -> str:
-    """Returns polygons as text that goes into a link, such as `100.200-300.400-500.200`; `_` stands between polygons.
-
-    >>> written([[(0.01, 0.02), (0.03, 0.04), (0.05, 0.02)]])
-    '100.200-300.400-500.200'
-    """
-    return "_".join("-".join(f"{_whole(x)}.{_whole(y)}" for x, y in polygon) for polygon in regions)
-
-
-def _whole(fraction: float) -> int:
-    return min(max(round(FINE * fraction), 0), FINE)
-
-
-def parse_polygons(text: str) -> list[Polygon]:
-    """Returns the polygons that `written` wrote; none if the text is not of that form: it comes from a link."""
-    if len(text) > 11 * CORNERS:
-        return []
-    found = [[corner.split(".") for corner in part.split("-")] for part in text.split("_")]
-    if not all(
-        len(polygon) > 2 and all(len(corner) == 2 for corner in polygon) for polygon in found
-    ):
-        return []
-    if not all(NUMBER.fullmatch(n) for polygon in found for corner in polygon for n in corner):
-        return []
-    return [[(int(x) / FINE, int(y) / FINE) for x, y in polygon] for polygon in found]
+# -- regions ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Region:
-    """What is drawn on a map.
+    """Shapes drawn on a map.
 
     Args:
         method: by which the map was laid out.
-        polygons: fractions of the picture.
-        sets: names of those that were shown; None if all were.
+        polygons: corners as fractions of the picture.
+        sets: names of the sets that were shown; None if all were.
     """
 
     method: str
@@ -127,83 +109,142 @@ class Region:
 
     @property
     def text(self) -> str:
-        """As it goes into a link: `umap:100.200-300.400-500.200`, and `:test,far_mnist` where sets were switched off."""
-        return ":".join(
-            [
-                self.method,
-                polygons_text(self.polygons),
-                *([] if self.sets is None else [",".join(self.sets)]),
-            ]
-        )
+        """As it goes into a link; nothing if there are more than `MAX_CORNERS`.
+
+        `umap:100.200-300.400-500.200`, and `:test,far_mnist` after it where sets were switched off.
+        """
+        text = polygons_text(self.polygons)
+        if len(text) > CORNER_LENGTH * MAX_CORNERS:
+            return ""
+        fields = [self.method, text]
+        if self.sets is not None:
+            fields.append(",".join(self.sets))
+        return ":".join(fields)
+
+    def rounded(self) -> Region:
+        """Returns the region as a link says it, so that whoever opens the link selects the same."""
+        polygons = [
+            [(_units(x) / RESOLUTION, _units(y) / RESOLUTION) for x, y in polygon]
+            for polygon in self.polygons
+        ]
+        return replace(self, polygons=polygons)
 
 
 def parse_region(text: str) -> Region | None:
-    """Returns the region that a link says; None if it says none that is whole."""
-    method, _, rest = text.partition(":")
-    corners, named, names = rest.partition(":")
+    """Returns the region of a link's text; None if the text is not whole.
+
+    >>> parse_region("umap:0.0-5000.0-0.5000:test").sets
+    ('test',)
+    """
+    method, _, after_method = text.partition(":")
+    corners, has_sets, names = after_method.partition(":")
     polygons = parse_polygons(corners)
-    return (
-        Region(method, polygons, tuple(filter(None, names.split(","))) if named else None)
-        if polygons
-        else None
+    if not polygons:
+        return None
+    sets = tuple(filter(None, names.split(","))) if has_sets else None
+    return Region(method, polygons, sets)
+
+
+def polygons_text(polygons: Sequence[Polygon]) -> str:
+    """Returns polygons as text for a link; `_` stands between them.
+
+    >>> polygons_text([[(0.01, 0.02), (0.03, 0.04), (0.05, 0.02)]])
+    '100.200-300.400-500.200'
+    """
+    return "_".join(
+        "-".join(f"{_units(x)}.{_units(y)}" for x, y in polygon) for polygon in polygons
     )
+
+
+def _units(fraction: float) -> int:
+    """Returns a fraction of the picture in units of 1 / RESOLUTION."""
+    return min(max(round(RESOLUTION * fraction), 0), RESOLUTION)
+
+
+def parse_polygons(text: str) -> list[Polygon]:
+    """Returns the polygons that `polygons_text` wrote; none if the text is not of that form.
+
+    The text comes from a link, so it may be anything.
+    """
+    if len(text) > CORNER_LENGTH * MAX_CORNERS:
+        return []
+    polygons = []
+    for polygon_text in text.split("_"):
+        matches = [CORNER.fullmatch(corner_text) for corner_text in polygon_text.split("-")]
+        corners = [
+            (int(match[1]) / RESOLUTION, int(match[2]) / RESOLUTION) for match in matches if match
+        ]
+        if len(corners) < 3 or len(corners) < len(matches):
+            return []
+        polygons.append(corners)
+    return polygons
 
 
 def rows_in_region(layout: Layout, region: Region) -> dict[str, Mask]:
-    """Returns {name of a set: mask of its rows} that a region holds."""
-    return rows_in_polygons(
-        layout,
-        [name for name in layout.places if region.sets is None or name in region.sets],
-        region.polygons,
-    )
+    """Returns {set: (n,) mask of its rows} that a region holds."""
+    shown_sets = [name for name in layout.coordinates if region.sets is None or name in region.sets]
+    return rows_in_polygons(layout, shown_sets, region.polygons)
 
 
 def rows_in_polygons(
-    layout: Layout, shown: Sequence[str], regions: Sequence[Polygon]
+    layout: Layout, shown_sets: Sequence[str], polygons: Sequence[Polygon]
 ) -> dict[str, Mask]:
-    """Returns {name of a set: mask of its rows} within any of the polygons; sets that are not shown are never picked."""
-    masks = {name: np.zeros(len(layout.spots[name]), bool) for name in shown}
-    for name, polygon in ((name, polygon) for name in shown for polygon in regions):
-        masks[name] |= points_in_polygon(polygon, layout.spots[name])
-    return {name: mask for name, mask in masks.items() if mask.any()}
+    """Returns {set: (n,) mask of its rows} within any of the polygons, of the sets that have any.
+
+    Rows of sets that are not shown are never selected.
+    """
+    masks = {}
+    for name in shown_sets:
+        positions = layout.positions[name]
+        mask = np.zeros(len(positions), bool)
+        for polygon in polygons:
+            mask |= points_in_polygon(polygon, positions)
+        if mask.any():
+            masks[name] = mask
+    return masks
 
 
 def points_in_polygon(polygon: Polygon, points: Array) -> Mask:
-    """Returns which points (N, 2) lie within a polygon, by the even-odd rule.
+    """Returns which points (N, 2) lie within a polygon by the even-odd rule, (N,).
 
     Points are sorted by height once; each edge then looks only at those beside it.
+
+    >>> points_in_polygon([(0, 0), (1, 0), (0, 1)], np.array([[0.2, 0.2], [0.8, 0.8]])).tolist()
+    [True, False]
     """
     corners = np.asarray(polygon, np.float64)
-    found, (low, high) = np.zeros(len(points), bool), (corners.min(0), corners.max(0))
-    near = np.flatnonzero(((points >= low) & (points <= high)).all(1))
-    near = near[np.argsort(points[near, 1], kind="stable")]
-    x, y = points[near].astype(np.float64).T
-    odd = np.zeros(len(near), bool)
+    within_bounds = ((points >= corners.min(0)) & (points <= corners.max(0))).all(1)
+    candidates = np.flatnonzero(within_bounds)
+    candidates = candidates[np.argsort(points[candidates, 1], kind="stable")]
+    x, y = points[candidates].astype(np.float64).T
+    is_odd = np.zeros(len(candidates), bool)
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         start, stop = np.searchsorted(y, sorted((y0, y1)))
-        beside = slice(start, stop)
         if stop > start:
-            odd[beside] ^= x[beside] < x0 + (y[beside] - y0) * (x1 - x0) / (y1 - y0)
-    found[near[odd]] = True
-    return found
+            beside = slice(start, stop)
+            is_odd[beside] ^= x[beside] < x0 + (y[beside] - y0) * (x1 - x0) / (y1 - y0)
+    mask = np.zeros(len(points), bool)
+    mask[candidates[is_odd]] = True
+    return mask
 
 
 def nearest_point(
-    layout: Layout, shown: Sequence[str], spot: tuple[float, float], reach: float
+    layout: Layout, shown_sets: Sequence[str], point: Point, reach: float
 ) -> tuple[str, int] | None:
-    """Returns (name of the set, row) of the shown point nearest to a spot, None if none is within reach.
+    """Returns (set, row) of the shown row nearest to a point; None if none is within reach.
 
     Args:
-        spot: (x, y), fractions of the picture.
+        point: (x, y), fractions of the picture.
         reach: a fraction of the picture's width.
     """
-    best, closest = None, reach**2
-    for name in shown:
-        apart = (layout.spots[name] - np.asarray(spot, np.float32)) * np.array(
-            [1, SIZE[1] / SIZE[0]], np.float32
-        )
-        squared = (apart**2).sum(1)
+    aspect = np.array([1, PICTURE_SIZE[1] / PICTURE_SIZE[0]], np.float32)
+    nearest = None
+    smallest = reach**2
+    for name in shown_sets:
+        offsets = (layout.positions[name] - np.asarray(point, np.float32)) * aspect
+        squared = (offsets**2).sum(1)
         row = int(squared.argmin())
-        if squared[row] <= closest:
-            best, closest = (name, row), float(squared[row])
-    return best
+        if squared[row] <= smallest:
+            nearest = (name, row)
+            smallest = float(squared[row])
+    return nearest

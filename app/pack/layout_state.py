@@ -1,4 +1,4 @@
-"""Which layout of the pack is on the page, and the jobs that make one."""
+"""Which layout of the pack is on the page, the jobs that make one, and regions drawn on it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from app.jobs import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
 from app.pack.jobs import lay_out
-from app.pack.layout import Layout, Region, mapped_sets, parse_region, rows_in_region
+from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
     add_to_selection,
-    current_selection,
+    drop_waiting_region,
+    keep_region_in_link,
     map_region,
-    open_item,
-    set_map_region,
+    waiting_region,
 )
-from app.session import keep_in_link, tab_id
-
-# -- maps --------------------------------------------------------------------------------------------------------------
+from app.session import tab_id
 
 
 def current_layout(pack_data: PackData, method: str) -> Layout | None:
-    """Returns the data's map: its own, or the one that a job has made; None if there is none by this method."""
+    """Returns the layout by a method: the pack's own, or a job's; None if there is none yet."""
     if pack_data.layout is not None and pack_data.layout.method == method:
         return pack_data.layout
     job = layout_job(pack_data, method)
@@ -31,8 +29,11 @@ def current_layout(pack_data: PackData, method: str) -> Layout | None:
 
 
 def layout_job(pack_data: PackData, method: str) -> Job | None:
-    """Returns the job that lays the data out, watched from now on; None if there is none, or this tab has left it."""
-    key = f"map/{pack_data.key}/{method}"
+    """Returns the job that lays the data out, watched from now on.
+
+    None if there is none, or if this tab has left it.
+    """
+    key = _layout_key(pack_data, method)
     job = find_job(pack_data, key)
     if job is None or job.stopping or key in _left_layouts():
         return None
@@ -41,68 +42,67 @@ def layout_job(pack_data: PackData, method: str) -> Job | None:
 
 
 def start_layout(pack_data: PackData, method: str) -> None:
-    """Starts laying the data out, or joins who does."""
-    key = f"map/{pack_data.key}/{method}"
+    """Starts laying the data out, or joins whoever does."""
+    key = _layout_key(pack_data, method)
     _left_layouts().discard(key)
-    start_job(pack_data, key, lay_out(pack_data.pack, method)).watch(tab_id())
+    job = start_job(pack_data, key, lay_out(pack_data.pack, method))
+    job.watch(tab_id())
 
 
 def leave_layout(pack_data: PackData, method: str) -> None:
-    """Stops waiting for a map; the work stops unless another tab waits for it."""
+    """Stops waiting for a layout; the work stops unless another tab waits for it."""
     job = layout_job(pack_data, method)
     if job is not None:
         _left_layouts().add(job.key)
         job.leave(tab_id())
 
 
+def _layout_key(pack_data: PackData, method: str) -> str:
+    return f"map/{pack_data.key}/{method}"
+
+
 def _left_layouts() -> set[str]:
-    return st.session_state.setdefault("left_maps", set())
+    """Returns the keys of the layouts that this tab has left."""
+    return st.session_state.setdefault("left_layouts", set())
 
 
-def select_region(pack_data: PackData, found: Layout, drawn: Region) -> None:
-    """Selects what is drawn on a map."""
-    set_map_region(drawn.text)
-    add_to_selection(
-        Part(FROM_MAP, "Drawn on the map", items_of(pack_data.pack, rows_in_region(found, drawn)))
-    )
+# -- regions drawn on a layout ---------------------------------------------------------------------
+
+
+def select_region(pack_data: PackData, layout: Layout, region: Region) -> None:
+    """Selects the rows that a region holds, in place of those drawn around before."""
+    region = region.rounded()
+    items = items_of(pack_data.pack, rows_in_region(layout, region))
+    add_to_selection(Part(FROM_MAP, "Drawn on the map", items, region))
+    drop_waiting_region()
 
 
 def select_linked_region(pack_data: PackData) -> str:
-    """Selects what a link says is drawn on the map; returns by which method that is laid out, while there is no such map."""
-    drawn = parse_region(map_region())
-    if drawn is None or not _can_be_drawn(
-        pack_data, drawn
-    ):  # nothing, or cut off, or of other data
-        set_map_region("")
-    elif current_selection().part(FROM_MAP) is None:
-        found = current_layout(pack_data, drawn.method)
-        if found is None:
-            return drawn.method
-        select_region(pack_data, found, drawn)
-    map_region()
-    return ""
+    """Selects the link's region as soon as there is its layout, and keeps the region in the link.
 
-
-def is_link_of_other_data(pack_data: PackData) -> bool:
-    """Returns whether the link that began this session was made of other data; what it selects is then left out.
-
-    From now on the link says of which data it is.
+    Returns the method of the layout that it still waits for, or nothing.
     """
-    mine, state = pack_data.key[:8], st.session_state
-    if "of" not in state and st.query_params.get("of", mine) != mine:
-        set_map_region("")
-        open_item("")
-        state["followed"] = True  # and what it picked is passed over
-        state["of_other"] = mine  # until other data is opened
-    state["of"] = keep_in_link("of", mine)
-    return state.get("of_other") == mine
+    region = waiting_region()
+    missing_method = ""
+    if region is None or map_region() is not None or not _can_hold(pack_data, region):
+        drop_waiting_region()  # nothing, cut off, drawn over, or of other data
+    else:
+        layout = current_layout(pack_data, region.method)
+        if layout is None:
+            missing_method = region.method
+        else:
+            select_region(pack_data, layout, region)
+    keep_region_in_link()
+    return missing_method
 
 
-def _can_be_drawn(pack_data: PackData, drawn: Region) -> bool:
-    """Returns whether there can be a map of this data by that method, with one of those sets."""
+def _can_hold(pack_data: PackData, region: Region) -> bool:
+    """Returns whether the data can have a layout by the region's method, with one of its sets."""
     from heat_core.projection import METHODS
 
-    own = pack_data.layout.method if pack_data.layout else ""
-    return drawn.method in {*METHODS, own} and (
-        not drawn.sets or not {*drawn.sets}.isdisjoint(mapped_sets(pack_data.pack))
-    )
+    methods = {*METHODS}
+    if pack_data.layout is not None:
+        methods.add(pack_data.layout.method)
+    if region.method not in methods:
+        return False
+    return not region.sets or not set(region.sets).isdisjoint(mapped_sets(pack_data.pack))

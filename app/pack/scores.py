@@ -10,54 +10,65 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.jobs import Job
+from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
+from app.pack.items import PackRow
 from app.pack.jobs import DetectorScores, score_pack
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
-from app.pack.data import PackData, find_job, start_job
+
+Array = NDArray[np.float64]
+PRESET = "modern"  # that HEAT's parts are read from
 
 
 def scoring_job(pack_data: PackData, preset: str) -> Job:
-    """Returns the job that scores the data with every detector; the first to ask starts it, for everybody.
+    """Returns the job that scores the data with every detector.
 
-    One that failed stays, and says why.
+    The first to ask starts it, for everybody. One that failed stays, and says why.
     """
     key = f"scores/{pack_data.key}/{preset}"
-    return find_job(pack_data, key) or start_job(
-        pack_data, key, score_pack(pack_data.pack, preset, pack_data.weights is not None)
-    )
+    job = find_job(pack_data, key)
+    if job is not None:
+        return job
+    keep_runs = pack_data.weights is not None
+    return start_job(pack_data, key, score_pack(pack_data.pack, preset, keep_runs))
 
 
-def ready_scores(job: Job) -> tuple[dict[str, dict[str, NDArray[np.float64]]], dict[str, str]]:
-    """Returns ({detector: {set: scores}}, {detector: why it is absent}) of what is ready."""
-    frames: list[DetectorScores] = list(job.frames)
-    return {f.detector: dict(f.scores) for f in frames if not f.reason}, {
-        f.detector: f.reason for f in frames if f.reason
-    }
+def ready_scores(job: Job) -> tuple[dict[str, dict[str, Array]], dict[str, str]]:
+    """Returns ({detector: {set: (n,) scores}}, {detector: why it has none}) of what is ready."""
+    scores = {}
+    missing_reasons = {}
+    for frame in _ready(job):
+        if frame.missing_reason:
+            missing_reasons[frame.detector] = frame.missing_reason
+        else:
+            scores[frame.detector] = dict(frame.scores)
+    return scores, missing_reasons
 
 
 def fit_warnings(job: Job) -> list[str]:
     """Returns what must be said of the detectors that are ready."""
-    return [f"{frame.detector}: {frame.note}" for frame in job.frames if frame.note]
+    return [f"{frame.detector}: {frame.warning}" for frame in _ready(job) if frame.warning]
 
 
-def heat_correction(pack_data: PackData) -> dict[str, NDArray[np.float64]]:
-    """Returns {set: what HEAT's correction adds to each row (n,)}; nothing while HEAT is not ready, or where it has none."""
-    found = [
-        frame
-        for frame in scoring_job(pack_data, "modern").frames
-        if frame.detector == "HEAT" and frame.terms
-    ]
-    if not found:
-        return {}
-    column = found[0].how.names.index("correction")
-    return {name: values[:, column] for name, values in found[0].terms.items()}
+def _ready(job: Job) -> list[DetectorScores]:
+    return list(job.frames)
 
 
-def results_table(
-    pack_data: PackData, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
-) -> Table:
+def heat_correction(pack_data: PackData) -> dict[str, Array]:
+    """Returns {set: what HEAT's correction adds to each row (n,)}.
+
+    Nothing while HEAT is not ready, or where it has no correction.
+    """
+    for frame in _ready(scoring_job(pack_data, PRESET)):
+        if frame.detector == "HEAT" and frame.terms is not None and frame.term_values:
+            column = frame.terms.names.index("correction")
+            return {name: values[:, column] for name, values in frame.term_values.items()}
+    return {}
+
+
+def results_table(pack_data: PackData, scores: Mapping[str, Mapping[str, Array]]) -> Table:
     """Returns the paper's table of the detectors that are ready."""
     from heat_core.results.table import tabulate
 
@@ -67,18 +78,19 @@ def results_table(
     return pack_data.tables[names]
 
 
-def row_insight(pack_data: PackData, place: tuple[str, int], cuts: Mapping[str, float]) -> Insight:
-    """Returns what is known so far of a row: (name of its set, row).
+def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str, float]) -> Insight:
+    """Returns what is known so far of a row.
 
     Args:
-        cuts: {detector: threshold}, of every detector that is ready.
+        pack_row: (set, row).
+        thresholds: {detector: threshold}, of every detector that is ready.
     """
     frames = [
         frame
-        for frame in scoring_job(pack_data, "modern").frames
-        if frame.reason or frame.detector in cuts
+        for frame in _ready(scoring_job(pack_data, PRESET))
+        if frame.missing_reason or frame.detector in thresholds
     ]
-    return inspect_row(pack_data.pack, pack_data.classes, frames, place, cuts)
+    return inspect_row(pack_data.pack, pack_data.class_gaussians, frames, pack_row, thresholds)
 
 
 def current_share_to_keep() -> float:

@@ -1,4 +1,4 @@
-"""What this tab has selected and opened; it stays in the link."""
+"""What this tab has selected and opened. It stays in the link."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.pack.data import PackData
-from app.pack.items import Part, Selection, mask_in, parse_parts
-from app.pack.layout import parse_region
+from app.pack.items import Part, Selection, masks_in, parse_parts
+from app.pack.layout import Region, parse_region
 from app.session import keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 
 
-# -- what is selected, and what is looked at ---------------------------------------------------------------------------
+# -- the selection ---------------------------------------------------------------------------------
 
 
 def current_selection() -> Selection:
-    """Returns what is selected in this tab, whatever page it was picked on."""
+    """Returns what is selected in this tab, whatever page it was selected on."""
     return st.session_state.get("selection", Selection())
 
 
@@ -29,78 +29,99 @@ def add_to_selection(part: Part) -> None:
 
 def remove_from_selection(origin: str) -> None:
     """Takes the part of an origin out of the selection."""
-    if origin == FROM_MAP:
-        set_map_region("")
     st.session_state["selection"] = current_selection().without(origin)
 
 
 def clear_selection() -> None:
-    """Selects nothing."""
-    set_map_region("")
+    """Selects nothing, and nothing of the link's later on."""
+    drop_waiting_region()
     st.session_state["selection"] = Selection()
 
 
 def select_linked_items() -> None:
-    """Selects what the link that began this session says was picked, and lets the link say what is picked from now on.
+    """Selects once what the link of this session says, and keeps the selection in the link.
 
-    What is drawn on the map is left to its region; a selection that is too large for a link is not in it.
+    The map's part is left to its region. A selection that is too large for a link is not in it.
     """
-    if not st.session_state.setdefault("followed", False):
-        st.session_state["followed"] = True
+    if not st.session_state.get("link_read", False):
+        st.session_state["link_read"] = True
         for part in parse_parts(st.query_params.get("picked", "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
                 add_to_selection(part)
     keep_in_link("picked", current_selection().text_without(FROM_MAP))
 
 
+def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArray[np.bool]]:
+    """Returns {set: which of its rows are selected (n,)} of scored sets that have any."""
+    masks = masks_in(pack_data.pack, selection.items)
+    return {name: mask for name, mask in masks.items() if name in pack_data.scored_sets}
+
+
+def is_link_of_other_data(pack_data: PackData) -> bool:
+    """Returns whether the link that began this session was made of other data.
+
+    What such a link selects and opens is left out. From now on the link says of which data it is.
+    """
+    key = pack_data.key[:8]
+    state = st.session_state
+    if "data_in_link" not in state and st.query_params.get("of", key) != key:
+        drop_waiting_region()
+        open_item("")
+        state["link_read"] = True
+        state["warned_data"] = key  # until other data is opened
+    state["data_in_link"] = keep_in_link("of", key)
+    return state.get("warned_data") == key
+
+
+# -- the region drawn on the map -------------------------------------------------------------------
+
+
+def map_region() -> Region | None:
+    """Returns what is drawn on the map: it is part of the selection."""
+    part = current_selection().part(FROM_MAP)
+    return None if part is None else part.region
+
+
+def waiting_region() -> Region | None:
+    """Returns the region of the link that waits for a layout to be selected on, if it is whole."""
+    return parse_region(_waiting_text())
+
+
+def drop_waiting_region() -> None:
+    """Gives up the link's region: it was selected, cannot be, or is not wanted."""
+    st.session_state["waiting_region"] = ""
+
+
+def keep_region_in_link() -> None:
+    """Keeps the region in the link of every page, or the one that still waits for a layout."""
+    region = map_region()
+    keep_in_link("region", _waiting_text() if region is None else region.text)
+
+
+def _waiting_text() -> str:
+    return st.session_state.setdefault("waiting_region", st.query_params.get("region", ""))
+
+
+# -- the opened item, the window on the map --------------------------------------------------------
+
+
 def opened_item() -> str:
-    """Returns the id of the item that is looked at, such as `cifar10/test/123`, or nothing; it stays in the link."""
-    return keep_in_link(
-        "item", st.session_state.setdefault("item", st.query_params.get("item", ""))
-    )
+    """Returns the id of the item in the inspector, such as `cifar10/test/123`, or nothing."""
+    item = st.session_state.setdefault("item", st.query_params.get("item", ""))
+    return keep_in_link("item", item)
 
 
 def open_item(item: str) -> None:
-    """Looks at an item, or at none."""
+    """Opens an item in the inspector, or none."""
     st.session_state["item"] = item
 
 
-def map_region() -> str:
-    """Returns what is drawn on the map, as `maps.Region.text` writes it; it stays in the link of every room."""
-    return keep_in_link(
-        "region", st.session_state.setdefault("region", st.query_params.get("region", ""))
-    )
-
-
-def map_region_sets() -> tuple[str, ...] | None:
-    """Returns the sets that were shown when the map was drawn on; None if all were, or nothing is drawn."""
-    drawn = parse_region(map_region())
-    return None if drawn is None else drawn.sets
-
-
-def set_map_region(text: str) -> None:
-    """Draws on the map, or takes away what is drawn."""
-    st.session_state["region"] = text
-
-
 def map_window() -> str:
-    """Returns which part of the map is looked at, four numbers as text; nothing is the whole. It stays in the link."""
-    return keep_in_link(
-        "window", st.session_state.setdefault("window", st.query_params.get("window", ""))
-    )
+    """Returns the part of the map in view, four numbers as text; nothing is the whole map."""
+    window = st.session_state.setdefault("window", st.query_params.get("window", ""))
+    return keep_in_link("window", window)
 
 
 def set_map_window(window: str) -> None:
-    """Looks at a part of the map."""
+    """Sets the part of the map in view."""
     st.session_state["window"] = window
-
-
-def selected_masks(pack_data: PackData, chosen: Selection) -> dict[str, NDArray[np.bool]]:
-    """Returns {set: which of its rows are selected (N,)}, of the sets that are scored and have any."""
-    sets = {
-        name: features
-        for name, features in pack_data.pack.sets()
-        if name != "train" and not name.startswith("pseudo")
-    }
-    found = {name: mask_in(features, name, chosen.items) for name, features in sets.items()}
-    return {name: mask for name, mask in found.items() if mask.any()}

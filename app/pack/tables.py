@@ -17,30 +17,49 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool]
-Place = tuple[str, int]  # name of a set, row
+
+OOD_GROUPS = ("near", "mid", "far")
+
+
+# -- numbers ---------------------------------------------------------------------------------------
 
 
 def format_score(score: float) -> str:
-    """Returns a score as every place of a page writes it.
+    """Returns a score as every page writes it.
 
-    >>> written(49.0), written(-3.4601749), written(1e-7)
+    >>> format_score(49.0), format_score(-3.4601749), format_score(1e-7)
     ('49', '-3.46017', '1e-07')
     """
     return f"{score:.6g}"
 
 
+def percent(share: float) -> str:
+    """Returns a share in percent with one digit; a dash for no number.
+
+    >>> percent(0.4912), percent(float("nan"))
+    ('49.1 %', '–')
+    """
+    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
 def style_digits(frame: pd.DataFrame) -> Any:
-    """Returns a table to show in which every share in percent has one digit, 49.0 as well as 49.1, and counts are grouped."""
+    """Returns a table to show: shares in percent with one digit, 49.0 as well as 49.1.
+
+    Counts have their thousands grouped.
+    """
     shares = [name for name in frame.select_dtypes("float") if "%" in name or name == "±"]
-    return frame.style.format("{:.1f}", subset=shares).format(
-        "{:,}", subset=list(frame.select_dtypes("integer"))
-    )
+    counts = list(frame.select_dtypes("integer"))
+    return frame.style.format("{:.1f}", subset=shares).format("{:,}", subset=counts)
+
+
+# -- a pack ----------------------------------------------------------------------------------------
 
 
 def classifier_sentence(pack: Pack) -> str:
-    """Returns what the card says of the classifier, in a sentence; nothing if it does not say it."""
-    known = pack.card.get("classifier", {})
-    architecture, accuracy = known.get("architecture"), known.get("test_accuracy")
+    """Returns what the card says of the classifier, in a sentence, or nothing."""
+    classifier = pack.card.get("classifier", {})
+    architecture = classifier.get("architecture")
+    accuracy = classifier.get("test_accuracy")
     if not isinstance(architecture, dict) or not isinstance(accuracy, float):
         return ""
     return f"Classifier: timm {architecture.get('model')}, test accuracy {accuracy:.1%}."
@@ -48,80 +67,91 @@ def classifier_sentence(pack: Pack) -> str:
 
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
-    rows = len(pack.test) + sum(map(len, pack.ood.values()))
-    drawn = pack.card.get("sets", {}).get("train", {}).get("moments_of", 0)
-    of = f" of {drawn:,}" if isinstance(drawn, int) and drawn > len(pack.train) else ""
-    return f"{len(pack.train):,}{of} training rows, {rows:,} scored, none left out"
+    scored = len(pack.test) + sum(map(len, pack.ood.values()))
+    available = pack.card.get("sets", {}).get("train", {}).get("moments_of", 0)
+    of = ""
+    if isinstance(available, int) and available > len(pack.train):
+        of = f" of {available:,}"
+    return f"{len(pack.train):,}{of} training rows, {scored:,} scored, none left out"
 
 
-def pack_report(pack: Pack, absent: Mapping[str, str]) -> pd.DataFrame:
-    """Returns what was found in a pack, part by part, and what follows from it.
+def pack_report(pack: Pack, unsupported_reasons: Mapping[str, str]) -> pd.DataFrame:
+    """Returns what was found in a pack, one row per part, and what follows from it.
 
     Args:
-        absent: {detector: why this pack does not allow it}.
+        unsupported_reasons: {detector: why this pack does not allow it}.
     """
-    train, extra, head, families = pack.train, pack.extra, pack.train.head, pack.extra.pseudo
-    of_more = (
-        "means and covariances are of the larger set that these were drawn from"
-        if train.moments
-        else ""
-    )
-    val, views = (
-        extra.val,
-        ", ".join(f"{name} ({view.shape[1]})" for name, view in train.views.items()),
-    )
-    lines = [
-        (
-            "Training features",
-            f"{len(train):,} rows of {train.dim}, {len(train.classes)} classes",
-            of_more,
-        ),
-        (
-            "ID test",
-            f"{len(pack.test):,} rows",
-            "" if pack.test.y is not None else "no labels: nothing is said by class",
-        ),
-        (
-            "Held-out ID",
-            "none" if val is None else f"{len(val):,} rows",
-            "lines are chosen on the ID test rows themselves"
-            if val is None
-            else "lines are chosen on it",
-        ),
-        *(_found_outside(pack, group) for group in ("near", "mid", "far")),
-        (
-            "Classifier's last layer",
-            f"{len(head.weight)} x {head.weight.shape[1]}" if head else "none",
-            "",
-        ),
-        ("Other views", views or "none", ""),
-        (
-            "Pseudo-OOD families",
-            f"{len(families)}, {sum(map(len, families.values())):,} rows" if families else "none",
-            "HEAT, EBM and Composed learn from them"
-            if families
-            else "EBM and HEAT learn from the features alone",
-        ),
-        (
-            "Pictures",
-            f"of {len(pack.thumbnails)} sets" if pack.thumbnails else "none",
-            "" if pack.thumbnails else "rows are named, not shown",
-        ),
-        *((f"{name} is absent", "", reason) for name, reason in absent.items()),
+    rows = [
+        ("Training features", *_train_report(pack)),
+        ("ID test", *_test_report(pack)),
+        ("Held-out ID", *_val_report(pack)),
+        *((f"{group.capitalize()} OOD", *_ood_report(pack, group)) for group in OOD_GROUPS),
+        ("Classifier's last layer", _head_size(pack), ""),
+        ("Other views", _view_sizes(pack), ""),
+        ("Pseudo-OOD families", *_pseudo_report(pack)),
+        ("Pictures", *_pictures_report(pack)),
     ]
-    return pd.DataFrame(lines, columns=["Part", "Found", "So"])
+    rows += [(f"{name} is absent", "", reason) for name, reason in unsupported_reasons.items()]
+    return pd.DataFrame(rows, columns=["Part", "Found", "So"])
 
 
-def _found_outside(pack: Pack, group: str) -> tuple[str, str, str]:
-    sizes = [len(features) for of, features in pack.ood.items() if of[0] == group]
-    title = f"{group.capitalize()} OOD"
+def _train_report(pack: Pack) -> tuple[str, str]:
+    train = pack.train
+    consequence = ""
+    if train.moments:
+        consequence = "means and covariances are of the larger set that these were drawn from"
+    return f"{len(train):,} rows of {train.dim}, {len(train.classes)} classes", consequence
+
+
+def _test_report(pack: Pack) -> tuple[str, str]:
+    consequence = "no labels: nothing is said by class" if pack.test.y is None else ""
+    return f"{len(pack.test):,} rows", consequence
+
+
+def _val_report(pack: Pack) -> tuple[str, str]:
+    val = pack.extra.val
+    if val is None:
+        return "none", "lines are chosen on the ID test rows themselves"
+    return f"{len(val):,} rows", "lines are chosen on it"
+
+
+def _ood_report(pack: Pack, group: str) -> tuple[str, str]:
+    sizes = [len(features) for (of, _), features in pack.ood.items() if of == group]
     if not sizes:
-        return title, "none", "left out of the averages"
-    return title, f"{len(sizes)} set{'s' * (len(sizes) != 1)}, {sum(sizes):,} rows", ""
+        return "none", "left out of the averages"
+    plural = "s" if len(sizes) != 1 else ""
+    return f"{len(sizes)} set{plural}, {sum(sizes):,} rows", ""
 
 
-def verdict_rows(found: Sequence[Verdict]) -> pd.DataFrame:
-    """Returns a line a detector: its score of an image, where that lies among ID, and the verdict."""
+def _head_size(pack: Pack) -> str:
+    head = pack.train.head
+    return f"{len(head.weight)} x {head.weight.shape[1]}" if head else "none"
+
+
+def _view_sizes(pack: Pack) -> str:
+    sizes = [f"{name} ({view.shape[1]})" for name, view in pack.train.views.items()]
+    return ", ".join(sizes) or "none"
+
+
+def _pseudo_report(pack: Pack) -> tuple[str, str]:
+    families = pack.extra.pseudo
+    if not families:
+        return "none", "EBM and HEAT learn from the features alone"
+    rows = sum(map(len, families.values()))
+    return f"{len(families)}, {rows:,} rows", "HEAT, EBM and Composed learn from them"
+
+
+def _pictures_report(pack: Pack) -> tuple[str, str]:
+    if not pack.thumbnails:
+        return "none", "rows are named, not shown"
+    return f"of {len(pack.thumbnails)} sets", ""
+
+
+# -- one image -------------------------------------------------------------------------------------
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Returns one row per detector: its score, where that lies among ID, and its verdict."""
     return pd.DataFrame(
         {
             "Detector": verdict.detector,
@@ -130,29 +160,29 @@ def verdict_rows(found: Sequence[Verdict]) -> pd.DataFrame:
             "Threshold": verdict.threshold,
             "Verdict": "out" if verdict.out else "in",
         }
-        for verdict in found
+        for verdict in verdicts
     )
 
 
 def class_distance_rows(insight: Insight) -> pd.DataFrame:
-    """Returns a line a class, nearest first."""
+    """Returns one row per class: its Mahalanobis distance, nearest first."""
     return pd.DataFrame(
-        {"Class": name, "Distance": round(away, 2)} for name, away in insight.near_classes
+        {"Class": name, "Distance": round(distance, 2)}
+        for name, distance in insight.nearest_classes
     )
 
 
 def insight_finding(insight: Insight, title: str) -> str:
-    """Returns what an image is, what it is taken for, and how many detectors call it out."""
-    is_ = f"{title}, {insight.label}" if insight.label else title
-    takes = (
-        f": taken for {insight.predicted[0]} ({percent(insight.predicted[1])})"
-        if insight.predicted
-        else ""
-    )
-    out, many = sum(verdict.out for verdict in insight.verdicts), len(insight.verdicts)
-    called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
-    return f"{is_}{takes}{called}.".replace(" %", "\u00a0%")
+    """Returns what an image is, what it is taken for, and how many detectors call it out.
 
-
-def percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+    Args:
+        title: of its set.
+    """
+    sentence = f"{title}, {insight.label}" if insight.label else title
+    if insight.predicted:
+        name, probability = insight.predicted
+        sentence += f": taken for {name} ({percent(probability)})"
+    if insight.verdicts:
+        out = sum(verdict.out for verdict in insight.verdicts)
+        sentence += f"; {out} of {len(insight.verdicts)} detectors call it out-of-distribution"
+    return f"{sentence}.".replace(" %", "\u00a0%")

@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
-from app.pack import inspector
+from app.pack import gallery, inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.items import FEW, Part, find_item, items_of
@@ -59,7 +59,7 @@ def by_class(pack_data: PackData, rule: PerClassConformal, scores: Scores) -> tu
 
     Raises ValueError, in one line, if the data do not allow them.
     """
-    taken, moved, lines = pack_data.taken_for, {}, {}
+    taken, moved, lines = pack_data.predicted_classes, {}, {}
     for name, by_set in scores.items():
         chosen = "val" if "val" in by_set else "test"
         lines[name] = rule.cuts(by_set[chosen], taken[chosen])
@@ -115,7 +115,7 @@ def class_lines(pack_data: PackData, choice: ThresholdChoice, scores: Scores, li
         if name in ("val", "test", *choice.sets)
     }
     table = class_threshold_rows(
-        pack_data.pack, lines[choice.detector], pack_data.taken_for, looked
+        pack_data.pack, lines[choice.detector], pack_data.predicted_classes, looked
     )
     st.markdown(
         f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is taken for**"
@@ -264,7 +264,7 @@ def _gallery(
         (pack_data.pack.set_title(name), f"{away} {row_outcome(value > cut, name)}")
         for (name, _), value, away in zip(shown, values, margins(values, cut), strict=True)
     ]
-    inspector.show_tiles(pack_data, shown, captions, "line-images", opened_item())
+    gallery.show_tiles(pack_data, shown, captions, "line-images", opened_item())
     if st.button(
         f"Select these {len(found):,}",
         icon=":material/filter_alt:",
@@ -307,10 +307,10 @@ def _inspect(
 def _inspect_by_class(pack_data: PackData, lines: Lines) -> None:
     """Shows the image that is looked at: every detector has the threshold of the class that the image is taken for."""
     found = find_item(pack_data.pack, opened_item())
-    if found is None or found[0] not in pack_data.taken_for:
+    if found is None or found[0] not in pack_data.predicted_classes:
         inspector.show(pack_data, opened_item())
         return
-    label = int(pack_data.taken_for[found[0]][found[1]])
+    label = int(pack_data.predicted_classes[found[0]][found[1]])
     cuts = {name: by_class[label] for name, by_class in lines.items()}
     taken = plain(pack_data.pack.class_name(label))
     inspector.show(

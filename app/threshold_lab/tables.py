@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.pack.items import item_of
+from app.pack.items import PackRow, item_id
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
     from heat_core.results.table import Table
     from heat_core.thresholds import Deployment, Outcome, PerClassConformal, ThresholdRule
-from app.pack.tables import Array, Mask, Place, format_score, percent
+from app.pack.tables import Array, Mask, format_score, percent
 
 
 def margins(scores: Sequence[float], cut: float) -> list[str]:
@@ -89,7 +89,7 @@ def set_rows_at_threshold(
 
 def closest_places(
     scores: Mapping[str, Array], cut: float, count: int, masks: Mapping[str, Mask] | None = None
-) -> list[Place]:
+) -> list[PackRow]:
     """Returns the (set, row) of the scores nearest a cut, from the lowest score up.
 
     Args:
@@ -109,7 +109,7 @@ def closest_places(
 def nearest_rows(
     pack: Pack,
     scores: Mapping[str, Array],
-    places: Sequence[Place],
+    places: Sequence[PackRow],
     cut: float,
     other: Mapping[str, Mask] | None = None,
 ) -> pd.DataFrame:
@@ -124,7 +124,7 @@ def nearest_rows(
     for name, row in places:
         value = float(scores[name][row])
         line = {
-            "Item": item_of(features[name], name, row),
+            "Item": item_id(features[name], name, row),
             "Set": pack.set_title(name),
             "Class": _class_name(pack, name, row),
             "Score": value,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
+from heat_core.pack import FILE_NAME, ExtraID, Pack
 
 from .classifier import fingerprint
 from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows

@@ -1,4 +1,4 @@
-"""The Feature map: what a lasso holds, how points are painted and coloured, and the room in every state."""
+"""The Feature map: what a lasso holds, how points are drawn, and the page in every state."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ from hypothesis import strategies as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from app.components.scatter_map import DEEPEST, WHOLE, picked, window_of
-from app.feature_map import colours as colouring
-from app.feature_map import drawing as maps
-from app.feature_map import map as atlas
-from app.feature_map.drawing import draw_points
+from app.components.scatter_map import (
+    SMALLEST_WINDOW,
+    WHOLE,
+    Drawing,
+    parse_drawing,
+    parse_window,
+)
+from app.feature_map import scatter
+from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
+from app.feature_map.drawing import SHAPES, Points, draw_points
 from app.feature_map.tables import sampled_sentence, selected_finding, selected_rows, trust_sentence
 from app.jobs import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
 from app.pack.jobs import DetectorScores
 from app.pack.layout import (
-    FINE,
-    SIZE,
+    PICTURE_SIZE,
+    RESOLUTION,
     Layout,
     Region,
     layout_of,
@@ -64,12 +69,12 @@ def pack(arrays) -> Pack:
 
 @pytest.fixture
 def layout(pack) -> Layout:
-    found = layout_of(pack)
-    assert found is not None
-    return found
+    layout = layout_of(pack)
+    assert layout is not None
+    return layout
 
 
-# -- regions -----------------------------------------------------------------------------------------------------------
+# -- regions ---------------------------------------------------------------------------------------
 
 
 def crossings(polygon, point) -> bool:
@@ -112,15 +117,17 @@ def test_a_million_points_are_few_enough():
 
 
 def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
-    shown = ("test", "far_d")
-    found = rows_in_polygons(layout, shown, [SQUARE])
-    assert set(found) <= set(shown)
-    assert found["test"].sum() == points_in_polygon(SQUARE, layout.spots["test"]).sum() > 0
+    sets = ("test", "far_d")
+    masks = rows_in_polygons(layout, sets, [SQUARE])
+    assert set(masks) <= set(sets)
+    assert masks["test"].sum() == points_in_polygon(SQUARE, layout.positions["test"]).sum() > 0
     left, right = (
         [(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5)
     )
     both = rows_in_polygons(layout, SETS, [left, right])
-    assert sum(int(mask.sum()) for mask in both.values()) == sum(map(len, layout.places.values()))
+    assert sum(int(mask.sum()) for mask in both.values()) == sum(
+        map(len, layout.coordinates.values())
+    )
     assert rows_in_polygons(layout, (), [SQUARE]) == {}
 
 
@@ -128,7 +135,7 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
 def test_regions_go_into_a_link_and_back(polygons):
     back = parse_polygons(polygons_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
-    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / FINE + 1e-9)
+    assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / RESOLUTION + 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -164,36 +171,43 @@ def test_a_region_says_which_sets_were_shown(layout, sets):
 
 
 def test_the_nearest_point_that_is_shown_is_found(layout):
-    x, y = layout.spots["far_d"][7].tolist()
+    x, y = layout.positions["far_d"][7].tolist()
     assert nearest_point(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
     name, row = nearest_point(layout, ("test", "near_b"), (x, y), 2.0)
     assert name in ("test", "near_b")
-    apart = np.concatenate([layout.spots[n] - (x, y) for n in ("test", "near_b")]) * (
+    apart = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
         1,
-        SIZE[1] / SIZE[0],
+        PICTURE_SIZE[1] / PICTURE_SIZE[0],
     )
-    here = (layout.spots[name][row] - (x, y)) * (1, SIZE[1] / SIZE[0])
+    here = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
     assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
     assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
 
 
 def test_all_points_lie_on_the_picture_in_one_scale(layout):
-    spots, places = (np.concatenate(list(part.values())) for part in (layout.spots, layout.places))
-    assert spots.min() >= 0.01
-    assert spots.max() <= 0.99
-    pixels = spots * SIZE
-    one, two = np.linalg.norm(pixels[0] - pixels[5]), np.linalg.norm(places[0] - places[5])
-    three, four = np.linalg.norm(pixels[9] - pixels[80]), np.linalg.norm(places[9] - places[80])
+    positions = np.concatenate(list(layout.positions.values()))
+    coordinates = np.concatenate(list(layout.coordinates.values()))
+    assert positions.min() >= 0.01
+    assert positions.max() <= 0.99
+    pixels = positions * PICTURE_SIZE
+    one, two = (
+        np.linalg.norm(pixels[0] - pixels[5]),
+        np.linalg.norm(coordinates[0] - coordinates[5]),
+    )
+    three, four = (
+        np.linalg.norm(pixels[9] - pixels[80]),
+        np.linalg.norm(coordinates[9] - coordinates[80]),
+    )
     assert one / two == pytest.approx(three / four, rel=1e-3)
     assert (
-        np.diff(pixels[[0, 5], 1]) * np.diff(places[[0, 5], 1]) < 0
+        np.diff(pixels[[0, 5], 1]) * np.diff(coordinates[[0, 5], 1]) < 0
     ).all()  # up on the map is up on the picture
 
 
-def test_a_single_place_still_makes_a_picture():
-    alone = Layout({"test": np.ones((4, 2), np.float32)}, "pca")
-    assert np.allclose(alone.spots["test"], 0.5)
+def test_a_single_position_still_makes_a_picture():
+    layout = Layout({"test": np.ones((4, 2), np.float32)}, "pca")
+    assert np.allclose(layout.positions["test"], 0.5)
 
 
 def test_a_pack_without_a_map_has_none(arrays, pack):
@@ -205,62 +219,65 @@ def test_a_pack_without_a_map_has_none(arrays, pack):
     assert layout_of(half) is None
 
 
-# -- the picture -------------------------------------------------------------------------------------------------------
+# -- the picture -----------------------------------------------------------------------------------
 
 
-def painted(points: maps.Points, window=WHOLE, colours: int = 4) -> np.ndarray:
+def painted(points: Points, window=WHOLE, colours: int = 4) -> np.ndarray:
     palette = np.array([[0, 0, 0, 0], *([50 * i, 0, 0, 255] for i in range(1, colours))], np.uint8)
     with Image.open(io.BytesIO(draw_points(points, palette, window))) as image:
         return np.asarray(image.convert("RGBA"))
 
 
-def dots(spots, colours, faint=None, shape=0) -> maps.Points:
-    n = len(spots)
+def dots(positions, colours, faint=None, shape=0) -> Points:
+    n = len(positions)
     faint = np.zeros(n, bool) if faint is None else np.array(faint)
-    return maps.Points(
-        np.array(spots, np.float32), np.array(colours, np.uint8), np.full(n, shape, np.uint8), faint
+    return Points(
+        np.array(positions, np.float32),
+        np.array(colours, np.uint8),
+        np.full(n, shape, np.uint8),
+        faint,
     )
 
 
 def test_points_are_painted_where_they_are_in_their_colour():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
-    assert image.shape == (SIZE[1], SIZE[0], 4)
-    assert tuple(image[SIZE[1] // 2, SIZE[0] // 4]) == (50, 0, 0, 255)
-    assert tuple(image[SIZE[1] // 4, 3 * SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert image.shape == (PICTURE_SIZE[1], PICTURE_SIZE[0], 4)
+    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[PICTURE_SIZE[1] // 4, 3 * PICTURE_SIZE[0] // 4]) == (150, 0, 0, 255)
     assert (image[..., 3] > 0).mean() < 0.001
 
 
-def test_a_window_shows_its_part_alone():
+def test_a_window_shows_its_part_layout():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
-    assert tuple(image[SIZE[1] // 2, SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
 
 
 def test_what_is_not_selected_lies_below():
     for faint in ([False, True], [True, False]):
         image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
-        assert image[SIZE[1] // 2, SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+        assert image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
 
 
 def test_no_set_always_covers_the_other():
-    spots = np.random.default_rng(0).uniform(0.45, 0.55, (4000, 2))
-    image = painted(dots(spots, np.repeat([1, 2], 2000)))
+    positions = np.random.default_rng(0).uniform(0.45, 0.55, (4000, 2))
+    image = painted(dots(positions, np.repeat([1, 2], 2000)))
     seen = np.bincount(image[image[..., 3] > 0][:, 0] // 50, minlength=3)
     assert 0.4 < seen[1] / (seen[1] + seen[2]) < 0.6
 
 
 def test_shapes_differ_and_none_vanishes():
     for count in (1, 40_000):  # large, and a pixel each
-        spots = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(
+        positions = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(
             -0.4, 0.4, (count, 2)
         ) * (count > 1)
         images = [
-            painted(dots(spots, np.ones(count), shape=shape))[..., 3] > 0
-            for shape in range(len(maps.SHAPES))
+            painted(dots(positions, np.ones(count), shape=shape))[..., 3] > 0
+            for shape in range(len(SHAPES))
         ]
         assert all(image.any() for image in images)
         if count == 1:
-            assert len({image.tobytes() for image in images}) == len(maps.SHAPES)
+            assert len({image.tobytes() for image in images}) == len(SHAPES)
 
 
 def test_points_at_the_edge_and_beyond_are_no_trouble():
@@ -269,20 +286,20 @@ def test_points_at_the_edge_and_beyond_are_no_trouble():
     assert not painted(dots(np.zeros((0, 2)), [])).any()
 
 
-# -- colours -----------------------------------------------------------------------------------------------------------
+# -- colours ---------------------------------------------------------------------------------------
 
 
 def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
-    sets = colouring.by_set(pack, layout, ("test", "far_d"))
+    sets = by_set(pack, layout, ("test", "far_d"))
     assert [entry[2] for entry in sets.entries] == ["test", "far_d"]
     looks = {
         (tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0]))
-        for name in layout.places
+        for name in layout.coordinates
     }
-    assert len(looks) == len(layout.places)
-    classes = colouring.by_class(pack, layout)
+    assert len(looks) == len(layout.coordinates)
+    classes = by_class(pack, layout)
     assert len(classes.entries) == 5  # four classes, and none
-    assert set(classes.colours["far_d"]) == {colouring.PLAIN}
+    assert set(classes.colours["far_d"]) == {PLAIN}
     assert pack.test.y is not None
     for label in range(4):
         rows = (pack.test.y == label).numpy()
@@ -295,35 +312,41 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
 
 def test_a_correction_is_coloured_around_zero(layout):
     values = {"test": np.linspace(-1, 3, 60), "far_d": np.full(50, 0.0)}
-    made = colouring.by_value(layout, values, "E", signed=True)
-    low, high = made.ends
+    colouring = by_value(layout, values, "E", signed=True)
+    low, high = colouring.ends
     assert float(low) == -float(high)
-    grey = made.palette[made.colours["far_d"][0]]
+    grey = colouring.palette[colouring.colours["far_d"][0]]
     assert abs(int(grey[0]) - int(grey[2])) < 20  # neither blue nor orange
-    up, down = made.palette[made.colours["test"][-1]], made.palette[made.colours["test"][0]]
+    up, down = (
+        colouring.palette[colouring.colours["test"][-1]],
+        colouring.palette[colouring.colours["test"][0]],
+    )
     assert up[0] > up[2]
     assert down[2] > down[0]
-    assert set(made.colours["train"]) == {colouring.PLAIN}
+    assert set(colouring.colours["train"]) == {PLAIN}
 
 
 def test_points_that_are_not_selected_are_faint(pack, layout):
-    made = colouring.by_set(pack, layout, SETS)
+    colouring = by_set(pack, layout, SETS)
     mask = np.arange(60) < 5
-    points = made.points(layout, ("test", "far_d"), {"test": mask})
+    points = colouring.points(layout, ("test", "far_d"), {"test": mask})
     assert (~points.faint).sum() == 5
-    assert set(points.colours[points.faint]) == {colouring.FAINT}
-    assert not made.points(layout, ("test",), None).faint.any()
-    assert len(made.points(layout, (), None)) == 0
+    assert set(points.colours[points.faint]) == {FAINT}
+    assert not colouring.points(layout, ("test",), None).faint.any()
+    assert len(colouring.points(layout, (), None)) == 0
 
 
-# -- what a browser says -----------------------------------------------------------------------------------------------
+# -- what a browser says ---------------------------------------------------------------------------
 
 
 def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
-    lasso = picked({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
+    lasso = parse_drawing({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
     assert lasso.corners == ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
-    assert lasso.more
-    assert picked({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind == "spot"
+    assert lasso.adds
+    assert (
+        parse_drawing({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind
+        == "spot"
+    )
     good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
     for wrong in (
         None,
@@ -337,25 +360,25 @@ def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
         {**good, "at": [0.0, 0.0] * 500},
         {**good, "kind": "spot"},
     ):
-        assert picked(wrong) is None
+        assert parse_drawing(wrong) is None
 
 
 def test_windows_are_squares_of_the_picture():
-    assert window_of([0.25, 0.5, 0.5, 0.75]) == (0.25, 0.5, 0.5, 0.75)
-    assert window_of(list(WHOLE)) == WHOLE
+    assert parse_window([0.25, 0.5, 0.5, 0.75]) == (0.25, 0.5, 0.5, 0.75)
+    assert parse_window(list(WHOLE)) == WHOLE
     for wrong in (
         None,
         [0, 0, 1],
         [0, 0, 2, 2],
         [0.5, 0.5, 0.4, 0.4],
         [0, 0, 0.5, 0.9],
-        [0, 0, DEEPEST / 2, DEEPEST / 2],
+        [0, 0, SMALLEST_WINDOW / 2, SMALLEST_WINDOW / 2],
         ["a"] * 4,
     ):
-        assert window_of(wrong) is None
+        assert parse_window(wrong) is None
 
 
-# -- sentences ---------------------------------------------------------------------------------------------------------
+# -- sentences -------------------------------------------------------------------------------------
 
 
 def test_findings_say_what_was_found(pack):
@@ -374,26 +397,28 @@ def test_findings_say_what_was_found(pack):
     assert sampled_sentence(pack) == ""
 
 
-# -- the room ----------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 def frames(pack: Pack, *names: str) -> list[DetectorScores]:
     """Returns scores of a kind: the first feature, of HEAT with its terms."""
     sets = {name: f.z[:, 0].double().numpy() for name, f in pack.sets() if name != "train"}
     terms = {name: np.stack([2 * values, -values], 1) for name, values in sets.items()}
-    heat = DetectorScores("HEAT", sets, how=ScoreTerms(("prior", "correction"), 1.0), terms=terms)
+    heat = DetectorScores(
+        "HEAT", sets, terms=ScoreTerms(("prior", "correction"), 1.0), term_values=terms
+    )
     return [heat if name == "HEAT" else DetectorScores(name, sets) for name in names]
 
 
 @pytest.fixture
-def room(monkeypatch, tmp_path):
-    """Opens the room on a pack, scored by stand-ins: room(pack, frames, over=True, **link)."""
+def open_map(monkeypatch, tmp_path):
+    """Opens the page on a pack, scored by stand-ins: open_map(pack, frames, over=True, **link)."""
 
-    def open_room(
-        pack: Pack, scored: list[DetectorScores], over: bool = True, **query: str
+    def open_page(
+        pack: Pack, detector_scores: list[DetectorScores], over: bool = True, **query: str
     ) -> AppTest:
         def work(job: Job) -> None:
-            for frame in scored:
+            for frame in detector_scores:
                 job.report(0.5, frame)
             while not over:
                 time.sleep(0.01)
@@ -404,42 +429,49 @@ def room(monkeypatch, tmp_path):
         monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
         monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
-        return (
-            wait(
-                at,
-                lambda page: len(scoring_job(current_pack_data(), "modern").frames) >= len(scored),
-            )
-            if scored
-            else at
-        )
+        if detector_scores:
+            wait(at, lambda page: len(_frames()) >= len(detector_scores))
+        return at
 
-    return open_room
+    return open_page
+
+
+def _frames() -> list:
+    return scoring_job(current_pack_data(), "modern").frames
 
 
 @pytest.fixture
-def shown(monkeypatch) -> list:
-    """What the map was asked to show, with what it does when something is drawn."""
-    calls: list = []
-    monkeypatch.setattr(
-        atlas,
-        "scatter_map",
-        lambda picture, on_pick, on_move, key: calls.append((picture, on_pick, on_move)),
-    )
-    return calls
+def drawings() -> list[Drawing]:
+    """What is drawn on the map at its next runs, the first first."""
+    return []
 
 
-def test_the_map_is_there_before_anything_is_scored(room, shown, pack):
-    at = room(pack, [], over=False)
+@pytest.fixture
+def pictures(monkeypatch, drawings) -> list:
+    """What the map was asked to show, run by run."""
+    pictures: list = []
+
+    def stand_in(picture, on_draw, on_move, key: str) -> None:
+        pictures.append(picture)
+        if drawings:
+            on_draw(drawings.pop(0))
+
+    monkeypatch.setattr(scatter, "scatter_map", stand_in)
+    return pictures
+
+
+def test_the_map_is_there_before_anything_is_scored(open_map, pictures, pack):
+    at = open_map(pack, [], over=False)
     assert "all 450 points drawn" in text(at)
     assert "Trustworthiness" in text(at)
     assert "Fitting the detectors, HEAT among them" in text(at)
     assert "Draw around points" in at.info[0].value
-    assert shown[-1][0].window == WHOLE
-    assert "450 images by PCA" in shown[-1][0].alt
+    assert pictures[-1].window == WHOLE
+    assert "450 images by PCA" in pictures[-1].alt
 
 
-def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
-    at = room(pack, frames(pack, "MSP", "HEAT"))
+def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
+    at = open_map(pack, frames(pack, "MSP", "HEAT"))
     part = Part(
         "bar", "Somewhere else", items_of(pack, {"test": np.arange(47), "far_d": np.arange(3)})
     )
@@ -454,7 +486,7 @@ def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
     assert counts["near_a"] == "0 of 40"
     assert "The selection's median HEAT score is higher than" in text(at)
     assert at.subheader[1].value == "50 images, most OOD by HEAT first"
-    assert "test came as features alone" not in text(at)
+    assert "test came as features layout" not in text(at)
     assert any("images" in caption.value or "image" in caption.value for caption in at.caption)
     at.segmented_control(key="order").set_value("least OOD")
     opened(at)
@@ -463,11 +495,11 @@ def test_a_selection_is_counted_compared_and_seen(room, shown, pack):
     assert "Draw around points" in at.info[0].value
 
 
-def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, layout):
-    at = room(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
+def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, pack, layout):
+    at = open_map(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
     found = rows_in_polygons(layout, SETS, [SQUARE])
     assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in found.values())
-    assert np.allclose(shown[-1][0].outlines, [SQUARE])
+    assert np.allclose(pictures[-1].outlines, [SQUARE])
     at.pills(key="shown").set_value(["test", "far_d"])
     opened(at)
     fewer = rows_in_polygons(layout, ("test", "far_d"), [SQUARE])
@@ -486,9 +518,9 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(room, shown, pack, l
 
 
 @pytest.mark.parametrize("view", [path.stem for path in Path("app/views").glob("[!_]*.py")])
-def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view):
+def test_a_link_to_any_page_brings_the_selection(open_map, pictures, pack, layout, view):
     region = Region("pca", [SQUARE], ("test", "far_d"))
-    room(pack, frames(pack, "MoG", "HEAT"))
+    open_map(pack, frames(pack, "MoG", "HEAT"))
     at = opened(opened(app(region=region.text)).switch_page(f"{view}/page.py"))
     assert link(at)["region"] == region.text
     if view not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
@@ -506,30 +538,61 @@ def test_a_link_to_any_room_brings_the_selection(room, shown, pack, layout, view
     assert "region" not in link(opened(at.switch_page("detectors/page.py")))
 
 
-def test_a_link_to_a_map_that_is_not_there_can_be_given_up(room, pack):
-    room(pack, frames(pack, "HEAT"))
+def test_what_is_drawn_is_the_selection_and_the_link_in_one(open_map, pictures, drawings, pack):
+    at = open_map(pack, frames(pack, "HEAT"))
+    corner = [(x / 2, y / 2) for x, y in SQUARE]
+    for polygon, adds in ((SQUARE, False), (corner, True)):
+        drawings.append(Drawing("lasso", tuple(polygon), adds, 0.01))
+        opened(opened(at))
+    assert np.allclose(pictures[-1].outlines, [SQUARE, corner])
+    assert link(at)["region"] == f"pca:{polygons_text([SQUARE, corner])}"
+    drawings.append(Drawing("box", tuple(corner), False, 0.01))
+    opened(opened(at))
+    assert link(at)["region"] == f"pca:{polygons_text([corner])}"
+    layout = layout_of(pack)
+    masks = rows_in_polygons(layout, SETS, [corner])
+    assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in masks.values())
+    at.button(key="chip-map").click()
+    opened(at)
+    assert "region" not in link(at)
+    assert pictures[-1].outlines == []
+
+
+def test_a_link_has_the_corners_that_are_drawn_on_whatever_screen(
+    open_map, pictures, drawings, pack
+):
+    at = open_map(pack, frames(pack, "HEAT"))
+    drawings.append(Drawing("lasso", ((0.123456, 0.1), (0.9, 0.2), (0.5, 0.87654321)), False, 0.01))
+    opened(opened(at))
+    region = parse_region(link(at)["region"])
+    assert at.session_state["selection"].part("map").region == region
+    assert [list(polygon) for polygon in pictures[-1].outlines] == region.polygons
+
+
+def test_a_link_to_a_map_that_is_not_there_can_be_given_up(open_map, pack):
+    open_map(pack, frames(pack, "HEAT"))
     at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
     press(at, "Select nothing instead")
     assert not any("lay it out by UMAP" in info.value for info in at.info)
     assert "region" not in link(at)
 
 
-def test_the_sets_of_a_region_win_over_those_of_the_link(room, shown, pack, layout):
+def test_the_sets_of_a_region_win_over_those_of_the_link(open_map, pictures, pack, layout):
     region = Region("pca", [SQUARE], ("test",))
-    room(pack, frames(pack, "MoG", "HEAT"))
+    open_map(pack, frames(pack, "MoG", "HEAT"))
     at = opened(app(region=region.text, shown="junk").switch_page("feature_map/page.py"))
     assert link(at)["region"] == region.text
     assert set(at.session_state["selection"].items) == {"cifar10/test"}
 
 
 def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
-    room, shown, pack, layout, monkeypatch
+    open_map, pictures, pack, layout, monkeypatch
 ):
     monkeypatch.setattr(
         "app.pack.layout_state.lay_out",
         lambda *settings: lambda job: replace(layout, method="umap"),
     )
-    room(pack, frames(pack, "HEAT"))
+    open_map(pack, frames(pack, "HEAT"))
     at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
     assert any("lay it out by UMAP" in info.value for info in at.info)
     assert "selection" not in at.session_state
@@ -555,30 +618,30 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
         "pca:1.2-3.4-5.6:x",
     ],
 )
-def test_a_link_that_was_cut_off_selects_nothing(room, shown, pack, bad):
-    at = room(pack, [], over=False, region=bad, window="0_0_9_9")
+def test_a_link_that_was_cut_off_selects_nothing(open_map, pictures, pack, bad):
+    at = open_map(pack, [], over=False, region=bad, window="0_0_9_9")
     opened(at)
     assert "selection" not in at.session_state
     assert "region" not in link(at)
-    assert shown[-1][0].window == WHOLE
-    assert shown[-1][0].outlines == []
+    assert pictures[-1].window == WHOLE
+    assert pictures[-1].outlines == []
 
 
-def test_colours_follow_the_choice(room, shown, pack):
-    at = room(pack, frames(pack, "MSP", "HEAT"))
+def test_colours_follow_the_choice(open_map, pictures, pack):
+    at = open_map(pack, frames(pack, "MSP", "HEAT"))
     titles = {}
     for colour in ("dataset", "class", "score", "correction"):
         at.selectbox(key="colour").set_value(colour)
         opened(at)
-        titles[colour] = shown[-1][0].legend
+        titles[colour] = pictures[-1].legend
     assert len(titles["class"].entries) == 5
     assert titles["score"].ends == ("0 %", "100 %")
     assert "E_θ" in titles["correction"].title
     assert titles["correction"].ends[0].startswith("-")
 
 
-def test_a_correction_that_is_not_there_says_so(room, shown, pack):
-    at = room(
+def test_a_correction_that_is_not_there_says_so(open_map, pictures, pack):
+    at = open_map(
         pack,
         [DetectorScores("HEAT", {}, "HEAT failed on these features: no luck")],
         colour="correction",
@@ -587,30 +650,29 @@ def test_a_correction_that_is_not_there_says_so(room, shown, pack):
     assert any("no correction" in info.value for info in at.info)
 
 
-def test_an_image_is_typed_and_looked_at(room, shown, pack):
-    at = room(pack, frames(pack, "HEAT"))
+def test_an_image_is_typed_and_looked_at(open_map, pictures, pack):
+    at = open_map(pack, frames(pack, "HEAT"))
     at.text_input(key="typed-item").set_value(" cifar10/test/4 ")
     opened(at)
     assert link(at)["item"] == "cifar10/test/4"
-    spot = shown[-1][0].marks[-1].spot
-    found = layout_of(pack)
-    assert np.allclose(spot, found.spots["test"][2])
+    spot = pictures[-1].marks[-1].spot
+    assert np.allclose(spot, layout_of(pack).positions["test"][2])
 
 
-def test_data_without_a_map_offers_one_and_shows_it(room, shown, arrays):
+def test_data_without_a_map_offers_one_and_shows_it(open_map, pictures, arrays):
     plain = pack_from_arrays(arrays)
-    at = room(plain, frames(plain, "HEAT"))
+    at = open_map(plain, frames(plain, "HEAT"))
     assert "There is no map of these 450 points by UMAP yet" in at.info[0].value
-    assert not shown
+    assert not pictures
     at.segmented_control(key="layout").set_value("pca")
     opened(at)
     press(at, "Lay them out by PCA")
-    wait(at, lambda page: shown)
+    wait(at, lambda page: pictures)
     assert "Laid out by PCA. Trustworthiness" in text(at)
 
 
 def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
-    room, shown, arrays, monkeypatch
+    open_map, pictures, arrays, monkeypatch
 ):
     def endless(job: Job) -> None:
         while True:
@@ -621,7 +683,7 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
         raise ValueError("no *memory*")
 
     plain = pack_from_arrays(arrays)
-    at = room(plain, frames(plain, "HEAT"))
+    at = open_map(plain, frames(plain, "HEAT"))
     monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
@@ -634,8 +696,8 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
     assert "Lay them out by UMAP" in offered(at)
 
 
-def test_uploaded_data_have_their_own_map_and_selection(room, shown, pack, arrays):
-    at = room(
+def test_uploaded_data_have_their_own_map_and_selection(open_map, pictures, pack, arrays):
+    at = open_map(
         pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}", item="cifar10/test/4"
     )
     assert at.session_state["selection"]

@@ -18,15 +18,17 @@ from streamlit.testing.v1 import AppTest
 
 from app.detectors.tables import AUROC, FPR
 from app.jobs import Job
-from app.pack import inspector
+from app.pack import gallery
 from app.pack.data import PackData
-from app.pack.insight import NEIGHBOURS, Spelled, inspect_row
+from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.jobs import score_pack
 from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
 from app.threshold_lab.tables import closest_places
 from heat_core import explain
+from heat_core.detectors.heat import HEAT
+from heat_core.detectors.learned_energy import FromNoise
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
@@ -38,7 +40,10 @@ CACHE: dict[str, Job] = {}
 def scored(pack: Pack) -> Job:
     """Returns the finished scoring of the small pack, made once; HEAT keeps its correction, whether it helps or not."""
     if not CACHE:
-        kept = replace(preset_detector("HEAT", "quick"), checked=False)
+        heat = preset_detector("HEAT", "quick")
+        assert isinstance(heat, HEAT)
+        assert isinstance(heat.correction, FromNoise)
+        kept = replace(heat, correction=replace(heat.correction, checked=False))
         with patch.dict(PRESETS["features"]["quick"], HEAT=kept):
             CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
             CACHE["job"].run()
@@ -104,7 +109,7 @@ def tables_in(at: AppTest) -> list:
     ]
 
 
-# -- the inspector -----------------------------------------------------------------------------------------------------
+# -- the inspector ---------------------------------------------------------------------------------
 
 
 def test_an_image_is_spelled_out_term_by_term(pack):
@@ -149,43 +154,47 @@ def test_an_image_is_spelled_out_term_by_term(pack):
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=6))
 def test_rounded_terms_add_up_to_the_rounded_total(values):
     terms = np.array(values)
-    said = Spelled(
+    row_terms = RowTerms(
         explain.ScoreTerms(("a",) * len(terms)),
         terms,
         terms,
         explain.Verdict("HEAT", float(terms.sum()), 0.0, 0.0),
     )
-    assert round(said.rounded.sum(), 2) == pytest.approx(round(terms.sum(), 2), abs=1e-9)
-    assert np.abs(said.rounded - terms).max() < 0.0101
+    assert round(row_terms.rounded.sum(), 2) == pytest.approx(round(terms.sum(), 2), abs=1e-9)
+    assert np.abs(row_terms.rounded - terms).max() < 0.0101
 
 
 def test_ranks_and_neighbours_are_those_of_counting(pack):
     frames = scored(pack).frames
-    cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = inspect_row(pack, explain.class_gaussians(pack.train), frames, ("far_d", 7), cuts)
+    thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
+    insight = inspect_row(
+        pack, explain.class_gaussians(pack.train), frames, ("far_d", 7), thresholds
+    )
     heat = next(frame for frame in frames if frame.detector == "HEAT")
-    values = [*heat.terms["far_d"][7], heat.scores["far_d"][7]]
-    inside = np.column_stack([heat.terms["test"], heat.scores["test"]])
-    np.testing.assert_allclose(found.spelled["HEAT"].ranks, (inside <= values).mean(0))
+    values = [*heat.term_values["far_d"][7], heat.scores["far_d"][7]]
+    inside = np.column_stack([heat.term_values["test"], heat.scores["test"]])
+    np.testing.assert_allclose(insight.row_terms["HEAT"].percentiles, (inside <= values).mean(0))
     z, row = (v / v.norm(dim=-1, keepdim=True) for v in (pack.train.z, pack.ood["far", "d"].z[7]))
     away = (z - row).norm(dim=1).numpy()
-    np.testing.assert_allclose(found.near_distances, np.sort(away)[:NEIGHBOURS], atol=1e-5)
-    distances = [distance for _, distance in found.near_classes]
+    np.testing.assert_allclose(insight.nearest_distances, np.sort(away)[:NEIGHBOURS], atol=1e-5)
+    distances = [distance for _, distance in insight.nearest_classes]
     assert distances == sorted(distances)
     assert len(distances) == 4
-    assert found.label == ""
-    assert found.predicted is not None
+    assert insight.label == ""
+    assert insight.predicted is not None
 
 
 def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_that_are_kept(pack):
     frames = scored(pack).frames
-    cuts = {frame.detector: 0.0 for frame in frames if not frame.reason}
-    found = inspect_row(pack, explain.class_gaussians(pack.train), frames, ("train", 5), cuts)
-    assert 5 not in found.near_rows
-    assert len(found.near_rows) == NEIGHBOURS
+    thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
+    insight = inspect_row(
+        pack, explain.class_gaussians(pack.train), frames, ("train", 5), thresholds
+    )
+    assert 5 not in insight.nearest_rows
+    assert len(insight.nearest_rows) == NEIGHBOURS
     runs = {frame.detector: frame.run for frame in frames if frame.run}
     one = pack.train.take(torch.tensor([5]))
-    assert {v.detector: v.score for v in found.verdicts} == {
+    assert {v.detector: v.score for v in insight.verdicts} == {
         name: run.score(one)[0] for name, run in runs.items()
     }
     assert "fitted to this image: expect them to find it ordinary" in drawer(page(item="train/5"))
@@ -256,7 +265,7 @@ def test_closing_takes_the_item_out_of_the_link():
 
 def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     frames = [
-        replace(frame, note="This is the MoG." if frame.detector == "HEAT" else "")
+        replace(frame, warning="This is the MoG." if frame.detector == "HEAT" else "")
         for frame in scored(pack).frames
     ]
     monkeypatch.setattr(
@@ -267,16 +276,16 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     ]
 
 
-# -- flips -------------------------------------------------------------------------------------------------------------
+# -- flips -----------------------------------------------------------------------------------------
 
 
 def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[str, set[int]]:
     scores = {frame.detector: frame.scores for frame in scored(pack).frames}
-    cuts = {
+    thresholds = {
         name: np.sort(scores[name]["test"])[int(np.ceil(keep * 60)) - 1]
         for name in (accepts, rejects)
     }
-    out = {name: {n: s > cuts[name] for n, s in scores[name].items()} for name in cuts}
+    out = {name: {n: s > thresholds[name] for n, s in scores[name].items()} for name in thresholds}
     return {
         n: set(np.flatnonzero(~out[accepts][n] & out[rejects][n]).tolist()) for n in out[accepts]
     }
@@ -335,7 +344,7 @@ def test_one_set_of_the_flips_is_picked(pack):
 def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
     shown: list = []
     monkeypatch.setattr(
-        inspector,
+        gallery,
         "tiles",
         lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]),
     )
@@ -343,7 +352,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
         name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows
     }
     few = min(wanted, key=wanted.__getitem__)
-    monkeypatch.setattr("app.pack.inspector.has_images", lambda pack_data, name: name == few)
+    monkeypatch.setattr("app.pack.gallery.has_images", lambda pack_data, name: name == few)
     at = page(accepts="MSP", rejects="Composed", keep="80")
     seen, after = wanted[few], sum(wanted.values()) - wanted[few]
     assert 0 < seen < 24
@@ -356,7 +365,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     opened(at)
     assert shown[-1][:seen] != [few] * seen
     monkeypatch.setattr(
-        "app.pack.inspector.has_images", lambda pack_data, name: False
+        "app.pack.gallery.has_images", lambda pack_data, name: False
     )  # then there is nothing to choose
     opened(at)
     assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
@@ -372,7 +381,7 @@ def test_a_detector_that_is_absent_says_why():
     assert "ODIN needs a score made at extraction" in text(at)
 
 
-# -- the Detectors page ------------------------------------------------------------------------------------------------
+# -- the Detectors page ----------------------------------------------------------------------------
 
 
 def test_scores_between_two_percentiles_become_the_selection(pack):
@@ -398,7 +407,9 @@ def test_a_selection_has_figures_of_its_own(pack):
     picked = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
     at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
     opened(at)
-    scores = {frame.detector: frame.scores for frame in scored(pack).frames if not frame.reason}
+    scores = {
+        frame.detector: frame.scores for frame in scored(pack).frames if not frame.missing_reason
+    }
     passed = {
         name: np.mean(np.concatenate([s["far_d"][:20], s["near_a"][:5]]) <= np.sort(s["test"])[56])
         for name, s in scores.items()
@@ -498,7 +509,7 @@ def test_curves_are_of_what_is_selected_alone(pack):
     )
 
 
-# -- the images at the line --------------------------------------------------------------------------------------------
+# -- the images at the line ------------------------------------------------------------------------
 
 
 def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_threshold(pack):

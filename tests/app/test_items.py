@@ -1,4 +1,4 @@
-"""Which items are selected: ids, rows and back, parts that narrow each other down, and the chips."""
+"""Which items are selected: ids and rows, parts that narrow each other down, the chips, the link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.pack.items import (
     Part,
     Selection,
     find_item,
-    item_of,
+    item_id,
     items_of,
     mask_in,
     masks_in,
@@ -48,13 +48,13 @@ def pack(arrays) -> Pack:
 
 
 def test_an_item_is_named_by_its_image_and_found_again(pack):
-    assert item_of(pack.test, "test", 0) == "cifar10/test/177"
+    assert item_id(pack.test, "test", 0) == "cifar10/test/177"
     assert find_item(pack, "cifar10/test/177") == ("test", 0)
     assert find_item(pack, " cifar10/test/177\n") == ("test", 0)
-    assert item_of(pack.ood["far", "d"], "far_d", 4) == "far_d/4"
+    assert item_id(pack.ood["far", "d"], "far_d", 4) == "far_d/4"
     assert find_item(pack, "far_d/4") == ("far_d", 4)
     assert (
-        item_of(pack.extra.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"
+        item_id(pack.extra.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"
     )  # not the image it was made of
     assert find_item(pack, "cifar10/train/3") == ("train", 3)
 
@@ -107,8 +107,8 @@ def test_two_packs_that_order_their_rows_otherwise_mean_the_same_items(pack):
     )
     items = items_of(pack, {"test": np.arange(5)})
     there = mask_in(other.test, "test", items)
-    assert {item_of(other.test, "test", row) for row in np.flatnonzero(there)} == {
-        item_of(pack.test, "test", row) for row in range(5)
+    assert {item_id(other.test, "test", row) for row in np.flatnonzero(there)} == {
+        item_id(pack.test, "test", row) for row in range(5)
     }
 
 

@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job
-from app.pack import jobs as tasks
 from app.pack.data import offered_packs
+from app.pack.jobs import score_pack
 from heat_core.detectors.presets import DETECTORS
 from tests.app.pages import app, opened, text, wait
 
@@ -92,10 +92,10 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         raise ArithmeticError("training diverged")
 
     monkeypatch.setattr(learned.EBM, "fit", diverge)
-    job = Job("any", tasks.score_pack(pack_from_arrays(arrays), "quick"))
+    job = Job("any", score_pack(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"
-    assert {frame.detector for frame in job.frames if not frame.reason} == {
+    assert {frame.detector for frame in job.frames if not frame.missing_reason} == {
         "MSP",
         "Energy",
         "KNN",
@@ -105,7 +105,7 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         "Composed",
     }
     assert "training diverged" in next(
-        frame.reason for frame in job.frames if frame.detector == "EBM"
+        frame.missing_reason for frame in job.frames if frame.detector == "EBM"
     )
 
 

@@ -15,7 +15,7 @@ from app import figures
 from app.components import threshold_line as component
 from app.jobs import Job
 from app.pack.data import PackData, current_pack_data
-from app.pack.items import Part, Selection, item_of
+from app.pack.items import Part, Selection, item_id
 from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
 from app.threshold_lab.controls import BY_HAND, RULES_BY_TITLE
@@ -515,8 +515,8 @@ def test_odd_scores_still_have_an_axis(values, percentiles):
 def test_items_have_global_ids_where_the_features_know_them(arrays):
     pack = pack_from_arrays(arrays)
     known = Features(pack.test.z, pack.test.y, index=torch.arange(60) + 100, source="cifar10/test")
-    assert item_of(known, "test", 7) == "cifar10/test/107"
-    assert item_of(pack.test, "test", 7) == "test/7"
+    assert item_id(known, "test", 7) == "cifar10/test/107"
+    assert item_id(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
     places = closest_places(scores, 0.0, 4)

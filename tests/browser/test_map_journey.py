@@ -74,7 +74,7 @@ def selected(page) -> int:
 
 
 def test_draw_count_look_and_share(url: str, layout):
-    names = tuple(layout.places)
+    names = tuple(layout.coordinates)
     with browser(1440, 1500) as context:
         page, errors = context.new_page(), []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -139,8 +139,8 @@ def test_draw_count_look_and_share(url: str, layout):
         other.close()
 
         # A click on the map looks into the nearest point that is shown.
-        row = int(abs(layout.spots["test"] - 0.5).sum(1).argmin())
-        x, y = layout.spots["test"][row].tolist()
+        row = int(abs(layout.positions["test"] - 0.5).sum(1).argmin())
+        x, y = layout.positions["test"][row].tolist()
         box = page.locator(".face canvas").bounding_box()
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         page.get_by_role("dialog").wait_for()
@@ -170,7 +170,7 @@ def near(layout: Layout, item: str, spot: tuple[float, float]) -> bool:
 
     found = find_item(read_pack(next(iter(offered_packs().values()))), item)
     assert found is not None
-    return bool((abs(layout.spots[found[0]][found[1]] - spot) < 0.02).all())
+    return bool((abs(layout.positions[found[0]][found[1]] - spot) < 0.02).all())
 
 
 def test_keys_zoom_and_a_phone(url: str, layout):
@@ -193,7 +193,7 @@ def test_keys_zoom_and_a_phone(url: str, layout):
         page.keyboard.press(" ")
         page.locator("h3", has_text="selected").wait_for()
         settle(page)
-        assert selected(page) == held(layout, page, tuple(layout.places)) > 0
+        assert selected(page) == held(layout, page, tuple(layout.coordinates)) > 0
         (polygon,) = region(page).polygons
         assert polygon[0] == (0.5, 0.5)
         assert polygon[2] == (0.7, 0.7)

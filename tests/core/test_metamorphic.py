@@ -11,7 +11,7 @@ from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron, parts_of
-from heat_core.energies import Energy, GaussianMixture, kth_largest, score
+from heat_core.energies import Energy, GaussianMixture, Network, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.sampling import Langevin
 from heat_core.training.trainer import TrainConfig

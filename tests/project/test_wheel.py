@@ -280,6 +280,7 @@ def test_a_command_whose_extra_is_missing_says_so_in_one_line(
     command = words.split()[0]
     wanted = f"heat {command}: this needs {module}; pip install 'heat-dashboard[{extra}]'\n"
     assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", wanted)
+    assert list(base.empty.iterdir()) == []
 
 
 # -- with everything -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""A map to draw lassos and boxes on, to zoom, and to click. Only the shape that was drawn travels: what it holds is the
-server's business.
+"""A map to draw lassos and boxes on, to zoom, and to click.
+
+Only the shape that was drawn travels: what it holds is the server's business.
 """
 
 from __future__ import annotations
@@ -15,23 +16,33 @@ from app.components import are_numbers, declared
 
 _mount = declared("scatter_map")
 
-Spot = tuple[float, float]
-WHOLE = (0.0, 0.0, 1.0, 1.0)  # the window that shows everything: left, top, right, bottom
-CORNERS = 128  # of a shape at most
-DEEPEST = 1 / 64  # of the picture's extent, the narrowest window
+Point = tuple[float, float]  # (x, y), fractions of the picture from its upper left
+Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the picture
+
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
+MAX_CORNERS = 128  # of a shape
+SMALLEST_WINDOW = 1 / 64  # its width, a fraction of the picture's
+CORNERS = {"spot": (1, 1), "box": (3, MAX_CORNERS), "lasso": (3, MAX_CORNERS)}  # fewest and most
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A text, or a ring without one, at a spot of the picture (fractions of its extent)."""
+    """A text at a spot of the picture, or a ring where there is no text."""
 
-    spot: Spot
+    spot: Point
     text: str = ""
 
 
 @dataclass(frozen=True)
 class Legend:
-    """What colours mean: a title, and (colour, shape, text) entries, or a scale of colours with a text at each end."""
+    """What colours mean: a title, and entries, or a scale of colours with a text at each end.
+
+    Args:
+        title: what the colours stand for.
+        entries: (colour, shape, text) of each.
+        scale: colours in order.
+        ends: the texts at the ends of the scale.
+    """
 
     title: str
     entries: tuple[tuple[str, str, str], ...] = ()
@@ -40,19 +51,19 @@ class Legend:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """What somebody drew: the corners of a shape, or one spot; fractions of the picture.
+class Drawing:
+    """What somebody drew on the map: a shape, or one spot.
 
     Args:
         kind: `lasso`, `box` or `spot`.
         corners: of the shape.
-        more: whether it adds to what was drawn before.
+        adds: whether it adds to what was drawn before.
         reach: how far from a spot a point may be, a fraction of the picture's width.
     """
 
     kind: str
-    corners: tuple[Spot, ...]
-    more: bool
+    corners: tuple[Point, ...]
+    adds: bool
     reach: float
 
 
@@ -63,71 +74,96 @@ class Picture:
     Args:
         image: a PNG of the window.
         aspect: its width over its height.
-        window: (left, top, right, bottom) fractions of the picture.
+        window: the part of the map in view.
         alt: what it shows, for a screen reader.
-        outlines: of shapes that were drawn.
+        outlines: of the shapes that are drawn.
         marks: over it.
         legend: below it.
     """
 
     image: bytes
     aspect: float
-    window: tuple[float, float, float, float]
+    window: Window
     alt: str
-    outlines: Sequence[Sequence[Spot]]
+    outlines: Sequence[Sequence[Point]]
     marks: Sequence[Mark]
     legend: Legend
 
 
 def scatter_map(
-    picture: Picture, on_pick: Callable[[Picked], None], on_move: Callable[[tuple], None], key: str
+    picture: Picture,
+    on_draw: Callable[[Drawing], None],
+    on_move: Callable[[Window], None],
+    key: str,
 ) -> None:
-    """Shows a map; calls `on_pick` with what is drawn on it, and `on_move` with the window once a zoom or a move has ended.
+    """Shows a map.
 
-    What is not of that form is passed over: it comes from a browser.
+    What a browser sends that is no drawing or window is passed over.
+
+    Args:
+        on_draw: called with what is drawn on it.
+        on_move: called with the window once a zoom or a move has ended.
     """
 
-    def was_picked() -> None:
-        if (found := picked(st.session_state[key].picked)) is not None:
-            on_pick(found)
+    def on_picked_change() -> None:
+        drawing = parse_drawing(st.session_state[key].picked)
+        if drawing is not None:
+            on_draw(drawing)
 
-    def was_moved() -> None:
-        if (window := window_of(st.session_state[key].moved)) is not None:
+    def on_moved_change() -> None:
+        window = parse_window(st.session_state[key].moved)
+        if window is not None:
             on_move(window)
 
-    image = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
-    data = {**asdict(picture), "image": image, "corners": CORNERS, "deepest": DEEPEST}
-    _mount(data=data, key=key, on_picked_change=was_picked, on_moved_change=was_moved)
+    data = asdict(picture)
+    data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
+    data["corners"] = MAX_CORNERS
+    data["deepest"] = SMALLEST_WINDOW
+    _mount(
+        data=data,
+        key=key,
+        on_picked_change=on_picked_change,
+        on_moved_change=on_moved_change,
+    )
 
 
-def picked(said: Any) -> Picked | None:
-    """Returns what a browser says was drawn, or None if that is nothing of the kind."""
-    if (
-        not isinstance(said, dict)
-        or said.get("kind") not in ("lasso", "box", "spot")
-        or not isinstance(said.get("at"), list)
-    ):
+def parse_drawing(message: Any) -> Drawing | None:
+    """Returns the drawing that a browser sends, or None if the message is of no such form.
+
+    >>> parse_drawing({"kind": "spot", "at": [0.5, 0.25], "more": False, "reach": 0.01}).corners
+    ((0.5, 0.25),)
+    """
+    if not isinstance(message, dict):
         return None
-    if not are_numbers([*said["at"], said.get("reach")]) or len(said["at"]) % 2:
+    kind = message.get("kind")
+    coordinates = message.get("at")
+    reach = message.get("reach")
+    if kind not in ("lasso", "box", "spot") or not isinstance(coordinates, list):
+        return None
+    if reach is None or not are_numbers([*coordinates, reach]) or len(coordinates) % 2:
         return None
     corners = tuple(
-        (float(x), float(y)) for x, y in zip(said["at"][::2], said["at"][1::2], strict=True)
+        (float(x), float(y)) for x, y in zip(coordinates[::2], coordinates[1::2], strict=True)
     )
-    least, most = (1, 1) if said["kind"] == "spot" else (3, CORNERS)
-    if not least <= len(corners) <= most:
+    fewest, most = CORNERS[kind]
+    if not fewest <= len(corners) <= most:
         return None
-    return Picked(said["kind"], corners, said.get("more") is True, float(said["reach"]))
+    return Drawing(kind, corners, message.get("more") is True, float(reach))
 
 
-def window_of(said: Any) -> tuple[float, float, float, float] | None:
-    """Returns the window that a browser or a link says, or None if that is none."""
-    if not are_numbers(said, 4):
+def parse_window(edges: Any) -> Window | None:
+    """Returns the window of four numbers from a browser or a link, or None if they are none.
+
+    It is as wide as it is high, lies on the picture, and is not too small.
+
+    >>> parse_window([0.25, 0.5, 0.5, 0.75]), parse_window([0, 0, 2, 2])
+    ((0.25, 0.5, 0.5, 0.75), None)
+    """
+    if not are_numbers(edges, 4):
         return None
-    left, top, right, bottom = (float(n) for n in said)
-    wide = right - left
-    fits = (
-        0.999 * DEEPEST <= wide <= 1.001
-        and abs(wide - (bottom - top)) < 1e-3
-        and min(left, top) > -1e-3
-    )
-    return (left, top, right, bottom) if fits and max(right, bottom) < 1.001 else None
+    left, top, right, bottom = (float(edge) for edge in edges)
+    width, height = right - left, bottom - top
+    has_size = 0.999 * SMALLEST_WINDOW <= width <= 1.001
+    is_square = abs(width - height) < 1e-3
+    is_inside = min(left, top) > -1e-3 and max(right, bottom) < 1.001
+    return (left, top, right, bottom) if has_size and is_square and is_inside else None

@@ -22,7 +22,7 @@ class Tile:
 
     Args:
         item: its id, which a click sends.
-        image: as `encoded` gives it; nothing where there is none, and then `lines` stand in its place.
+        image: as `encoded` gives it; nothing where there is none, and `lines` stand in its place.
         lines: of the caption.
         label: what it is, for a screen reader.
         colour: of the edge; nothing for a plain one.
@@ -36,7 +36,7 @@ class Tile:
 
 
 def encoded(pixels: NDArray[np.uint8]) -> str:
-    """Returns (size, size, 3) pixels as the address of an image, about 1.3 KB for 32 x 32."""
+    """Returns (height, width, 3) pixels as the address of an image, about 1.3 KB for 32 x 32."""
     from PIL import Image
 
     content = io.BytesIO()
@@ -45,21 +45,24 @@ def encoded(pixels: NDArray[np.uint8]) -> str:
 
 
 def tiles(
-    shown: Sequence[Tile], on_click: Callable[[str], None], key: str, looked_at: str = ""
+    shown: Sequence[Tile], on_click: Callable[[str], None], key: str, opened: str = ""
 ) -> None:
-    """Shows images, and calls `on_click` with the id of one that is clicked; `looked_at` is marked.
+    """Shows images, and calls `on_click` with the id of one that is clicked.
 
-    A click on what is not shown is passed over: it comes from a browser.
+    A click on an image that is not shown is passed over: it comes from a browser.
+
+    Args:
+        opened: id of the item that is open; its image is marked.
     """
-    known = {tile.item for tile in shown}
+    items = {tile.item for tile in shown}
 
-    def clicked() -> None:
+    def on_clicked_change() -> None:
         item = st.session_state[key].clicked
-        if isinstance(item, str) and item in known:
+        if isinstance(item, str) and item in items:
             on_click(item)
 
     _mount(
-        data={"tiles": [asdict(tile) for tile in shown], "at": looked_at},
+        data={"tiles": [asdict(tile) for tile in shown], "at": opened},
         key=key,
-        on_clicked_change=clicked,
+        on_clicked_change=on_clicked_change,
     )

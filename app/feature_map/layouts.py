@@ -1,0 +1,54 @@
+"""A layout that is not there yet: offered, or on its way."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.pack.data import PackData
+from app.pack.layout import mapped_sets
+from app.pack.layout_state import layout_job, leave_layout, start_layout
+from app.text import plain
+
+MAP_HEIGHT = 480  # in pixels, while the map is on its way
+
+
+def offer_layout(pack_data: PackData, method: str) -> None:
+    """Shows the progress of a layout under way, or offers to make one."""
+    job = layout_job(pack_data, method)
+    if job is not None and not job.over:
+        _layout_progress(pack_data, method)
+        return
+    if job is not None and job.state == "failed":
+        st.error(plain(job.error), icon=":material/error:")
+    names = mapped_sets(pack_data.pack)
+    rows = sum(len(features) for name, features in pack_data.pack.sets() if name in names)
+    cost = "about a minute for 20,000 points" if method == "umap" else "seconds"
+    st.info(
+        f"There is no map of these {rows:,} points by {method.upper()} yet. It takes {cost}.",
+        icon=":material/map:",
+    )
+    st.button(
+        f"Lay them out by {method.upper()}",
+        icon=":material/map:",
+        type="primary",
+        on_click=start_layout,
+        args=(pack_data, method),
+    )
+
+
+@st.fragment(run_every=1.0)
+def _layout_progress(pack_data: PackData, method: str) -> None:
+    """Shows how far a layout is, with a way to end it."""
+    job = layout_job(pack_data, method)
+    if job is None or job.over:
+        st.rerun()
+    remark = ""
+    if job.state == "waiting":
+        remark = " It waits in line for other work."
+    elif method == "umap":
+        remark = " It first looks for every point's neighbours, which shows no progress."
+    st.progress(
+        job.progress, f"Laying the points out by {method.upper()}: {job.progress:.0%}.{remark}"
+    )
+    st.button("Cancel", icon=":material/close:", on_click=leave_layout, args=(pack_data, method))
+    st.skeleton(height=MAP_HEIGHT)

@@ -1,0 +1,172 @@
+"""The map: its points, what is drawn around them, and where one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+from numpy.typing import NDArray
+
+from app.components.scatter_map import (
+    WHOLE,
+    Drawing,
+    Legend,
+    Mark,
+    Picture,
+    Window,
+    parse_window,
+    scatter_map,
+)
+from app.feature_map.colours import Colouring, by_class, by_set, by_value
+from app.feature_map.controls import MapChoice
+from app.feature_map.drawing import draw_points
+from app.feature_map.tables import sampled_sentence, trust_sentence
+from app.pack.data import PackData
+from app.pack.items import find_item, item_id
+from app.pack.layout import PICTURE_SIZE, Layout, Mask, Polygon, Region, nearest_point
+from app.pack.layout_state import select_region
+from app.pack.scores import heat_correction
+from app.pack.selected import (
+    keep_region_in_link,
+    map_region,
+    map_window,
+    open_item,
+    opened_item,
+    set_map_window,
+)
+from app.pack.tables import Array
+from app.text import plain
+from heat_core.metrics import percentile
+
+ASPECT = PICTURE_SIZE[0] / PICTURE_SIZE[1]
+
+
+def show_facts(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> None:
+    """Says what is on the map, whether it is a sample, and how far it can be trusted."""
+    rows = _row_count(layout, sets)
+    all_rows = _row_count(layout, tuple(layout.coordinates))
+    count = f"{rows:,} of {all_rows:,}" if rows < all_rows else f"all {rows:,}"
+    title = plain(pack_data.pack.title, 80)
+    facts = f"{title}: {count} points drawn. {sampled_sentence(pack_data.pack)}"
+    st.markdown(f":small[:material/database: {facts}]")
+    st.caption(trust_sentence(layout.method, layout.trust))
+
+
+def _row_count(layout: Layout, sets: Sequence[str]) -> int:
+    return sum(len(layout.coordinates[name]) for name in sets)
+
+
+# -- regions ---------------------------------------------------------------------------------------
+
+
+def follow_region(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> list[Polygon]:
+    """Returns the polygons drawn on this map, and selects what they hold of the sets shown.
+
+    What was drawn on a map of another method stays selected.
+    """
+    region = map_region()
+    if region is None or region.method != layout.method:
+        return []
+    select_region(pack_data, layout, _region(layout, sets, region.polygons))
+    keep_region_in_link()
+    return [*region.polygons]
+
+
+def _region(layout: Layout, sets: Sequence[str], polygons: Sequence[Polygon]) -> Region:
+    all_shown = len(sets) == len(layout.coordinates)
+    return Region(layout.method, polygons, None if all_shown else tuple(sets))
+
+
+# -- the map ---------------------------------------------------------------------------------------
+
+
+def show_map(
+    pack_data: PackData,
+    layout: Layout,
+    choice: MapChoice,
+    colouring: Colouring,
+    polygons: Sequence[Polygon],
+    masks: Mapping[str, Mask] | None,
+) -> None:
+    """Shows the map. What is drawn on it is selected, a click opens the nearest point.
+
+    Args:
+        polygons: drawn so far.
+        masks: {set: which of its rows are selected (n,)}; None without a selection.
+    """
+
+    def on_draw(drawing: Drawing) -> None:
+        if drawing.kind == "spot":
+            _open_nearest(pack_data, layout, choice.sets, drawing)
+            return
+        drawn_before = polygons if drawing.adds else ()
+        region = _region(layout, choice.sets, [*drawn_before, drawing.corners])
+        select_region(pack_data, layout, region)
+
+    def on_move(window: Window) -> None:
+        set_map_window("" if window == WHOLE else "_".join(f"{edge:.5f}" for edge in window))
+
+    window = _window(map_window())
+    image = draw_points(colouring.points(layout, choice.sets, masks), colouring.palette, window)
+    count = _row_count(layout, choice.sets)
+    picture = Picture(
+        image,
+        ASPECT,
+        window,
+        f"Map of {count:,} images by {layout.method.upper()}, coloured by {choice.colour}.",
+        polygons,
+        _marks(pack_data, layout, colouring),
+        Legend(colouring.title, colouring.entries, colouring.scale, colouring.ends),
+    )
+    scatter_map(picture, on_draw, on_move, key="scatter-map")
+
+
+def _open_nearest(
+    pack_data: PackData, layout: Layout, sets: Sequence[str], drawing: Drawing
+) -> None:
+    pack_row = nearest_point(layout, sets, drawing.corners[0], drawing.reach)
+    if pack_row is not None:
+        name, row = pack_row
+        open_item(item_id(dict(pack_data.pack.sets())[name], name, row))
+
+
+def _window(text: str) -> Window:
+    """Returns the window of a link's text; the whole map if the text is none."""
+    try:
+        edges = [float(edge) for edge in text.split("_")]
+    except ValueError:
+        return WHOLE
+    return parse_window(edges) or WHOLE
+
+
+def _marks(pack_data: PackData, layout: Layout, colouring: Colouring) -> list[Mark]:
+    """Returns the names on the map, and a ring around the item that is open."""
+    marks = [Mark(position, text) for text, position in colouring.names.items()]
+    pack_row = find_item(pack_data.pack, opened_item())
+    if pack_row is not None and pack_row[0] in layout.positions:
+        name, row = pack_row
+        x, y = layout.positions[name][row].tolist()
+        marks.append(Mark((x, y)))
+    return marks
+
+
+def map_colouring(
+    pack_data: PackData, layout: Layout, choice: MapChoice, scores: Mapping[str, Array] | None
+) -> Colouring:
+    """Returns how the points are drawn; grey where a score or a correction is not ready.
+
+    Args:
+        scores: {set: (n,)} of the chosen detector; None if it has none yet.
+    """
+    if choice.colour == "dataset":
+        return by_set(pack_data.pack, layout, choice.sets)
+    if choice.colour == "class":
+        return by_class(pack_data.pack, layout)
+    if choice.colour == "correction":
+        title = "HEAT's correction E_θ alone: blue lowers the energy, orange raises it"
+        return by_value(layout, heat_correction(pack_data), title, signed=True)
+    percentiles: dict[str, NDArray] = {}
+    if scores:
+        percentiles = {name: percentile(scores["test"], values) for name, values in scores.items()}
+    title = f"{choice.detector}: share of ID test images that score at most as much"
+    return by_value(layout, percentiles, title, signed=False)

@@ -1,0 +1,75 @@
+"""Images of a pack side by side, each a button that opens it in the inspector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import figures
+from app.components.tiles import Tile, encoded, tiles
+from app.pack.controls import pictures_first
+from app.pack.data import PackData, has_images, images_of
+from app.pack.items import PackRow, item_id
+from app.pack.selected import open_item
+from app.text import plain
+
+
+def gallery_order(pack_data: PackData, sets: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Returns the order in which to show rows, (N,): with pictures first, unless unwanted.
+
+    Args:
+        sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
+    """
+    bare_sets = [name for name in np.unique(sets).tolist() if not has_images(pack_data, name)]
+    is_bare = np.isin(sets, bare_sets)
+    if is_bare.all() or not is_bare.any():
+        return np.arange(len(sets))
+    titles = [pack_data.pack.set_title(name) for name in bare_sets]
+    if not pictures_first(int(is_bare.sum()), titles):
+        return np.arange(len(sets))
+    return np.argsort(is_bare, kind="stable")
+
+
+def show_tiles(
+    pack_data: PackData,
+    pack_rows: Sequence[PackRow],
+    captions: Sequence[tuple[str, ...]],
+    key: str,
+    opened: str = "",
+) -> None:
+    """Shows images of a pack, each a button that opens it, and says why some are not there.
+
+    Args:
+        pack_rows: (set, row) of each.
+        captions: the lines below each.
+        opened: id of the item that is open.
+    """
+    images, reasons = images_of(pack_data, pack_rows)
+    shown_tiles = [
+        _tile(pack_data, pack_row, image, lines)
+        for pack_row, image, lines in zip(pack_rows, images, captions, strict=True)
+    ]
+    tiles(shown_tiles, open_item, key, opened)
+    for reason in reasons:
+        st.caption(plain(reason))
+
+
+def _tile(
+    pack_data: PackData,
+    pack_row: PackRow,
+    image: NDArray[np.uint8] | None,
+    lines: tuple[str, ...],
+) -> Tile:
+    """Returns the tile of a row; without an image its number stands beside the first line."""
+    name, row = pack_row
+    item = item_id(dict(pack_data.pack.sets())[name], name, row)
+    group = name.partition("_")[0]
+    label = f"{pack_data.pack.set_title(name)} {row}: {', '.join(lines)}"
+    colour = figures.COLOURS.get(group, figures.COLOURS["ID"])
+    if image is None:
+        number = item.rpartition("/")[2]
+        return Tile(item, "", (f"{lines[0]} {number}", *lines[1:]), label, colour)
+    return Tile(item, encoded(image), lines, label, colour)

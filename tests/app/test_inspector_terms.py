@@ -1,0 +1,91 @@
+"""A detector of two terms of its own beside the known ones: the page's tables have its names."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from app.jobs import Job
+from app.pack import inspector
+from app.pack.insight import Insight, inspect_row
+from app.pack.jobs import DetectorScores, score_pack
+from app.pack.tables import verdict_rows
+from heat_core.detectors import presets
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.heat import HEAT
+from heat_core.detectors.learned_energy import FromNoise, Perceptron
+from heat_core.explain import class_gaussians
+from heat_core.pack import Pack, pack_from_arrays
+from heat_core.training.trainer import TrainConfig
+from tests.samples import ViM
+
+QUICK = FromNoise(Perceptron(16, 2), training=TrainConfig(steps=20, batch=64, log_points=2))
+DETECTORS = MappingProxyType(
+    {"HEAT": HEAT(temperature=4.0, correction=QUICK), "ViM": ViM(), "Composed": Composed(k=5)}
+)
+
+
+@pytest.fixture
+def pack(arrays: dict[str, np.ndarray]) -> Pack:
+    return pack_from_arrays(arrays, "Small")
+
+
+@pytest.fixture
+def frames(pack: Pack) -> list[DetectorScores]:
+    """The scores of three detectors with several terms, as the page gets them."""
+    kinds = {name: type(detector) for name, detector in DETECTORS.items()}
+    with (
+        patch.object(presets, "DETECTORS", kinds),
+        patch.object(presets, "PRESETS", {"features": {"quick": DETECTORS}}),
+    ):
+        job = Job("small", score_pack(pack, "quick", keep_runs=True))
+        job.run()
+    assert job.state == "done", job.error
+    return list(job.frames)
+
+
+@pytest.fixture
+def insight(pack: Pack, frames: list[DetectorScores]) -> Insight:
+    thresholds = {frame.detector: 0.0 for frame in frames}
+    return inspect_row(pack, class_gaussians(pack.train), frames, ("far_d", 3), thresholds)
+
+
+def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> None:
+    names = {name: row_terms.terms.names for name, row_terms in insight.row_terms.items()}
+    assert names == {
+        "HEAT": ("prior", "correction"),
+        "ViM": ("residual", "logits"),
+        "Composed": ("mog", "energy", "knn"),
+    }
+    row_terms = insight.row_terms["ViM"]
+    residual, logits = row_terms.values
+    assert row_terms.verdict.score == pytest.approx(residual + logits, rel=1e-5)
+    assert row_terms.sentence.startswith(f"residual {row_terms.rounded[0]:.2f} + logits ")
+    assert len(row_terms.percentiles) == 3
+
+
+def test_the_sentence_on_its_terms_is_not_heats(insight: Insight) -> None:
+    assert "Gaussian" in inspector._terms_sentence(insight.row_terms["HEAT"])
+    assert inspector._terms_sentence(insight.row_terms["ViM"]) == (
+        "The score is the sum of these terms."
+    )
+
+
+def test_the_table_of_verdicts_drops_nobody(insight: Insight) -> None:
+    rows = verdict_rows(insight.verdicts)
+    assert list(rows["Detector"]) == list(DETECTORS)
+
+
+def test_the_drawer_shows_all_terms(
+    pack: Pack, insight: Insight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the third, which two columns side by side once dropped."""
+    detectors = []
+    monkeypatch.setattr(
+        inspector, "_show_terms", lambda name, row_terms, share: detectors.append(name)
+    )
+    inspector._show_all_terms(insight, dict.fromkeys(DETECTORS, {"test": np.zeros(3)}))
+    assert detectors == list(DETECTORS)
