@@ -19,7 +19,7 @@ from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
 from .energies import WeightedSum
 from .features import Features
-from .images.pseudo import COMPOSED, kind_of
+from .images.pseudo import TWO_KINDS, kind_of
 from .metrics import auroc
 from .pack import ExtraID
 from .run import fit
@@ -60,7 +60,7 @@ def _folds(extra: ExtraID, trains: bool, parts: int = 4) -> list[tuple[list[str]
 
     Raises ValueError if there are too few kinds.
     """
-    names = [name for name in extra.pseudoval if name != COMPOSED]
+    names = [name for name in extra.pseudoval if name != TWO_KINDS]
     kinds = list(dict.fromkeys(map(kind_of, names)))
     if len(kinds) < 1 + trains:
         raise ValueError(
@@ -74,7 +74,7 @@ def _folds(extra: ExtraID, trains: bool, parts: int = 4) -> list[tuple[list[str]
         seen = {
             name: family
             for name, family in extra.pseudo.items()
-            if name not in judged and name != COMPOSED
+            if name not in judged and name != TWO_KINDS
         }
         known = {name: family for name, family in extra.pseudoval.items() if name in seen}
         folds.append((judged, replace(extra, pseudo=seen, pseudoval=known)))

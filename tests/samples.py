@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
-
-import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -21,7 +17,7 @@ from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, LogSumExp
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
-from heat_core.images.pseudo import COMPOSED
+from heat_core.images.pseudo import TWO_KINDS
 from heat_core.pack import ExtraID
 
 DIM, CLASSES = 12, 4
@@ -47,7 +43,7 @@ def extra() -> ExtraID:
     families = {
         "shifted": seen(z.roll(1, 1)),
         "halved": seen(0.5 * z),
-        COMPOSED: seen(0.5 * z.roll(1, 1)),
+        TWO_KINDS: seen(0.5 * z.roll(1, 1)),
     }
     return ExtraID(
         val, families, {name: family.take(torch.arange(20)) for name, family in families.items()}

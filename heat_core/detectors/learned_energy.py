@@ -24,7 +24,7 @@ from heat_core.energies import (
     working_precision,
 )
 from heat_core.features import Features
-from heat_core.images.pseudo import COMPOSED
+from heat_core.images.pseudo import TWO_KINDS
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
@@ -364,7 +364,7 @@ class FromPseudoOOD(LearnedEnergy):
 
     def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
         """Returns the weight of each family, {name: weight}."""
-        return {name: self.two_kinds_weight if name == COMPOSED else 1.0 for name in families}
+        return {name: self.two_kinds_weight if name == TWO_KINDS else 1.0 for name in families}
 
     def _row_weights(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other, (rows,)."""
