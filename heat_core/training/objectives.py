@@ -61,7 +61,7 @@ class Objective(abc.ABC):
 
 @dataclass(frozen=True)
 class NoiseContrastive(Objective):
-    """Logistic noise-contrastive estimation: tell data of density p from as much noise of density n.
+    """Logistic noise-contrastive estimation: data of density p against as much noise of density n.
 
     loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)),
 
