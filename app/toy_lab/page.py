@@ -19,7 +19,7 @@ from app.plane.state import (
 )
 from app.plane.training import Snapshot
 from app.session import tab_id
-from app.toy_lab.chains import chains_panel
+from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
 from app.toy_lab.controls import paper_figures
 from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result

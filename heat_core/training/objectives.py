@@ -160,7 +160,7 @@ class MaximumLikelihood(LeastSquares):
 
     @property
     def chain_manifold(self) -> Manifold | None:
-        return self.sampler.onto
+        return self.sampler.manifold
 
     def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
         return data_energy.mean() + log_mean_exp(-noise_energy)

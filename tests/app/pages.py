@@ -24,10 +24,10 @@ def opened(at: AppTest) -> AppTest:
     return at
 
 
-def wait(at: AppTest, done, seconds: float = 240) -> AppTest:
-    """Reruns the page until `done(at)`, as the page itself does in a browser."""
+def wait(at: AppTest, is_done, seconds: float = 240) -> AppTest:
+    """Reruns the page until `is_done(at)`, as the page itself does in a browser."""
     limit = time.monotonic() + seconds
-    while not done(at):
+    while not is_done(at):
         assert time.monotonic() < limit, "the page did not get there"
         time.sleep(0.2)
         opened(at)
@@ -60,11 +60,11 @@ def link(at: AppTest) -> dict[str, str]:
 
 def text(at: AppTest) -> str:
     """Returns all that the page says."""
-    shown = [
+    texts = [
         str(getattr(element, "value", "")) + str(getattr(element, "label", ""))
         for element in at.main
     ]
-    return " ".join(shown + [bar.proto.text for bar in at.get("progress")])
+    return " ".join(texts + [bar.proto.text for bar in at.get("progress")])
 
 
 def endless(job: Job) -> None:

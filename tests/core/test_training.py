@@ -195,7 +195,7 @@ def test_the_published_values_stand_in_the_presets() -> None:
     assert isinstance(official.objective, MaximumLikelihood)
     assert (paper.correction.training.lr, official.correction.training.lr) == (5e-6, 1e-5)
     assert (paper.objective.include_starts, official.objective.include_starts) == (False, True)
-    assert (paper.objective.sampler.onto, official.objective.sampler.onto) == (
+    assert (paper.objective.sampler.manifold, official.objective.sampler.manifold) == (
         "space",
         "positive sphere",
     )
