@@ -394,7 +394,8 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     assert " + gaussians " in point.sentence
     _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
     assert list(lines) == ["residual", "gaussians", "total", "truth"]
-    assert len(figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0).data) >= 4
+    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
 
 
 @dataclass(frozen=True)
