@@ -59,7 +59,7 @@ def landscape(result: ToyResult) -> None:
     reading = energy_reading(choice, result)
     drawing = drawing_choice(preview.extent)
     layers = energy_layers(choice, drawing.window, result)
-    terms = point_terms(result.energy, reading, choice.toy, *drawing.point)
+    terms = point_terms(result.terms, reading, choice.toy, *drawing.point)
     layer_panels(layers, drawing, reading.threshold)
     point_panel(terms, preview, drawing.point)
     model_facts(reading)

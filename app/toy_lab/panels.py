@@ -48,13 +48,15 @@ TITLES = {
 def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, Layer]) -> None:
     """Shows the truth and the layers of an energy side by side.
 
-    A layer that is still to come keeps its place.
+    Layers that are still to come keep their places.
     """
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
-    energies = {"truth": preview.true_energy} | {name: layers.get(name) for name in expected}
-    for column, (name, energy) in zip(st.columns(4), energies.items(), strict=False):
+    energies = {"truth": preview.true_energy, **(layers or dict.fromkeys(expected))}
+    columns = st.columns(max(4, len(energies)))
+    for column, (name, energy) in zip(columns, energies.items(), strict=False):
+        title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            energy_panel(name, TITLES[name], preview, energy)
+            energy_panel(name, title, preview, energy)
 
 
 def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None) -> None:
