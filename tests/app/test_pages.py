@@ -1,4 +1,4 @@
-"""Every room in every state, through Streamlit's AppTest: no browser, no network."""
+"""Every page in every state, through Streamlit's AppTest: no browser, no network."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def score_pack(pack, preset: str, *settings):
-        return tasks.score_pack(pack, "quick", *settings)
+    def score_quickly(pack, preset: str, *settings):
+        return score_pack(pack, "quick", *settings)
 
-    monkeypatch.setattr("app.pack.scores.score_pack", score_pack)
+    monkeypatch.setattr("app.pack.scores.score_pack", score_quickly)
 
 
 def _detectors(**link: str) -> AppTest:
@@ -97,13 +97,12 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
 
 def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
-    from heat_core.detectors import learned
     from heat_core.pack import pack_from_arrays
 
     def diverge(*settings):
         raise ArithmeticError("training diverged")
 
-    monkeypatch.setattr(learned.EBM, "fit", diverge)
+    monkeypatch.setattr("heat_core.detectors.heat.EBM.fit", diverge)
     job = Job("any", score_pack(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"
