@@ -23,7 +23,7 @@ format: .venv/test.installed  ## put the code into shape
 benchmarks: .venv/test.installed  ## speed against named peers
 	$(BIN)/python -m benchmarks
 
-screenshots: .venv/test.installed  ## pictures of every room into shots/ and assets/rooms
+screenshots: .venv/test.installed  ## pictures of every page into shots/ and assets/pages
 	$(BIN)/python -m tests.browser.screenshots
 
 clean:

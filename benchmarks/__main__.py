@@ -7,25 +7,30 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 
-from .timing import Options, table
+from .timing import Options, Row, table
 
 PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step")
-WAITS = (
-    "start",
-    "rooms",
-    "lab",
-    "threshold",
-    "inspector",
-    "feature_map",
-)  # in the app; `waits` stands for all of them
+WAITS = ("start", "pages", "plane", "threshold", "inspector", "feature_map")
+"""In the app; `waits` stands for all of them."""
 NAMES = PEERS + WAITS
-STUDIES = ("criterion", "ideas")  # of recipes: minutes each, so only where they are asked for
+STUDIES = ("criterion", "ideas")
+"""Of presets: minutes each, so only where they are asked for."""
 
 
 def main() -> int:
     """Returns 0 if every bar that was measured holds, else 1."""
+    names, options = _arguments()
+    studies_hold = [_study(name, options) for name in names if name in STUDIES]
+    benchmarks = [name for name in names if name in NAMES]
+    rows_hold = _measure(benchmarks, options) if benchmarks else True
+    return int(not (all(studies_hold) and rows_hold))
+
+
+def _arguments() -> tuple[list[str], Options]:
+    """Returns the names and options of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Speed against named peers, as a table."
     )
@@ -33,43 +38,46 @@ def main() -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"any of {', '.join(NAMES)}; waits for the last {len(WAITS)}; all if none is given; or {', '.join(STUDIES)}",
+        help=(
+            f"any of {', '.join(NAMES)}; waits for the last {len(WAITS)}; "
+            f"all if none is given; or {', '.join(STUDIES)}"
+        ),
     )
     for option in fields(Options):
         parser.add_argument(
             f"--{option.name}", type=int, default=option.default, help="%(default)s"
         )
-    given = vars(parser.parse_args())
-    asked = given.pop("names") or NAMES
-    names = [name for ask in asked for name in (WAITS if ask == "waits" else (ask,))]
+    arguments = vars(parser.parse_args())
+    names = []
+    for name in arguments.pop("names") or NAMES:
+        names += WAITS if name == "waits" else (name,)
     for name in names:
         if name not in NAMES + STUDIES:
-            parser.error(
-                f"NAME must be waits or one of {', '.join(NAMES + STUDIES)}; got {name!r}."
-            )
-    options = Options(**given)
-    held = [_study(name, options) for name in names if name in STUDIES]
-    names = [name for name in names if name in NAMES]
-    if not names:
-        return int(not all(held))
-    load = os.getloadavg()[0]
-    rows = [
-        row
-        for name in names
-        for row in importlib.import_module(f".{name}", __package__).measure(options)
-    ]
-    print(f"# `python -m benchmarks {' '.join(asked)}`\n\n{table(rows)}")
+            known = ", ".join(NAMES + STUDIES)
+            parser.error(f"NAME must be waits or one of {known}; got {name!r}.")
+    return names, Options(**arguments)
+
+
+def _measure(names: Sequence[str], options: Options) -> bool:
+    """Prints the table of benchmarks and returns whether every bar that was measured holds."""
+    load_before = os.getloadavg()[0]
+    rows: list[Row] = []
+    for name in names:
+        rows += importlib.import_module(f".{name}", __package__).measure(options)
+    arguments = "waits" if tuple(names) == WAITS else " ".join(names)
+    print(f"# `python -m benchmarks {arguments}`\n\n{table(rows)}")
     print(
-        f"\nPython {platform.python_version()}, {platform.machine()}, {options.threads} threads, {options.rounds} rounds;"
+        f"\nPython {platform.python_version()}, {platform.machine()}, "
+        f"{options.threads} threads, {options.rounds} rounds;"
     )
-    print(f"load of the machine: {load:.1f} before, {os.getloadavg()[0]:.1f} after.")
-    return int(any(row.holds is False for row in rows) or not all(held))
+    print(f"load of the machine: {load_before:.1f} before, {os.getloadavg()[0]:.1f} after.")
+    return all(row.holds is not False for row in rows)
 
 
 def _study(name: str, options: Options) -> bool:
     """Prints a study and returns whether its bar holds."""
-    page, holds = importlib.import_module(f".{name}", __package__).study(options)
-    print(page)
+    report, holds = importlib.import_module(f".{name}", __package__).study(options)
+    print(report)
     return holds
 
 

@@ -1,12 +1,22 @@
-"""The inspector in a browser: from a click on a flip until the image is spelled out, on the first pack that ships."""
+"""The inspector in a browser: from a click on a flip until the image is spelled out.
+
+On the first pack that ships.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from .timing import Options, Row, within
 from .waiting import Received, can_visit, since_touched, unvisited, visiting, weighs
 
-CLICK, BYTES = "Detectors: a click on an image to its inspector", "bytes of looking at an image"
-SHOWN = "() => document.querySelector('[role=dialog]')?.innerText.includes('The nearest training images')"
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CLICK = "Detectors: a click on an image to its inspector"
+BYTES = "bytes of looking at an image"
+IS_OPEN = """() => document.querySelector('[role=dialog]')
+    ?.innerText.includes('The nearest training images')"""
 
 
 def measure(options: Options) -> list[Row]:
@@ -18,22 +28,23 @@ def measure(options: Options) -> list[Row]:
         page.get_by_text("What is more than chance").wait_for(timeout=600_000)
         page.get_by_text("Click an image to look into it").wait_for(timeout=120_000)
         page.wait_for_timeout(3000)
-        seconds, sizes = _look(page, 4 * options.rounds + 1)
+        seconds, sizes = _inspect_images(page, 4 * options.rounds + 1)
     # The first one decodes the thumbnails and loads what draws the dialog.
     return [within(CLICK, seconds[1:], 0.5), weighs(BYTES, sizes[1:], 300_000)]
 
 
-def _look(page, times: int) -> tuple[list[float], list[int]]:
-    """Returns seconds of every click until the image is spelled out, and bytes received after each."""
+def _inspect_images(page: Page, times: int) -> tuple[list[float], list[int]]:
+    """Returns seconds of every click until the image is spelled out, and bytes received after."""
     received = Received(page)
-    seconds, sizes = [], []
+    seconds = []
+    sizes = []
     for turn in range(times):
         tile = page.locator(".tiles button").nth(turn % 24)
         tile.scroll_into_view_if_needed()
         page.wait_for_timeout(300)
         received.reset()
         tile.click()
-        seconds.append(since_touched(page, SHOWN))
+        seconds.append(since_touched(page, IS_OPEN))
         page.wait_for_timeout(500)
         sizes.append(received.total)
         page.keyboard.press("Escape")

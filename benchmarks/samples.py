@@ -1,4 +1,7 @@
-"""Made features: ten clusters on the unit sphere, about as wide as they are apart. The time hardly depends on them."""
+"""Synthetic features: ten clusters on the unit sphere, about as wide as they are apart.
+
+The time hardly depends on them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ CLASSES = 10
 
 
 def clusters(rows: int, seed: int, dim: int = 512) -> Features:
-    """Returns unit-normalised float32 features with labels: (rows, dim), (rows,)."""
+    """Returns unit-normalised float32 features with labels, (rows, dim) and (rows,)."""
     centres = torch.randn(CLASSES, dim, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(seed)
     label = torch.arange(rows) % CLASSES

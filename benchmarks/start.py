@@ -1,4 +1,4 @@
-"""How long one waits: for `import heat_core`, and for the app's first page from a server that was not running."""
+"""Cold starts: `import heat_core`, and the app's first page from a server that was not running."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from .timing import Options, Row, take_turns, within
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "app" / "main.py"
-IMPORT, PAGE = "`import heat_core`, before torch", "first page of a cold server"
-CONTENT = '[data-testid="stMain"] :is(h1, h2, h3, [data-testid="stMarkdown"], [data-testid="stButtonGroup"])'
+IMPORT = "`import heat_core`, before torch"
+PAGE = "first page of a cold server"
+CONTENT = (
+    '[data-testid="stMain"] '
+    ':is(h1, h2, h3, [data-testid="stMarkdown"], [data-testid="stButtonGroup"])'
+)
 
 
 def measure(options: Options) -> list[Row]:
@@ -27,24 +31,22 @@ def measure(options: Options) -> list[Row]:
 
 
 def _import(rounds: int) -> Row:
-    """A fresh interpreter that imports the package, less one that imports nothing."""
+    """Returns a row: a fresh interpreter that imports the package, less one that does not."""
     loaded = _python("import heat_core, sys; print('torch' in sys.modules)")
     assert loaded.strip() == "False", "import heat_core brings torch with it"
     contenders = {"with": lambda: _python("import heat_core"), "bare": lambda: _python("pass")}
     seconds = take_turns(contenders, 2 * rounds)
-    return within(
-        IMPORT, [a - b for a, b in zip(seconds["with"], seconds["bare"], strict=True)], 0.2
-    )
+    pairs = zip(seconds["with"], seconds["bare"], strict=True)
+    return within(IMPORT, [imported - bare for imported, bare in pairs], 0.2)
 
 
 def _python(code: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
 def _page(rounds: int) -> Row:
-    """From the start of the server's process until a browser that is already open has painted the page's content."""
+    """Returns a row: from the start of the server until an open browser has painted the page."""
     chromium = shutil.which("chromium")
     if chromium is None:
         return Row(PAGE, None, "", None, None, "<= 5 s; no chromium on this machine", None)
@@ -71,29 +73,31 @@ def _page(rounds: int) -> Row:
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """A server of the app in a process of its own: yields its address as soon as it says that it is well."""
+    """Yields the address of a server of the app in a process of its own, once it is healthy."""
     with started(subprocess.DEVNULL) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
 def started(log: int | IO[bytes], patience: float = 120) -> Iterator[tuple[str, int]]:
-    """As `serving`: yields its address, and the id of its process. What it says goes to `log`."""
+    """Yields the address of a server, as `serving` does, and the id of its process.
+
+    Args:
+        log: where its output goes.
+        patience: seconds until it must be healthy.
+    """
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     flags = [
-        "--server.port",
-        str(port),
-        "--server.address",
-        "127.0.0.1",
-        "--server.headless",
-        "true",
+        f"--server.port={port}",
+        "--server.address=127.0.0.1",
+        "--server.headless=true",
     ]
     command = [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + patience
-        while not _well(url):
+        while not _is_healthy(url):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(
                     "the server did not start; try `streamlit run app/main.py` by hand."
@@ -105,7 +109,7 @@ def started(log: int | IO[bytes], patience: float = 120) -> Iterator[tuple[str, 
         process.wait(30)
 
 
-def _well(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         return urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).read() == b"ok"
     except OSError:

@@ -1,4 +1,4 @@
-"""Timing: contenders take turns, so that whatever else the machine does falls on all of them alike."""
+"""Timing: contenders take turns, so that what else the machine does falls on all of them alike."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ class Row:
 def take_turns(
     contenders: Mapping[str, Callable[[], object]], rounds: int
 ) -> dict[str, list[float]]:
-    """Returns {name: seconds of each round}: in every round each contender runs once, in an order that rotates.
+    """Returns {name: seconds of each round}.
 
-    Whoever calls this has run every contender before, to see that they agree: that was the warm-up.
+    In every round each contender runs once, in an order that rotates. The caller has run every
+    contender before, to see that they agree: that was the warm-up.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -67,22 +68,29 @@ def take_turns(
 def against_peers(
     what: str, seconds: Mapping[str, list[float]], bar: str, most: float = 1.0
 ) -> list[Row]:
-    """Returns a row for each peer, the fastest first; `most` is the largest ratio that meets the bar."""
+    """Returns a row for each peer, the fastest first.
+
+    Args:
+        what: was measured.
+        seconds: {name: seconds of each round}, `OURS` among the names.
+        bar: in words.
+        most: the largest ratio that meets the bar.
+    """
     ours = seconds[OURS]
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
     rows = []
-    for peer in sorted(seconds.keys() - {OURS}, key=lambda name: statistics.median(seconds[name])):
+    for peer in sorted(seconds.keys() - {OURS}, key=medians.__getitem__):
         ratio = statistics.median(a / b for a, b in zip(ours, seconds[peer], strict=True))
-        times = statistics.median(ours), statistics.median(seconds[peer])
-        rows.append(Row(what, times[0], peer, times[1], ratio, bar, ratio <= most))
+        rows.append(Row(what, medians[OURS], peer, medians[peer], ratio, bar, ratio <= most))
     return rows
 
 
 def within(what: str, seconds: Iterable[float], most: float) -> Row:
     """Returns a row for a bar in seconds: the 95th percentile must meet it."""
-    seconds = list(seconds)
-    slow = statistics.quantiles(seconds, n=20, method="inclusive")[-1]
-    bar = f"p95 <= {most} s (median {statistics.median(seconds):.3f} s of {len(seconds)})"
-    return Row(what, slow, "", None, None, bar, slow <= most)
+    values = list(seconds)
+    p95 = statistics.quantiles(values, n=20, method="inclusive")[-1]
+    bar = f"p95 <= {most} s (median {statistics.median(values):.3f} s of {len(values)})"
+    return Row(what, p95, "", None, None, bar, p95 <= most)
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -1,4 +1,4 @@
-"""A browser that is open on a running app: how long after the last touch the page shows something, and what that weighs."""
+"""A browser on a running app: seconds from a touch to what it brings, and what that weighs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,17 @@ PLAIN = ("--no-sandbox", "--disable-gpu")
 LIMIT = 60_000  # milliseconds after which nothing is expected any more
 TOUCH = """for (const kind of ['pointerup', 'keydown'])
     addEventListener(kind, () => { window.touched = performance.now(); }, true);"""
-# What a page and the components within it say where a selector fits, and of which item.
-SAID = """seen => [document, ...[...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean)]
-    .flatMap(root => [...root.querySelectorAll(seen)]).map(e => (e.dataset.item ?? '') + e.innerText).join()"""
-NEW = f"([seen, before]) => {{ const now = ({SAID})(seen); return now && now !== before; }}"
+# The texts of a page and of the components within it where a selector fits, and of which item.
+TEXTS = """selector => {
+    const shadows = [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean);
+    return [document, ...shadows]
+        .flatMap(root => [...root.querySelectorAll(selector)])
+        .map(e => (e.dataset.item ?? '') + e.innerText).join();
+}"""
+IS_NEW = f"""([selector, before]) => {{
+    const texts = ({TEXTS})(selector);
+    return texts && texts !== before;
+}}"""
 IDLE = "document.querySelector('[data-testid=\"stApp\"]').dataset.testScriptState === 'notRunning'"
 
 
@@ -40,7 +47,11 @@ def unvisited(what: str, bar: str) -> list[Row]:
 def visiting(
     width: int, height: int, flags: tuple[str, ...] = PLAIN, script: str = ""
 ) -> Iterator[tuple[str, Page]]:
-    """Yields the address of a server of the app, and a page that notes when it was touched; `script` runs in it first."""
+    """Yields the address of a server of the app, and a page that notes when it was touched.
+
+    Args:
+        script: in JavaScript, runs in the page first.
+    """
     from playwright.sync_api import sync_playwright
 
     with serving() as url, sync_playwright() as playwright:
@@ -53,19 +64,24 @@ def visiting(
         browser.close()
 
 
-def since_touched(page: Page, holds: str, given: Any = None) -> float:
-    """Returns the seconds from the last touch until `holds(given)`, a function in JavaScript, is true in the page."""
-    wait = f"""given => new Promise((done, fail) => {{
-        const holds = {holds};
-        const look = () => {{
-            const now = performance.now() - window.touched;
-            if (holds(given)) done(now / 1000);
-            else if (now > {LIMIT}) fail(new Error('it did not come: ' + JSON.stringify(given)));
-            else setTimeout(look, 5);
+def since_touched(page: Page, condition: str, argument: Any = None) -> float:
+    """Returns the seconds from the last touch until a condition is true in the page.
+
+    Args:
+        condition: a function of the argument, in JavaScript.
+    """
+    wait = f"""argument => new Promise((done, fail) => {{
+        const condition = {condition};
+        const check = () => {{
+            const waited = performance.now() - window.touched;
+            if (condition(argument)) done(waited / 1000);
+            else if (waited > {LIMIT})
+                fail(new Error('it did not come: ' + JSON.stringify(argument)));
+            else setTimeout(check, 5);
         }};
-        look();
+        check();
     }})"""
-    return page.evaluate(wait, given)
+    return page.evaluate(wait, argument)
 
 
 class Received:
@@ -92,12 +108,6 @@ class Received:
 
 def weighs(what: str, sizes: list[int], most: int) -> Row:
     """Returns a row for a bar in bytes, which the largest must meet."""
-    return Row(
-        what,
-        None,
-        "",
-        None,
-        None,
-        f"<= {most / 1000:.0f} KB; {max(sizes) / 1000:.0f} KB",
-        max(sizes) <= most,
-    )
+    largest = max(sizes)
+    bar = f"<= {most / 1000:.0f} KB; {largest / 1000:.0f} KB"
+    return Row(what, None, "", None, None, bar, largest <= most)

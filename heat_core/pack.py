@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import torch
 
@@ -25,6 +25,7 @@ from .features import (
     write_features,
 )
 from .files import whole_folder
+from .set_name import SetName
 
 GROUPS = ("near", "mid", "far")
 # families made of ID images: of training images, and of held-out ones
@@ -33,33 +34,6 @@ FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it become
 
 
 # -- packs -----------------------------------------------------------------------------------------
-
-
-class SetName(NamedTuple):
-    """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
-
-    As text, in files and as a key of scores, it is `near_cifar100`.
-
-    >>> str(SetName("near", "cifar100"))
-    'near_cifar100'
-    >>> SetName.parse("far_fashion-mnist")
-    SetName(group='far', name='fashion-mnist')
-    """
-
-    group: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.group}_{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Returns the name that a text says; its group is what stands before the first underscore.
-
-        A text without an underscore, such as `test`, is a group with no name.
-        """
-        group, _, name = text.partition("_")
-        return cls(group, name)
 
 
 @dataclass(frozen=True, eq=False)

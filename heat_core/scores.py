@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import Features
-from .pack import Pack, SetName
+from .set_name import SetName
+
+if TYPE_CHECKING:
+    from .features import Features
+    from .pack import Pack
 
 Array = NDArray[np.float64]
 
@@ -93,7 +97,8 @@ def score_pack(pack: Pack, score: Callable[[Features], Array]) -> SetScores:
         score: of features, (N,) as `Run.score` gives it.
 
     >>> import torch
-    >>> from heat_core.pack import NO_EXTRA
+    >>> from heat_core.features import Features
+    >>> from heat_core.pack import NO_EXTRA, Pack
     >>> z = torch.tensor([[0.0], [1.0]])
     >>> train = Features(z, torch.tensor([0, 1]))
     >>> pack = Pack(train, Features(z), {("far", "b"): Features(9 * z)}, NO_EXTRA, {})

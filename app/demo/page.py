@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.demo.state import cached_story
-from app.demo.steps import STEPS, demo_step
+from app.demo.steps import STEPS, data_sentence, step_number
 from app.pack import header
 from app.text import plain
 
@@ -16,22 +16,15 @@ story = cached_story()
 if isinstance(story, str):
     st.error(plain(story), icon=":material/error:")
 else:
-    number = demo_step(len(STEPS))
+    number = step_number(len(STEPS))
     step = STEPS[number - 1]
+    sentence = plain(step.sentence(story), 500).replace(" %", "\u00a0%")
     st.header(f"{number}. {step.title}")
-    st.markdown(f"#### {plain(step.tell(story), 500)}".replace(" %", "\u00a0%"))
-    step.draw(story)
-    script, label, query = step.room
+    st.markdown(f"#### {sentence}")
+    step.picture(story)
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.page_link(script, label=f":primary[**{label} →**]", query_params=query)
-        known, strange = (
-            len(story.scores["MSP"]["test"]),
-            sum(len(story.scores["MSP"][name]) for name in story.strange),
-        )
-        st.caption(
-            f"Pictures: {plain(story.about['pack'])}; {known:,} familiar and {strange:,} strange ones scored, none left out. "
-            f"Plane: {story.about['trained_on']:,} training points.",
-            width="content",
-        )
+        label = f":primary[**{step.page.label} →**]"
+        st.page_link(step.page.script, label=label, query_params=step.page.query)
+        st.caption(data_sentence(story), width="content")

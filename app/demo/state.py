@@ -6,17 +6,17 @@ import streamlit as st
 
 from app.demo.story import PATH, Story, read
 
-# -- the demo ----------------------------------------------------------------------------------------------------------
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _read_story(changed: float) -> Story:
-    return read(PATH)
-
 
 def cached_story() -> Story | str:
     """Returns the demo's story, or one line that says why there is none."""
+    modified = PATH.stat().st_mtime if PATH.is_file() else 0.0
     try:
-        return _read_story(PATH.stat().st_mtime if PATH.is_file() else 0.0)
+        return _read_story(modified)
     except ValueError as error:
         return str(error)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _read_story(modified: float) -> Story:
+    """Returns the story in the file as it was at a time."""
+    return read(PATH)

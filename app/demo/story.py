@@ -1,4 +1,7 @@
-"""The demo's story, computed beforehand so that nobody waits: `python -m app.demo.story` makes it. No Streamlit here."""
+"""The demo's story, computed beforehand so that nobody waits: `python -m app.demo.story`.
+
+No Streamlit here.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,25 +19,62 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.scores import SetScores
+
 if TYPE_CHECKING:
+    from heat_core.detectors.detector import Detector
     from heat_core.pack import Pack
-    from heat_core.scores import SetScores
     from heat_core.thresholds import Outcome
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-PACK, PATH = ASSETS / "packs" / "cifar10-resnet18", ASSETS / "story.npz"
+PACK = ASSETS / "packs" / "cifar10-resnet18"
+PATH = ASSETS / "story.npz"
 DETECTORS = ("MSP", "Energy", "MoG", "HEAT")
-TOY, SIDE, POINTS = (
-    "crosses9",
-    100,
-    400,
-)  # what is drawn in the plane: its name, points a side, training points
-SURE, COUNT = (
-    0.9,
-    12,
-)  # pictures of which the classifier is at least so sure; how many of them are shown
+TOY = "crosses9"
+SIDE = 100  # points a side of what is drawn in the plane
+POINTS = 400  # training points drawn there
+CONFIDENCE = 0.9  # of the classifier, at least, in every picture
+PICTURES = 12
 LAYERS = ("truth", "prior", "correction")
-HIGHEST = 1000.0  # nats, where the true density is zero
+MAX_ENERGY = 1000.0  # nats, where the true density is zero
+OOD_KINDS = {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
+
+Layer = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoryCard:
+    """What the story was made of.
+
+    Args:
+        pack_title: of the pack.
+        pack_digest: of the pack's card, as `digest` returns it.
+        detectors: {detector: its settings, as text}, and HEAT's of the plane.
+        kinds: {OOD set: what its pictures show}, of the sets that pictures come from.
+        classes: of the classifier.
+        training_points: in the plane.
+        total_variation: {detector: of its model in the plane from the truth}.
+    """
+
+    pack_title: str
+    pack_digest: str
+    detectors: Mapping[str, str]
+    kinds: Mapping[str, str]
+    classes: Sequence[str]
+    training_points: int
+    total_variation: Mapping[str, float]
+
+
+CARD_KEYS = {
+    "pack_title": "pack",
+    "pack_digest": "digest",
+    "detectors": "recipes",
+    "kinds": "kinds",
+    "classes": "classes",
+    "training_points": "trained_on",
+    "total_variation": "wrong",
+}
+"""{field of a `StoryCard`: its key on disk}."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,110 +82,117 @@ class Story:
     """What the demo shows.
 
     Args:
-        about: `pack` (its title), `digest` (of its card), `recipes`, `kinds` ({set: what its pictures show, in a word}),
-            `classes`, `trained_on` (points in the plane), `wrong` ({detector: share of probability in the wrong place}).
-        axis, points: of the plane, (SIDE,) and (POINTS, 2).
+        card: what it was made of.
+        axis: (SIDE,) coordinates in the plane, the same in x and y.
+        points: (POINTS, 2) training points in the plane.
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
-        scores: {detector: its scores} of the pack, in float32.
-        pixels: (COUNT, 32, 32, 3) pictures that the classifier is sure of and has never seen the like of.
-        of, rows, taken_for: their sets, their rows there, and the class that each is taken for.
+        scores: {detector: its scores of the pack's sets}, float32.
+        pixels: (PICTURES, 32, 32, 3) OOD pictures that the classifier is sure of.
+        sets: (PICTURES,) the OOD set of each.
+        rows: (PICTURES,) its row there.
+        predicted: (PICTURES,) the class that it is taken for.
     """
 
-    about: Mapping[str, Any]
+    card: StoryCard
     axis: NDArray[np.float32]
     points: NDArray[np.float32]
-    layers: Mapping[str, NDArray[np.float32]]
+    layers: Mapping[str, Layer]
     scores: Mapping[str, SetScores]
     pixels: NDArray[np.uint8]
-    of: Sequence[str]
+    sets: Sequence[str]
     rows: NDArray[np.int64]
-    taken_for: Sequence[str]
+    predicted: Sequence[str]
 
     @property
-    def total(self) -> NDArray[np.float32]:
-        """Prior and correction added up."""
+    def total(self) -> Layer:
+        """(SIDE, SIDE) prior and correction added up."""
         return self.layers["prior"] + self.layers["correction"]
-
-    @property
-    def strange(self) -> tuple[str, ...]:
-        """The OOD sets."""
-        return self.scores["MSP"].ood_names
 
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """{detector: what its line does that keeps 95 % of ID}, as the Threshold lab has it."""
+        """{detector: outcome of its threshold that keeps 95 % of ID}, as in the Threshold lab."""
         from heat_core.thresholds import KeepShare, choose_threshold, evaluate
 
         outcomes = {}
         for name, scores in self.scores.items():
-            threshold = choose_threshold(KeepShare(), scores).threshold
-            outcomes[name] = evaluate(threshold, scores.test, scores.ood())
+            decision = choose_threshold(KeepShare(), scores)
+            assert decision.threshold is not None
+            outcomes[name] = evaluate(decision.threshold, scores.test, scores.ood())
         return outcomes
 
     @property
-    def probabilities(self) -> NDArray[np.floating]:
-        """(COUNT,) softmax probability of each picture's class."""
-        return -self._of_pictures("MSP")
+    def probabilities(self) -> NDArray[np.float32]:
+        """(PICTURES,) softmax probability of each picture's predicted class."""
+        return -self._picture_scores("MSP")
 
-    def caught(self, detector: str) -> NDArray[np.bool]:
-        """Returns which pictures lie above a detector's line, (COUNT,)."""
-        return self._of_pictures(detector) > self.outcomes[detector].threshold
+    def rejected(self, detector: str) -> NDArray[np.bool]:
+        """Returns which pictures lie above a detector's threshold, (PICTURES,)."""
+        return self._picture_scores(detector) > self.outcomes[detector].threshold
 
     @property
-    def sure(self) -> tuple[int, int]:
-        """How many pictures of the sets that pictures are shown of the classifier is sure of, and of how many."""
-        scores = np.concatenate([self.scores["MSP"][name] for name in self.about["kinds"]])
-        return int(np.sum(-scores > SURE)), len(scores)
+    def kind_scores(self) -> NDArray[np.float32]:
+        """(n,) MSP of all pictures of the sets that pictures come from."""
+        scores = [self.scores["MSP"][name] for name in self.card.kinds]
+        return np.concatenate(scores, dtype=np.float32)
 
-    def _of_pictures(self, detector: str) -> NDArray[np.floating]:
-        return np.array(
-            [self.scores[detector][name][row] for name, row in zip(self.of, self.rows, strict=True)]
-        )
+    @property
+    def confident_count(self) -> int:
+        """How many of them the classifier is sure of."""
+        return int(np.sum(-self.kind_scores > CONFIDENCE))
+
+    def _picture_scores(self, detector: str) -> NDArray[np.float32]:
+        scores = self.scores[detector]
+        pictures = zip(self.sets, self.rows, strict=True)
+        return np.array([scores[name][row] for name, row in pictures], dtype=np.float32)
 
 
-def make(folder: Path = PACK, kinds: Mapping[str, str] | None = None) -> Story:
-    """Returns the story of a pack, computed anew: HEAT is trained in the plane and on the pack, about a minute.
+# -- made from a pack
+
+
+def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
+    """Returns the story of a pack, computed anew: it trains HEAT twice, about a minute.
 
     Args:
+        folder: of the pack.
         kinds: {OOD set with thumbnails: what its pictures show}.
     """
-    from heat_core.detectors.presets import preset_detector, space_of
     from heat_core.pack import read_pack
-    from heat_core.run import fit, torch_threads
-    from heat_core.scores import score_pack
+    from heat_core.run import torch_threads
 
     pack = read_pack(folder)
-    kinds = kinds or {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
-    recipes = {name: preset_detector(name, "modern", space_of(pack.extra)) for name in DETECTORS}
     with torch_threads(1):
-        fitted = {
-            name: fit(detector, pack.train, 0, extra=pack.extra)
-            for name, detector in recipes.items()
-        }
-        scores = {name: _single(score_pack(pack, run.score)) for name, run in fitted.items()}
-        axis, points, layers, wrong = _plane()
-    of, rows = picked(scores["MSP"], tuple(kinds))
-    about = {
-        "pack": pack.title,
-        "digest": digest(folder),
-        "kinds": kinds,
-        "wrong": wrong,
-        "trained_on": len(points),
-        "recipes": described(pack),
-        "classes": list(pack.card["classes"]),
-    }
-    pixels, taken_for = _pictures(pack, of, rows)
-    return Story(about, axis, points[:POINTS], layers, scores, pixels, of, rows, taken_for)
+        scores = _pack_scores(pack)
+        plane = train_plane()
+    sets, rows = confident_pictures(scores["MSP"], tuple(kinds))
+    pixels, predicted = pictures(pack, sets, rows)
+    card = StoryCard(
+        pack_title=pack.title,
+        pack_digest=digest(folder),
+        detectors=described(pack),
+        kinds=kinds,
+        classes=list(pack.card["classes"]),
+        training_points=len(plane.points),
+        total_variation=plane.total_variation,
+    )
+    points = plane.points[:POINTS]
+    return Story(card, plane.axis, points, plane.layers, scores, pixels, sets, rows, predicted)
+
+
+def story_detectors(pack: Pack) -> dict[str, Detector]:
+    """Returns {name: detector} that the story compares on a pack."""
+    from heat_core.detectors.presets import preset_detector, space_of
+
+    space = space_of(pack.extra)
+    return {name: preset_detector(name, "modern", space) for name in DETECTORS}
 
 
 def described(pack: Pack) -> dict[str, str]:
-    """Returns {detector: its recipe}, and HEAT's in the plane: what the story was computed with."""
-    from heat_core.detectors.presets import preset_detector, space_of
+    """Returns {detector: its settings, as text}, and HEAT's in the plane."""
+    from heat_core.detectors.presets import preset_detector
 
-    recipes = {
-        name: repr(preset_detector(name, "modern", space_of(pack.extra))) for name in DETECTORS
-    }
-    return recipes | {"plane": repr(preset_detector("HEAT", "modern", "plane"))}
+    texts = {name: repr(detector) for name, detector in story_detectors(pack).items()}
+    texts["plane"] = repr(preset_detector("HEAT", "modern", "plane"))
+    return texts
 
 
 def digest(folder: Path) -> str:
@@ -153,110 +200,142 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
-def picked(
-    scores: Mapping[str, NDArray[np.floating]], names: Sequence[str]
+def confident_pictures(
+    scores: SetScores, sets: Iterable[str]
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Returns sets and rows of pictures that the classifier is sure of: every n-th, the surest first. No hand picks them.
+    """Returns the sets and rows, (PICTURES,) each, of pictures that the classifier is sure of.
+
+    They are every n-th of all such pictures, the surest first. Nobody picks them by hand.
 
     Args:
-        scores: {set: (n,) MSP}.
-        names: of the sets to look in.
+        scores: of MSP.
+        sets: to look in.
     """
-    place = [(name, row) for name in names for row in np.flatnonzero(-scores[name] > SURE)]
-    surest = sorted(place, key=lambda at: float(scores[at[0]][at[1]]))
-    shown = [surest[i] for i in np.linspace(0, len(surest) - 1, COUNT).round().astype(int)]
-    return [name for name, _ in shown], np.array([row for _, row in shown], dtype=np.int64)
+    pictures = []
+    for name in sets:
+        for row in np.flatnonzero(-scores[name] > CONFIDENCE):
+            pictures.append((float(scores[name][row]), name, int(row)))
+    pictures.sort(key=lambda picture: picture[0])
+    positions = np.linspace(0, len(pictures) - 1, PICTURES).round().astype(int)
+    selected = [pictures[position] for position in positions]
+    rows = np.array([row for _, _, row in selected], dtype=np.int64)
+    return [name for _, name, _ in selected], rows
 
 
-def _single(scores: SetScores) -> SetScores:
-    """Returns the scores in float32."""
-    single: dict[str, Any] = {name: values.astype(np.float32) for name, values in scores.items()}
-    return type(scores)(single)
+def _pack_scores(pack: Pack) -> dict[str, SetScores]:
+    """Returns {detector: its scores}, float32."""
+    from heat_core.run import fit
+    from heat_core.scores import score_pack
+
+    scores = {}
+    for name, detector in story_detectors(pack).items():
+        run = fit(detector, pack.train, 0, extra=pack.extra)
+        by_set: dict[str, NDArray[Any]] = {}
+        for key, values in score_pack(pack, run.score).items():
+            by_set[key] = values.astype(np.float32)
+        scores[name] = SetScores(by_set)
+    return scores
 
 
-def _plane() -> tuple[
-    NDArray[np.float32], NDArray[np.float32], dict[str, NDArray[np.float32]], dict[str, float]
-]:
-    """Returns axis, training points, energies and {detector: total variation} of HEAT trained in the plane."""
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """HEAT trained in the plane.
+
+    Args:
+        axis: (SIDE,) coordinates, the same in x and y.
+        points: (n, 2) training points.
+        layers: {truth, prior, correction: (SIDE, SIDE)}, as precise as on disk.
+        total_variation: {detector: from the truth} of MoG and HEAT.
+    """
+
+    axis: NDArray[np.float32]
+    points: NDArray[np.float32]
+    layers: Mapping[str, Layer]
+    total_variation: Mapping[str, float]
+
+
+def train_plane() -> Plane:
+    """Returns what comes out of training HEAT in the plane."""
     from heat_core.detectors.presets import preset_detector
     from heat_core.plane.grid import Grid
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
     truth = toy(TOY)
-    train, coarse, fine = truth.features(), Grid(truth, SIDE), Grid(truth)
-    energy = fit(preset_detector("HEAT", "modern", "plane"), train).energy
-    exact = np.minimum(-coarse.truth, HIGHEST).reshape(SIDE, SIDE)
-    layers = dict(zip(LAYERS, (exact, *map(coarse.energy, energy.terms())), strict=True))
-    parts = [fine.energy(term) for term in energy.terms()]
-    wrong = {"MoG": fine.distance(parts[0]).tv, "HEAT": fine.distance(parts[0] + parts[1]).tv}
-    half = {name: layer.astype(np.float16).astype(np.float32) for name, layer in layers.items()}
-    return coarse.axis.astype(np.float32), train.z.numpy(), half, wrong
+    coarse = Grid(truth, SIDE)
+    fine = Grid(truth)
+    train = truth.features()
+    prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.terms()
+
+    true_energy = np.minimum(-coarse.truth, MAX_ENERGY).reshape(SIDE, SIDE)
+    energies = true_energy, coarse.energy(prior), coarse.energy(correction)
+    layers = {}
+    for name, energy in zip(LAYERS, energies, strict=True):
+        layers[name] = energy.astype(np.float16).astype(np.float32)
+
+    fine_prior = fine.energy(prior)
+    total_variation = {
+        "MoG": fine.distance(fine_prior).tv,
+        "HEAT": fine.distance(fine_prior + fine.energy(correction)).tv,
+    }
+    return Plane(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
 
 
-def _pictures(
-    pack: Pack, of: Sequence[str], rows: NDArray[np.int64]
+def pictures(
+    pack: Pack, sets: Sequence[str], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], list[str]]:
+    """Returns pixels (n, 32, 32, 3) and predicted classes (n,) of rows (n,) of sets (n,)."""
     from heat_core.images.gallery import Gallery
 
-    gallery, sets, head = Gallery(pack), dict(pack.sets()), pack.train.head
+    gallery = Gallery(pack)
+    features = dict(pack.sets())
+    head = pack.train.head
     assert head is not None
-    places = list(zip(of, rows.tolist(), strict=True))
-    pixels = np.concatenate([gallery.pixels(name, [row]) for name, row in places])
-    logits = [head.logits(sets[name].z[row].double()) for name, row in places]
-    return pixels, [pack.card["classes"][int(logit.argmax())] for logit in logits]
+    pixels = []
+    predicted = []
+    for name, row in zip(sets, rows.tolist(), strict=True):
+        pixels.append(gallery.pixels(name, [row]))
+        logits = head.logits(features[name].z[row].double())
+        predicted.append(pack.card["classes"][int(logits.argmax())])
+    return np.concatenate(pixels), predicted
 
 
-# -- on disk -----------------------------------------------------------------------------------------------------------
+# -- on disk
 
 
 def write(story: Story, path: Path = PATH) -> None:
     """Writes a story, whole or not at all: an npz without pickle."""
     from heat_core.files import write_whole
 
-    text = {"about": story.about, "of": list(story.of), "taken_for": list(story.taken_for)}
+    card = {key: getattr(story.card, field) for field, key in CARD_KEYS.items()}
+    text = {"about": card, "of": list(story.sets), "taken_for": list(story.predicted)}
     arrays: dict[str, Any] = {
         "text": np.array(json.dumps(text)),
         "axis": story.axis,
         "points": story.points.astype(np.float16),
         "pixels": story.pixels,
         "rows": story.rows,
-        **{f"layer/{name}": layer.astype(np.float16) for name, layer in story.layers.items()},
-        **{
-            f"score/{name}/{key}": values
-            for name, sets in story.scores.items()
-            for key, values in sets.items()
-        },
     }
+    for name, layer in story.layers.items():
+        arrays[f"layer/{name}"] = layer.astype(np.float16)
+    for detector, scores in story.scores.items():
+        for name, values in scores.items():
+            arrays[f"score/{detector}/{name}"] = values
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     write_whole(path, content.getvalue())
 
 
 def read(path: Path = PATH) -> Story:
-    """Returns the story in a file. Raises ValueError, in one line, if there is none or it is damaged."""
-    from heat_core.scores import SetScores
+    """Returns the story in a file.
 
+    Raises:
+        ValueError: there is none, or it is damaged; in one line.
+    """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = {key: found[key] for key in found.files}
-        text = json.loads(str(arrays["text"]))
-        scores: dict[str, dict[str, Any]] = {}
-        for key in arrays:
-            kind, _, rest = key.partition("/")
-            if kind == "score":
-                scores.setdefault(rest.partition("/")[0], {})[rest.partition("/")[2]] = arrays[key]
-        return Story(
-            text["about"],
-            arrays["axis"],
-            arrays["points"].astype(np.float32),
-            {name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
-            {name: SetScores(sets) for name, sets in scores.items()},
-            arrays["pixels"],
-            text["of"],
-            arrays["rows"],
-            text["taken_for"],
-        )
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        return _story(arrays)
     except FileNotFoundError:
         raise ValueError(
             f"{path.name} is not there; `python -m app.demo.story` makes it."
@@ -265,6 +344,28 @@ def read(path: Path = PATH) -> Story:
         raise ValueError(
             f"{path.name} is damaged ({error}); `python -m app.demo.story` makes it anew."
         ) from None
+
+
+def _story(arrays: Mapping[str, NDArray]) -> Story:
+    """Returns the story of the arrays of a file."""
+    text = json.loads(str(arrays["text"]))
+    card = StoryCard(**{field: text["about"][key] for field, key in CARD_KEYS.items()})
+    scores: dict[str, dict[str, NDArray]] = {}
+    for key, values in arrays.items():
+        if key.startswith("score/"):
+            _, detector, name = key.split("/", 2)
+            scores.setdefault(detector, {})[name] = values
+    return Story(
+        card,
+        axis=arrays["axis"],
+        points=arrays["points"].astype(np.float32),
+        layers={name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
+        scores={detector: SetScores(by_set) for detector, by_set in scores.items()},
+        pixels=arrays["pixels"],
+        sets=text["of"],
+        rows=arrays["rows"],
+        predicted=text["taken_for"],
+    )
 
 
 if __name__ == "__main__":

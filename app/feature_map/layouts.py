@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app.jobs import Job
@@ -38,14 +40,16 @@ def offer_layout(pack_data: PackData, method: str) -> None:
 
 def _show_layout_progress(pack_data: PackData, method: str, job: Job) -> None:
     """Shows how far a layout is, with a way to end it."""
-
-    def note(job: Job) -> str:
-        if job.state == "waiting":
-            return ". It waits in line for other work."
-        if method == "umap":
-            return ". It first looks for every point's neighbours, which shows no progress."
-        return "."
-
-    show_progress(job, f"Laying the points out by {method.upper()}", note=note)
+    doing = f"Laying the points out by {method.upper()}"
+    show_progress(job, doing, note=partial(_progress_note, method))
     st.button("Cancel", icon=":material/close:", on_click=leave_layout, args=(pack_data, method))
     st.skeleton(height=MAP_HEIGHT)
+
+
+def _progress_note(method: str, job: Job) -> str:
+    """Returns why a layout shows no progress, if it may show none."""
+    if job.state == "waiting":
+        return ". It waits in line for other work."
+    if method == "umap":
+        return ". It first looks for every point's neighbours, which shows no progress."
+    return "."

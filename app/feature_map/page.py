@@ -31,8 +31,8 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
         needed.add("HEAT")
     pending = needed - {*scores, *missing_reasons}
     if pending and not job.over:
-        name = plain(sorted(pending)[-1])
-        show_progress(job, f"Fitting the detectors, {name} among them", pending)
+        name = sorted(pending)[-1]
+        show_progress(job, f"Fitting the detectors, {plain(name)} among them", [name])
     if choice.colour == "correction" and not pending and not heat_correction(pack_data):
         st.info(
             "HEAT has no correction on these features, so nothing is coloured by it.",

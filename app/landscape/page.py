@@ -2,68 +2,78 @@
 
 import streamlit as st
 
-from app.landscape import panels as relief
+from app.jobs import Job
+from app.landscape.controls import drawing_choice
+from app.landscape.panels import (
+    energy_rays,
+    layer_panels,
+    model_facts,
+    point_panel,
+    truth_and_error,
+)
 from app.pack import header
-from app.plane.controls import landscape_view, toy_choice
+from app.plane.controls import toy_choice
+from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons
+from app.plane.reading import point_terms
 from app.plane.state import (
     energy_layers,
     energy_reading,
     find_training,
     is_hidden,
-    spell_point,
     toy_preview,
     visible_snapshots,
 )
+from app.plane.training import ToyResult
 from app.session import tab_id
 from app.text import plain
-from app.toy_lab import panels as lab
 
 header.show(
     "Landscape",
-    "Take a trained energy apart: what the prior says, what the correction adds, and where the sum is right.",
+    "Take a trained energy apart: what the prior says, what the correction adds, "
+    "and where the sum is right.",
     real=False,
 )
 choice = toy_choice()
-picture = toy_preview(choice.toy, choice.seed)
-known = "threshold and ranks from 4,000 fresh ID points"
-st.markdown(
-    f":small[:material/terrain: {picture.title}: {picture.size:,} training points; {known}]"
-)
+preview = toy_preview(choice.toy, choice.seed)
+training_set = f"{preview.title}: {preview.size:,} training points"
+fresh_points = "threshold and ranks from 4,000 fresh ID points"
+st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")
 
 
 @st.fragment(run_every=0.5)
-def under_way(job) -> None:
-    """Shows how far a training is; the room opens when it is there."""
+def live_training(job: Job) -> None:
+    """Shows how far a training is; the landscape comes when it is done."""
     if job.over or is_hidden(choice):
         st.rerun()
     job.watch(tab_id())
-    lab.transport(choice, job)
-    lab.progress(choice, job, visible_snapshots(job))
-    st.container(height=360, border=True).caption(
-        "The landscape comes when the training is done. The Toy lab shows it live."
-    )
+    transport_buttons(choice, job)
+    training_progress(choice, job, visible_snapshots(job))
+    empty = st.container(height=360, border=True)
+    empty.caption("The landscape comes when the training is done. The Toy lab shows it live.")
 
 
-def show(result) -> None:
-    """Shows the room."""
-    lab.warn([], result)
+@st.fragment
+def landscape(result: ToyResult) -> None:
+    """Shows a trained energy."""
+    training_alarm([], result)
     reading = energy_reading(choice, result)
-    drawn, limit, window, point = landscape_view(picture.extent)
-    layers = energy_layers(choice, window, result)
-    relief.panels(layers, drawn, limit, window, point, reading.threshold)
-    relief.spelled(spell_point(choice, point, result, reading), picture, point)
-    relief.facts(reading)
-    relief.truth(layers, reading, result, window, limit, point)
-    relief.away(choice, result, reading, point)
+    drawing = drawing_choice(preview.extent)
+    layers = energy_layers(choice, drawing.window, result)
+    terms = point_terms(result.energy, reading, choice.toy, *drawing.point)
+    layer_panels(layers, drawing, reading.threshold)
+    point_panel(terms, preview, drawing.point)
+    model_facts(reading)
+    truth_and_error(layers["truth"], reading, result, drawing)
+    energy_rays(choice, result, reading, drawing.point)
 
 
 job = find_training(choice)
 if job is not None and job.state == "done":
-    st.fragment(show)(job.result)
+    landscape(job.result)
 elif job is not None and not job.over:
-    under_way(job)
+    live_training(job)
 else:
-    lab.start(choice)
+    start_button(choice)
     if job is not None and job.state == "failed":
         st.error(plain(job.error), icon=":material/error:")
     else:

@@ -1,182 +1,281 @@
-"""The pieces of the Landscape's page: the layers, a point spelled out, truth and error, a ray."""
+"""Panels of the Landscape: the layers, a point term by term, truth and error, rays."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import figures
 from app.components.surfaces import Block, Surface, surfaces
-from app.plane import figures as planes
-from app.plane.reading import FAR, Reading, Spelled, Window
+from app.landscape.controls import Drawing, select_point
+from app.plane.figures import mode_masses, ray
+from app.plane.reading import FAR_EXTENTS, EnergyReading, Layer, PointTerms, Window
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import ToyChoice, ToyResult
 
+NEAR_EXTENTS = 1.5  # that the near ray reaches
+COLOURS = [colour for _, colour in figures.SIGNED]
+
+
+@dataclass(frozen=True)
+class LayerTitle:
+    """What is written above a layer: its title, and below it what it means."""
+
+    title: str
+    meaning: str
+
+
 TITLES = {
-    "prior": ("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
-    "correction": ("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    "total": ("Sum", "what scores, less the threshold (dashed)"),
-    "energy": ("Energy", "what scores, less the threshold (dashed)"),
-    "truth": ("Truth", "the exact -log p, less log Z and the threshold"),
+    "prior": LayerTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "correction": LayerTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
+    "total": LayerTitle("Sum", "what scores, less the threshold (dashed)"),
+    "energy": LayerTitle("Energy", "what scores, less the threshold (dashed)"),
+    "truth": LayerTitle("Truth", "the exact -log p, less log Z and the threshold"),
 }
+MODEL_LAYERS = ("prior", "correction", "total", "energy")
 
 
-def panels(
-    layers: dict, drawn: str, limit: float, window: Window, point: tuple[float, float], cut: float
-) -> None:
-    """Shows the layers side by side, on the same axes and colours; a click on one chooses the point.
+# -- the layers of the model
 
-    Prior and sum are drawn less the threshold `cut`, so zero is where a verdict turns and the drawn parts still add up.
+
+def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float) -> None:
+    """Shows the layers (side, side) side by side, on the same axes and colours.
+
+    Prior and sum are drawn less the threshold, so zero is where a verdict turns and the drawn parts
+    still add up. A click selects the point.
     """
-    shown = [
-        _layer(name, layers[name] - (0.0 if name == "correction" else cut), limit)
-        for name in ("prior", "correction", "total", "energy")
-        if name in layers
-    ]
-    surfaces(
-        shown, _block(window, limit, point, flat=drawn == "contour", columns=3), "layers", look_at
+    panels = []
+    for name in MODEL_LAYERS:
+        if name in layers:
+            offset = 0.0 if name == "correction" else threshold
+            panels.append(_layer_surface(name, layers[name] - offset, drawing.limit))
+    x, y = drawing.window.ranges
+    block = Block(
+        x,
+        y,
+        heights=(-drawing.limit, drawing.limit),
+        unit="nats",
+        colours=COLOURS,
+        marks={"": drawing.point},
+        flat=drawing.style == "contour",
+        columns=3,
     )
+    surfaces(panels, block, "layers", select_point)
 
 
-def _layer(name: str, values, limit: float) -> Surface:
-    title, meaning = TITLES[name]
-    alt = f"{title} over the plane: {meaning}; colours from -{limit:g} to {limit:g} nats, centred on zero"
-    return Surface(values, title, meaning, alt, None if name in ("prior", "correction") else 0.0)
+def _layer_surface(name: str, values: Layer, limit: float) -> Surface:
+    title = TITLES[name]
+    alt = (
+        f"{title.title} over the plane: {title.meaning}; "
+        f"colours from -{limit:g} to {limit:g} nats, centred on zero"
+    )
+    level = None if name in ("prior", "correction") else 0.0
+    return Surface(values, title.title, title.meaning, alt, level)
 
 
-def _block(
-    window: Window, limit: float, point: tuple[float, float], unit: str = "nats", **how
-) -> Block:
-    x, y = ((float(axis[0]), float(axis[-1])) for axis in window.axes)
-    colours = [colour for _, colour in figures.SIGNED]
-    return Block(x, y, (-limit, limit), unit, colours, marks={"": point}, **how)
+# -- a point
 
 
-def look_at(x: float, y: float) -> None:
-    """Takes a spot as the point that is looked at."""
-    st.session_state.update(x=round(x, 3), y=round(y, 3))
-
-
-def spelled(said: Spelled, picture: ToyPreview, point: tuple[float, float]) -> None:
-    """Shows a point's energy as a sum, with a verdict, and where each part stands among ID."""
+def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, float]) -> None:
+    """Shows the energy of a point as a sum with a verdict, and the rank of each term among ID."""
     x, y = point
-    st.subheader(f"At ({x:.2f}, {y:.2f}): {said.sentence}")
-    rows = [(name, value, said.ranks[name]) for name, value in said.terms.items()]
-    if len(rows) > 1:
-        rows.append(("total", said.total, said.ranks["total"]))
-    table = pd.DataFrame(
-        [(TITLES[name][0], f"{value:.2f}", f"{100 * rank:.1f} %") for name, value, rank in rows],
-        columns=["Part", "Nats", "ID points that have less"],
-    )
-    left, right = st.columns([3, 2])
-    left.dataframe(
-        table,
+    st.subheader(f"At ({x:.2f}, {y:.2f}): {terms.sentence}")
+    table_column, verdict_column = st.columns([3, 2])
+    table_column.dataframe(
+        _term_table(terms),
         hide_index=True,
         alt="The point's energy, part by part, and its rank among 4,000 fresh ID points",
     )
-    exact = "infinite: no data is ever here" if said.truth > 1e6 else f"{said.truth:.2f} nats"
-    right.markdown(
-        f"**{'Rejected as OOD' if said.out else 'Accepted as ID'}** at the threshold {said.threshold:.2f}.  \n"
-        f"The truth, -log p, is {exact}.  \nNearest mode: {said.mode + 1} of {picture.modes}."
+    verdict = "Rejected as OOD" if terms.is_ood else "Accepted as ID"
+    if terms.true_energy > 1e6:
+        truth = "infinite: no data is ever here"
+    else:
+        truth = f"{terms.true_energy:.2f} nats"
+    verdict_column.markdown(
+        f"**{verdict}** at the threshold {terms.threshold:.2f}.  \n"
+        f"The truth, -log p, is {truth}.  \n"
+        f"Nearest mode: {terms.mode + 1} of {preview.modes}."
     )
+
+
+def _term_table(terms: PointTerms) -> pd.DataFrame:
+    """Returns a row per term, and one for the total where there are several."""
+    energies = dict(terms.terms)
+    if len(energies) > 1:
+        energies["total"] = terms.total
+    rows = [
+        (TITLES[name].title, f"{energy:.2f}", f"{100 * terms.ranks[name]:.1f} %")
+        for name, energy in energies.items()
+    ]
+    return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])
+
+
+# -- the whole
 
 
 FACTS = {
     "T_G": "The prior's temperature: E_G is divided by it.",
-    "α": "How much large energies cost in training. The noise-contrastive objective has no such term: its correction is the "
-    "log of a density ratio, and unbounded.",
-    "Bound 1 / (2α)": "With fixed negatives the optimum is (n - p) / (2α (n + p)), so |E_θ| cannot pass this bound.",
+    "α": (
+        "How much large energies cost in training. The noise-contrastive objective has no such "
+        "term: its correction is the log of a density ratio, and unbounded."
+    ),
+    "Bound 1 / (2α)": (
+        "With fixed negatives the optimum is (n - p) / (2α (n + p)), "
+        "so |E_θ| cannot pass this bound."
+    ),
     "Largest |E_θ|": "On the square that is drawn.",
     "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
 }
 
 
-def facts(reading: Reading) -> None:
-    """Shows T_G, alpha and its bound, where they exist."""
-
-    def said(value: float | None, form: str, unit: str = "") -> str:
-        return "none" if value is None else f"{value:{form}}{unit}"
-
-    values = (
-        said(reading.temperature, "g"),
-        said(reading.alpha, "g"),
-        said(reading.bound, ".3g", " nats"),
-        said(reading.largest, ".2f", " nats"),
-        said(reading.log_z, "+.3f"),
-    )
+def model_facts(reading: EnergyReading) -> None:
+    """Shows T_G, alpha and its bound, where they exist, the largest correction and log Z."""
+    values = {
+        "T_G": _number(reading.temperature, "g"),
+        "α": _number(reading.alpha, "g"),
+        "Bound 1 / (2α)": _number(reading.bound, ".3g", " nats"),
+        "Largest |E_θ|": _number(reading.largest_correction, ".2f", " nats"),
+        "log Z": _number(reading.log_z, "+.3f"),
+    }
     with st.container(horizontal=True):
-        for (name, meaning), value in zip(FACTS.items(), values, strict=True):
-            st.metric(name, value, help=meaning)
+        for name, meaning in FACTS.items():
+            st.metric(name, values[name], help=meaning)
 
 
-def truth(
-    layers: dict, reading: Reading, result: ToyResult, window: Window, limit: float, point
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "none" if value is None else f"{value:{form}}{unit}"
+
+
+def truth_and_error(
+    truth: Layer, reading: EnergyReading, result: ToyResult, drawing: Drawing
 ) -> None:
-    """Shows the truth, where the model is wrong, and the mass of each mode."""
-    d = result.distance
+    """Shows the truth (side, side), where the model is wrong, and the mass of each mode."""
+    distance = result.distance
     st.subheader(
-        f"{100 * d.tv:.1f} % of the probability lies in the wrong place; KL {d.kl:.3f} nats."
+        f"{100 * distance.tv:.1f} % of the probability lies in the wrong place; "
+        f"KL {distance.kl:.3f} nats."
     )
-    columns = st.columns(3)
-    exact = _layer("truth", layers["truth"] - reading.log_z - reading.threshold, limit)
-    with columns[0]:
-        surfaces([exact], _block(window, limit, point, flat=True), "exact", look_at)
-    worst = float(abs(reading.wrong).max())
-    whole, most = (
-        Window(0.0, 0.0, reading.extent, len(reading.wrong)),
-        float(f"{max(120 * worst, 1e-3):.1g}"),
+    truth_column, error_column, modes_column = st.columns(3)
+    with truth_column:
+        _truth_panel(truth - reading.log_z - reading.threshold, drawing)
+    with error_column:
+        _error_panel(reading, drawing)
+    with modes_column:
+        _modes_panel(reading)
+    with st.expander("The modes in figures"):
+        st.dataframe(_mode_table(reading), hide_index=True)
+
+
+def _truth_panel(energy: Layer, drawing: Drawing) -> None:
+    x, y = drawing.window.ranges
+    block = Block(
+        x,
+        y,
+        heights=(-drawing.limit, drawing.limit),
+        unit="nats",
+        colours=COLOURS,
+        marks={"": drawing.point},
+        flat=True,
     )
-    alt = f"True density less the model's; at most {100 * worst:.0f} % of the peak"
-    error = Surface(
-        -100 * reading.wrong, "Error", "truth less model, % of the peak; blue: too much", alt
+    surfaces([_layer_surface("truth", energy, drawing.limit)], block, "exact", select_point)
+
+
+def _error_panel(reading: EnergyReading, drawing: Drawing) -> None:
+    """Shows true density less the model's on the whole square."""
+    largest = float(abs(reading.density_error).max())
+    limit = float(f"{max(120 * largest, 1e-3):.1g}")
+    surface = Surface(
+        -100 * reading.density_error,
+        title="Error",
+        meaning="truth less model, % of the peak; blue: too much",
+        alt=f"True density less the model's; at most {100 * largest:.0f} % of the peak",
     )
-    with columns[1]:  # an odd number of bands: no line at 0, which is nearly everywhere
-        surfaces(
-            [error],
-            _block(whole, most, point, flat=True, unit="% of the peak", bands=7),
-            "error",
-            look_at,
-        )
-    kept = int((reading.held >= 0.5 * reading.owed).sum())
-    columns[2].markdown(
-        f"**{kept} of {len(reading.owed)} modes kept**  \n:small[with at least half of their mass]"
+    x, y = Window(0.0, 0.0, reading.extent, len(reading.density_error)).ranges
+    block = Block(
+        x,
+        y,
+        heights=(-limit, limit),
+        unit="% of the peak",
+        colours=COLOURS,
+        bands=7,  # an odd number: no line at 0, which is nearly everywhere
+        marks={"": drawing.point},
+        flat=True,
     )
-    columns[2].plotly_chart(
-        planes.masses(reading.owed, reading.held),
+    surfaces([surface], block, "error", select_point)
+
+
+def _modes_panel(reading: EnergyReading) -> None:
+    """Shows the probability of each mode, and how many modes the model keeps."""
+    st.markdown(
+        f"**{reading.modes_kept} of {len(reading.true_mass)} modes kept**  \n"
+        ":small[with at least half of their mass]"
+    )
+    st.plotly_chart(
+        mode_masses(reading.true_mass, reading.model_mass),
         key="masses",
         alt="The share of probability of each mode",
         config=figures.QUIET,
     )
-    with st.expander("The modes in figures"):
-        modes = {"Mode": range(1, len(reading.owed) + 1), "Truth %": (100 * reading.owed).round(2)}
-        st.dataframe(
-            pd.DataFrame({**modes, "Model %": (100 * reading.held).round(2)}), hide_index=True
-        )
 
 
-def away(
-    choice: ToyChoice, result: ToyResult, reading: Reading, point: tuple[float, float]
-) -> None:
-    """Shows the energy along the ray through the point, and what happens far from the data."""
-    far = f"{100 * reading.caught:.0f} % of directions"
-    st.subheader(
-        f"Far from the data, {FAR:g} times as far out as the picture reaches, {far} are rejected."
+def _mode_table(reading: EnergyReading) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Mode": range(1, len(reading.true_mass) + 1),
+            "Truth %": _percent(reading.true_mass),
+            "Model %": _percent(reading.model_mass),
+        }
     )
-    columns = st.columns(2)
-    for column, extents, name in ((columns[0], 1.5, "near"), (columns[1], FAR, "far")):
-        distance, lines, here = energy_ray(choice, point, extents, result, reading)
-        title = (
-            "Along the ray from the data's mean through the point"
-            if name == "near"
-            else f"The same, {FAR:g} times as far"
-        )
-        column.markdown(f"**{title}**")
-        figure = planes.ray(
-            distance, lines, reading.threshold, here, reading.extent, name == "near"
-        )
-        column.plotly_chart(
-            figure,
-            key=f"ray-{name}",
-            alt=f"{title}: energies by distance, in nats",
-            config=figures.QUIET,
-        )
+
+
+def _percent(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (100 * shares).round(2)
+
+
+# -- away from the data
+
+
+def energy_rays(
+    choice: ToyChoice, result: ToyResult, reading: EnergyReading, point: tuple[float, float]
+) -> None:
+    """Shows the energy along the ray through the point, near the data and far from it."""
+    st.subheader(
+        f"Far from the data, {FAR_EXTENTS:g} times as far out as the picture reaches, "
+        f"{100 * reading.far_rejected:.0f} % of directions are rejected."
+    )
+    near_column, far_column = st.columns(2)
+    with near_column:
+        title = "Along the ray from the data's mean through the point"
+        _ray_panel("near", title, energy_ray(choice, point, NEAR_EXTENTS, result, reading), reading)
+    with far_column:
+        title = f"The same, {FAR_EXTENTS:g} times as far"
+        _ray_panel("far", title, energy_ray(choice, point, FAR_EXTENTS, result, reading), reading)
+
+
+def _ray_panel(
+    name: str,
+    title: str,
+    energies: tuple[Layer, dict[str, Layer], float],
+    reading: EnergyReading,
+) -> None:
+    distances, lines, point_distance = energies
+    st.markdown(f"**{title}**")
+    figure = ray(
+        distances,
+        lines,
+        reading.threshold,
+        point_distance,
+        reading.extent,
+        labelled=name == "near",
+    )
+    st.plotly_chart(
+        figure,
+        key=f"ray-{name}",
+        alt=f"{title}: energies by distance, in nats",
+        config=figures.QUIET,
+    )

@@ -85,7 +85,7 @@ def layout_of(pack: Pack) -> Layout | None:
 
 def mapped_sets(pack: Pack) -> tuple[str, ...]:
     """Returns the names of the sets on a map: training and test images, and every OOD set."""
-    from heat_core.pack import SetName
+    from heat_core.set_name import SetName
 
     return ("train", "test", *(str(SetName(group, name)) for group, name in pack.ood))
 

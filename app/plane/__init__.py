@@ -1,1 +1,1 @@
-"""What the two pages of the plane share: training, controls, readings, figures."""
+"""What the two pages of the plane share: training and its controls, readings, chains, figures."""

@@ -1,4 +1,4 @@
-"""Langevin chains on a fitted energy in the plane, and what they say about sampling from it. No Streamlit here."""
+"""Langevin chains on a fitted energy in the plane, and how well they mix. No Streamlit here."""
 
 from __future__ import annotations
 
@@ -9,16 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from heat_core.energies import Energy
 
 STARTS = ("noise", "data")
-KEPT = 200  # points kept of a chain at most, for drawing
-COUNT = 24  # chains
+CHAINS = 24
+MAX_DRAWN = 200  # points drawn of a chain
 
 
 @dataclass(frozen=True)
-class Walk:
-    """How chains walk: `start` is one of `STARTS`: N(0, I), or points of the data's density."""
+class ChainSettings:
+    """How chains are run.
+
+    Args:
+        steps: of each chain.
+        step_size: a in z - a ∇E(z) + √(2a) ε.
+        start: one of `STARTS`: N(0, I), or points of the data's density.
+        seed: of the starts and of the noise.
+
+    Raises:
+        ValueError: `start` is not known.
+    """
 
     steps: int = 300
     step_size: float = 1e-3
@@ -32,15 +44,16 @@ class Walk:
 
 @dataclass(frozen=True, eq=False)
 class Chains:
-    """Where chains went.
+    """Paths of chains, and what they say about sampling from the energy.
 
     Args:
         paths: (points, chains, 2) float32, thinned for drawing, the start first.
-        switches: (modes, modes) how often a chain stepped from the mode of its row to that of its column.
-        acceptance: the share of steps that a Metropolis test would have accepted, on average; near 1 the step size is no
-            cause of bias.
+        switches: (modes, modes) how often a chain stepped from the mode of its row to that of its
+            column.
+        acceptance: the share of steps that a Metropolis test would have accepted, on average; near
+            1 the step size is no cause of bias.
         temperature: at which the noise samples.
-        visited: in how many modes a chain ended.
+        modes_at_end: in how many modes a chain ended.
         steps: of each chain.
     """
 
@@ -48,46 +61,64 @@ class Chains:
     switches: NDArray[np.int64]
     acceptance: float
     temperature: float
-    visited: int
+    modes_at_end: int
     steps: int
 
     @property
-    def switched(self) -> int:
+    def switch_count(self) -> int:
         """How often a chain went from one mode to another."""
         return int(self.switches.sum() - np.trace(self.switches))
 
 
-def walk(energy: Energy, toy: str, how: Walk) -> Chains:
-    """Returns chains that walk on an energy.
+def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains:
+    """Returns chains that were run on an energy.
 
     Raises:
         ValueError: a chain left the finite numbers: the step is too long.
     """
     import torch
 
-    from heat_core.plane.toys import toy as named
+    from heat_core.plane.toys import toy
     from heat_core.run import torch_threads
     from heat_core.sampling import Langevin
 
-    truth, generator = named(toy), torch.Generator().manual_seed(how.seed)
-    start = (
-        torch.randn(COUNT, 2, generator=generator)
-        if how.start == "noise"
-        else truth.sample(COUNT, generator)[0]
-    )
-    langevin = Langevin(steps=how.steps, step_size=how.step_size)
+    truth = toy(toy_name)
+    generator = torch.Generator().manual_seed(settings.seed)
+    if settings.start == "noise":
+        start = torch.randn(CHAINS, 2, generator=generator)
+    else:
+        start = truth.sample(CHAINS, generator)[0]
+
+    langevin = Langevin(steps=settings.steps, step_size=settings.step_size)
     with torch_threads(1):
         path = langevin.path(energy, start, generator)
         if not bool(torch.isfinite(path).all()):
             raise ValueError(
-                f"the chains left the finite numbers: a step size of {how.step_size:g} is too long."
+                "the chains left the finite numbers: "
+                f"a step size of {settings.step_size:g} is too long."
             )
         acceptance = langevin.acceptance(energy, path)
+
     mode = truth.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
-    switches = np.zeros((truth.modes, truth.modes), dtype=np.int64)
-    np.add.at(switches, (mode[:-1], mode[1:]), 1)
-    shown = np.unique(np.linspace(0, how.steps, min(KEPT, how.steps + 1)).round().astype(int))
-    visited = len(np.unique(mode[-1]))
     return Chains(
-        path[shown].numpy(), switches, acceptance, langevin.temperature, visited, how.steps
+        _drawn_points(path),
+        _mode_switches(mode, truth.modes),
+        acceptance,
+        langevin.temperature,
+        len(np.unique(mode[-1])),
+        settings.steps,
     )
+
+
+def _drawn_points(path: Tensor) -> NDArray[np.float32]:
+    """Returns points at even intervals of a path (steps + 1, chains, 2), the ends among them."""
+    count = min(MAX_DRAWN, len(path))
+    rows = np.unique(np.linspace(0, len(path) - 1, count).round().astype(int))
+    return path[rows].numpy()
+
+
+def _mode_switches(mode: NDArray[np.int64], modes: int) -> NDArray[np.int64]:
+    """Returns counts of steps from each mode to each, (modes, modes), of modes (points, chains)."""
+    switches = np.zeros((modes, modes), dtype=np.int64)
+    np.add.at(switches, (mode[:-1], mode[1:]), 1)
+    return switches

@@ -12,7 +12,8 @@ from app.figures import COLOURS, DASHES, HEIGHT, INK, LEGEND
 
 Array = NDArray[np.floating]
 
-QUIET = "#8a96a3"
+GREY = "#8a96a3"
+MARGIN = dict(l=8, r=8, t=8, b=8)
 LINES = {
     "total": ("ID", 3.0),
     "energy": ("ID", 3.0),
@@ -20,84 +21,89 @@ LINES = {
     "correction": ("mid", 1.8),
     "truth": ("far", 1.8),
 }
+"""{line of a ray: (group whose colour and dash it takes, width)}."""
+CHAIN_START = dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))
+CHAIN_END = dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK))
 
 
-def masses(owed: Array, held: Array) -> go.Figure:
-    """Returns the share of probability of each mode, in truth and in the model."""
-    modes = np.arange(1, len(owed) + 1)
+def mode_masses(true_mass: Array, model_mass: Array) -> go.Figure:
+    """Returns bars: the probability of each mode, (modes,), in truth and in the model."""
     figure = go.Figure()
-    for name, values, group, pattern in (("truth", owed, "far", "/"), ("model", held, "ID", "")):
-        figure.add_bar(
-            x=modes,
-            y=values.astype(np.float32),
-            name=name,
-            marker=dict(color=COLOURS[group], pattern=dict(shape=pattern)),
-            hovertemplate=f"mode %{{x}}: %{{y:.1%}} in the {name}<extra></extra>",
-        )
-    figure.update_layout(height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), bargap=0.25, legend=LEGEND)
+    _add_masses(figure, "truth", true_mass, COLOURS["far"], pattern="/")
+    _add_masses(figure, "model", model_mass, COLOURS["ID"], pattern="")
+    figure.update_layout(height=HEIGHT, margin=MARGIN, bargap=0.25, legend=LEGEND)
     figure.update_xaxes(title_text="mode", dtick=1)
     figure.update_yaxes(tickformat=".0%", title_text="share of probability", rangemode="tozero")
     return figure
 
 
+def _add_masses(figure: go.Figure, name: str, mass: Array, colour: str, pattern: str) -> None:
+    figure.add_bar(
+        x=np.arange(1, len(mass) + 1),
+        y=mass.astype(np.float32),
+        name=name,
+        marker=dict(color=colour, pattern=dict(shape=pattern)),
+        hovertemplate=f"mode %{{x}}: %{{y:.1%}} in the {name}<extra></extra>",
+    )
+
+
 def ray(
-    distance: Array,
+    distances: Array,
     lines: Mapping[str, Array],
-    cut: float,
-    here: float,
-    data: float,
-    named: bool = True,
+    threshold: float,
+    point: float,
+    extent: float,
+    labelled: bool = True,
 ) -> go.Figure:
     """Returns energies along a ray.
 
     Args:
-        distance: (n,) from the data's mean.
+        distances: (n,) from the data's mean.
         lines: {name: (n,)}, names of `LINES`.
-        cut: the threshold.
-        here: where the point is.
-        data: up to where the picture of the data reaches.
-        named: whether the marks are named, where there is room.
+        threshold: above it means out.
+        point: the distance of the point.
+        extent: the distance up to which the picture of the data reaches.
+        labelled: whether the marks of data and point are labelled, where there is space for it.
     """
+    small = dict(size=11)
+    data_label = dict(text="data" if labelled else "", font=small)
+    point_label = dict(text="point" if labelled else "", font=small)
+    threshold_label = dict(text="threshold", font=small)
+
     figure = go.Figure()
-    marks = [dict(text=text if named else "", font=dict(size=11)) for text in ("data", "point")]
-    figure.add_vrect(0, data, fillcolor=QUIET, opacity=0.12, line_width=0, annotation=marks[0])
+    figure.add_vrect(0, extent, fillcolor=GREY, opacity=0.12, line_width=0, annotation=data_label)
     for name, values in lines.items():
         group, width = LINES[name]
-        figure.add_scatter(
-            x=distance,
-            y=values,
-            name=name,
-            mode="lines",
-            line=dict(color=COLOURS[group], dash=DASHES[group], width=width),
-        )
-    low, high = _heights(lines, cut)
-    figure.add_hline(
-        cut,
-        line=dict(color=QUIET, width=1.5),
-        annotation=dict(text="threshold", font=dict(size=11)),
-    )
-    figure.add_vline(here, line=dict(color=QUIET, width=1.5, dash="dot"), annotation=marks[1])
-    figure.update_layout(
-        height=HEIGHT, margin=dict(l=8, r=8, t=8, b=8), legend=LEGEND, hovermode="x unified"
-    )
+        line = dict(color=COLOURS[group], dash=DASHES[group], width=width)
+        figure.add_scatter(x=distances, y=values, name=name, mode="lines", line=line)
+    solid = dict(color=GREY, width=1.5)
+    dotted = dict(color=GREY, width=1.5, dash="dot")
+    figure.add_hline(threshold, line=solid, annotation=threshold_label)
+    figure.add_vline(point, line=dotted, annotation=point_label)
+    figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title_text="distance from the data's mean", rangemode="tozero")
-    figure.update_yaxes(title_text="nats", range=[low, high])
+    figure.update_yaxes(title_text="nats", range=_energy_range(lines, threshold))
     return figure
 
 
-def _heights(lines: Mapping[str, Array], cut: float) -> tuple[float, float]:
-    """Returns a range that shows the model's lines near the threshold and how they leave it, not the last of a parabola."""
+def _energy_range(lines: Mapping[str, Array], threshold: float) -> list[float]:
+    """Returns [low, high] of a ray's lines, {name: (n,)}.
+
+    It shows the model near the threshold and how it leaves it, not the last of a parabola.
+    """
     model = np.concatenate([values for name, values in lines.items() if name != "truth"])
-    low = min(float(np.nanmin(model)), cut)
-    high = min(float(np.nanmax(model)), cut + 6 * (cut - low) + 5)
-    return low - 0.05 * (high - low), max(high, cut) + 0.08 * (high - low)
+    low = min(float(np.nanmin(model)), threshold)
+    high = min(float(np.nanmax(model)), threshold + 6 * (threshold - low) + 5)
+    return [low - 0.05 * (high - low), max(high, threshold) + 0.08 * (high - low)]
 
 
-def walks(figure: go.Figure, paths: Array) -> go.Figure:
-    """Returns a landscape with chains (points, chains, 2) over it: a ring where one starts, a dot where it ends."""
-    gap = np.full(
-        (1, paths.shape[1], 2), np.nan, dtype=np.float32
-    )  # one trace for all, with gaps between them
+def with_chains(figure: go.Figure, paths: Array) -> go.Figure:
+    """Returns a landscape with chains (points, chains, 2) over it.
+
+    A ring is where a chain starts, a dot where it ends.
+    """
+    # One trace for all, with gaps between them.
+    gap = np.full((1, paths.shape[1], 2), np.nan, dtype=np.float32)
     joined = np.concatenate([paths, gap]).swapaxes(0, 1).reshape(-1, 2).astype(np.float32)
     figure.add_scatter(
         x=joined[:, 0],
@@ -107,16 +113,18 @@ def walks(figure: go.Figure, paths: Array) -> go.Figure:
         hoverinfo="skip",
         name="path",
     )
-    for name, at, marker in (
-        ("start", paths[0], dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))),
-        (
-            "end",
-            paths[-1],
-            dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK)),
-        ),
-    ):
-        figure.add_scatter(
-            x=at[:, 0], y=at[:, 1], mode="markers", marker=marker, hoverinfo="skip", name=name
-        )
+    _add_ends(figure, "start", paths[0], CHAIN_START)
+    _add_ends(figure, "end", paths[-1], CHAIN_END)
     figure.update_layout(showlegend=True, legend=LEGEND, height=HEIGHT + 120)
     return figure
+
+
+def _add_ends(figure: go.Figure, name: str, points: Array, marker: dict) -> None:
+    figure.add_scatter(
+        x=points[:, 0],
+        y=points[:, 1],
+        mode="markers",
+        marker=marker,
+        hoverinfo="skip",
+        name=name,
+    )

@@ -1,4 +1,7 @@
-"""Readings of a fitted energy in the plane: layers on a window, a point spelled out, modes, rays. No Streamlit here."""
+"""Readings of a fitted energy in the plane: layers on a window, terms of a point, modes, rays.
+
+No Streamlit here.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,15 @@ if TYPE_CHECKING:
     from heat_core.energies import Energy
     from heat_core.plane.grid import Grid
 
-SIDE = 101  # points a side of what is drawn: every second and every fourth reach both edges
-COARSE = 75  # of the map of errors
-ALONG = 240  # points of a ray
-KEEP = 0.95  # of ID, by the threshold of a verdict
-FAR, DIRECTIONS = (
-    10.0,
-    360,
-)  # how many extents out "far from the data" is, and in how many directions
-FRESH = 1_000_003  # added to the seed for ID points that nothing was fitted to
-TEST = 4000  # of them
+WINDOW_SIDE = 101  # points a side of what is drawn: every second and every fourth reach both edges
+ERROR_SIDE = 75  # points a side of the map of errors
+RAY_POINTS = 240
+ID_KEPT = 0.95  # the share of ID that the threshold keeps
+FAR_EXTENTS = 10.0  # how many extents out "far from the data" is
+FAR_DIRECTIONS = 360  # in how many directions it is looked at
+FRESH_SEED = 1_000_003  # added to the seed for ID points that nothing was fitted to
+FRESH_POINTS = 4000
+MAX_TRUE_ENERGY = 1e3  # drawn where the density is zero
 
 Array = NDArray[np.float64]
 Layer = NDArray[np.float32]
@@ -32,12 +34,12 @@ Layer = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Window:
-    """The square [x - half, x + half] x [y - half, y + half] that is looked at, in `side` x `side` points."""
+    """The square [x - half, x + half] x [y - half, y + half] in `side` x `side` points."""
 
     x: float
     y: float
     half: float
-    side: int = SIDE
+    side: int = WINDOW_SIDE
 
     @property
     def axes(self) -> tuple[Layer, Layer]:
@@ -45,35 +47,50 @@ class Window:
         offset = np.linspace(-self.half, self.half, self.side)
         return (self.x + offset).astype(np.float32), (self.y + offset).astype(np.float32)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The first and the last coordinate, in x and in y."""
+        x, y = self.axes
+        return (float(x[0]), float(x[-1])), (float(y[0]), float(y[-1]))
+
+    @property
+    def points(self) -> Array:
+        """(side^2, 2), row by row from the bottom left."""
+        x_axis, y_axis = self.axes
+        x, y = np.meshgrid(x_axis.astype(np.float64), y_axis.astype(np.float64))
+        return np.stack([x.ravel(), y.ravel()], 1)
+
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What is known of a fitted energy as a whole.
+class EnergyReading:
+    """A fitted energy as a whole, held against the truth.
 
     Args:
-        inside: {term: (n,) sorted energies of fresh ID points}, with `total`.
+        id_energies: {term: (n,) sorted energies of fresh ID points}, with `total`.
         threshold: of the total, keeping 95 % of them.
         temperature: T_G; None without a prior.
-        alpha: of the objective, where |E_theta| <= 1 / (2 alpha) at its optimum; None where there is no such bound.
-        largest: the largest |E_theta| on the grid; None without a learned energy.
+        alpha: of the objective, where |E_theta| <= 1 / (2 alpha) at its optimum; None where there
+            is no such bound.
+        largest_correction: the largest |E_theta| on the grid; None without a learned energy.
         log_z: the log of the integral of exp(-E) over the grid.
-        owed, held: (modes,) the share of probability of each mode in truth and in the model.
-        wrong: (COARSE, COARSE) model density - true density, in shares of the largest true density.
-        caught: the share of directions in which a point far from the data is rejected.
+        true_mass, model_mass: (modes,) the share of probability of each mode.
+        density_error: (ERROR_SIDE, ERROR_SIDE) model density - true density, in shares of the
+            largest true density.
+        far_rejected: the share of directions in which a point far from the data is rejected.
         centre: the mean of the training data.
         extent: half the side of the toy's square.
     """
 
-    inside: Mapping[str, Array]
+    id_energies: Mapping[str, Array]
     threshold: float
     temperature: float | None
     alpha: float | None
-    largest: float | None
+    largest_correction: float | None
     log_z: float
-    owed: Array
-    held: Array
-    wrong: Layer
-    caught: float
+    true_mass: Array
+    model_mass: Array
+    density_error: Layer
+    far_rejected: float
     centre: tuple[float, float]
     extent: float
 
@@ -82,180 +99,204 @@ class Reading:
         """1 / (2 alpha)."""
         return None if self.alpha is None else 1 / (2 * self.alpha)
 
+    @property
+    def modes_kept(self) -> int:
+        """How many modes hold at least half of their true mass in the model."""
+        return int((self.model_mass >= 0.5 * self.true_mass).sum())
+
 
 @dataclass(frozen=True)
-class Spelled:
-    """A point's energy spelled out.
+class PointTerms:
+    """The energy of a point, term by term.
 
     Args:
-        terms: {term: nats}, in the order in which they add up; `total` is their sum.
+        terms: {term: nats}, in the order in which they add up.
+        total: their sum.
         ranks: {term: share of ID that is lower}, with `total`.
-        truth: the exact -log p, infinite where the density is zero.
-        mode: which mode it belongs to.
-        threshold: above it means out.
+        true_energy: the exact -log p, infinite where the density is zero.
+        mode: which mode the point belongs to.
+        threshold: above it the point is rejected as OOD.
     """
 
     terms: Mapping[str, float]
     total: float
     ranks: Mapping[str, float]
-    truth: float
+    true_energy: float
     mode: int
     threshold: float
 
     @property
-    def out(self) -> bool:
+    def is_ood(self) -> bool:
         return self.total > self.threshold
 
     @property
     def sentence(self) -> str:
-        """`prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie below 3.20`.
+        """`prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20`.
 
-        The parts are rounded so that the sum can be checked by eye.
+        The terms are rounded so that the sum can be checked by eye.
         """
-        spelled = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
+        terms = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
         total = sum(round(value, 2) for value in self.terms.values())
         result = f" = {total:.2f}" if len(self.terms) > 1 else ""
-        return f"{spelled}{result}, verdict {'out' if self.out else 'in'}: 95 % of ID lie at or below {self.threshold:.2f}"
+        verdict = "out" if self.is_ood else "in"
+        return (
+            f"{terms}{result}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
+        )
 
 
-def names(energy: Energy) -> tuple[str, ...]:
-    """Returns what an energy's terms are called."""
+def term_names(energy: Energy) -> tuple[str, ...]:
+    """Returns what the terms of an energy are called."""
     return ("prior", "correction") if len(energy.terms()) == 2 else ("energy",)
 
 
 def layers(energy: Energy, window: Window) -> dict[str, Layer]:
-    """Returns {term: (side, side)}, first axis y, and `total` where there are several."""
-    terms = _terms(energy, _grid(window))
-    return {
-        name: value.reshape(window.side, window.side).astype(np.float32)
-        for name, value in terms.items()
-    }
+    """Returns {term: (side, side)}, first axis y, and `total` where there are several terms."""
+    shape = window.side, window.side
+    terms = _term_energies(energy, window.points)
+    return {name: values.reshape(shape).astype(np.float32) for name, values in terms.items()}
 
 
-def read(energy: Energy, choice: ToyChoice, grid: Grid) -> Reading:
+def read(energy: Energy, choice: ToyChoice, grid: Grid) -> EnergyReading:
     """Returns the reading of an energy that was fitted to a choice, on a grid over its toy."""
-    import torch
-
     from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
-    truth, fitted = grid.toy, preset_detector(choice.detector, choice.preset, "plane")
-    fresh, _ = truth.sample(TEST, torch.Generator().manual_seed(choice.seed + FRESH))
-    inside = {name: np.sort(value) for name, value in _terms(energy, fresh.numpy()).items()}
-    total = list(inside)[-1]
-    threshold = threshold_keeping(inside[total], KEEP)
-    learned, prior = fitted.trains, energy.terms()[0]
+    detector = preset_detector(choice.detector, choice.preset, "plane")
+    prior = energy.terms()[0]
+    id_energies = _fresh_id_energies(energy, grid, choice.seed)
+    *_, total_name = id_energies
+    threshold = threshold_keeping(id_energies[total_name], ID_KEPT)
+
     terms = [grid.energy(term) for term in energy.terms()]
-    log_z, owed, held, wrong = _against(grid, np.sum(terms, axis=0))
-    centre = truth.features(seed=choice.seed).z.mean(0)
-    angle = np.linspace(0, 2 * np.pi, DIRECTIONS, endpoint=False)
-    ring = centre.numpy() + FAR * truth.extent * np.stack([np.cos(angle), np.sin(angle)], 1)
-    return Reading(
-        inside,
+    total = np.sum(terms, axis=0)
+    true_mass = grid.true_mass
+    model_mass = grid.model_mass(total)
+
+    centre = grid.toy.features(seed=choice.seed).z.mean(0).numpy()
+    far_points = _ring(centre, FAR_EXTENTS * grid.toy.extent)
+    far_energies = _term_energies(energy, far_points)[total_name]
+    return EnergyReading(
+        id_energies,
         threshold,
-        float(prior.temperature) if isinstance(prior, Tempered) else None,
-        getattr(fitted.objective, "alpha", None) or None,
-        float(np.abs(terms[-1]).max()) if learned else None,
-        log_z,
-        owed,
-        held,
-        wrong,
-        float(np.mean(_terms(energy, ring)[total] > threshold)),
-        (float(centre[0]), float(centre[1])),
-        truth.extent,
+        temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
+        alpha=getattr(detector.objective, "alpha", None) or None,
+        largest_correction=float(np.abs(terms[-1]).max()) if detector.trains else None,
+        log_z=grid.log_z(total),
+        true_mass=grid.mode_mass(true_mass / true_mass.sum()),
+        model_mass=grid.mode_mass(model_mass),
+        density_error=_density_error(grid, model_mass, true_mass),
+        far_rejected=float(np.mean(far_energies > threshold)),
+        centre=(float(centre[0]), float(centre[1])),
+        extent=grid.toy.extent,
     )
 
 
-def spell(energy: Energy, reading: Reading, toy: str, x: float, y: float) -> Spelled:
-    """Returns a point's energy spelled out."""
+def point_terms(
+    energy: Energy, reading: EnergyReading, toy_name: str, x: float, y: float
+) -> PointTerms:
+    """Returns the energy of a point term by term."""
     import torch
 
-    from heat_core.plane.toys import toy as named
+    from heat_core.plane.toys import toy
 
-    truth, point = named(toy), np.array([[x, y]])
-    values = {name: float(value[0]) for name, value in _terms(energy, point).items()}
-    ranks = {
-        name: float(np.searchsorted(reading.inside[name], value) / TEST)
-        for name, value in values.items()
-    }
-    exact = torch.from_numpy(point)
-    terms = {name: value for name, value in values.items() if name in names(energy)}
-    ranks["total"] = ranks[list(values)[-1]]
-    return Spelled(
+    point = np.array([[x, y]])
+    energies = {name: float(value[0]) for name, value in _term_energies(energy, point).items()}
+    ranks = {}
+    for name, value in energies.items():
+        lower = np.searchsorted(reading.id_energies[name], value)
+        ranks[name] = float(lower / FRESH_POINTS)
+    *_, total_name = energies
+    ranks["total"] = ranks[total_name]
+    terms = {name: energies[name] for name in term_names(energy)}
+
+    truth = toy(toy_name)
+    exact_point = torch.from_numpy(point)
+    return PointTerms(
         terms,
-        sum(values[name] for name in terms),
-        ranks,
-        -float(truth.log_prob(exact)),
-        int(truth.mode_of(exact)),
-        reading.threshold,
+        total=sum(terms.values()),
+        ranks=ranks,
+        true_energy=-float(truth.log_prob(exact_point)),
+        mode=int(truth.mode_of(exact_point)),
+        threshold=reading.threshold,
     )
 
 
 def ray(
-    energy: Energy, reading: Reading, toy: str, x: float, y: float, extents: float
+    energy: Energy, reading: EnergyReading, toy_name: str, x: float, y: float, extents: float
 ) -> tuple[Layer, dict[str, Layer]]:
-    """Returns energies along the ray from the data's mean through a point: distances (n,), {term or truth: (n,)}.
+    """Returns energies along the ray from the data's mean through a point.
 
-    `truth` is -log p - log Z, so that it lies on the total where the model is exact; nan where the density is zero.
+    That is distances (n,) and {term or truth: (n,)}. `truth` is -log p - log Z, so that it lies on
+    the total where the model is exact; nan where the density is zero.
+
+    Args:
+        extents: how far out the ray reaches, in extents of the toy.
     """
     import torch
 
-    from heat_core.plane.toys import toy as named
+    from heat_core.plane.toys import toy
 
-    distance = np.linspace(0, extents * reading.extent, ALONG)
-    points = np.array(reading.centre) + distance[:, None] * direction(reading.centre, x, y)
-    exact = -named(toy).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
-    lines = {**_terms(energy, points), "truth": np.where(np.isfinite(exact), exact, np.nan)}
-    return distance.astype(np.float32), {
-        name: line.astype(np.float32) for name, line in lines.items()
-    }
+    distances = np.linspace(0, extents * reading.extent, RAY_POINTS)
+    points = np.array(reading.centre) + distances[:, None] * direction(reading.centre, x, y)
+    energies = _term_energies(energy, points)
+    truth = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
+    energies["truth"] = np.where(np.isfinite(truth), truth, np.nan)
+    lines = {name: values.astype(np.float32) for name, values in energies.items()}
+    return distances.astype(np.float32), lines
 
 
 def direction(centre: tuple[float, float], x: float, y: float) -> Array:
-    """Returns the unit vector from the centre to a point; to the right if they are one."""
-    step = np.array([x - centre[0], y - centre[1]])
-    length = math.hypot(*step)
-    return step / length if length > 1e-9 else np.array([1.0, 0.0])
+    """Returns the unit vector (2,) from the centre to a point; to the right if they are one."""
+    offset = np.array([x - centre[0], y - centre[1]])
+    length = math.hypot(*offset)
+    return offset / length if length > 1e-9 else np.array([1.0, 0.0])
 
 
-def true_energy(toy: str, window: Window) -> Layer:
-    """Returns the exact -log p on a window, (side, side); at most 1000, where the density is zero."""
+def true_energy(toy_name: str, window: Window) -> Layer:
+    """Returns the exact -log p on a window, (side, side); at most 1000 where the density is 0."""
     import torch
 
-    from heat_core.plane.toys import toy as named
+    from heat_core.plane.toys import toy
 
-    exact = -named(toy).log_prob(torch.from_numpy(_grid(window))).numpy()
-    return np.minimum(exact, 1e3).reshape(window.side, window.side).astype(np.float32)
-
-
-def _grid(window: Window) -> Array:
-    x, y = np.meshgrid(*(axis.astype(np.float64) for axis in window.axes))
-    return np.stack([x.ravel(), y.ravel()], 1)
+    exact = -toy(toy_name).log_prob(torch.from_numpy(window.points)).numpy()
+    drawn = np.minimum(exact, MAX_TRUE_ENERGY)
+    return drawn.reshape(window.side, window.side).astype(np.float32)
 
 
-def _terms(energy: Energy, points: NDArray) -> dict[str, Array]:
-    """Returns {term: (n,)}, and `total` last where there are several."""
+def _term_energies(energy: Energy, points: NDArray) -> dict[str, Array]:
+    """Returns {term: (n,)} at points (n, 2), and `total` last where there are several terms."""
     import torch
 
     from heat_core.energies import score
 
     z = torch.from_numpy(np.asarray(points, dtype=np.float32))
-    terms = {name: score(term, z) for name, term in zip(names(energy), energy.terms(), strict=True)}
-    return terms | ({"total": np.sum(list(terms.values()), axis=0)} if len(terms) > 1 else {})
+    names = term_names(energy)
+    energies = {name: score(term, z) for name, term in zip(names, energy.terms(), strict=True)}
+    if len(energies) > 1:
+        energies["total"] = np.sum(list(energies.values()), axis=0)
+    return energies
 
 
-def _against(grid: Grid, total: Array) -> tuple[float, Array, Array, Layer]:
-    """Returns log Z, each mode's mass in truth and in the model, and the difference of the densities, drawn coarsely."""
-    flat = total.ravel()
-    weight = np.exp(flat.min() - flat)
-    log_z = grid.log_z(total)
-    model, true = weight / weight.sum(), np.exp(grid.truth) * grid.area
-    owed, held = (
-        np.bincount(grid.mode, mass, grid.toy.modes).astype(float)
-        for mass in (true / true.sum(), model)
-    )
-    wrong = (
-        ((model - true) / true.max()).reshape(COARSE, grid.side // COARSE, COARSE, -1).mean((1, 3))
-    )
-    return log_z, owed, held, wrong.astype(np.float32)
+def _fresh_id_energies(energy: Energy, grid: Grid, seed: int) -> dict[str, Array]:
+    """Returns {term: (n,) sorted energies} of ID points that nothing was fitted to."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed + FRESH_SEED)
+    points, _ = grid.toy.sample(FRESH_POINTS, generator)
+    energies = _term_energies(energy, points.numpy())
+    return {name: np.sort(values) for name, values in energies.items()}
+
+
+def _ring(centre: NDArray, radius: float) -> Array:
+    """Returns points evenly around a centre, (FAR_DIRECTIONS, 2)."""
+    angle = np.linspace(0, 2 * np.pi, FAR_DIRECTIONS, endpoint=False)
+    return centre + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _density_error(grid: Grid, model_mass: Array, true_mass: Array) -> Layer:
+    """Returns model density - true density, drawn coarsely, (ERROR_SIDE, ERROR_SIDE)."""
+    error = (model_mass - true_mass) / true_mass.max()
+    block = grid.side // ERROR_SIDE
+    blocks = error.reshape(ERROR_SIDE, block, ERROR_SIDE, block)
+    return blocks.mean((1, 3)).astype(np.float32)

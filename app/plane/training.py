@@ -1,4 +1,4 @@
-"""What the background jobs do in the plane: train, take snapshots, notice when it goes wrong. No Streamlit here."""
+"""Background trainings in the plane: snapshots on the way, early stopping, alarms. No Streamlit."""
 
 from __future__ import annotations
 
@@ -17,35 +17,42 @@ from app.jobs import Job, Work
 if TYPE_CHECKING:
     from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
+    from heat_core.features import Features
     from heat_core.plane.grid import Distance, Grid
     from heat_core.training.trainer import Record
 
-
-SIDE, FINE = 200, 300  # points a side of the grids that a training and its result are measured on
-DRAWN = 2  # every second one is drawn
-SNAPSHOTS = 60  # kept of a training at most; of a longer history every n-th
-PATIENCE, FALL = (
-    5,
-    0.02,
-)  # KL has stopped falling if for so many records it has not come down by this share
-RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and worse than the MoG's
+COARSE_SIDE = 200  # points a side of the grid that snapshots are measured on
+FINE_SIDE = 300  # and of the one that a result is measured on
+DRAW_EVERY = 2  # points of the coarse grid: every second one is drawn
+MAX_SNAPSHOTS = 60  # of a training; of a longer history every n-th is kept
+PATIENCE = 5  # snapshots without progress after which KL has stopped falling
+MIN_FALL = 0.02  # the share by which KL must come down to count as progress
+ALARM_RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and above the MoG's
 
 Layer = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ToyChoice:
-    """What to train on what, and whether to stop when KL stops falling. The key says it all."""
+    """A toy, a detector's preset and a seed to train with.
+
+    Args:
+        toy, detector, preset: names.
+        seed: of the training points and of the training.
+        early_stopping: whether to stop when KL to the truth stops falling.
+    """
 
     toy: str
     detector: str
     preset: str
     seed: int
-    early: bool = False
+    early_stopping: bool = False
 
     @property
     def key(self) -> str:
-        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{'.early' * self.early}"
+        """The key of its job, which says all of it."""
+        suffix = ".early" if self.early_stopping else ""
+        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -53,27 +60,26 @@ class Snapshot:
     """A moment of a training.
 
     Args:
-        terms: the energies that add up, on the drawn grid (float32, first axis y). A prior that does not change is one
-            array, shared by all frames.
-        distance: of the model then.
-        mog: distance of one Gaussian a class on the same grid, to compare with.
+        terms: the energies that add up, on the drawn grid, (n, n) each with first axis y. A prior
+            that does not change is one array, shared by all snapshots.
+        distance: of the model from the truth.
+        mog_distance: of one Gaussian a class on the same grid, to compare with.
         record: of the training; none at its end.
     """
 
     terms: tuple[Layer, ...]
     distance: Distance
-    mog: Distance
+    mog_distance: Distance
     record: Record | None = None
 
     @property
     def layers(self) -> Mapping[str, Layer]:
         """`prior` and `correction` where the energy is a sum of two, and always `total`."""
-        named = (
-            dict(zip(("prior", "correction"), self.terms, strict=True))
-            if len(self.terms) == 2
-            else {}
-        )
-        return {**named, "total": np.add.reduce(self.terms, axis=0, dtype=np.float32)}
+        layers = {}
+        if len(self.terms) == 2:
+            layers["prior"], layers["correction"] = self.terms
+        layers["total"] = np.add.reduce(self.terms, axis=0, dtype=np.float32)
+        return layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,144 +87,204 @@ class ToyResult:
     """A finished training.
 
     Args:
-        frame: the last one.
-        distance, mog: of the model and of one Gaussian a class, on the fine grid.
+        snapshot: the last one.
+        distance, mog_distance: of the model and of one Gaussian a class, on the fine grid.
         seconds: of training alone, without snapshots and pauses.
         energy: the fitted energy.
-        note: why it ended before its time, if it did.
+        end_reason: why it ended before its time, if it did.
         diverged: whether that is why.
-        diagnosis: whether what was learned can be trusted; None where nothing was, or it ended before its time.
+        diagnosis: whether the learned energy can be trusted; None for one that was not learned, or
+            whose training ended before its time.
     """
 
-    frame: Snapshot
+    snapshot: Snapshot
     distance: Distance
-    mog: Distance
+    mog_distance: Distance
     seconds: float
     energy: Energy
-    note: str = ""
+    end_reason: str = ""
     diverged: bool = False
     diagnosis: Diagnosis | None = None
 
 
-def thinned(values: NDArray[np.float64]) -> Layer:
-    """Returns the part that is drawn of values on the grid's axis, (n,), or on the grid, (n, n)."""
-    return np.ascontiguousarray(values[(slice(None, None, DRAWN),) * values.ndim], dtype=np.float32)
+def drawn_values(values: NDArray[np.float64]) -> Layer:
+    """Returns the drawn part of values on the coarse grid, (n, n), or on its axis, (n,)."""
+    every = (slice(None, None, DRAW_EVERY),) * values.ndim
+    return np.ascontiguousarray(values[every], dtype=np.float32)
 
 
 def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
-    """Returns the work of fitting a detector to a toy: a frame at every record, a `ToyResult` at the end.
+    """Returns the work of fitting a detector to a toy.
+
+    It reports a `Snapshot` at every record, and ends with a `ToyResult`.
 
     Args:
-        coarse, fine: grids over the toy, for frames and for the result. They compute the truth once: keep them.
+        coarse, fine: grids over the toy, for snapshots and for the result. They compute the truth
+            once: keep them.
     """
 
     def work(job: Job) -> ToyResult:
         from heat_core.detectors.presets import preset_detector
         from heat_core.run import fit
-        from heat_core.training.trainer import Diverged
 
         train = fine.toy.features(seed=choice.seed)
         mog = fit(preset_detector("MoG", space="plane"), train).energy
-        watcher = SnapshotTaker(job, coarse, coarse.distance(coarse.energy(mog)), choice.early)
-        note, diverged, diagnosis = "", False, None
+        mog_distance = coarse.distance(coarse.energy(mog))
+        snapshots = SnapshotTaker(job, coarse, mog_distance, choice.early_stopping)
         job.report(0.0)
-        try:
-            run = fit(
-                preset_detector(choice.detector, choice.preset, "plane"),
-                train,
-                choice.seed,
-                on_record=watcher,
-            )
-            energy, diagnosis = run.energy, run.diagnosis
-        except KlStoppedFalling:
-            energy = watcher.best
-            note = f"Stopped at step {watcher.step}: KL had stopped falling. The model of step {watcher.best_step} was kept."
-        except Diverged as error:
-            energy, diverged = watcher.last, True
-            note = f"The alarm went off: {error} What is shown is the last state that was sound."
-        if energy is None:
-            raise ArithmeticError(note)
+        outcome = _fit(choice, train, snapshots)
         job.report(1.0)
-        ours, theirs = (fine.distance(fine.energy(one)) for one in (energy, mog))
         return ToyResult(
-            watcher.frame(energy), ours, theirs, watcher.seconds, energy, note, diverged, diagnosis
+            snapshots.take(outcome.energy),
+            fine.distance(fine.energy(outcome.energy)),
+            fine.distance(fine.energy(mog)),
+            snapshots.seconds,
+            outcome.energy,
+            outcome.end_reason,
+            outcome.diverged,
+            outcome.diagnosis,
         )
 
     return work
 
 
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """How a fit ended: what is kept of it, and why it ended before its time, if it did."""
+
+    energy: Energy
+    end_reason: str = ""
+    diverged: bool = False
+    diagnosis: Diagnosis | None = None
+
+
+def _fit(choice: ToyChoice, train: Features, snapshots: SnapshotTaker) -> _Outcome:
+    """Returns the outcome of a fit, also of one that was stopped or diverged.
+
+    Raises:
+        ArithmeticError: it diverged before there was a sound state.
+    """
+    from heat_core.detectors.presets import preset_detector
+    from heat_core.run import fit
+    from heat_core.training.trainer import Diverged
+
+    detector = preset_detector(choice.detector, choice.preset, "plane")
+    try:
+        run = fit(detector, train, choice.seed, on_record=snapshots)
+    except KlStoppedFalling:
+        assert snapshots.best_energy is not None
+        end_reason = (
+            f"Stopped at step {snapshots.step}: KL had stopped falling. "
+            f"The model of step {snapshots.best_step} was kept."
+        )
+        return _Outcome(snapshots.best_energy, end_reason)
+    except Diverged as error:
+        end_reason = f"The alarm went off: {error} What is shown is the last state that was sound."
+        if snapshots.last_energy is None:
+            raise ArithmeticError(end_reason) from error
+        return _Outcome(snapshots.last_energy, end_reason, diverged=True)
+    return _Outcome(run.energy, diagnosis=run.diagnosis)
+
+
 class KlStoppedFalling(Exception):
-    """KL has stopped falling, and somebody wanted the training to stop then."""
+    """Raised to end a training whose KL to the truth has stopped falling."""
 
 
 @dataclass(eq=False)
 class SnapshotTaker:
-    """Called at every record of a training: takes a snapshot, keeps the best energy, raises Enough if asked to stop early."""
+    """Takes snapshots of a training: it is called at every record.
+
+    Args:
+        job: that gets the snapshots.
+        grid: that they are measured on.
+        mog_distance: of one Gaussian a class there.
+        early_stopping: whether to keep the best energy, and to raise `KlStoppedFalling`.
+    """
 
     job: Job
     grid: Grid
-    mog: Distance
-    early: bool
-    best: Energy | None = None
-    last: Energy | None = None
+    mog_distance: Distance
+    early_stopping: bool
+    best_energy: Energy | None = None
+    last_energy: Energy | None = None
     best_kl: float = math.inf
     best_step: int = 0
     step: int = 0
     seconds: float = 0.0
-    _seen: int = 0
-    _stale: int = 0
-    _outside: float = 0.0
+    _records: int = 0
+    _snapshots_without_progress: int = 0
+    _overhead: float = 0.0  # seconds of snapshots and pauses
     _prior: Layer | None = field(default=None, repr=False)
 
     def __call__(self, record: Record, energy: Energy) -> None:
-        began = time.perf_counter()
-        self.step, self.seconds, self.last = record.step, record.seconds - self._outside, energy
-        self._seen += 1
-        every = math.ceil(record.steps / (record.step / self._seen) / SNAPSHOTS)
-        if self._seen % every == 0 or record.step == record.steps:
-            frame = self.frame(energy, record)
-            self.job.report(record.step / record.steps, frame)
-            if self.early:
-                self._judge(frame.distance.kl, energy)
+        start = time.perf_counter()
+        self.step = record.step
+        self.seconds = record.seconds - self._overhead
+        self.last_energy = energy
+        self._records += 1
+
+        total_records = record.steps / (record.step / self._records)
+        every = math.ceil(total_records / MAX_SNAPSHOTS)
+        if self._records % every == 0 or record.step == record.steps:
+            snapshot = self.take(energy, record)
+            self.job.report(record.step / record.steps, snapshot)
+            if self.early_stopping:
+                self._stop_without_progress(snapshot.distance.kl, energy)
         else:
             self.job.report(record.step / record.steps)
-        self._outside += time.perf_counter() - began
+        self._overhead += time.perf_counter() - start
 
-    def _judge(self, kl: float, energy: Energy) -> None:
-        self._stale = 0 if kl < (1 - FALL) * self.best_kl else self._stale + 1
+    def _stop_without_progress(self, kl: float, energy: Energy) -> None:
+        if kl < (1 - MIN_FALL) * self.best_kl:
+            self._snapshots_without_progress = 0
+        else:
+            self._snapshots_without_progress += 1
         if kl < self.best_kl:
-            self.best_kl, self.best_step, self.best = kl, self.step, copy.deepcopy(energy)
-        if self._stale >= PATIENCE:
+            self.best_kl = kl
+            self.best_step = self.step
+            self.best_energy = copy.deepcopy(energy)
+        if self._snapshots_without_progress >= PATIENCE:
             raise KlStoppedFalling
 
-    def frame(self, energy: Energy, record: Record | None = None) -> Snapshot:
-        """Returns a snapshot of an energy. Raises ValueError if it is not finite."""
+    def take(self, energy: Energy, record: Record | None = None) -> Snapshot:
+        """Returns a snapshot of an energy.
+
+        Raises:
+            ValueError: the energy is not finite.
+        """
         terms = [self.grid.energy(term) for term in energy.terms()]
-        shown = [thinned(term) for term in terms]
-        if len(shown) == 2:
-            if self._prior is None or not np.array_equal(self._prior, shown[0]):
-                self._prior = shown[0]
-            shown[0] = self._prior
-        return Snapshot(tuple(shown), self.grid.distance(np.sum(terms, axis=0)), self.mog, record)
+        drawn = [drawn_values(term) for term in terms]
+        if len(drawn) == 2:
+            if self._prior is None or not np.array_equal(self._prior, drawn[0]):
+                self._prior = drawn[0]
+            drawn[0] = self._prior
+        distance = self.grid.distance(np.sum(terms, axis=0))
+        return Snapshot(tuple(drawn), distance, self.mog_distance, record)
 
 
-def alarm(frames: Sequence[Snapshot]) -> str:
-    """Returns what is wrong with how a training goes, in a sentence, or nothing."""
-    recorded = [(frame.record.step, frame.distance.kl) for frame in frames if frame.record]
+def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
+    """Returns a warning, in a sentence, where KL to the truth has risen; an empty one elsewhere."""
+    recorded = [
+        (snapshot.record.step, snapshot.distance.kl) for snapshot in snapshots if snapshot.record
+    ]
     if len(recorded) < 2:
         return ""
-    step, lowest = min(recorded, key=lambda pair: pair[1])
-    kl, mog = recorded[-1][1], frames[-1].mog.kl
-    if kl <= RISE * lowest or kl <= mog:
+    lowest_step, lowest_kl = min(recorded, key=lambda pair: pair[1])
+    kl = recorded[-1][1]
+    if kl <= ALARM_RISE * lowest_kl or kl <= snapshots[-1].mog_distance.kl:
         return ""
-    return f"KL has risen from {lowest:.3f} nats at step {step} to {kl:.3f}: training moves away from the truth."
+    return (
+        f"KL has risen from {lowest_kl:.3f} nats at step {lowest_step} to {kl:.3f}: "
+        "training moves away from the truth."
+    )
 
 
-def loss_levels(choice: ToyChoice, mog: Distance) -> dict[str, float]:
+def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     """Returns {name: nats}: levels to hold a loss against, where the objective has any.
 
-    Of logistic noise-contrastive learning: 2 log 2 is guessing; against noise q the truth's own loss is
-    2 log 2 - 2 JSD(p, q), which no model beats on average. q is known here where it is the MoG itself.
+    Of logistic noise-contrastive learning: 2 log 2 is guessing; against noise q the truth's own
+    loss is 2 log 2 - 2 JSD(p, q), which no model beats on average. q is known here where it is the
+    MoG itself.
     """
     from heat_core.detectors.presets import preset_detector
     from heat_core.training.objectives import NoiseContrastive
@@ -226,6 +292,9 @@ def loss_levels(choice: ToyChoice, mog: Distance) -> dict[str, float]:
     detector = preset_detector(choice.detector, choice.preset, "plane")
     if not isinstance(detector.objective, NoiseContrastive):
         return {}
-    guessing = {"guessing": 2 * math.log(2)}
-    is_correction = detector.title == "HEAT" and getattr(detector, "temperature", 0) == 1
-    return guessing | ({"truth": 2 * math.log(2) - 2 * mog.jsd} if is_correction else {})
+    guessing = 2 * math.log(2)
+    levels = {"guessing": guessing}
+    noise_is_mog = detector.title == "HEAT" and getattr(detector, "temperature", 0) == 1
+    if noise_is_mog:
+        levels["truth"] = guessing - 2 * mog_distance.jsd
+    return levels

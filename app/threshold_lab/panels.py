@@ -272,12 +272,12 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
     list_id = (evaluation.choice.detector, threshold)
     page = gallery_page(len(pack_rows), PAGE, "line-page", list_id)
     scores = sorted_scores[page]
-    captions = [
-        (pack_data.pack.set_title(name), f"{margin} {row_outcome(score > threshold, name)}")
-        for (name, _), score, margin in zip(
-            pack_rows[page], scores, margins(scores, threshold), strict=True
-        )
-    ]
+    captions = []
+    for (name, _), score, margin in zip(
+        pack_rows[page], scores, margins(scores, threshold), strict=True
+    ):
+        verdict = row_outcome(score > threshold, name)
+        captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 

@@ -1,106 +1,113 @@
 """Toy lab: train in the plane and hold the energy against the exact truth."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
+from app.jobs import Job
 from app.pack import header
-from app.plane.controls import paper_figures, toy_choice
+from app.plane.controls import toy_choice
+from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons
 from app.plane.state import (
     find_training,
     find_trainings,
     is_hidden,
+    is_shown_whole,
     stopped_training,
     toy_preview,
     visible_snapshots,
 )
+from app.plane.training import Snapshot
 from app.session import tab_id
-from app.text import plain
-from app.toy_lab import panels as lab
+from app.toy_lab.chains_panel import chains_panel
+from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
+from app.toy_lab.controls import paper_figures
+from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result
+from app.toy_lab.replay import snapshot_slider
 
 header.show(
     "Toy lab",
-    "Train a detector on points in the plane and see what its energy gets right. The truth is known exactly here.",
+    "Train a detector on points in the plane and see what its energy gets right. "
+    "The truth is known exactly here.",
     real=False,
 )
 choice = toy_choice()
 compare = paper_figures()
-picture = toy_preview(choice.toy, choice.seed)
-modes = f"{picture.modes} mode{'s' * (picture.modes > 1)}"
-st.markdown(
-    f":small[:material/scatter_plot: {picture.title}: {picture.size:,} training points, {modes}]"
-)
+preview = toy_preview(choice.toy, choice.seed)
+modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
+training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
+st.markdown(f":small[:material/scatter_plot: {training_set}]")
+
+
+def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
+    """Shows the last snapshot and the curves up to it, or the truth alone."""
+    training_alarm(snapshots)
+    energy_panels(choice, preview, snapshots[-1].layers if snapshots else {})
+    training_curves(choice, snapshots)
 
 
 @st.fragment(run_every=0.4)
-def live(job) -> None:
-    """Shows a training under way. Paused, it stays where this tab paused it, even if it goes on for somebody else."""
-    frames = visible_snapshots(job)
-    if is_hidden(choice) or (job.over and len(frames) == len(job.frames)):
+def live_training(job: Job) -> None:
+    """Shows a training under way; paused, it stays where this tab has paused it."""
+    if is_hidden(choice) or is_shown_whole(job):
         st.rerun()
     job.watch(tab_id())
-    lab.transport(choice, job)
-    lab.progress(choice, job, frames)
-    lab.so_far(choice, picture, frames)
+    snapshots = visible_snapshots(job)
+    transport_buttons(choice, job)
+    training_progress(choice, job, snapshots)
+    snapshots_so_far(snapshots)
 
 
-def finished(job) -> None:
-    """Shows what came out, any snapshot on the way there, and chains."""
-    playing = st.session_state.get("replaying", False)
+def finished_training(job: Job) -> None:
+    """Shows the result, any snapshot on the way there, and chains."""
+    was_playing = st.session_state.get("replaying", False)
     if is_hidden(choice):
         st.rerun()
-    lab.warn(job.frames, job.result)
-    lab.finding(choice, job.result)
-    frame = lab.scrubber(choice, job.frames)
-    if st.session_state.get("replaying", False) != playing:
+    training_alarm(job.frames, job.result)
+    training_result(choice, job.result)
+    snapshot = snapshot_slider(choice, job.frames)
+    if st.session_state.get("replaying", False) != was_playing:
         st.rerun()
-    lab.panels(choice, picture, (frame or job.result.frame).layers)
-    lab.curves(choice, job.frames, frame.record.step if frame and frame.record else None)
-    lab.chains(choice, picture, job.result)
+    record = snapshot.record if snapshot else None
+    energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
+    training_curves(choice, job.frames, record.step if record else None)
+    chains_panel(choice, preview, job.result)
 
 
-def alone() -> None:
+def one_detector() -> None:
     """Shows one detector, in whatever state its training is."""
-    job, left = find_training(choice), stopped_training(choice)
-    if job is not None and job.state == "done" and len(visible_snapshots(job)) == len(job.frames):
-        st.fragment(finished, run_every=0.5 if st.session_state.get("replaying") else None)(job)
-        return
-    if job is not None and not (job.over and len(visible_snapshots(job)) == len(job.frames)):
-        live(job)
-        return
-    lab.start(choice)
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    elif job is not None or left is not None:
-        goes_on = (
-            f" It goes on for {left.others} more who watch{'es' * (left.others == 1)}."
-            if left and left.others
-            else ""
-        )
-        st.warning(
-            f"Training was cancelled.{goes_on} This is how far it came; press the button to start again."
-        )
+    job = find_training(choice)
+    if job is not None and not is_shown_whole(job):
+        live_training(job)
+    elif job is not None and job.state == "done":
+        is_playing = st.session_state.get("replaying")
+        st.fragment(finished_training, run_every=0.5 if is_playing else None)(job)
     else:
-        st.info(
-            f"Nothing is trained yet on these settings. The truth is below; press “Train {choice.detector}” to see the model."
-        )
-    lab.so_far(choice, picture, job.frames if job else left.frames if left else [])
+        start_button(choice)
+        stopped = stopped_training(choice)
+        state_message(choice, job, stopped)
+        if job is not None:
+            snapshots_so_far(job.frames)
+        else:
+            snapshots_so_far(stopped.snapshots if stopped else [])
 
 
-def side_by_side() -> None:
+def three_detectors() -> None:
     """Shows three detectors at once."""
-    choices = lab.compared(choice)
+    choices = comparison_choices(choice)
     jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
-    lab.start_all(choices, jobs)
-    under_way = any(job is not None and not job.over for job in jobs.values())
+    comparison_buttons(choices, jobs)
+    is_under_way = any(job is not None and not job.over for job in jobs.values())
 
     def show() -> None:
-        if under_way and all(job is None or job.over for job in jobs.values()):
+        if is_under_way and all(job is None or job.over for job in jobs.values()):
             st.rerun()
-        lab.comparison(choice, picture, jobs)
+        comparison(choice, preview, jobs)
 
-    st.fragment(show, run_every=0.5 if under_way else None)()
+    st.fragment(show, run_every=0.5 if is_under_way else None)()
 
 
 if compare:
-    side_by_side()
+    three_detectors()
 else:
-    alone()
+    one_detector()

@@ -27,7 +27,7 @@ from heat_core.pack import FILE_NAME, ExtraID, Pack
 from .classifier import fingerprint
 from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
 from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
-from .pseudo import COMPOSED, FAMILIES, destroy
+from .pseudo import TWO_KINDS, FAMILIES, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
@@ -266,8 +266,8 @@ class _Sets:
         factor = 4 if kind == "pseudo" else 2  # of the family of two in a row
         noise_seed = 0 if kind == "pseudo" else 1
         families = {}
-        for seed, family in enumerate((*FAMILIES, COMPOSED)):
-            size = count * factor if family == COMPOSED else count
+        for seed, family in enumerate((*FAMILIES, TWO_KINDS)):
+            size = count * factor if family == TWO_KINDS else count
             chosen_rows = rows[stratified_rows(images.labels[rows], size, seed)]
             # Shuffled, since some families mix an image with the next one: of another class.
             shuffled = np.random.default_rng(seed).permutation(chosen_rows)

@@ -120,7 +120,8 @@ class Grid:
 
     def mode_mass(self, mass: Array) -> Array:
         """Returns the sum over the cells of each mode, (modes,), of a mass (side^2,)."""
-        return np.bincount(self.mode, weights=mass, minlength=self.toy.modes)
+        by_mode = np.bincount(self.mode, weights=mass, minlength=self.toy.modes)
+        return by_mode.astype(np.float64)
 
     def energy(self, energy: Energy) -> Array:
         """Returns the energies of all points, (side, side), the first axis y."""

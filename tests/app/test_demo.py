@@ -50,7 +50,7 @@ def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, told: St
     at = _demo(number)
     step = STEPS[number - 1]
     assert at.header[0].value == f"{number}. {step.title}"
-    sentence = step.tell(told)
+    sentence = step.sentence(told)
     assert sentence.endswith(".")
     assert sentence.count(". ") == 0  # one sentence
     assert not re.search(r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b", sentence)
@@ -86,21 +86,21 @@ def test_a_press_as_the_room_is_left_does_no_harm() -> None:
 
 
 def test_sentences_say_what_the_arrays_say(told: Story) -> None:
-    outcome = told.outcomes["HEAT"]
-    assert f"{100 * outcome.caught:.0f} of 100 strange" in STEPS[4].tell(told)
-    assert f"among them {told.caught('HEAT').sum()} of the 12" in STEPS[4].tell(told)
-    sure = sum(int((-told.scores["MSP"][name] > 0.9).sum()) for name in told.about["kinds"])
-    assert f"sure what {sure} of them are" in STEPS[0].tell(told)
-    assert (told.probabilities > story.SURE).all()
-    assert not told.caught("MSP").any()
+    what = told.outcomes["HEAT"]
+    assert f"{100 * what.caught:.0f} of 100 strange" in STEPS[4].sentence(told)
+    assert f"among them {told.rejected('HEAT').sum()} of the 12" in STEPS[4].sentence(told)
+    sure = sum(int((-told.scores["MSP"][name] > 0.9).sum()) for name in told.card.kinds)
+    assert f"sure what {sure} of them are" in STEPS[0].sentence(told)
+    assert (told.probabilities > story.CONFIDENCE).all()
+    assert not told.rejected("MSP").any()
     assert (np.diff(told.probabilities) <= 0).all()
 
 
 def test_the_story_is_of_this_pack_and_of_these_recipes(told: Story, pack: Pack) -> None:
-    assert told.about["digest"] == story.digest(story.PACK), (
+    assert told.card.pack_digest == story.digest(story.PACK), (
         "the pack has changed: python -m app.demo.story"
     )
-    assert told.about["recipes"] == story.described(pack), (
+    assert told.card.detectors == story.described(pack), (
         "a recipe has changed: python -m app.demo.story"
     )
 
@@ -115,29 +115,31 @@ def test_scores_and_pictures_are_the_packs(told: Story, pack: Pack) -> None:
         assert set(again) == set(told.scores[name])
         for of, scores in again.items():
             assert np.allclose(scores, told.scores[name][of], rtol=1e-4, atol=1e-4)
-    of, rows = story.picked(told.scores["MSP"], tuple(told.about["kinds"]))
-    assert of == told.of
+    sets, rows = story.confident_pictures(told.scores["MSP"], tuple(told.card.kinds))
+    assert sets == told.sets
     assert np.array_equal(rows, told.rows)
-    pixels, taken_for = story._pictures(pack, of, rows)
+    pixels, predicted = story.pictures(pack, sets, rows)
     assert np.array_equal(pixels, told.pixels)
-    assert taken_for == told.taken_for
+    assert predicted == told.predicted
 
 
 def test_the_planes_energies_are_what_training_gives(told: Story) -> None:
-    _, points, layers, wrong = story._plane()
-    assert np.allclose(points[: story.POINTS], told.points, atol=2e-3)
+    plane = story.train_plane()
+    assert np.allclose(plane.points[: story.POINTS], told.points, atol=2e-3)
     for name in ("truth", "prior"):
-        assert np.allclose(layers[name], told.layers[name], rtol=2e-3, atol=2e-3)
+        assert np.allclose(plane.layers[name], told.layers[name], rtol=2e-3, atol=2e-3)
     near = told.layers["truth"] < 5  # where there is data; elsewhere a trained network is free
-    assert np.abs(layers["correction"] - told.layers["correction"])[near].mean() < 0.3
-    assert wrong["MoG"] == pytest.approx(told.about["wrong"]["MoG"], abs=1e-3)
-    assert wrong["HEAT"] == pytest.approx(told.about["wrong"]["HEAT"], abs=0.03)
+    assert np.abs(plane.layers["correction"] - told.layers["correction"])[near].mean() < 0.3
+    assert plane.total_variation["MoG"] == pytest.approx(told.card.total_variation["MoG"], abs=1e-3)
+    assert plane.total_variation["HEAT"] == pytest.approx(
+        told.card.total_variation["HEAT"], abs=0.03
+    )
 
 
 def test_a_story_is_written_and_read_whole(told: Story, tmp_path: Path) -> None:
     story.write(told, tmp_path / "again.npz")
     again = story.read(tmp_path / "again.npz")
-    assert again.about == told.about
+    assert again.card == told.card
     assert np.array_equal(again.total, told.total)
     assert all(
         np.array_equal(again.scores["HEAT"][name], values)
@@ -168,11 +170,12 @@ def test_every_room_has_the_glossary(view: str) -> None:
 
 def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "DETECTORS", ("MSP", "MoG"))
-    monkeypatch.setattr(story, "SURE", 0.0)
-    monkeypatch.setattr(story, "_plane", lambda: (np.zeros(1), np.zeros((1, 2)), {}, {}))
-    monkeypatch.setattr(story, "COUNT", 3)
+    monkeypatch.setattr(story, "CONFIDENCE", 0.0)
+    empty = story.Plane(np.zeros(1), np.zeros((1, 2)), {}, {})
+    monkeypatch.setattr(story, "train_plane", lambda: empty)
+    monkeypatch.setattr(story, "PICTURES", 3)
     torch.manual_seed(0)
     made = story.make(noise_pack, {"far_mnist": "digits"})
-    assert made.of == ["far_mnist"] * 3
+    assert made.sets == ["far_mnist"] * 3
     assert made.pixels.shape == (3, 32, 32, 3)
     assert made.probabilities[0] == pytest.approx(max(-made.scores["MSP"]["far_mnist"]))

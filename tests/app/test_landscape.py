@@ -11,15 +11,13 @@ import pytest
 import torch
 
 from app.components import surfaces
-from app.components.surfaces import FULL, Block, Surface
+from app.components.surfaces import HEIGHT_STEPS, Block, Surface
 from app.jobs import Job
-from app.landscape import panels as relief
-from app.plane import figures as planes
-from app.plane import reading as landscapes
-from app.plane import training as toys
-from app.plane.reading import Window
-from app.plane.training import ToyChoice
-from heat_core.detectors import presets as recipes
+from app.landscape import controls, panels
+from app.plane import figures, reading
+from app.plane.reading import EnergyReading, PointTerms, Window
+from app.plane.training import COARSE_SIDE, FINE_SIDE, ToyChoice, train_toy
+from heat_core.detectors import presets
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import GaussianMixture, Network
@@ -35,21 +33,21 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 
 CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
 SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
-GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
+GRIDS = [Grid(toy("blobs"), side) for side in (COARSE_SIDE, FINE_SIDE)]
 
 
 @pytest.fixture(scope="module")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    job = Job("any", toys.train_toy(CHOICE, *GRIDS))
+    job = Job("any", train_toy(CHOICE, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     return job
 
 
 @pytest.fixture(scope="module")
-def reading(trained) -> landscapes.Reading:
-    return landscapes.read(trained.result.energy, CHOICE, GRIDS[1])
+def whole(trained) -> EnergyReading:
+    return reading.read(trained.result.energy, CHOICE, GRIDS[1])
 
 
 def _landscape(**link: str):
@@ -95,12 +93,12 @@ def test_it_says_why_a_training_failed(monkeypatch):
     assert at.error[0].value == r"no \*grid\*"
 
 
-def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, reading):
+def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, whole):
     at = _with(trained, monkeypatch, x="-2.0", y="-1.5")
-    said = landscapes.spell(trained.result.energy, reading, "blobs", -2.0, -1.5)
+    said = reading.point_terms(trained.result.energy, whole, "blobs", -2.0, -1.5)
     assert at.subheader[0].value == f"At (-2.00, -1.50): {said.sentence}"
     assert "verdict in: 95 % of ID lie at or below" in at.subheader[0].value
-    assert {metric.label for metric in at.metric} == set(relief.FACTS)
+    assert {metric.label for metric in at.metric} == set(panels.FACTS)
     at.number_input(key="x").set_value(15.0)
     opened(at)
     assert "verdict out" in at.subheader[0].value
@@ -110,7 +108,7 @@ def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, re
 def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatch, trained, draw):
     calls = {}
     monkeypatch.setattr(
-        relief,
+        panels,
         "surfaces",
         lambda shown, block, key, on_pick: calls.update({key: (shown, block, on_pick)}),
     )
@@ -118,7 +116,7 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatc
     assert len(at.get("plotly_chart")) == 3  # masses, two rays
     shown, block, _ = calls["layers"]
     assert [surface.title for surface in shown] == [
-        relief.TITLES[name][0] for name in ("prior", "correction", "total")
+        panels.TITLES[name].title for name in ("prior", "correction", "total")
     ]
     assert [surface.level for surface in shown] == [None, None, 0.0]
     assert block.flat == (draw == "contour")
@@ -129,13 +127,13 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatc
         assert block.heights[1] == limit or limit is None
         assert block.x == block.y == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
         assert block.marks == {"": (1.5, 0.0)}
-        assert picked is relief.look_at
+        assert picked is controls.select_point
 
 
 def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
     calls = {}
     monkeypatch.setattr(
-        relief, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block})
+        panels, "surfaces", lambda shown, block, key, on_pick: calls.update({key: block})
     )
     _with(trained, monkeypatch, zoom="4 ×", x="1.5")
     assert calls["layers"].x == pytest.approx(
@@ -154,17 +152,17 @@ def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
 
 def test_a_click_becomes_the_point(monkeypatch):
     state: dict = {}
-    monkeypatch.setattr(relief.st, "session_state", state)
-    relief.look_at(1.23456, -2.0)
+    monkeypatch.setattr(controls.st, "session_state", state)
+    controls.select_point(1.23456, -2.0)
     assert state == {"x": 1.235, "y": -2.0}
 
 
 # -- what it says
 
 
-def test_the_parts_add_up_to_the_energy_itself(trained, reading):
+def test_the_parts_add_up_to_the_energy_itself(trained, whole):
     energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
-    layers = landscapes.layers(energy, window)
+    layers = reading.layers(energy, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
     x, y = window.axes
     assert (x[0], x[-1], y[0], y[-1]) == pytest.approx((-1.5, 2.5, -3.0, 1.0))
@@ -172,46 +170,48 @@ def test_the_parts_add_up_to_the_energy_itself(trained, reading):
     with torch.no_grad():
         exact = energy(points).numpy()
     np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
-    said = landscapes.spell(energy, reading, "blobs", float(x[7]), float(y[60]))
+    said = reading.point_terms(energy, whole, "blobs", float(x[7]), float(y[60]))
     assert said.total == pytest.approx(float(exact[0]), abs=1e-4)
-    assert said.truth == pytest.approx(-float(toy("blobs").log_prob(points[:1].double())), abs=1e-9)
-    assert said.out == (said.total > reading.threshold)
+    assert said.true_energy == pytest.approx(
+        -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
+    )
+    assert said.is_ood == (said.total > whole.threshold)
 
 
 def test_the_sum_that_is_read_adds_up_by_eye():
-    said = landscapes.Spelled({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
+    said = PointTerms({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
     assert (
         said.sentence
         == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
     )
 
 
-def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(trained, reading):
-    inside = reading.inside["total"]
-    assert reading.threshold == threshold_keeping(inside, 0.95)
-    fresh, _ = toy("blobs").sample(landscapes.TEST, torch.Generator().manual_seed(landscapes.FRESH))
+def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(trained, whole):
+    inside = whole.id_energies["total"]
+    assert whole.threshold == threshold_keeping(inside, 0.95)
+    fresh, _ = toy("blobs").sample(
+        reading.FRESH_POINTS, torch.Generator().manual_seed(reading.FRESH_SEED)
+    )
     with torch.no_grad():
         np.testing.assert_allclose(np.sort(trained.result.energy(fresh).numpy()), inside, atol=1e-4)
     train = toy("blobs").features(seed=0).z
     assert not (fresh[:, None] == train[None, :200]).all(-1).any()
 
 
-def test_masses_and_error_agree_with_quadrature(trained, reading):
+def test_masses_and_error_agree_with_quadrature(trained, whole):
     d = trained.result.distance
-    assert int((reading.held >= 0.5 * reading.owed).sum()) == d.modes
-    assert reading.owed.sum() == pytest.approx(1)
-    assert reading.held.sum() == pytest.approx(1)
-    assert reading.log_z == pytest.approx(
-        0, abs=0.1
-    )  # E_theta learned against q: -log p, normalised
-    assert reading.wrong.shape == (landscapes.COARSE, landscapes.COARSE)
-    assert abs(reading.wrong.mean()) < 1e-6
-    assert reading.caught == 1.0  # the prior grows without bound
+    assert int((whole.model_mass >= 0.5 * whole.true_mass).sum()) == d.modes
+    assert whole.true_mass.sum() == pytest.approx(1)
+    assert whole.model_mass.sum() == pytest.approx(1)
+    assert whole.log_z == pytest.approx(0, abs=0.1)  # E_theta learned against q: -log p, normalised
+    assert whole.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
+    assert abs(whole.density_error.mean()) < 1e-6
+    assert whole.far_rejected == 1.0  # the prior grows without bound
 
 
-def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
-    assert (reading.temperature, reading.alpha, reading.bound) == (1.0, None, None)
-    assert reading.largest is not None
+def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, whole):
+    assert (whole.temperature, whole.alpha, whole.bound) == (1.0, None, None)
+    assert whole.largest_correction is not None
     alpha = 0.5
     quick = preset_detector("HEAT", "quick", "plane")
     assert isinstance(quick, HEAT)
@@ -221,46 +221,46 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, reading):
         training=TrainConfig(steps=120, batch=512, lr=1e-2),
     )
     bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
-    presets = {"plane": {"quick": {**recipes.PRESETS["plane"]["quick"], "HEAT": bounded}}}
-    monkeypatch.setattr(recipes, "PRESETS", presets)
+    only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
+    monkeypatch.setattr(presets, "PRESETS", only)
     energy = fit(bounded, toy("blobs").features()).energy
-    said = landscapes.read(energy, CHOICE, GRIDS[1])
+    said = reading.read(energy, CHOICE, GRIDS[1])
     assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))
-    assert said.largest is not None
-    assert 0.5 * said.bound < said.largest < 1.5 * said.bound
+    assert said.largest_correction is not None
+    assert 0.5 * said.bound < said.largest_correction < 1.5 * said.bound
 
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
+    said = reading.read(energy, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (said.temperature, said.alpha, said.largest) == (None, None, None)
-    assert list(said.inside) == ["energy"]
+    assert (said.temperature, said.alpha, said.largest_correction) == (None, None, None)
+    assert list(said.id_energies) == ["energy"]
 
 
-def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, reading):
+def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, whole):
     energy = trained.result.energy
-    distance, lines = landscapes.ray(energy, reading, "blobs", -2.0, -1.5, 1.5)
-    here = math.hypot(-2.0 - reading.centre[0], -1.5 - reading.centre[1])
-    said = landscapes.spell(energy, reading, "blobs", -2.0, -1.5)
+    distance, lines = reading.ray(energy, whole, "blobs", -2.0, -1.5, 1.5)
+    here = math.hypot(-2.0 - whole.centre[0], -1.5 - whole.centre[1])
+    said = reading.point_terms(energy, whole, "blobs", -2.0, -1.5)
     assert np.interp(here, distance, lines["total"]) == pytest.approx(said.total, abs=0.1)
     near = distance < here
     assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
     assert set(lines) == {"prior", "correction", "total", "truth"}
-    assert set(lines) <= set(planes.LINES)
-    at_centre = landscapes.direction(reading.centre, *reading.centre)
+    assert set(lines) <= set(figures.LINES)
+    at_centre = reading.direction(whole.centre, *whole.centre)
     assert tuple(at_centre) == (1.0, 0.0)
 
 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
-    said = landscapes.read(energy, choice, Grid(toy(choice.toy)))
-    _, lines = landscapes.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
+    said = reading.read(energy, choice, Grid(toy(choice.toy)))
+    _, lines = reading.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
-    assert math.isinf(landscapes.spell(energy, said, "checkerboard", 4.4, 4.4).truth)
-    assert np.isfinite(landscapes.true_energy("checkerboard", Window(0, 0, 4.5))).all()
+    assert math.isinf(reading.point_terms(energy, said, "checkerboard", 4.4, 4.4).true_energy)
+    assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
@@ -268,7 +268,7 @@ def test_an_untrained_correction_changes_nothing():
     energy = fit(
         preset_detector("MoG", space="plane"), toy("blobs").features()
     ).energy / 1.0 + Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
-    layers = landscapes.layers(energy, Window(0, 0, 5))
+    layers = reading.layers(energy, Window(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 
@@ -278,10 +278,20 @@ def test_an_untrained_correction_changes_nothing():
 
 def test_heights_are_sent_as_shares_of_the_range():
     values = np.array([[-20.0, -8.0, -np.inf], [0.0, 8.1, np.nan], [np.inf, 4.0, 1e300]])
-    sent = surfaces._sent(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
+    sent = surfaces.panel_data(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
     whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
-    assert whole.tolist() == [0, 0, 0, FULL / 2, FULL, FULL, FULL, FULL * 3 / 4, FULL]
-    assert (sent["side"], sent["full"], sent["level"]) == (3, FULL, 0.625)
+    assert whole.tolist() == [
+        0,
+        0,
+        0,
+        HEIGHT_STEPS / 2,
+        HEIGHT_STEPS,
+        HEIGHT_STEPS,
+        HEIGHT_STEPS,
+        HEIGHT_STEPS * 3 / 4,
+        HEIGHT_STEPS,
+    ]
+    assert (sent["side"], sent["full"], sent["level"]) == (3, HEIGHT_STEPS, 0.625)
 
 
 @pytest.mark.parametrize(
@@ -289,11 +299,11 @@ def test_heights_are_sent_as_shares_of_the_range():
     [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]],
 )
 def test_what_is_no_spot_of_the_square_is_passed_over(said):
-    assert surfaces.spot(said, SQUARE) is None
+    assert surfaces.picked_spot(said, SQUARE) is None
 
 
 def test_a_spot_is_taken():
-    assert surfaces.spot([1, -4.0], SQUARE) == (1.0, -4.0)
+    assert surfaces.picked_spot([1, -4.0], SQUARE) == (1.0, -4.0)
 
 
 # -- the figures
@@ -301,8 +311,8 @@ def test_a_spot_is_taken():
 
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
-    figure = planes.ray(
-        distance, {"total": distance**2, "truth": distance**3}, cut=5.0, here=1.0, data=5.0
+    figure = figures.ray(
+        distance, {"total": distance**2, "truth": distance**3}, threshold=5.0, point=1.0, extent=5.0
     )
     low, high = figure.layout.yaxis.range
     assert low < 0 < 5 < high < 100

@@ -253,7 +253,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken, by_set = pack_data.taken_for, set_scores(1.5)
+    taken, by_set = pack_data.predicted_classes, set_scores(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
     thresholds = {
@@ -286,7 +286,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken = pack_data.taken_for["test"]
+    taken = pack_data.predicted_classes["test"]
     own = Conformal(0.8).fit(set_scores(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value

@@ -11,12 +11,12 @@ import pytest
 
 from app import figures
 from app.jobs import Job
-from app.plane import chains
-from app.plane import training as toys
+from app.plane import chains, training
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
-from app.plane.training import Snapshot, ToyChoice
+from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, ToyChoice
 from app.session import job_queue
-from app.toy_lab import panels as lab
+from app.toy_lab.diagnosis import LIGHTS
+from app.toy_lab.replay import RESULT
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.training.trainer import Diverged
@@ -25,13 +25,13 @@ from tests.app.pages import app, endless, link, offered, opened, press, text, un
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
 QUICK = ToyChoice("blobs", "HEAT", "quick", 0)
-GRIDS = [Grid(toy("blobs"), side) for side in (toys.SIDE, toys.FINE)]
+GRIDS = [Grid(toy("blobs"), side) for side in (COARSE_SIDE, FINE_SIDE)]
 
 
 @pytest.fixture(scope="module")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    job = Job("any", toys.train_toy(QUICK, *GRIDS))
+    job = Job("any", training.train_toy(QUICK, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     return job
@@ -195,7 +195,7 @@ def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, tra
     at = press(app(toy="blobs", preset="quick"), "Train HEAT")
     wait(at, lambda page: page.metric)
     slider = at.select_slider(key="snapshot")
-    assert slider.value == lab.RESULT
+    assert slider.value == RESULT
     assert len(slider.options) == len(trained.frames) + 1
     first, second = slider.options[:2]
     slider.set_value(second)
@@ -206,7 +206,7 @@ def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, tra
     )
     press(at, "Step")
     assert at.select_slider(key="snapshot").value == slider.options[2]
-    at.select_slider(key="snapshot").set_value(lab.RESULT)
+    at.select_slider(key="snapshot").set_value(RESULT)
     press(at, "Play")
     assert "Pause" in offered(at)
     assert at.select_slider(key="snapshot").value in (first, second)
@@ -257,10 +257,10 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
     monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda job: shown)
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
-    colour, icon, word = lab.LIGHTS[light]
-    badge = f":{colour}-badge[:material/{icon}: {word}]"
-    said = next(markdown.value for markdown in at.markdown if badge in markdown.value)
-    assert r"The \*reason\* is this." in said
+    shown = LIGHTS[light]
+    badge = f":{shown.colour}-badge[:material/{shown.icon}: {shown.verdict}]"
+    text = next(markdown.value for markdown in at.markdown if badge in markdown.value)
+    assert r"The \*reason\* is this." in text
 
 
 def test_side_by_side_offers_what_is_missing_and_can_be_cancelled(monkeypatch):
@@ -282,10 +282,10 @@ def test_a_failure_is_shown_in_one_line(monkeypatch):
 
 
 def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch):
-    from heat_core import run as study
-    from heat_core.detectors import presets as recipes
+    from heat_core import run
+    from heat_core.detectors import presets
 
-    fit = study.fit
+    fit = run.fit
 
     def diverging(detector, train, seed=0, on_record=None, **rest):
         if on_record is None:
@@ -300,8 +300,8 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
 
         return fit(detector, train, seed, on_record=then, **rest)
 
-    monkeypatch.setattr(study, "fit", diverging)
-    assert recipes.preset_detector("HEAT", "quick", "plane").trains
+    monkeypatch.setattr(run, "fit", diverging)
+    assert presets.preset_detector("HEAT", "quick", "plane").trains
     at = press(app(toy="blobs", preset="quick"), "Train HEAT")
     wait(at, lambda page: page.error)
     assert "The alarm went off" in at.error[0].value
@@ -311,37 +311,41 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
 
 def test_a_rising_kl_raises_the_alarm(trained):
     frames = list(trained.frames)
-    assert toys.alarm(frames) == ""
+    assert training.kl_alarm(frames) == ""
     last = frames[-1]
-    far = Snapshot(last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog, last.record)
-    assert "KL has risen from" in toys.alarm([*frames, far])
+    far = Snapshot(
+        last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog_distance, last.record
+    )
+    assert "KL has risen from" in training.kl_alarm([*frames, far])
 
 
 def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
-    choice = ToyChoice("blobs", "HEAT", "modern", 0, early=True)
-    job = Job(choice.key, toys.train_toy(choice, *GRIDS))
+    choice = ToyChoice("blobs", "HEAT", "modern", 0, early_stopping=True)
+    job = Job(choice.key, training.train_toy(choice, *GRIDS))
     job.run()
     assert job.state == "done", job.error
     step, best = job.frames[-1].record.step, min(job.frames, key=lambda frame: frame.distance.kl)
     assert step < job.frames[-1].record.steps
-    assert f"Stopped at step {step}" in job.result.note
-    assert f"of step {best.record.step} was kept" in job.result.note
-    assert job.result.frame.distance.kl == pytest.approx(best.distance.kl, rel=1e-6)
+    assert f"Stopped at step {step}" in job.result.end_reason
+    assert f"of step {best.record.step} was kept" in job.result.end_reason
+    assert job.result.snapshot.distance.kl == pytest.approx(best.distance.kl, rel=1e-6)
 
 
 def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
     """For the picture, for every training, and for what the Landscape says of them."""
-    counted, log_prob = [], type(toy("rings")).log_prob
+    counted: list[int] = []
+    mode_log_prob = type(toy("rings")).mode_log_prob
 
-    def counting(self, x):
-        counted.extend([len(x)] * (self is toy("rings")))
-        return log_prob(self, x)
+    def counting(self, z):
+        if self is toy("rings"):
+            counted.append(len(z))
+        return mode_log_prob(self, z)
 
-    monkeypatch.setattr(type(toy("rings")), "log_prob", counting)
+    monkeypatch.setattr(type(toy("rings")), "mode_log_prob", counting)
     toy_grid.clear()
     toy_preview.clear()
     at = app(toy="rings", detector="MoG")
-    assert counted == [toys.SIDE**2]
+    assert counted == [COARSE_SIDE**2]
     press(at, "Train MoG")
     wait(at, lambda page: page.metric)
     press(at, "Reset")
@@ -349,7 +353,7 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
     press(opened(at), "Train MoG")
     wait(at, lambda page: page.metric)
     wait(at.switch_page("landscape/page.py"), lambda page: "log Z" in text(page))
-    assert sorted(n for n in counted if n >= toys.SIDE**2) == [toys.SIDE**2, toys.FINE**2]
+    assert sorted(n for n in counted if n >= COARSE_SIDE**2) == [COARSE_SIDE**2, FINE_SIDE**2]
 
 
 def test_snapshots_are_small(trained):
@@ -358,23 +362,26 @@ def test_snapshots_are_small(trained):
         sum(seen.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
     )  # a prior that does not change is kept once
     assert all(term.dtype == np.float32 for frame in trained.frames for term in frame.terms)
-    assert len(trained.frames) <= toys.SNAPSHOTS
+    assert len(trained.frames) <= training.MAX_SNAPSHOTS
 
 
 def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
-    monkeypatch.setattr(toys, "SNAPSHOTS", 9)
-    job = Job("any", toys.train_toy(QUICK, *GRIDS))
+    monkeypatch.setattr(training, "MAX_SNAPSHOTS", 9)
+    job = Job("any", training.train_toy(QUICK, *GRIDS))
     job.run()
     assert 8 <= len(job.frames) <= 10
     assert job.frames[-1].record.step == job.frames[-1].record.steps
 
 
 def test_the_truths_own_loss_is_reached_from_above(trained):
-    levels = toys.loss_levels(QUICK, trained.result.mog)
+    levels = training.loss_levels(QUICK, trained.result.mog_distance)
     assert levels["truth"] < levels["guessing"]
     best = min(frame.record.val_loss for frame in trained.frames)
     assert best == pytest.approx(levels["truth"], abs=0.08)
-    assert toys.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog) == {}
+    assert (
+        training.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog_distance)
+        == {}
+    )
 
 
 def test_chains_on_the_exact_energy_know_what_they_do():
@@ -383,18 +390,18 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     from heat_core.run import fit
 
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    short = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=1e-3))
-    long = chains.walk(energy, "blobs", chains.Walk(steps=200, step_size=0.3))
+    short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
+    long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
     assert short.temperature == 1.0
-    assert short.switches.sum() == 200 * chains.COUNT
-    assert long.switched > short.switched
-    assert short.paths.shape[1:] == (chains.COUNT, 2)
-    assert len(short.paths) <= chains.KEPT
+    assert short.switches.sum() == 200 * chains.CHAINS
+    assert long.switch_count > short.switch_count
+    assert short.paths.shape[1:] == (chains.CHAINS, 2)
+    assert len(short.paths) <= chains.MAX_DRAWN
     with pytest.raises(ValueError, match="too long"):
-        chains.walk(energy, "blobs", chains.Walk(steps=2000, step_size=30.0))
+        chains.run_chains(energy, "blobs", chains.ChainSettings(steps=2000, step_size=30.0))
     with pytest.raises(ValueError, match="start must be one of noise, data"):
-        chains.Walk(start="there")
+        chains.ChainSettings(start="there")
 
 
 def test_every_point_over_a_landscape_is_a_mark_where_it_lies():

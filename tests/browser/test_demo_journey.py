@@ -40,10 +40,10 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link(url: str):
         page.get_by_role("heading", name="1. Sure, and wrong").wait_for()
         settle(page)
         pictures = page.locator('[data-testid="stImage"] img')
-        assert pictures.count() == story.COUNT
+        assert pictures.count() == story.PICTURES
         assert all(
             "A picture of" in (pictures.nth(i).get_attribute("alt") or "")
-            for i in range(story.COUNT)
+            for i in range(story.PICTURES)
         )
         page.get_by_role("button", name="Glossary").click()
         page.get_by_text("Out-of-distribution (OOD)", exact=True).wait_for()

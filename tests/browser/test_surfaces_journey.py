@@ -47,7 +47,7 @@ def _shown(page, *shown: Surface, **different) -> None:
     data = {
         **asdict(block),
         "picks": True,
-        "shown": [surfaces._sent(surface, block.heights) for surface in shown],
+        "shown": [surfaces.panel_data(surface, block.heights) for surface in shown],
     }
     page.set_content(
         f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>"
@@ -189,7 +189,7 @@ def test_text_stays_text_and_new_data_take_the_place_of_old(page):
     data = {
         **asdict(BLOCK),
         "picks": False,
-        "shown": [surfaces._sent(Surface(-BOWL, "", "", ""), BLOCK.heights)],
+        "shown": [surfaces.panel_data(Surface(-BOWL, "", "", ""), BLOCK.heights)],
     }
     page.evaluate("data => window.show(data)", data)
     _drawn(page)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from heat_core.features import Features
-from heat_core.pack import ExtraID, Pack, SetName
+from heat_core.pack import ExtraID, Pack
 from heat_core.scores import SetScores, score_pack
+from heat_core.set_name import SetName
 from tests.samples import clusters
 
 TEST, VAL, NEAR, FAR = (np.full(3, value) for value in (0.0, 0.5, 1.0, 2.0))

@@ -205,7 +205,7 @@ def test_the_wheel_holds_the_core_and_the_dashboard(wheel: Path) -> None:
         "heat_dashboard/assets/story.npz",
     ):
         assert wanted in names
-    assert not [name for name in names if "__pycache__" in name or "rooms" in name]
+    assert not [name for name in names if "__pycache__" in name or "assets/pages" in name]
 
 
 def test_the_wheel_holds_every_file_that_the_app_reads(wheel: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_wheel_holds_every_file_that_the_app_reads(wheel: Path) -> None:
     if listed.returncode != 0:
         pytest.skip("this is no git checkout")
     tracked = {name for name in listed.stdout.split("\0") if name}
-    pictures = {name for name in tracked if name.startswith("assets/rooms/")}
+    pictures = {name for name in tracked if name.startswith("assets/pages/")}
     inside = {name.removeprefix("heat_dashboard/") for name in names_in(wheel)}
     assert tracked - inside == pictures
 

@@ -1,4 +1,7 @@
-"""Surfaces over one square, side by side: maps from above, or turned together. The browser draws them without WebGL."""
+"""Surfaces over one square, side by side: maps from above, or turned together.
+
+The browser draws them without WebGL.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from app.components import are_numbers, declared
 Array = NDArray[np.floating]
 Range = tuple[float, float]
 
-FULL = 30_000  # heights are sent as whole numbers, the highest as this one
+HEIGHT_STEPS = 30_000  # heights are sent as whole numbers, the highest as this one
 _mount = declared("surfaces")
 
 
@@ -44,8 +47,8 @@ class Block:
     """What all surfaces have in common.
 
     Args:
-        x, y: from where to where the square reaches.
-        heights: from where to where heights and colours reach; what lies beyond is drawn at the edge, and so is
+        x, y: the square, from the lowest to the highest coordinate.
+        heights: the range of heights and colours; what lies beyond is drawn at its edge, and so is
             what is no number.
         unit: of the heights.
         colours: evenly from the lowest height to the highest, as #rrggbb.
@@ -53,10 +56,10 @@ class Block:
         marks: {text: (x, y)}; an empty text is drawn as a cross.
         axes: whether x, y and the scale of colours are written.
         columns: how many surfaces stand side by side at most.
-        flat: seen from straight above, as a map; the rest is of no matter then.
+        flat: seen from straight above, as a map; what follows does not matter then.
         steep: the block's height by its width.
         tilt: how far the camera looks down at first, in degrees.
-        turn: how far it has gone round at first, in degrees.
+        turn: how far the camera has gone round at first, in degrees.
         aspect: a picture's width over its height.
     """
 
@@ -77,7 +80,7 @@ class Block:
 
 
 def surfaces(
-    shown: Sequence[Surface],
+    panels: Sequence[Surface],
     block: Block,
     key: str,
     on_pick: Callable[[float, float], None] | None = None,
@@ -88,36 +91,42 @@ def surfaces(
     """
 
     def was_picked() -> None:
-        found = spot(st.session_state[key].picked, block)
-        if found is not None and on_pick is not None:
-            on_pick(*found)
+        spot = picked_spot(st.session_state[key].picked, block)
+        if spot is not None and on_pick is not None:
+            on_pick(*spot)
 
     data = {
         **asdict(block),
         "picks": on_pick is not None,
-        "shown": [_sent(surface, block.heights) for surface in shown],
+        "shown": [panel_data(panel, block.heights) for panel in panels],
     }
     _mount(data=data, key=key, on_picked_change=was_picked)
 
 
-def _sent(surface: Surface, heights: Range) -> dict[str, Any]:
-    """Returns a surface as the browser takes it; its heights are fractions of the range, in units of 1 / FULL."""
+def panel_data(surface: Surface, heights: Range) -> dict[str, Any]:
+    """Returns a surface as the browser takes it.
+
+    Its heights are fractions of the range, in units of 1 / HEIGHT_STEPS.
+    """
     low, high = heights
-    share = np.nan_to_num((surface.values - low) / (high - low), nan=1.0)
-    whole = np.round(np.clip(share, 0, 1) * FULL).astype("<i2")
+    fraction = np.nan_to_num((surface.values - low) / (high - low), nan=1.0)
+    steps = np.round(np.clip(fraction, 0, 1) * HEIGHT_STEPS).astype("<i2")
     level = None if surface.level is None else (surface.level - low) / (high - low)
-    said = {"title": surface.title, "meaning": surface.meaning, "alt": surface.alt, "level": level}
     return {
-        **said,
-        "side": len(whole),
-        "full": FULL,
-        "values": base64.b64encode(whole.tobytes()).decode(),
+        "title": surface.title,
+        "meaning": surface.meaning,
+        "alt": surface.alt,
+        "level": level,
+        "side": len(steps),
+        "full": HEIGHT_STEPS,
+        "values": base64.b64encode(steps.tobytes()).decode(),
     }
 
 
-def spot(said: Any, block: Block) -> tuple[float, float] | None:
-    """Returns the spot that a browser says was clicked, or None if that is no spot of the square."""
-    if not are_numbers(said, 2):
+def picked_spot(message: Any, block: Block) -> tuple[float, float] | None:
+    """Returns the spot that a browser says was clicked, or None if it is not in the square."""
+    if not are_numbers(message, 2):
         return None
-    x, y = float(said[0]), float(said[1])
-    return (x, y) if block.x[0] <= x <= block.x[1] and block.y[0] <= y <= block.y[1] else None
+    x, y = float(message[0]), float(message[1])
+    is_inside = block.x[0] <= x <= block.x[1] and block.y[0] <= y <= block.y[1]
+    return (x, y) if is_inside else None

@@ -1,0 +1,82 @@
+"""Widgets of the Landscape alone: how it is drawn, and the point that is taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.plane.reading import Window
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a landscape is drawn.
+
+    Args:
+        style: `contour` or `surface`.
+        limit: nats that the colours reach, up and down from zero.
+        window: the part of the plane.
+        point: (x, y) that is taken apart.
+    """
+
+    style: str
+    limit: float
+    window: Window
+    point: tuple[float, float]
+
+
+def drawing_choice(extent: float) -> Drawing:
+    """Returns how the landscape of a toy is drawn, and which point is taken apart.
+
+    Args:
+        extent: half the side of the toy's square.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        style = st.segmented_control(
+            "Draw as",
+            ("contour", "surface"),
+            default="contour",
+            required=True,
+            key="draw",
+            bind="query-params",
+        )
+        limit = st.number_input(
+            "Colours reach ± nats",
+            0.01,
+            1000.0,
+            8.0,
+            1.0,
+            key="reach",
+            bind="query-params",
+            width=180,
+            help="The same for all three panels, centred on zero. "
+            "Small values show a bounded correction.",
+        )
+        zoom = st.segmented_control(
+            "Zoom",
+            (1, 2, 4, 8),
+            default=1,
+            required=True,
+            key="zoom",
+            bind="query-params",
+            format_func=lambda factor: f"{factor} ×",
+            help="Around the point.",
+        )
+        with st.container(horizontal=True, width="content"):
+            point = _coordinate("x"), _coordinate("y")
+    centre = point if zoom != 1 else (0.0, 0.0)
+    window = Window(*centre, extent / int(zoom or 1))
+    return Drawing(str(style), float(limit or 8), window, point)
+
+
+def _coordinate(name: str) -> float:
+    value = st.number_input(
+        name, -20.0, 20.0, 0.0, 0.1, format="%.3f", key=name, bind="query-params", width=140
+    )
+    return float(value or 0)
+
+
+def select_point(x: float, y: float) -> None:
+    """Selects the point that is taken apart, as a click on a layer does."""
+    st.session_state.update(x=round(x, 3), y=round(y, 3))

@@ -1,0 +1,96 @@
+"""What both pages of the plane show of a training: start, play and pause, progress, alarms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.jobs import Job
+from app.plane.state import cancel_training, reset_training, start_training
+from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
+from app.session import job_queue, tab_id
+from app.text import plain
+
+
+def start_button(choice: ToyChoice) -> None:
+    """Offers to train."""
+    st.button(
+        f"Train {choice.detector}",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=start_training,
+        args=(choice,),
+    )
+
+
+def transport_buttons(choice: ToyChoice, job: Job) -> None:
+    """Shows play, pause, step, reset and cancel for a training under way.
+
+    They stop the work only if nobody else watches it.
+    """
+    tab = tab_id()
+    is_paused = job.allowed_frames(tab) < math.inf
+    with st.container(horizontal=True):
+        st.button(
+            "Play",
+            icon=":material/play_arrow:",
+            disabled=not is_paused,
+            on_click=job.play,
+            args=(tab,),
+        )
+        st.button(
+            "Pause",
+            icon=":material/pause:",
+            disabled=is_paused,
+            on_click=job.pause,
+            args=(tab,),
+        )
+        st.button(
+            "Step",
+            icon=":material/skip_next:",
+            on_click=job.step,
+            args=(tab,),
+            help="One snapshot more, then pause.",
+        )
+        st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
+        st.button("Cancel", icon=":material/stop:", on_click=cancel_training, args=(choice,))
+
+
+def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> None:
+    """Says how far a training is, or where in line."""
+    record = snapshots[-1].record if snapshots else None
+    share = record.step / record.steps if record else job.progress
+    st.progress(share, _progress_text(choice, job, snapshots))
+
+
+def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
+    kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
+    if job.state == "waiting":
+        number = job_queue().ahead_of(job) + 1
+        return f"Waiting: number {number} in line. Two jobs are under way, and this one follows."
+    is_paused = job.allowed_frames(tab_id()) < math.inf
+    if is_paused:
+        return f"Paused after snapshot {len(snapshots)}{kl}.{_paused_text(job)}"
+    return f"Training {choice.detector}: {job.progress:.0%}{kl}"
+
+
+def _paused_text(job: Job) -> str:
+    """Returns what goes on while this tab has paused a training."""
+    if job.state != "running":
+        return ""
+    if job.other_watchers(tab_id()):
+        return " It goes on behind this picture, for somebody else watches it too."
+    return " The next snapshot is under way."
+
+
+def training_alarm(snapshots: Sequence[Snapshot], result: ToyResult | None = None) -> None:
+    """Raises the alarm where training goes wrong, and says why it ended before its time."""
+    if result is not None and result.end_reason:
+        show = st.error if result.diverged else st.info
+        show(plain(result.end_reason), icon=":material/alarm:")
+        return
+    alarm = kl_alarm(snapshots)
+    if alarm:
+        st.warning(plain(alarm), icon=":material/alarm:")

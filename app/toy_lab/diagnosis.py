@@ -1,0 +1,162 @@
+"""The diagnosis of a training in the plane: a traffic light, and the figures behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from app.text import plain
+
+if TYPE_CHECKING:
+    from heat_core.diagnostics import Diagnosis
+
+
+@dataclass(frozen=True)
+class Light:
+    """How a light of the diagnosis is shown.
+
+    Args:
+        colour: of its badge, as Streamlit calls it.
+        icon: a Material symbol.
+        verdict: in words.
+    """
+
+    colour: str
+    icon: str
+    verdict: str
+
+
+LIGHTS = {
+    "green": Light("green", "check_circle", "Sound"),
+    "amber": Light("orange", "warning", "With care"),
+    "red": Light("red", "dangerous", "Not to be trusted"),
+}
+
+
+@dataclass(frozen=True)
+class DiagnosisFigure:
+    """A field of a diagnosis as a row of a table.
+
+    Args:
+        field: of `Diagnosis`.
+        title: what people call it.
+        format: of its value, as for `format`.
+        meaning: in a clause.
+    """
+
+    field: str
+    title: str
+    format: str
+    meaning: str
+
+
+FIGURES = (
+    DiagnosisFigure(
+        "acceptance",
+        "MALA acceptance",
+        ".0%",
+        "after tuning towards 57 %; far below, the energy is rough",
+    ),
+    DiagnosisFigure(
+        "r_hat_energy",
+        "Split R-hat of the energy",
+        ".2f",
+        "1 where chains agree; above 1.1 they sit in wells of their own",
+    ),
+    DiagnosisFigure(
+        "r_hat_class",
+        "Split R-hat of the class",
+        ".2f",
+        "large where classes lie apart and no chain crosses",
+    ),
+    DiagnosisFigure(
+        "ess_energy",
+        "Independent draws, energy",
+        ",.0f",
+        "what all steps of all chains are worth",
+    ),
+    DiagnosisFigure(
+        "ess_class",
+        "Independent draws, class",
+        ",.0f",
+        "few where chains keep to their class",
+    ),
+    DiagnosisFigure(
+        "gap",
+        "Energy gap",
+        ".2f",
+        "mean E_θ of noise less that of data; below 0 it learned nothing",
+    ),
+    DiagnosisFigure(
+        "bound_used",
+        "|E_θ| · 2α",
+        ".2f",
+        "the share of its bound that 99 % stay within; above 1 it left it",
+    ),
+    DiagnosisFigure(
+        "effective",
+        "Noise that counts",
+        ".1%",
+        "the effective share of the noise as weighted draws of the model",
+    ),
+    DiagnosisFigure(
+        "log_z",
+        "log Z",
+        ".3f",
+        "by importance sampling from the noise, in nats",
+    ),
+    DiagnosisFigure(
+        "drift",
+        "Drift of long chains",
+        ".2f",
+        "from the data's energies, in their standard deviations",
+    ),
+    DiagnosisFigure(
+        "condition",
+        "Condition number",
+        ".3g",
+        "of the data's covariance within classes",
+    ),
+)
+
+
+def diagnosis_panel(diagnosis: Diagnosis) -> None:
+    """Shows a traffic light with its reason, and behind it the figures that it comes from."""
+    light = LIGHTS[diagnosis.light]
+    badge = f":{light.colour}-badge[:material/{light.icon}: {light.verdict}]"
+    st.markdown(f"{badge} {plain(diagnosis.reason)}")
+    with st.expander(
+        "Diagnostics: 32 chains of 200 MALA steps, begun at data",
+        on_change="rerun",
+        key="diagnostics",
+    ) as expander:
+        if expander.open:
+            st.table(_figure_rows(diagnosis), width="content")
+            if len(diagnosis.switches) > 1:
+                _mode_switches(diagnosis.switches)
+
+
+def _figure_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
+    """Returns the figures that mean something for this energy, as rows of a table."""
+    rows = []
+    for figure in FIGURES:
+        value = getattr(diagnosis, figure.field)
+        if math.isfinite(value):
+            text = format(value, figure.format)
+            rows.append({"Figure": figure.title, "Value": text, "What it means": figure.meaning})
+    return rows
+
+
+def _mode_switches(switches: tuple[tuple[int, ...], ...]) -> None:
+    """Shows how often a chain stepped from the mode of a row to that of a column."""
+    steps = sum(sum(row) for row in switches)
+    stayed = sum(row[mode] for mode, row in enumerate(switches))
+    st.markdown(
+        f"**Mode switches: {steps - stayed:,} steps of {steps:,}** :small[(from row to column)]"
+    )
+    names = [f"mode {mode + 1}" for mode in range(len(switches))]
+    st.dataframe(pd.DataFrame(switches, names, names), width="content")

@@ -1,0 +1,32 @@
+"""The names of the sets of a pack, as text and in parts. It needs neither torch nor numpy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+
+class SetName(NamedTuple):
+    """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
+
+    As text, in files and as a key of scores, it is `near_cifar100`.
+
+    >>> str(SetName("near", "cifar100"))
+    'near_cifar100'
+    >>> SetName.parse("far_fashion-mnist")
+    SetName(group='far', name='fashion-mnist')
+    """
+
+    group: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.group}_{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Returns the name that a text says; its group is what stands before the first underscore.
+
+        A text without an underscore, such as `test`, is a group with no name.
+        """
+        group, _, name = text.partition("_")
+        return cls(group, name)
