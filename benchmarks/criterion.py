@@ -24,10 +24,11 @@ from .timing import Options
 
 SEEDS = 2
 BAR = 0.8  # the rank correlation that is asked for, for HEAT
-HEADING = """# Does the ID-only criterion rank recipes as OOD sets do?
-
-Printed by `python -m benchmarks criterion`. The criterion sees ID images alone; OOD sets are looked at here to judge it, and
-never to choose a recipe."""  # noqa: E501
+HEADING = (
+    "# Does the ID-only criterion rank recipes as OOD sets do?\n\n"
+    "Printed by `python -m benchmarks criterion`. The criterion sees ID images alone; OOD sets are "
+    "looked at here to judge it, and\nnever to choose a recipe."
+)
 BOTH = (
     "The criterion compares settings of one detector: its fits see fewer kinds of families than "
     "the final one, so it holds what was not learned from families, HEAT's Gaussians, for better "
@@ -82,7 +83,7 @@ def settings(title: str) -> dict[str, Detector]:
 
 
 def study(options: Options) -> tuple[str, bool]:
-    """Returns each detector's table with its rank correlation, and whether HEAT's is high enough."""
+    """Returns each detector's table and rank correlation, and whether HEAT's is high enough."""
     pack = shipped_pack()
     page = [HEADING]
     figures: dict[str, dict[str, Figures]] = {}

@@ -28,10 +28,12 @@ from .study import Figures, figures_of, shipped_pack
 from .timing import Options
 
 SEEDS = 3
-HEADING = """# Ideas beyond the recipe
-
-Printed by `python -m benchmarks ideas`. The criterion, which sees ID images alone, decides; OOD sets are looked at here to
-report. It compares settings of one detector, so HEAT with HEAT and Composed with Composed."""  # noqa: E501
+HEADING = (
+    "# Ideas beyond the recipe\n\n"
+    "Printed by `python -m benchmarks ideas`. The criterion, which sees ID images alone, decides; "
+    "OOD sets are looked at here to\nreport. It compares settings of one detector, so HEAT with "
+    "HEAT and Composed with Composed."
+)
 WIDE = FromPseudoOOD(
     Perceptron(256, 3), training=TrainConfig(steps=500, batch=768, lr=1e-3, weight_decay=1e-2)
 )

@@ -26,7 +26,7 @@ BATCH, TEMPERATURE = 1024, 1e3
 def measure(options: Options) -> list[Row]:
     """Returns the row.
 
-    Raises AssertionError if the gradients that the two walk along differ by more than bfloat16 does.
+    Raises AssertionError if the gradients that the two walk along differ by more than bfloat16's.
     """
     train = samples.clusters(min(options.rows, 10_000), seed=1)
     z = nn.functional.normalize(train.z, dim=1)

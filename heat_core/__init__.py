@@ -1,6 +1,121 @@
 """Energies in the feature space of a classifier: train them, take them apart, score with them.
 
-Importing this package is cheap; torch is imported by the first module that needs it.
+The front door: `import heat_core as heat` hands out the names in `__all__`. Each comes from its
+module when it is first asked for (PEP 562), so importing the package itself is cheap.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
+    from .detectors.composed import Composed
+    from .detectors.heat import EBM, HEAT
+    from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+    from .detectors.presets import DETECTORS, preset_detector, supported_detectors
+    from .energies import score
+    from .explain import ScoreTerms, score_terms
+    from .features import Features, Head, read_features, write_features
+    from .metrics import auroc, fpr95, separation, threshold_keeping
+    from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
+    from .plane.toys import toy
+    from .run import Run, fit, load, save
+    from .scores import SetScores, score_pack
+    from .thresholds import KeepShare, choose_threshold
+    from .training.objectives import (
+        LeastSquares,
+        MaximumLikelihood,
+        NoiseContrastive,
+        SelfNormalized,
+    )
+    from .training.trainer import TrainConfig
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "DETECTORS",
+    "EBM",
+    "HEAT",
+    "KNN",
+    "MSP",
+    "ODIN",
+    "SSD",
+    "Composed",
+    "EnergyLogits",
+    "ExtraID",
+    "Features",
+    "FromNoise",
+    "FromPseudoOOD",
+    "Head",
+    "KeepShare",
+    "LeastSquares",
+    "MaximumLikelihood",
+    "MoG",
+    "NoiseContrastive",
+    "Pack",
+    "Perceptron",
+    "Run",
+    "ScoreTerms",
+    "SelfNormalized",
+    "SetScores",
+    "TrainConfig",
+    "auroc",
+    "choose_threshold",
+    "fit",
+    "fpr95",
+    "load",
+    "pack_from_arrays",
+    "pack_from_npz",
+    "preset_detector",
+    "read_features",
+    "read_pack",
+    "save",
+    "score",
+    "score_pack",
+    "score_terms",
+    "separation",
+    "supported_detectors",
+    "threshold_keeping",
+    "toy",
+    "write_features",
+    "write_pack",
+]
+
+_MODULES = {
+    "detectors.closed_form": ("EnergyLogits", "KNN", "MSP", "MoG", "ODIN", "SSD"),
+    "detectors.composed": ("Composed",),
+    "detectors.heat": ("EBM", "HEAT"),
+    "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
+    "detectors.presets": ("DETECTORS", "preset_detector", "supported_detectors"),
+    "energies": ("score",),
+    "explain": ("ScoreTerms", "score_terms"),
+    "features": ("Features", "Head", "read_features", "write_features"),
+    "metrics": ("auroc", "fpr95", "separation", "threshold_keeping"),
+    "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),
+    "plane.toys": ("toy",),
+    "run": ("Run", "fit", "load", "save"),
+    "scores": ("SetScores", "score_pack"),
+    "thresholds": ("KeepShare", "choose_threshold"),
+    "training.objectives": (
+        "LeastSquares",
+        "MaximumLikelihood",
+        "NoiseContrastive",
+        "SelfNormalized",
+    ),
+    "training.trainer": ("TrainConfig",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value  # the next time, it is there
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

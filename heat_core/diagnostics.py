@@ -1,10 +1,13 @@
-"""Whether a learned energy can be trusted: chains on it, weights under it, its size; one light, and why, in words."""
+"""Whether a learned energy can be trusted: chains on it, weights under it, and its size.
+
+All figures together give one traffic light, with its reason in words.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,32 +19,42 @@ from .sampling import MALA, tune_step_size
 from .training.trainer import Record
 
 Light = Literal["green", "amber", "red"]
-CHAINS, STEPS, SETTLING = (
-    32,
-    200,
-    60,
-)  # chains, their steps, and those in which the step size is tuned
-UNMIXED = 1.1  # R-hat above which chains disagree (Gelman and Rubin 1992 use it; Vehtari et al. 2021 ask for less)
-THIN, GONE = 0.02, 0.01  # of noise that counts: log Z is a guess; the model is elsewhere
-DRIFTED = 3.0  # standard deviations of the data's energy
-SINGULAR = 1e8  # a condition number beyond what float32 holds
+
+CHAINS = 32
+STEPS = 200  # of each chain
+TUNING_STEPS = 60  # before them, in which the step size is tuned
+
+# R-hat above which chains disagree (Gelman and Rubin 1992; Vehtari et al. 2021 ask for less)
+MAX_R_HAT = 1.1
+# effective shares of the noise below which log Z is a guess, and the model is elsewhere
+FEW_EFFECTIVE = 0.02
+HARDLY_EFFECTIVE = 0.01
+MAX_DRIFT = 3.0  # standard deviations of the data's energy
+MAX_CONDITION = 1e8  # of a covariance: float32 holds no more
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What chains and weights say of a fitted energy. nan where a figure means nothing for it.
 
-    light, reason: green, amber or red, and why in a sentence.
-    acceptance, step_size: of MALA on the energy, in units of the data's covariance, after tuning towards .574.
-    r_hat_energy, r_hat_class: split R-hat of chains begun at data, of E and of the class they are in; 1 where they agree.
-    ess_energy, ess_class: the independent draws that all steps are worth.
-    switches: (C, C) how often a step went from the class of the row to that of the column.
-    gap: mean E_theta of noise less that of data.
-    bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it has left its bound.
-    effective: the effective share of the noise as weighted draws of the model.
-    log_z: log mean exp(-E_theta) over noise.
-    drift: how far long chains leave the data's energy, in its standard deviations.
-    condition: of the data's covariance within classes.
+    Args:
+        light, reason: green, amber or red, and why in a sentence.
+        acceptance, step_size: of MALA on the energy, in units of the data's covariance, after
+            tuning towards .574.
+        r_hat_energy, r_hat_class: split R-hat of chains begun at data, of E and of the class they
+            are in; 1 where they agree.
+        ess_energy, ess_class: the independent draws that all steps are worth.
+        switches: (C, C) how often a step went from the class of the row to that of the column.
+        gap: mean E_theta of noise less that of data.
+        bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it
+            has left its bound.
+        effective: the effective share of the noise as weighted draws of the model.
+        log_z: log mean exp(-E_theta) over noise.
+        drift: how far long chains leave the data's energy, in its standard deviations.
+        condition: of the data's covariance within classes.
+
+    >>> light_and_reason(Diagnosis("green", "", gap=2.0, acceptance=0.1))
+    ('amber', 'MALA accepts only 10% of its steps: the energy is rough.')
     """
 
     light: Light
@@ -63,7 +76,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class ToDiagnose:
-    """What is diagnosed.
+    """A fitted energy with its learned part, and the data and noise to diagnose them on.
 
     Args:
         energy: the whole, of what the chains walk in.
@@ -72,6 +85,14 @@ class ToDiagnose:
         z, noise: (N, d) data, and what it was contrasted with.
         bound: of |E_theta| at its optimum; None without one.
         density: whether exp(-E) is meant as a density, so that chains and weights mean something.
+
+    >>> from heat_core.features import Features
+    >>> z = torch.tensor([[-1.0], [1.0]])
+    >>> mixture = GaussianMixture(1, 1).fit(Features(z))
+    >>> learned = ToDiagnose(mixture, mixture, mixture, z, noise=3 * z, density=False)
+    >>> diagnosis = diagnose(learned)
+    >>> diagnosis.light, round(diagnosis.gap, 2)
+    ('green', 4.0)
     """
 
     energy: Energy
@@ -83,170 +104,214 @@ class ToDiagnose:
     density: bool = True
 
 
-def diagnose(subject: ToDiagnose, last: Record | None = None, seed: int = 0) -> Diagnosis:
+def diagnose(learned: ToDiagnose, last: Record | None = None, seed: int = 0) -> Diagnosis:
     """Returns the diagnosis of a fitted energy. It takes about a second for small networks.
 
     Args:
         last: record of the training, for the effective share and log Z.
         seed: of the chains.
     """
-    inside, outside = (score(subject.correction, rows) for rows in (subject.z, subject.noise))
-    largest = float(np.quantile(np.abs(np.concatenate([inside, outside])), 0.99))
-    found = Diagnosis(
+    data_energy = score(learned.correction, learned.z)
+    noise_energy = score(learned.correction, learned.noise)
+    sizes = np.abs(np.concatenate([data_energy, noise_energy]))
+    largest = float(np.quantile(sizes, 0.99))
+    diagnosis = Diagnosis(
         "green",
         "",
-        gap=float(outside.mean() - inside.mean()),
-        condition=condition(subject.mixture),
-        bound_used=math.nan if subject.bound is None else largest / subject.bound,
+        gap=float(noise_energy.mean() - data_energy.mean()),
+        condition=condition(learned.mixture),
+        bound_used=math.nan if learned.bound is None else largest / learned.bound,
     )
-    if subject.density:
-        found = replace(found, **_chains(subject, seed))
-        found = (
-            found if last is None else replace(found, effective=last.effective, log_z=last.log_z)
-        )
-    light, reason = light_and_reason(found)
-    return replace(found, light=light, reason=reason)
+    if learned.density:
+        diagnosis = replace(diagnosis, **_chain_figures(learned, seed))
+        if last is not None:
+            diagnosis = replace(diagnosis, effective=last.effective, log_z=last.log_z)
+    light, reason = light_and_reason(diagnosis)
+    return replace(diagnosis, light=light, reason=reason)
 
 
-def light_and_reason(found: Diagnosis) -> tuple[Light, str]:
+# -- the light -------------------------------------------------------------------------------------
+
+
+class _Fault(NamedTuple):
+    """Something that can be wrong with an energy.
+
+    Args:
+        is_present: whether it is.
+        reason: what is said then.
+    """
+
+    is_present: bool
+    reason: str
+
+
+def light_and_reason(diagnosis: Diagnosis) -> tuple[Light, str]:
     """Returns the light that the figures give, and the gravest reason for it. nan is no reason."""
-    for light, holds, reason in _faults(found):
-        if holds:
-            return light, reason
-    apart = (
-        " Chains keep to their class, as the data's classes lie apart."
-        if found.r_hat_class > UNMIXED
-        else ""
-    )
+    for fault in _red_faults(diagnosis):
+        if fault.is_present:
+            return "red", fault.reason
+    for fault in _amber_faults(diagnosis):
+        if fault.is_present:
+            return "amber", fault.reason
+    reason = "The learned energy tells data from what it learned against, and nothing drifts."
+    if diagnosis.r_hat_class > MAX_R_HAT:
+        reason += " Chains keep to their class, as the data's classes lie apart."
+    return "green", reason
+
+
+def _red_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
+    """Returns what makes the light red, the gravest first."""
+    chains_disagree = diagnosis.r_hat_energy > MAX_R_HAT
     return (
-        "green",
-        f"The learned energy tells data from what it learned against, and nothing drifts.{apart}",
+        _Fault(
+            diagnosis.gap < 0,
+            f"The learned energy is lower on noise than on data (gap {diagnosis.gap:.2f}): "
+            "it has learned nothing, or collapsed.",
+        ),
+        _Fault(
+            diagnosis.drift > MAX_DRIFT,
+            f"Long chains leave the data's energies by {diagnosis.drift:.1f} of their standard "
+            "deviations: what the model holds likely is not the data.",
+        ),
+        _Fault(
+            diagnosis.bound_used > 2,
+            f"{_bound_used(diagnosis)}: training is far from its optimum; a smaller rate may help.",
+        ),
+        _Fault(
+            diagnosis.effective < HARDLY_EFFECTIVE and chains_disagree,
+            f"{_effective_noise(diagnosis)}, and chains disagree on the energy (R-hat "
+            f"{diagnosis.r_hat_energy:.2f}): modes are lost, or wells have been dug where no data "
+            "is.",
+        ),
     )
 
 
-def _faults(found: Diagnosis) -> tuple[tuple[Light, bool, str], ...]:
-    """Returns everything that can be wrong, the gravest first: its light, whether it is so, and the words."""
-    times = f"The learned energy is {found.bound_used:.1f} times its bound 1 / (2 alpha)"
+def _amber_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
+    """Returns what makes the light amber, the gravest first."""
     return (
-        (
-            "red",
-            found.gap < 0,
-            f"The learned energy is lower on noise than on data (gap {found.gap:.2f}): it has learned nothing, or collapsed.",
+        _Fault(
+            diagnosis.effective < FEW_EFFECTIVE,
+            f"{_effective_noise(diagnosis)}: log Z is a guess.",
         ),
-        (
-            "red",
-            found.drift > DRIFTED,
-            f"Long chains leave the data's energies by {found.drift:.1f} of their standard deviations: what the model holds "
-            "likely is not the data.",
+        _Fault(
+            diagnosis.acceptance < 0.2,
+            f"MALA accepts only {diagnosis.acceptance:.0%} of its steps: the energy is rough.",
         ),
-        (
-            "red",
-            found.bound_used > 2,
-            f"{times}: training is far from its optimum; a smaller rate may help.",
+        _Fault(
+            diagnosis.r_hat_energy > MAX_R_HAT,
+            f"Chains disagree on the energy (R-hat {diagnosis.r_hat_energy:.2f}): "
+            "it has wells that they do not leave.",
         ),
-        (
-            "red",
-            found.effective < GONE and found.r_hat_energy > UNMIXED,
-            f"Only {found.effective:.1%} of the noise counts as draws of the model, and chains disagree on the energy (R-hat "
-            f"{found.r_hat_energy:.2f}): modes are lost, or wells have been dug where no data is.",
-        ),
-        (
-            "amber",
-            found.effective < THIN,
-            f"Only {found.effective:.1%} of the noise counts as draws of the model: log Z is a guess.",
-        ),
-        (
-            "amber",
-            found.acceptance < 0.2,
-            f"MALA accepts only {found.acceptance:.0%} of its steps: the energy is rough.",
-        ),
-        (
-            "amber",
-            found.r_hat_energy > UNMIXED,
-            f"Chains disagree on the energy (R-hat {found.r_hat_energy:.2f}): it has wells that they do not leave.",
-        ),
-        ("amber", found.bound_used > 1.2, f"{times}."),
-        (
-            "amber",
-            found.condition > SINGULAR,
-            f"The covariance's condition number is {found.condition:.0e}: some directions hardly vary.",
+        _Fault(diagnosis.bound_used > 1.2, f"{_bound_used(diagnosis)}."),
+        _Fault(
+            diagnosis.condition > MAX_CONDITION,
+            f"The covariance's condition number is {diagnosis.condition:.0e}: "
+            "some directions hardly vary.",
         ),
     )
 
 
-def _chains(subject: ToDiagnose, seed: int) -> dict[str, object]:
-    """Returns what chains begun at data find."""
-    generator = torch.Generator(subject.z.device).manual_seed(seed)
-    space = Whitened(subject.energy, subject.mixture)
-    rows = torch.randint(len(subject.z), (CHAINS,), device=subject.z.device, generator=generator)
-    first = MALA(steps=STEPS, step_size=0.5 * subject.z.shape[1] ** (-1 / 3))
-    sampler, settled = tune_step_size(
-        first, space, space.whiten(subject.z[rows]), generator, rounds=SETTLING
-    )
-    path = sampler.path(space, settled, generator)
-    flat = space.unwhiten(path.flatten(0, 1))
-    energy = score(subject.energy, flat).reshape(path.shape[:2])
-    classes = subject.mixture.nearest_class(flat).view(path.shape[:2]).cpu().numpy()
-    data = score(subject.energy, subject.z)
+def _bound_used(diagnosis: Diagnosis) -> str:
+    return f"The learned energy is {diagnosis.bound_used:.1f} times its bound 1 / (2 alpha)"
+
+
+def _effective_noise(diagnosis: Diagnosis) -> str:
+    return f"Only {diagnosis.effective:.1%} of the noise counts as draws of the model"
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+def _chain_figures(learned: ToDiagnose, seed: int) -> dict[str, Any]:
+    """Returns the fields of a `Diagnosis` that chains begun at data give."""
+    generator = torch.Generator(learned.z.device).manual_seed(seed)
+    whitened = Whitened(learned.energy, learned.mixture)
+    rows = torch.randint(len(learned.z), (CHAINS,), device=learned.z.device, generator=generator)
+    start = whitened.whiten(learned.z[rows])
+    untuned = MALA(steps=STEPS, step_size=0.5 * learned.z.shape[1] ** (-1 / 3))
+    sampler, w = tune_step_size(untuned, whitened, start, generator, rounds=TUNING_STEPS)
+    path = sampler.path(whitened, w, generator)
+
+    z = whitened.unwhiten(path.flatten(0, 1))
+    chain_energy = score(learned.energy, z).reshape(path.shape[:2])
+    classes = learned.mixture.nearest_class(z).view(path.shape[:2]).cpu().numpy()
+    data_energy = score(learned.energy, learned.z)
+    late_energy = chain_energy[-STEPS // 4 :]
+    drift = abs(late_energy.mean() - data_energy.mean()) / max(data_energy.std(), 1e-12)
     return {
-        "acceptance": sampler.acceptance(space, path),
+        "acceptance": sampler.acceptance(whitened, path),
         "step_size": sampler.step_size,
-        "r_hat_energy": split_r_hat(energy),
+        "r_hat_energy": split_r_hat(chain_energy),
         "r_hat_class": split_r_hat(classes),
-        "ess_energy": effective_size(energy),
+        "ess_energy": effective_size(chain_energy),
         "ess_class": effective_size(classes),
-        "switches": _switches(classes, len(subject.mixture.means)),
-        "drift": float(abs(energy[-STEPS // 4 :].mean() - data.mean()) / max(data.std(), 1e-12)),
+        "switches": _switches(classes, len(learned.mixture.means)),
+        "drift": float(drift),
     }
 
 
 def condition(mixture: GaussianMixture) -> float:
-    """Returns the largest over the smallest eigenvalue of the mixture's covariance, as it was fitted."""
+    """Returns the condition number of the mixture's covariance, as it was fitted.
+
+    It is the largest eigenvalue over the smallest.
+    """
     lengths = mixture.whitener.double().square().sum(0)
     return float(lengths.max() / lengths.min())
 
 
 def split_r_hat(values: NDArray) -> float:
-    """Returns the split R-hat of chains, (steps, chains): sqrt of pooled variance over variance within half chains.
+    """Returns the split R-hat of chains, (steps, chains).
 
-    1 where all halves look alike; nan where nothing varies at all. Reference: Gelman et al. 2013, section 11.4.
+    It is the square root of the pooled variance over that within half chains: 1 where all halves
+    look alike; nan where nothing varies at all.
+    Reference: Gelman et al. 2013, section 11.4.
+
+    >>> split_r_hat(np.tile([[0.0], [1.0]], (50, 4))) < 1  # four chains that go up and down alike
+    True
     """
     half = len(values) // 2
     halves = np.concatenate([values[:half], values[half : 2 * half]], 1).astype(float)
-    within, between = halves.var(0, ddof=1).mean(), halves.mean(0).var(ddof=1)
+    within = halves.var(0, ddof=1).mean()
+    between = halves.mean(0).var(ddof=1)
     if within == 0:
         return math.nan if between == 0 else math.inf
     return math.sqrt((half - 1) / half + between / within)
 
 
 def effective_size(values: NDArray) -> float:
-    """Returns how many independent draws chains, (steps, chains), are worth together; nan where nothing varies.
+    """Returns how many independent draws chains, (steps, chains), are worth together.
 
-    Autocorrelations are summed in pairs until a pair is negative. Reference: Geyer 1992; Gelman et al. 2013, section 11.5.
+    nan where nothing varies. Autocorrelations are summed in pairs until a pair is negative.
+    Reference: Geyer 1992; Gelman et al. 2013, section 11.5.
+
+    >>> effective_size(np.ones((10, 4)))
+    nan
     """
     steps, chains = values.shape
     centred = values - values.mean(0)
     spectrum = np.abs(np.fft.rfft(centred, 2 * steps, axis=0)) ** 2
     covariance = np.fft.irfft(spectrum, axis=0)[:steps].mean(1) / steps
     within = covariance[0] * steps / (steps - 1)
-    pooled = covariance[0] + (values.mean(0).var(ddof=1) if chains > 1 else 0.0)
+    between = values.mean(0).var(ddof=1) if chains > 1 else 0.0
+    pooled = covariance[0] + between
     if pooled == 0:
         return math.nan
     correlation = 1 - (within - covariance * steps / (steps - 1)) / pooled
     correlation[0] = 1.0
     pairs = correlation[: steps // 2 * 2].reshape(-1, 2).sum(1)
-    ends = np.flatnonzero(pairs < 0)
-    kept = np.minimum.accumulate(pairs[: ends[0] if len(ends) else None])
-    return float(
-        min(
-            steps * chains / max(2 * kept.sum() - 1, 1e-12),
-            steps * chains * math.log10(steps * chains),
-        )
-    )
+    negative = np.flatnonzero(pairs < 0)
+    positive = pairs[: negative[0] if len(negative) else None]
+    draws = steps * chains
+    size = draws / max(2 * np.minimum.accumulate(positive).sum() - 1, 1e-12)
+    return float(min(size, draws * math.log10(draws)))
 
 
 def _switches(classes: NDArray, count: int) -> tuple[tuple[int, ...], ...]:
-    """Returns how often a step went from one class to another, (count, count), from (steps, chains) classes."""
+    """Returns how often a step went from one class to another, (count, count).
+
+    Args:
+        classes: (steps, chains).
+    """
     table = np.zeros((count, count), dtype=int)
     np.add.at(table, (classes[:-1], classes[1:]), 1)
-    return tuple(map(tuple, table.tolist()))
+    return tuple(tuple(row) for row in table.tolist())

@@ -1,4 +1,4 @@
-"""Why a row scores as it does: the terms of its energy, what is near, and each detector's verdict."""
+"""Why a row scores as it does: the energy's terms, what is near, and each detector's verdict."""
 
 from __future__ import annotations
 

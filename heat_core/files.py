@@ -11,41 +11,54 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name beside it, then renames it. Creates the folder."""
+    """Writes a file under a temporary name beside it, then renames it. Creates the folder.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_whole(Path(folder, "new", "a.bin"), b"content")
+    ...     Path(folder, "new", "a.bin").read_bytes()
+    b'content'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(part, 0o666 & ~_umask())
-        os.replace(part, path)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder to fill; it takes the place of `path` when the block ends without an error."""
+    """Gives a temporary folder to fill, which replaces `path` if the block ends without an error.
+
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     with whole_folder(Path(root, "pack")) as folder:
+    ...         _ = Path(folder, "a.txt").write_text("content")
+    ...     Path(root, "pack", "a.txt").read_text()
+    'content'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        yield part
-        part.chmod(0o777 & ~_umask())
-        _swap(part, path)
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        _replace_folder(path, temporary)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _swap(part: Path, path: Path) -> None:
-    """Puts `part` in the place of `path`, which is deleted only when that is done."""
+def _replace_folder(path: Path, new: Path) -> None:
+    """Moves the folder `new` to `path`; an old folder there is deleted only once that is done."""
     if not path.exists():
-        part.replace(path)
+        new.replace(path)
         return
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as aside:
         old = path.replace(Path(aside) / path.name)
         try:
-            part.replace(path)
+            new.replace(path)
         except BaseException:
             old.replace(path)
             raise

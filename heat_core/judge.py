@@ -1,4 +1,4 @@
-"""One picture of one's own: what the classifier takes it for, and what every detector of a pack makes of it."""
+"""A picture of one's own: the class it is taken for, and every detector's verdict on it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,22 @@ from .metrics import threshold_keeping
 from .pack import Pack
 from .run import Run
 
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
 
 @dataclass(frozen=True)
 class Opinion:
-    """What is made of a picture: pixels as the network sees them, class and its softmax probability, a verdict a detector."""
+    """What the classifier and the detectors make of a picture.
 
-    pixels: NDArray[np.uint8]
+    Args:
+        pixels: (size, size, 3) RGB, as the network sees them.
+        predicted: the class it is taken for.
+        probability: of that class, by the classifier's softmax.
+        verdicts: one per detector.
+    """
+
+    pixels: Pixels
     predicted: str
     probability: float
     verdicts: tuple[Verdict, ...]
@@ -36,22 +47,38 @@ class FittedDetector:
 
     Args:
         run: the detector.
-        inside: scores of the ID test set.
-        calibration: scores of ID images that nothing was fitted to.
+        test_scores: of the ID test set, (n,).
+        calibration_scores: of ID images that nothing was fitted to, (m,).
+
+    >>> import torch
+    >>> from heat_core.detectors.closed_form import MoG
+    >>> from heat_core.run import fit
+    >>> run = fit(MoG(normalize=False), Features(torch.tensor([[-1.0], [1.0]])))
+    >>> detector = FittedDetector(run, np.array([0.9, 1.0, 1.1]), np.array([0.9, 1.0]))
+    >>> detector.verdict("MoG", Features(torch.tensor([[2.0]])), share=0.5).out
+    True
     """
 
     run: Run
-    inside: NDArray[np.float64]
-    calibration: NDArray[np.float64]
+    test_scores: Array
+    calibration_scores: Array
 
     @classmethod
-    def of(cls, run: Run, pack: Pack) -> FittedDetector:
+    def of(cls, run: Run, pack: Pack) -> Self:
+        """Returns a run with its scores on the pack that it was fitted to."""
         return cls(run, run.score(pack.test), run.score(pack.calibration))
 
-    def verdict(self, name: str, features: Features, keep: float) -> Verdict:
-        """Returns what it says of one row of features; its threshold keeps a share of ID."""
-        cut = threshold_keeping(self.calibration, keep)
-        return Verdict.of(name, float(self.run.score(features)[0]), self.inside, cut)
+    def verdict(self, name: str, features: Features, share: float) -> Verdict:
+        """Returns the verdict on one row of features, whose z is (1, d).
+
+        Args:
+            name: of the detector.
+            features: the row.
+            share: of the calibration scores that the threshold keeps.
+        """
+        threshold = threshold_keeping(self.calibration_scores, share)
+        score = float(self.run.score(features)[0])
+        return Verdict.of(name, score, self.test_scores, threshold)
 
 
 class Judge:
@@ -60,14 +87,16 @@ class Judge:
     Args:
         pack: with the network's fingerprint on its card.
         weights: the network that the pack was extracted with.
+        device: where the network runs.
 
-    Raises ValueError if the weights are another network's or cannot be read, or the pack has no head.
+    Raises ValueError if the weights are another network's or cannot be read, or the pack has no
+    head.
     """
 
     def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
         network, architecture, _ = load(weights)
-        described = pack.card.get("classifier", {})
-        if fingerprint(network) != described.get("weights"):
+        classifier_card = pack.card.get("classifier", {})
+        if fingerprint(network) != classifier_card.get("weights"):
             raise ValueError(
                 f"{weights.name} is not the network that {pack.title} was extracted with."
             )
@@ -75,53 +104,54 @@ class Judge:
             raise ValueError(
                 "the pack has no head (weight and bias), so nothing says what class a picture is."
             )
-        self.classes = tuple(pack.card.get("classes", ())) or tuple(
-            str(c) for c in range(architecture.classes)
-        )
+        self.head = pack.train.head
+        numbers = tuple(str(number) for number in range(architecture.classes))
+        self.classes = tuple(pack.card.get("classes", ())) or numbers
         self.extractor = Extractor(
             network,
             architecture,
-            described.get("layer", ""),
-            "std" in pack.train.views,
-            "odin" in pack.train.views,
-            pack.train.z.dtype,
-            device,
-            _early(pack),
+            layer=classifier_card.get("layer", ""),
+            std="std" in pack.train.views,
+            odin="odin" in pack.train.views,
+            dtype=pack.train.z.dtype,
+            device=device,
+            early_layer=_early_layer(pack),
         )
-        self.head, self._one_at_a_time = (
-            pack.train.head,
-            threading.Lock(),
-        )  # the extractor's hooks see every pass
+        self._lock = threading.Lock()  # the extractor's hooks see every pass
 
     def __call__(
-        self, pixels: NDArray[np.uint8], known: Mapping[str, FittedDetector], keep: float = 0.95
+        self, pixels: Pixels, detectors: Mapping[str, FittedDetector], share: float = 0.95
     ) -> Opinion:
         """Returns what is made of a picture.
 
         Args:
             pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
-            known: {name: a detector of the same pack}.
-            keep: the share of ID that thresholds keep.
+            detectors: {name: a detector of the same pack}.
+            share: of ID that thresholds keep.
         """
         images = Images("own", "picture", pixels[None], np.zeros(1, np.int64), self.classes)
-        with self._one_at_a_time:
+        with self._lock:
             features = replace(extract(self.extractor, images), y=None)
         probabilities = self.head.logits(features.z[0].double()).softmax(0)
         predicted = int(probabilities.argmax())
-        verdicts = tuple(one.verdict(name, features, keep) for name, one in known.items())
+        verdicts = tuple(
+            detector.verdict(name, features, share) for name, detector in detectors.items()
+        )
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
 
 
-def _early(pack: Pack) -> EarlyLayer | None:
+def _early_layer(pack: Pack) -> EarlyLayer | None:
     """Returns the earlier layer that the pack's view `early` is of, if it has that view."""
+    if "early" not in pack.train.views:
+        return None
     layer = pack.card.get("classifier", {}).get("early")
-    return (
-        EarlyLayer.of(layer, pack.train.moments[f"unit {layer}"])
-        if "early" in pack.train.views
-        else None
-    )
+    return EarlyLayer.of(layer, pack.train.moments[f"unit {layer}"])
 
 
 def weights_of(pack: Path) -> Path:
-    """Returns where the network of a pack lies: beside its folder, `NAME.classifier.safetensors`."""
+    """Returns where the network of a pack lies: beside its folder, `NAME.classifier.safetensors`.
+
+    >>> weights_of(Path("packs/cifar10")).name
+    'cifar10.classifier.safetensors'
+    """
     return pack.with_name(f"{pack.name}.classifier.safetensors")

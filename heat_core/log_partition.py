@@ -1,4 +1,7 @@
-"""Log Z, the log of the integral of exp(-E): what turns an energy into a density. By importance sampling, or annealed."""
+"""Log Z, the log of the integral of exp(-E): what turns an energy into a density.
+
+By importance sampling, or by annealed importance sampling.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,15 @@ from .sampling import MALA, tune_step_size
 class LogZ:
     """An estimate of log Z.
 
-    value: in nats.
-    error: its standard error in nats, by the spread of the weights (delta method).
-    effective: the effective share of the draws, in (0, 1]; near 1 / draws, one draw has all the weight and `error` is a
-        guess too.
+    Args:
+        value: in nats.
+        error: its standard error in nats, by the variance of the weights (delta method).
+        effective: the effective share of the draws, in (0, 1]; near 1 / draws, one draw has all
+            the weight and `error` is a guess too.
+
+    >>> estimate = of_weights(torch.tensor([0.0, 0.0, -torch.inf, -torch.inf]))
+    >>> round(estimate.value, 4), round(estimate.effective, 4)  # log 1/2, of half of the draws
+    (-0.6931, 0.5)
     """
 
     value: float
@@ -33,9 +41,8 @@ def of_weights(log_weight: Tensor) -> LogZ:
     count = len(log_weight)
     total = log_weight.logsumexp(0)
     effective = float((2 * total - (2 * log_weight).logsumexp(0)).exp()) / count
-    return LogZ(
-        float(total) - math.log(count), math.sqrt(max(1 / effective - 1, 0) / count), effective
-    )
+    error = math.sqrt(max(1 / effective - 1, 0) / count)
+    return LogZ(float(total) - math.log(count), error, effective)
 
 
 @torch.no_grad()
@@ -44,14 +51,24 @@ def by_importance(
     mixture: GaussianMixture,
     draws: int = 10_000,
     seed: int = 0,
-    spread: float = 1.0,
+    scale: float = 1.0,
 ) -> LogZ:
-    """Returns log Z by importance sampling from the mixture with deviations `spread` times as large.
+    """Returns log Z by importance sampling: Z = E_q[exp(-E(z)) / q(z)].
 
-    Z = E_q[exp(-E(z)) / q(z)]. Exact where E is -log q; useless where q does not reach.
+    Exact where E is -log q; useless where q does not reach.
+
+    Args:
+        energy: of z, (N, d).
+        mixture: fitted; q has standard deviations `scale` times as large.
+
+    >>> from heat_core.features import Features
+    >>> mixture = GaussianMixture(1, 1).fit(Features(torch.tensor([[-1.0], [1.0]])))
+    >>> f"{by_importance(mixture, mixture, draws=100).value:.4f}"
+    '0.0000'
     """
-    z = mixture.sample(draws, torch.Generator(mixture.means.device).manual_seed(seed), spread)
-    return of_weights(-energy(z) - mixture.widened(spread).log_prob(z))
+    generator = torch.Generator(mixture.means.device).manual_seed(seed)
+    z = mixture.sample(draws, generator, scale)
+    return of_weights(-energy(z) - mixture.widened(scale).log_prob(z))
 
 
 def by_annealing(
@@ -60,44 +77,46 @@ def by_annealing(
     chains: int = 256,
     levels: int = 200,
     seed: int = 0,
-    spread: float = 1.0,
+    scale: float = 1.0,
 ) -> LogZ:
-    """Returns log Z by annealed importance sampling from the mixture to exp(-E).
+    """Returns log Z by annealed importance sampling from the mixture q to exp(-E).
 
-    Chains begin at draws of q and walk, one MALA step a level, on (1 - b) E_q + b E while b rises from 0 to 1; a chain's log
-    weight is the sum of (b' - b) (E_q - E) where it stood. In the mixture's whitened coordinates, with a step size tuned at
-    either end. Reference: Neal 2001, arXiv:physics/9803008.
+    Chains begin at draws of q and walk, one MALA step a level, on (1 - b) E_q + b E while b rises
+    from 0 to 1; a chain's log weight is the sum of (b' - b) (E_q - E) at its points. In the
+    mixture's whitened coordinates, with a step size tuned at either end.
+    Reference: Neal 2001, arXiv:physics/9803008.
 
     Args:
         energy: of z, (N, d).
-        mixture: fitted; q has deviations `spread` times as large.
+        mixture: fitted; q has standard deviations `scale` times as large.
         chains, levels: the error falls with either.
     """
-    start = mixture.widened(spread)
+    q = mixture.widened(scale)
     generator = torch.Generator(mixture.means.device).manual_seed(seed)
-    between = _Between(Whitened(start, mixture), Whitened(energy, mixture))
-    w = between.near.whiten(start.sample(chains, generator))  # type: ignore[operator]
-    sampler = MALA(step_size=spread**2 * len(mixture.centre) ** (-1 / 3))
-    sizes = [
-        tune_step_size(sampler, end, w, generator)[0].step_size
-        for end in (between.near, between.far)
-    ]
+    start, end = Whitened(q, mixture), Whitened(energy, mixture)
+    annealed = _Interpolation(start, end)
+    w = start.whiten(q.sample(chains, generator))
+    sampler = MALA(step_size=scale**2 * len(mixture.centre) ** (-1 / 3))
+    start_size = tune_step_size(sampler, start, w, generator)[0].step_size
+    end_size = tune_step_size(sampler, end, w, generator)[0].step_size
     log_weight = torch.zeros(chains, dtype=torch.float64, device=w.device)
     for level in range(levels):
         with torch.no_grad():
-            log_weight += (between.near(w) - between.far(w)).double() / levels
-        between.share = (level + 1) / levels
-        size = sizes[0] ** (1 - between.share) * sizes[1] ** between.share
-        w = replace(sampler, step_size=size).step(between, w, generator)
+            log_weight += (start(w) - end(w)).double() / levels
+        annealed.share = (level + 1) / levels
+        step_size = start_size ** (1 - annealed.share) * end_size**annealed.share
+        w = replace(sampler, step_size=step_size).step(annealed, w, generator)
     return of_weights(log_weight)
 
 
-class _Between(Energy):
-    """(1 - share) E_near + share E_far."""
+class _Interpolation(Energy):
+    """(1 - share) E_start + share E_end, with a share that its user moves from 0 to 1."""
 
-    def __init__(self, near: Energy, far: Energy) -> None:
+    def __init__(self, start: Energy, end: Energy) -> None:
         super().__init__()
-        self.near, self.far, self.share = near, far, 0.0
+        self.start = start
+        self.end = end
+        self.share = 0.0
 
     def forward(self, z: Tensor) -> Tensor:
-        return (1 - self.share) * self.near(z) + self.share * self.far(z)
+        return (1 - self.share) * self.start(z) + self.share * self.end(z)

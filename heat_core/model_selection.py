@@ -1,174 +1,204 @@
-"""Choosing between recipes on ID images alone: no function here takes an OOD set, so none can be chosen on.
+"""Choosing between detectors on ID images alone.
 
-A recipe is judged on how well it tells held-out ID images from destroyed ones, by kinds of destruction (`pseudo.KINDS`) that it
-was not trained on. Families of one kind are held out together: a recipe that learns a family's own textures does well on its
-likes, and badly on OOD images.
+No function here takes an OOD set, so none can be chosen on. A detector is judged on how well it
+tells held-out ID images from destroyed ones, by kinds of destruction (`pseudo.KINDS`) that it was
+not trained on. Families of one kind are held out together: a detector that learns a family's own
+textures does well on its likes, and badly on OOD images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
+from .detectors.learned_energy import parts_of
 from .energies import WeightedSum
 from .features import Features
-from .images.pseudo import COMPOSED, kind_of
+from .images.pseudo import TWO_KINDS, kind_of
 from .metrics import auroc
 from .pack import ExtraID
 from .run import fit
 
+FOLDS = 4  # the parts that kinds of families are dealt into
+WEIGHT_GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+
+# -- the criterion ---------------------------------------------------------------------------------
+
 
 def criterion(detector: Detector, train: Features, extra: ExtraID, seed: int = 0) -> float:
-    """Returns the mean AUROC of `val` against the families of `pseudoval`, each judged by a fit that never saw its kind.
+    """Returns the mean AUROC of held-out ID images against destroyed ones, in [0, 1].
 
-    Compositions contain every kind, so they take no part. It compares settings of one detector: each fit saw fewer kinds than
-    the final one will, so detectors that lean on what is not learned from families do better here than they would.
+    `val` is held against the families of `pseudoval`, each judged by a fit that never saw its kind.
+    Images destroyed in two ways contain every kind, so they take no part. It compares settings of
+    one detector: each fit saw fewer kinds than the final one will, so detectors that lean on what
+    is not learned from families do better here than they would.
 
     Args:
-        detector: the recipe.
+        detector: what is judged.
         train, extra: as a pack has them.
         seed: of the fits.
 
     Raises:
         ValueError: there are no held-out images, or no families of two kinds.
     """
-    found: list[float] = []
-    for judged, known in _folds(extra, detector.trains):
-        run = fit(detector, train, seed, extra=known)
+    aurocs: list[float] = []
+    for fold in _folds(extra, detector.trains):
+        run = fit(detector, train, seed, extra=fold.extra)
         inside = run.score(_held_out(extra))
-        found += [auroc(inside, run.score(extra.pseudoval[name])) for name in judged]
-    return float(np.mean(found))
+        aurocs += [auroc(inside, run.score(extra.pseudoval[name])) for name in fold.judging]
+    return float(np.mean(aurocs))
+
+
+def best_detector(
+    detectors: Mapping[str, Detector], train: Features, extra: ExtraID, seed: int = 0
+) -> tuple[str, dict[str, float]]:
+    """Returns the name of the detector with the largest `criterion`, and {name: criterion}.
+
+    Raises ValueError as `criterion` does.
+    """
+    criteria = {
+        name: criterion(detector, train, extra, seed) for name, detector in detectors.items()
+    }
+    return max(criteria, key=criteria.__getitem__), criteria
 
 
 def _held_out(extra: ExtraID) -> Features:
+    """Returns the held-out ID images. Raises ValueError if there are none."""
     if extra.val is None:
         raise ValueError("selecting needs the set val of held-out ID images, and there is none.")
     return extra.val
 
 
-def _folds(extra: ExtraID, trains: bool, parts: int = 4) -> list[tuple[list[str], ExtraID]]:
-    """Returns for each part the families that judge, and what a fit may see: those of all other parts.
+@dataclass(frozen=True)
+class _Fold:
+    """The families that judge a fit, and what the fit may see: those of the other kinds."""
 
-    Kinds of families are dealt into the parts. What does not train sees none, so all families judge it at once.
+    judging: Sequence[str]
+    extra: ExtraID
+
+
+def _folds(extra: ExtraID, trains: bool) -> list[_Fold]:
+    """Returns the folds of the kinds of families.
+
+    What does not train sees no family, so all of them judge it at once.
 
     Raises ValueError if there are too few kinds.
     """
-    names = [name for name in extra.pseudoval if name != COMPOSED]
+    names = [name for name in extra.pseudoval if name != TWO_KINDS]
     kinds = list(dict.fromkeys(map(kind_of, names)))
-    if len(kinds) < 1 + trains:
+    least = 2 if trains else 1
+    if len(kinds) < least:
         raise ValueError(
-            f"selecting needs families of {1 + trains} kinds, made of held-out ID images; got {len(kinds)}."
+            f"selecting needs families of {least} kinds, made of held-out ID images; "
+            f"got {len(kinds)}."
         )
     if not trains:
-        return [(names, extra)]
+        return [_Fold(names, extra)]
     folds = []
-    for part in range(min(parts, len(kinds))):
-        judged = [name for name in names if kinds.index(kind_of(name)) % parts == part]
-        seen = {
-            name: family
-            for name, family in extra.pseudo.items()
-            if name not in judged and name != COMPOSED
-        }
-        known = {name: family for name, family in extra.pseudoval.items() if name in seen}
-        folds.append((judged, replace(extra, pseudo=seen, pseudoval=known)))
+    for fold in range(min(FOLDS, len(kinds))):
+        judging = [name for name in names if kinds.index(kind_of(name)) % FOLDS == fold]
+        hidden = {*judging, TWO_KINDS}
+        pseudo = {name: family for name, family in extra.pseudo.items() if name not in hidden}
+        pseudoval = {name: family for name, family in extra.pseudoval.items() if name in pseudo}
+        folds.append(_Fold(judging, replace(extra, pseudo=pseudo, pseudoval=pseudoval)))
     return folds
 
 
-WEIGHT_GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+# -- the weights of Composed -----------------------------------------------------------------------
 
 
 def choose_weights(
-    recipe: Composed,
+    detector: Composed,
     train: Features,
     extra: ExtraID,
     seed: int = 0,
-    steps: Sequence[float] = WEIGHT_GRID,
+    grid: Sequence[float] = WEIGHT_GRID,
     rounds: int = 4,
 ) -> tuple[Composed, float]:
-    """Returns the recipe with the weights of largest `criterion`, and that criterion.
+    """Returns the detector with the weights of largest `criterion`, and that criterion.
 
-    Every part is fitted once a fold; then one weight at a time takes the best of `steps`, in the order of the parts, `rounds`
-    times or until nothing changes. It begins with the first part alone.
+    Every term is fitted once a fold; then one weight at a time takes the best value of the grid, in
+    the order of the terms. It begins with the first term alone.
 
     Args:
-        recipe: whose parts with a weight above 0 take part.
+        detector: whose terms with a weight above 0 take part.
         train, extra: as a pack has them.
         seed: of the fits.
+        grid: the values of a weight.
+        rounds: through all weights, at most; it ends where nothing changes.
+
+    Raises ValueError as `criterion` does.
     """
-    names = recipe.term_names(Shape.of(train))
-    even = recipe.with_weights(dict.fromkeys(names, 1.0))
+    names = detector.term_names(Shape.of(train))
+    unweighted = detector.with_weights(dict.fromkeys(names, 1.0))
     folds = [
-        _said(even, train, extra, judged, known, seed)
-        for judged, known in _folds(extra, even.trains)
+        _fold_terms(unweighted, train, extra, fold, seed)
+        for fold in _folds(extra, unweighted.trains)
     ]
-
-    def worth(weights: Tensor) -> float:
-        return float(
-            np.mean(
-                [
-                    auroc(put(inside * weights), put(outside * weights))
-                    for put, inside, families in folds
-                    for outside in families
-                ]
-            )
-        )
-
     weights = torch.zeros(len(names), dtype=torch.float64)
     weights[0] = 1.0
-    best = worth(weights)
+    best = _criterion_of(weights, folds)
     for _ in range(rounds):
-        before = weights
-        for place in range(len(names)):
-            for step in steps:
-                tried = weights.clone()
-                tried[place] = step
-                if tried.any() and (found := worth(tried)) > best:
-                    best, weights = found, tried
-        if before is weights:
+        previous = weights
+        for i in range(len(names)):
+            for value in grid:
+                candidate = weights.clone()
+                candidate[i] = value
+                if not candidate.any():
+                    continue
+                candidate_criterion = _criterion_of(candidate, folds)
+                if candidate_criterion > best:
+                    best, weights = candidate_criterion, candidate
+        if weights is previous:
             break
-    return recipe.with_weights(dict(zip(names, weights.tolist(), strict=True))), best
+    return detector.with_weights(dict(zip(names, weights.tolist(), strict=True))), best
 
 
-Put = Callable[[Tensor], NDArray[np.float64]]
+@dataclass(frozen=True, eq=False)
+class _FoldTerms:
+    """What the terms of a fit say, with weights of 1.
+
+    Args:
+        weighted_sum: the fitted energy, which combines terms.
+        inside: (N, terms) of held-out ID images.
+        families: (M, terms) of each family that judges.
+    """
+
+    weighted_sum: WeightedSum
+    inside: Tensor
+    families: Sequence[Tensor]
+
+    def aurocs(self, weights: Tensor) -> list[float]:
+        """Returns the AUROC against each family, with weights (terms,)."""
+        inside = self.weighted_sum.combine(self.inside * weights).numpy()
+        return [
+            auroc(inside, self.weighted_sum.combine(family * weights).numpy())
+            for family in self.families
+        ]
 
 
-def _said(
-    recipe: Composed,
-    train: Features,
-    extra: ExtraID,
-    judged: Sequence[str],
-    known: ExtraID,
-    seed: int,
-) -> tuple[Put, Tensor, list[Tensor]]:
-    """Returns how parts are put together, and each part's own word (N, parts) on held-out images and each family."""
-    run = fit(recipe, train, seed, extra=known)
-    composition = run.energy
-    assert isinstance(composition, WeightedSum)
-    read = recipe.input_views(run.shape)
+def _criterion_of(weights: Tensor, folds: Sequence[_FoldTerms]) -> float:
+    """Returns the criterion with weights (terms,)."""
+    return float(np.mean([area for fold in folds for area in fold.aurocs(weights)]))
+
+
+def _fold_terms(
+    detector: Composed, train: Features, extra: ExtraID, fold: _Fold, seed: int
+) -> _FoldTerms:
+    """Returns what the terms of a detector say that is fitted to a fold."""
+    run = fit(detector, train, seed, extra=fold.extra)
+    (weighted_sum,) = parts_of(run.energy, WeightedSum)
 
     @torch.inference_mode()
-    def parts(features: Features) -> Tensor:
-        return composition.weighted_terms(
-            features.columns(read).to(composition.weights.dtype)
-        ).double()
+    def terms(features: Features) -> Tensor:
+        inputs = run.inputs(features).to(weighted_sum.weights.dtype)
+        return weighted_sum.weighted_terms(inputs).double()
 
-    return (
-        lambda weighted: composition.combine(weighted).numpy(),
-        parts(_held_out(extra)),
-        [parts(extra.pseudoval[name]) for name in judged],
-    )
-
-
-def best_detector(
-    recipes: Mapping[str, Detector], train: Features, extra: ExtraID, seed: int = 0
-) -> tuple[str, dict[str, float]]:
-    """Returns the name of the recipe with the largest `criterion`, and the criterion of each."""
-    found = {name: criterion(recipe, train, extra, seed) for name, recipe in recipes.items()}
-    return max(found, key=found.__getitem__), found
+    families = [terms(extra.pseudoval[name]) for name in fold.judging]
+    return _FoldTerms(weighted_sum, terms(_held_out(extra)), families)

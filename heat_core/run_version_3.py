@@ -14,6 +14,8 @@ Json = dict[str, Any]
 RENAMED_KINDS = {"Critic": "FromPseudoOOD"}
 """{class then: class now}."""
 
+_SAMPLER_FIELDS = {"fall": "final_factor", "power": "decay_power", "onto": "manifold"}
+
 RENAMED_FIELDS = {
     "Composed": {
         "correction": "w_correction",
@@ -28,6 +30,8 @@ RENAMED_FIELDS = {
     "Critic": {"compositions": "two_kinds_weight"},
     "MaximumLikelihood": {"both": "include_starts"},
     "EBM": {"origin": "noise_origin"},
+    "Langevin": _SAMPLER_FIELDS,
+    "MALA": _SAMPLER_FIELDS,
     "Record": {"held_out": "val_loss", "inside": "data_energy", "outside": "noise_energy"},
 }
 """{class then: {field then: field now}}."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -217,7 +217,7 @@ def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
     below_all = min(np.nextafter(lowest, -np.inf), lowest - 0.01 * (highest - lowest))
     thresholds = np.concatenate([[below_all], distinct])
 
-    def share_at_or_below(scores: Array) -> Array:
+    def share_at_or_below(scores: Array) -> Array:  # (n,) sorted -> (K,)
         return np.searchsorted(scores, thresholds, "right") / len(scores)
 
     accepted = [
@@ -293,8 +293,7 @@ class Decision:
 
     Args:
         rule: what chose it.
-        threshold: for inputs of all classes; None where each predicted class has its own.
-        by_class: {predicted class: its threshold}; empty where one holds for all.
+        thresholds: one for inputs of all classes, or {predicted class: its threshold}.
 
     >>> decision = KeepShare(0.5).fit([1.0, 2.0, 3.0, 4.0])
     >>> decision.threshold, decision.flags([1.5, 2.5]).tolist()
@@ -302,8 +301,19 @@ class Decision:
     """
 
     rule: ThresholdRule
-    threshold: float | None = None
-    by_class: Mapping[int, float] = field(default_factory=dict)
+    thresholds: float | Mapping[int, float]
+
+    @property
+    def threshold(self) -> float:
+        """The threshold for inputs of all classes. Raises ValueError if each class has its own."""
+        if isinstance(self.thresholds, Mapping):
+            raise ValueError(f"{self.rule.title} gives each class a threshold of its own.")
+        return self.thresholds
+
+    @property
+    def by_class(self) -> Mapping[int, float]:
+        """{predicted class: its threshold}; empty where one threshold holds for all classes."""
+        return self.thresholds if isinstance(self.thresholds, Mapping) else {}
 
     def margin(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> Array:
         """Returns scores less their thresholds, (N,): an input is called out where this is above 0.
@@ -315,12 +325,12 @@ class Decision:
         Raises:
             ValueError: a score is not finite, or a predicted class has no threshold.
 
-        >>> decision = Decision(PerClassConformal(), by_class={0: 0.5, 1: 4.0})
+        >>> decision = Decision(PerClassConformal(), {0: 0.5, 1: 4.0})
         >>> decision.margin([1.0, 3.0], predicted=[0, 1]).tolist()
         [0.5, -1.0]
         """
         values = _finite("scores", scores)
-        if self.threshold is not None:
+        if not self.by_class:
             return values - self.threshold
         classes, positions = np.unique(_classes_of(values, predicted), return_inverse=True)
         for label in classes:
@@ -358,10 +368,10 @@ def choose_threshold(
     """
     classes = None if predicted is None else predicted[scores.calibration_name]
     decision = rule.fit(scores.calibration, scores.ood(ood_names), classes)
-    if decision.threshold is None:
+    if decision.by_class:
         return decision
     all_scores = np.concatenate([np.ravel(values) for values in scores.values()])
-    return replace(decision, threshold=shortest_equivalent(decision.threshold, all_scores))
+    return replace(decision, thresholds=shortest_equivalent(decision.threshold, all_scores))
 
 
 @dataclass(frozen=True)
@@ -389,6 +399,7 @@ class KeepShare(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold at ID score number ceil(share N) of (N,)."""
         scores = _finite("inside", inside)
         rank = max(1, math.ceil(self.share * len(scores) - TOLERANCE))
         return Decision(self, _score_of_rank(scores, rank))
@@ -423,6 +434,7 @@ class Conformal(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold at ID score number ceil((N + 1) share) of (N,)."""
         return Decision(self, _conformal_threshold(_finite("inside", inside), self.share))
 
 
@@ -457,6 +469,7 @@ class PerClassConformal(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the conformal threshold of the ID scores, (N,), of each predicted class."""
         scores = _finite("inside", inside)
         labels = _classes_of(scores, predicted)
         classes, counts = np.unique(labels, return_counts=True)
@@ -471,7 +484,7 @@ class PerClassConformal(ThresholdRule):
             int(label): _conformal_threshold(scores[labels == label], self.share)
             for label in classes
         }
-        return Decision(self, by_class=by_class)
+        return Decision(self, by_class)
 
 
 class _Maximise(ThresholdRule):
@@ -489,6 +502,7 @@ class _Maximise(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the threshold where the figure is largest; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
         figure = self.figure(candidates)
         tolerance = 1e-12 * max(1.0, abs(figure.max()))
@@ -584,6 +598,7 @@ class FlagBudget(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
+        """Returns the smallest threshold within the budget; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
         prevalence = self.deployment.prevalence
         flagged = (1 - prevalence) * (1 - candidates.kept) + prevalence * candidates.caught

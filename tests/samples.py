@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from pathlib import Path
-
-import io
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -21,7 +17,7 @@ from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, LogSumExp
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
-from heat_core.images.pseudo import COMPOSED
+from heat_core.images.pseudo import TWO_KINDS
 from heat_core.pack import ExtraID
 
 DIM, CLASSES = 12, 4
@@ -36,7 +32,7 @@ def clusters(rows: int, seed: int, classes: int = CLASSES, dim: int = DIM) -> tu
 
 
 def seen(z: Tensor, y: Tensor | None = None, head: Head | None = None) -> Features:
-    """Returns features with the views that a network gives beside them: `std`, and `odin` in float64."""
+    """Returns features with the views that a network gives: `std`, and `odin` in float64."""
     odin = -z.double().softmax(1).amax(1, keepdim=True)
     return Features(z, y, head, {"std": (z.flip(1) + 0.1).sqrt(), "odin": odin})
 
@@ -47,7 +43,7 @@ def extra() -> ExtraID:
     families = {
         "shifted": seen(z.roll(1, 1)),
         "halved": seen(0.5 * z),
-        COMPOSED: seen(0.5 * z.roll(1, 1)),
+        TWO_KINDS: seen(0.5 * z.roll(1, 1)),
     }
     return ExtraID(
         val, families, {name: family.take(torch.arange(20)) for name, family in families.items()}

@@ -1,9 +1,10 @@
-"""The pieces of the Detectors page that hold all detectors side by side: the table, histograms, ROC curves."""
+"""The panels of the Detectors page with all detectors side by side: table, histograms, ROC
+curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,289 +30,411 @@ from app.pack.scores import results_table
 from app.pack.selected import add_to_selection, current_selection, selected_masks
 from app.pack.tables import style_digits
 from heat_core.metrics import auroc, percentile, threshold_keeping
+from heat_core.pack import SetName
 from heat_core.results.formats import to_latex, to_markdown
-from heat_core.results.table import grouped
-from heat_core.thresholds import Groups, by_group, evaluate, sweep
+from heat_core.results.table import Table, scores_by_group
+from heat_core.thresholds import GroupedScores, Outcome, evaluate, sweep
 
 if TYPE_CHECKING:
+    from heat_core.pack import Pack
     from heat_core.results.bootstrap import Bootstrap
+    from heat_core.scores import SetScores
 
-Scores = Mapping[str, Mapping[str, NDArray[np.float64]]]  # {detector: {set: (n,)}}
+Array = NDArray[np.floating]
+AllScores = Mapping[str, "SetScores"]  # {detector: its scores}
 
 COLUMNS = 3
-NAMES = {"Detector": st.column_config.TextColumn(width=95)}  # in pixels: the longest name fits
-LEARNED = {
-    True: "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD data: their "
-    "correction is a bounded verdict of ID against destroyed ID, not the log of a density.",
-    False: "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set beforehand): no image, "
-    "no OOD data. Expect HEAT near its MoG, and the EBM behind it.",
-}
+NAME_COLUMN = {"Detector": st.column_config.TextColumn(width=95)}  # pixels: the longest name fits
+LEARNED_FROM_IMAGES = (
+    "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never "
+    "from OOD data: their correction is a bounded verdict of ID against destroyed ID, not the log "
+    "of a density."
+)
+LEARNED_FROM_FEATURES = (
+    "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set "
+    "beforehand): no image, no OOD data. Expect HEAT near its MoG, and the EBM behind it."
+)
 
 
-def table(pack_data: PackData, scores: Scores, drawn: Bootstrap | None) -> None:
-    """Shows the paper's table, best figures in bold, with exports; `drawn` says what is significant, once all are scored."""
-    pack, found = pack_data.pack, results_table(pack_data, scores)
-    st.subheader(average_finding(found, drawn))
+# -- the table -------------------------------------------------------------------------------------
+
+
+def table(pack_data: PackData, scores: AllScores, bootstrap: Bootstrap | None) -> None:
+    """Shows the paper's table, best figures in bold, with exports.
+
+    Args:
+        pack_data: the data.
+        scores: {detector: its scores} of those that are ready.
+        bootstrap: that says what is significant, once all detectors are scored.
+    """
+    pack, results = pack_data.pack, results_table(pack_data, scores)
+    st.subheader(average_finding(results, bootstrap))
     st.dataframe(
-        averages_table(found, drawn),
+        averages_table(results, bootstrap),
         column_config={"_index": st.column_config.Column(width=110)},
         alt="FPR95 and AUROC of every detector by group of OOD sets",
     )
-    tinted = (
-        ", lightly tinted what does not differ significantly from it (paired bootstrap over images)"
-        if drawn
-        else ""
-    )
-    st.caption(
-        f"{'All images; those of the selection alone stand below. ' * bool(current_selection())}"
-        "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over groups. "
-        f"Bold: the best{tinted}. {LEARNED[bool(pack.extra.pseudo)]}"
-    )
-    if drawn is not None:
+    st.caption(_table_caption(pack, bootstrap is not None))
+    if bootstrap is not None:
         with st.expander("What is more than chance"):
-            st.dataframe(
-                interval_rows(drawn),
-                hide_index=True,
-                height="content",
-                alt="Averages with 95 % intervals",
-            )
-            st.caption(
-                f"In brackets: where 95 % of {len(drawn.draws)} resamples of the images lie, the same for all detectors. "
-                "Seeds, other networks and other OOD sets are not in it."
-            )
+            _show_intervals(bootstrap)
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
         st.dataframe(
-            style_digits(set_rows(found, titles)),
+            style_digits(set_rows(results, titles)),
             hide_index=True,
             alt="Every detector on every OOD set",
         )
-    csv = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in found.rows]).to_csv(
-        index=False
+    _export_buttons(pack, results)
+
+
+def _table_caption(pack: Pack, has_bootstrap: bool) -> str:
+    """Returns what the table's figures are of, and what the detectors learned from."""
+    parts = []
+    if current_selection():
+        parts.append("All images; those of the selection alone stand below.")
+    parts.append(
+        "FPR95: OOD accepted where 95 % of ID is kept. Averages: over sets in a group, then over "
+        "groups."
     )
-    files = {
-        "CSV": (csv, "csv"),
-        "Markdown": (to_markdown(found), "md"),
-        "LaTeX": (to_latex(found), "tex"),
+    if has_bootstrap:
+        parts.append(
+            "Bold: the best, lightly tinted what does not differ significantly from it (paired "
+            "bootstrap over images)."
+        )
+    else:
+        parts.append("Bold: the best.")
+    parts.append(LEARNED_FROM_IMAGES if pack.extra.pseudo else LEARNED_FROM_FEATURES)
+    return " ".join(parts)
+
+
+def _show_intervals(bootstrap: Bootstrap) -> None:
+    st.dataframe(
+        interval_rows(bootstrap),
+        hide_index=True,
+        height="content",
+        alt="Averages with 95 % intervals",
+    )
+    st.caption(
+        f"In brackets: where 95 % of {len(bootstrap.resampled)} resamples of the images lie, the "
+        "same for all detectors. Seeds, other networks and other OOD sets are not in it."
+    )
+
+
+def _export_buttons(pack: Pack, results: Table) -> None:
+    """Offers the table as files."""
+    rows = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in results.rows])
+    exports = {
+        "CSV": (rows.to_csv(index=False), "csv"),
+        "Markdown": (to_markdown(results), "md"),
+        "LaTeX": (to_latex(results), "tex"),
     }
     with st.container(horizontal=True):
-        for label, (content, ending) in files.items():
-            name = f"detectors.{ending}"
-            st.download_button(label, content, name, icon=":material/download:", on_click="ignore")
+        for label, (content, ending) in exports.items():
+            st.download_button(
+                label,
+                content,
+                f"detectors.{ending}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
 
 
-def selected(pack_data: PackData, scores: Scores) -> None:
-    """Shows how each detector tells the OOD images that are selected from all of ID test; nothing without a selection."""
-    picked = current_selection()
-    if not picked:
+# -- what is selected ------------------------------------------------------------------------------
+
+
+def selection(pack_data: PackData, scores: AllScores) -> None:
+    """Shows how each detector tells the selected OOD images from ID test; nothing without any."""
+    total = len(current_selection())
+    if not current_selection():
         return
-    chosen = _chosen(pack_data, _sets(pack_data))
-    many = _many(chosen)
-    if many < FEW:
+    masks = _selected_ood_masks(pack_data)
+    count = _count(masks)
+    if count < FEW:
         st.info(
-            f"Of the {len(picked):,} selected, {many} {'is' if many == 1 else 'are'} OOD: too few for figures and curves of "
-            f"their own, which need {FEW}.",
+            f"Of the {total:,} selected, {count} {'is' if count == 1 else 'are'} OOD: too few for "
+            f"figures and curves of their own, which need {FEW}.",
             icon=":material/info:",
         )
         return
-    found = selection_rows(scores, chosen)
-    best = found.iloc[0]
+    rows = selection_rows(scores, masks)
+    best = rows.iloc[0]
     st.subheader(
-        f"Of the {many:,} OOD images selected, {best['Detector']} lets the least pass, {best[FPR]:.1f}\u00a0%."
+        f"Of the {count:,} OOD images selected, {best['Detector']} lets the least pass, "
+        f"{best[FPR]:.1f}\u00a0%."
     )
     st.dataframe(
-        style_digits(found),
+        style_digits(rows),
         hide_index=True,
         height="content",
         width=560,
-        column_config=NAMES,
+        column_config=NAME_COLUMN,
         alt="FPR95 and AUROC on the selected OOD images",
     )
     st.caption(
-        f"{many:,} of the {len(picked):,} selected are OOD; put together, against all {len(pack_data.pack.test):,} ID test images. "
-        "Images picked by a detector's own scores are no fair test of that detector."
+        f"{count:,} of the {total:,} selected are OOD; put together, against all "
+        f"{len(pack_data.pack.test):,} ID test images. Images picked by a detector's own scores "
+        "are no fair test of that detector."
     )
 
 
-def histograms(pack_data: PackData, scores: Scores, keep: float, unit: str) -> None:
-    """Shows a histogram a detector, its title the finding at the threshold; a click on a bar selects what lies in it."""
+def _ood_names(pack_data: PackData, group: str = "all") -> list[str]:
+    """Returns the names of the OOD sets of a group, or of all."""
+    names = [SetName(*key) for key in pack_data.pack.ood]
+    return [str(name) for name in names if group in ("all", name.group)]
+
+
+def _selected_ood_masks(pack_data: PackData, group: str = "all") -> dict[str, Mask]:
+    """Returns {set: mask of its selected rows (n,)} of the OOD sets of a group, or of all."""
+    if not current_selection():
+        return {}
+    masks = selected_masks(pack_data, current_selection())
+    return {name: masks[name] for name in _ood_names(pack_data, group) if name in masks}
+
+
+def _count(masks: Mapping[str, Mask]) -> int:
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
+# -- histograms ------------------------------------------------------------------------------------
+
+
+def histograms(pack_data: PackData, scores: AllScores, keep: float, unit: str) -> None:
+    """Shows a histogram per detector, its title the finding at the threshold.
+
+    A click on a bar selects what lies in it.
+
+    Args:
+        pack_data: the data.
+        scores: {detector: its scores} of those that are ready.
+        keep: the share of ID that thresholds keep.
+        unit: `ID percentile` or `raw`.
+    """
     st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
     st.caption(ON_TEST)
-    chosen = selected_masks(pack_data, current_selection())
-    asked = score_range(tuple(scores))
-    if asked:
-        _take(pack_data, scores, *asked)
-    places = [
-        column for _ in range(0, len(scores), COLUMNS) for column in st.columns(COLUMNS)
-    ]  # row by row, on a phone too
-    for place, (name, by_set) in zip(places, scores.items(), strict=False):
-        with place.container(border=True):
-            _histogram(pack_data, name, by_set, keep, unit, chosen)
+    selected = selected_masks(pack_data, current_selection())
+    requested = score_range(tuple(scores))
+    if requested:
+        _select_range(pack_data, scores, *requested)
+    columns: list = []
+    for _ in range(0, len(scores), COLUMNS):
+        columns += st.columns(COLUMNS)  # row by row, on a phone too
+    for column, (name, detector_scores) in zip(columns, scores.items(), strict=False):
+        with column.container(border=True):
+            _histogram(pack_data, name, _AxisScores(detector_scores, unit), keep, selected)
+
+
+class _AxisScores:
+    """One detector's scores on the axis of its histogram: as they are, or as ID percentiles.
+
+    Args:
+        scores: of the detector.
+        unit: `ID percentile` or `raw`.
+    """
+
+    def __init__(self, scores: SetScores, unit: str) -> None:
+        self.axis = unit if unit == "ID percentile" else "score"
+        self.sets = dict(scores)
+        if unit == "ID percentile":
+            inside = scores.test
+            self.sets = {name: 100 * percentile(inside, s) for name, s in scores.items()}
+
+    def rows(self, masks: Mapping[str, Mask]) -> Array:
+        """Returns the scores of some rows, {set: mask (n,)}, put together (M,)."""
+        return np.concatenate([self.sets[name][mask] for name, mask in masks.items()])
+
+    def between(self, low: float, high: float) -> dict[str, Mask]:
+        """Returns {set: mask of the rows from `low` to below `high` (n,)}, without held-out ID."""
+        return {
+            name: (scores >= low) & (scores < high)
+            for name, scores in self.sets.items()
+            if name != "val"
+        }
 
 
 def _histogram(
-    pack_data: PackData, name: str, by_set: Mapping, keep: float, unit: str, chosen: Mapping
+    pack_data: PackData,
+    name: str,
+    scores: _AxisScores,
+    keep: float,
+    selected: Mapping[str, Mask],
 ) -> None:
-    inside = by_set["test"]
-    axis = unit if unit == "ID percentile" else "score"
+    """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
+    groups = scores_by_group(scores.sets, pack_data.pack.ood)
+    threshold = threshold_keeping(groups["ID"], keep)
+    edges = figures.bins(groups, threshold)
 
-    def placed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 100 * percentile(inside, values) if unit == "ID percentile" else values
-
-    shown = {group: placed(values) for group, values in grouped(by_set, pack_data.pack.ood).items()}
-    cut = threshold_keeping(shown["ID"], keep)
-    selected = (
-        placed(np.concatenate([by_set[n][mask] for n, mask in chosen.items()])) if chosen else None
-    )
-    edges = figures.bins(shown, cut)
-    out = [placed(by_set[of][chosen[of]]) for of in _sets(pack_data) if of in chosen]
-    counted = {**shown, "the OOD selected": np.concatenate(out)} if out else shown
-    caught = [
-        f"{100 * np.mean(values > cut):.0f}\u00a0% of {group}"
+    counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
+    selected_ood = {n: selected[n] for n in _ood_names(pack_data) if n in selected}
+    if selected_ood:
+        counted["the OOD selected"] = scores.rows(selected_ood)
+    findings = [
+        f"{100 * np.mean(values > threshold):.0f}\u00a0% of {group}"
         for group, values in counted.items()
-        if group != "ID"
     ]
-    st.markdown(f"**{name}** catches {', '.join(caught)}")
-
-    def clicked() -> None:
-        if points := st.session_state[key]["selection"]["points"]:
-            bar = int(points[0]["point_index"])
-            low = -np.inf if bar == 0 else edges[bar]
-            high = np.inf if bar == len(edges) - 2 else edges[bar + 1]
-            within = {
-                n: (placed(s) >= low) & (placed(s) < high) for n, s in by_set.items() if n != "val"
-            }
-            label = f"{name} {axis} {_between(low, high)}"
-            add_to_selection(Part(f"bar-{name}", label, items_of(pack_data.pack, within)))
+    st.markdown(f"**{name}** catches {', '.join(findings)}")
 
     key = f"histogram-{name}"
-    alt = f"{name}: the {axis} of ID and of near, mid and far OOD; the threshold is {cut:.4g}"
+    selected_scores = scores.rows(selected) if selected else None
     st.plotly_chart(
-        figures.histogram(shown, edges, cut, axis, selected),
+        figures.histogram(groups, edges, threshold, scores.axis, selected_scores),
         key=key,
-        alt=alt,
+        alt=f"{name}: the {scores.axis} of ID and of near, mid and far OOD; the threshold is "
+        f"{threshold:.4g}",
         config=figures.QUIET,
-        on_select=clicked,
+        on_select=_bar_selector(pack_data, name, scores, edges, key),
         selection_mode="points",
     )
 
 
-def _between(low: float, high: float) -> str:
-    """Returns what lies in a bar; the first and the last hold all that is beyond the axis as well."""
+def _bar_selector(
+    pack_data: PackData, name: str, scores: _AxisScores, edges: Array, key: str
+) -> Callable[[], None]:
+    """Returns what selects the rows in the bar that is clicked.
+
+    Args:
+        pack_data: whose rows.
+        name: of the detector.
+        scores: of the detector, on the axis.
+        edges: of the bars, (bars + 1,); the first and the last bar hold all beyond the axis as
+            well.
+        key: of the chart.
+    """
+
+    def select_bar() -> None:
+        points = st.session_state[key]["selection"]["points"]
+        if not points:
+            return
+        bar = int(points[0]["point_index"])
+        is_first, is_last = bar == 0, bar == len(edges) - 2
+        low = -np.inf if is_first else edges[bar]
+        high = np.inf if is_last else edges[bar + 1]
+        label = f"{name} {scores.axis} {_range_text(low, high)}"
+        items = items_of(pack_data.pack, scores.between(low, high))
+        add_to_selection(Part(f"bar-{name}", label, items))
+
+    return select_bar
+
+
+def _range_text(low: float, high: float) -> str:
     if np.isinf(low):
         return f"below {high:.4g}"
-    return f"from {low:.4g} up" if np.isinf(high) else f"{low:.4g} to {high:.4g}"
+    if np.isinf(high):
+        return f"from {low:.4g} up"
+    return f"{low:.4g} to {high:.4g}"
 
 
-def _take(pack_data: PackData, scores: Scores, name: str, low: float, high: float) -> None:
-    """Selects what one detector scores between two ID percentiles."""
-    inside = scores[name]["test"]
-    ranks = {n: percentile(inside, values) for n, values in scores[name].items() if n != "val"}
-    within = {n: (rank >= low) & (rank <= high) for n, rank in ranks.items()}
-    add_to_selection(
-        Part(
-            f"bar-{name}",
-            f"{name} ID percentile {100 * low:g} to {100 * high:g}",
-            items_of(pack_data.pack, within),
-        )
-    )
+def _select_range(
+    pack_data: PackData, scores: AllScores, name: str, low: float, high: float
+) -> None:
+    """Selects the rows that one detector scores between two ID percentiles, both as fractions."""
+    inside = scores[name].test
+    masks = {}
+    for set_name, values in scores[name].items():
+        if set_name != "val":
+            ranks = percentile(inside, values)
+            masks[set_name] = (ranks >= low) & (ranks <= high)
+    label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
+    add_to_selection(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
     st.rerun()
 
 
+# -- ROC curves ------------------------------------------------------------------------------------
+
+
+class _Curves(NamedTuple):
+    """The OOD scores that ROC curves are drawn of, {detector: {group: {set: (n,)}}}, and their
+    areas."""
+
+    outside: Mapping[str, GroupedScores]
+    areas: Mapping[str, float]
+    kind: str  # what the curves are on, in words
+
+
 @st.fragment
-def curves(pack_data: PackData, scores: Scores, keep: float) -> None:
-    """Shows ROC curves of a few detectors, against all OOD or a group of it; of what is selected alone, if that is enough."""
+def curves(pack_data: PackData, scores: AllScores, keep: float) -> None:
+    """Shows ROC curves of a few detectors, on the selection alone if that is enough.
+
+    Args:
+        pack_data: the data.
+        scores: {detector: its scores} of those that are ready.
+        keep: the share of ID that the marked thresholds keep.
+    """
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        names = drawn_detectors()
+        requested = drawn_detectors()
     with right:
-        group = drawn_group(tuple(dict.fromkeys(g for g, _ in pack_data.pack.ood)))
-    shown = {name: scores[name] for name in names if name in scores}
-    if not shown:
-        lacking = (
+        groups = [SetName(*key).group for key in pack_data.pack.ood]
+        group = drawn_group(tuple(dict.fromkeys(groups)))
+    drawn = {name: scores[name] for name in requested if name in scores}
+    if not drawn:
+        message = (
             "None of these detectors is ready."
-            if names
+            if requested
             else "Choose a detector above to see its curve."
         )
-        st.info(lacking, icon=":material/info:")
+        st.info(message, icon=":material/info:")
         return
-    outside, areas, kind = _of_selection(pack_data, shown, group) or _of_all(
-        pack_data, scores, list(shown), group
-    )
-    heading.subheader(roc_finding(areas, kind))
-    sweeps = {name: sweep(by_set["test"], outside[name]) for name, by_set in shown.items()}
-    cuts = {name: threshold_keeping(by_set["test"], keep) for name, by_set in shown.items()}
-    outcomes = {
-        name: evaluate(cuts[name], by_set["test"], outside[name]) for name, by_set in shown.items()
-    }
-    figure = figures.roc(
-        {name: (1 - s.kept, s.caught) for name, s in sweeps.items()},
-        {name: (what.lost, what.outside) for name, what in outcomes.items()},
-    )
-    alt = f"OOD caught by ID flagged (ROC) of {', '.join(shown)}, on {kind}"
+
+    content = _selection_curves(pack_data, drawn, group)
+    if content is None:
+        content = _group_curves(pack_data, scores, list(drawn), group)
+    heading.subheader(roc_finding(content.areas, content.kind))
+    outcomes = {}
+    for name, detector_scores in drawn.items():
+        threshold = threshold_keeping(detector_scores.test, keep)
+        outcomes[name] = evaluate(threshold, detector_scores.test, content.outside[name])
+    _draw_curves(drawn, content, outcomes)
+
+
+def _draw_curves(drawn: AllScores, content: _Curves, outcomes: Mapping[str, Outcome]) -> None:
+    lines, points = {}, {}
+    for name, detector_scores in drawn.items():
+        candidates = sweep(detector_scores.test, content.outside[name])
+        lines[name] = (candidates.flagged, candidates.caught)
+        points[name] = (outcomes[name].flagged, outcomes[name].caught)
     left, right = st.columns([3, 2], vertical_alignment="center")
-    left.plotly_chart(figure, key="roc", alt=alt, config=figures.QUIET)
-    rows = style_digits(curve_rows(areas, outcomes))
+    left.plotly_chart(
+        figures.roc(lines, points),
+        key="roc",
+        alt=f"OOD caught by ID flagged (ROC) of {', '.join(drawn)}, on {content.kind}",
+        config=figures.QUIET,
+    )
     right.dataframe(
-        rows, hide_index=True, height="content", alt="The curves in figures", column_config=NAMES
+        style_digits(curve_rows(content.areas, outcomes)),
+        hide_index=True,
+        height="content",
+        alt="The curves in figures",
+        column_config=NAME_COLUMN,
     )
 
 
-Curves = tuple[
-    Mapping[str, Groups], Mapping[str, float], str
-]  # {detector: OOD scores}, {detector: AUROC}, on what
-
-
-def _of_all(pack_data: PackData, scores: Scores, names: Sequence[str], group: str) -> Curves:
-    found, outside = (
-        results_table(pack_data, scores),
-        {name: by_group(scores[name], _sets(pack_data, group)) for name in names},
-    )
-    areas = {
-        name: found.average(name, "average" if group == "all" else group).auroc for name in names
-    }
-    return (
-        outside,
-        areas,
-        "all OOD, every group counting the same" if group == "all" else f"{group} OOD",
+def _group_curves(
+    pack_data: PackData, scores: AllScores, names: Sequence[str], group: str
+) -> _Curves:
+    """Returns the curves of some detectors on a group of OOD sets, or on all."""
+    results = results_table(pack_data, scores)
+    ood_names = _ood_names(pack_data, group)
+    column = "average" if group == "all" else group
+    kind = "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
+    return _Curves(
+        outside={name: scores[name].ood(ood_names) for name in names},
+        areas={name: results.average(name, column).auroc for name in names},
+        kind=kind,
     )
 
 
-def _of_selection(pack_data: PackData, scores: Scores, group: str) -> Curves | None:
-    """Returns what is selected of a group, put together; None where that is too little."""
-    kind, chosen = (
-        "OOD" if group == "all" else f"{group} OOD",
-        _chosen(pack_data, _sets(pack_data, group)),
-    )
-    if _many(chosen) < FEW:
+def _selection_curves(pack_data: PackData, scores: AllScores, group: str) -> _Curves | None:
+    """Returns the curves on the selected images of a group, put together; None of too few."""
+    masks = _selected_ood_masks(pack_data, group)
+    count = _count(masks)
+    if count < FEW:
         return None
-    picked = {
-        name: np.concatenate([by_set[of][mask] for of, mask in chosen.items()])
-        for name, by_set in scores.items()
-    }
-    areas = {name: auroc(by_set["test"], picked[name]) for name, by_set in scores.items()}
-    return (
-        {name: {"selected": {kind: values}} for name, values in picked.items()},
-        areas,
-        f"the {_many(chosen):,} {kind} images selected",
-    )
-
-
-def _sets(pack_data: PackData, group: str = "all") -> list[str]:
-    """Returns the names of the OOD sets of a group, or of all."""
-    return [f"{of}_{name}" for of, name in pack_data.pack.ood if group in ("all", of)]
-
-
-def _chosen(pack_data: PackData, sets: Sequence[str]) -> dict[str, Mask]:
-    """Returns {set: which of its rows are selected (N,)} of some OOD sets; nothing without a selection."""
-    picked = current_selection()
-    return (
-        {name: mask for name, mask in selected_masks(pack_data, picked).items() if name in sets}
-        if picked
-        else {}
-    )
-
-
-def _many(chosen: Mapping[str, Mask]) -> int:
-    return sum(int(mask.sum()) for mask in chosen.values())
+    kind = "OOD" if group == "all" else f"{group} OOD"
+    outside, areas = {}, {}
+    for name, detector_scores in scores.items():
+        selected = np.concatenate([detector_scores[n][mask] for n, mask in masks.items()])
+        outside[name] = {"selected": {kind: selected}}
+        areas[name] = auroc(detector_scores.test, selected)
+    return _Curves(outside, areas, f"the {count:,} {kind} images selected")

@@ -10,39 +10,45 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
+DRAWN = ("MSP", "MoG", "HEAT", "Composed")  # whose curves are drawn at first
+IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
+NARROW = 200  # pixels
+
 
 def drawn_detectors() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
-    drawn = [name for name in ("MSP", "MoG", "HEAT", "Composed") if name in DETECTORS]
-    picked = st.multiselect(
+    names = st.multiselect(
         "Detectors drawn",
         list(DETECTORS),
-        drawn,
+        [name for name in DRAWN if name in DETECTORS],
         key="drawn",
         bind="query-params",
         max_selections=4,
         help="At most four at once.",
     )
-    return list(picked)
+    return list(names)
 
 
 def drawn_group(groups: Sequence[str]) -> str:
     """Returns a group of OOD sets, or `all`."""
-    return str(
-        st.segmented_control(
-            "OOD",
-            ("all", *groups),
-            default="all",
-            required=True,
-            key="rocgroup",
-            bind="query-params",
-            help="all: the mean of the groups. Every set in a group counts the same.",
-        )
+    group = st.segmented_control(
+        "OOD",
+        ("all", *groups),
+        default="all",
+        required=True,
+        key="rocgroup",
+        bind="query-params",
+        help="all: the mean of the groups. Every set in a group counts the same.",
     )
+    return str(group)
 
 
 def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
-    """Returns (detector, from, to in ID percentiles) when it is asked for: what a click on a bar does, by keys and exactly."""
+    """Returns (detector, low, high) when a range of ID percentiles, as fractions, is to be
+    selected.
+
+    It does what a click on a bar does, by keys and exactly.
+    """
     with st.popover("Select by score", icon=":material/filter_alt:"):
         name = st.selectbox("Detector", names, len(names) - 1, key="range-of")
         low = st.number_input("From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from")
@@ -55,81 +61,73 @@ def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
             key="range-to",
             help="100 takes all beyond, too.",
         )
-        asked = st.button("Select")
-    return (
-        (str(name), float(low or 0.0) / 100, float(100.0 if high is None else high) / 100)
-        if asked
-        else None
-    )
+        is_pressed = st.button("Select")
+    if not is_pressed:
+        return None
+    low = 0.0 if low is None else float(low)
+    high = 100.0 if high is None else float(high)
+    return str(name), low / 100, high / 100
 
 
 def detector_pair() -> tuple[str, str]:
-    """Returns two detectors: whose accepting and whose rejecting is looked at. Their order can be turned round."""
-    names = list(DETECTORS)
+    """Returns two detectors, one that accepts and one that rejects; they can be swapped."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = st.selectbox(
-            "Accepted by",
-            names,
-            _index_of("MoG", names),
-            key="accepts",
-            bind="query-params",
-            width=200,
-        )
+        accepts = _detector_input("Accepted by", "MoG", "accepts")
         st.button(
             "Turn round",
             icon=":material/swap_horiz:",
             on_click=_swap_detectors,
             help="Swaps the two detectors.",
         )
-        second = st.selectbox(
-            "Rejected by",
-            names,
-            _index_of("HEAT", names),
-            key="rejects",
-            bind="query-params",
-            width=200,
-        )
-    return str(first), str(second)
+        rejects = _detector_input("Rejected by", "HEAT", "rejects")
+    return accepts, rejects
 
 
-def _index_of(name: str, names: Sequence[str]) -> int:
-    """Returns where a name stands, or the last place."""
-    return names.index(name) if name in names else len(names) - 1
+def _detector_input(label: str, default: str, key: str) -> str:
+    """Returns a detector; the last one is the default where `default` is not offered."""
+    names = list(DETECTORS)
+    index = names.index(default) if default in names else len(names) - 1
+    return str(st.selectbox(label, names, index, key=key, bind="query-params", width=NARROW))
 
 
 def _swap_detectors() -> None:
-    st.session_state["accepts"], st.session_state["rejects"] = (
-        st.session_state["rejects"],
-        st.session_state["accepts"],
-    )
+    state = st.session_state
+    state["accepts"], state["rejects"] = state["rejects"], state["accepts"]
 
 
 def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
-    """Returns which sets are looked at; all, if none is picked. Each says how many of how many it has."""
+    """Returns the sets whose images are shown; all, if none is picked.
+
+    Args:
+        titles: {set: title}.
+        counts: {set: (how many, of how many)}; a set with none is not offered.
+    """
     options = [name for name in titles if counts[name][0]]
     if not options:
         return []
-    st.session_state["flipped-sets"] = [
-        name for name in st.session_state.get("flipped-sets", ()) if name in options
-    ]
-    picked = st.pills(
+    picked = [name for name in st.session_state.get("flipped-sets", ()) if name in options]
+    st.session_state["flipped-sets"] = picked
+
+    def label(name: str) -> str:
+        count, total = counts[name]
+        return f"{plain(titles[name], 40)}: {count:,} of {total:,}"
+
+    names = st.pills(
         "Sets",
         options,
         selection_mode="multi",
         key="flipped-sets",
         help="All of them, if none is picked.",
-        format_func=lambda name: (
-            f"{plain(titles[name], 40)}: {counts[name][0]:,} of {counts[name][1]:,}"
-        ),
+        format_func=label,
     )
-    return list(picked) or options
+    return list(names) or options
 
 
 def image_upload() -> UploadedFile | None:
-    """Returns a picture that was brought, if there is one."""
+    """Returns an image that was uploaded, if there is one."""
     return st.file_uploader(
         "A picture",
-        ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"),
+        IMAGE_TYPES,
         key="picture",
         max_upload_size=25,
         help="It stays in this session. Its centred square is shrunk to what the network sees.",

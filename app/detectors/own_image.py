@@ -1,6 +1,8 @@
-"""A picture of one's own: what the classifier takes it for, and what every detector makes of it."""
+"""An image of one's own: what the classifier and every detector make of it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -11,19 +13,28 @@ from app.pack.data import PackData
 from app.pack.tables import verdict_rows
 from app.text import plain
 
+if TYPE_CHECKING:
+    from heat_core.judge import Opinion
+
 ENLARGED = 6  # screen pixels a pixel of the network's
-UNSEEN = (
-    "This data comes without its classifier, so a picture of your own cannot be scored. `python -m heat_core train-classifier` "
-    "writes one and `extract --weights` a pack of it; keep the classifier beside the pack as `PACK.classifier.safetensors`."
+NO_CLASSIFIER = (
+    "This data comes without its classifier, so a picture of your own cannot be scored. `python -m "
+    "heat_core train-classifier` writes one and `extract --weights` a pack of it; keep the "
+    "classifier beside the pack as `PACK.classifier.safetensors`."
 )
 
 
 @st.fragment
-def own_picture(pack_data: PackData, keep: float) -> None:
-    """Offers an upload, and shows what is made of it; `keep` is the share of ID that thresholds keep."""
+def show(pack_data: PackData, keep: float) -> None:
+    """Offers an upload, and shows what is made of it.
+
+    Args:
+        pack_data: whose classifier and detectors judge it.
+        keep: the share of ID that thresholds keep.
+    """
     st.subheader("A picture of your own")
     if pack_data.weights is None:
-        st.info(UNSEEN, icon=":material/info:")
+        st.info(NO_CLASSIFIER, icon=":material/info:")
         return
     file = image_upload()
     if file is None:
@@ -31,11 +42,15 @@ def own_picture(pack_data: PackData, keep: float) -> None:
     opinion = image_opinion(pack_data, file, file.name, keep)
     if isinstance(opinion, str):
         st.error(plain(opinion, 500), icon=":material/error:")
-        return
+    else:
+        _show_opinion(pack_data, opinion, keep)
+
+
+def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
     left, right = st.columns([1, 4])
     side = opinion.pixels.shape[0]
-    seen = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
-    left.image(seen, f"As the network sees it: {side} x {side} pixels", output_format="PNG")
+    enlarged = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
+    left.image(enlarged, f"As the network sees it: {side} x {side} pixels", output_format="PNG")
     right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
@@ -45,6 +60,7 @@ def own_picture(pack_data: PackData, keep: float) -> None:
             alt="What every detector says of the picture",
         )
     right.caption(
-        f"The thresholds keep {100 * keep:g} % of the {len(pack_data.pack.calibration):,} ID images that they are set on, none of "
-        "which anything was fitted to. A score above its threshold is out."
+        f"The thresholds keep {100 * keep:g} % of the {len(pack_data.pack.calibration):,} ID "
+        "images that they are set on, none of which anything was fitted to. A score above its "
+        "threshold is out."
     )

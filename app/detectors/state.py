@@ -9,88 +9,113 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from app.pack.data import PackData
+from app.pack.jobs import DetectorScores
+from app.pack.scores import heat_correction, ready_scores, scoring_job
+
 if TYPE_CHECKING:
     from heat_core.flips import Flips
-    from heat_core.judge import Judge, Opinion
-from app.pack.data import PackData
-from app.pack.scores import ready_scores, scoring_job
+    from heat_core.judge import FittedDetector, Judge, Opinion
+
+
+# -- flips -----------------------------------------------------------------------------------------
 
 
 def differ_by_correction(accepts: str, rejects: str) -> bool:
-    """Returns whether two detectors differ by HEAT's correction alone: its prior is the MoG, over T_G."""
+    """Returns whether two detectors differ by HEAT's correction alone: its prior is MoG / T_G."""
     return {accepts, rejects} == {"MoG", "HEAT"}
 
 
 def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> Flips:
-    """Returns the rows that one detector accepts and another rejects, each at the threshold that keeps a share of ID test.
+    """Returns the rows that one detector accepts and another rejects.
 
-    Where they differ by HEAT's correction, that sorts them; else the change of rank among ID.
+    Each has the threshold that keeps a share of ID test. Where they differ by HEAT's correction,
+    that sorts the rows; else the change of rank among ID does.
+
+    Args:
+        pack_data: whose rows.
+        accepts, rejects: names of detectors that are ready.
+        keep: the share of ID test that thresholds keep.
     """
     from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
 
-    frames = {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
-    one, other = (
-        {name: s for name, s in frames[who].scores.items() if name != "val"}
-        for who in (accepts, rejects)
+    frames = _frames_by_detector(pack_data)
+    accepting = _scores_without_val(frames[accepts])
+    rejecting = _scores_without_val(frames[rejects])
+    thresholds = (
+        threshold_keeping(accepting["test"], keep),
+        threshold_keeping(rejecting["test"], keep),
     )
-    cuts = threshold_keeping(one["test"], keep), threshold_keeping(other["test"], keep)
-    if not differ_by_correction(accepts, rejects):
-        return Flips.between(one, other, cuts)
-    sign = 1 if rejects == "HEAT" else -1
-    heat = frames["HEAT"]
-    assert heat.terms is not None
-    column = heat.terms.names.index("correction")
-    moves = {name: sign * values[:, column] for name, values in heat.term_values.items()}
-    return Flips.between(one, other, cuts, moves)
+    moves = None
+    if differ_by_correction(accepts, rejects):
+        sign = 1 if rejects == "HEAT" else -1
+        moves = {name: sign * values for name, values in heat_correction(pack_data).items()}
+    return Flips.between(accepting, rejecting, thresholds, moves)
 
 
-# -- a picture of one's own --------------------------------------------------------------------------------------------
+def _frames_by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
+    return {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")
-def _judge(key: str, _given: PackData) -> Judge:
-    from heat_core.judge import Judge
-
-    assert _given.weights is not None
-    return Judge(_given.pack, _given.weights)
+def _scores_without_val(frame: DetectorScores) -> dict:
+    """Returns {set: (n,) scores} of ID test and the OOD sets."""
+    return {name: scores for name, scores in frame.scores.items() if name != "val"}
 
 
-def _opinion(
-    pack_data: PackData, content: bytes, name: str, keep: float, names: Sequence[str]
+# -- an image of one's own -------------------------------------------------------------------------
+
+
+def image_opinion(pack_data: PackData, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
+    """Returns what the classifier and the detectors that are ready make of an image.
+
+    Or one line that says why they make nothing of it. The last opinion is kept in the visitor's
+    session: an image is theirs alone.
+
+    Args:
+        pack_data: data whose classifier is at hand.
+        file: the image.
+        name: of the file.
+        keep: the share of ID that thresholds keep.
+    """
+    content = file.getvalue()
+    ready, _ = ready_scores(scoring_job(pack_data, "modern"))
+    detectors = tuple(ready)
+    question = (pack_data.key, hashlib.sha256(content).hexdigest(), name, keep, detectors)
+    if st.session_state.get("opinion", (None,))[0] != question:
+        with st.spinner("Looking at the picture …"):
+            opinion = _judge_image(pack_data, content, name, keep, detectors)
+        st.session_state["opinion"] = (question, opinion)
+    return st.session_state["opinion"][1]
+
+
+def _judge_image(
+    pack_data: PackData, content: bytes, name: str, keep: float, detectors: Sequence[str]
 ) -> Opinion | str:
     from heat_core.images.decoding import read_image
-    from heat_core.judge import FittedDetector
 
-    known = {
-        frame.detector: FittedDetector(
-            frame.run, frame.scores["test"], frame.scores.get("val", frame.scores["test"])
-        )
-        for frame in scoring_job(pack_data, "modern").frames
-        if frame.detector in names and frame.run is not None
-    }
     try:
-        return _judge(pack_data.key, pack_data)(read_image(content, name=name), known, keep)
+        pixels = read_image(content, name=name)
+        judge = _judge(pack_data.key, pack_data)
+        return judge(pixels, _fitted_detectors(pack_data, detectors), keep)
     except ValueError as error:
         return str(error)
 
 
-def image_opinion(pack_data: PackData, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
-    """Returns what the classifier and the detectors that are ready make of a picture, or one line that says why nothing.
+def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, FittedDetector]:
+    from heat_core.judge import FittedDetector
 
-    The last one is kept, in the visitor's session: a picture is theirs alone.
+    fitted = {}
+    scores, _ = ready_scores(scoring_job(pack_data, "modern"))
+    for name, frame in _frames_by_detector(pack_data).items():
+        if name in names and frame.run is not None:
+            fitted[name] = FittedDetector(frame.run, scores[name].test, scores[name].calibration)
+    return fitted
 
-    Args:
-        pack_data: data whose classifier is at hand.
-        keep: the share of ID that thresholds keep.
-    """
-    content, names = file.getvalue(), tuple(ready_scores(scoring_job(pack_data, "modern"))[0])
-    asked = (pack_data.key, hashlib.sha256(content).hexdigest(), name, keep, names)
-    held = st.session_state.get("opinion")
-    if held is None or held[0] != asked:
-        with st.spinner("Looking at the picture …"):
-            held = st.session_state["opinion"] = (
-                asked,
-                _opinion(pack_data, content, name, keep, names),
-            )
-    return held[1]
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")
+def _judge(key: str, _pack_data: PackData) -> Judge:
+    from heat_core.judge import Judge
+
+    assert _pack_data.weights is not None
+    return Judge(_pack_data.pack, _pack_data.weights)

@@ -8,148 +8,117 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from app.pack.tables import Mask, percent
 from heat_core.metrics import separation
+from heat_core.pack import SetName
 
 if TYPE_CHECKING:
     from heat_core.judge import Opinion
     from heat_core.pack import Pack
     from heat_core.results.bootstrap import Bootstrap, Interval
     from heat_core.results.table import Table
+    from heat_core.scores import SetScores
     from heat_core.thresholds import Outcome
-from app.pack.tables import Array, Mask, percent
 
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
 FIGURES = {FPR: "fpr95", AUROC: "auroc"}
-SAME = {"background-color": "rgba(0, 114, 178, 0.16)"}
+TINT = {"background-color": "rgba(0, 114, 178, 0.16)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on light and on dark
-
-
 ON_TEST = (
-    "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab chooses on validation images "
-    "where there are some, as one does before shipping, so its line may lie a little off this one."
+    "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
+    "chooses on validation images where there are some, as one does before shipping, so its line "
+    "may lie a little off this one."
 )
 
 
-def averages_table(table: Table, drawn: Bootstrap | None = None) -> Any:
-    """Returns the paper's table in percent, styled: a line a detector, the best figure of each column in bold.
+# -- the paper's table -----------------------------------------------------------------------------
 
-    With resamples, those that do not differ significantly from the best are tinted.
+
+def averages_table(table: Table, bootstrap: Bootstrap | None = None) -> Any:
+    """Returns the paper's table in percent, styled: one row per detector, the best figures in bold.
+
+    With a bootstrap, those that do not differ significantly from the best are tinted.
     """
-    frame = pd.DataFrame(
-        {
-            (group.capitalize(), label): {
+    columns = {}
+    for group in table.groups:
+        for label, figure in FIGURES.items():
+            columns[group.capitalize(), label] = {
                 name: 100 * getattr(table.average(name, group), figure) for name in table.detectors
             }
-            for group in table.groups
-            for label, figure in FIGURES.items()
-        }
-    )
-    style: Any = frame.style.format("{:.1f}")
+    style: Any = pd.DataFrame(columns).style.format("{:.1f}")
     for group in table.groups:
         for label, figure in FIGURES.items():
             column = (group.capitalize(), label)
-            pick = style.highlight_min if label == FPR else style.highlight_max
-            style = pick(subset=[column], props=BEST)
-            if drawn is not None and (same := drawn.best(group, figure)[1]):
-                style = style.set_properties(subset=(list(same), [column]), **SAME)
+            highlight = style.highlight_min if label == FPR else style.highlight_max
+            style = highlight(subset=[column], props=BEST)
+            equals = _equals_of_best(bootstrap, group, figure)
+            if equals:
+                style = style.set_properties(subset=(equals, [column]), **TINT)
     return style
 
 
-def average_finding(table: Table, drawn: Bootstrap | None) -> str:
-    """Returns who lets the least OOD pass, who comes next, and whether that is more than chance."""
+def _equals_of_best(bootstrap: Bootstrap | None, group: str, figure: str) -> list[str]:
+    """Returns the detectors that do not differ significantly from the best."""
+    if bootstrap is None:
+        return []
+    _, equals = bootstrap.best(group, figure)
+    return list(equals)
+
+
+def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
+    """Returns which detector lets the least OOD pass, which come next, and what is significant."""
     ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
-    best, *others = [f"{name} ({percent(table.average(name).fpr95)})" for name in ranked[:3]]
-    followers = (
-        f"; {' and '.join(others)} {'come' if len(others) > 1 else 'comes'} next" if others else ""
-    )
-    same = drawn.best("average", "fpr95")[1] if drawn is not None else ()
-    alike = f". Not significantly different from it: {', '.join(same)}" if same else ""
-    none = ", significantly" if drawn is not None and others and not same else ""
-    said = f"{best} lets the least OOD pass where 95 % of ID is kept{none}{followers}{alike}."
-    return said.replace(" %", "\u00a0%")
+    best, *followers = [f"{name} ({percent(table.average(name).fpr95)})" for name in ranked[:3]]
+    finding = f"{best} lets the least OOD pass where 95 % of ID is kept"
+    equals = _equals_of_best(bootstrap, "average", "fpr95")
+    if bootstrap is not None and followers and not equals:
+        finding += ", significantly"
+    if followers:
+        verb = "come" if len(followers) > 1 else "comes"
+        finding += f"; {' and '.join(followers)} {verb} next"
+    if equals:
+        finding += f". Not significantly different from it: {', '.join(equals)}"
+    return f"{finding}.".replace(" %", "\u00a0%")
 
 
-def interval_rows(drawn: Bootstrap) -> pd.DataFrame:
-    """Returns a line a detector: its averages with 95 % intervals, how far behind the best it is, and whether by chance."""
-    best, same = drawn.best("average", "fpr95")
+def interval_rows(bootstrap: Bootstrap) -> pd.DataFrame:
+    """Returns one row per detector: averages with 95 % intervals, and the distance from the
+    best."""
+    best, equals = bootstrap.best("average", "fpr95")
+    averages = {name: bootstrap.intervals(name)["average"] for name in bootstrap.detectors}
+    rows = []
+    for name in sorted(averages, key=lambda name: averages[name].fpr95.mean):
+        behind = bootstrap.differences(name, best)["average"].fpr95
+        if name == best:
+            verdict = "the best"
+        else:
+            verdict = "not significantly different" if name in equals else "worse"
+        rows.append(
+            {
+                "Detector": name,
+                "FPR95 %": _interval_text(averages[name].fpr95),
+                "AUROC %": _interval_text(averages[name].auroc),
+                f"FPR95 less that of {best}": (
+                    "" if name == best else _interval_text(behind, sign="+")
+                ),
+                "So it is": verdict,
+            }
+        )
+    return pd.DataFrame(rows)
 
-    def line(name: str) -> dict[str, str]:
-        (fpr, area), (behind, _) = drawn.of(name)["average"], drawn.between(name, best)["average"]
-        alike = "not significantly different" if name in same else "worse"
-        return {
-            "Detector": name,
-            "FPR95 %": _between(fpr),
-            "AUROC %": _between(area),
-            f"FPR95 less that of {best}": "" if name == best else _between(behind, "+"),
-            "So it is": "the best" if name == best else alike,
-        }
 
-    order = sorted(drawn.detectors, key=lambda name: drawn.of(name)["average"][0].mean)
-    return pd.DataFrame(line(name) for name in order)
-
-
-def _between(interval: Interval, sign: str = "") -> str:
-    mean, low, high = (100 * value for value in (interval.mean, interval.low, interval.high))
+def _interval_text(interval: Interval, sign: str = "") -> str:
+    mean, low, high = 100 * interval.mean, 100 * interval.low, 100 * interval.high
     return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
-def roc_finding(areas: Mapping[str, float], on: str) -> str:
-    """Returns whose area under the curve is the largest, and on what."""
-    best = max(areas, key=areas.__getitem__)
-    of = f"Of the {len(areas)} drawn, " if len(areas) > 1 else ""
-    return f"{of}{best} has the largest area under its curve, {percent(areas[best])}, on {on}.".replace(
-        " %", "\u00a0%"
-    )
-
-
-def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Returns a line a detector: the area under its curve, and what its threshold does. In percent."""
-    return pd.DataFrame(
-        {
-            "Detector": name,
-            "AUROC %": round(100 * areas[name], 1),
-            "ID kept %": round(100 * what.kept, 1),
-            "OOD caught %": round(100 * what.outside, 1),
-            "OOD accepted %": round(100 * what.accepted, 1),
-        }
-        for name, what in outcomes.items()
-    )
-
-
-def selection_rows(
-    scores: Mapping[str, Mapping[str, Array]], masks: Mapping[str, Mask]
-) -> pd.DataFrame:
-    """Returns a line a detector, the fewest OOD accepted first: how it tells some OOD rows from all of ID test.
-
-    The rows are put together. In percent, with the half-width of the AUROC's 95 % interval.
-
-    Args:
-        scores: {detector: {set: (n,)}}.
-        masks: {OOD set: (n,) which of its rows}, at least one row in all.
-    """
-    found = {
-        name: separation(
-            by_set["test"], np.concatenate([by_set[of][mask] for of, mask in masks.items()])
-        )
-        for name, by_set in scores.items()
-    }
-    return pd.DataFrame(
-        {
-            "Detector": name,
-            FPR: 100 * what.fpr95,
-            AUROC: 100 * what.auroc,
-            "±": 196 * what.auroc_error,
-        }
-        for name, what in sorted(found.items(), key=lambda entry: entry[1].fpr95)
-    )
-
-
 def set_rows(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Returns a line a detector and set, in percent, with the half-width of the AUROC's 95 % interval."""
+    """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 %
+    interval."""
     return pd.DataFrame(
         {
             "Detector": row.detector,
-            "Set": titles[f"{row.group}_{row.set}"],
+            "Set": titles[row.set_name],
             "Group": row.group,
             "Images": row.n,
             "FPR95 (ID+) %": round(100 * row.fpr95, 1),
@@ -163,42 +132,115 @@ def set_rows(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def contents_rows(pack: Pack) -> pd.DataFrame:
-    """Returns a line a set of a pack: its role, rows and source, and what it stands in for."""
+    """Returns one row per set of a pack: its role, rows and source, and what it stands in for."""
     described = pack.card.get("sets", {})
+    rows = []
+    for name, features in pack.sets():
+        about = described.get(name, {})
+        rows.append(
+            {
+                "set": pack.set_title(name),
+                "role": SetName.parse(name).group,
+                "rows": len(features),
+                "source": about.get("source", ""),
+                "licence": about.get("licence", ""),
+                "stands in for": about.get("stands_in_for", ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# -- curves and the selection ----------------------------------------------------------------------
+
+
+def roc_finding(areas: Mapping[str, float], kind: str) -> str:
+    """Returns which detector has the largest area under its curve, and on which images.
+
+    Args:
+        areas: {detector: area}.
+        kind: of images, in words.
+    """
+    best = max(areas, key=areas.__getitem__)
+    among = f"Of the {len(areas)} drawn, " if len(areas) > 1 else ""
+    finding = (
+        f"{among}{best} has the largest area under its curve, {percent(areas[best])}, on {kind}."
+    )
+    return finding.replace(" %", "\u00a0%")
+
+
+def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Returns one row per detector: the area under its curve, and what its threshold does. In
+    percent."""
     return pd.DataFrame(
         {
-            "set": pack.set_title(name),
-            "role": name.partition("_")[0],
-            "rows": len(features),
-            "source": described.get(name, {}).get("source", ""),
-            "licence": described.get(name, {}).get("licence", ""),
-            "stands in for": described.get(name, {}).get("stands_in_for", ""),
+            "Detector": name,
+            "AUROC %": round(100 * areas[name], 1),
+            "ID kept %": round(100 * outcome.kept, 1),
+            "OOD caught %": round(100 * outcome.caught, 1),
+            "OOD accepted %": round(100 * outcome.accepted, 1),
         }
-        for name, features in pack.sets()
+        for name, outcome in outcomes.items()
     )
+
+
+def selection_rows(scores: Mapping[str, SetScores], masks: Mapping[str, Mask]) -> pd.DataFrame:
+    """Returns one row per detector, the fewest OOD accepted first: some OOD rows against ID test.
+
+    The OOD rows are put together. In percent; `±` is half of the AUROC's 95 % interval.
+
+    Args:
+        scores: {detector: its scores}.
+        masks: {OOD set: (n,) which of its rows}, at least one row in all.
+    """
+    separations = {}
+    for name, detector_scores in scores.items():
+        outside = [detector_scores[set_name][mask] for set_name, mask in masks.items()]
+        separations[name] = separation(detector_scores.test, np.concatenate(outside))
+    ranked = sorted(separations, key=lambda name: separations[name].fpr95)
+    return pd.DataFrame(
+        {
+            "Detector": name,
+            FPR: 100 * separations[name].fpr95,
+            AUROC: 100 * separations[name].auroc,
+            "±": 196 * separations[name].auroc_error,
+        }
+        for name in ranked
+    )
+
+
+# -- single images ---------------------------------------------------------------------------------
 
 
 def opinion_finding(opinion: Opinion) -> str:
-    """Returns what a picture is taken for, and how many detectors call it out."""
-    out, many = sum(verdict.out for verdict in opinion.verdicts), len(opinion.verdicts)
-    called = f"; {out} of {many} detectors call it out-of-distribution" if many else ""
-    return f"Taken for {opinion.predicted} ({percent(opinion.probability)}){called}.".replace(
-        " %", "\u00a0%"
-    )
+    """Returns the class that an image is taken for, and how many detectors call it out."""
+    finding = f"Taken for {opinion.predicted} ({percent(opinion.probability)})"
+    count = len(opinion.verdicts)
+    if count:
+        out = sum(verdict.out for verdict in opinion.verdicts)
+        finding += f"; {out} of {count} detectors call it out-of-distribution"
+    return f"{finding}.".replace(" %", "\u00a0%")
 
 
 def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, int]]) -> str:
-    """Returns how many images one detector accepts and another rejects: OOD that the second catches, ID that it loses."""
-    caught, among = (
-        sum(pair[i] for name, pair in counts.items() if name != "test") for i in (0, 1)
+    """Returns how many images one detector accepts and another rejects: OOD caught, ID lost.
+
+    Args:
+        accepts, rejects: names of the detectors.
+        counts: {set: (how many, of how many)}.
+    """
+    flipped_id, total_id = counts.get("test", (0, 0))
+    ood_counts = [pair for name, pair in counts.items() if name != "test"]
+    flipped_ood = sum(flipped for flipped, _ in ood_counts)
+    total_ood = sum(total for _, total in ood_counts)
+    ood_share = percent(flipped_ood / max(total_ood, 1))
+    id_share = percent(flipped_id / max(total_id, 1))
+    finding = (
+        f"{accepts} accepts and {rejects} rejects {flipped_ood:,} of {total_ood:,} OOD images "
+        f"({ood_share}) and {flipped_id:,} of {total_id:,} ID images ({id_share})."
     )
-    lost, inside = counts.get("test", (0, 0))
-    return (
-        f"{accepts} accepts and {rejects} rejects {caught:,} of {among:,} OOD images ({percent(caught / max(among, 1))}) "
-        f"and {lost:,} of {inside:,} ID images ({percent(lost / max(inside, 1))})."
-    ).replace(" %", "\u00a0%")
+    return finding.replace(" %", "\u00a0%")
 
 
-def move_text(move: float, corrected: bool) -> str:
+def move_text(move: float, is_corrected: bool) -> str:
     """Returns how far an image was moved: in HEAT's energy, or in points of its rank among ID."""
-    return f"{move:+.2f}" if corrected else f"{100 * move:+.1f} points"
+    return f"{move:+.2f}" if is_corrected else f"{100 * move:+.1f} points"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
+from app.jobs import Job
 from app.pack.data import PackData
 from app.pack.layout import mapped_sets
 from app.pack.layout_state import layout_job, leave_layout, start_layout
-from app.text import plain
+from app.pack.progress import show_failure, show_progress
 
 MAP_HEIGHT = 480  # in pixels, while the map is on its way
 
@@ -16,10 +19,9 @@ def offer_layout(pack_data: PackData, method: str) -> None:
     """Shows the progress of a layout under way, or offers to make one."""
     job = layout_job(pack_data, method)
     if job is not None and not job.over:
-        _layout_progress(pack_data, method)
+        _show_layout_progress(pack_data, method, job)
         return
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+    show_failure(job)
     names = mapped_sets(pack_data.pack)
     rows = sum(len(features) for name, features in pack_data.pack.sets() if name in names)
     cost = "about a minute for 20,000 points" if method == "umap" else "seconds"
@@ -36,19 +38,18 @@ def offer_layout(pack_data: PackData, method: str) -> None:
     )
 
 
-@st.fragment(run_every=1.0)
-def _layout_progress(pack_data: PackData, method: str) -> None:
+def _show_layout_progress(pack_data: PackData, method: str, job: Job) -> None:
     """Shows how far a layout is, with a way to end it."""
-    job = layout_job(pack_data, method)
-    if job is None or job.over:
-        st.rerun()
-    remark = ""
-    if job.state == "waiting":
-        remark = " It waits in line for other work."
-    elif method == "umap":
-        remark = " It first looks for every point's neighbours, which shows no progress."
-    st.progress(
-        job.progress, f"Laying the points out by {method.upper()}: {job.progress:.0%}.{remark}"
-    )
+    doing = f"Laying the points out by {method.upper()}"
+    show_progress(job, doing, note=partial(_progress_note, method))
     st.button("Cancel", icon=":material/close:", on_click=leave_layout, args=(pack_data, method))
     st.skeleton(height=MAP_HEIGHT)
+
+
+def _progress_note(method: str, job: Job) -> str:
+    """Returns why a layout shows no progress, if it may show none."""
+    if job.state == "waiting":
+        return ". It waits in line for other work."
+    if method == "umap":
+        return ". It first looks for every point's neighbours, which shows no progress."
+    return "."

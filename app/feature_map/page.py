@@ -6,35 +6,24 @@ from app.feature_map.controls import MapChoice, map_choice
 from app.feature_map.layouts import offer_layout
 from app.feature_map.panels import show_gallery, show_summary
 from app.feature_map.scatter import follow_region, map_colouring, show_facts, show_map
-from app.jobs import Job
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
 from app.pack.data import PackData
 from app.pack.items import masks_of_sets
 from app.pack.layout_state import current_layout
+from app.pack.progress import show_failure, show_progress
 from app.pack.scores import heat_correction, ready_scores, scoring_job
 from app.pack.selected import current_selection, opened_item
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
+from heat_core.scores import SetScores
 
 
-@st.fragment(run_every=1.0)
-def waiting(job: Job, name: str) -> None:
-    """Shows how far the fitting is, and runs the page when a detector is ready."""
-    scores, missing_reasons = ready_scores(job)
-    if job.over or name in scores or name in missing_reasons:
-        st.rerun()
-    st.progress(
-        job.progress, f"Fitting the detectors, {plain(name)} among them: {job.progress:.0%}"
-    )
-
-
-def chosen_scores(pack_data: PackData, choice: MapChoice) -> dict | None:
-    """Returns {set: (n,) scores} of the detector that is chosen; None, having said why, without."""
+def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
+    """Returns the scores of the detector that is chosen; None, having said why, without."""
     job = scoring_job(pack_data, "modern")
     scores, missing_reasons = ready_scores(job)
-    if job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+    show_failure(job)
     if choice.detector in missing_reasons:
         st.info(plain(missing_reasons[choice.detector]), icon=":material/info:")
     needed = {choice.detector}
@@ -42,7 +31,8 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> dict | None:
         needed.add("HEAT")
     pending = needed - {*scores, *missing_reasons}
     if pending and not job.over:
-        waiting(job, sorted(pending)[-1])
+        name = sorted(pending)[-1]
+        show_progress(job, f"Fitting the detectors, {plain(name)} among them", [name])
     if choice.colour == "correction" and not pending and not heat_correction(pack_data):
         st.info(
             "HEAT has no correction on these features, so nothing is coloured by it.",

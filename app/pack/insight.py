@@ -189,8 +189,8 @@ def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Row
     name, row = pack_row
     rows, distances = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
     first = np.arange(rows.shape[1]) < NEIGHBOURS
-    kept = rows[0] != row if name == "train" else first
-    return rows[0][kept], distances[0][kept]
+    mask = rows[0] != row if name == "train" else first
+    return rows[0][mask], distances[0][mask]
 
 
 def _nearest_classes(

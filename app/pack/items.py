@@ -120,11 +120,11 @@ def _count(items: Items) -> int:
     return sum(map(len, items.values()))
 
 
-def _intersection(items: Items, others: Items) -> Items:
+def _intersection(items: Items, other_items: Items) -> Items:
     common = {
-        source: np.intersect1d(items[source], others[source], assume_unique=True)
+        source: np.intersect1d(items[source], other_items[source], assume_unique=True)
         for source in items
-        if source in others
+        if source in other_items
     }
     return {source: indices for source, indices in common.items() if len(indices)}
 

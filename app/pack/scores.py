@@ -17,6 +17,7 @@ from app.pack.jobs import DetectorScores, score_pack
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
+    from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
 PRESET = "modern"  # that HEAT's parts are read from
@@ -35,15 +36,17 @@ def scoring_job(pack_data: PackData, preset: str) -> Job:
     return start_job(pack_data, key, score_pack(pack_data.pack, preset, keep_runs))
 
 
-def ready_scores(job: Job) -> tuple[dict[str, dict[str, Array]], dict[str, str]]:
-    """Returns ({detector: {set: (n,) scores}}, {detector: why it has none}) of what is ready."""
+def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
+    """Returns ({detector: its scores}, {detector: why it has none}) of what is ready."""
+    from heat_core.scores import SetScores
+
     scores = {}
     missing_reasons = {}
     for frame in _ready(job):
         if frame.missing_reason:
             missing_reasons[frame.detector] = frame.missing_reason
         else:
-            scores[frame.detector] = dict(frame.scores)
+            scores[frame.detector] = SetScores(frame.scores)
     return scores, missing_reasons
 
 

@@ -3,104 +3,117 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from app.pack.controls import score_unit
 from app.session import warn_if_not_offered
-from heat_core.thresholds import (
-    F1,
-    RULES,
-    Conformal,
-    Deployment,
-    FlagBudget,
-    KeepShare,
-    MinExpectedCost,
-    PerClassConformal,
-    ThresholdRule,
-)
+from app.threshold_lab.state import BY_HAND, choose_by_hand, forget_other_data, keep_same_share
+from heat_core.thresholds import RULES, Deployment, ThresholdRule, Widget
 
-# -- the threshold -----------------------------------------------------------------------------------------------------
-
-BY_HAND = "By hand"
-RULES_BY_TITLE = {rule_input.title: rule_input for rule_input in RULES.values()}
-CHOOSERS = (*RULES_BY_TITLE, PerClassConformal.title, BY_HAND)
+RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}
+CHOOSERS = (*RULES_BY_TITLE, BY_HAND)
+NARROW, WIDE = 200, 320  # pixels
 
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """What the Threshold lab is set to.
+    """The settings of the Threshold lab.
 
-    detector, other: their names; `other` is empty if nothing is compared.
-    sets: file names of the OOD sets that count.
-    objective: what chooses the cut; None if a hand does.
+    Args:
+        detector: whose threshold is chosen.
+        compared: the detector that it is compared with; empty without one.
+        sets: file names of the OOD sets that count.
+        percentiles: whether scores are drawn as ID percentiles.
+        deployment: what arrives in use, and what mistakes cost.
+        rule: what chooses the threshold; None if a hand does.
     """
 
     detector: str
-    other: str
+    compared: str
     sets: tuple[str, ...]
     percentiles: bool
-    traffic: Deployment
-    objective: ThresholdRule | PerClassConformal | None
+    deployment: Deployment
+    rule: ThresholdRule | None
+
+    @property
+    def detectors(self) -> list[str]:
+        """The detectors on the page, one or two."""
+        return [name for name in (self.detector, self.compared) if name]
 
 
-def threshold_choice(names: Sequence[str], titles: Mapping[str, str], key: str) -> ThresholdChoice:
-    """Returns what to draw a line for, and what is to choose it.
+def threshold_choice(
+    detectors: Sequence[str], titles: Mapping[str, str], key: str
+) -> ThresholdChoice:
+    """Returns the settings of the page.
 
     Args:
-        names: of the detectors.
+        detectors: names to choose from.
         titles: {file name: title} of the OOD sets.
-        key: of the data; a line set by hand does not outlive them.
+        key: of the data; a threshold set by hand does not outlive them.
     """
-    if st.session_state.get("line_data", key) != key:
-        st.session_state["sets"] = list(titles)
-        if st.session_state.get("objective") == BY_HAND:
-            st.session_state["objective"] = KeepShare.title
-    st.session_state["line_data"] = key
-    for name, offered, what in (
-        ("scorer", names, "detector"),
-        ("against", names, "detector"),
-        ("objective", CHOOSERS, "rule"),
-    ):
-        warn_if_not_offered(name, offered, what)
-    unique = len(set(titles.values())) == len(titles)
+    forget_other_data(key, titles)
+    warn_if_not_offered("scorer", detectors, "detector")
+    warn_if_not_offered("against", detectors, "detector")
+    warn_if_not_offered("objective", CHOOSERS, "rule")
     columns = st.columns([2, 2, 5, 2], vertical_alignment="bottom")
-    detector = columns[0].selectbox(
+    with columns[0]:
+        detector = detector_input(detectors)
+    with columns[1]:
+        compared = compared_input([name for name in detectors if name != detector])
+    with columns[2]:
+        sets = sets_input(titles)
+    with columns[3]:
+        percentiles = score_unit() != "raw"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        left = st.container(horizontal=True, vertical_alignment="bottom", width="content")
+        deployment = deployment_input()
+        with left:
+            rule = rule_input(deployment)
+    return ThresholdChoice(detector, compared, sets, percentiles, deployment, rule)
+
+
+def detector_input(detectors: Sequence[str]) -> str:
+    """Returns the detector whose threshold is chosen."""
+    detector = st.selectbox(
         "Detector",
-        names,
-        names.index("HEAT") if "HEAT" in names else 0,
+        detectors,
+        detectors.index("HEAT") if "HEAT" in detectors else 0,
         key="scorer",
         bind="query-params",
-        on_change=_back_to_a_rule,
+        on_change=keep_same_share,
         help="Whose scores the line cuts. A line set by hand is carried over by the ID it keeps.",
     )
-    others = ("", *(name for name in names if name != detector))
-    other = columns[1].selectbox(
+    return str(detector)
+
+
+def compared_input(others: Sequence[str]) -> str:
+    """Returns the detector to compare with; nothing if none is wanted."""
+    compared = st.selectbox(
         "Compare with",
-        others,
+        ("", *others),
         key="against",
         bind="query-params",
         format_func=lambda name: name or "nothing",
     )
-    sets = columns[2].multiselect(
+    return str(compared or "")
+
+
+def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the file names of the OOD sets that count."""
+    are_unique = len(set(titles.values())) == len(titles)
+    sets = st.multiselect(
         "OOD sets that count",
         list(titles),
         list(titles),
         key="sets",
         bind="query-params",
-        format_func=lambda name: titles[name] if unique else name,
+        format_func=lambda name: titles[name] if are_unique else name,
         help="Every group counts the same, and every set in it.",
     )
-    with columns[3]:
-        percentiles = score_unit() != "raw"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        rules = st.container(horizontal=True, vertical_alignment="bottom", width="content")
-        mixture = deployment_input()
-        with rules:
-            rule = rule_input(mixture)
-    return ThresholdChoice(str(detector), str(other or ""), tuple(sets), percentiles, mixture, rule)
+    return tuple(sets)
 
 
 def deployment_input() -> Deployment:
@@ -114,79 +127,99 @@ def deployment_input() -> Deployment:
             1.0,
             key="prevalence",
             bind="query-params",
-            help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, costs and flagged share.",
+            help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, "
+            "costs and flagged share.",
         )
-        miss = st.number_input(
+        miss_cost = st.number_input(
             "Cost of an OOD input missed", 0.0, 1e6, 10.0, key="miss", bind="query-params"
         )
-        alarm = st.number_input(
+        false_alarm_cost = st.number_input(
             "Cost of an ID input flagged", 0.0, 1e6, 1.0, key="alarm", bind="query-params"
         )
-    return Deployment(float(prevalence or 0) / 100, float(miss or 0), float(alarm or 0))
+    return Deployment(
+        float(prevalence or 0) / 100, float(miss_cost or 0), float(false_alarm_cost or 0)
+    )
 
 
-def rule_input(mixture: Deployment) -> ThresholdRule | PerClassConformal | None:
-    """Returns what chooses the cut, with its parameter; None for a hand."""
+def rule_input(deployment: Deployment) -> ThresholdRule | None:
+    """Returns the rule that chooses the threshold, with its settings; None for a hand."""
     title = st.selectbox(
         "What chooses the line",
         CHOOSERS,
         key="objective",
         bind="query-params",
-        width=320,
+        width=WIDE,
         help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
     )
-    kind = {**RULES_BY_TITLE, PerClassConformal.title: PerClassConformal}.get(str(title))
-    if kind in (KeepShare, Conformal, PerClassConformal):
-        keep = st.number_input(
-            "ID to keep (%)",
-            50.0,
-            99.9,
-            95.0,
-            0.5,
-            "%.1f",
-            key="keep",
-            bind="query-params",
-            width=200,
-        )
-        return kind(float(keep or 95.0) / 100)
-    if kind is FlagBudget:
-        flag = st.number_input(
-            "Flagged at most (%)",
-            0.1,
-            99.9,
-            10.0,
-            1.0,
-            "%.1f",
-            key="flag",
-            bind="query-params",
-            width=200,
-        )
-        return FlagBudget(float(flag or 10.0) / 100, mixture)
-    if kind in (F1, MinExpectedCost):
-        return kind(mixture)
-    return None if kind is None else kind()
+    rule = RULES_BY_TITLE.get(str(title))
+    if rule is None:
+        return None
+    settings = RULE_SETTINGS[rule.widget](deployment)
+    return rule(*settings)
+
+
+def keep_input() -> float:
+    """Returns the share of ID to keep."""
+    percent = st.number_input(
+        "ID to keep (%)",
+        50.0,
+        99.9,
+        95.0,
+        0.5,
+        "%.1f",
+        key="keep",
+        bind="query-params",
+        width=NARROW,
+    )
+    return float(percent or 95.0) / 100
+
+
+def flag_input() -> float:
+    """Returns the share of inputs that may be flagged."""
+    percent = st.number_input(
+        "Flagged at most (%)",
+        0.1,
+        99.9,
+        10.0,
+        1.0,
+        "%.1f",
+        key="flag",
+        bind="query-params",
+        width=NARROW,
+    )
+    return float(percent or 10.0) / 100
+
+
+RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
+    "none": lambda deployment: (),
+    "keep": lambda deployment: (keep_input(),),
+    "flag": lambda deployment: (flag_input(), deployment),
+    "deployment": lambda deployment: (deployment,),
+}
+"""{widget of a rule: its settings, in the order of its fields}; some show a widget of their own."""
 
 
 def images_near_threshold() -> int:
-    """Returns how many images around the line are looked at."""
+    """Returns how many images around the threshold are shown."""
     count = st.number_input(
-        "Images nearest the line", 6, 5000, 24, 6, key="around", bind="query-params", width=200
+        "Images nearest the line", 6, 5000, 24, 6, key="around", bind="query-params", width=NARROW
     )
     return int(count or 24)
 
 
-def threshold_input(proposed: float | None, otherwise: float) -> float:
-    """Returns where the line is: where a rule puts it (`proposed`), or else where a hand did.
+def threshold_input(proposed: float, by_hand: bool) -> float:
+    """Returns the threshold: the one proposed by a rule, or else the one that a hand has set.
 
     Args:
-        proposed: the rule's cut, if a rule chooses.
-        otherwise: the cut if nothing was set by hand yet.
+        proposed: by the rule; the threshold, too, where a hand has set none yet.
+        by_hand: whether a hand chooses.
     """
-    held = st.session_state.get("cut")
-    if proposed is not None:
+    current = st.session_state.get("cut")
+    if not by_hand:
+        current = proposed or current
         st.session_state["cut"] = proposed
-    step = 10.0 ** (math.floor(math.log10(abs(proposed or held or 1.0))) - 2)
-    cut = st.number_input(
+    step = 10.0 ** (math.floor(math.log10(abs(current or 1.0))) - 2)
+    threshold = st.number_input(
         "The line is at",
         value=None,
         step=step,
@@ -194,27 +227,8 @@ def threshold_input(proposed: float | None, otherwise: float) -> float:
         key="cut",
         bind="query-params",
         placeholder="a score",
-        width=320,
-        on_change=_choose_by_hand,
+        width=WIDE,
+        on_change=choose_by_hand,
         help="Type a score to set the line exactly. Above it means out-of-distribution.",
     )
-    return otherwise if cut is None else float(cut)
-
-
-def on_drag(cut: float) -> None:
-    """Sets the line where it was let go."""
-    st.session_state["cut"] = cut
-    _choose_by_hand()
-
-
-def _choose_by_hand() -> None:
-    st.session_state["objective"] = BY_HAND
-
-
-def _back_to_a_rule() -> None:
-    """A line set by hand becomes the rule that keeps as much ID as it did."""
-    if st.session_state.get("objective") == BY_HAND:
-        st.session_state["objective"] = KeepShare.title
-        st.session_state["keep"] = min(
-            max(round(100 * st.session_state.get("line_kept", 0.95), 1), 50.0), 99.9
-        )
+    return proposed if threshold is None else float(threshold)

@@ -1,8 +1,8 @@
-"""The pieces of the Threshold lab below the line: every number at the line, other lines, and the images that sit at it."""
+"""The panels of the Threshold lab: the line, every number at it, other lines, images near it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,115 +10,220 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
-from app.pack import gallery, inspector
+from app.components.threshold_line import binned, threshold_line
+from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
-from app.pack.items import FEW, Part, find_item, items_of
+from app.pack.gallery import show_tiles
+from app.pack.items import FEW, PackRow, Part, find_item, items_of
 from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
 from app.pack.tables import format_score, style_digits
 from app.text import plain
-from app.threshold_lab.controls import ThresholdChoice, images_near_threshold
+from app.threshold_lab.controls import images_near_threshold
+from app.threshold_lab.evaluation import Evaluation
+from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_threshold_rows,
-    closest_places,
     margins,
+    nearest_pack_rows,
     nearest_rows,
     outcome_columns,
     row_outcome,
+    scores_by_group,
+    selected_finding,
     set_rows_at_threshold,
 )
-from heat_core.metrics import threshold_keeping
+from heat_core.pack import SetName
 from heat_core.results.table import tabulate
-from heat_core.thresholds import (
-    Outcome,
-    PerClassConformal,
-    ThresholdRule,
-    by_group,
-    choose_threshold,
-    margin_over_class,
-    sweep,
-)
+from heat_core.thresholds import sweep
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
 
-Floats = NDArray[np.float64]
-Scores = Mapping[str, Mapping[str, Floats]]  # {detector: {set: (n,)}}
-Outcomes = Mapping[str, Outcome]
-Lines = Mapping[
-    str, Mapping[int, float]
-]  # {detector: {class: its threshold}}; empty where one line does for all classes
-Rule = ThresholdRule | PerClassConformal | None  # None: a hand
+Array = NDArray[np.float64]
+Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selected}
 
 PAGE = 24  # images a page
 ORIGIN = "line"
+NEAREST_FORMATS = {
+    "Score": st.column_config.NumberColumn(format="%.6g"),
+    "Above the line": st.column_config.NumberColumn(format="%+.3g"),
+}
 
 
-def by_class(pack_data: PackData, rule: PerClassConformal, scores: Scores) -> tuple[Scores, Lines]:
-    """Returns the scores less the threshold of the class that each row is taken for, and these thresholds.
-
-    Raises ValueError, in one line, if the data do not allow them.
-    """
-    taken, moved, lines = pack_data.predicted_classes, {}, {}
-    for name, by_set in scores.items():
-        chosen = "val" if "val" in by_set else "test"
-        lines[name] = rule.cuts(by_set[chosen], taken[chosen])
-        moved[name] = {
-            of: margin_over_class(values, taken[of], lines[name]) for of, values in by_set.items()
-        }
-    return moved, lines
+# -- the line --------------------------------------------------------------------------------------
 
 
-def like(rule: Rule, kept: float, by_set: Mapping[str, Floats], sets: Collection[str]) -> float:
-    """Returns another detector's cut: by the same rule, or where it keeps as much of ID test as a hand did (`kept`)."""
-    if rule is None:
-        return threshold_keeping(by_set["test"], min(max(kept, 1e-6), 1 - 1e-6))
-    return 0.0 if isinstance(rule, PerClassConformal) else choose_threshold(rule, by_set, sets)
-
-
-def picked(
-    pack_data: PackData, choice: ThresholdChoice, by_set: Mapping[str, Floats]
-) -> dict[str, Floats]:
-    """Returns {set: scores (n,) of its rows that are selected} of the sets that are drawn; none without a selection."""
-    masks = selected_masks(pack_data, current_selection()) if current_selection() else {}
-    return {name: by_set[name][masks[name]] for name in ("test", *choice.sets) if name in masks}
-
-
-def selected(found: Mapping[str, Floats], cut: float) -> dict[str, Floats]:
-    """Says how much of what is `picked` is above the line; returns {row of the histograms: (n,) its scores}."""
-    if not current_selection():
+def selected_scores(pack_data: PackData, evaluation: Evaluation) -> Selected:
+    """Returns {set: (n,) scores of its rows that are selected} of the sets that are drawn."""
+    selection = current_selection()
+    if not selection:
         return {}
-    over = [scores > cut for scores in found.values()]
-    many, out = sum(map(len, over)), sum(int(rows.sum()) for rows in over)
-    every = len(current_selection())
-    said = f"Of the {every:,} selected, {out:,} lie above the line."
-    if many < every:
-        drawn = (
-            f"{many:,} are drawn here (the rest are training images, or of sets that do not count)"
-        )
-        said = f"Of the {every:,} selected, {drawn}, and {out:,} of these lie above the line."
-    st.caption(
-        f"{said if many else 'Nothing of the selection is drawn here.'} The line itself is judged by all images."
-    )
-    rows = {name: "ID" if name == "test" else name.partition("_")[0] for name in found}
+    masks = selected_masks(pack_data, selection)
     return {
-        row: np.concatenate([found[name] for name in found if rows[name] == row])
-        for row in rows.values()
+        name: scores[masks[name]]
+        for name, scores in evaluation.counted_scores.items()
+        if name in masks
     }
 
 
-def class_lines(pack_data: PackData, choice: ThresholdChoice, scores: Scores, lines: Lines) -> None:
-    """Shows every class's threshold; `scores` as `by_class` returns them."""
-    looked = {
-        name: values
-        for name, values in scores[choice.detector].items()
-        if name in ("val", "test", *choice.sets)
+def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) -> None:
+    """Shows the line over histograms of the scores, to be dragged.
+
+    Args:
+        evaluation: of the threshold.
+        titles: {file name: title} of the OOD sets.
+        selected: as `selected_scores` returns it.
+    """
+    choice, scores = evaluation.choice, evaluation.detector_scores
+    threshold = evaluation.outcome.threshold
+    titled = {
+        group: {titles[str(SetName(group, name))]: values for name, values in sets.items()}
+        for group, sets in scores.ood(choice.sets).items()
     }
+    if current_selection():
+        st.caption(selected_finding(selected, len(current_selection()), threshold))
+    data = binned(
+        scores.test,
+        titled,
+        threshold,
+        choice.deployment,
+        figures.BY_ROW,
+        percentiles=choice.percentiles,
+        fixed=bool(evaluation.class_thresholds),
+        selected=scores_by_group(selected),
+    )
+    threshold_line(data, set_by_hand, key="line")
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def numbers(
+    pack: Pack, evaluation: Evaluation, titles: Mapping[str, str], selected: Selected
+) -> None:
+    """Shows every other number at the line, those of the selection beside those of all images.
+
+    Args:
+        pack: the data.
+        evaluation: of the threshold.
+        titles: {file name: title} of the OOD sets.
+        selected: as `selected_scores` returns it.
+    """
+    is_comparison = len(evaluation.outcomes) > 1
+    with st.container() if is_comparison else st.expander("The same as a table"):
+        st.dataframe(
+            outcome_columns(evaluation.outcomes, evaluation.choice.deployment),
+            height="content",
+            alt="What the line does, by detector",
+        )
+    if evaluation.choice.sets:
+        other_thresholds(evaluation, selected)
+        every_set(pack, evaluation, titles, selected)
+
+
+def every_set(
+    pack: Pack, evaluation: Evaluation, titles: Mapping[str, str], selected: Selected
+) -> None:
+    """Shows what the line does to every OOD set that counts."""
+    choice = evaluation.choice
+    sets = [key for key in pack.ood if str(SetName(*key)) in choice.sets]
+    table = tabulate({choice.detector: evaluation.detector_scores}, sets)
+    rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
+    st.markdown("**Every set at the line**")
+    st.dataframe(style_digits(rows), hide_index=True, alt="What the line does to every OOD set")
+    if evaluation.class_thresholds:
+        st.caption(
+            "FPR95 and AUROC are of scores less their class's threshold here, and so are not "
+            "those of the Detectors page."
+        )
+
+
+def other_thresholds(evaluation: Evaluation, selected: Selected) -> None:
+    """Shows what other lines would catch, and what they would cost."""
+    left, right = st.columns(2)
+    with left:
+        _roc_curves(evaluation, selected)
+    with right:
+        _cost_curve(evaluation)
+
+
+def _roc_curves(evaluation: Evaluation, selected: Selected) -> None:
+    """Shows a curve a detector, or a group of OOD sets and the selection where there is only
+    one."""
+    is_comparison = len(evaluation.outcomes) > 1
+    curves = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
+    lines = {name: line for name, (line, _) in curves.items()}
+    points = {name: point for name, (_, point) in curves.items()}
+    st.markdown("**What other lines would catch**")
+    st.plotly_chart(
+        figures.roc(lines, points),
+        key="roc",
+        alt="OOD caught by ID flagged (ROC), and the line",
+        config=figures.QUIET,
+    )
+
+
+Curve = tuple[tuple[Array, Array], tuple[float, float]]
+"""((ID flagged, OOD caught) at every threshold, (K,) each; the same at the line)."""
+
+
+def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
+    """Returns {detector: its curve on all groups}."""
+    curves = {}
+    for name, outcome in evaluation.outcomes.items():
+        scores = evaluation.scores[name]
+        candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+        point = (outcome.flagged, outcome.caught)
+        curves[name] = (candidates.flagged, candidates.caught), point
+    return curves
+
+
+def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve]:
+    """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
+    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    curves = {}
+    for group, sets in scores.ood(evaluation.choice.sets).items():
+        candidates = sweep(scores.test, {group: sets})
+        point = (outcome.flagged, outcome.caught_by_group[group])
+        curves[group] = (candidates.flagged, candidates.caught), point
+    selected_ood = [values for name, values in selected.items() if name != "test"]
+    if sum(map(len, selected_ood)) >= FEW:
+        together = np.concatenate(selected_ood)
+        candidates = sweep(scores.test, {"selected": {"selected": together}})
+        point = (outcome.flagged, float((together > outcome.threshold).mean()))
+        curves["selected"] = (candidates.flagged, candidates.caught), point
+    return curves
+
+
+def _cost_curve(evaluation: Evaluation) -> None:
+    """Shows what inputs cost at other lines, and at this one."""
+    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+    costs = candidates.cost(evaluation.choice.deployment)
+    cost = outcome.cost(evaluation.choice.deployment)
+    st.markdown(f"**1000 inputs cost {cost:,.1f} here, {costs.min():,.1f} at the cheapest line**")
+    st.plotly_chart(
+        figures.cost(candidates.kept, costs, (outcome.kept, cost)),
+        key="cost",
+        alt="Expected cost of 1000 inputs by the ID kept, and the line",
+        config=figures.QUIET,
+    )
+
+
+def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows the threshold of every class."""
+    choice = evaluation.choice
     table = class_threshold_rows(
-        pack_data.pack, lines[choice.detector], pack_data.predicted_classes, looked
+        pack_data.pack,
+        evaluation.class_thresholds[choice.detector],
+        pack_data.predicted_classes,
+        evaluation.detector_scores,
+        choice.sets,
     )
     st.markdown(
-        f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is taken for**"
+        f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is "
+        "taken for**"
     )
     st.dataframe(
         table,
@@ -127,195 +232,129 @@ def class_lines(pack_data: PackData, choice: ThresholdChoice, scores: Scores, li
         alt="The threshold of every class, and what it does",
     )
     st.caption(
-        "The promise is of new inputs, on average over calibration sets: what is counted here may be a little lower."
+        "The promise is of new inputs, on average over calibration sets: what is counted here may "
+        "be a little lower."
     )
 
 
-def numbers(
-    pack: Pack,
-    choice: ThresholdChoice,
-    scores: Scores,
-    outcomes: Outcomes,
-    titles: Mapping[str, str],
-    found: Mapping[str, Floats],
-) -> None:
-    """Shows every other number at the line; of what is selected, `found` as `picked` returns it, beside that of all."""
-    with st.container() if len(outcomes) > 1 else st.expander("The same as a table"):
-        st.dataframe(
-            outcome_columns(outcomes, choice.traffic),
-            height="content",
-            alt="What the line does, by detector",
-        )
-    if choice.sets:
-        curves(choice, {name: scores[name] for name in outcomes}, outcomes, found)
-        sets = [(group, name) for group, name in pack.ood if f"{group}_{name}" in choice.sets]
-        table = tabulate({choice.detector: scores[choice.detector]}, sets)
-        what = outcomes[choice.detector]
-        st.markdown("**Every set at the line**")
-        rows = style_digits(set_rows_at_threshold(table, what, titles, found))
-        st.dataframe(rows, hide_index=True, alt="What the line does to every OOD set")
-        if isinstance(choice.objective, PerClassConformal):
-            st.caption(
-                "FPR95 and AUROC are of scores less their class's threshold here, and so are not those of the Detectors page."
-            )
-
-
-def curves(
-    choice: ThresholdChoice, scores: Scores, outcomes: Outcomes, found: Mapping[str, Floats]
-) -> None:
-    """Shows what other lines would do: by group and to the OOD images selected, or of two detectors on all groups."""
-    what, *others = outcomes.values()
-    sweeps = {
-        name: sweep(by_set["test"], by_group(by_set, choice.sets))
-        for name, by_set in scores.items()
-    }
-    every, points = (
-        sweeps[choice.detector],
-        {name: (entry.lost, entry.outside) for name, entry in outcomes.items()},
-    )
-    if not others:
-        inside, groups = (
-            scores[choice.detector]["test"],
-            by_group(scores[choice.detector], choice.sets),
-        )
-        sweeps = {group: sweep(inside, {group: members}) for group, members in groups.items()}
-        points = {group: (what.lost, share) for group, share in what.groups.items()}
-    outside = np.concatenate(
-        [np.empty(0), *(values for name, values in found.items() if name != "test")]
-    )
-    if len(outside) >= FEW and not others:
-        sweeps["selected"] = sweep(
-            scores[choice.detector]["test"], {"selected": {"selected": outside}}
-        )
-        points["selected"] = what.lost, float((outside > what.cut).mean())
-    left, right = st.columns(2)
-    left.markdown("**What other lines would catch**")
-    figure = figures.roc({name: (1 - s.kept, s.caught) for name, s in sweeps.items()}, points)
-    left.plotly_chart(
-        figure, key="roc", alt="OOD caught by ID flagged (ROC), and the line", config=figures.QUIET
-    )
-    costs, here = every.cost(choice.traffic), what.cost(choice.traffic)
-    right.markdown(
-        f"**1000 inputs cost {here:,.1f} here, {costs.min():,.1f} at the cheapest line**"
-    )
-    figure = figures.cost(every.kept, costs, (what.kept, here))
-    right.plotly_chart(
-        figure,
-        key="cost",
-        alt="Expected cost of 1000 inputs by the ID kept, and the line",
-        config=figures.QUIET,
-    )
+# -- images near the line --------------------------------------------------------------------------
 
 
 @st.fragment
-def at_the_line(
-    pack_data: PackData,
-    choice: ThresholdChoice,
-    scores: Scores,
-    outcomes: Outcomes,
-    rule: Rule,
-    lines: Lines,
-) -> None:
-    """Shows the images whose scores are nearest the line, or their class's, and the one that is looked at."""
-    by_set, what = scores[choice.detector], outcomes[choice.detector]
-    looked = {name: by_set[name] for name in ("test", *choice.sets)}
-    others = current_selection().without(ORIGIN)  # what was picked elsewhere holds here
-    places_for = selected_masks(pack_data, others) if others else None
+def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows the images whose scores are nearest the line, and the one that is opened."""
+    selection = current_selection().without(ORIGIN)  # what was selected elsewhere holds here
+    masks = selected_masks(pack_data, selection) if selection else None
     st.subheader("Which images sit at the line")
     count = images_near_threshold()
-    found = closest_places(looked, what.cut, count, places_for)
-    if found:
-        _gallery(pack_data, choice, looked, found, what.cut)
-        compared = outcomes.get(choice.other)
-        other = compared and {name: scores[choice.other][name] > compared.cut for name in looked}
+    threshold = evaluation.outcome.threshold
+    pack_rows = nearest_pack_rows(evaluation.counted_scores, threshold, count, masks)
+    if pack_rows:
+        _gallery(pack_data, evaluation, pack_rows)
+        _select_button(pack_data, evaluation, pack_rows)
         with st.expander("The same as a table"):
-            rows = nearest_rows(pack_data.pack, looked, found, what.cut, other)
-            digits = {"Score": "%.6g", "Above the line": "%+.3g"}
-            config = {
-                name: st.column_config.NumberColumn(format=form) for name, form in digits.items()
-            }
-            st.dataframe(
-                rows,
-                hide_index=True,
-                column_config=config,
-                alt="The rows whose scores are nearest the line",
-            )
+            _nearest_table(pack_data, evaluation, pack_rows)
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
-    if not opened_item():
-        return
-    if isinstance(rule, PerClassConformal):
-        _inspect_by_class(pack_data, lines)
-    else:
-        _inspect(pack_data, choice, scores, outcomes, rule)
+    if opened_item():
+        _inspect(pack_data, evaluation)
 
 
-def _gallery(
-    pack_data: PackData, choice: ThresholdChoice, scores: Mapping, found: list, cut: float
-) -> None:
-    """Shows a page of images around the line, and offers them all as the selection."""
-    middle = int(np.searchsorted([scores[name][row] for name, row in found], cut, "right"))
+def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
+    """Shows a page of images around the line."""
+    all_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
+    sorted_scores = [all_scores[name][row] for name, row in pack_rows]
+    below = int(np.searchsorted(sorted_scores, threshold, "right"))
     st.caption(
-        f"{middle} at or below the line, {len(found) - middle} above it, from the lowest score up. Click one to look into it."
+        f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
+        "up. Click one to look into it."
     )
-    shown = found[gallery_page(len(found), PAGE, "line-page", (choice.detector, cut))]
-    values = [scores[name][row] for name, row in shown]
-    captions = [
-        (pack_data.pack.set_title(name), f"{away} {row_outcome(value > cut, name)}")
-        for (name, _), value, away in zip(shown, values, margins(values, cut), strict=True)
-    ]
-    gallery.show_tiles(pack_data, shown, captions, "line-images", opened_item())
-    if st.button(
-        f"Select these {len(found):,}",
+    list_id = (evaluation.choice.detector, threshold)
+    page = gallery_page(len(pack_rows), PAGE, "line-page", list_id)
+    scores = sorted_scores[page]
+    captions = []
+    for (name, _), score, margin in zip(
+        pack_rows[page], scores, margins(scores, threshold), strict=True
+    ):
+        verdict = row_outcome(score > threshold, name)
+        captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
+    show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
+
+
+def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
+    """Offers all images around the line as the selection."""
+    is_pressed = st.button(
+        f"Select these {len(pack_rows):,}",
         icon=":material/filter_alt:",
         help="On every page, until cleared.",
-    ):
-        rows: dict[str, list[int]] = {}
-        for name, row in found:
-            rows.setdefault(name, []).append(row)
-        picked = items_of(pack_data.pack, {name: np.array(which) for name, which in rows.items()})
-        add_to_selection(
-            Part(ORIGIN, f"Nearest {choice.detector}'s line at {format_score(cut)}", picked)
-        )
-        st.rerun()
-
-
-def _inspect(
-    pack_data: PackData,
-    choice: ThresholdChoice,
-    scores: Scores,
-    outcomes: Outcomes,
-    rule: ThresholdRule | None,
-) -> None:
-    """Shows the image that is looked at: the line is this detector's threshold, and others have theirs by the same rule."""
-    kept = outcomes[choice.detector].kept
-    cuts = {name: like(rule, kept, by_set, choice.sets) for name, by_set in scores.items()}
-    cuts |= {name: what.cut for name, what in outcomes.items()}
-    by = (
-        f"by the same rule ({rule.title})"
-        if rule
-        else f"where they keep as much of ID, {100 * kept:.1f} %"
     )
+    if not is_pressed:
+        return
+    rows: dict[str, list[int]] = {}
+    for name, row in pack_rows:
+        rows.setdefault(name, []).append(row)
+    items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
+    threshold = format_score(evaluation.outcome.threshold)
+    label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
+    add_to_selection(Part(ORIGIN, label, items))
+    st.rerun()
+
+
+def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
+    """Shows the images around the line as a table, with what the compared detector says of them."""
+    choice, compared = evaluation.choice, evaluation.compared_outcome
+    compared_flags = None
+    if compared is not None:
+        compared_scores = evaluation.scores[choice.compared]
+        compared_flags = {
+            name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
+        }
+    rows = nearest_rows(
+        pack_data.pack,
+        evaluation.counted_scores,
+        pack_rows,
+        evaluation.outcome.threshold,
+        compared_flags,
+    )
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config=NEAREST_FORMATS,
+        alt="The rows whose scores are nearest the line",
+    )
+
+
+def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows the image that is opened, judged by the line and by other detectors' thresholds."""
+    if evaluation.class_thresholds:
+        _inspect_by_class(pack_data, evaluation)
+        return
+    if evaluation.rule is None:
+        others = f"where they keep as much of ID, {100 * evaluation.outcome.kept:.1f} %"
+    else:
+        others = f"by the same rule ({evaluation.rule.title})"
+    detector = evaluation.choice.detector
     inspector.show(
         pack_data,
         opened_item(),
-        cuts,
-        f"{choice.detector}'s threshold is the line; others have theirs {by}.",
+        evaluation.thresholds(),
+        f"{detector}'s threshold is the line; others have theirs {others}.",
     )
 
 
-def _inspect_by_class(pack_data: PackData, lines: Lines) -> None:
-    """Shows the image that is looked at: every detector has the threshold of the class that the image is taken for."""
-    found = find_item(pack_data.pack, opened_item())
-    if found is None or found[0] not in pack_data.predicted_classes:
+def _inspect_by_class(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows the image that is opened, judged by the thresholds of the class predicted for it."""
+    pack_row = find_item(pack_data.pack, opened_item())
+    if pack_row is None or pack_row[0] not in pack_data.predicted_classes:
         inspector.show(pack_data, opened_item())
         return
-    label = int(pack_data.predicted_classes[found[0]][found[1]])
-    cuts = {name: by_class[label] for name, by_class in lines.items()}
-    taken = plain(pack_data.pack.class_name(label))
+    set_name, row = pack_row
+    label = int(pack_data.predicted_classes[set_name][row])
+    thresholds = {name: by_class[label] for name, by_class in evaluation.class_thresholds.items()}
+    class_name = plain(pack_data.pack.class_name(label))
     inspector.show(
         pack_data,
         opened_item(),
-        cuts,
-        f"Each threshold is the detector's for images that are taken for {taken}.",
+        thresholds,
+        f"Each threshold is the detector's for images that are taken for {class_name}.",
     )

@@ -10,205 +10,294 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.pack.items import PackRow, item_id
+from app.pack.tables import Array, Mask, format_score, percent
+from heat_core.pack import SetName
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
     from heat_core.results.table import Table
-    from heat_core.thresholds import Deployment, Outcome, PerClassConformal, ThresholdRule
-from app.pack.tables import Array, Mask, format_score, percent
+    from heat_core.scores import SetScores
+    from heat_core.thresholds import Deployment, Outcome, ThresholdRule
+
+READS_OOD = (
+    "It also read the OOD sets that count: it is the best line for these, and promises nothing "
+    "about others."
+)
+AT_ZERO = (
+    "Scores are shown less their class's threshold, so that one line at 0 stands for all of them; "
+    "it is not to be moved."
+)
 
 
-def margins(scores: Sequence[float], cut: float) -> list[str]:
-    """Returns how far scores lie above a cut, all with as many digits, three of them of the farthest, or in powers of ten.
+# -- sentences -------------------------------------------------------------------------------------
 
-    >>> apart([0.99794, 1.00002, 1.0012], 1.0)
+
+def threshold_finding(outcomes: Mapping[str, Outcome]) -> str:
+    """Returns what each detector's threshold does, in a sentence."""
+    parts = []
+    for name, outcome in outcomes.items():
+        part = f"{name} keeps {percent(outcome.kept)} of ID"
+        if outcome.caught_by_set:
+            part += f" and catches {percent(outcome.caught)} of OOD"
+        parts.append(part)
+    return f"{'; '.join(parts)}.".replace(" %", "\u00a0%")
+
+
+def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
+    """Returns what put the threshold where it is, on which scores, and what that is worth.
+
+    Args:
+        rule: that chose it; None if a hand did.
+        scores: of the detector.
+    """
+    if rule is None:
+        return "You put the line here."
+    count = len(scores.calibration)
+    if scores.calibration_name == "test":
+        data = (
+            f"Chosen on the same {count:,} ID test scores that it is measured on: there is no "
+            "validation split."
+        )
+    else:
+        data = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
+    parts = [rule.summary, data]
+    if rule.needs_ood:
+        parts.append(READS_OOD)
+    if rule.per_class:
+        parts.append(AT_ZERO)
+    return " ".join(parts)
+
+
+def selected_finding(selected: Mapping[str, Array], total: int, threshold: float) -> str:
+    """Returns how many of the selected images lie above the threshold.
+
+    Args:
+        selected: {set: (n,) scores of its rows that are selected} of the sets that are drawn.
+        total: how many images are selected, drawn or not.
+        threshold: the line.
+    """
+    drawn = sum(len(scores) for scores in selected.values())
+    above = sum(int((scores > threshold).sum()) for scores in selected.values())
+    if not drawn:
+        finding = "Nothing of the selection is drawn here."
+    elif drawn < total:
+        finding = (
+            f"Of the {total:,} selected, {drawn:,} are drawn here (the rest are training images, "
+            f"or of sets that do not count), and {above:,} of these lie above the line."
+        )
+    else:
+        finding = f"Of the {total:,} selected, {above:,} lie above the line."
+    return f"{finding} The line itself is judged by all images."
+
+
+def row_outcome(is_flagged: bool, set_name: str) -> str:
+    """Returns what becomes of a row of a set."""
+    if set_name == "test":
+        return "flagged" if is_flagged else "kept"
+    return "caught" if is_flagged else "missed"
+
+
+def margins(scores: Sequence[float], threshold: float) -> list[str]:
+    """Returns how far scores, (N,), lie above a threshold, all with as many digits.
+
+    That is three digits of the farthest, or powers of ten where it is very near or very far.
+
+    >>> margins([0.99794, 1.00002, 1.0012], 1.0)
     ['-0.00206', '+0.00002', '+0.00120']
-    >>> apart([-2e-6, 3.1e-7], 0.0)
+    >>> margins([-2e-6, 3.1e-7], 0.0)
     ['-2.0e-06', '+3.1e-07']
     """
-    away = np.asarray(scores, np.float64) - cut
-    farthest = float(np.abs(away).max(initial=0.0))
+    distances = np.asarray(scores, np.float64) - threshold
+    farthest = float(np.abs(distances).max(initial=0.0))
     if farthest and not 1e-4 < farthest < 1e5:
-        return [f"{value:+.1e}" for value in away]
+        return [f"{distance:+.1e}" for distance in distances]
     digits = max(0, 2 - int(np.floor(np.log10(farthest)))) if farthest else 0
-    return [f"{value:+.{digits}f}" for value in away]
+    return [f"{distance:+.{digits}f}" for distance in distances]
 
 
-def outcome_columns(outcomes: Mapping[str, Outcome], traffic: Deployment) -> pd.DataFrame:
-    """Returns what each detector's line does, a column a detector, as text with units."""
+# -- the threshold in numbers ----------------------------------------------------------------------
 
-    def column(what: Outcome) -> dict[str, str]:
-        counts = what.per_thousand(traffic.prevalence)
-        groups = {f"{group} OOD caught": percent(share) for group, share in what.groups.items()}
-        return {
-            "the line is at": format_score(what.cut),
-            "ID kept": percent(what.kept),
-            **groups,
-            "OOD caught, mean of the groups": percent(what.outside),
-            "OOD accepted, FPR (ID+)": percent(what.accepted),
-            "ID flagged, FPR (OOD+)": percent(what.lost),
-            "of 1000 inputs: ID kept": _count(counts.kept),
-            "of 1000 inputs: ID flagged": _count(counts.flagged),
-            "of 1000 inputs: OOD caught": _count(counts.caught),
-            "of 1000 inputs: OOD missed": _count(counts.missed),
-            "OOD among the flagged": percent(counts.precision),
-            "expected cost of 1000 inputs": _count(what.cost(traffic)),
-        }
 
-    return pd.DataFrame({name: column(what) for name, what in outcomes.items()})
+def outcome_columns(outcomes: Mapping[str, Outcome], deployment: Deployment) -> pd.DataFrame:
+    """Returns what each detector's threshold does, a column a detector, as text with units."""
+    columns = {name: _outcome_cells(outcome, deployment) for name, outcome in outcomes.items()}
+    return pd.DataFrame(columns)
+
+
+def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
+    counts = outcome.per_thousand(deployment.prevalence)
+    groups = {
+        f"{group} OOD caught": percent(share) for group, share in outcome.caught_by_group.items()
+    }
+    return {
+        "the line is at": format_score(outcome.threshold),
+        "ID kept": percent(outcome.kept),
+        **groups,
+        "OOD caught, mean of the groups": percent(outcome.caught),
+        "OOD accepted, FPR (ID+)": percent(outcome.accepted),
+        "ID flagged, FPR (OOD+)": percent(outcome.flagged),
+        "of 1000 inputs: ID kept": _count(counts.kept),
+        "of 1000 inputs: ID flagged": _count(counts.flagged),
+        "of 1000 inputs: OOD caught": _count(counts.caught),
+        "of 1000 inputs: OOD missed": _count(counts.missed),
+        "OOD among the flagged": percent(counts.precision),
+        "expected cost of 1000 inputs": _count(outcome.cost(deployment)),
+    }
+
+
+def _count(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:,.1f}"
 
 
 def set_rows_at_threshold(
-    table: Table, what: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
+    table: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
 ) -> pd.DataFrame:
-    """Returns a line an OOD set: what the line does to it, and what does not depend on the line. In percent.
+    """Returns one row per OOD set: what the threshold does to it, and its other figures. In
+    percent.
 
     Args:
-        selected: {file name: (n,) scores of its rows that are selected}; where there are none, no column speaks of them.
+        table: of one detector.
+        outcome: of its threshold.
+        titles: {file name: title} of the sets.
+        selected: {file name: (n,) scores of its rows that are selected}; where there are none, no
+            column speaks of them.
     """
-    rows = pd.DataFrame(
-        {
-            "Set": titles[f"{row.group}_{row.set}"],
-            "Group": row.group,
-            "Images": row.n,
-            "Caught %": round(100 * what.caught[row.group][row.set], 1),
-            "Accepted, FPR (ID+) %": round(100 - 100 * what.caught[row.group][row.set], 1),
-            "FPR95 (ID+) %": round(100 * row.fpr95, 1),
-            "FPR95 (OOD+) %": round(100 * row.fpr95_ood, 1),
-            "AUROC %": round(100 * row.auroc, 1),
-            "±": round(196 * row.auroc_error, 1),
-        }
-        for row in table.rows
-    )
+    rows = []
+    for result in table.rows:
+        caught = outcome.caught_by_set[result.group][result.set]
+        rows.append(
+            {
+                "Set": titles[result.set_name],
+                "Group": result.group,
+                "Images": result.n,
+                "Caught %": round(100 * caught, 1),
+                "Accepted, FPR (ID+) %": round(100 - 100 * caught, 1),
+                "FPR95 (ID+) %": round(100 * result.fpr95, 1),
+                "FPR95 (OOD+) %": round(100 * result.fpr95_ood, 1),
+                "AUROC %": round(100 * result.auroc, 1),
+                "±": round(196 * result.auroc_error, 1),
+            }
+        )
+    frame = pd.DataFrame(rows)
     if selected:
-        picked = [selected.get(f"{row.group}_{row.set}", np.empty(0)) for row in table.rows]
-        rows.insert(4, "Selected", [len(scores) for scores in picked])
-        rows.insert(5, "of them caught", [int((scores > what.cut).sum()) for scores in picked])
-    return rows
+        scores = [selected.get(result.set_name, np.empty(0)) for result in table.rows]
+        counts = [len(values) for values in scores]
+        caught_counts = [int((values > outcome.threshold).sum()) for values in scores]
+        frame.insert(4, "Selected", counts)
+        frame.insert(5, "of them caught", caught_counts)
+    return frame
 
 
-def closest_places(
-    scores: Mapping[str, Array], cut: float, count: int, masks: Mapping[str, Mask] | None = None
+def class_threshold_rows(
+    pack: Pack,
+    thresholds: Mapping[int, float],
+    predicted: Mapping[str, NDArray[np.int64]],
+    margins: SetScores,
+    ood_names: Sequence[str],
+) -> pd.DataFrame:
+    """Returns one row per predicted class: its threshold, calibration scores, and what it does.
+
+    Args:
+        pack: the data.
+        thresholds: {class: its threshold}.
+        predicted: {set: (n,) the predicted class of each row}.
+        margins: scores less their class's threshold.
+        ood_names: OOD sets that count.
+    """
+
+    def share_flagged(set_names: Sequence[str], label: int) -> float:
+        flags = [margins[name][predicted[name] == label] > 0 for name in set_names]
+        together = np.concatenate(flags) if flags else np.empty(0)
+        return float(np.mean(together)) if together.size else np.nan
+
+    calibration_classes = predicted[margins.calibration_name]
+    return pd.DataFrame(
+        {
+            "Taken for": pack.class_name(label),
+            "Calibration scores": int((calibration_classes == label).sum()),
+            "Threshold": format_score(threshold),
+            "ID kept": percent(1 - share_flagged(["test"], label)),
+            "OOD caught": percent(share_flagged(ood_names, label)),
+        }
+        for label, threshold in thresholds.items()
+    )
+
+
+# -- single rows -----------------------------------------------------------------------------------
+
+
+def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns {`ID` or group: (n,) scores} of the sets in {set: (n,) scores}, put together."""
+    parts: dict[str, list[Array]] = {}
+    for name, values in scores.items():
+        group = "ID" if name == "test" else SetName.parse(name).group
+        parts.setdefault(group, []).append(values)
+    return {group: np.concatenate(values) for group, values in parts.items()}
+
+
+def nearest_pack_rows(
+    scores: Mapping[str, Array],
+    threshold: float,
+    count: int,
+    masks: Mapping[str, Mask] | None = None,
 ) -> list[PackRow]:
-    """Returns the (set, row) of the scores nearest a cut, from the lowest score up.
+    """Returns the (set, row) of the scores nearest a threshold, from the lowest score up.
 
     Args:
         scores: {file name: (n,) scores} of the sets to look in.
-        masks: {file name: (n,) which rows count}; all if not pack_data, none of a set that is not in it.
+        threshold: the line.
+        count: how many to return at most.
+        masks: {file name: (n,) which rows count}, none of a set that is not in it; None for all.
     """
-    rows = {
-        name: np.arange(len(s)) if masks is None else np.flatnonzero(masks.get(name, ()))
-        for name, s in scores.items()
-    }
-    place = [(name, int(row)) for name, found in rows.items() for row in found]
-    score = np.concatenate([scores[name][found] for name, found in rows.items()])
-    close = np.argsort(np.abs(score - cut), kind="stable")[:count]
-    return [place[i] for i in close[np.argsort(score[close], kind="stable")]]
+    rows = {}
+    for name, values in scores.items():
+        if masks is None:
+            rows[name] = np.arange(len(values))
+        else:
+            rows[name] = np.flatnonzero(masks.get(name, ()))
+    pack_rows = [(name, int(row)) for name, indices in rows.items() for row in indices]
+    values = np.concatenate([scores[name][indices] for name, indices in rows.items()])
+    nearest = np.argsort(np.abs(values - threshold), kind="stable")[:count]
+    ascending = nearest[np.argsort(values[nearest], kind="stable")]
+    return [pack_rows[i] for i in ascending]
 
 
 def nearest_rows(
     pack: Pack,
     scores: Mapping[str, Array],
-    places: Sequence[PackRow],
-    cut: float,
-    other: Mapping[str, Mask] | None = None,
+    pack_rows: Sequence[PackRow],
+    threshold: float,
+    compared_flags: Mapping[str, Mask] | None = None,
 ) -> pd.DataFrame:
-    """Returns a line a row: what it is, its score, and on which side of the cut.
+    """Returns a table of rows of a pack: what each is, its score, and on which side it lies.
 
     Args:
+        pack: the data.
         scores: {file name: (n,) scores}.
-        places: (file name, row) of each.
-        other: {file name: (n,) whether another detector calls them out}.
+        pack_rows: (file name, row) of each.
+        threshold: the line.
+        compared_flags: {file name: (n,) whether the compared detector calls them out}, if there is
+            one.
     """
-    features, lines = dict(pack.sets()), []
-    for name, row in places:
-        value = float(scores[name][row])
-        line = {
+    features = dict(pack.sets())
+    rows = []
+    for name, row in pack_rows:
+        score = float(scores[name][row])
+        cells = {
             "Item": item_id(features[name], name, row),
             "Set": pack.set_title(name),
             "Class": _class_name(pack, name, row),
-            "Score": value,
-            "Above the line": value - cut,
-            "Verdict": row_outcome(value > cut, name),
+            "Score": score,
+            "Above the line": score - threshold,
+            "Verdict": row_outcome(score > threshold, name),
         }
-        lines.append(
-            line
-            if other is None
-            else line | {"The other says": row_outcome(bool(other[name][row]), name)}
-        )
-    return pd.DataFrame(lines)
+        if compared_flags is not None:
+            cells["The other says"] = row_outcome(bool(compared_flags[name][row]), name)
+        rows.append(cells)
+    return pd.DataFrame(rows)
 
 
-def threshold_finding(outcomes: Mapping[str, Outcome]) -> str:
-    """Returns what each detector's line does, in a sentence."""
-
-    def part(name: str, what: Outcome) -> str:
-        caught = f" and catches {percent(what.outside)} of OOD" if what.caught else ""
-        return f"{name} keeps {percent(what.kept)} of ID{caught}"
-
-    return f"{'; '.join(part(name, what) for name, what in outcomes.items())}.".replace(
-        " %", "\u00a0%"
-    )
-
-
-def how_chosen(rule: ThresholdRule | PerClassConformal | None, scores: Mapping[str, Array]) -> str:
-    """Returns what put the line where it is, on which scores, and what that is worth."""
-    if rule is None:
-        return "You put the line here."
-    if "val" in scores:
-        base = f"Chosen on {len(scores['val']):,} validation scores; the numbers here are of the test set."
-    else:
-        base = f"Chosen on the same {len(scores['test']):,} ID test scores that it is measured on: there is no validation split."
-    worry = " It also read the OOD sets that count: it is the best line for these, and promises nothing about others."
-    return f"{rule.summary} {base}{worry if rule.needs_outside else ''}"
-
-
-def class_threshold_rows(
-    pack: Pack,
-    cuts: Mapping[int, float],
-    taken_for: Mapping[str, NDArray[np.int64]],
-    above: Mapping[str, Array],
-) -> pd.DataFrame:
-    """Returns a line a class: its threshold, how many scores that was chosen on, and what becomes of inputs taken for it.
-
-    Args:
-        cuts: {class: its threshold}.
-        taken_for: {set: (n,) the class of each row}.
-        above: {set: (n,) scores less their class's threshold}; OOD is what is neither `val` nor `test`.
-    """
-    chosen = taken_for["val" if "val" in above else "test"]
-    outside = [name for name in above if name not in ("val", "test")]
-
-    def share_out(names: Sequence[str], label: int) -> float:
-        rows = (
-            np.concatenate([above[name][taken_for[name] == label] for name in names])
-            if names
-            else np.array([])
-        )
-        return float(np.mean(rows > 0)) if rows.size else np.nan
-
-    return pd.DataFrame(
-        {
-            "Taken for": pack.class_name(label),
-            "Calibration scores": int((chosen == label).sum()),
-            "Threshold": format_score(cut),
-            "ID kept": percent(1 - share_out(["test"], label)),
-            "OOD caught": percent(share_out(outside, label)),
-        }
-        for label, cut in cuts.items()
-    )
-
-
-def _class_name(pack: Pack, name: str, row: int) -> str:
-    if name != "test" or pack.test.y is None:
+def _class_name(pack: Pack, set_name: str, row: int) -> str:
+    if set_name != "test" or pack.test.y is None:
         return ""
     return pack.class_name(int(pack.test.y[row]))
-
-
-def row_outcome(out: bool, name: str) -> str:
-    """Returns what becomes of a row of a set."""
-    return ("flagged" if out else "kept") if name == "test" else ("caught" if out else "missed")
-
-
-def _count(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:,.1f}"

@@ -56,6 +56,7 @@ class Shape:
         return self.dim if view == "z" else self.views[view]
 
 
+@dataclass(frozen=True)
 class Detector(abc.ABC):
     """A detector with its values: what it takes to build an energy and to fit it.
 

@@ -45,9 +45,17 @@ class HEAT(Normalizing):
     Reference: Lafon et al. 2022 for the model; noise-contrastive training against q, and learning
     from pseudo-OOD, are ours.
 
-    >>> from heat_core.detectors.learned_energy import FromPseudoOOD
-    >>> HEAT(correction=FromPseudoOOD()).term_names(Shape(dim=2, classes=3, rows=90, head=0))
-    ('prior', 'correction')
+    >>> import torch
+    >>> from heat_core.detectors.learned_energy import Perceptron
+    >>> from heat_core.training.trainer import TrainConfig
+    >>> training = TrainConfig(steps=20, batch=64, lr=1e-2)
+    >>> detector = HEAT(correction=FromNoise(Perceptron(width=8, depth=1), training=training))
+    >>> z = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + 2
+    >>> energy = detector.fit(Features(z))
+    >>> prior, correction = energy.terms()
+    >>> inside, outside = energy(torch.tensor([[2.0, 2.0, 2.0], [-2.0, -2.0, -2.0]]))
+    >>> bool(inside < outside)
+    True
     """
 
     temperature: float | None = None

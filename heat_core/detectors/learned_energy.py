@@ -24,7 +24,7 @@ from heat_core.energies import (
     working_precision,
 )
 from heat_core.features import Features
-from heat_core.images.pseudo import COMPOSED
+from heat_core.images.pseudo import TWO_KINDS
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
@@ -188,8 +188,9 @@ class FromNoise(LearnedEnergy):
             0, and the scores rank as the prior's.
 
     >>> source = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
-    >>> source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)(torch.ones(5, 3))
-    tensor([...])
+    >>> blank = source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
+    >>> blank(torch.ones(5, 3)).shape
+    torch.Size([5])
     """
 
     noise_scale: float | None = None
@@ -364,7 +365,7 @@ class FromPseudoOOD(LearnedEnergy):
 
     def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
         """Returns the weight of each family, {name: weight}."""
-        return {name: self.two_kinds_weight if name == COMPOSED else 1.0 for name in families}
+        return {name: self.two_kinds_weight if name == TWO_KINDS else 1.0 for name in families}
 
     def _row_weights(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other, (rows,)."""

@@ -96,7 +96,7 @@ _PAPER = FromNoise(
     _PAPER_NETWORK,
     MaximumLikelihood(
         alpha=10.0,
-        sampler=Langevin(steps=20, step_size=1e-6, noise=1e-3, fall=0.1),
+        sampler=Langevin(steps=20, step_size=1e-6, noise=1e-3, final_factor=0.1),
     ),
     TrainConfig(
         epochs=20,
@@ -116,7 +116,7 @@ _PAPER_EBM = FromNoise(
     replace(_PAPER_NETWORK, temperature=1e-2),
     MaximumLikelihood(
         alpha=0.1,
-        sampler=Langevin(steps=200, step_size=1e-2, noise=1e-2, fall=0.1),
+        sampler=Langevin(steps=200, step_size=1e-2, noise=1e-2, final_factor=0.1),
     ),
     replace(_PAPER.training, lr=5e-5),
 )
@@ -126,7 +126,12 @@ _OFFICIAL = FromNoise(
     MaximumLikelihood(
         alpha=10.0,
         sampler=Langevin(
-            steps=40, step_size=1e-4, noise=5e-3, fall=0.1, power=2, onto="positive sphere"
+            steps=40,
+            step_size=1e-4,
+            noise=5e-3,
+            final_factor=0.1,
+            decay_power=2,
+            manifold="positive sphere",
         ),
         include_starts=True,
     ),
@@ -138,7 +143,12 @@ _OFFICIAL_EBM = FromNoise(
     MaximumLikelihood(
         alpha=0.1,
         sampler=Langevin(
-            steps=50, step_size=1e-1, noise=1e-1, fall=0.1, power=2, onto="positive sphere"
+            steps=50,
+            step_size=1e-1,
+            noise=1e-1,
+            final_factor=0.1,
+            decay_power=2,
+            manifold="positive sphere",
         ),
         include_starts=True,
     ),
@@ -149,7 +159,12 @@ _OFFICIAL_CIFAR100 = replace(
     objective=MaximumLikelihood(
         alpha=20.0,
         sampler=Langevin(
-            steps=20, step_size=2e-4, noise=1e-3, fall=0.1, power=2, onto="positive sphere"
+            steps=20,
+            step_size=2e-4,
+            noise=1e-3,
+            final_factor=0.1,
+            decay_power=2,
+            manifold="positive sphere",
         ),
         include_starts=True,
     ),

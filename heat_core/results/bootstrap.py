@@ -5,78 +5,104 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.pack import GROUPS
+from heat_core.pack import GROUPS, SetName
 
-from .table import Scores
+from .table import AllScores, Array
+
+Counts = NDArray[np.int64]
+Order = NDArray[np.intp]
+FIGURES = ("fpr95", "auroc")  # the last axis of `Bootstrap.observed`
+BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, and where 95 % of its resamples lie."""
+    """A mean, and the bounds between which 95 % of its resamples lie."""
 
     mean: float
     low: float
     high: float
 
 
+class Intervals(NamedTuple):
+    """The intervals of a detector's figures on a group, or of differences of two detectors."""
+
+    fpr95: Interval
+    auroc: Interval
+
+
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """FPR95 and AUROC of images drawn anew, the same images for every detector, so that differences are paired.
+    """FPR95 and AUROC of images drawn anew with replacement.
+
+    The images are the same for every detector, so that differences are paired.
 
     Args:
-        detectors, groups: what the axes stand for; the last group is `average`.
-        found: (detectors, groups, 2): FPR95 and AUROC of the images as they are.
-        draws: (rounds, detectors, groups, 2): of the resamples.
+        detectors: of the first axis.
+        groups: of the second axis; the last is `average`.
+        observed: (detectors, groups, 2) FPR95 and AUROC of the images as they are.
+        resampled: (rounds, detectors, groups, 2) the same of the resamples.
+
+    >>> inside = np.arange(40.0)
+    >>> near, far = {"test": inside, "far_a": inside + 10}, {"test": inside, "far_a": inside + 90}
+    >>> draws = bootstrap({"Energy": near, "KNN": far}, [("far", "a")], rounds=50)
+    >>> draws.best("far", "auroc")
+    ('KNN', ())
     """
 
     detectors: tuple[str, ...]
     groups: tuple[str, ...]
-    found: Scores
-    draws: Scores
+    observed: Array
+    resampled: Array
 
-    def of(self, detector: str) -> dict[str, tuple[Interval, Interval]]:
-        """Returns {group: (FPR95, AUROC)} of a detector, with their 95 % intervals."""
-        place = self.detectors.index(detector)
-        return self._intervals(self.found[place], self.draws[:, place])
+    def intervals(self, detector: str) -> dict[str, Intervals]:
+        """Returns {group: a detector's figures with their 95 % intervals}."""
+        i = self.detectors.index(detector)
+        return self._by_group(self.observed[i], self.resampled[:, i])
 
-    def between(self, ours: str, theirs: str) -> dict[str, tuple[Interval, Interval]]:
-        """Returns {group: (difference in FPR95, difference in AUROC)}, ours less theirs."""
-        a, b = self.detectors.index(ours), self.detectors.index(theirs)
-        return self._intervals(self.found[a] - self.found[b], self.draws[:, a] - self.draws[:, b])
+    def differences(self, ours: str, theirs: str) -> dict[str, Intervals]:
+        """Returns {group: differences of two detectors' figures, ours less theirs}."""
+        i, j = self.detectors.index(ours), self.detectors.index(theirs)
+        return self._by_group(
+            self.observed[i] - self.observed[j], self.resampled[:, i] - self.resampled[:, j]
+        )
 
     def best(self, group: str, figure: str) -> tuple[str, tuple[str, ...]]:
-        """Returns the best detector of a group by `fpr95` or `auroc`, and those that do not differ significantly from it.
+        """Returns the best detector of a group, and those that do not differ significantly from it.
 
         That is, the 95 % interval of the paired difference holds 0.
-        """
-        g, f = self.groups.index(group), ("fpr95", "auroc").index(figure)
-        best = int(self.found[:, g, f].argmax() if f else self.found[:, g, f].argmin())
-        low, high = np.quantile(
-            self.draws[:, :, g, f] - self.draws[:, [best], g, f], [0.025, 0.975], axis=0
-        )
-        same = [
-            name for i, name in enumerate(self.detectors) if i != best and low[i] <= 0 <= high[i]
-        ]
-        return self.detectors[best], tuple(same)
 
-    def _intervals(self, middle: Scores, draws: Scores) -> dict[str, tuple[Interval, Interval]]:
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        parts = np.stack([middle, low, high], -1)
+        Args:
+            group: one of `groups`.
+            figure: `fpr95` or `auroc`.
+        """
+        g, f = self.groups.index(group), FIGURES.index(figure)
+        observed, resampled = self.observed[:, g, f], self.resampled[:, :, g, f]
+        best = int(observed.argmin() if figure == "fpr95" else observed.argmax())
+        lows, highs = np.quantile(resampled - resampled[:, [best]], BOUNDS, axis=0)
+        equals = tuple(
+            name for i, name in enumerate(self.detectors) if i != best and lows[i] <= 0 <= highs[i]
+        )
+        return self.detectors[best], equals
+
+    def _by_group(self, observed: Array, resampled: Array) -> dict[str, Intervals]:
+        """Returns {group: intervals} of (groups, 2) figures and their (rounds, groups, 2)
+        resamples."""
+        low, high = np.quantile(resampled, BOUNDS, axis=0)
+        bounds = np.stack([observed, low, high], -1).tolist()
         return {
-            group: (Interval(*fpr95), Interval(*auroc))
-            for group, (fpr95, auroc) in zip(self.groups, parts.tolist(), strict=True)
+            group: Intervals(Interval(*fpr95), Interval(*auroc))
+            for group, (fpr95, auroc) in zip(self.groups, bounds, strict=True)
         }
 
 
 def bootstrap(
-    scores: Mapping[str, Mapping[str, Scores]],
-    sets: Iterable[tuple[str, str]],
-    rounds: int = 200,
-    seed: int = 0,
+    scores: AllScores, sets: Iterable[tuple[str, str]], rounds: int = 200, seed: int = 0
 ) -> Bootstrap:
     """Returns a bootstrap over images.
 
@@ -84,74 +110,121 @@ def bootstrap(
         scores: {detector: {set: (n,) scores}} of the same images, in the same order.
         sets: (group, name) of the OOD sets.
         rounds: resamples; each draws the images of every set anew, the same for all detectors.
+        seed: of the draws.
     """
-    sets, generator = list(sets), np.random.default_rng(seed)
-    names = [f"{group}_{name}" for group, name in sets]
-    lengths = {name: len(next(iter(scores.values()))[name]) for name in ("test", *names)}
-    weighed = [_SortedScores.of(by_set, names) for by_set in scores.values()]
-
-    def times() -> Iterator[
-        dict[str, NDArray[np.int64]]
-    ]:  # how often each image is drawn: first once, then by chance
-        yield {name: np.ones(n, np.int64) for name, n in lengths.items()}
-        for _ in range(rounds):
-            yield {
-                name: np.bincount(generator.integers(n, size=n), minlength=n)
-                for name, n in lengths.items()
-            }
+    set_names = [SetName(*key) for key in sets]
+    names = [str(name) for name in set_names]
+    first_detector = next(iter(scores.values()))
+    sizes = {name: len(first_detector[name]) for name in ("test", *names)}
+    sorted_scores = [_SortedScores.of(by_set, names) for by_set in scores.values()]
 
     figures = np.array(
-        [[one.figures(drawn) for one in weighed] for drawn in times()]
+        [
+            [detector.figures(counts) for detector in sorted_scores]
+            for counts in _image_counts(sizes, rounds, seed)
+        ]
     )  # (1 + rounds, detectors, sets, 2)
-    groups = [group for group in GROUPS if any(g == group for g, _ in sets)]
-    means = [figures[:, :, [g == group for g, _ in sets]].mean(2) for group in groups]
+
+    set_groups = np.array([name.group for name in set_names])
+    groups = [group for group in GROUPS if group in set_groups]
+    means = [figures[:, :, set_groups == group].mean(2) for group in groups]
     averaged = np.stack([*means, np.mean(means, axis=0)], 2)
     return Bootstrap(tuple(scores), (*groups, "average"), averaged[0], averaged[1:])
 
 
-@dataclass(frozen=True, eq=False)
-class _SortedScores:
-    """A detector's scores in order, once, so that figures of a resample take sums alone.
-
-    Args:
-        order: of the ID scores, ascending.
-        sets: of each OOD set: its name, its order, how many ID scores are below each, how many at or below, and how many of
-            the set are at or below each ID score.
-    """
-
-    order: NDArray[np.intp]
-    sets: list[tuple[str, NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]
-
-    @classmethod
-    def of(cls, by_set: Mapping[str, Scores], names: Sequence[str]) -> _SortedScores:
-        order, sets = np.argsort(by_set["test"]), []
-        low = by_set["test"][order]
-        for name in names:
-            place = np.argsort(by_set[name])
-            high = by_set[name][place]
-            below, upto = (np.searchsorted(low, high, side) for side in ("left", "right"))
-            sets.append((name, place, below, upto, np.searchsorted(high, low, "right")))
-        return cls(order, sets)
-
-    def figures(self, times: Mapping[str, NDArray[np.int64]]) -> list[tuple[float, float]]:
-        """Returns (FPR95, AUROC) of each set, where each image counts as often as it was drawn."""
-        inside = np.concatenate([[0], times["test"][self.order].cumsum()])
-        n = int(inside[-1])
-        cut = int(np.searchsorted(inside[1:], math.ceil(0.95 * n - 1e-9)))
-        found = []
-        for name, order, below, upto, accepted in self.sets:
-            drawn = times[name][order]
-            m, wins = drawn.sum(), drawn @ (inside[below] + inside[upto]) / (2 * n)
-            found.append((float(drawn[: accepted[cut]].sum() / m), float(wins / m)))
-        return found
-
-
 def paired_differences(
-    ours: Mapping[str, Scores],
-    theirs: Mapping[str, Scores],
+    ours: Mapping[str, Array],
+    theirs: Mapping[str, Array],
     sets: Iterable[tuple[str, str]],
     rounds: int = 200,
     seed: int = 0,
-) -> dict[str, tuple[Interval, Interval]]:
-    """Returns {group: (difference in FPR95, difference in AUROC)}, ours less theirs, by `resample`."""
-    return bootstrap({"ours": ours, "theirs": theirs}, sets, rounds, seed).between("ours", "theirs")
+) -> dict[str, Intervals]:
+    """Returns {group: differences of two detectors' figures, ours less theirs}.
+
+    Args:
+        ours, theirs: {set: (n,) scores} of the same images.
+        sets, rounds, seed: as of `bootstrap`.
+    """
+    draws = bootstrap({"ours": ours, "theirs": theirs}, sets, rounds, seed)
+    return draws.differences("ours", "theirs")
+
+
+def _image_counts(sizes: Mapping[str, int], rounds: int, seed: int) -> Iterator[dict[str, Counts]]:
+    """Gives {set: (n,) how often each image is drawn}: each once, then `rounds` times by chance."""
+    generator = np.random.default_rng(seed)
+    yield {name: np.ones(n, np.int64) for name, n in sizes.items()}
+    for _ in range(rounds):
+        yield {
+            name: np.bincount(generator.integers(n, size=n), minlength=n)
+            for name, n in sizes.items()
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _SortedSet:
+    """An OOD set's scores, sorted once.
+
+    Args:
+        name: of the set.
+        order: (m,) rows by ascending score.
+        inside_below, inside_upto: (m,) how many ID scores are below each, and at or below each.
+        upto_inside: (n,) how many of the set are at or below each ID score.
+    """
+
+    name: str
+    order: Order
+    inside_below: Order
+    inside_upto: Order
+    upto_inside: Order
+
+
+@dataclass(frozen=True, eq=False)
+class _SortedScores:
+    """A detector's scores, sorted once, so that figures of a resample take sums alone.
+
+    Args:
+        order: (n,) rows of the ID scores by ascending score.
+        sets: the OOD sets.
+    """
+
+    order: Order
+    sets: list[_SortedSet]
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Array], names: Sequence[str]) -> _SortedScores:
+        """Returns the sorted scores of {set: (n,) scores}."""
+        inside_order = np.argsort(scores["test"])
+        inside = scores["test"][inside_order]
+        sets = []
+        for name in names:
+            order = np.argsort(scores[name])
+            outside = scores[name][order]
+            sets.append(
+                _SortedSet(
+                    name,
+                    order,
+                    inside_below=np.searchsorted(inside, outside, "left"),
+                    inside_upto=np.searchsorted(inside, outside, "right"),
+                    upto_inside=np.searchsorted(outside, inside, "right"),
+                )
+            )
+        return cls(inside_order, sets)
+
+    def figures(self, counts: Mapping[str, Counts]) -> list[tuple[float, float]]:
+        """Returns (FPR95, AUROC) of each set, where each image counts as often as it was drawn.
+
+        Args:
+            counts: {set: (n,) how often each image was drawn}.
+        """
+        cumulated = np.concatenate([[0], counts["test"][self.order].cumsum()])
+        n = int(cumulated[-1])
+        threshold = int(np.searchsorted(cumulated[1:], math.ceil(0.95 * n - 1e-9)))
+        figures = []
+        for ood in self.sets:
+            drawn = counts[ood.name][ood.order]
+            m = drawn.sum()
+            accepted = drawn[: ood.upto_inside[threshold]].sum()
+            lower = cumulated[ood.inside_below] + cumulated[ood.inside_upto]  # ties count half
+            wins = drawn @ lower / (2 * n)
+            figures.append((float(accepted / m), float(wins / m)))
+        return figures

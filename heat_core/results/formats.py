@@ -8,134 +8,153 @@ from typing import Any
 
 from .table import GroupMean, SetResult, Table
 
-# -- as text -----------------------------------------------------------------------------------------------------------
-
-
-_ROW = ("detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr")
-_AVERAGE = ("detector", "group", "auroc", "fpr95")
-
-
-def to_json(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
-    """Returns the contract that scripts read, with these keys and no others, as fractions; and the same as `spread`.
-
-    {"rows": [{detector, set, group, n, auroc, fpr95, fpr95_ood, aupr}], "averages": [{detector, group, auroc, fpr95}]}
-    """
-
-    def plain(table: Table) -> dict[str, Any]:
-        rows = [{key: getattr(row, key) for key in _ROW} for row in table.rows]
-        return {
-            "rows": rows,
-            "averages": [
-                {key: getattr(entry, key) for key in _AVERAGE} for entry in table.averages
-            ],
-        }
-
-    return json.dumps(plain(table) | ({"spread": plain(spread)} if spread else {}), indent=1)
-
-
-def group_cells(table: Table, spread: Table | None = None) -> tuple[list[str], list[list[str]]]:
-    """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent, with the spread over seeds if given."""
-    heading = ["Detector", *(group.capitalize() for group in table.groups)]
-
-    def cell(detector: str, group: str) -> str:
-        entry, error = table.average(detector, group), spread and spread.average(detector, group)
-        parts = []
-        for figure in ("fpr95", "auroc"):
-            around = 100 * getattr(error, figure) if error else 0.0
-            parts.append(
-                f"{100 * getattr(entry, figure):.1f}" + (f" ± {around:.1f}" if around else "")
-            )
-        return " / ".join(parts)
-
-    return heading, [
-        [detector, *(cell(detector, group) for group in table.groups)]
-        for detector in table.detectors
-    ]
-
-
-def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Returns (heading, rows of text) with every figure: a line a set, then a line a group and one of all."""
-
-    def figures(entry: SetResult | GroupMean) -> list[str]:
-        return [
-            f"{100 * value:.1f}"
-            for value in (entry.fpr95, entry.auroc, entry.aupr, entry.fpr95_ood)
-        ]
-
-    heading, body = (
-        ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"],
-        [],
-    )
-    for name in table.detectors:
-        body += [
-            [name, r.set, r.group, f"{r.n:,}", *figures(r)]
-            for r in table.rows
-            if r.detector == name
-        ]
-        body += [
-            [name, "mean", e.group, "", *figures(e)] for e in table.averages if e.detector == name
-        ]
-    return heading, body
-
-
+Row = Sequence[str]
+_JSON_ROW = ("detector", "set", "group", "n", "auroc", "fpr95", "fpr95_ood", "aupr")
+_JSON_AVERAGE = ("detector", "group", "auroc", "fpr95")
 _CAPTION = (
     "FPR95 / AUROC in %: FPR95 is the OOD accepted where 95 % of ID is kept (ID+); "
     "OOD+ is the ID lost where 95 % of OOD is caught."
 )
 
 
-def markdown(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Returns a table in Markdown."""
-    lines = [list(heading), ["---"] * len(heading), *body]
+# -- cells -----------------------------------------------------------------------------------------
+
+
+def group_cells(table: Table, spread: Table | None = None) -> tuple[list[str], list[list[str]]]:
+    """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent.
+
+    Args:
+        table: of the results.
+        spread: their standard deviation over seeds, written beside them where it is not 0.
+    """
+    heading = ["Detector", *(group.capitalize() for group in table.groups)]
+    body = []
+    for detector in table.detectors:
+        cells = [_group_cell(table, spread, detector, group) for group in table.groups]
+        body.append([detector, *cells])
+    return heading, body
+
+
+def _group_cell(table: Table, spread: Table | None, detector: str, group: str) -> str:
+    mean = table.average(detector, group)
+    std = spread.average(detector, group) if spread else None
+    parts = []
+    for figure in ("fpr95", "auroc"):
+        part = f"{100 * getattr(mean, figure):.1f}"
+        percent_std = 100 * getattr(std, figure) if std else 0.0
+        if percent_std:
+            part += f" ± {percent_std:.1f}"
+        parts.append(part)
+    return " / ".join(parts)
+
+
+def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Returns (heading, rows of text) with every figure: sets, then groups, then their average."""
+    heading = ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"]
+    body = []
+    for detector in table.detectors:
+        for row in table.rows:
+            if row.detector == detector:
+                body.append([detector, row.set, row.group, f"{row.n:,}", *_figure_cells(row)])
+        for mean in table.averages:
+            if mean.detector == detector:
+                body.append([detector, "mean", mean.group, "", *_figure_cells(mean)])
+    return heading, body
+
+
+def _figure_cells(entry: SetResult | GroupMean) -> list[str]:
+    figures = (entry.fpr95, entry.auroc, entry.aupr, entry.fpr95_ood)
+    return [f"{100 * figure:.1f}" for figure in figures]
+
+
+# -- formats ---------------------------------------------------------------------------------------
+
+
+def to_json(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
+    """Returns the contract that scripts read, with these keys and no others, as fractions.
+
+    {"rows": [{detector, set, group, n, auroc, fpr95, fpr95_ood, aupr}],
+    "averages": [{detector, group, auroc, fpr95}]}; and the same as `spread`, where there is one.
+    """
+    content = _json_of(table)
+    if spread:
+        content["spread"] = _json_of(spread)
+    return json.dumps(content, indent=1)
+
+
+def _json_of(table: Table) -> dict[str, Any]:
+    return {
+        "rows": [{key: getattr(row, key) for key in _JSON_ROW} for row in table.rows],
+        "averages": [{key: getattr(mean, key) for key in _JSON_AVERAGE} for mean in table.averages],
+    }
+
+
+def to_markdown(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
+    """Returns the two tables, groups and sets, in Markdown."""
+    heading, body = group_cells(table, spread)
+    groups = markdown(heading, [*body, *beside])
+    sets = markdown(*_set_cells(table))
+    return f"{groups}\n\n{_CAPTION}\n\n{sets}"
+
+
+def markdown(heading: Row, body: Sequence[Row]) -> str:
+    """Returns a table in Markdown.
+
+    >>> print(markdown(["Detector", "AUROC"], [["KNN", "93.7"]]))
+    | Detector | AUROC |
+    | --- | --- |
+    | KNN | 93.7 |
+    """
+    lines = [heading, ["---"] * len(heading), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def to_markdown(
-    table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()
-) -> str:
-    """Returns the two tables, groups and sets, in Markdown."""
-    heading, body = group_cells(table, spread)
-    return f"{markdown(heading, [*body, *beside])}\n\n{_CAPTION}\n\n{markdown(*_set_cells(table))}"
-
-
-def to_latex(
-    table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()
-) -> str:
+def to_latex(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
     """Returns the two tables, groups and sets, in LaTeX (booktabs)."""
     heading, body = group_cells(table, spread)
-    return f"{_tabular(heading, [*body, *beside])}\n\n{_tabular(*_set_cells(table))}\n% {_CAPTION}"
+    groups = _tabular(heading, [*body, *beside])
+    sets = _tabular(*_set_cells(table))
+    return f"{groups}\n\n{sets}\n% {_CAPTION}"
 
 
-def _tabular(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def _tabular(heading: Row, body: Sequence[Row]) -> str:
     """Returns a table in LaTeX; a set's name holds no other special sign than the underscore."""
-    lines = [
-        " & ".join(line).replace("±", r"$\pm$").replace("_", r"\_") + r" \\"
-        for line in (heading, *body)
-    ]
-    rules = [
-        r"\begin{tabular}{l" + "c" * (len(heading) - 1) + "}",
-        r"\toprule",
-        lines[0],
-        r"\midrule",
-    ]
-    return "\n".join([*rules, *lines[1:], r"\bottomrule", r"\end{tabular}"])
+    lines = []
+    for row in (heading, *body):
+        cells = " & ".join(row).replace("±", r"$\pm$").replace("_", r"\_")
+        lines.append(cells + r" \\")
+    columns = "l" + "c" * (len(heading) - 1)
+    return "\n".join(
+        [
+            r"\begin{tabular}{" + columns + "}",
+            r"\toprule",
+            lines[0],
+            r"\midrule",
+            *lines[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
 
 
-def to_text(table: Table, spread: Table | None = None, beside: Sequence[Sequence[str]] = ()) -> str:
+def to_text(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
     """Returns the two tables with columns aligned, for a terminal."""
-    parts = []
-    first, lines = group_cells(table, spread)
-    for heading, body in ((first, [*lines, *beside]), _set_cells(table)):
-        widths = [max(len(line[i]) for line in [heading, *body]) for i in range(len(heading))]
-        for line in [heading, *body]:
-            parts.append(
-                "  ".join(
-                    c.ljust(w) if i < 1 else c.rjust(w)
-                    for i, (c, w) in enumerate(zip(line, widths, strict=True))
-                )
-            )
-        parts.append("")
-    return "\n".join([*parts, _CAPTION])
+    heading, body = group_cells(table, spread)
+    set_heading, set_body = _set_cells(table)
+    groups = _aligned([heading, *body, *beside])
+    sets = _aligned([set_heading, *set_body])
+    return "\n".join([*groups, "", *sets, "", _CAPTION])
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    """Returns a line a row, the first column aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *numbers in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    return lines
 
 
 FORMATS: Mapping[str, Callable[..., str]] = {
@@ -144,4 +163,4 @@ FORMATS: Mapping[str, Callable[..., str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-"""Each takes a table, the spread over seeds, and lines of the same form to print below ours."""
+"""{name: format}. Each takes a table, its spread over seeds, and rows of text to add below."""

@@ -1,7 +1,8 @@
-"""The numbers of the paper, to be read beside ours: Lafon, Ramzi, Rambour, Thome 2022, tables 1 and 2, ResNet-34.
+"""The paper's numbers, to be read beside ours: Lafon, Ramzi, Rambour, Thome 2022, tables 1 and 2.
 
-Their near sets are CIFAR-100 (or CIFAR-10) and TinyImageNet, mid LSUN and Places365, far Textures and SVHN; they train and
-fit on all 50,000 images of a network of 95 % (CIFAR-10).
+Their network is a ResNet-34. Their near sets are CIFAR-100 (or CIFAR-10) and TinyImageNet, mid LSUN
+and Places365, far Textures and SVHN; they train and fit on all 50,000 images of a network of 95 %
+(CIFAR-10).
 """
 
 from __future__ import annotations
@@ -33,31 +34,39 @@ PAPER: Mapping[str, Mapping[str, tuple[tuple[float, float], ...]]] = {
         "HEAT": ((82.9, 76.3), (85.2, 74.8), (27.0, 94.6), (65.0, 81.9)),
     },
 }
-"""{ID dataset: {detector: ((FPR95, AUROC) in percent for each of `GROUPS`)}}; FPR95 is ID-positive."""
+"""{ID dataset: {detector: (FPR95, AUROC) of each of `GROUPS`}} in percent; FPR95 is ID-positive."""
 
 
-def published_rows(inside: str) -> list[list[str]]:
-    """Returns a line a detector: its name, then FPR95 / AUROC a group. Raises ValueError if the paper has no such table."""
-    if inside not in PAPER:
+def published_rows(id_set: str) -> list[list[str]]:
+    """Returns one row per detector: its name, then FPR95 / AUROC of each group, in percent.
+
+    Raises ValueError if the paper has no table for this ID dataset.
+
+    >>> published_rows("CIFAR-10")[-1]
+    ['HEAT', '47.5 / 89.9', '41.0 / 92.5', '8.7 / 98.6', '32.4 / 93.7']
+    """
+    if id_set not in PAPER:
         raise ValueError(
-            f"the paper has numbers for {' and '.join(PAPER)}; the pack's ID set is {inside or 'not named'}."
+            f"the paper has numbers for {' and '.join(PAPER)}; the pack's ID set is "
+            f"{id_set or 'not named'}."
         )
-    return [
-        [name, *(f"{fpr:.1f} / {area:.1f}" for fpr, area in figures)]
-        for name, figures in PAPER[inside].items()
-    ]
+    rows = []
+    for name, figures in PAPER[id_set].items():
+        cells = [f"{fpr95:.1f} / {auroc:.1f}" for fpr95, auroc in figures]
+        rows.append([name, *cells])
+    return rows
 
 
 def what_differs(pack: Pack) -> str:
-    """Returns why the paper's numbers and the pack's differ."""
-    swapped = [
-        f"{known['title']} for {known['stands_in_for']}"
-        for known in pack.card.get("sets", {}).values()
-        if "stands_in_for" in known
-    ]
-    network = pack.card.get("classifier", {})
-    accuracy = network.get("test_accuracy")
-    model = network.get("architecture", {}).get("model", "another network")
+    """Returns why the paper's numbers and the pack's differ, in a sentence."""
+    classifier = pack.card.get("classifier", {})
+    model = classifier.get("architecture", {}).get("model", "another network")
+    accuracy = classifier.get("test_accuracy")
     ours = f"{model} of {accuracy:.1%}" if accuracy else model
-    stand_ins = f"; stand-ins: {', '.join(swapped)}" if swapped else ""
-    return f"The paper's network is a ResNet-34 of about 95 %, the pack's a {ours}{stand_ins}."
+    stand_ins = [
+        f"{about['title']} for {about['stands_in_for']}"
+        for about in pack.card.get("sets", {}).values()
+        if "stands_in_for" in about
+    ]
+    sets = f"; stand-ins: {', '.join(stand_ins)}" if stand_ins else ""
+    return f"The paper's network is a ResNet-34 of about 95 %, the pack's a {ours}{sets}."

@@ -1,4 +1,4 @@
-"""The results on a pack as one Markdown page: the table over seeds, the paper's beside it, and where HEAT helps."""
+"""The results on a pack as one Markdown page: our table, the paper's, and where HEAT helps."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from heat_core.pack import Pack
 from heat_core.plane.suite import Trial, trial_rows
 
-from .bootstrap import Interval, paired_differences
+from .bootstrap import Interval, Intervals, paired_differences
 from .formats import group_cells, markdown, to_markdown
 from .published import PAPER, published_rows, what_differs
-from .table import Scores, over_seeds, tabulate
+from .table import AllScores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
-BySeed = Sequence[Mapping[str, Mapping[str, Scores]]]
+BySeed = Sequence[AllScores]
 
 
 def report(
@@ -22,99 +22,129 @@ def report(
     """Returns the page.
 
     Args:
-        scores: a seed each, {detector: {set: scores}} with the preset that the page is about.
+        pack: the data.
+        scores: a seed each, {detector: {set: (n,) scores}} with the preset that the page is about.
         cached: the same of the detectors that learn, from the features alone.
         command: that prints the page.
         plane: trials in the plane; no section without them.
     """
-    table, spread = over_seeds([tabulate(found, pack.ood) for found in scores])
-    features_only, its_spread = over_seeds([tabulate(found, pack.ood) for found in cached])
-    accuracy = pack.card.get("classifier", {}).get("test_accuracy")
-    network = f"The classifier is right on {accuracy:.2%} of the ID test set. " if accuracy else ""
-    parts = [
+    sections = [
         f"# Results on {pack.title}",
         f"Printed by `{command}`; written by no hand.",
-        f"{network}Mean and standard deviation over {len(scores)} seeds of what trains; FPR95 (ID+) / AUROC in percent. "
-        "Settings were chosen by a criterion that sees ID images alone. No code reads OOD sets to choose; whoever ran it saw "
-        "their figures beside the criterion.",
+        _introduction(pack, len(scores)),
         "## Every detector",
-        markdown(*group_cells(table, spread)),
+        _averages(pack, scores),
         "## From the features alone",
         "No destroyed image is seen; the noise is a broad Gaussian.",
-        markdown(*group_cells(features_only, its_spread)),
-        *_published(pack),
+        _averages(pack, cached),
+        *_paper_sections(pack),
         "## Where HEAT helps",
-        *_comparison(pack, scores, "HEAT", ("MoG",)),
+        *_comparison_sections(pack, scores, "HEAT", ("MoG",)),
         "## Composed against the others",
-        *_comparison(pack, scores, "Composed", (*BASELINES, "HEAT")),
-        *_plane(plane),
+        *_comparison_sections(pack, scores, "Composed", (*BASELINES, "HEAT")),
+        *_plane_sections(plane),
         "## Every set, first seed",
         to_markdown(tabulate(scores[0], pack.ood)),
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def _published(pack: Pack) -> list[str]:
-    """Returns the paper's table and why its numbers are others, where the paper has one for this ID set."""
-    if (inside := pack.card.get("id", "")) not in PAPER:
+def _introduction(pack: Pack, seeds: int) -> str:
+    """Returns what the figures are of, and what they were chosen by."""
+    accuracy = pack.card.get("classifier", {}).get("test_accuracy")
+    network = f"The classifier is right on {accuracy:.2%} of the ID test set. " if accuracy else ""
+    return (
+        f"{network}Mean and standard deviation over {seeds} seeds of what trains; FPR95 (ID+) / "
+        "AUROC in percent. Settings were chosen by a criterion that sees ID images alone. No code "
+        "reads OOD sets to choose; whoever ran it saw their figures beside the criterion."
+    )
+
+
+def _averages(pack: Pack, scores: BySeed) -> str:
+    """Returns the table of averages over seeds."""
+    table, spread = over_seeds([tabulate(seed_scores, pack.ood) for seed_scores in scores])
+    return markdown(*group_cells(table, spread))
+
+
+def _paper_sections(pack: Pack) -> list[str]:
+    """Returns the paper's table and why its numbers are others, where it has one for this ID
+    set."""
+    id_set = pack.card.get("id", "")
+    if id_set not in PAPER:
         return []
-    table = markdown(["Detector", "Near", "Mid", "Far", "Average"], published_rows(inside))
+    heading = ["Detector", "Near", "Mid", "Far", "Average"]
+    table = markdown(heading, published_rows(id_set))
     return ["## The paper's numbers", what_differs(pack), table]
 
 
-def _plane(found: Sequence[Trial]) -> list[str]:
+def _plane_sections(trials: Sequence[Trial]) -> list[str]:
     """Returns the section on training in the plane, held against the truth."""
-    if not found:
+    if not trials:
         return []
-    seeds = len({trial.seed for trial in found})
-    said = (
-        f"KL(true || model) in nats by quadrature on 300 x 300 points, over {seeds} seeds. `paper` is maximum likelihood with "
-        "short Langevin chains, one budget for both: the EBM's begin at N(0, I), HEAT's at the Gaussians. That HEAT keeps "
-        "modes which the EBM loses is a matter of that budget: `toy crosses9 EBM`, which needs no chains, keeps them."
+    seeds = len({trial.seed for trial in trials})
+    text = (
+        f"KL(true || model) in nats by quadrature on 300 x 300 points, over {seeds} seeds. `paper` "
+        "is maximum likelihood with short Langevin chains, one budget for both: the EBM's begin at "
+        "N(0, I), HEAT's at the Gaussians. That HEAT keeps modes which the EBM loses is a matter "
+        "of that budget: `toy crosses9 EBM`, which needs no chains, keeps them."
     )
-    return ["## In the plane, against the truth", said, markdown(*trial_rows(found))]
+    return ["## In the plane, against the truth", text, markdown(*trial_rows(trials))]
 
 
-def _comparison(pack: Pack, scores: BySeed, name: str, others: Sequence[str]) -> list[str]:
-    """Returns a table of paired differences of the seed on which `name` does worst, and what it says in words."""
+def _comparison_sections(pack: Pack, scores: BySeed, name: str, others: Sequence[str]) -> list[str]:
+    """Returns a table of paired differences of the seed on which `name` does worst, and in
+    words."""
     if name not in scores[0]:
         return [f"{name} is not among the detectors that this pack allows."]
-    tables = [tabulate({name: found[name]}, pack.ood) for found in scores]
-    worst = max(range(len(scores)), key=lambda seed: tables[seed].average(name).fpr95)
+    seed = _worst_seed(pack, scores, name)
+    by_detector = scores[seed]
+    rows, sentences = [], []
+    for other in others:
+        if other not in by_detector:
+            continue
+        differences = paired_differences(by_detector[name], by_detector[other], pack.ood)
+        for group, (fpr95, auroc) in differences.items():
+            rows.append([other, group, _interval_text(fpr95), _interval_text(auroc)])
+        sentences.append(_comparison_sentence(name, other, differences))
+    introduction = (
+        f"The seed on which {name} does worst ({seed}), in points; below 0 is better for FPR95, "
+        "above 0 for AUROC. The intervals are of a paired bootstrap over images."
+    )
     heading = [
         "Against",
         "Group",
         "FPR95 difference (95 % interval)",
         "AUROC difference (95 % interval)",
     ]
-    rows, said = [], []
-    for other in (other for other in others if other in scores[worst]):
-        found = paired_differences(scores[worst][name], scores[worst][other], pack.ood)
-        rows += [
-            [other, group, _interval(fpr), _interval(area)] for group, (fpr, area) in found.items()
-        ]
-        said.append(_said(name, other, found))
-    lead = f"The seed on which {name} does worst ({worst}), in points; below 0 is better for FPR95, above 0 for AUROC. "
-    return [
-        lead + "The intervals are of a paired bootstrap over images.",
-        markdown(heading, rows),
-        " ".join(said),
-    ]
+    return [introduction, markdown(heading, rows), " ".join(sentences)]
 
 
-def _said(name: str, other: str, found: Mapping[str, tuple[Interval, Interval]]) -> str:
-    better = [group for group, (fpr, area) in found.items() if fpr.high < 0 and area.low > 0]
-    worse = [group for group, (fpr, area) in found.items() if fpr.low > 0 or area.high < 0]
-    open_ = [group for group in found if group not in better and group not in worse]
-    parts = [
-        f"better than {other} on {', '.join(better)}"
-        if better
-        else f"nowhere clearly better than {other}"
-    ]
-    parts += [f"worse on {', '.join(worse)}"] if worse else []
-    parts += [f"not clearly different on {', '.join(open_)}"] if open_ else []
+def _worst_seed(pack: Pack, scores: BySeed, name: str) -> int:
+    """Returns the seed with the highest average FPR95 of a detector."""
+    tables = [tabulate({name: seed_scores[name]}, pack.ood) for seed_scores in scores]
+    return max(range(len(tables)), key=lambda seed: tables[seed].average(name).fpr95)
+
+
+def _comparison_sentence(name: str, other: str, differences: Mapping[str, Intervals]) -> str:
+    """Returns on which groups a detector is better than another, worse, or neither."""
+    better, worse, unclear = [], [], []
+    for group, (fpr95, auroc) in differences.items():
+        if fpr95.high < 0 and auroc.low > 0:
+            better.append(group)
+        elif fpr95.low > 0 or auroc.high < 0:
+            worse.append(group)
+        else:
+            unclear.append(group)
+    if better:
+        parts = [f"better than {other} on {', '.join(better)}"]
+    else:
+        parts = [f"nowhere clearly better than {other}"]
+    if worse:
+        parts.append(f"worse on {', '.join(worse)}")
+    if unclear:
+        parts.append(f"not clearly different on {', '.join(unclear)}")
     return f"{name} is {'; '.join(parts)}."
 
 
-def _interval(value: Interval) -> str:
-    return f"{100 * value.mean:+.1f} ({100 * value.low:+.1f} to {100 * value.high:+.1f})"
+def _interval_text(interval: Interval) -> str:
+    return f"{100 * interval.mean:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"

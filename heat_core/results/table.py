@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heat_core.metrics import separation
-from heat_core.pack import GROUPS
+from heat_core.pack import GROUPS, SetName
 
-Scores = NDArray[np.float64]
+Array = NDArray[np.float64]
+AllScores = Mapping[str, Mapping[str, Array]]
+"""{detector: {set: (n,) scores}}; `test` is the ID set, the names of others are `SetName`s."""
+
+FIGURES = ("auroc", "fpr95", "fpr95_ood", "aupr")  # that have means over sets and seeds
 
 
 @dataclass(frozen=True)
 class SetResult:
-    """One detector against one OOD set of n images. Every figure is a fraction."""
+    """The figures of one detector on one OOD set of n images; every figure is a fraction."""
 
     detector: str
     set: str
@@ -29,10 +33,15 @@ class SetResult:
     fpr95_ood: float
     aupr: float
 
+    @property
+    def set_name(self) -> str:
+        """The set's name in a pack, such as `near_cifar100`."""
+        return str(SetName(self.group, self.set))
+
 
 @dataclass(frozen=True)
 class GroupMean:
-    """A mean over the sets of a group, or (`average`) over the means of the groups."""
+    """The mean figures of one detector over the sets of a group, or (`average`) over groups."""
 
     detector: str
     group: str
@@ -44,101 +53,123 @@ class GroupMean:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows per set, and their averages."""
+    """The results of detectors on OOD sets, and their means.
+
+    Args:
+        rows: a result per detector and set.
+        averages: a mean per detector and group that has a set, then one over these groups.
+
+    >>> scores = {"test": np.array([1.0, 2.0, 3.0]), "near_a": np.array([2.5, 4.0])}
+    >>> table = tabulate({"KNN": scores}, [("near", "a")])
+    >>> round(table.average("KNN").auroc, 3), table.groups
+    (0.833, ('near', 'average'))
+    """
 
     rows: tuple[SetResult, ...]
     averages: tuple[GroupMean, ...]
 
     def average(self, detector: str, group: str = "average") -> GroupMean:
-        """Returns one average. Raises KeyError if there is none."""
-        for entry in self.averages:
-            if (entry.detector, entry.group) == (detector, group):
-                return entry
+        """Returns the mean of a detector over a group. Raises KeyError if there is none."""
+        for mean in self.averages:
+            if (mean.detector, mean.group) == (detector, group):
+                return mean
         raise KeyError((detector, group))
 
     @property
     def detectors(self) -> tuple[str, ...]:
+        """The detectors, in order."""
         return tuple(dict.fromkeys(row.detector for row in self.rows))
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups that have a set, then `average`."""
-        return tuple(dict.fromkeys(entry.group for entry in self.averages))
+        return tuple(dict.fromkeys(mean.group for mean in self.averages))
 
 
-def tabulate(scores: Mapping[str, Mapping[str, Scores]], sets: Iterable[tuple[str, str]]) -> Table:
+def tabulate(scores: AllScores, sets: Iterable[tuple[str, str]]) -> Table:
     """Returns the table of scores.
 
     Args:
-        scores: {detector: {set: (n,) scores}}, the set `test` being the ID one, others named `group_name`.
+        scores: {detector: {set: (n,) scores}}.
         sets: (group, name) of the OOD sets, in order.
     """
-    sets = list(sets)
-    rows = [
-        _row(name, by_set, group, short) for name, by_set in scores.items() for group, short in sets
-    ]
-    averages = [
-        entry
-        for name in scores
-        for entry in _averages(name, [row for row in rows if row.detector == name])
-    ]
+    set_names = [SetName(*key) for key in sets]
+    rows: list[SetResult] = []
+    averages: list[GroupMean] = []
+    for detector, set_scores in scores.items():
+        results = [_set_result(detector, set_scores, name) for name in set_names]
+        rows += results
+        averages += _group_means(detector, results)
     return Table(tuple(rows), tuple(averages))
 
 
-def grouped(by_set: Mapping[str, Scores], sets: Iterable[tuple[str, str]]) -> dict[str, Scores]:
-    """Returns {`ID`, near, mid, far: scores}, the sets of a group put together; a group without a set is left out."""
-    sets = list(sets)
-    members = {group: [by_set[f"{g}_{name}"] for g, name in sets if g == group] for group in GROUPS}
-    return {"ID": by_set["test"]} | {
-        group: np.concatenate(parts) for group, parts in members.items() if parts
+def _set_result(detector: str, scores: Mapping[str, Array], name: SetName) -> SetResult:
+    outside = scores[str(name)]
+    figures = asdict(separation(scores["test"], outside))
+    return SetResult(detector, name.name, name.group, len(outside), **figures)
+
+
+def _group_means(detector: str, results: Sequence[SetResult]) -> list[GroupMean]:
+    """Returns a mean per group that has a set, then the mean of these."""
+    means = []
+    for group in GROUPS:
+        in_group = [result for result in results if result.group == group]
+        if in_group:
+            means.append(_mean(detector, group, in_group))
+    return [*means, _mean(detector, "average", means)]
+
+
+def _mean(detector: str, group: str, results: Sequence[SetResult | GroupMean]) -> GroupMean:
+    means = {
+        figure: float(np.mean([getattr(result, figure) for result in results]))
+        for figure in FIGURES
     }
+    return GroupMean(detector, group, **means)
 
 
-def _row(detector: str, by_set: Mapping[str, Scores], group: str, name: str) -> SetResult:
-    outside = by_set[f"{group}_{name}"]
-    return SetResult(
-        detector, name, group, len(outside), **asdict(separation(by_set["test"], outside))
-    )
+def scores_by_group(
+    scores: Mapping[str, Array], sets: Iterable[tuple[str, str]]
+) -> dict[str, Array]:
+    """Returns {`ID` or group: (n,) scores} of one detector, the sets of a group put together.
 
-
-def _averages(detector: str, rows: Sequence[SetResult]) -> list[GroupMean]:
-    def mean(entries: Sequence[SetResult | GroupMean], group: str) -> GroupMean:
-        figures = ("auroc", "fpr95", "fpr95_ood", "aupr")
-        return GroupMean(
-            detector,
-            group,
-            *(float(np.mean([getattr(entry, f) for entry in entries])) for f in figures),
-        )
-
-    by_group = [
-        mean([row for row in rows if row.group == g], g)
-        for g in GROUPS
-        if any(row.group == g for row in rows)
-    ]
-    return [*by_group, mean(by_group, "average")]
+    Args:
+        scores: {set: (n,) scores}.
+        sets: (group, name) of the OOD sets; a group without a set is left out.
+    """
+    set_names = [SetName(*key) for key in sets]
+    by_group = {"ID": scores["test"]}
+    for group in GROUPS:
+        parts = [scores[str(name)] for name in set_names if name.group == group]
+        if parts:
+            by_group[group] = np.concatenate(parts)
+    return by_group
 
 
 def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
     """Returns the tables' mean, and their standard deviation over seeds (0 of one table)."""
-    figures = ("auroc", "fpr95", "fpr95_ood", "aupr")
+    return _summarise(tables, np.mean), _summarise(tables, _sample_std)
 
-    def put_together(entries: Sequence[Any], summary: Callable) -> Any:
-        return replace(
-            entries[0],
-            **{f: float(summary([getattr(entry, f) for entry in entries])) for f in figures},
-        )
 
-    def all_together(summary: Callable) -> Table:
-        rows = [
-            put_together(entries, summary)
-            for entries in zip(*(table.rows for table in tables), strict=True)
-        ]
-        averages = [
-            put_together(entries, summary)
-            for entries in zip(*(table.averages for table in tables), strict=True)
-        ]
-        return Table(tuple(rows), tuple(averages))
+def _sample_std(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
-    return all_together(np.mean), all_together(
-        lambda values: np.std(values, ddof=1) if len(values) > 1 else 0.0
+
+Entry = TypeVar("Entry", SetResult, GroupMean)
+Summary = Callable[[Sequence[float]], Any]
+
+
+def _summarise(tables: Sequence[Table], summary: Summary) -> Table:
+    """Returns a table in which every figure is a summary of that figure of all tables."""
+    rows = zip(*(table.rows for table in tables), strict=True)
+    averages = zip(*(table.averages for table in tables), strict=True)
+    return Table(
+        tuple(_summarise_entry(entries, summary) for entries in rows),
+        tuple(_summarise_entry(entries, summary) for entries in averages),
     )
+
+
+def _summarise_entry(entries: Sequence[Entry], summary: Summary) -> Entry:
+    figures = {
+        figure: float(summary([getattr(entry, figure) for entry in entries])) for figure in FIGURES
+    }
+    return replace(entries[0], **figures)

@@ -133,7 +133,7 @@ class ModelSamples:
     def __call__(self, count: int, generator: Generator) -> Tensor:
         """Returns negatives, (count, d)."""
         chain_count = (count + 1) // 2 if self.include_starts else count
-        starts = project(self._starts(chain_count, generator), self.sampler.onto)
+        starts = project(self._starts(chain_count, generator), self.sampler.manifold)
         # one autocast around all steps, so that the weights are cast once
         with torch.autocast(starts.device.type, torch.bfloat16, enabled=self.bfloat16):
             ends = self.sampler(self.total, starts, generator)

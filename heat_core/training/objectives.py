@@ -61,7 +61,7 @@ class Objective(abc.ABC):
 
 @dataclass(frozen=True)
 class NoiseContrastive(Objective):
-    """Logistic noise-contrastive estimation: tell data of density p from as much noise of density n.
+    """Logistic noise-contrastive estimation: data of density p against as much noise of density n.
 
     loss = mean softplus(E_theta(data)) + mean softplus(-E_theta(noise)),
 
@@ -160,7 +160,7 @@ class MaximumLikelihood(LeastSquares):
 
     @property
     def chain_manifold(self) -> Manifold | None:
-        return self.sampler.onto
+        return self.sampler.manifold
 
     def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
         return data_energy.mean() + log_mean_exp(-noise_energy)

@@ -1,4 +1,4 @@
-"""The training loop: networks that learn an energy by an objective, and a record of each stretch."""
+"""The training loop: networks that learn an energy by an objective, and records of it."""
 
 from __future__ import annotations
 

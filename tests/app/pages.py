@@ -24,14 +24,14 @@ def opened(at: AppTest) -> AppTest:
     return at
 
 
-def wait(at: AppTest, done, seconds: float = 240) -> AppTest:
-    """Reruns the page until `done(at)`, as the page itself does in a browser.
+def wait(at: AppTest, is_done, seconds: float = 240) -> AppTest:
+    """Reruns the page until `is_done(at)`, as the page itself does in a browser.
 
     It reruns less and less often: what is waited for needs the processor, too.
     """
     deadline = time.monotonic() + seconds
     pause = 0.05
-    while not done(at):
+    while not is_done(at):
         assert time.monotonic() < deadline, "the page did not get there"
         time.sleep(pause)
         pause = min(2 * pause, 1.0)
@@ -65,11 +65,11 @@ def link(at: AppTest) -> dict[str, str]:
 
 def text(at: AppTest) -> str:
     """Returns all that the page says."""
-    shown = [
+    texts = [
         str(getattr(element, "value", "")) + str(getattr(element, "label", ""))
         for element in at.main
     ]
-    return " ".join(shown + [bar.proto.text for bar in at.get("progress")])
+    return " ".join(texts + [bar.proto.text for bar in at.get("progress")])
 
 
 def endless(job: Job) -> None:

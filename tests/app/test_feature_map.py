@@ -78,7 +78,7 @@ def layout(pack) -> Layout:
 
 
 def crossings(polygon, point) -> bool:
-    """Returns whether a point is within a polygon, edge by edge: the even-odd rule as it is in the books."""
+    """Returns whether a point is within a polygon, edge by edge: the even-odd rule of the books."""
     inside, (x, y) = False, point
     for (x0, y0), (x1, y1) in zip(polygon, [*polygon[1:], polygon[0]], strict=True):
         if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
@@ -124,8 +124,8 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
     left, right = (
         [(x / 2 + shift, y) for x, y in [(0, 0), (1, 0), (1, 1), (0, 1)]] for shift in (0.0, 0.5)
     )
-    both = rows_in_polygons(layout, SETS, [left, right])
-    assert sum(int(mask.sum()) for mask in both.values()) == sum(
+    masks = rows_in_polygons(layout, SETS, [left, right])
+    assert sum(int(mask.sum()) for mask in masks.values()) == sum(
         map(len, layout.coordinates.values())
     )
     assert rows_in_polygons(layout, (), [SQUARE]) == {}
@@ -175,12 +175,12 @@ def test_the_nearest_point_that_is_shown_is_found(layout):
     assert nearest_point(layout, ("far_d",), (x, y), 0.01) == ("far_d", 7)
     name, row = nearest_point(layout, ("test", "near_b"), (x, y), 2.0)
     assert name in ("test", "near_b")
-    apart = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
+    offsets = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
         1,
         PICTURE_SIZE[1] / PICTURE_SIZE[0],
     )
-    here = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
-    assert (here**2).sum() == pytest.approx((apart**2).sum(1).min())
+    nearest = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
+    assert (nearest**2).sum() == pytest.approx((offsets**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
     assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
 
@@ -191,15 +191,11 @@ def test_all_points_lie_on_the_picture_in_one_scale(layout):
     assert positions.min() >= 0.01
     assert positions.max() <= 0.99
     pixels = positions * PICTURE_SIZE
-    one, two = (
-        np.linalg.norm(pixels[0] - pixels[5]),
-        np.linalg.norm(coordinates[0] - coordinates[5]),
-    )
-    three, four = (
-        np.linalg.norm(pixels[9] - pixels[80]),
-        np.linalg.norm(coordinates[9] - coordinates[80]),
-    )
-    assert one / two == pytest.approx(three / four, rel=1e-3)
+    scales = [
+        np.linalg.norm(pixels[i] - pixels[j]) / np.linalg.norm(coordinates[i] - coordinates[j])
+        for i, j in ((0, 5), (9, 80))
+    ]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-3)
     assert (
         np.diff(pixels[[0, 5], 1]) * np.diff(coordinates[[0, 5], 1]) < 0
     ).all()  # up on the map is up on the picture
@@ -262,8 +258,8 @@ def test_what_is_not_selected_lies_below():
 def test_no_set_always_covers_the_other():
     positions = np.random.default_rng(0).uniform(0.45, 0.55, (4000, 2))
     image = painted(dots(positions, np.repeat([1, 2], 2000)))
-    seen = np.bincount(image[image[..., 3] > 0][:, 0] // 50, minlength=3)
-    assert 0.4 < seen[1] / (seen[1] + seen[2]) < 0.6
+    counts = np.bincount(image[image[..., 3] > 0][:, 0] // 50, minlength=3)
+    assert 0.4 < counts[1] / (counts[1] + counts[2]) < 0.6
 
 
 def test_shapes_differ_and_none_vanishes():
@@ -497,8 +493,8 @@ def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
 
 def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, pack, layout):
     at = open_map(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
-    found = rows_in_polygons(layout, SETS, [SQUARE])
-    assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in found.values())
+    masks = rows_in_polygons(layout, SETS, [SQUARE])
+    assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in masks.values())
     assert np.allclose(pictures[-1].outlines, [SQUARE])
     at.pills(key="shown").set_value(["test", "far_d"])
     opened(at)

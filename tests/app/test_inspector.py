@@ -1,4 +1,4 @@
-"""An image under the glass, and the flips it is found among: every state, through Streamlit's AppTest."""
+"""The inspector and the Detectors page in every state, through Streamlit's AppTest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.pack.items import Part, Selection
 from app.pack.jobs import score_pack
 from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
-from app.threshold_lab.tables import closest_places
+from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise
@@ -38,13 +38,16 @@ CACHE: dict[str, Job] = {}
 
 
 def scored(pack: Pack) -> Job:
-    """Returns the finished scoring of the small pack, made once; HEAT keeps its correction, whether it helps or not."""
+    """Returns the finished scoring of the small pack, which is done once.
+
+    HEAT keeps its correction, whether it helps or not.
+    """
     if not CACHE:
         heat = preset_detector("HEAT", "quick")
         assert isinstance(heat, HEAT)
         assert isinstance(heat.correction, FromNoise)
-        kept = replace(heat, correction=replace(heat.correction, checked=False))
-        with patch.dict(PRESETS["features"]["quick"], HEAT=kept):
+        unchecked = replace(heat, correction=replace(heat.correction, checked=False))
+        with patch.dict(PRESETS["features"]["quick"], HEAT=unchecked):
             CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
             CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
@@ -76,8 +79,8 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     shutil.rmtree(tmp_path / "packs", ignore_errors=True)
     write_pack(pack, tmp_path / "packs" / "small")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
-    done = scored(pack)
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(done.frames, result=done.result))
+    job = scored(pack)
+    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(job.frames, result=job.result))
 
 
 def page(view: str = "detectors", **state: str) -> AppTest:
@@ -115,20 +118,20 @@ def tables_in(at: AppTest) -> list:
 def test_an_image_is_spelled_out_term_by_term(pack):
     at = page(item="near_a/3")
     runs = {frame.detector: frame.run for frame in scored(pack).frames if frame.run}
-    one = pack.ood["near", "a"].take(torch.tensor([3]))
-    prior, correction = explain.score_terms(runs["HEAT"], one)[0]
-    said = drawer(at)
-    total = runs["HEAT"].score(one)[0]
-    shown = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", said)
-    assert shown is not None
-    terms = [float(value) for value in shown.groups()]
+    one_row = pack.ood["near", "a"].take(torch.tensor([3]))
+    prior, correction = explain.score_terms(runs["HEAT"], one_row)[0]
+    drawer_text = drawer(at)
+    total = runs["HEAT"].score(one_row)[0]
+    match = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", drawer_text)
+    assert match is not None
+    terms = [float(value) for value in match.groups()]
     np.testing.assert_allclose(terms, [prior, correction, total], atol=0.0101)
     assert round(terms[0] + terms[1], 2) == terms[2] == round(total, 2)
-    assert runs["HEAT"].score(one)[0] == pytest.approx(prior + correction, abs=1e-4)
-    assert f"E_G / T_G = {prior * 9:,.2f} / 9" in said
-    assert "Composed: mog " in said
-    assert "Nearest class: " in said
-    assert "came as features alone, without images" in said  # an npz brings none
+    assert runs["HEAT"].score(one_row)[0] == pytest.approx(prior + correction, abs=1e-4)
+    assert f"E_G / T_G = {prior * 9:,.2f} / 9" in drawer_text
+    assert "Composed: mog " in drawer_text
+    assert "Nearest class: " in drawer_text
+    assert "came as features alone, without images" in drawer_text  # an npz brings none
     classes, verdicts = tables_in(at)
     assert classes["Distance"].is_monotonic_increasing
     assert verdicts["Detector"].tolist() == [
@@ -147,7 +150,7 @@ def test_an_image_is_spelled_out_term_by_term(pack):
         inside = runs[name].score(pack.test)
         assert np.mean(inside <= threshold) >= 0.95
         assert verdict == ("out" if score > threshold else "in")
-        assert score == pytest.approx(runs[name].score(one)[0], rel=1e-5)
+        assert score == pytest.approx(runs[name].score(one_row)[0], rel=1e-5)
     assert link(at)["item"] == "near_a/3"
 
 
@@ -193,9 +196,9 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
     assert 5 not in insight.nearest_rows
     assert len(insight.nearest_rows) == NEIGHBOURS
     runs = {frame.detector: frame.run for frame in frames if frame.run}
-    one = pack.train.take(torch.tensor([5]))
+    one_row = pack.train.take(torch.tensor([5]))
     assert {v.detector: v.score for v in insight.verdicts} == {
-        name: run.score(one)[0] for name, run in runs.items()
+        name: run.score(one_row)[0] for name, run in runs.items()
     }
     assert "fitted to this image: expect them to find it ordinary" in drawer(page(item="train/5"))
 
@@ -203,16 +206,16 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
 def test_without_the_fitted_detectors_a_training_image_has_no_verdict(pack, monkeypatch):
     forgotten = [replace(frame, run=None) for frame in scored(pack).frames]
     monkeypatch.setattr("app.pack.scores.score_pack", standing_in(forgotten))
-    said = drawer(page(item="train/5"))
-    assert "are not kept, so nothing scores it" in said
-    assert "nearest training images" in said
-    assert "expect them" not in said
+    drawer_text = drawer(page(item="train/5"))
+    assert "are not kept, so nothing scores it" in drawer_text
+    assert "nearest training images" in drawer_text
+    assert "expect them" not in drawer_text
 
 
 def test_an_item_that_is_not_there_says_so():
-    said = drawer(page(item="near_a/999*"))
-    assert "This data holds no image near_a/999*" in said
-    assert "Nearest class" not in said
+    drawer_text = drawer(page(item="near_a/999*"))
+    assert "This data holds no image near_a/999*" in drawer_text
+    assert "Nearest class" not in drawer_text
 
 
 def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch):
@@ -249,10 +252,10 @@ def test_uploaded_data_without_a_head_is_inspected_too(pack, arrays):
     at.run()
     at.switch_page("detectors/page.py")
     opened(at)
-    said = drawer(at)
-    assert "without the classifier's head" in said
-    assert "HEAT: prior" in said
-    assert "far_d came as features alone" in said
+    drawer_text = drawer(at)
+    assert "without the classifier's head" in drawer_text
+    assert "HEAT: prior" in drawer_text
+    assert "far_d came as features alone" in drawer_text
 
 
 def test_closing_takes_the_item_out_of_the_link():
@@ -304,8 +307,8 @@ def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
     many = outside + len(wanted["test"])
     assert many > 0
     press(at, f"Select these {many}")
-    chosen = at.session_state["selection"]
-    assert {source: set(rows.tolist()) for source, rows in chosen.items.items()} == {
+    selection = at.session_state["selection"]
+    assert {source: set(rows.tolist()) for source, rows in selection.items.items()} == {
         n: r for n, r in wanted.items() if r
     }
     assert any(
@@ -326,9 +329,10 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
         Part("map", "A lasso", {"test": np.array([0, 1, *some])})
     )
     opened(at)
-    left = wanted["test"] & {0, 1, *some}
+    flipped = wanted["test"] & {0, 1, *some}
     assert any(
-        f"{len(left)} of {len({0, 1, *some})} ID images" in header.value for header in at.subheader
+        f"{len(flipped)} of {len({0, 1, *some})} ID images" in header.value
+        for header in at.subheader
     )
 
 
@@ -342,11 +346,13 @@ def test_one_set_of_the_flips_is_picked(pack):
 
 
 def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
-    shown: list = []
+    galleries: list = []
     monkeypatch.setattr(
         gallery,
         "tiles",
-        lambda found, *rest: shown.append([tile.item.split("/")[0] for tile in found]),
+        lambda shown_tiles, *settings: galleries.append(
+            [tile.item.split("/")[0] for tile in shown_tiles]
+        ),
     )
     wanted = {
         name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows
@@ -354,16 +360,16 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     few = min(wanted, key=wanted.__getitem__)
     monkeypatch.setattr("app.pack.gallery.has_images", lambda pack_data, name: name == few)
     at = page(accepts="MSP", rejects="Composed", keep="80")
-    seen, after = wanted[few], sum(wanted.values()) - wanted[few]
-    assert 0 < seen < 24
-    assert after > 0
-    assert shown[-1][:seen] == [few] * seen
-    assert few not in shown[-1][seen:]
-    said = text(at).replace("\\", "")
-    assert f"{after} come after them: there are no pictures at hand of" in said
+    pictured, bare = wanted[few], sum(wanted.values()) - wanted[few]
+    assert 0 < pictured < 24
+    assert bare > 0
+    assert galleries[-1][:pictured] == [few] * pictured
+    assert few not in galleries[-1][pictured:]
+    page_text = text(at).replace("\\", "")
+    assert f"{bare} come after them: there are no pictures at hand of" in page_text
     at.toggle(key="pictured").set_value(False)
     opened(at)
-    assert shown[-1][:seen] != [few] * seen
+    assert galleries[-1][:pictured] != [few] * pictured
     monkeypatch.setattr(
         "app.pack.gallery.has_images", lambda pack_data, name: False
     )  # then there is nothing to choose
@@ -395,8 +401,8 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
         n: np.flatnonzero([np.mean(scores["test"] <= v) >= 0.9 for v in s])
         for n, s in scores.items()
     }
-    chosen = at.session_state["selection"].items
-    assert {n: rows.tolist() for n, rows in chosen.items()} == {
+    items = at.session_state["selection"].items
+    assert {n: rows.tolist() for n, rows in items.items()} == {
         n: rows.tolist() for n, rows in wanted.items() if len(rows)
     }
     assert "of the OOD selected" in text(at)
@@ -404,8 +410,8 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
 
 def test_a_selection_has_figures_of_its_own(pack):
     at = page()
-    picked = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
+    items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
+    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
     opened(at)
     scores = {
         frame.detector: frame.scores for frame in scored(pack).frames if not frame.missing_reason
@@ -427,8 +433,8 @@ def test_a_selection_has_figures_of_its_own(pack):
     }
     titles = [entry.value for entry in at.markdown if "catches" in entry.value]
     assert all(
-        any(f"**{name}** catches" in title and said in title for title in titles)
-        for name, said in caught.items()
+        any(f"**{name}** catches" in title and sentence in title for title in titles)
+        for name, sentence in caught.items()
     )
     at.session_state["selection"] = Selection().with_part(
         Part("map", "A lasso", {"far_d": np.arange(3)})
@@ -446,7 +452,7 @@ def test_the_table_says_what_is_more_than_chance(pack):
     assert table["So it is"].tolist().count("the best") == 1
     assert table.set_index("Detector")["So it is"][best] == "the best"
     assert set(table["Detector"][table["So it is"] == "not significantly different"]) == set(same)
-    for name, between in drawn.of(best)["average"][0].__dict__.items():
+    for name, between in drawn.intervals(best)["average"][0].__dict__.items():
         assert f"{100 * between:.1f}" in table.set_index("Detector")["FPR95 %"][best], name
     heading = at.subheader[0].value
     assert heading.startswith(f"{best} (")
@@ -458,10 +464,10 @@ def test_best_and_its_equals_are_told_by_the_paired_interval(pack):
     for group in drawn.groups:
         for place, figure in enumerate(("fpr95", "auroc")):
             best, same = drawn.best(group, figure)
-            values = {name: drawn.of(name)[group][place].mean for name in drawn.detectors}
+            values = {name: drawn.intervals(name)[group][place].mean for name in drawn.detectors}
             assert values[best] == (min if figure == "fpr95" else max)(values.values())
             for name in set(drawn.detectors) - {best}:
-                apart = drawn.between(name, best)[group][place]
+                apart = drawn.differences(name, best)[group][place]
                 assert (name in same) == (apart.low <= 0 <= apart.high)
 
 
@@ -479,14 +485,16 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
 
 def test_curves_are_of_what_is_selected_alone(pack):
     at = page(drawn="HEAT")
-    picked = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", picked))
+    items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
+    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
     opened(at)
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
-    chosen = np.concatenate([scores["far_d"][:20], scores["near_a"][:5]])
+    selected = np.concatenate([scores["far_d"][:20], scores["near_a"][:5]])
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
-    assert table["OOD caught %"][0] == round(100 * np.mean(chosen > np.sort(scores["test"])[56]), 1)
-    assert table["AUROC %"][0] == round(100 * auroc(scores["test"], chosen), 1)
+    assert table["OOD caught %"][0] == round(
+        100 * np.mean(selected > np.sort(scores["test"])[56]), 1
+    )
+    assert table["AUROC %"][0] == round(100 * auroc(scores["test"], selected), 1)
     assert any(
         "its curve" in header.value and "on the 25 OOD images selected" in header.value
         for header in at.subheader
@@ -516,17 +524,17 @@ def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_thresho
     at = page("threshold_lab", objective=BY_HAND, cut="1.0", item="near_a/3", around="12")
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     press(at, "Select these 12")
-    every = {(n, i): abs(v - 1.0) for n, s in scores.items() for i, v in enumerate(s)}
-    wanted = {f"{n}/{i}" for n, i in sorted(every, key=every.__getitem__)[:12]}
-    chosen = at.session_state["selection"].items
-    assert {f"{source}/{row}" for source, rows in chosen.items() for row in rows} == wanted
-    again = page(
+    distances = {(n, i): abs(v - 1.0) for n, s in scores.items() for i, v in enumerate(s)}
+    wanted = {f"{n}/{i}" for n, i in sorted(distances, key=distances.__getitem__)[:12]}
+    items = at.session_state["selection"].items
+    assert {f"{source}/{row}" for source, rows in items.items() for row in rows} == wanted
+    other_page = page(
         "threshold_lab", picked=link(opened(at))["picked"]
     )  # whoever gets the link sees the same
-    assert {s: rows.tolist() for s, rows in again.session_state["selection"].items.items()} == {
-        s: rows.tolist() for s, rows in chosen.items()
-    }
-    assert "Clear the selection" in offered(again)
+    assert {
+        s: rows.tolist() for s, rows in other_page.session_state["selection"].items.items()
+    } == {s: rows.tolist() for s, rows in items.items()}
+    assert "Clear the selection" in offered(other_page)
     _, verdicts = tables_in(at)
     assert verdicts.set_index("Detector")["Threshold"]["HEAT"] == 1.0
     assert (
@@ -550,13 +558,15 @@ def test_the_gallery_at_the_line_keeps_to_the_selection():
 
 def test_the_closest_scores_are_found_on_both_sides():
     scores = {"test": np.array([0.0, 1.0, 2.0]), "near_a": np.array([1.1, 5.0])}
-    assert closest_places(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
-    assert closest_places(scores, 1.05, 9) == [
+    assert nearest_pack_rows(scores, 1.05, 2) == [("test", 1), ("near_a", 0)]
+    assert nearest_pack_rows(scores, 1.05, 9) == [
         ("test", 0),
         ("test", 1),
         ("near_a", 0),
         ("test", 2),
         ("near_a", 1),
     ]
-    assert closest_places(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [("near_a", 1)]
-    assert closest_places(scores, 1.05, 9, {}) == []
+    assert nearest_pack_rows(scores, 1.05, 9, {"near_a": np.array([False, True])}) == [
+        ("near_a", 1)
+    ]
+    assert nearest_pack_rows(scores, 1.05, 9, {}) == []

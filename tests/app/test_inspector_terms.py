@@ -87,5 +87,5 @@ def test_the_drawer_shows_all_terms(
     monkeypatch.setattr(
         inspector, "_show_terms", lambda name, row_terms, share: detectors.append(name)
     )
-    inspector._show_all_terms(insight, dict.fromkeys(DETECTORS, {"test": np.zeros(3)}))
+    inspector._show_all_terms(insight, {name: {"test": np.zeros(3)} for name in DETECTORS})
     assert detectors == list(DETECTORS)

@@ -1,4 +1,4 @@
-"""Which items are selected: ids and rows, parts that narrow each other down, the chips, the link."""
+"""Selected items: ids and rows, parts that narrow each other down, the chips, the link."""
 
 from __future__ import annotations
 
@@ -33,9 +33,12 @@ from tests.app.pages import opened
 
 @pytest.fixture
 def pack(arrays) -> Pack:
-    """A pack whose test set and near_a know their images, and whose destroyed images name those they were made of."""
+    """A pack whose test set and near_a know their images.
+
+    Its destroyed images name those that they were made of.
+    """
     plain = pack_from_arrays(arrays)
-    known = replace(plain.test, index=torch.arange(60).flip(0) * 3, source="cifar10/test")
+    test = replace(plain.test, index=torch.arange(60).flip(0) * 3, source="cifar10/test")
     near = replace(plain.ood["near", "a"], index=torch.arange(40) + 7, source="cifar100/test")
     train = replace(plain.train, index=torch.arange(240), source="cifar10/train")
     family = replace(
@@ -43,7 +46,7 @@ def pack(arrays) -> Pack:
     )
     extra = ExtraID(pseudo={"blur": family})
     return replace(
-        plain, train=train, test=known, ood={**plain.ood, ("near", "a"): near}, extra=extra
+        plain, train=train, test=test, ood={**plain.ood, ("near", "a"): near}, extra=extra
     )
 
 
@@ -102,39 +105,41 @@ def test_rows_and_masks_go_to_items_and_back(pack):
 
 
 def test_two_packs_that_order_their_rows_otherwise_mean_the_same_items(pack):
-    other = replace(
+    shuffled = replace(
         pack, test=pack.test.take(torch.randperm(60, generator=torch.Generator().manual_seed(1)))
     )
     items = items_of(pack, {"test": np.arange(5)})
-    there = mask_in(other.test, "test", items)
-    assert {item_id(other.test, "test", row) for row in np.flatnonzero(there)} == {
+    mask = mask_in(shuffled.test, "test", items)
+    assert {item_id(shuffled.test, "test", row) for row in np.flatnonzero(mask)} == {
         item_id(pack.test, "test", row) for row in range(5)
     }
 
 
 indices = st.lists(st.integers(0, 30), max_size=20).map(
-    lambda found: np.unique(np.array(found, np.int64))
+    lambda numbers: np.unique(np.array(numbers, np.int64))
 )
 parts = st.dictionaries(st.sampled_from(["a/test", "b/test", "c"]), indices.filter(len), max_size=3)
 
 
 @given(parts, parts, parts)
-def test_parts_narrow_each_other_down(one, two, three):
-    chosen = Selection().with_part(Part("map", "one", one)).with_part(Part("line", "two", two))
+def test_parts_narrow_each_other_down(first, second, third):
+    selection = (
+        Selection().with_part(Part("map", "one", first)).with_part(Part("line", "two", second))
+    )
 
     def pairs(items):
-        return {(source, int(index)) for source, found in items.items() for index in found}
+        return {(source, int(index)) for source, indices in items.items() for index in indices}
 
-    assert pairs(chosen.items) == pairs(one) & pairs(two)
-    assert len(chosen) == len(pairs(one) & pairs(two))
-    assert pairs(chosen.without("line").items) == pairs(one)
-    anew = chosen.with_part(Part("map", "three", three))
-    assert [part.label for part in anew.parts] == ["three", "two"]
-    assert pairs(anew.items) == pairs(two) & pairs(three)
-    assert anew.part("map").label == "three"
-    assert anew.part("bar") is None
+    assert pairs(selection.items) == pairs(first) & pairs(second)
+    assert len(selection) == len(pairs(first) & pairs(second))
+    assert pairs(selection.without("line").items) == pairs(first)
+    replaced = selection.with_part(Part("map", "three", third))
+    assert [part.label for part in replaced.parts] == ["three", "two"]
+    assert pairs(replaced.items) == pairs(second) & pairs(third)
+    assert replaced.part("map").label == "three"
+    assert replaced.part("bar") is None
     assert not Selection()
-    assert chosen
+    assert selection
 
 
 def test_a_million_items_are_found_at_once():
@@ -191,10 +196,10 @@ def _chips() -> None:
         max_size=3,
     )
 )
-def test_parts_go_into_a_link_and_back(made):
+def test_parts_go_into_a_link_and_back(labels_and_items):
     parts = [
         Part(f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()})
-        for i, (label, items) in enumerate(made)
+        for i, (label, items) in enumerate(labels_and_items)
     ]
     text = parts_text(parts)
     assert re.fullmatch(r"[\w-]+", text, re.ASCII)
@@ -202,8 +207,8 @@ def test_parts_go_into_a_link_and_back(made):
     assert [(part.origin, part.label) for part in back] == [
         (part.origin, part.label) for part in parts
     ]
-    for part, again in zip(parts, back, strict=True):
-        assert {source: rows.tolist() for source, rows in again.items.items()} == {
+    for part, parsed in zip(parts, back, strict=True):
+        assert {source: rows.tolist() for source, rows in parsed.items.items()} == {
             s: r.tolist() for s, r in part.items.items()
         }
 

@@ -1,4 +1,7 @@
-"""One's own data, through the head of any room: taken, refused in one line, nobody else's; and which folders can be opened."""
+"""One's own data, through the head of any page: accepted, refused in one line, nobody else's.
+
+And which folders can be opened.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def _detectors(**query: str) -> AppTest:
     return opened(app(**query).switch_page("detectors/page.py"))
 
 
-def _found(at: AppTest) -> dict[str, tuple[str, str]]:
+def _report(at: AppTest) -> dict[str, tuple[str, str]]:
     table = at.table[0].value
     return {part: (line["Found"], line["So"]) for part, line in table.iterrows()}
 
@@ -52,8 +55,8 @@ def test_a_report_says_what_was_found_and_what_is_absent_and_why(
     served: Path, arrays: dict
 ) -> None:
     at = _detectors()
-    assert _found(at)["Classifier's last layer"][0] == "4 x 12"
-    assert "MSP is absent" not in _found(at)
+    assert _report(at)["Classifier's last layer"][0] == "4 x 12"
+    assert "MSP is absent" not in _report(at)
     _upload(
         at,
         _npz(
@@ -65,23 +68,23 @@ def test_a_report_says_what_was_found_and_what_is_absent_and_why(
         ),
     )
     assert not at.error
-    found = _found(at)
-    assert found["Training features"][0] == "240 rows of 12, 4 classes"
-    assert found["Near OOD"][0] == "2 sets, 70 rows"
-    assert found["Mid OOD"] == ("none", "left out of the averages")
+    report = _report(at)
+    assert report["Training features"][0] == "240 rows of 12, 4 classes"
+    assert report["Near OOD"][0] == "2 sets, 70 rows"
+    assert report["Mid OOD"] == ("none", "left out of the averages")
     assert (
-        found["Classifier's last layer"][0]
-        == found["Held-out ID"][0]
-        == found["Pseudo-OOD families"][0]
+        report["Classifier's last layer"][0]
+        == report["Held-out ID"][0]
+        == report["Pseudo-OOD families"][0]
         == "none"
     )
-    assert "needs the classifier's head" in found["MSP is absent"][1].replace("\\", "")
-    assert "no labels" in found["ID test"][1]
+    assert "needs the classifier's head" in report["MSP is absent"][1].replace("\\", "")
+    assert "no labels" in report["ID test"][1]
     wait(at, lambda page: "**MoG** catches" in text(page))
     assert "**MSP** catches" not in text(at)
 
 
-def test_an_upload_in_one_room_is_there_in_the_others_until_it_is_given_back(
+def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
     served: Path, arrays: dict
 ) -> None:
     at = app()
@@ -112,7 +115,7 @@ def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_i
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "words"),
     [
         (lambda arrays: b"not a zip", "not a whole npz"),
         (
@@ -125,18 +128,18 @@ def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_i
     ],
 )
 def test_a_file_that_is_wrong_gives_one_line_and_changes_nothing(
-    served: Path, arrays: dict, wrong, said: str
+    served: Path, arrays: dict, wrong, words: str
 ) -> None:
     at = _detectors()
-    before = _found(at)
+    report = _report(at)
     _upload(at, wrong(arrays), "my *own*.npz")
     assert len(at.error) == 1
     line = at.error[0].value
-    assert said in line.replace("\\", "")
+    assert words in line.replace("\\", "")
     assert r"my \*own\*.npz" in line
     assert "](" not in line
     assert "\n" not in line
-    assert _found(at) == before
+    assert _report(at) == report
     _upload(at, _npz(arrays))
     assert not at.error
 
@@ -151,13 +154,13 @@ def test_a_pack_is_chosen_by_name_and_stays_in_the_link(served: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["../outside", "/etc", "..", ".", "theirs/../../outside", "%2e%2e/outside"]
+    "name", ["../outside", "/etc", "..", ".", "theirs/../../outside", "%2e%2e/outside"]
 )
 def test_a_link_opens_no_folder_that_the_server_does_not_offer(
-    served: Path, arrays: dict, asked: str
+    served: Path, arrays: dict, name: str
 ) -> None:
     write_pack(pack_from_arrays(arrays, "outside"), served.parent / "outside")
-    at = app(pack=asked)
+    at = app(pack=name)
     assert "offers no pack" in at.error[0].value
     assert "ours, theirs" in at.error[0].value
     opened(at.switch_page("detectors/page.py"))
@@ -195,16 +198,16 @@ def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_sessio
     job = next(iter(at.session_state["own_jobs"].values()))
     until(lambda job=job: job.over)
     opened(at)
-    held = (
+    references = (
         weakref.ref(pack_data.pack),
         weakref.ref(job),
         *(weakref.ref(table) for table in pack_data.tables.values()),
     )
-    assert len(held) > 2
+    assert len(references) > 2
     assert "found in ours" in text(_detectors())  # another visitor
     del pack_data, job, at
     gc.collect()
-    assert [one() for one in held if one() is not None] == []
+    assert [reference() for reference in references if reference() is not None] == []
 
 
 def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, arrays: dict) -> None:
@@ -219,13 +222,13 @@ def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, ar
     )  # the same arrays, his own
     bob.segmented_control(key="layout").set_value("pca")
     assert "Lay them out by PCA" in offered(opened(bob))
-    mapped = next(
+    layout_job = next(
         job for key, job in ann.session_state["own_jobs"].items() if key.startswith("map/")
     )
-    held = weakref.ref(mapped), weakref.ref(mapped.result)
-    del mapped, pack_data, ann
+    references = weakref.ref(layout_job), weakref.ref(layout_job.result)
+    del layout_job, pack_data, ann
     gc.collect()
-    assert [one() for one in held] == [None, None]
+    assert [reference() for reference in references] == [None, None]
 
 
 def test_an_own_map_that_was_left_can_be_begun_again(
@@ -238,7 +241,9 @@ def test_an_own_map_that_was_left_can_be_begun_again(
     press(at, "Cancel")
     until(lambda: first.over)
     press(at, "Lay them out by UMAP")
-    again = next(job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/"))
-    assert again is not first
+    second = next(
+        job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/")
+    )
+    assert second is not first
     press(at, "Back to the server's data")  # which ends the work
-    until(lambda: again.state == "cancelled")
+    until(lambda: second.state == "cancelled")

@@ -1,4 +1,4 @@
-"""A picture of one's own on the Detectors page: judged, refused in one line, or why it cannot be."""
+"""An image of one's own on the Detectors page: judged, refused in one line, or why not."""
 
 from __future__ import annotations
 

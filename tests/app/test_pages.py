@@ -20,11 +20,21 @@ from tests.app.pages import app, opened, text, wait
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
 
+@pytest.fixture
+def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors that train take few steps."""
+
+    def score_pack(pack, preset: str, *settings):
+        return tasks.score_pack(pack, "quick", *settings)
+
+    monkeypatch.setattr("app.pack.scores.score_pack", score_pack)
+
+
 def _detectors(**link: str) -> AppTest:
     return opened(app(**link).switch_page("detectors/page.py"))
 
 
-def test_detectors_shows_every_detector_of_the_pack():
+def test_detectors_shows_every_detector_of_the_pack(quick_preset):
     if not offered_packs():
         pytest.skip("no pack in assets/packs")
     at = _detectors()
@@ -56,7 +66,9 @@ def test_detectors_says_what_is_wrong_with_a_pack(monkeypatch, tmp_path, arrays)
     assert "train.safetensors" in at.error[0].value
 
 
-def test_detectors_of_a_pack_without_a_head_says_what_is_absent(monkeypatch, tmp_path, arrays):
+def test_detectors_of_a_pack_without_a_head_says_what_is_absent(
+    quick_preset, monkeypatch, tmp_path, arrays
+):
     _write_pack(
         {key: value for key, value in arrays.items() if key not in ("weight", "bias")},
         tmp_path / "headless",

@@ -1,4 +1,4 @@
-"""The Threshold lab in every state, through Streamlit's AppTest; what its browser part is fed; its tables."""
+"""The Threshold lab in every state, through Streamlit's AppTest; what its browser part gets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
 from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
-from app.threshold_lab.controls import BY_HAND, RULES_BY_TITLE
-from app.threshold_lab.tables import closest_places, margins, nearest_rows
+from app.threshold_lab.controls import RULES_BY_TITLE
+from app.threshold_lab.state import BY_HAND
+from app.threshold_lab.tables import margins, nearest_pack_rows, nearest_rows
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.thresholds import (
@@ -35,19 +36,30 @@ from heat_core.thresholds import (
 SIZES = {"val": 300, "test": 400, "near_a": 40, "near_b": 30, "mid_c": 30, "far_d": 50}
 
 
-def made(shift: float, val: bool = False) -> dict[str, np.ndarray]:
+def set_scores(shift: float, val: bool = False) -> dict[str, np.ndarray]:
     """Returns scores of every set; OOD lies `shift` and more above ID."""
     random = np.random.default_rng(3)
-    place = {"near": 1.0, "mid": 1.5, "far": 2.5}
-    names = [name for name in SIZES if val or name != "val"]
+    distances = {"near": 1.0, "mid": 1.5, "far": 2.5}
+    scores = {}
+    for name, size in SIZES.items():
+        if name == "val" and not val:
+            continue
+        mean = shift * distances.get(name.split("_")[0], 0.0)
+        scores[name] = random.normal(mean, 1, size)
+    return scores
+
+
+def grouped(scores: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Returns {group: {set: scores}} of the OOD sets."""
     return {
-        name: random.normal(shift * place.get(name.split("_")[0], 0.0), 1, SIZES[name])
-        for name in names
+        "near": {"a": scores["near_a"], "b": scores["near_b"]},
+        "mid": {"c": scores["mid_c"]},
+        "far": {"d": scores["far_d"]},
     }
 
 
 def scoring(*frames: DetectorScores, over: bool = True):
-    """Returns a stand-in for the scoring job's work: it reports these frames, and ends or goes on."""
+    """Returns a stand-in for the scoring job: it reports these frames, and ends or goes on."""
 
     def work(job: Job) -> None:
         for frame in frames:
@@ -60,8 +72,8 @@ def scoring(*frames: DetectorScores, over: bool = True):
 
 
 BOTH = (
-    DetectorScores("HEAT", made(1.5)),
-    DetectorScores("MoG", made(1.0)),
+    DetectorScores("HEAT", set_scores(1.5)),
+    DetectorScores("MoG", set_scores(1.0)),
     DetectorScores("MSP", {}, "MSP needs the classifier's head."),
 )
 
@@ -114,9 +126,9 @@ def decisions(at: AppTest):
     return at.dataframe[0].value
 
 
-def test_it_opens_on_the_cut_that_keeps_95_percent():
+def test_it_opens_on_the_threshold_that_keeps_95_percent():
     at = opened()
-    scores = made(1.5)
+    scores = set_scores(1.5)
     cut = at.number_input(key="cut").value
     assert np.mean(scores["test"] <= cut) == 0.95
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
@@ -127,7 +139,7 @@ def test_it_opens_on_the_cut_that_keeps_95_percent():
 
 def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
     at = opened(scorer="MoG", objective=BY_HAND, cut="0.5")
-    kept = np.mean(made(1.0)["test"] <= 0.5)
+    kept = np.mean(set_scores(1.0)["test"] <= 0.5)
     assert decisions(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
     at.number_input(key="cut").set_value(1.25)
     run(at)
@@ -152,7 +164,7 @@ def test_no_hand_is_named_where_none_has_moved_the_line():
     assert "same 400 ID test scores" in text(at)
 
 
-def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
+def test_typing_a_threshold_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
     at = opened(keep="90")
     assert "keeps 90.0" in at.subheader[0].value
     at.number_input(key="cut").set_value(0.0)
@@ -168,10 +180,10 @@ def test_typing_a_cut_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
 
 def test_letting_go_of_the_line_moves_every_number():
     at = opened()
-    at.session_state["cut"] = 0.25  # what controls.drag_line does when the browser's message comes
+    at.session_state["cut"] = 0.25  # as `set_by_hand` does
     at.session_state["objective"] = BY_HAND
     run(at)
-    kept = np.mean(made(1.5)["test"] <= 0.25)
+    kept = np.mean(set_scores(1.5)["test"] <= 0.25)
     assert f"{100 * kept:.1f}" in at.subheader[0].value
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
     items = at.dataframe[2].value
@@ -181,40 +193,33 @@ def test_letting_go_of_the_line_moves_every_number():
 
 def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     at = opened(objective=BY_HAND, cut="1.0")
-    kept = round(100 * np.mean(made(1.5)["test"] <= 1.0), 1)
+    kept = round(100 * np.mean(set_scores(1.5)["test"] <= 1.0), 1)
     at.selectbox(key="scorer").set_value("MoG")
     run(at)
     assert at.number_input(key="keep").value == kept
-    assert np.mean(made(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
+    assert np.mean(set_scores(1.0)["test"] <= at.number_input(key="cut").value) >= kept / 100
 
 
-@pytest.mark.parametrize("title", list(RULES_BY_TITLE))
+@pytest.mark.parametrize(
+    "title", [title for title, rule in RULES_BY_TITLE.items() if not rule.per_class]
+)
 def test_every_rule_puts_the_line_where_it_says(title):
     at = opened(objective=title)
-    scores = made(1.5)
-    groups = {
-        "near": {k: scores[f"near_{k}"] for k in "ab"},
-        "mid": {"c": scores["mid_c"]},
-        "far": {"d": scores["far_d"]},
-    }
+    scores = set_scores(1.5)
+    groups = grouped(scores)
     rule = RULES_BY_TITLE[title]
-    arguments = [0.1] if title.startswith("Flag") else [0.95] if not rule.needs_outside else []
-    wanted, got = (
-        evaluate(cut, scores["test"], groups)
-        for cut in (rule(*arguments).cut(scores["test"], groups), at.number_input(key="cut").value)
-    )
-    assert (got.kept, got.outside) == pytest.approx((wanted.kept, wanted.outside))
-    assert ("promises nothing about others" in text(at)) == rule.needs_outside
+    settings = {"none": [], "keep": [0.95], "flag": [0.1], "deployment": []}[rule.widget]
+    exact = rule(*settings).fit(scores["test"], groups).threshold
+    wanted = evaluate(exact, scores["test"], groups)
+    outcome = evaluate(at.number_input(key="cut").value, scores["test"], groups)
+    assert (outcome.kept, outcome.caught) == pytest.approx((wanted.kept, wanted.caught))
+    assert ("promises nothing about others" in text(at)) == rule.needs_ood
 
 
 def test_costs_and_prevalence_decide_the_cheapest_line():
     at = opened(objective=MinExpectedCost.title, prevalence="50", miss="100")
-    groups = {
-        "near": {k: made(1.5)[f"near_{k}"] for k in "ab"},
-        "mid": {"c": made(1.5)["mid_c"]},
-        "far": {"d": made(1.5)["far_d"]},
-    }
-    least = sweep(made(1.5)["test"], groups).cost(Deployment(0.5, 100, 1)).min()
+    scores = set_scores(1.5)
+    least = sweep(scores["test"], grouped(scores)).cost(Deployment(0.5, 100, 1)).min()
     assert decisions(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
 
 
@@ -248,17 +253,17 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken, by_set = pack_data.taken_for, made(1.5)
+    taken, by_set = pack_data.predicted_classes, set_scores(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
-    cuts = {
-        label: Conformal(0.8).cut(by_set["test"][taken["test"] == label], {})
+    thresholds = {
+        label: Conformal(0.8).fit(by_set["test"][taken["test"] == label]).threshold
         for label in np.unique(taken["test"])
     }
-    assert table["Threshold"].tolist() == [f"{cut:.6g}" for cut in cuts.values()]
+    assert table["Threshold"].tolist() == [f"{value:.6g}" for value in thresholds.values()]
     assert table["Calibration scores"].sum() == SIZES["test"]
     out = {
-        name: values > np.array([cuts[label] for label in taken[name]])
+        name: values > np.array([thresholds[label] for label in taken[name]])
         for name, values in by_set.items()
     }
     assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
@@ -281,8 +286,8 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken = pack_data.taken_for["test"]
-    own = Conformal(0.8).cut(made(1.5)["test"][taken == taken[3]], {})
+    taken = pack_data.predicted_classes["test"]
+    own = Conformal(0.8).fit(set_scores(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value
         for table in at.dataframe
@@ -293,7 +298,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
 
 
 def test_a_validation_split_chooses_the_line(monkeypatch):
-    scores = made(1.5, val=True)
+    scores = set_scores(1.5, val=True)
     monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
@@ -352,7 +357,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
         **{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))},
         "far_my set": arrays["far_d"],
     }
-    scores = {"test": made(1.5)["test"][:60], "far_my set": made(1.5)["far_d"]}
+    scores = {"test": set_scores(1.5)["test"][:60], "far_my set": set_scores(1.5)["far_d"]}
     monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
     at.session_state["uploaded"] = PackData("mine", pack_from_arrays(own))
     for _ in range(100):
@@ -366,19 +371,19 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
     assert "near OOD caught" not in decisions(at).index
 
 
-# -- what the browser is fed -------------------------------------------------------------------------------------------
+# -- what the browser is fed -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("percentiles", [False, True])
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 3e5])
 def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
-    scores = {name: scale * values for name, values in made(1.5).items()}
+    scores = {name: scale * values for name, values in set_scores(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
     data = component.binned(
         scores["test"],
         groups,
         0.3 * scale,
-        vars(Deployment()),
+        Deployment(),
         figures.BY_ROW,
         percentiles=percentiles,
     )
@@ -404,13 +409,13 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
 
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
-    scores = made(1.5)
+    scores = set_scores(1.5)
     far, near = scores["far_d"], scores["near_a"]
     data = component.binned(
         scores["test"],
         {"near": {"a": near}, "far": {"d": far}},
         0.0,
-        vars(Deployment()),
+        Deployment(),
         figures.BY_ROW,
         percentiles=percentiles,
         selected={"far": far, "ID": scores["test"][:1]},
@@ -431,7 +436,7 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
         (Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
     )
     run(at)
-    scores = made(1.5)
+    scores = set_scores(1.5)
     out = np.sum(scores["far_d"][:7] > 0.5) + np.sum(scores["test"][:5] > 0.5)
     said = next(
         entry.value for entry in at.caption if entry.value.startswith("Of the 12 selected,")
@@ -503,13 +508,13 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
     data = component.binned(
-        values, {}, values[0], vars(Deployment()), figures.BY_ROW, percentiles=percentiles
+        values, {}, values[0], Deployment(), figures.BY_ROW, percentiles=percentiles
     )
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
 
 
-# -- tables ------------------------------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
 
 
 def test_items_have_global_ids_where_the_features_know_them(arrays):
@@ -519,7 +524,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     assert item_id(pack.test, "test", 7) == "test/7"
     pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
-    places = closest_places(scores, 0.0, 4)
+    places = nearest_pack_rows(scores, 0.0, 4)
     table = nearest_rows(
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )

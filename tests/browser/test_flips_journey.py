@@ -1,4 +1,4 @@
-"""A journey in a real browser: from the flips to an image, to its neighbour, to the selection; what it costs in bytes."""
+"""A journey in a real browser: from flips to an image, its neighbour, the selection; bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A journey in a real browser: draw around points, read the counts, see the images, look into one, share; in bytes, too."""
+"""A journey in a real browser: draw around points, count, see the images, open one, share.
+
+The bytes that travel are counted, too.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ AROUND = [
 def layout() -> Layout:
     from heat_core.pack import read_pack
 
-    found = layout_of(read_pack(next(iter(offered_packs().values()))))
-    assert found is not None
-    return found
+    layout = layout_of(read_pack(next(iter(offered_packs().values()))))
+    assert layout is not None
+    return layout
 
 
-def said(page, name: str) -> str:
+def parameter(page, name: str) -> str:
     """Returns a query parameter of the page's address."""
     return parse_qs(urlsplit(page.url).query).get(name, [""])[0]
 
@@ -52,18 +55,18 @@ def draw(page, corners, shift: bool = False) -> None:
         page.keyboard.up("Shift")
 
 
-def held(layout: Layout, page, shown) -> int:
+def rows_in_link(layout: Layout, page, sets) -> int:
     """Returns how many points the shapes in the link hold."""
     return sum(
-        int(mask.sum()) for mask in rows_in_polygons(layout, shown, region(page).polygons).values()
+        int(mask.sum()) for mask in rows_in_polygons(layout, sets, region(page).polygons).values()
     )
 
 
 def region(page) -> Region:
     """Returns what the link says is drawn."""
-    found = parse_region(said(page, "region"))
-    assert found is not None
-    return found
+    region = parse_region(parameter(page, "region"))
+    assert region is not None
+    return region
 
 
 def selected(page) -> int:
@@ -88,7 +91,7 @@ def test_draw_count_look_and_share(url: str, layout):
         draw(page, AROUND)
         page.locator("h3", has_text=re.compile("selected, ")).wait_for()
         settle(page)
-        assert 0 < selected(page) == held(layout, page, names) < 21_000
+        assert 0 < selected(page) == rows_in_link(layout, page, names) < 21_000
         assert wire.received <= MAX_BYTES
         assert wire.sent <= 4000
         first = selected(page)
@@ -103,7 +106,7 @@ def test_draw_count_look_and_share(url: str, layout):
         page.get_by_role("dialog").wait_for()
         settle(page)
         assert wire.received <= MAX_BYTES
-        assert find_set(said(page, "item")) in names
+        assert find_set(parameter(page, "item")) in names
         page.get_by_role("dialog").get_by_role("button", name="Close").click()
         page.wait_for_url(lambda address: "item=" not in address)
 
@@ -116,7 +119,7 @@ def test_draw_count_look_and_share(url: str, layout):
         settle(page)
         assert (
             selected(page)
-            == held(layout, page, [name for name in names if name != "far_mnist"])
+            == rows_in_link(layout, page, [name for name in names if name != "far_mnist"])
             < first
         )
 
@@ -145,14 +148,14 @@ def test_draw_count_look_and_share(url: str, layout):
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         page.get_by_role("dialog").wait_for()
         settle(page)
-        assert near(layout, said(page, "item"), (x, y))
+        assert near(layout, parameter(page, "item"), (x, y))
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="detached")
 
         # One button clears everything.
         page.get_by_role("button", name="Clear the selection").click()
         page.get_by_text("Draw around points on the map to see").wait_for()
-        assert said(page, "region") == ""
+        assert parameter(page, "region") == ""
         assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []
 
@@ -160,17 +163,18 @@ def test_draw_count_look_and_share(url: str, layout):
 def find_set(item: str) -> str:
     from heat_core.pack import read_pack
 
-    found = find_item(read_pack(next(iter(offered_packs().values()))), item)
-    return found[0] if found else ""
+    pack_row = find_item(read_pack(next(iter(offered_packs().values()))), item)
+    return pack_row[0] if pack_row else ""
 
 
 def near(layout: Layout, item: str, spot: tuple[float, float]) -> bool:
     """Returns whether an item lies within a click's reach of a spot."""
     from heat_core.pack import read_pack
 
-    found = find_item(read_pack(next(iter(offered_packs().values()))), item)
-    assert found is not None
-    return bool((abs(layout.positions[found[0]][found[1]] - spot) < 0.02).all())
+    pack_row = find_item(read_pack(next(iter(offered_packs().values()))), item)
+    assert pack_row is not None
+    name, row = pack_row
+    return bool((abs(layout.positions[name][row] - spot) < 0.02).all())
 
 
 def test_keys_zoom_and_a_phone(url: str, layout):
@@ -183,7 +187,7 @@ def test_keys_zoom_and_a_phone(url: str, layout):
         page.get_by_role("button", name="Zoom in").click()
         page.wait_for_url(re.compile("window="))
         settle(page)
-        left, top, right, bottom = (float(n) for n in said(page, "window").split("_"))
+        left, top, right, bottom = (float(n) for n in parameter(page, "window").split("_"))
         assert (left, top, right, bottom) == (0.25, 0.25, 0.75, 0.75)
         page.locator(".face").focus()
         page.keyboard.press(" ")  # one corner of a box
@@ -193,7 +197,7 @@ def test_keys_zoom_and_a_phone(url: str, layout):
         page.keyboard.press(" ")
         page.locator("h3", has_text="selected").wait_for()
         settle(page)
-        assert selected(page) == held(layout, page, tuple(layout.coordinates)) > 0
+        assert selected(page) == rows_in_link(layout, page, tuple(layout.coordinates)) > 0
         (polygon,) = region(page).polygons
         assert polygon[0] == (0.5, 0.5)
         assert polygon[2] == (0.7, 0.7)

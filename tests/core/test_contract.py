@@ -217,7 +217,7 @@ def test_training_on_the_gpu_repeats_itself(
     )
 
 
-# -- edge cases --------------------------------------------------------------------------------------------------------
+# -- edge cases ------------------------------------------------------------------------------------
 
 
 def _rank_deficient(train: Features) -> Features:
@@ -334,7 +334,7 @@ def test_without_a_head_the_logit_detectors_say_why(detector: Detector, train: F
 )
 def test_a_recipe_refuses_what_cannot_train(name: str, change: float) -> None:
     with pytest.raises(ValueError, match=name):
-        TrainConfig(**{name: change})
+        replace(TrainConfig(), **{name: change})
     with pytest.raises(ValueError, match="temperature"):
         HEAT(temperature=0.0)
 

@@ -1,4 +1,4 @@
-"""The critic against pseudo-OOD families: ensembles, what the fallback says, the early score; and that no OOD set is seen."""
+"""What is learned from pseudo-OOD families, what does not help, and that no OOD set is seen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _auxiliary() -> ExtraID:
 
 
 def _ramp(rows: int, seed: int) -> Features:
-    """Features along a line, so that a row with columns of two others lies off it, and the Gaussian knows."""
+    """Features along a line: a row with columns of two others lies off it, and a MoG knows."""
     generator = torch.Generator().manual_seed(seed)
     place = torch.randn(rows, 1, generator=generator)
     return Features(place * torch.arange(1.0, 7) + torch.randn(rows, 6, generator=generator))
@@ -93,7 +93,7 @@ def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> Non
 
 
 def test_what_helps_stays_and_needs_no_note() -> None:
-    """Two crossing strokes, which one Gaussian cannot see: midpoints of their ends lie where nothing is."""
+    """Two crossing strokes, which no Gaussian sees: midpoints of ends are where nothing is."""
     generator = torch.Generator().manual_seed(0)
     end = (torch.randint(2, (600, 1), generator=generator) * 2 - 1).float()
     z = torch.cat(
@@ -131,7 +131,7 @@ class _Sealed(Mapping):
 
 
 def test_fitting_and_selecting_look_at_no_ood_set() -> None:
-    """The pack's sets raise when they are touched, and so does its test set's use: only train and extra are given."""
+    """The pack's OOD sets raise when they are touched, and it has no test set."""
     train = _blob(200, 0, 0)
     pack = Pack.__new__(Pack)
     for name, value in {

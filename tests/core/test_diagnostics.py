@@ -120,7 +120,7 @@ def test_a_run_keeps_its_diagnosis(train: Features, tmp_path: Path) -> None:
 
 def test_the_condition_number_is_numpys(train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
-    sigma = (mixture.colouring.T @ mixture.colouring).double().numpy()
+    sigma = (mixture.unwhitener.T @ mixture.unwhitener).double().numpy()
     assert condition(mixture) == pytest.approx(np.linalg.cond(sigma), rel=1e-3)
 
 

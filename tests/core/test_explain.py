@@ -1,4 +1,4 @@
-"""Why a row scores as it does: terms that add up, what is near by brute force, verdicts, and flips row by row."""
+"""Why a row scores as it does: terms that add up, what is near, verdicts, and flips by row."""
 
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
     bare = replace(train, head=None)
     nearest = explain.class_distances(explain.class_gaussians(bare), far).argmin(1)
     assert explain.predicted_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
-    assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9  # type: ignore[union-attr]
+    assert train.y is not None
+    assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9
 
 
 def test_a_training_row_is_nearest_to_itself_and_counts_end_at_the_bank(train: Features) -> None:

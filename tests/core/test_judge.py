@@ -1,4 +1,4 @@
-"""A picture of one's own: judged as the pack's own images are, and refused in one line where it is none."""
+"""A picture of one's own: judged as the pack's images are, or refused in one line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from heat_core.images.classifier import Architecture
 from PIL import Image
 
 from heat_core.__main__ import main
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
+from heat_core.images.classifier import Architecture
 from heat_core.judge import FittedDetector, Judge, weights_of
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack
@@ -45,7 +45,7 @@ def test_an_image_of_the_pack_gets_the_score_it_has_there(
     assert pack.test.index is not None
     row = 17
     pixels = datasets.read_images("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
-    opinion = Judge(pack, weights_of(place))(pixels, known, keep=0.9)
+    opinion = Judge(pack, weights_of(place))(pixels, known, share=0.9)
     assert [verdict.detector for verdict in opinion.verdicts] == list(NAMES)
     for verdict in opinion.verdicts:
         run = known[verdict.detector].run

@@ -1,4 +1,4 @@
-"""Choosing on ID images alone: what a recipe is judged by, and how the parts of a composition are weighed."""
+"""Choosing on ID images alone: what a detector is judged by, and how terms are weighted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heat_core.detectors.closed_form import KNN
 from heat_core.detectors.composed import Composed
 from heat_core.energies import Energy
 from heat_core.features import Features
-from heat_core.images.pseudo import COMPOSED, FAMILIES, KINDS, kind_of
+from heat_core.images.pseudo import FAMILIES, KINDS, TWO_KINDS, kind_of
 from heat_core.model_selection import best_detector, choose_weights, criterion
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.trainer import OnRecord, ignore
@@ -37,7 +37,7 @@ def _auxiliary(names: Iterable[str] = FEW) -> ExtraID:
 
 
 def test_a_part_that_only_guesses_gets_no_weight() -> None:
-    """The views named odin are random here, and the distance to neighbours tells the families from held-out data."""
+    """The view odin is random here, and the distance to neighbours tells families from ID."""
     found, worth = choose_weights(
         Composed(w_mog=0, w_energy=0, w_odin=1, w_knn=1, k=5), _blob(200, 0, 0), _auxiliary()
     )
@@ -92,7 +92,7 @@ class Watched(KNN):
 
 
 def test_no_family_is_judged_by_a_fit_that_saw_one_of_its_kind() -> None:
-    extra = _auxiliary((*FAMILIES, "my own", COMPOSED))
+    extra = _auxiliary((*FAMILIES, "my own", TWO_KINDS))
     Watched.shown.clear()
     criterion(Watched(k=5), _blob(200, 0, 0), extra)
     everything = {*FAMILIES, "my own"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heat_core.__main__ import main
-from heat_core.pack import pack_from_arrays, write_pack
+from heat_core.pack import SetName, pack_from_arrays, write_pack
 from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.table import tabulate
@@ -18,17 +18,18 @@ SETS = [("near", "a"), ("near", "b"), ("far", "c")]
 
 def _scores(seed: int, shift: float) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
-    return {"test": random.normal(size=600)} | {
-        f"{g}_{n}": random.normal(shift, size=300) for g, n in SETS
-    }
+    scores = {"test": random.normal(size=600)}
+    for key in SETS:
+        scores[str(SetName(*key))] = random.normal(shift, size=300)
+    return scores
 
 
 def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
     ours, theirs = _scores(0, 2.0), _scores(1, 1.0)
     table = tabulate({"ours": ours, "theirs": theirs}, SETS)
-    found = paired_differences(ours, theirs, SETS, rounds=60)
-    assert list(found) == ["near", "far", "average"]
-    for group, (fpr, area) in found.items():
+    differences = paired_differences(ours, theirs, SETS, rounds=60)
+    assert list(differences) == ["near", "far", "average"]
+    for group, (fpr, area) in differences.items():
         assert fpr.mean == pytest.approx(
             table.average("ours", group).fpr95 - table.average("theirs", group).fpr95
         )
@@ -40,22 +41,20 @@ def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
 
 
 def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
-    """The same scores on another scale differ by nothing in every resample, which unpaired resamples would not show."""
+    """On another scale nothing differs in any resample; unpaired resamples would not show it."""
     ours = _scores(0, 1.0)
-    found = paired_differences(
-        ours, {name: 3 * values + 1 for name, values in ours.items()}, SETS, rounds=20
-    )
-    assert all(interval.low == interval.high == 0 for pair in found.values() for interval in pair)
+    rescaled = {name: 3 * values + 1 for name, values in ours.items()}
+    differences = paired_differences(ours, rescaled, SETS, rounds=20)
+    intervals = [interval for pair in differences.values() for interval in pair]
+    assert all(interval.low == interval.high == 0 for interval in intervals)
 
 
 def test_the_page_has_every_detector(
     arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_pack(pack_from_arrays(arrays, "mine"), tmp_path / "mine")
-    assert (
-        main(["report", str(tmp_path / "mine"), "--seeds", "2", "--preset", "quick", "--no-plane"])
-        == 0
-    )
+    folder = tmp_path / "mine"
+    write_pack(pack_from_arrays(arrays, "mine"), folder)
+    assert main(["report", str(folder), "--seeds", "2", "--preset", "quick", "--no-plane"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Results on mine\n")
     for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"):
@@ -85,8 +84,8 @@ def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
         who: {name: values.round(decimals) for name, values in by_set.items()}
         for who, by_set in both.items()
     }
-    found = bootstrap(scores, SETS, rounds=5, seed=3)
-    assert found.groups == ("near", "far", "average")
+    draws = bootstrap(scores, SETS, rounds=5, seed=3)
+    assert draws.groups == ("near", "far", "average")
     generator = np.random.default_rng(3)
     for draw in (None, *range(5)):
         rows = {
@@ -107,11 +106,12 @@ def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
             ]
             for who in scores
         ]
-        np.testing.assert_allclose(found.found if draw is None else found.draws[draw], wanted)
+        figures = draws.observed if draw is None else draws.resampled[draw]
+        np.testing.assert_allclose(figures, wanted)
 
 
 def test_an_interval_of_one_detector_holds_its_figure() -> None:
-    found = bootstrap({"ours": _scores(0, 1.5)}, SETS, rounds=80).of("ours")
-    for fpr, area in found.values():
+    intervals = bootstrap({"ours": _scores(0, 1.5)}, SETS, rounds=80).intervals("ours")
+    for fpr, area in intervals.values():
         assert fpr.low < fpr.mean < fpr.high
         assert area.low < area.mean < area.high < 1

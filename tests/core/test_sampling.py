@@ -70,22 +70,22 @@ def test_the_step_size_is_tuned_to_the_acceptance(dim: int, first: float) -> Non
 
 
 def test_schedules_fall_as_they_say() -> None:
-    linear, quadratic = Langevin(20, 1e-6, 1e-3, 0.1), Langevin(40, 1e-4, 5e-3, 0.1, power=2)
-    assert linear.at(0).step_size == pytest.approx(1e-6)
-    assert linear.at(10).step_size == pytest.approx(5.5e-7)
-    assert linear.at(20).noise == pytest.approx(1e-4)
-    assert quadratic.at(20).step_size == pytest.approx(1e-4 * (0.1 + 0.9 * 0.25))
+    linear, quadratic = Langevin(20, 1e-6, 1e-3, 0.1), Langevin(40, 1e-4, 5e-3, 0.1, decay_power=2)
+    assert linear.at_step(0).step_size == pytest.approx(1e-6)
+    assert linear.at_step(10).step_size == pytest.approx(5.5e-7)
+    assert linear.at_step(20).noise == pytest.approx(1e-4)
+    assert quadratic.at_step(20).step_size == pytest.approx(1e-4 * (0.1 + 0.9 * 0.25))
     assert linear.temperature == pytest.approx(0.5)  # of Lafon et al. 2022, HEAT
     assert quadratic.temperature == pytest.approx(0.125)  # of their public code
 
 
-@pytest.mark.parametrize("onto", ["sphere", "positive sphere"])
-def test_points_are_put_back_onto_the_sphere(onto) -> None:
-    path = Langevin(5, 0.1, onto=onto).path(
+@pytest.mark.parametrize("manifold", ["sphere", "positive sphere"])
+def test_points_are_put_back_onto_the_sphere(manifold) -> None:
+    path = Langevin(5, 0.1, manifold=manifold).path(
         Normal(0.0), torch.randn(50, 4, generator=seeded()).abs(), seeded(1)
     )[1:]
     assert torch.allclose(path.norm(dim=-1), torch.ones(5, 50), atol=1e-5)
-    assert bool((path >= 0).all()) == (onto == "positive sphere")
+    assert bool((path >= 0).all()) == (manifold == "positive sphere")
 
 
 def test_recipes_refuse_what_cannot_walk() -> None:
@@ -102,7 +102,7 @@ def test_whitened_steps_are_preconditioned_by_the_covariance(train: Features) ->
     w = space.whiten(z)
     assert torch.allclose(space.unwhiten(w), z, atol=1e-4)
     assert torch.allclose(space(w), Normal()(z), atol=1e-3)
-    sigma = mixture.colouring.T @ mixture.colouring
+    sigma = mixture.unwhitener.T @ mixture.unwhitener
     moved = space.unwhiten(w - 0.01 * gradient(space, w))
     assert torch.allclose(moved, z - 0.01 * gradient(Normal(), z) @ sigma, atol=1e-4)
 
@@ -135,7 +135,7 @@ def test_resampling_and_metropolis_turn_draws_of_q_into_draws_of_p() -> None:
 def test_walkers_begin_where_they_say(start, train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
     walkers = ModelSamples(
-        Langevin(1, 1e-12), start, widened_mixture(mixture, 1.0), Normal(), mixture, both=False
+        Langevin(1, 1e-12), start, widened_mixture(mixture, 1.0), Normal(), mixture, include_starts=False
     )
     first, second = walkers(30, seeded(1)), walkers(30, seeded(2))
     stayed = (first - second).abs().amax(1) < 1e-3
@@ -149,7 +149,7 @@ def test_walkers_begin_where_they_say(start, train: Features) -> None:
 
 def replace_both(walkers: ModelSamples) -> ModelSamples:
     return ModelSamples(
-        walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, both=True
+        walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, include_starts=True
     )
 
 

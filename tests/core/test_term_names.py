@@ -1,4 +1,4 @@
-"""A detector that nobody knows, of two terms of its own: they go by the names that it gives them."""
+"""A detector of two terms of its own: they go by the names that it gives them."""
 
 from __future__ import annotations
 

@@ -232,7 +232,8 @@ def test_the_class_thresholds_are_each_classs_own_conformal_threshold():
     assert decision.by_class == {
         label: Conformal(0.9).fit(values[labels == label]).threshold for label in (0, 5, 10)
     }
-    assert decision.threshold is None
+    with pytest.raises(ValueError, match="gives each class a threshold of its own"):
+        _ = decision.threshold
     assert decision.flags(values, labels).tolist() == [
         value > decision.by_class[label] for value, label in zip(values, labels, strict=True)
     ]
@@ -255,8 +256,8 @@ def test_a_decision_is_chosen_on_held_out_scores_and_parts_all_scores_alike():
         decision = choose_threshold(kind(), detector_scores, ["near_a"], classes)
         exact = kind().fit(sets["val"], {"near": {"a": sets["near_a"]}}, classes["val"])
         assert decision.by_class == exact.by_class
-        if exact.threshold is None:
-            assert decision.threshold is None
+        if kind.per_class:
+            assert decision.thresholds == exact.thresholds
         else:
             assert decision.threshold == shortest_equivalent(exact.threshold, every_score)
             assert (decision.flags(every_score) == exact.flags(every_score)).all()
@@ -273,7 +274,7 @@ def test_a_class_with_too_few_scores_or_none_is_refused_in_one_line():
     ):
         PerClassConformal(0.95).fit(np.arange(38.0), predicted=[7] * 20 + [4] * 18)
     with pytest.raises(ValueError, match=r"^class 2 has no threshold"):
-        Decision(PerClassConformal(), by_class={1: 0.0}).margin([1.0, 2.0], [1, 2])
+        Decision(PerClassConformal(), {1: 0.0}).margin([1.0, 2.0], [1, 2])
     with pytest.raises(ValueError, match="a class for each of 2 scores, got 1"):
         PerClassConformal().fit([1.0, 2.0], predicted=[0])
     with pytest.raises(ValueError, match="a class for each of 2 scores, got 0"):

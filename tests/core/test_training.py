@@ -31,7 +31,7 @@ from heat_core.training.trainer import Diverged, Record, TrainConfig, Trainer, T
 
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
 def test_the_least_squares_critic_has_its_closed_form(alpha: float) -> None:
-    """Over a finite support, the loss of weighted samples is smallest at (n - p) / (2 alpha (n + p)), and bounded there."""
+    """Over a finite support the loss is smallest at (n - p) / (2 alpha (n + p)), and bounded."""
     counts_p, counts_n = torch.tensor([5, 3, 0, 2]), torch.tensor([1, 3, 4, 2])
     energy = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     objective = LeastSquares(alpha=alpha)
@@ -58,7 +58,7 @@ def test_the_least_squares_critic_has_its_closed_form(alpha: float) -> None:
 
 
 def test_a_trained_critic_finds_the_closed_form() -> None:
-    """p = N(0, 1), n = N(1, 1.5^2): the network's verdict against (n - p) / (2 (n + p)) where either has mass."""
+    """p = N(0, 1), n = N(1, 1.5^2): the network against (n - p) / (2 (n + p)) where mass is."""
     z = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
     network = Network(1, 64, 2)
 
@@ -87,7 +87,7 @@ def test_a_trained_critic_finds_the_closed_form() -> None:
     ids=["self-normalised", "resampled", "metropolis"],
 )
 def test_every_likelihood_finds_a_gaussian(objective: Objective, steps: int, batch: int) -> None:
-    """Data of N(1, .6^2) against q = N(0, 1.2^2): E_theta - log q is the data's energy up to a constant."""
+    """Data of N(1, .6^2) against q = N(0, 1.2^2): E_theta - log q is its energy plus a constant."""
     generator = torch.Generator().manual_seed(0)
     z, wide = (
         1 + 0.6 * torch.randn(8000, 1, generator=generator),
@@ -174,7 +174,7 @@ def test_epochs_count_batches_of_the_data(train: Features) -> None:
 
 
 def test_the_papers_figure_by_number() -> None:
-    """3 x 3 crosses, preset `paper`: one budget of 20 Langevin steps, and the EBM loses modes that HEAT keeps."""
+    """3 x 3 crosses, 20 Langevin steps for both: the EBM loses modes that HEAT keeps."""
     grid, data = Grid(toy("crosses9")), toy("crosses9").features(seed=0)
     found = {}
     for name in ("EBM", "HEAT"):
@@ -186,7 +186,7 @@ def test_the_papers_figure_by_number() -> None:
 
 
 def test_the_published_values_stand_in_the_presets() -> None:
-    """Table of Lafon et al. 2022, A.5.1, and of their public code: what they disagree on is a field of the recipe."""
+    """Table of Lafon et al. 2022, A.5.1, and their public code: a field for each disagreement."""
     paper, official = (PRESETS["features"][name]["HEAT"] for name in ("paper", "official"))
     assert isinstance(paper, HEAT)
     assert isinstance(official, HEAT)
@@ -195,7 +195,7 @@ def test_the_published_values_stand_in_the_presets() -> None:
     assert isinstance(official.objective, MaximumLikelihood)
     assert (paper.correction.training.lr, official.correction.training.lr) == (5e-6, 1e-5)
     assert (paper.objective.include_starts, official.objective.include_starts) == (False, True)
-    assert (paper.objective.sampler.onto, official.objective.sampler.onto) == (
+    assert (paper.objective.sampler.manifold, official.objective.sampler.manifold) == (
         "space",
         "positive sphere",
     )

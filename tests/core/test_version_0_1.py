@@ -1,7 +1,8 @@
 """What version 0.1 saved still loads, and scores what it scored then.
 
-The pack, the runs and the scores in tests/fixtures/version-0.1 were written by heat_core 0.1.0, at commit 69b6270; the README
-beside them holds the exact code. Values are compared and names are not, so that names may change where files are translated.
+The pack, the runs and the scores in tests/fixtures/version-0.1 were written by heat_core 0.1.0, at
+commit 69b6270; the README beside them holds the exact code. Values are compared and names are not,
+so that names may change where files are translated.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def test_what_is_said_of_a_run_that_did_not_help_is_said_still() -> None:
     }
 
 
-# -- packs and features ------------------------------------------------------------------------------------------------
+# -- packs and features ----------------------------------------------------------------------------
 
 
 def test_the_pack_holds_what_it_held(pack: Pack) -> None:
@@ -248,11 +249,11 @@ def test_an_npz_of_features_scores_as_its_rows_do(pack: Pack) -> None:
         same(run.score(few), run.score(pack.test)[:12])
 
 
-# -- what commands print -----------------------------------------------------------------------------------------------
+# -- what commands print ---------------------------------------------------------------------------
 
 
 def alike(now: Any, then: Any) -> None:
-    """The same keys in the same order, the same words, and numbers as near as sums of another order are."""
+    """The same keys in order, the same words, and numbers as near as sums of another order are."""
     assert type(now) is type(then)
     if isinstance(then, dict):
         assert list(now) == list(then)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from heat_core.__main__ import COMMANDS, parser
+from heat_core.pack import read_pack
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,6 +38,27 @@ def test_every_command_is_shown() -> None:
 def test_a_module_that_is_run_is_there(module: str) -> None:
     found = importlib.util.find_spec(module)
     assert found is not None
+
+
+def test_the_first_lines_of_python_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a few seconds they fit HEAT to the pack that ships, and print figures as they say."""
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    figures = figures_in(capsys.readouterr().out)
+    pack = read_pack(ROOT / "assets/packs/cifar10-resnet18")
+    assert list(figures) == [f"{group}_{name}" for group, name in pack.ood]
+    assert all(fpr95 < 60 < 85 < auroc for fpr95, auroc in figures.values())
+    ((name, promised),) = figures_in(code).items()
+    assert figures[name] == pytest.approx(promised, abs=1)
+
+
+def figures_in(text: str) -> dict[str, tuple[float, float]]:
+    """Returns {OOD set: (FPR95, AUROC)} in percent, of lines with numbers."""
+    lines = re.findall(r"(\S+): FPR95 ([\d.]+)%, AUROC ([\d.]+)%", text)
+    return {name: (float(fpr95), float(auroc)) for name, fpr95, auroc in lines}
 
 
 def test_links_and_pictures_lead_somewhere() -> None:

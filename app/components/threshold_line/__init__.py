@@ -1,4 +1,7 @@
-"""A line to drag over histograms of scores. It moves in the browser alone; one small message comes when it is let go."""
+"""A threshold to drag over histograms of scores.
+
+It moves in the browser alone; one small message comes when it is let go.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,41 @@ import streamlit as st
 from numpy.typing import ArrayLike, NDArray
 
 from app.components import declared
+from heat_core.thresholds import Deployment, GroupedScores
 
 Array = NDArray[np.floating]
-Groups = Mapping[str, Mapping[str, ArrayLike]]
+Ticks = list[tuple[float, str]]  # (fraction of the axis, text)
 
-STEPS = 1000  # places of the line at most: about one a pixel
+STEPS = 1000  # places of the threshold at most: about one a pixel
 BARS = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
 _mount = declared("threshold_line")
 
 
 def threshold_line(data: Mapping[str, Any], on_release: Callable[[float], None], key: str) -> None:
-    """Shows the line over what `binned` made, and calls `on_release` with the cut where it was let go.
+    """Shows the threshold over histograms, and calls `on_release` with it where it was let go.
 
     A value that is no finite number is passed over: it comes from a browser.
+
+    Args:
+        data: as `binned` returns it.
+        on_release: takes the threshold.
+        key: of the component.
     """
 
     def released() -> None:
-        cut = st.session_state[key].released
-        if isinstance(cut, int | float) and math.isfinite(cut):
-            on_release(float(cut))
+        threshold = st.session_state[key].released
+        if isinstance(threshold, int | float) and math.isfinite(threshold):
+            on_release(float(threshold))
 
     _mount(data=data, key=key, on_released_change=released)
 
 
 def binned(
     inside: ArrayLike,
-    outside: Groups,
-    cut: float,
-    traffic: Mapping[str, float],
+    outside: GroupedScores,
+    threshold: float,
+    deployment: Deployment,
     colours: Mapping[str, str],
     *,
     label: str = "Threshold",
@@ -48,94 +57,109 @@ def binned(
     fixed: bool = False,
     selected: Mapping[str, ArrayLike] = NOTHING,
 ) -> dict[str, Any]:
-    """Returns what the browser needs to show every number at every place of the line, exactly: about 20 KB.
+    """Returns what the browser needs to show every number at every threshold, exactly: about 20 KB.
 
     Args:
         inside: ID scores, (N,).
         outside: {group: {title: (n,) scores}}.
-        cut: where the line is.
-        traffic: `prevalence`, and the costs `miss` and `alarm`.
+        threshold: where the line is.
+        deployment: what arrives in use, and what mistakes cost.
         colours: {row: colour}, of `ID` and of the groups; and of `selected`.
         label: of the slider, for a screen reader.
         percentiles: an axis of ID percentiles, even in ID inputs instead of in scores.
-        fixed: the line cannot be moved.
+        fixed: the threshold cannot be moved.
         selected: {row: (n,) scores} of what is selected, drawn as an outline over the row's bars.
     """
-    named = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
+    groups = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
     rows = {
-        row: {name: np.sort(np.asarray(s, np.float64)) for name, s in sets.items()}
-        for row, sets in named.items()
+        group: {name: np.sort(np.asarray(scores, np.float64)) for name, scores in sets.items()}
+        for group, sets in groups.items()
     }
-    everything = np.concatenate([scores for sets in rows.values() for scores in sets.values()])
-    edges, ticks = (
-        _percentiles(rows["ID"]["ID"]) if percentiles else _even(everything, rows["ID"]["ID"])
-    )
+    sorted_inside = rows["ID"]["ID"]
+    if percentiles:
+        edges, ticks = _percentile_axis(sorted_inside)
+    else:
+        all_scores = np.concatenate([scores for sets in rows.values() for scores in sets.values()])
+        edges, ticks = _score_axis(all_scores, sorted_inside)
     bar = max(1, round((len(edges) - 1) / BARS))
     return {
         "edges": edges.tolist(),
         "ticks": ticks,
         "bar": bar,
         "label": label,
-        "cut": cut,
-        "traffic": dict(traffic),
+        "cut": threshold,
+        "traffic": {
+            "prevalence": deployment.prevalence,
+            "miss": deployment.miss_cost,
+            "alarm": deployment.false_alarm_cost,
+        },
         "fixed": fixed,
         "selected": colours["selected"],
         "rows": [
             {
-                "name": row,
-                "colour": colours[row],
-                "sets": [_counted(name, scores, edges, cut) for name, scores in sets.items()],
-                "selected": _bars(selected.get(row, ()), edges, bar),
+                "name": group,
+                "colour": colours[group],
+                "sets": [
+                    _set_counts(name, scores, edges, threshold) for name, scores in sets.items()
+                ],
+                "selected": _bar_counts(selected.get(group, ()), edges, bar),
             }
-            for row, sets in rows.items()
+            for group, sets in rows.items()
         ],
     }
 
 
-def _counted(name: str, scores: Array, edges: Array, cut: float) -> dict[str, Any]:
-    """Returns a set's name, its size, how many scores each step adds, the first all below it, and how many pass `cut`."""
-    upto = np.searchsorted(scores, edges, "right")
-    passed = int(np.searchsorted(scores, cut, "right"))
+def _set_counts(name: str, scores: Array, edges: Array, threshold: float) -> dict[str, Any]:
+    """Returns a set's name and size, and how many of its sorted scores, (n,), lie where.
+
+    `counts` are those that each step adds, the first all below it; `passed` those at or below the
+    threshold.
+    """
+    below_edges = np.searchsorted(scores, edges, "right")
     return {
         "name": name,
         "n": len(scores),
-        "counts": np.diff(upto, prepend=0).tolist(),
-        "passed": passed,
+        "counts": np.diff(below_edges, prepend=0).tolist(),
+        "passed": int(np.searchsorted(scores, threshold, "right")),
     }
 
 
-def _bars(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
-    """Returns how many scores each bar of `bar` steps holds, those beyond the axis in the first and the last; [] of none."""
+def _bar_counts(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
+    """Returns how many of (n,) scores each bar of `bar` steps holds; [] of none.
+
+    Those beyond the axis are in the first and the last bar.
+    """
     if not np.size(scores):
         return []
     steps = len(edges) - 1
-    after = np.searchsorted(
-        edges, np.ravel(scores), "left"
-    )  # a step holds its upper edge, as `_counted` counts
-    return np.bincount(np.clip(after - 1, 0, steps - 1) // bar, minlength=-(-steps // bar)).tolist()
+    right_edges = np.searchsorted(edges, np.ravel(scores), "left")  # a step holds its upper edge
+    bars = np.clip(right_edges - 1, 0, steps - 1) // bar
+    return np.bincount(bars, minlength=-(-steps // bar)).tolist()
 
 
-def _even(everything: Array, inside: Array) -> tuple[Array, list[tuple[float, str]]]:
-    """Returns edges at round numbers over nearly all of the scores, and the axis' ticks as (fraction, text)."""
-    low = float(np.quantile(everything, 0.001))
-    high = float(max(np.quantile(everything, 0.99), np.quantile(inside, 0.999)))
-    least = max(
-        1e-6 * abs(low), 1e-6 * abs(high), 1e-9
-    )  # narrower than this, doubles run out of digits
+def _score_axis(all_scores: Array, inside: Array) -> tuple[Array, Ticks]:
+    """Returns edges at round numbers over nearly all of the scores, and the axis' ticks."""
+    low = float(np.quantile(all_scores, 0.001))
+    high = float(max(np.quantile(all_scores, 0.99), np.quantile(inside, 0.999)))
+    least = max(1e-6 * abs(low), 1e-6 * abs(high), 1e-9)  # below this, doubles run out of digits
     if high - low < least:
         low, high = low - least, high + least
     step = _round_step((high - low) / STEPS)
-    edges = np.round(
-        np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step, _digits(step)
-    )
-    wide = _round_step((edges[-1] - edges[0]) / 5)
-    marks = np.arange(math.ceil(edges[0] / wide), math.floor(edges[-1] / wide) + 1) * wide
+    multiples = np.arange(math.floor(low / step), math.ceil(high / step) + 1)
+    edges = np.round(multiples * step, _digits(step))
+
     span = edges[-1] - edges[0]
-    return edges, [(float((mark - edges[0]) / span), f"{mark:.{_digits(wide)}f}") for mark in marks]
+    tick_step = _round_step(span / 5)
+    first, last = math.ceil(edges[0] / tick_step), math.floor(edges[-1] / tick_step)
+    digits = _digits(tick_step)
+    ticks = []
+    for mark in np.arange(first, last + 1) * tick_step:
+        ticks.append((float((mark - edges[0]) / span), f"{mark:.{digits}f}"))
+    return edges, ticks
 
 
-def _percentiles(inside: Array) -> tuple[Array, list[tuple[float, str]]]:
-    """Returns the ID scores' quantiles as edges, and ticks in percent."""
+def _percentile_axis(inside: Array) -> tuple[Array, Ticks]:
+    """Returns the quantiles of (N,) ID scores as edges, and ticks in percent."""
     digits = _digits(max(float(np.ptp(inside)), 1e-9) / STEPS) + 1
     edges = np.round(np.quantile(inside, np.linspace(0, 1, STEPS // 2 + 1)), digits)
     edges[-1] += 10.0**-digits  # so that rounding leaves no ID score beyond the last

@@ -1,0 +1,38 @@
+"""Background work on a page: how far it is, and why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import streamlit as st
+
+from app.jobs import Job
+from app.text import plain
+
+
+def show_failure(job: Job | None) -> bool:
+    """Shows why a job failed, and returns whether it did."""
+    if job is None or job.state != "failed":
+        return False
+    st.error(plain(job.error), icon=":material/error:")
+    return True
+
+
+@st.fragment(run_every=1.0)
+def show_progress(
+    job: Job,
+    doing: str,
+    wanted: Collection[str] = (),
+    note: Callable[[Job], str] = lambda job: "",
+) -> None:
+    """Shows how far a job is, every second, and runs the page anew once that can show more.
+
+    Args:
+        job: the work; it is over at the latest when the page can show more.
+        doing: what it does, such as `Fitting the detectors`.
+        wanted: detectors; the page can show more when one is ready, or cannot be made ready.
+        note: what to add to the percentage, such as `. It waits in line.`
+    """
+    if job.over or any(frame.detector in wanted for frame in job.frames):
+        st.rerun()
+    st.progress(job.progress, f"{doing}: {job.progress:.0%}{note(job)}")

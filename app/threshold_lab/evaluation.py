@@ -1,0 +1,142 @@
+"""Pure: the thresholds that the Threshold lab shows, and their effect on scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heat_core.metrics import threshold_keeping
+from heat_core.scores import SetScores
+from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
+
+if TYPE_CHECKING:
+    from app.threshold_lab.controls import ThresholdChoice
+
+AllScores = Mapping[str, SetScores]
+"""{detector: its scores}."""
+Predicted = Mapping[str, NDArray[np.int64]]
+"""{set: (n,) the class that the classifier predicts for each row}."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The thresholds of one detector or of two that are compared, and their effect.
+
+    Args:
+        choice: the settings of the page.
+        rule: what chose the thresholds; None if a hand did.
+        scores: {detector: its scores} of all that are ready. Where every predicted class has a
+            threshold of its own they are less that threshold, so that one line at 0 stands for all.
+        class_thresholds: {detector: {predicted class: its threshold}} of all that are ready; empty
+            where one threshold holds for all classes.
+        outcomes: {detector: the effect of its threshold} of the detectors on the page.
+    """
+
+    choice: ThresholdChoice
+    rule: ThresholdRule | None
+    scores: AllScores
+    class_thresholds: Mapping[str, Mapping[int, float]]
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def detector_scores(self) -> SetScores:
+        """The scores of the detector whose threshold is chosen."""
+        return self.scores[self.choice.detector]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The effect of the threshold that is chosen."""
+        return self.outcomes[self.choice.detector]
+
+    @property
+    def compared_outcome(self) -> Outcome | None:
+        """The effect of the compared detector's threshold, if there is one."""
+        return self.outcomes.get(self.choice.compared)
+
+    @property
+    def counted_scores(self) -> dict[str, NDArray[np.float64]]:
+        """{set: (n,) scores} of ID test and of the OOD sets that count."""
+        return {name: self.detector_scores[name] for name in ("test", *self.choice.sets)}
+
+    def thresholds(self) -> dict[str, float]:
+        """Returns {detector: its threshold} of all that are ready, by the same rule."""
+        thresholds = {}
+        for name, scores in self.scores.items():
+            if name in self.outcomes:
+                thresholds[name] = self.outcomes[name].threshold
+            else:
+                thresholds[name] = matching_threshold(
+                    self.rule, self.outcome.kept, scores, self.choice.sets
+                )
+        return thresholds
+
+
+def evaluate_threshold(
+    choice: ThresholdChoice,
+    rule: ThresholdRule | None,
+    threshold: float,
+    scores: AllScores,
+) -> Evaluation:
+    """Returns the effect of one threshold for all classes, and of the compared detector's.
+
+    Args:
+        choice: the settings of the page.
+        rule: what chose the threshold; None if a hand did.
+        threshold: of `choice.detector`.
+        scores: {detector: its scores} of all that are ready.
+    """
+    outcomes = {choice.detector: _evaluate(threshold, scores[choice.detector], choice)}
+    if choice.compared in scores:
+        other = scores[choice.compared]
+        kept = outcomes[choice.detector].kept
+        other_threshold = matching_threshold(rule, kept, other, choice.sets)
+        outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
+    return Evaluation(choice, rule, scores, {}, outcomes)
+
+
+def evaluate_per_class(
+    choice: ThresholdChoice, rule: ThresholdRule, scores: AllScores, predicted: Predicted
+) -> Evaluation:
+    """Returns the effect of a rule that gives every predicted class a threshold of its own.
+
+    Raises ValueError, in one line, if the scores do not allow the rule.
+    """
+    margins, class_thresholds = {}, {}
+    for name, detector_scores in scores.items():
+        decision = choose_threshold(rule, detector_scores, choice.sets, predicted)
+        class_thresholds[name] = decision.by_class
+        margins[name] = SetScores(
+            {
+                set_name: decision.margin(values, predicted[set_name])
+                for set_name, values in detector_scores.items()
+            }
+        )
+    outcomes = {
+        name: _evaluate(0.0, margins[name], choice) for name in choice.detectors if name in margins
+    }
+    return Evaluation(choice, rule, margins, class_thresholds, outcomes)
+
+
+def matching_threshold(
+    rule: ThresholdRule | None, kept: float, scores: SetScores, ood_names: tuple[str, ...]
+) -> float:
+    """Returns the threshold of another detector, a scalar.
+
+    Args:
+        rule: that chooses it, with one threshold for all classes; None where a hand chose the
+            first.
+        kept: share of ID test that the other threshold then keeps, too.
+        scores: of the other detector.
+        ood_names: OOD sets that the rule may read.
+    """
+    if rule is None:
+        return threshold_keeping(scores.test, min(max(kept, 1e-6), 1 - 1e-6))
+    return choose_threshold(rule, scores, ood_names).threshold
+
+
+def _evaluate(threshold: float, scores: SetScores, choice: ThresholdChoice) -> Outcome:
+    return evaluate(threshold, scores.test, scores.ood(choice.sets))

@@ -1,0 +1,82 @@
+"""Background work on a page: its progress, what ends it, and its failure in one line."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.jobs import Job
+from app.pack.jobs import DetectorScores
+
+
+def _progress_page() -> None:
+    import streamlit as st
+
+    from app.pack.progress import show_progress
+
+    st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+    if st.session_state["runs"] == 1:  # the page itself would go on to what is ready
+        show_progress(
+            st.session_state["job"],
+            "Fitting HEAT",
+            ["HEAT"],
+            note=lambda job: f" ({job.state})",
+        )
+
+
+def _failure_page() -> None:
+    import streamlit as st
+
+    from app.pack.progress import show_failure
+
+    st.session_state["has_failed"] = show_failure(st.session_state["job"])
+
+
+def _run(page, job: Job | None) -> AppTest:
+    at = AppTest.from_function(page, default_timeout=60)
+    at.session_state["job"] = job
+    at.run()
+    assert not at.exception
+    return at
+
+
+def _job(*ready: str) -> Job:
+    job = Job("any", lambda job: None)
+    job.progress = 0.42
+    job.frames = [DetectorScores(name, {}) for name in ready]
+    return job
+
+
+def test_progress_says_what_is_done_how_far_it_is_and_more():
+    at = _run(_progress_page, _job("MSP"))
+    assert at.get("progress")[0].proto.text == "Fitting HEAT: 42% (waiting)"
+    assert at.session_state["runs"] == 1
+
+
+def test_the_page_runs_anew_when_a_wanted_detector_is_ready_or_the_job_is_over():
+    assert _run(_progress_page, _job("MSP", "HEAT")).session_state["runs"] == 2
+    job = _job()
+    job.run()
+    assert job.over
+    assert _run(_progress_page, job).session_state["runs"] == 2
+
+
+@pytest.mark.parametrize("error", ["out of *memory*", ""])
+def test_a_failure_is_one_line(error):
+    def fail(job: Job) -> None:
+        raise RuntimeError(error)
+
+    job = Job("any", fail)
+    job.run()
+    at = _run(_failure_page, job)
+    assert at.session_state["has_failed"]
+    assert [entry.value for entry in at.error] == [
+        r"out of \*memory\*" if error else "RuntimeError"
+    ]
+
+
+def test_what_has_not_failed_shows_no_failure():
+    for job in (None, _job()):
+        at = _run(_failure_page, job)
+        assert not at.session_state["has_failed"]
+        assert not at.error
