@@ -11,10 +11,10 @@ import streamlit as st
 
 from app import figures
 from app.jobs import Job
+from app.pack.progress import show_failure
 from app.plane.figures import GREY
 from app.plane.state import StoppedTraining, ToyPreview
 from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
-from app.text import plain
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 
 def state_message(choice: ToyChoice, job: Job | None, stopped: StoppedTraining | None) -> None:
     """Says why there is no result: the training failed, was cancelled, or was never started."""
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    elif job is not None or stopped is not None:
+    if show_failure(job):
+        return
+    if job is not None or stopped is not None:
         others = stopped.other_watchers if stopped else 0
         goes_on = f" It goes on for {others} more who watch{'es' * (others == 1)}."
         st.warning(
