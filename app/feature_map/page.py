@@ -21,7 +21,7 @@ from heat_core.scores import SetScores
 
 def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     """Returns the scores of the detector that is chosen; None, having said why, without."""
-    job = scoring_job(pack_data, "modern")
+    job = scoring_job(pack_data)
     scores, missing_reasons = ready_scores(job)
     show_failure(job)
     if choice.detector in missing_reasons:

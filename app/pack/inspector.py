@@ -52,7 +52,7 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
     if pack_row is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
-    job = scoring_job(pack_data, "modern")
+    job = scoring_job(pack_data)
     scores, _ = ready_scores(job)
     share = current_share_to_keep()
     thresholds = {

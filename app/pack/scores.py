@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
-PRESET = "modern"  # that HEAT's parts are read from
 
 
-def scoring_job(pack_data: PackData, preset: str) -> Job:
+def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
     """Returns the job that scores the data with every detector.
 
     The first to ask starts it, for everybody. One that failed stays, and says why.
@@ -64,7 +63,7 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
 
     Nothing while HEAT is not ready, or where it has no correction.
     """
-    for frame in _ready(scoring_job(pack_data, PRESET)):
+    for frame in _ready(scoring_job(pack_data)):
         if frame.detector == "HEAT" and frame.terms is not None and frame.term_values:
             column = frame.terms.names.index("correction")
             return {name: values[:, column] for name, values in frame.term_values.items()}
@@ -90,7 +89,7 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
     """
     frames = [
         frame
-        for frame in _ready(scoring_job(pack_data, PRESET))
+        for frame in _ready(scoring_job(pack_data))
         if frame.missing_reason or frame.detector in thresholds
     ]
     return inspect_row(pack_data.pack, pack_data.class_gaussians, frames, pack_row, thresholds)

@@ -91,7 +91,7 @@ def page(view: str = "detectors", **state: str) -> AppTest:
     at.switch_page(f"{view}/page.py")
     for _ in range(100):
         opened(at)
-        if len(at.subheader) > 2 or at.error:
+        if len(at.subheader) > 2 or at.error or not at.get("progress"):
             break
         time.sleep(0.05)
     return opened(at)
