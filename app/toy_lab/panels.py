@@ -52,7 +52,8 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
     """
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
-    energies |= layers or dict.fromkeys(expected)
+    for name in layers or expected:
+        energies[name] = layers.get(name)
     columns = st.columns(max(4, len(energies)))
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
