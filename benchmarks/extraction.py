@@ -1,4 +1,4 @@
-"""Extraction of features, the average- and the std-pooled, against the plain forward pass of the same network."""
+"""Extraction of features, average- and std-pooled, against the network's plain forward pass."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ BATCH = 250
 
 
 def measure(options: Options) -> list[Row]:
-    """Returns one row. Raises AssertionError if features times head are not the logits of the forward pass."""
+    """Returns one row.
+
+    Raises:
+        AssertionError: features times head are not the logits of the forward pass.
+    """
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (options.images, 32, 32, 3), dtype=np.uint8)
     images = Images("noise", "test", pixels, np.zeros(options.images, np.int64), ("noise",))
     network = ARCHITECTURE.build().eval()
     extractor = Extractor(network, ARCHITECTURE, dtype=torch.float32)
     with threads.limit(options.threads):
-        z, logits = extract(extractor, images, batch=BATCH).z, _forward(network, images)
-        last = network.get_submodule("fc")
-        np.testing.assert_allclose(last(z).detach(), logits, atol=1e-4)
+        z = extract(extractor, images, batch=BATCH).z
+        head = network.get_submodule("fc")
+        np.testing.assert_allclose(head(z).detach(), _forward(network, images), atol=1e-4)
         contenders = {
             OURS: lambda: extract(extractor, images, batch=BATCH),
             "plain forward pass": lambda: _forward(network, images),
@@ -39,6 +43,6 @@ def measure(options: Options) -> list[Row]:
 
 @torch.inference_mode()
 def _forward(network: nn.Module, images: Images) -> Tensor:
-    return torch.cat(
-        [network(ARCHITECTURE.normalise(part)) for part in pixels_tensor(images).split(BATCH)]
-    )
+    """Returns logits (N, C)."""
+    batches = pixels_tensor(images).split(BATCH)
+    return torch.cat([network(ARCHITECTURE.normalise(pixels)) for pixels in batches])
