@@ -111,7 +111,7 @@ def _distance_text(distance: Distance, kl_mog: float) -> str:
 
 def fetch(options: argparse.Namespace) -> None:
     """Fetches a dataset."""
-    _needs("torchvision")
+    _require("torchvision")
     from .images.fetching import fetch
 
     with ProgressBars("B", is_scaled=True) as bars:

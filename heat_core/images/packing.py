@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import FILE_NAME, ExtraID, Pack
+from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
 
 from .classifier import fingerprint
 from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
 from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
-from .pseudo import TWO_KINDS, FAMILIES, destroy
+from .pseudo import FAMILIES, TWO_KINDS, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
@@ -243,15 +243,15 @@ class _Sets:
             self.thumbnails[name] = encode_sheet(images.pixels[rows])
         return self.features(name, images, rows)
 
-    def ood(self, contents: Contents, roots: Sequence[Path]) -> dict[tuple[str, str], Features]:
-        """Returns {(group, name): features}; their classes mean nothing to the network."""
+    def ood(self, contents: Contents, roots: Sequence[Path]) -> dict[SetName, Features]:
+        """Returns {set: features}; their classes mean nothing to the network."""
         sets = {}
         for name in contents.ood_names:
             images = read_images(name, roots)
             group = find_dataset(name).group_beside(contents.id_name)
             rows = stratified_rows(images.labels, contents.ood_rows)
-            key = (group, short_name(name))
-            sets[key] = replace(self.features_with_thumbnails("_".join(key), images, rows), y=None)
+            key = SetName(group, short_name(name))
+            sets[key] = replace(self.features_with_thumbnails(str(key), images, rows), y=None)
         return sets
 
     def families(self, kind: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, interpolate, pad
 
 Family = Callable[[Tensor, Generator], Tensor]
-TWO_KINDS = "composed"  # the family of two others in a row
+TWO_KINDS = "composed"  # the family of images destroyed in two ways, as packs call it
 
 
 def _uniform(x: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -187,6 +187,22 @@ def two_kinds(x: Tensor, generator: Generator) -> Tensor:
             destroyed[is_due] = family(x, generator)[is_due].clamp(0, 1)
         x = destroyed
     return x
+
+
+def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
+    """Returns features that no image has, made of ID features (N, d) alone: {kind: (N, d)}.
+
+    Midpoints of two rows, rows with half of their columns from another row, and columns each
+    shuffled among the rows.
+    """
+    partner = z[torch.randperm(len(z), device=z.device, generator=generator)]
+    half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
+    order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
+    return {
+        "midpoints": (z + partner) / 2,
+        "crossed": torch.where(half, z, partner),
+        "shuffled": z.gather(0, order),
+    }
 
 
 def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:

@@ -47,7 +47,7 @@ def trained() -> Job:
 
 @pytest.fixture(scope="module")
 def whole(trained) -> EnergyReading:
-    return reading.read(trained.result.energy, CHOICE, GRIDS[1])
+    return reading.read(trained.result.terms, CHOICE, GRIDS[1])
 
 
 def _landscape(**link: str):
@@ -95,7 +95,7 @@ def test_it_says_why_a_training_failed(monkeypatch):
 
 def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, whole):
     at = _with(trained, monkeypatch, x="-2.0", y="-1.5")
-    said = reading.point_terms(trained.result.energy, whole, "blobs", -2.0, -1.5)
+    said = reading.point_terms(trained.result.terms, whole, "blobs", -2.0, -1.5)
     assert at.subheader[0].value == f"At (-2.00, -1.50): {said.sentence}"
     assert "verdict in: 95 % of ID lie at or below" in at.subheader[0].value
     assert {metric.label for metric in at.metric} == set(panels.FACTS)
@@ -162,7 +162,7 @@ def test_a_click_becomes_the_point(monkeypatch):
 
 def test_the_parts_add_up_to_the_energy_itself(trained, whole):
     energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
-    layers = reading.layers(energy, window)
+    layers = reading.layers(trained.result.terms, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
     x, y = window.axes
     assert (x[0], x[-1], y[0], y[-1]) == pytest.approx((-1.5, 2.5, -3.0, 1.0))
@@ -170,7 +170,7 @@ def test_the_parts_add_up_to_the_energy_itself(trained, whole):
     with torch.no_grad():
         exact = energy(points).numpy()
     np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
-    said = reading.point_terms(energy, whole, "blobs", float(x[7]), float(y[60]))
+    said = reading.point_terms(trained.result.terms, whole, "blobs", float(x[7]), float(y[60]))
     assert said.total == pytest.approx(float(exact[0]), abs=1e-4)
     assert said.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
@@ -223,8 +223,8 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, whole):
     bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
-    energy = fit(bounded, toy("blobs").features()).energy
-    said = reading.read(energy, CHOICE, GRIDS[1])
+    prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
+    said = reading.read({"prior": prior, "correction": correction}, CHOICE, GRIDS[1])
     assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))
     assert said.largest_correction is not None
     assert 0.5 * said.bound < said.largest_correction < 1.5 * said.bound
@@ -233,17 +233,17 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, whole):
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    said = reading.read(energy, choice, Grid(toy(choice.toy)))
+    said = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
     assert (said.temperature, said.alpha, said.largest_correction) == (None, None, None)
     assert list(said.id_energies) == ["energy"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, whole):
-    energy = trained.result.energy
-    distance, lines = reading.ray(energy, whole, "blobs", -2.0, -1.5, 1.5)
+    terms = trained.result.terms
+    distance, lines = reading.ray(terms, whole, "blobs", -2.0, -1.5, 1.5)
     here = math.hypot(-2.0 - whole.centre[0], -1.5 - whole.centre[1])
-    said = reading.point_terms(energy, whole, "blobs", -2.0, -1.5)
+    said = reading.point_terms(terms, whole, "blobs", -2.0, -1.5)
     assert np.interp(here, distance, lines["total"]) == pytest.approx(said.total, abs=0.1)
     near = distance < here
     assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
@@ -256,19 +256,19 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
-    said = reading.read(energy, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray(energy, said, "checkerboard", 1.0, 0.2, 10)
+    said = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
+    _, lines = reading.ray({"energy": energy}, said, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
-    assert math.isinf(reading.point_terms(energy, said, "checkerboard", 4.4, 4.4).true_energy)
+    point = reading.point_terms({"energy": energy}, said, "checkerboard", 4.4, 4.4)
+    assert math.isinf(point.true_energy)
     assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    energy = fit(
-        preset_detector("MoG", space="plane"), toy("blobs").features()
-    ).energy / 1.0 + Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
-    layers = reading.layers(energy, Window(0, 0, 5))
+    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
+    correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
+    layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 

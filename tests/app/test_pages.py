@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job
+from app.jobs import Job, Work
 from app.pack.data import offered_packs
 from app.pack.jobs import score_pack
 from heat_core.detectors.presets import DETECTORS
+from heat_core.pack import Pack
 from tests.app.pages import app, opened, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -24,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def score_quickly(pack, preset: str, *settings):
+    def score_pack_quickly(pack: Pack, preset: str, *settings) -> Work:
         return score_pack(pack, "quick", *settings)
 
-    monkeypatch.setattr("app.pack.scores.score_pack", score_quickly)
+    monkeypatch.setattr("app.pack.scores.score_pack", score_pack_quickly)
 
 
 def _detectors(**link: str) -> AppTest:
@@ -97,12 +98,13 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
 
 def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
+    from heat_core.detectors import learned
     from heat_core.pack import pack_from_arrays
 
     def diverge(*settings):
         raise ArithmeticError("training diverged")
 
-    monkeypatch.setattr("heat_core.detectors.heat.EBM.fit", diverge)
+    monkeypatch.setattr(learned.EBM, "fit", diverge)
     job = Job("any", score_pack(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"

@@ -405,7 +405,7 @@ def test_nothing_is_replaced_unasked(
     assert main(["pack", str(npz), "--out", str(pack), "--overwrite"]) == 0
     assert main(["fit", str(pack), "MoG", "--out", str(tmp_path / "run")]) == 0
     assert main(["fit", str(pack), "SSD", "--out", str(tmp_path / "run"), "--overwrite"]) == 0
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["detector"] == "SSD"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["detector"]["kind"] == "SSD"
 
 
 def test_overwrite_replaces_only_what_is_ours(

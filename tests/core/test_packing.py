@@ -15,7 +15,7 @@ from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
 from heat_core.images.extract import Extractor, extract
 from heat_core.images.packing import Contents, build_pack
-from heat_core.images.pseudo import TWO_KINDS, FAMILIES
+from heat_core.images.pseudo import FAMILIES, TWO_KINDS
 from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 

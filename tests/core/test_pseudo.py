@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.images.pseudo import TWO_KINDS, FAMILIES, destroy
+from heat_core.images.pseudo import FAMILIES, TWO_KINDS, destroy
 
 
 @pytest.fixture(scope="module")

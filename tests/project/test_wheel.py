@@ -33,7 +33,7 @@ OPTIONAL = ["streamlit", "plotly", "timm", "torchvision", "PIL", "umap", "sklear
 
 # Opens the first page without a browser, and tells which packs there are.
 OPEN_THE_DASHBOARD = """
-import threading
+import os
 from importlib import resources
 from streamlit.testing.v1 import AppTest
 
@@ -44,10 +44,8 @@ assert page.title or page.header or page.subheader or page.button
 
 from app.pack import data  # as the script has made it possible, for this process alone
 
-print(*data.offered_packs())
-for thread in threading.enumerate():
-    if thread.name.endswith("(warm)"):  # torch, on its way
-        thread.join(60)
+print(*data.offered_packs(), flush=True)
+os._exit(0)  # a thread that warms torch up would abort an interpreter that ends
 """
 
 
