@@ -1,4 +1,4 @@
-"""Extraction of features, the average- and the std-pooled, against the plain forward pass of the same network."""
+"""Extraction of features, average- and std-pooled, against the network's plain forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ BATCH = 250
 
 
 def measure(options: Options) -> list[Row]:
-    """Returns one row. Raises AssertionError if features times head are not the logits of the forward pass."""
+    """Returns one row.
+
+    Raises:
+        AssertionError: features times head are not the logits of the forward pass.
+    """
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (options.images, 32, 32, 3), dtype=np.uint8)
     images = Images("noise", "test", pixels, np.zeros(options.images, np.int64), ("noise",))

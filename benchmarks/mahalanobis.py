@@ -1,4 +1,4 @@
-"""SSD: fit class means and one covariance, score queries by the smallest squared Mahalanobis distance."""
+"""SSD: fit class means and one covariance, score by the smallest squared Mahalanobis distance."""
 
 from __future__ import annotations
 

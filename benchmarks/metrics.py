@@ -1,7 +1,8 @@
 """AUROC and FPR95 of two sets of scores.
 
-The peers draw one ROC curve and read both figures off it, in the way that is fastest for them; inside is their class
-to find, for it is inside that FPR95 keeps 95 % of, and -score is large where inside is likely.
+The peers draw one ROC curve and read both figures off it, in the way that is fastest for them;
+inside is their class to find, for it is inside that FPR95 keeps 95 % of, and -score is large where
+inside is likely.
 """
 
 from __future__ import annotations

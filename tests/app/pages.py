@@ -25,11 +25,16 @@ def opened(at: AppTest) -> AppTest:
 
 
 def wait(at: AppTest, is_done, seconds: float = 240) -> AppTest:
-    """Reruns the page until `is_done(at)`, as the page itself does in a browser."""
-    limit = time.monotonic() + seconds
+    """Reruns the page until `is_done(at)`, as the page itself does in a browser.
+
+    It reruns less and less often: what is waited for needs the processor, too.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.05
     while not is_done(at):
-        assert time.monotonic() < limit, "the page did not get there"
-        time.sleep(0.2)
+        assert time.monotonic() < deadline, "the page did not get there"
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
         opened(at)
     return at
 

@@ -1,4 +1,7 @@
-"""The demo: five steps, each a link; its numbers are those of the pack and of the plane; the glossary is in every room."""
+"""The demo: five steps, each a link; its numbers are those of the pack and of the plane.
+
+And the glossary, which is on every page.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from app.glossary import TERMS
 from heat_core.pack import Pack, read_pack
 from tests.app.pages import app, link, offered, opened, press, text
 
-VIEWS = sorted(path.parent.name for path in Path("app").glob("*/page.py"))
+PAGES = sorted(path.parent.name for path in Path("app").glob("*/page.py"))
 pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs")
 
 
@@ -30,7 +33,7 @@ def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def told() -> Story:
+def shipped() -> Story:
     return story.read()
 
 
@@ -46,11 +49,11 @@ def _demo(step: int) -> AppTest:
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
-def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, told: Story) -> None:
+def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, shipped: Story) -> None:
     at = _demo(number)
     step = STEPS[number - 1]
     assert at.header[0].value == f"{number}. {step.title}"
-    sentence = step.sentence(told)
+    sentence = step.sentence(shipped)
     assert sentence.endswith(".")
     assert sentence.count(". ") == 0  # one sentence
     assert not re.search(r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b", sentence)
@@ -78,72 +81,74 @@ def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
     )
 
 
-def test_a_press_as_the_room_is_left_does_no_harm() -> None:
+def test_a_press_as_the_page_is_left_does_no_harm() -> None:
     at = _demo(2)
     next(button for button in at.button if button.label == "Next").click()
     opened(at.switch_page("toy_lab/page.py"))
     assert opened(at.switch_page("demo/page.py")).header[0].value.startswith("3. ")
 
 
-def test_sentences_say_what_the_arrays_say(told: Story) -> None:
-    what = told.outcomes["HEAT"]
-    assert f"{100 * what.caught:.0f} of 100 strange" in STEPS[4].sentence(told)
-    assert f"among them {told.rejected('HEAT').sum()} of the 12" in STEPS[4].sentence(told)
-    sure = sum(int((-told.scores["MSP"][name] > 0.9).sum()) for name in told.card.kinds)
-    assert f"sure what {sure} of them are" in STEPS[0].sentence(told)
-    assert (told.probabilities > story.CONFIDENCE).all()
-    assert not told.rejected("MSP").any()
-    assert (np.diff(told.probabilities) <= 0).all()
+def test_sentences_say_what_the_arrays_say(shipped: Story) -> None:
+    outcome = shipped.outcomes["HEAT"]
+    assert f"{100 * outcome.caught:.0f} of 100 strange" in STEPS[4].sentence(shipped)
+    assert f"among them {shipped.rejected('HEAT').sum()} of the 12" in STEPS[4].sentence(shipped)
+    sure = sum(int((-shipped.scores["MSP"][name] > 0.9).sum()) for name in shipped.card.kinds)
+    assert f"sure what {sure} of them are" in STEPS[0].sentence(shipped)
+    assert (shipped.probabilities > story.CONFIDENCE).all()
+    assert not shipped.rejected("MSP").any()
+    assert (np.diff(shipped.probabilities) <= 0).all()
 
 
-def test_the_story_is_of_this_pack_and_of_these_recipes(told: Story, pack: Pack) -> None:
-    assert told.card.pack_digest == story.digest(story.PACK), (
+def test_the_story_is_of_this_pack_and_of_these_detectors(shipped: Story, pack: Pack) -> None:
+    assert shipped.card.pack_digest == story.digest(story.PACK), (
         "the pack has changed: python -m app.demo.story"
     )
-    assert told.card.detectors == story.described(pack), (
-        "a recipe has changed: python -m app.demo.story"
+    assert shipped.card.detectors == story.described(pack), (
+        "a detector has changed: python -m app.demo.story"
     )
 
 
-def test_scores_and_pictures_are_the_packs(told: Story, pack: Pack) -> None:
+def test_scores_and_pictures_are_the_packs(shipped: Story, pack: Pack) -> None:
     from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
     from heat_core.scores import score_pack
 
     for name in ("MSP", "Energy", "MoG"):
         again = score_pack(pack, fit(preset_detector(name, space="pseudo"), pack.train).score)
-        assert set(again) == set(told.scores[name])
-        for of, scores in again.items():
-            assert np.allclose(scores, told.scores[name][of], rtol=1e-4, atol=1e-4)
-    sets, rows = story.confident_pictures(told.scores["MSP"], tuple(told.card.kinds))
-    assert sets == told.sets
-    assert np.array_equal(rows, told.rows)
+        assert set(again) == set(shipped.scores[name])
+        for set_name, scores in again.items():
+            assert np.allclose(scores, shipped.scores[name][set_name], rtol=1e-4, atol=1e-4)
+    sets, rows = story.confident_pictures(shipped.scores["MSP"], tuple(shipped.card.kinds))
+    assert sets == shipped.sets
+    assert np.array_equal(rows, shipped.rows)
     pixels, predicted = story.pictures(pack, sets, rows)
-    assert np.array_equal(pixels, told.pixels)
-    assert predicted == told.predicted
+    assert np.array_equal(pixels, shipped.pixels)
+    assert predicted == shipped.predicted
 
 
-def test_the_planes_energies_are_what_training_gives(told: Story) -> None:
+def test_the_planes_energies_are_what_training_gives(shipped: Story) -> None:
     plane = story.train_plane()
-    assert np.allclose(plane.points[: story.POINTS], told.points, atol=2e-3)
+    assert np.allclose(plane.points[: story.POINTS], shipped.points, atol=2e-3)
     for name in ("truth", "prior"):
-        assert np.allclose(plane.layers[name], told.layers[name], rtol=2e-3, atol=2e-3)
-    near = told.layers["truth"] < 5  # where there is data; elsewhere a trained network is free
-    assert np.abs(plane.layers["correction"] - told.layers["correction"])[near].mean() < 0.3
-    assert plane.total_variation["MoG"] == pytest.approx(told.card.total_variation["MoG"], abs=1e-3)
+        assert np.allclose(plane.layers[name], shipped.layers[name], rtol=2e-3, atol=2e-3)
+    near = shipped.layers["truth"] < 5  # where there is data; elsewhere a trained network is free
+    assert np.abs(plane.layers["correction"] - shipped.layers["correction"])[near].mean() < 0.3
+    assert plane.total_variation["MoG"] == pytest.approx(
+        shipped.card.total_variation["MoG"], abs=1e-3
+    )
     assert plane.total_variation["HEAT"] == pytest.approx(
-        told.card.total_variation["HEAT"], abs=0.03
+        shipped.card.total_variation["HEAT"], abs=0.03
     )
 
 
-def test_a_story_is_written_and_read_whole(told: Story, tmp_path: Path) -> None:
-    story.write(told, tmp_path / "again.npz")
+def test_a_story_is_written_and_read_whole(shipped: Story, tmp_path: Path) -> None:
+    story.write(shipped, tmp_path / "again.npz")
     again = story.read(tmp_path / "again.npz")
-    assert again.card == told.card
-    assert np.array_equal(again.total, told.total)
+    assert again.card == shipped.card
+    assert np.array_equal(again.total, shipped.total)
     assert all(
         np.array_equal(again.scores["HEAT"][name], values)
-        for name, values in told.scores["HEAT"].items()
+        for name, values in shipped.scores["HEAT"].items()
     )
 
 
@@ -161,9 +166,9 @@ def test_a_story_that_is_lost_or_damaged_gives_one_line(
     assert "\n" not in at.error[0].value
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_every_room_has_the_glossary(view: str) -> None:
-    at = app() if view == "toy_lab" else opened(app().switch_page(f"{view}/page.py"))
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_has_the_glossary(page: str) -> None:
+    at = app() if page == "toy_lab" else opened(app().switch_page(f"{page}/page.py"))
     assert all(f"**{term}**" in text(at) for term in TERMS)
     assert all(meaning.endswith(".") for meaning in TERMS.values())
 

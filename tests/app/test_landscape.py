@@ -16,7 +16,7 @@ from app.jobs import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
 from app.plane.reading import EnergyReading, PointTerms, Window
-from app.plane.training import COARSE_SIDE, FINE_SIDE, ToyChoice, train_toy
+from app.plane.training import ToyChoice
 from heat_core.detectors import presets
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
@@ -28,26 +28,16 @@ from heat_core.run import fit
 from heat_core.training.objectives import LeastSquares
 from heat_core.training.trainer import TrainConfig
 from tests.app.pages import app, endless, offered, opened, press, text, wait
+from tests.app.plane import GRIDS, QUICK
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
-CHOICE = ToyChoice("blobs", "HEAT", "quick", 0)
 SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
-GRIDS = [Grid(toy("blobs"), side) for side in (COARSE_SIDE, FINE_SIDE)]
 
 
 @pytest.fixture(scope="module")
-def trained() -> Job:
-    """A finished quick training of HEAT on the blobs."""
-    job = Job("any", train_toy(CHOICE, *GRIDS))
-    job.run()
-    assert job.state == "done", job.error
-    return job
-
-
-@pytest.fixture(scope="module")
-def whole(trained) -> EnergyReading:
-    return reading.read(trained.result.terms, CHOICE, GRIDS[1])
+def blobs_reading(trained) -> EnergyReading:
+    return reading.read(trained.result.terms, QUICK, GRIDS[1])
 
 
 def _landscape(**link: str):
@@ -55,18 +45,21 @@ def _landscape(**link: str):
 
 
 def _moved(at):
-    """Goes to the room. AppTest drops the link at a page switch and brings it back a run later; a browser does not."""
+    """Goes to the page.
+
+    AppTest drops the link at a page switch and brings it back a run later; a browser does not.
+    """
     return opened(opened(at.switch_page("landscape/page.py")))
 
 
 def _with(job: Job, monkeypatch, **link: str):
-    """Opens the room with a training that is done."""
-    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda mine: job.result)
+    """Opens the page with a training that is done."""
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: lambda own_job: job.result)
     at = press(_landscape(**link), "Train HEAT")
     return wait(at, lambda page: page.metric)
 
 
-# -- the room
+# -- the page
 
 
 def test_it_starts_empty_and_says_what_to_do():
@@ -93,10 +86,10 @@ def test_it_says_why_a_training_failed(monkeypatch):
     assert at.error[0].value == r"no \*grid\*"
 
 
-def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, whole):
+def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, blobs_reading):
     at = _with(trained, monkeypatch, x="-2.0", y="-1.5")
-    said = reading.point_terms(trained.result.terms, whole, "blobs", -2.0, -1.5)
-    assert at.subheader[0].value == f"At (-2.00, -1.50): {said.sentence}"
+    terms = reading.point_terms(trained.result.terms, blobs_reading, "blobs", -2.0, -1.5)
+    assert at.subheader[0].value == f"At (-2.00, -1.50): {terms.sentence}"
     assert "verdict in: 95 % of ID lie at or below" in at.subheader[0].value
     assert {metric.label for metric in at.metric} == set(panels.FACTS)
     at.number_input(key="x").set_value(15.0)
@@ -143,8 +136,8 @@ def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
 
 
 def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
-    at = _moved(app(toy="blobs", detector="KNN"))
-    press(at, "Train KNN")
+    at = _moved(app(toy="blobs", detector="SSD"))
+    press(at, "Train SSD")
     wait(at, lambda page: page.metric)
     assert "**Correction, E_θ**" not in text(at)
     assert {metric.label: metric.value for metric in at.metric}["Largest |E_θ|"] == "none"
@@ -160,7 +153,7 @@ def test_a_click_becomes_the_point(monkeypatch):
 # -- what it says
 
 
-def test_the_parts_add_up_to_the_energy_itself(trained, whole):
+def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
     layers = reading.layers(trained.result.terms, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
@@ -170,25 +163,28 @@ def test_the_parts_add_up_to_the_energy_itself(trained, whole):
     with torch.no_grad():
         exact = energy(points).numpy()
     np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
-    said = reading.point_terms(trained.result.terms, whole, "blobs", float(x[7]), float(y[60]))
-    assert said.total == pytest.approx(float(exact[0]), abs=1e-4)
-    assert said.true_energy == pytest.approx(
+    x_value, y_value = float(x[7]), float(y[60])
+    terms = reading.point_terms(trained.result.terms, blobs_reading, "blobs", x_value, y_value)
+    assert terms.total == pytest.approx(float(exact[0]), abs=1e-4)
+    assert terms.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
     )
-    assert said.is_ood == (said.total > whole.threshold)
+    assert terms.is_ood == (terms.total > blobs_reading.threshold)
 
 
 def test_the_sum_that_is_read_adds_up_by_eye():
-    said = PointTerms({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
+    terms = PointTerms({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
     assert (
-        said.sentence
+        terms.sentence
         == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
     )
 
 
-def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(trained, whole):
-    inside = whole.id_energies["total"]
-    assert whole.threshold == threshold_keeping(inside, 0.95)
+def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
+    trained, blobs_reading
+):
+    inside = blobs_reading.id_energies["total"]
+    assert blobs_reading.threshold == threshold_keeping(inside, 0.95)
     fresh, _ = toy("blobs").sample(
         reading.FRESH_POINTS, torch.Generator().manual_seed(reading.FRESH_SEED)
     )
@@ -198,20 +194,26 @@ def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(tra
     assert not (fresh[:, None] == train[None, :200]).all(-1).any()
 
 
-def test_masses_and_error_agree_with_quadrature(trained, whole):
+def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     d = trained.result.distance
-    assert int((whole.model_mass >= 0.5 * whole.true_mass).sum()) == d.modes
-    assert whole.true_mass.sum() == pytest.approx(1)
-    assert whole.model_mass.sum() == pytest.approx(1)
-    assert whole.log_z == pytest.approx(0, abs=0.1)  # E_theta learned against q: -log p, normalised
-    assert whole.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
-    assert abs(whole.density_error.mean()) < 1e-6
-    assert whole.far_rejected == 1.0  # the prior grows without bound
+    assert int((blobs_reading.model_mass >= 0.5 * blobs_reading.true_mass).sum()) == d.modes
+    assert blobs_reading.true_mass.sum() == pytest.approx(1)
+    assert blobs_reading.model_mass.sum() == pytest.approx(1)
+    assert blobs_reading.log_z == pytest.approx(
+        0, abs=0.1
+    )  # E_theta learned against q: -log p, normalised
+    assert blobs_reading.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
+    assert abs(blobs_reading.density_error.mean()) < 1e-6
+    assert blobs_reading.far_rejected == 1.0  # the prior grows without bound
 
 
-def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, whole):
-    assert (whole.temperature, whole.alpha, whole.bound) == (1.0, None, None)
-    assert whole.largest_correction is not None
+def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_reading):
+    assert (blobs_reading.temperature, blobs_reading.alpha, blobs_reading.bound) == (
+        1.0,
+        None,
+        None,
+    )
+    assert blobs_reading.largest_correction is not None
     alpha = 0.5
     quick = preset_detector("HEAT", "quick", "plane")
     assert isinstance(quick, HEAT)
@@ -224,49 +226,63 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, whole):
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
     prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
-    said = reading.read({"prior": prior, "correction": correction}, CHOICE, GRIDS[1])
-    assert (said.temperature, said.alpha, said.bound) == (4.0, alpha, 1 / (2 * alpha))
-    assert said.largest_correction is not None
-    assert 0.5 * said.bound < said.largest_correction < 1.5 * said.bound
+    fitted_reading = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
+    assert (fitted_reading.temperature, fitted_reading.alpha, fitted_reading.bound) == (
+        4.0,
+        alpha,
+        1 / (2 * alpha),
+    )
+    assert fitted_reading.largest_correction is not None
+    assert (
+        0.5 * fitted_reading.bound < fitted_reading.largest_correction < 1.5 * fitted_reading.bound
+    )
 
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    said = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
+    fitted_reading = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (said.temperature, said.alpha, said.largest_correction) == (None, None, None)
-    assert list(said.id_energies) == ["energy"]
+    assert (
+        fitted_reading.temperature,
+        fitted_reading.alpha,
+        fitted_reading.largest_correction,
+    ) == (None, None, None)
+    assert list(fitted_reading.id_energies) == ["energy"]
 
 
-def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, whole):
-    terms = trained.result.terms
-    distance, lines = reading.ray(terms, whole, "blobs", -2.0, -1.5, 1.5)
-    here = math.hypot(-2.0 - whole.centre[0], -1.5 - whole.centre[1])
-    said = reading.point_terms(terms, whole, "blobs", -2.0, -1.5)
-    assert np.interp(here, distance, lines["total"]) == pytest.approx(said.total, abs=0.1)
-    near = distance < here
+def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
+    fitted_terms = trained.result.terms
+    distance, lines = reading.ray(fitted_terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    point_distance = math.hypot(-2.0 - blobs_reading.centre[0], -1.5 - blobs_reading.centre[1])
+    terms = reading.point_terms(fitted_terms, blobs_reading, "blobs", -2.0, -1.5)
+    assert np.interp(point_distance, distance, lines["total"]) == pytest.approx(
+        terms.total, abs=0.1
+    )
+    near = distance < point_distance
     assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
     assert set(lines) == {"prior", "correction", "total", "truth"}
     assert set(lines) <= set(figures.LINES)
-    at_centre = reading.direction(whole.centre, *whole.centre)
+    at_centre = reading.direction(blobs_reading.centre, *blobs_reading.centre)
     assert tuple(at_centre) == (1.0, 0.0)
 
 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
-    said = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray({"energy": energy}, said, "checkerboard", 1.0, 0.2, 10)
+    terms = {"energy": energy}
+    fitted_reading = reading.read(terms, choice, Grid(toy(choice.toy)))
+    _, lines = reading.ray(terms, fitted_reading, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
-    point = reading.point_terms({"energy": energy}, said, "checkerboard", 4.4, 4.4)
-    assert math.isinf(point.true_energy)
+    assert math.isinf(
+        reading.point_terms(terms, fitted_reading, "checkerboard", 4.4, 4.4).true_energy
+    )
     assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
+    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
     correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
     layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
     assert not layers["correction"].any()
@@ -295,11 +311,11 @@ def test_heights_are_sent_as_shares_of_the_range():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [None, "1,2", [1], [1, 2, 3], [1, "2"], [math.nan, 0], [math.inf, 0], [4.1, 0], [0, -4.1]],
 )
-def test_what_is_no_spot_of_the_square_is_passed_over(said):
-    assert surfaces.picked_spot(said, SQUARE) is None
+def test_what_is_no_spot_of_the_square_is_passed_over(message):
+    assert surfaces.picked_spot(message, SQUARE) is None
 
 
 def test_a_spot_is_taken():
@@ -320,7 +336,7 @@ def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
 
 @pytest.mark.parametrize("draw", ["contour", "surface"])
 def test_a_click_sends_less_than_300_kilobytes(monkeypatch, trained, draw):
-    """Everything that the room draws, as when the point, the window or the way of drawing changes."""
+    """Everything that the page draws, as when the point, the window or the style changes."""
     at = _with(trained, monkeypatch, draw=draw)
     at.number_input(key="x").set_value(1.0)
     opened(at)

@@ -12,54 +12,43 @@ import pytest
 from app import figures
 from app.jobs import Job
 from app.plane import chains, reading, training
-from app.plane import figures as figures_of_plane
+from app.plane import figures as plane_figures
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
-from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, ToyChoice
+from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
 from app.toy_lab.diagnosis import LIGHTS
 from app.toy_lab.replay import RESULT
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, GaussianMixture
-from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.training.trainer import Diverged
 from tests.app.pages import app, endless, link, offered, opened, press, text, until, wait
+from tests.app.plane import GRIDS, QUICK
 from tests.samples import Residual
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
-
-QUICK = ToyChoice("blobs", "HEAT", "quick", 0)
-GRIDS = [Grid(toy("blobs"), side) for side in (COARSE_SIDE, FINE_SIDE)]
-
-
-@pytest.fixture(scope="module")
-def trained() -> Job:
-    """A finished quick training of HEAT on the blobs."""
-    job = Job("any", training.train_toy(QUICK, *GRIDS))
-    job.run()
-    assert job.state == "done", job.error
-    return job
 
 
 def _replayed(job: Job):
     """Returns work that ends at once as another training did."""
 
-    def work(mine: Job):
-        for i, frame in enumerate(job.frames):
-            mine.report((i + 1) / len(job.frames), frame)
+    def work(own_job: Job):
+        for number, snapshot in enumerate(job.frames, start=1):
+            own_job.report(number / len(job.frames), snapshot)
         return job.result
 
     return lambda *settings: work
 
 
 def _slowly(job: Job, gate: threading.Event):
-    """Returns work that gives two frames of a training, and the others once the gate is open."""
+    """Returns work that gives two snapshots of another training, the others once a gate is open."""
 
-    def work(mine: Job):
-        for i, frame in enumerate(job.frames):
-            while i >= 2 and not gate.wait(0.01):
-                mine.report(i / len(job.frames))
-            mine.report(i / len(job.frames), frame)
+    def work(own_job: Job):
+        for number, snapshot in enumerate(job.frames):
+            share = number / len(job.frames)
+            while number >= 2 and not gate.wait(0.01):
+                own_job.report(share)
+            own_job.report(share, snapshot)
         return job.result
 
     return lambda *settings: work
@@ -137,20 +126,20 @@ def test_cancel_is_shown_at_once_and_training_can_begin_again(monkeypatch):
 def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch, trained):
     gate = threading.Event()
     monkeypatch.setattr("app.plane.state.train_toy", _slowly(trained, gate))
-    who = ["ann"]
+    tab = ["ann"]
     monkeypatch.setattr(
-        "app.session.get_script_run_ctx", lambda: SimpleNamespace(session_id=who[0])
+        "app.session.get_script_run_ctx", lambda: SimpleNamespace(session_id=tab[0])
     )
     ann = press(app(toy="blobs", preset="quick"), "Train HEAT")
-    who[0] = "bob"
+    tab[0] = "bob"
     bob = app(toy="blobs", preset="quick")
     press(bob, "Cancel")
     assert "It goes on for 1 more who watches" in bob.warning[0].value
-    who[0] = "ann"
+    tab[0] = "ann"
     assert "Cancel" in offered(opened(ann))
     gate.set()
     wait(ann, lambda page: page.metric)
-    who[0] = "bob"
+    tab[0] = "bob"
     assert bob.warning
     press(bob, "Train HEAT")  # joins what is there
     wait(bob, lambda page: page.metric)
@@ -174,9 +163,9 @@ def test_pause_and_step_then_leave_and_come_back(monkeypatch, trained):
     until(lambda: job.state == "paused")
     press(at, "Step")
     assert "Paused after snapshot 3" in text(at)
-    for room in ("landscape/page.py", "toy_lab/page.py"):
+    for script in ("landscape/page.py", "toy_lab/page.py"):
         opened(
-            opened(at.switch_page(room))
+            opened(at.switch_page(script))
         )  # AppTest drops the link at a page switch and brings it back a run later
         assert "Paused after snapshot 3" in text(at)
     press(at, "Play")
@@ -314,13 +303,13 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
 
 
 def test_a_rising_kl_raises_the_alarm(trained):
-    frames = list(trained.frames)
-    assert training.kl_alarm(frames) == ""
-    last = frames[-1]
+    snapshots = list(trained.frames)
+    assert training.kl_alarm(snapshots) == ""
+    last = snapshots[-1]
     far = Snapshot(
         last.terms, type(last.distance)(9.0, 1.0, 0.6, 1, 4, 0.0), last.mog_distance, last.record
     )
-    assert "KL has risen from" in training.kl_alarm([*frames, far])
+    assert "KL has risen from" in training.kl_alarm([*snapshots, far])
 
 
 def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
@@ -328,7 +317,10 @@ def test_it_stops_when_kl_stops_falling_and_keeps_the_closest_model():
     job = Job(choice.key, training.train_toy(choice, *GRIDS))
     job.run()
     assert job.state == "done", job.error
-    step, best = job.frames[-1].record.step, min(job.frames, key=lambda frame: frame.distance.kl)
+    step, best = (
+        job.frames[-1].record.step,
+        min(job.frames, key=lambda snapshot: snapshot.distance.kl),
+    )
     assert step < job.frames[-1].record.steps
     assert f"Stopped at step {step}" in job.result.end_reason
     assert f"of step {best.record.step} was kept" in job.result.end_reason
@@ -361,12 +353,66 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
 
 
 def test_snapshots_are_small(trained):
-    terms = [term for frame in trained.frames for term in frame.terms.values()]
+    terms = [term for snapshot in trained.frames for term in snapshot.terms.values()]
     sizes = {id(term): term.nbytes for term in terms}
-    # a prior that does not change is kept once
+    # A prior that does not change is kept once.
     assert sum(sizes.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
     assert all(term.dtype == np.float32 for term in terms)
-    assert len(trained.frames) <= training.MAX_SNAPSHOTS
+
+
+def test_a_long_history_keeps_every_nth_snapshot(monkeypatch, trained):
+    monkeypatch.setattr(training, "MAX_SNAPSHOTS", 9)
+    job = Job("any", endless)
+    result = trained.result
+    take_snapshot = SnapshotTaker(job, GRIDS[0], result.mog_distance, early_stopping=False)
+    for snapshot in trained.frames:
+        take_snapshot(snapshot.record, result.energy)
+    assert 8 <= len(job.frames) <= 10
+    assert job.frames[-1].record.step == job.frames[-1].record.steps
+
+
+def test_the_truths_own_loss_is_reached_from_above(trained):
+    levels = training.loss_levels(QUICK, trained.result.mog_distance)
+    assert levels["truth"] < levels["guessing"]
+    best = min(snapshot.record.val_loss for snapshot in trained.frames)
+    assert best == pytest.approx(levels["truth"], abs=0.08)
+    assert (
+        training.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog_distance)
+        == {}
+    )
+
+
+def test_chains_on_the_exact_energy_know_what_they_do():
+    """On Gaussians a short step is mostly accepted, a long one rarely; the toy counts modes."""
+    from heat_core.detectors.presets import preset_detector
+    from heat_core.run import fit
+
+    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
+    short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
+    long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
+    assert short.acceptance > 0.98 > 0.8 > long.acceptance
+    assert short.temperature == 1.0
+    assert short.switches.sum() == 200 * chains.CHAINS
+    assert long.switch_count > short.switch_count
+    assert short.paths.shape[1:] == (chains.CHAINS, 2)
+    assert len(short.paths) <= chains.MAX_DRAWN
+    with pytest.raises(ValueError, match="too long"):
+        chains.run_chains(energy, "blobs", chains.ChainSettings(steps=2000, step_size=30.0))
+    with pytest.raises(ValueError, match="start must be one of noise, data"):
+        chains.ChainSettings(start="there")
+
+
+def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
+    axis = np.linspace(-5, 5, 100, dtype=np.float32)
+    points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
+    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    drawn = [
+        [float(number) for number in mark.replace("H", ",").split(",")]
+        for mark in shape.path.split("M")[1:]
+    ]
+    np.testing.assert_allclose(
+        [[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01
+    )
 
 
 def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
@@ -388,13 +434,13 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     np.testing.assert_allclose(
         layers["residual"] + layers["gaussians"], layers["total"], rtol=1e-5, atol=1e-5
     )
-    whole = reading.read(terms, choice, GRIDS[1])
-    point = reading.point_terms(terms, whole, "blobs", 1.0, 2.0)
+    blobs_reading = reading.read(terms, choice, GRIDS[1])
+    point = reading.point_terms(terms, blobs_reading, "blobs", 1.0, 2.0)
     assert point.sentence.startswith("residual ")
     assert " + gaussians " in point.sentence
-    _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
+    _, lines = reading.ray(terms, blobs_reading, "blobs", 1.0, 2.0, 1.5)
     assert list(lines) == ["residual", "gaussians", "total", "truth"]
-    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    figure = plane_figures.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
     assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
 
 

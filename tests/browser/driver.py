@@ -1,4 +1,7 @@
-"""A running app and a real browser, for journeys and pictures. The browser is the system's Chromium."""
+"""A running app and a real browser, for journeys and pictures.
+
+The browser is the system's Chromium.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Locator, Page, WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+COMMANDS = ("chromium", "chromium-browser", "google-chrome")
+INSTALLED = [path for path in map(shutil.which, COMMANDS) if path]
+CHROMIUM = os.environ.get("CHROMIUM") or next(iter(INSTALLED), None)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,25 +38,28 @@ FLAGS = [
     "--disable-component-update",
     "--disable-dev-shm-usage",
 ]
+# The marks of a file of journeys, and of one that needs a pack.
 JOURNEY = [
     pytest.mark.browser,
     pytest.mark.skipif(
         CHROMIUM is None, reason="no Chromium on this machine (.ci/run installs one)"
     ),
     pytest.mark.filterwarnings("ignore"),  # playwright's own
-]  # the marks of a file of journeys
+]
 WITH_A_PACK = [
     *JOURNEY,
     pytest.mark.skipif(
         not [*ROOT.glob("assets/packs/*/card.json")], reason="no pack in assets/packs"
     ),
 ]
-MOST = 300_000  # bytes an interaction
+MAX_BYTES = 300_000  # of an interaction
 IDLE = """() => {
     const app = document.querySelector('[data-testid="stApp"]');
     if (!app || app.getAttribute('data-test-connection-state') === 'INITIAL') return false;
-    if ((app.getAttribute('data-test-script-state') || 'notRunning') !== 'notRunning') return false;
-    if (document.querySelector('[data-testid="stSpinner"],[data-testid="stSkeleton"]')) return false;
+    const script = app.getAttribute('data-test-script-state') || 'notRunning';
+    if (script !== 'notRunning') return false;
+    const waiting = '[data-testid="stSpinner"],[data-testid="stSkeleton"]';
+    if (document.querySelector(waiting)) return false;
     return [...document.querySelectorAll('[data-testid="stPlotlyChart"]')].every(chart => {
         const plot = chart.querySelector('.js-plotly-plot');
         return plot && plot._fullLayout && plot.querySelector('.main-svg');
@@ -67,12 +74,9 @@ def server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     flags = [
-        "--server.port",
-        str(port),
-        "--server.address",
-        "127.0.0.1",
-        "--server.headless",
-        "true",
+        f"--server.port={port}",
+        "--server.address=127.0.0.1",
+        "--server.headless=true",
     ]
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags]
@@ -123,22 +127,42 @@ class Wire:
     """Counts what goes over a page's websocket, in bytes, and how often the page speaks."""
 
     def __init__(self, page: Page) -> None:
-        self.received, self.sent, self.messages = 0, 0, 0
+        self.reset()
         page.on("websocket", self._listen)
 
-    def _listen(self, socket) -> None:
-        socket.on("framereceived", lambda data: self._add(len(data)))
-        socket.on("framesent", lambda data: self._sent(len(data)))
+    def reset(self) -> None:
+        """Begins anew."""
+        self.received = 0
+        self.sent = 0
+        self.messages = 0
 
-    def _add(self, size: int) -> None:
-        self.received += size
+    def _listen(self, websocket: WebSocket) -> None:
+        websocket.on("framereceived", self._count_received)
+        websocket.on("framesent", self._count_sent)
 
-    def _sent(self, size: int) -> None:
-        self.sent += size
+    def _count_received(self, data: str | bytes) -> None:
+        self.received += len(data)
+
+    def _count_sent(self, data: str | bytes) -> None:
+        self.sent += len(data)
         self.messages += 1
 
-    def reset(self) -> None:
-        self.received = self.sent = self.messages = 0
+
+def page_names() -> list[str]:
+    """Returns the names of all pages: every folder of app with a `page.py`."""
+    return sorted(path.parent.name for path in (ROOT / "app").glob("*/page.py"))
+
+
+def button(page: Page, name: str) -> Locator:
+    """Returns the button of exactly this name."""
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def watch_errors(page: Page) -> list[str]:
+    """Returns a list that gets every error of the page's scripts."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return errors
 
 
 def settle(page: Page, milliseconds: int = 500) -> None:

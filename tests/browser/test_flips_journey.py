@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from tests.browser.driver import MOST, WITH_A_PACK, Wire, all_scored, browser, settle
+from tests.browser.driver import MAX_BYTES, WITH_A_PACK, Wire, all_scored, browser, settle
 
 pytestmark = WITH_A_PACK
 
@@ -34,7 +34,7 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
         drawer.get_by_text("The nearest training images").wait_for()
         settle(page)
         assert wire.messages == 1
-        assert 0 < wire.received <= MOST
+        assert 0 < wire.received <= MAX_BYTES
         first = looked_at(page)
         terms = re.search(
             r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict out", drawer.inner_text()
@@ -49,7 +49,7 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
         page.keyboard.press("Enter")
         drawer.get_by_text("The detectors were fitted to this image").wait_for()
         assert looked_at(page).startswith("cifar10/train/")
-        assert wire.received <= MOST
+        assert wire.received <= MAX_BYTES
 
         # The link shows the same image to somebody else.
         other = context.new_page()
@@ -102,4 +102,4 @@ def test_a_click_on_a_bar_selects_what_lies_in_it(url: str):
         settle(page)
         low, high = re.search(r"percentile ([\d.]+) to ([\d.]+)", chip.inner_text()).groups()
         assert 40 < float(low) < float(high) < 60
-        assert wire.received <= MOST
+        assert wire.received <= MAX_BYTES

@@ -13,7 +13,7 @@ import pytest
 from app.pack.data import offered_packs
 from app.pack.items import find_item
 from app.pack.layout import Layout, Region, layout_of, parse_region, rows_in_polygons
-from tests.browser.driver import MOST, WITH_A_PACK, Wire, browser, settle
+from tests.browser.driver import MAX_BYTES, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
 AROUND = [
@@ -92,7 +92,7 @@ def test_draw_count_look_and_share(url: str, layout):
         page.locator("h3", has_text=re.compile("selected, ")).wait_for()
         settle(page)
         assert 0 < selected(page) == rows_in_link(layout, page, names) < 21_000
-        assert wire.received <= MOST
+        assert wire.received <= MAX_BYTES
         assert wire.sent <= 4000
         first = selected(page)
         assert page.get_by_role("button", name=re.compile(r"Drawn on the map: [\d,]+")).count() == 1
@@ -105,7 +105,7 @@ def test_draw_count_look_and_share(url: str, layout):
         tiles.first.click()
         page.get_by_role("dialog").wait_for()
         settle(page)
-        assert wire.received <= MOST
+        assert wire.received <= MAX_BYTES
         assert find_set(parameter(page, "item")) in names
         page.get_by_role("dialog").get_by_role("button", name="Close").click()
         page.wait_for_url(lambda address: "item=" not in address)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ import pytest
 from app.components import files, surfaces
 from app.components.surfaces import Block, Surface
 from tests.browser.driver import JOURNEY, browser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FloatRect, Page
 
 pytestmark = JOURNEY
 
@@ -23,60 +26,80 @@ BLOCK = Block(
 FILES = files("surfaces")
 DOWN, ACROSS = np.sin(np.pi / 3), np.cos(np.pi / 3)
 MOUNT = """async ([script, data]) => {
-    const made = await import(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })));
-    window.said = [];
-    window.show = data => made.default({
-        parentElement: document.querySelector('main'), data, setTriggerValue: (name, value) => window.said.push([name, value]),
+    const file = new Blob([script], { type: 'text/javascript' });
+    const component = await import(URL.createObjectURL(file));
+    window.messages = [];
+    window.show = data => component.default({
+        parentElement: document.querySelector('main'),
+        data,
+        setTriggerValue: (name, value) => window.messages.push([name, value]),
     });
     window.show(data);
 }"""
 PIXEL = """([panel, x, y]) => {
-    const canvas = document.querySelectorAll('canvas')[panel], scale = canvas.width / canvas.clientWidth;
-    return [...canvas.getContext('2d').getImageData(Math.round(x * scale), Math.round(y * scale), 1, 1).data];
+    const canvas = document.querySelectorAll('canvas')[panel];
+    const scale = canvas.width / canvas.clientWidth;
+    const [left, top] = [Math.round(x * scale), Math.round(y * scale)];
+    return [...canvas.getContext('2d').getImageData(left, top, 1, 1).data];
 }"""
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PICTURES = "() => [...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page() -> Iterator[Page]:
     with browser(1200, 700) as context:
         yield context.new_page()
 
 
-def _shown(page, *shown: Surface, **different) -> None:
-    block = Block(**{**asdict(BLOCK), **different})
-    data = {
-        **asdict(block),
-        "picks": True,
-        "shown": [surfaces.panel_data(surface, block.heights) for surface in shown],
-    }
+def _show(page: Page, *panels: Surface, **changes: Any) -> None:
+    """Opens a page with surfaces in a block that differs from `BLOCK` by the changes."""
+    data = _data(replace(BLOCK, **changes), *panels, picks=True)
     page.set_content(
         f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>"
     )
     page.evaluate(MOUNT, [FILES["js"], data])
-    _drawn(page)
+    _wait_drawn(page)
 
 
-def _drawn(page) -> None:
-    page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+def _data(block: Block, *panels: Surface, picks: bool) -> dict[str, Any]:
+    """Returns what Python sends to the browser."""
+    shown = [surfaces.panel_data(panel, block.heights) for panel in panels]
+    return {**asdict(block), "picks": picks, "shown": shown}
 
 
-def _middle(page, panel: int = 0) -> tuple[float, float]:
+def _wait_drawn(page: Page) -> None:
+    page.evaluate(DRAWN)
+
+
+def _box(page: Page, panel: int = 0) -> FloatRect:
+    """Returns where a panel's canvas lies on the page, in pixels."""
     box = page.locator("canvas").nth(panel).bounding_box()
+    assert box is not None
+    return box
+
+
+def _middle(page: Page, panel: int = 0) -> tuple[float, float]:
+    box = _box(page, panel)
     return box["width"] / 2, box["height"] / 2
 
 
-def _pictures(page) -> list[str]:
-    return page.evaluate(
-        "() => [...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL())"
-    )
+def _pictures(page: Page) -> list[str]:
+    return page.evaluate(PICTURES)
+
+
+def _drag(page: Page, x: float, y: float, right: float) -> None:
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y, steps=4)
+    page.mouse.up()
+    _wait_drawn(page)
 
 
 def test_a_level_has_its_colour_and_the_same_on_every_surface(page):
     for level, expected in ((8.0, (213, 94, 0)), (0.0, (247, 247, 247)), (-8.0, (0, 114, 178))):
         flat = Surface(np.full((21, 21), level), "Flat", "all one height", "A plain")
-        _shown(page, flat, flat)
+        _show(page, flat, flat)
         seen = [page.evaluate(PIXEL, [panel, *_middle(page, panel)]) for panel in (0, 1)]
         assert seen[0] == seen[1]
         red, green, blue, solid = seen[0]
@@ -94,8 +117,8 @@ def test_a_map_from_above_has_its_places_where_its_ticks_say(page):
         "A slope",
         level=0.0,
     )
-    _shown(page, slope, flat=True)
-    box = page.locator("canvas").bounding_box()
+    _show(page, slope, flat=True)
+    box = _box(page)
     size = min(box["width"] - 40, box["height"] - 28) / 2
     middle = 34 + (box["width"] - 40) / 2, 6 + size
     for share, expected in (
@@ -111,23 +134,19 @@ def test_a_map_from_above_has_its_places_where_its_ticks_say(page):
     ]
     assert 0.3 < np.mean(dark) < 0.9  # the line of the level is dashed
     page.mouse.click(box["x"] + middle[0] + 0.5 * size, box["y"] + middle[1] - 0.25 * size)
-    [[_, spot]] = page.evaluate("window.said")
+    [[_, spot]] = page.evaluate("window.messages")
     assert spot == pytest.approx([2.0, 1.0], abs=0.05)
     before = _pictures(page)
-    page.mouse.move(box["x"] + middle[0], box["y"] + middle[1])
-    page.mouse.down()
-    page.mouse.move(box["x"] + middle[0] + 90, box["y"] + middle[1], steps=4)
-    page.mouse.up()
-    _drawn(page)
+    _drag(page, box["x"] + middle[0], box["y"] + middle[1], right=90)
     assert _pictures(page) == before  # a map does not turn
 
 
 def test_a_click_says_the_place_that_is_seen_under_it(page):
-    _shown(page, Surface(np.zeros((21, 21)), "", "", "A plain"), tilt=60.0, turn=0.0)
+    _show(page, Surface(np.zeros((21, 21)), "", "", "A plain"), tilt=60.0, turn=0.0)
     x, y = _middle(page)
-    box = page.locator("canvas").bounding_box()
+    box = _box(page)
     page.mouse.click(box["x"] + x, box["y"] + 5)  # above the block: nothing is there
-    assert page.evaluate("window.said") == []
+    assert page.evaluate("window.messages") == []
     size = min(
         (box["width"] / 2 - 26) / 2**0.5, (box["height"] / 2 - 26) / (2**0.5 * DOWN + 0.2 * ACROSS)
     )
@@ -137,35 +156,31 @@ def test_a_click_says_the_place_that_is_seen_under_it(page):
     page.mouse.click(
         box["x"] + x + size * 0.5, box["y"] + y - size * (-0.25 * DOWN + raised * ACROSS)
     )
-    [[name, spot]] = page.evaluate("window.said")
+    [[name, spot]] = page.evaluate("window.messages")
     assert name == "picked"
     assert spot == pytest.approx([2.0, -1.0], abs=0.05)
 
 
 def test_all_turn_together_and_back(page):
     bowl = Surface(BOWL, "Bowl", "round", "A bowl", level=0.0)
-    _shown(page, bowl, Surface(-BOWL, "Hill", "the same upside down", "A hill"))
+    _show(page, bowl, Surface(-BOWL, "Hill", "the same upside down", "A hill"))
     first = _pictures(page)
     page.locator("canvas").nth(1).focus()
     page.keyboard.press("ArrowLeft")
-    _drawn(page)
+    _wait_drawn(page)
     turned = _pictures(page)
     assert all(a != b for a, b in zip(first, turned, strict=True))
     page.keyboard.press("Home")
-    _drawn(page)
+    _wait_drawn(page)
     assert _pictures(page) == first
-    box = page.locator("canvas").first.bounding_box()
-    page.mouse.move(box["x"] + 200, box["y"] + 150)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 260, box["y"] + 150, steps=4)
-    page.mouse.up()
-    _drawn(page)
+    box = _box(page)
+    _drag(page, box["x"] + 200, box["y"] + 150, right=60)
     assert all(a != b for a, b in zip(first, _pictures(page), strict=True))
-    assert page.evaluate("window.said") == []  # a drag is no click, and nothing travels
+    assert page.evaluate("window.messages") == []  # a drag is no click, and nothing travels
 
 
 def test_it_reads_the_height_under_the_pointer_and_says_what_is_cut_off(page):
-    _shown(
+    _show(
         page,
         Surface(np.full((21, 21), 3.25), "", "", "A plain"),
         Surface(np.full((21, 21), 99.0), "", "", "High"),
@@ -177,7 +192,7 @@ def test_it_reads_the_height_under_the_pointer_and_says_what_is_cut_off(page):
 
 def test_text_stays_text_and_new_data_take_the_place_of_old(page):
     odd = "<img src=x onerror=alert(1)>"
-    _shown(
+    _show(
         page,
         Surface(BOWL, odd, odd, odd),
         Surface(BOWL, "", "", ""),
@@ -186,14 +201,11 @@ def test_text_stays_text_and_new_data_take_the_place_of_old(page):
     assert page.locator("img").count() == 0
     assert odd in page.locator("figcaption").first.inner_text()
     before = _pictures(page)[0]
-    data = {
-        **asdict(BLOCK),
-        "picks": False,
-        "shown": [surfaces.panel_data(Surface(-BOWL, "", "", ""), BLOCK.heights)],
-    }
+    data = _data(BLOCK, Surface(-BOWL, "", "", ""), picks=False)
     page.evaluate("data => window.show(data)", data)
-    _drawn(page)
+    _wait_drawn(page)
     assert len(_pictures(page)) == 1
     assert _pictures(page)[0] != before
-    page.mouse.click(*(page.locator("canvas").bounding_box()[side] + 200 for side in ("x", "y")))
-    assert page.evaluate("window.said") == []  # nobody asked for clicks
+    box = _box(page)
+    page.mouse.click(box["x"] + 200, box["y"] + 200)
+    assert page.evaluate("window.messages") == []  # nobody asked for clicks

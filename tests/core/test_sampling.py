@@ -135,7 +135,12 @@ def test_resampling_and_metropolis_turn_draws_of_q_into_draws_of_p() -> None:
 def test_walkers_begin_where_they_say(start, train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
     walkers = ModelSamples(
-        Langevin(1, 1e-12), start, widened_mixture(mixture, 1.0), Normal(), mixture, include_starts=False
+        Langevin(1, 1e-12),
+        start,
+        widened_mixture(mixture, 1.0),
+        Normal(),
+        mixture,
+        include_starts=False,
     )
     first, second = walkers(30, seeded(1)), walkers(30, seeded(2))
     stayed = (first - second).abs().amax(1) < 1e-3
@@ -149,7 +154,12 @@ def test_walkers_begin_where_they_say(start, train: Features) -> None:
 
 def replace_both(walkers: ModelSamples) -> ModelSamples:
     return ModelSamples(
-        walkers.sampler, "noise", walkers.noise, walkers.correction, walkers.total, include_starts=True
+        walkers.sampler,
+        "noise",
+        walkers.noise,
+        walkers.correction,
+        walkers.total,
+        include_starts=True,
     )
 
 

@@ -14,7 +14,7 @@ from heat_core.energies import Energy
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import TOYS, Gaussians2D, Strokes, Toy, toy
 
-every = pytest.mark.parametrize("name", list(TOYS))
+every_toy = pytest.mark.parametrize("name", list(TOYS))
 GRIDS = {name: Grid(known) for name, known in TOYS.items()}
 
 
@@ -22,13 +22,13 @@ def masses(grid: Grid) -> np.ndarray:
     return np.exp(grid.truth) * grid.area
 
 
-@every
+@every_toy
 def test_the_density_integrates_to_one(name: str) -> None:
     """The grid holds all but a millionth of the mass, and reports what it misses."""
     assert masses(GRIDS[name]).sum() == pytest.approx(1, abs=1e-6)
 
 
-@every
+@every_toy
 def test_modes_share_the_mass_and_have_samples(name: str) -> None:
     known = TOYS[name]
     z, y = known.sample(20_000, torch.Generator().manual_seed(0))
@@ -41,7 +41,7 @@ def test_modes_share_the_mass_and_have_samples(name: str) -> None:
         assert stats.chisquare(counted, share / share.sum() * 20_000).pvalue > 1e-3
 
 
-@every
+@every_toy
 def test_samples_have_the_entropy_of_the_density(name: str) -> None:
     """The mean of -log p over samples against its integral, within four standard errors."""
     z, _ = TOYS[name].sample(20_000, torch.Generator().manual_seed(1))
@@ -52,48 +52,52 @@ def test_samples_have_the_entropy_of_the_density(name: str) -> None:
     assert float(surprise.mean()) == pytest.approx(entropy, abs=4 * error + 1e-3)
 
 
-@every
+@every_toy
 def test_samples_fill_the_cells_of_the_density(name: str) -> None:
-    """A chi-square test on 30 x 30 cells of ten grid points a side; cells that expect under 5 are put together."""
+    """A chi-square test on 30 x 30 cells of ten grid points a side.
+
+    Cells that expect under 5 are put together.
+    """
     count, half = 20_000, TOYS[name].extent
     z, _ = TOYS[name].sample(count, torch.Generator().manual_seed(2))
-    seen, _, _ = np.histogram2d(*z.numpy().T[::-1], bins=30, range=[(-half, half)] * 2)
-    wanted = masses(GRIDS[name]).reshape(30, 10, 30, 10).sum((1, 3)) * count
-    full = wanted >= 5
-    seen = np.append(seen[full], count - seen[full].sum())
-    wanted = np.append(wanted[full], count - wanted[full].sum())
-    kept = wanted > 1e-9
-    assert seen[~kept].sum() == 0
-    assert stats.chisquare(seen[kept], wanted[kept] / wanted[kept].sum() * count).pvalue > 1e-3
+    observed, _, _ = np.histogram2d(*z.numpy().T[::-1], bins=30, range=[(-half, half)] * 2)
+    expected = masses(GRIDS[name]).reshape(30, 10, 30, 10).sum((1, 3)) * count
+    is_full = expected >= 5
+    observed = np.append(observed[is_full], count - observed[is_full].sum())
+    expected = np.append(expected[is_full], count - expected[is_full].sum())
+    can_be = expected > 1e-9
+    assert observed[~can_be].sum() == 0
+    expected = expected[can_be] / expected[can_be].sum() * count
+    assert stats.chisquare(observed[can_be], expected).pvalue > 1e-3
 
 
-@every
+@every_toy
 def test_the_same_seed_draws_the_same_points(name: str) -> None:
-    one, again, other = (
-        TOYS[name].features(50, 1),
-        TOYS[name].features(50, 1),
-        TOYS[name].features(50, 2),
-    )
-    assert torch.equal(one.z, again.z)
-    assert not torch.equal(one.z, other.z)
+    first = TOYS[name].features(50, seed=1)
+    same_seed = TOYS[name].features(50, seed=1)
+    other_seed = TOYS[name].features(50, seed=2)
+    assert torch.equal(first.z, same_seed.z)
+    assert not torch.equal(first.z, other_seed.z)
     assert len(TOYS[name].features()) == TOYS[name].size
 
 
-@every
+@every_toy
 def test_points_far_away_are_finite_or_minus_infinity(name: str) -> None:
     far = [0.0, 1e-30, 50.0, -1e3, 1e6, -1e10, 1e20, -3e38]
     z = torch.tensor([(x, y) for x in far for y in far])
     for values in (TOYS[name].log_prob(z), TOYS[name].log_prob(z.double())):
         assert not values.isnan().any()
         assert (values < 10).all()
-    mode = TOYS[name].mode_of(z)
+    log_prob, mode = TOYS[name].log_prob_and_mode(z)
+    assert torch.equal(log_prob, TOYS[name].log_prob(z))
+    assert torch.equal(mode, TOYS[name].mode_of(z))
     assert ((mode >= 0) & (mode < TOYS[name].modes)).all()
     assert TOYS[name].log_prob(z[:0]).shape == (0,)
 
 
-@every
+@every_toy
 def test_a_point_far_in_the_tail_still_has_a_log_density(name: str) -> None:
-    """Where float64 has no density left the logarithm goes on, except for a density that is really zero."""
+    """Where float64 has no density left the logarithm goes on, except where it is really zero."""
     values = TOYS[name].log_prob(torch.tensor([[20.0, 1.0], [-30.0, 25.0]]))
     assert torch.isfinite(values).all() == (name != "checkerboard")
 
@@ -138,10 +142,10 @@ def test_crosses9_are_nine_crosses_three_apart() -> None:
     assert len(data.classes) == crosses.modes == 9
     assert data.y is not None
     centres = torch.stack([data.z[data.y == c].mean(0) for c in range(9)])
-    wanted = torch.tensor([(x, y) for y in (-3.0, 0.0, 3.0) for x in (-3.0, 0.0, 3.0)])
-    assert torch.allclose(centres, wanted, atol=0.1)
+    expected = torch.tensor([(x, y) for y in (-3.0, 0.0, 3.0) for x in (-3.0, 0.0, 3.0)])
+    assert torch.allclose(centres, expected, atol=0.1)
     z = torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    for centre in wanted:
+    for centre in expected:
         assert torch.allclose(
             crosses.log_prob(z + centre), cross.log_prob(z) - math.log(9), atol=1e-5
         )
@@ -155,8 +159,8 @@ def test_a_stroke_is_a_blurred_segment() -> None:
     t = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 10_000 - 1
     arms = torch.cat([torch.stack([t, 0 * t], 1), torch.stack([0 * t, t], 1)])
     square = (z[:, None] - arms).square().sum(-1)
-    wanted = (torch.exp(-0.5 * square / 0.09**2) / (2 * math.pi * 0.09**2)).mean(1)
-    assert torch.allclose(known.log_prob(z).exp(), wanted, rtol=1e-6)
+    density = (torch.exp(-0.5 * square / 0.09**2) / (2 * math.pi * 0.09**2)).mean(1)
+    assert torch.allclose(known.log_prob(z).exp(), density, rtol=1e-6)
 
 
 def test_blobs_are_scipys_gaussians() -> None:
@@ -170,16 +174,16 @@ def test_blobs_are_scipys_gaussians() -> None:
     np.testing.assert_allclose(known.log_prob(z).numpy(), np.log(density), rtol=1e-9)
 
 
-# -- quadrature --------------------------------------------------------------------------------------------------------
+# -- distances on the grid
 
 
-@every
+@every_toy
 def test_the_truth_is_at_no_distance_from_itself(name: str) -> None:
     energy = np.where(np.isfinite(GRIDS[name].truth), -GRIDS[name].truth, 800.0)
-    found = GRIDS[name].distance(energy + 12.3)  # a constant does not matter
-    assert (found.kl, found.tv, found.jsd) == pytest.approx((0, 0, 0), abs=1e-6)
-    assert found.modes == found.modes_total == TOYS[name].modes
-    assert abs(found.missed) < 1e-6
+    distance = GRIDS[name].distance(energy + 12.3)  # a constant does not matter
+    assert (distance.kl, distance.tv, distance.jsd) == pytest.approx((0, 0, 0), abs=1e-6)
+    assert distance.modes == distance.modes_total == TOYS[name].modes
+    assert abs(distance.missed) < 1e-6
 
 
 def gaussian(title: str = "one") -> Toy:
@@ -198,22 +202,22 @@ def test_distances_between_two_gaussians(shift: float, spread: float) -> None:
     """KL(N(0, I) || N(m, s^2 I)) in two dimensions is 2 log s + (2 + m^2) / (2 s^2) - 1."""
     grid = Grid(gaussian())
     square = (grid.points[:, 0].numpy() - shift) ** 2 + grid.points[:, 1].numpy() ** 2
-    found = grid.distance(square / (2 * spread**2))
-    assert found.kl == pytest.approx(
+    distance = grid.distance(square / (2 * spread**2))
+    assert distance.kl == pytest.approx(
         2 * math.log(spread) + (2 + shift**2) / (2 * spread**2) - 1, abs=1e-5
     )
-    assert 0 < found.jsd < min(found.kl, math.log(2))
+    assert 0 < distance.jsd < min(distance.kl, math.log(2))
     if spread == 1:
-        assert found.tv == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=1e-4)
+        assert distance.tv == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=1e-4)
 
 
 def test_a_model_that_drops_modes_is_found_out() -> None:
     grid = GRIDS["crosses9"]
     energy = np.where(grid.mode < 7, -grid.truth, 50.0 - grid.truth)
-    found = grid.distance(energy)
-    assert (found.modes, found.modes_total) == (7, 9)
-    assert found.kl > 5
-    assert found.tv == pytest.approx(2 / 9, abs=1e-3)
+    distance = grid.distance(energy)
+    assert (distance.modes, distance.modes_total) == (7, 9)
+    assert distance.kl > 5
+    assert distance.tv == pytest.approx(2 / 9, abs=1e-3)
 
 
 def test_distance_refuses_what_is_not_finite() -> None:
@@ -232,7 +236,7 @@ def test_the_first_axis_is_y() -> None:
     np.testing.assert_allclose(heights[:, 7], GRIDS["cross"].axis, atol=1e-6)
 
 
-# -- learning ----------------------------------------------------------------------------------------------------------
+# -- learning
 
 
 @pytest.fixture(scope="module")
@@ -247,11 +251,14 @@ def learned() -> dict:
 
 
 def test_the_mog_is_as_far_as_its_moments_say(learned: dict) -> None:
-    """Crosses hardly overlap, so -E log q = log 9 + log(2 pi s^2) + 1 with s^2 = 1/6 + sigma^2 along each axis."""
+    """Crosses hardly overlap, so -E log q = log 9 + log(2 pi s^2) + 1.
+
+    Along each axis, s^2 = 1/6 + sigma^2.
+    """
     p = masses(GRIDS["crosses9"])
     entropy = -(p * GRIDS["crosses9"].truth).sum()
-    wanted = math.log(9) + math.log(2 * math.pi * (1 / 6 + 0.09**2)) + 1 - entropy
-    assert learned["MoG"].kl == pytest.approx(wanted, abs=0.01)
+    kl = math.log(9) + math.log(2 * math.pi * (1 / 6 + 0.09**2)) + 1 - entropy
+    assert learned["MoG"].kl == pytest.approx(kl, abs=0.01)
     assert learned["MoG"].modes == 9
 
 
@@ -268,7 +275,10 @@ def test_the_ebm_beats_the_mog(learned: dict) -> None:
 
 
 def test_the_ebm_leaves_no_mass_where_flat_data_is_not() -> None:
-    """Moons are wider than high: noise on their bounding box would leave a tenth of the mass far above and below them."""
+    """Moons are wider than high.
+
+    Noise on their bounding box would leave a tenth of the mass far above and below them.
+    """
     grid = Grid(TOYS["moons"], 100)
     weight = np.exp(
         -grid.energy(preset_detector("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0))

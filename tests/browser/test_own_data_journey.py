@@ -1,0 +1,39 @@
+"""A journey in a real browser: one's own data through the head of a page, good, bad and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.browser.driver import WITH_A_PACK, browser
+
+pytestmark = WITH_A_PACK
+
+SERVER_DATA = "5,000 of 45,000 training rows"
+
+
+def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
+    np.savez(tmp_path / "good.npz", **arrays)
+    (tmp_path / "bad.npz").write_bytes(b"no arrays at all")
+    with browser() as context:
+        page = context.new_page()
+        page.goto(f"{url}/threshold_lab")
+        page.get_by_role("button", name=SERVER_DATA).click()
+        upload = page.locator('[data-testid="stFileUploader"] input[type="file"]')
+        upload.set_input_files(tmp_path / "bad.npz")
+        page.get_by_text("bad.npz: not a whole npz file").wait_for()
+        upload.set_input_files(tmp_path / "good.npz")
+        page.get_by_text("What was found in good").wait_for()
+        page.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_text("of ID and catches").first.wait_for(timeout=300_000)
+
+        other_session = context.new_page()  # has the server's data
+        other_session.goto(f"{url}/threshold_lab")
+        other_session.get_by_role("button", name=SERVER_DATA).wait_for()
+
+        page.get_by_role("button", name="Yours: good").click()
+        page.get_by_role("button", name="Back to the server's data").click()
+        page.get_by_role("button", name=SERVER_DATA).wait_for()
+        assert page.locator('[data-testid="stException"]').count() == 0
