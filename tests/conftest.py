@@ -15,7 +15,7 @@ from PIL import Image
 
 from heat_core.features import Features, Head
 from tests.browser.driver import server
-from tests.samples import CLASSES, DIM, clusters, seen
+from tests.samples import CLASSES, DIM, clusters, with_views
 
 settings.register_profile(
     "steady",
@@ -93,19 +93,19 @@ def head() -> Head:
 def train(head: Head) -> Features:
     """240 x 12 float32 features of 4 classes, with a head and the views std and odin."""
     z, y = clusters(240, seed=1)
-    return seen(z, y, head)
+    return with_views(z, y, head)
 
 
 @pytest.fixture(scope="session")
 def test() -> Features:
     """60 further rows of the same."""
-    return seen(*clusters(60, seed=2))
+    return with_views(*clusters(60, seed=2))
 
 
 @pytest.fixture(scope="session")
 def far() -> Features:
     """50 rows that belong to no class."""
-    return seen(torch.randn(50, DIM, generator=torch.Generator().manual_seed(3)).abs() * 2)
+    return with_views(torch.randn(50, DIM, generator=torch.Generator().manual_seed(3)).abs() * 2)
 
 
 @pytest.fixture

@@ -31,23 +31,23 @@ def clusters(rows: int, seed: int, classes: int = CLASSES, dim: int = DIM) -> tu
     return (centres[y] + 0.4 * torch.randn(rows, dim, generator=generator)).relu(), y
 
 
-def seen(z: Tensor, y: Tensor | None = None, head: Head | None = None) -> Features:
-    """Returns features with the views that a network gives: `std`, and `odin` in float64."""
+def with_views(z: Tensor, y: Tensor | None = None, head: Head | None = None) -> Features:
+    """Returns features with the views `std` and, in float64, `odin`, as a network gives them."""
     odin = -z.double().softmax(1).amax(1, keepdim=True)
     return Features(z, y, head, {"std": (z.flip(1) + 0.1).sqrt(), "odin": odin})
 
 
 def extra() -> ExtraID:
-    """Returns held-out features, and two families and compositions of features that are none."""
-    val, (z, _) = seen(*clusters(40, 11)), clusters(40, 12)
+    """Returns held-out features, and three pseudo-OOD families, also of held-out rows."""
+    val = with_views(*clusters(40, 11))
+    z, _ = clusters(40, 12)
     families = {
-        "shifted": seen(z.roll(1, 1)),
-        "halved": seen(0.5 * z),
-        TWO_KINDS: seen(0.5 * z.roll(1, 1)),
+        "shifted": with_views(z.roll(1, 1)),
+        "halved": with_views(0.5 * z),
+        TWO_KINDS: with_views(0.5 * z.roll(1, 1)),
     }
-    return ExtraID(
-        val, families, {name: family.take(torch.arange(20)) for name, family in families.items()}
-    )
+    held_out = {name: family.take(torch.arange(20)) for name, family in families.items()}
+    return ExtraID(val, families, held_out)
 
 
 def colours(count: int, seed: int) -> Images:

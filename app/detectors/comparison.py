@@ -30,7 +30,6 @@ from app.pack.scores import results_table
 from app.pack.selected import add_to_selection, current_selection, selected_masks
 from app.pack.tables import style_digits
 from heat_core.metrics import auroc, percentile, threshold_keeping
-from heat_core.pack import SetName
 from heat_core.results.formats import to_latex, to_markdown
 from heat_core.results.table import Table, scores_by_group
 from heat_core.thresholds import GroupedScores, Outcome, evaluate, sweep
@@ -180,8 +179,7 @@ def selection(pack_data: PackData, scores: AllScores) -> None:
 
 def _ood_names(pack_data: PackData, group: str = "all") -> list[str]:
     """Returns the names of the OOD sets of a group, or of all."""
-    names = [SetName(*key) for key in pack_data.pack.ood]
-    return [str(name) for name in names if group in ("all", name.group)]
+    return [str(name) for name in pack_data.pack.ood if group in ("all", name.group)]
 
 
 def _selected_ood_masks(pack_data: PackData, group: str = "all") -> dict[str, Mask]:
@@ -365,8 +363,8 @@ def curves(pack_data: PackData, scores: AllScores, keep: float) -> None:
     with left:
         requested = drawn_detectors()
     with right:
-        groups = [SetName(*key).group for key in pack_data.pack.ood]
-        group = drawn_group(tuple(dict.fromkeys(groups)))
+        groups = dict.fromkeys(name.group for name in pack_data.pack.ood)
+        group = drawn_group(tuple(groups))
     drawn = {name: scores[name] for name in requested if name in scores}
     if not drawn:
         message = (

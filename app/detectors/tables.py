@@ -10,7 +10,7 @@ import pandas as pd
 
 from app.pack.tables import Mask, percent
 from heat_core.metrics import separation
-from heat_core.pack import SetName
+from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.judge import Opinion

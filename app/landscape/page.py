@@ -12,6 +12,7 @@ from app.landscape.panels import (
     truth_and_error,
 )
 from app.pack import header
+from app.pack.progress import show_failure
 from app.plane.controls import toy_choice
 from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons
 from app.plane.reading import point_terms
@@ -25,7 +26,6 @@ from app.plane.state import (
 )
 from app.plane.training import ToyResult
 from app.session import tab_id
-from app.text import plain
 
 header.show(
     "Landscape",
@@ -59,7 +59,7 @@ def landscape(result: ToyResult) -> None:
     reading = energy_reading(choice, result)
     drawing = drawing_choice(preview.extent)
     layers = energy_layers(choice, drawing.window, result)
-    terms = point_terms(result.energy, reading, choice.toy, *drawing.point)
+    terms = point_terms(result.terms, reading, choice.toy, *drawing.point)
     layer_panels(layers, drawing, reading.threshold)
     point_panel(terms, preview, drawing.point)
     model_facts(reading)
@@ -74,7 +74,5 @@ elif job is not None and not job.over:
     live_training(job)
 else:
     start_button(choice)
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    else:
+    if not show_failure(job):
         st.info(f"There is no landscape yet: press “Train {choice.detector}”, and it opens here.")

@@ -37,7 +37,6 @@ TITLES = {
     "energy": LayerTitle("Energy", "what scores, less the threshold (dashed)"),
     "truth": LayerTitle("Truth", "the exact -log p, less log Z and the threshold"),
 }
-MODEL_LAYERS = ("prior", "correction", "total", "energy")
 
 
 # -- the layers of the model
@@ -46,14 +45,14 @@ MODEL_LAYERS = ("prior", "correction", "total", "energy")
 def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float) -> None:
     """Shows the layers (side, side) side by side, on the same axes and colours.
 
-    Prior and sum are drawn less the threshold, so zero is where a verdict turns and the drawn parts
-    still add up. A click selects the point.
+    The first term and the sum are drawn less the threshold, so zero is where a verdict turns and
+    the drawn parts still add up. A click selects the point.
     """
+    names = [name for name in layers if name != "truth"]
     panels = []
-    for name in MODEL_LAYERS:
-        if name in layers:
-            offset = 0.0 if name == "correction" else threshold
-            panels.append(_layer_surface(name, layers[name] - offset, drawing.limit))
+    for name in names:
+        offset = threshold if name in (names[0], names[-1]) else 0.0
+        panels.append(_layer_surface(name, layers[name] - offset, drawing.limit))
     x, y = drawing.window.ranges
     block = Block(
         x,
@@ -68,13 +67,18 @@ def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float
     surfaces(panels, block, "layers", select_point)
 
 
+def _title(name: str) -> LayerTitle:
+    """Returns the title of a layer; that of a term nobody knows is its name."""
+    return TITLES.get(name) or LayerTitle(name.capitalize(), "a term of the sum")
+
+
 def _layer_surface(name: str, values: Layer, limit: float) -> Surface:
-    title = TITLES[name]
+    title = _title(name)
     alt = (
         f"{title.title} over the plane: {title.meaning}; "
         f"colours from -{limit:g} to {limit:g} nats, centred on zero"
     )
-    level = None if name in ("prior", "correction") else 0.0
+    level = 0.0 if name in ("total", "energy", "truth") else None
     return Surface(values, title.title, title.meaning, alt, level)
 
 
@@ -109,7 +113,7 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
     if len(energies) > 1:
         energies["total"] = terms.total
     rows = [
-        (TITLES[name].title, f"{energy:.2f}", f"{100 * terms.ranks[name]:.1f} %")
+        (_title(name).title, f"{energy:.2f}", f"{100 * terms.ranks[name]:.1f} %")
         for name, energy in energies.items()
     ]
     return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])

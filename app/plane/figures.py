@@ -73,7 +73,7 @@ def ray(
     figure = go.Figure()
     figure.add_vrect(0, extent, fillcolor=GREY, opacity=0.12, line_width=0, annotation=data_label)
     for name, values in lines.items():
-        group, width = LINES[name]
+        group, width = LINES.get(name, LINES["correction"])
         line = dict(color=COLOURS[group], dash=DASHES[group], width=width)
         figure.add_scatter(x=distances, y=values, name=name, mode="lines", line=line)
     solid = dict(color=GREY, width=1.5)

@@ -144,44 +144,47 @@ class PointTerms:
         )
 
 
-def term_names(energy: Energy) -> tuple[str, ...]:
-    """Returns what the terms of an energy are called."""
-    return ("prior", "correction") if len(energy.terms()) == 2 else ("energy",)
+def layers(terms: Mapping[str, Energy], window: Window) -> dict[str, Layer]:
+    """Returns {term: (side, side)}, first axis y, and `total` where there are several terms.
 
-
-def layers(energy: Energy, window: Window) -> dict[str, Layer]:
-    """Returns {term: (side, side)}, first axis y, and `total` where there are several terms."""
+    Args:
+        terms: {name: term} of an energy, as `ToyResult.terms`.
+    """
     shape = window.side, window.side
-    terms = _term_energies(energy, window.points)
-    return {name: values.reshape(shape).astype(np.float32) for name, values in terms.items()}
+    energies = _term_energies(terms, window.points)
+    return {name: values.reshape(shape).astype(np.float32) for name, values in energies.items()}
 
 
-def read(energy: Energy, choice: ToyChoice, grid: Grid) -> EnergyReading:
-    """Returns the reading of an energy that was fitted to a choice, on a grid over its toy."""
+def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyReading:
+    """Returns the reading of an energy that was fitted to a choice, on a grid over its toy.
+
+    Args:
+        terms: {name: term} of it, as `ToyResult.terms`.
+    """
     from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
     detector = preset_detector(choice.detector, choice.preset, "plane")
-    prior = energy.terms()[0]
-    id_energies = _fresh_id_energies(energy, grid, choice.seed)
+    prior, *_ = terms.values()
+    id_energies = _fresh_id_energies(terms, grid, choice.seed)
     *_, total_name = id_energies
     threshold = threshold_keeping(id_energies[total_name], ID_KEPT)
 
-    terms = [grid.energy(term) for term in energy.terms()]
-    total = np.sum(terms, axis=0)
+    grid_energies = [grid.energy(term) for term in terms.values()]
+    total = np.sum(grid_energies, axis=0)
     true_mass = grid.true_mass
     model_mass = grid.model_mass(total)
 
     centre = grid.toy.features(seed=choice.seed).z.mean(0).numpy()
     far_points = _ring(centre, FAR_EXTENTS * grid.toy.extent)
-    far_energies = _term_energies(energy, far_points)[total_name]
+    far_energies = _term_energies(terms, far_points)[total_name]
     return EnergyReading(
         id_energies,
         threshold,
         temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
         alpha=getattr(detector.objective, "alpha", None) or None,
-        largest_correction=float(np.abs(terms[-1]).max()) if detector.trains else None,
+        largest_correction=float(np.abs(grid_energies[-1]).max()) if detector.trains else None,
         log_z=grid.log_z(total),
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),
@@ -193,28 +196,32 @@ def read(energy: Energy, choice: ToyChoice, grid: Grid) -> EnergyReading:
 
 
 def point_terms(
-    energy: Energy, reading: EnergyReading, toy_name: str, x: float, y: float
+    terms: Mapping[str, Energy], reading: EnergyReading, toy_name: str, x: float, y: float
 ) -> PointTerms:
-    """Returns the energy of a point term by term."""
+    """Returns the energy of a point term by term.
+
+    Args:
+        terms: {name: term} of a fitted energy.
+    """
     import torch
 
     from heat_core.plane.toys import toy
 
     point = np.array([[x, y]])
-    energies = {name: float(value[0]) for name, value in _term_energies(energy, point).items()}
+    energies = {name: float(value[0]) for name, value in _term_energies(terms, point).items()}
     ranks = {}
     for name, value in energies.items():
         lower = np.searchsorted(reading.id_energies[name], value)
         ranks[name] = float(lower / FRESH_POINTS)
     *_, total_name = energies
     ranks["total"] = ranks[total_name]
-    terms = {name: energies[name] for name in term_names(energy)}
+    point_energies = {name: energies[name] for name in terms}
 
     truth = toy(toy_name)
     exact_point = torch.from_numpy(point)
     return PointTerms(
-        terms,
-        total=sum(terms.values()),
+        point_energies,
+        total=sum(point_energies.values()),
         ranks=ranks,
         true_energy=-float(truth.log_prob(exact_point)),
         mode=int(truth.mode_of(exact_point)),
@@ -223,7 +230,12 @@ def point_terms(
 
 
 def ray(
-    energy: Energy, reading: EnergyReading, toy_name: str, x: float, y: float, extents: float
+    terms: Mapping[str, Energy],
+    reading: EnergyReading,
+    toy_name: str,
+    x: float,
+    y: float,
+    extents: float,
 ) -> tuple[Layer, dict[str, Layer]]:
     """Returns energies along the ray from the data's mean through a point.
 
@@ -231,6 +243,7 @@ def ray(
     the total where the model is exact; nan where the density is zero.
 
     Args:
+        terms: {name: term} of a fitted energy.
         extents: how far out the ray reaches, in extents of the toy.
     """
     import torch
@@ -239,7 +252,7 @@ def ray(
 
     distances = np.linspace(0, extents * reading.extent, RAY_POINTS)
     points = np.array(reading.centre) + distances[:, None] * direction(reading.centre, x, y)
-    energies = _term_energies(energy, points)
+    energies = _term_energies(terms, points)
     truth = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
     energies["truth"] = np.where(np.isfinite(truth), truth, np.nan)
     lines = {name: values.astype(np.float32) for name, values in energies.items()}
@@ -264,27 +277,26 @@ def true_energy(toy_name: str, window: Window) -> Layer:
     return drawn.reshape(window.side, window.side).astype(np.float32)
 
 
-def _term_energies(energy: Energy, points: NDArray) -> dict[str, Array]:
+def _term_energies(terms: Mapping[str, Energy], points: NDArray) -> dict[str, Array]:
     """Returns {term: (n,)} at points (n, 2), and `total` last where there are several terms."""
     import torch
 
     from heat_core.energies import score
 
     z = torch.from_numpy(np.asarray(points, dtype=np.float32))
-    names = term_names(energy)
-    energies = {name: score(term, z) for name, term in zip(names, energy.terms(), strict=True)}
+    energies = {name: score(term, z) for name, term in terms.items()}
     if len(energies) > 1:
         energies["total"] = np.sum(list(energies.values()), axis=0)
     return energies
 
 
-def _fresh_id_energies(energy: Energy, grid: Grid, seed: int) -> dict[str, Array]:
+def _fresh_id_energies(terms: Mapping[str, Energy], grid: Grid, seed: int) -> dict[str, Array]:
     """Returns {term: (n,) sorted energies} of ID points that nothing was fitted to."""
     import torch
 
     generator = torch.Generator().manual_seed(seed + FRESH_SEED)
     points, _ = grid.toy.sample(FRESH_POINTS, generator)
-    energies = _term_energies(energy, points.numpy())
+    energies = _term_energies(terms, points.numpy())
     return {name: np.sort(values) for name, values in energies.items()}
 
 

@@ -220,13 +220,13 @@ def cached_chains(
 @st.cache_data(max_entries=16, show_spinner="Reading the energy …")
 def energy_reading(choice: ToyChoice, _result: ToyResult) -> EnergyReading:
     """Returns the reading of a finished training's energy as a whole."""
-    return reading.read(_result.energy, choice, toy_grid(choice.toy, FINE_SIDE))
+    return reading.read(_result.terms, choice, toy_grid(choice.toy, FINE_SIDE))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def energy_layers(choice: ToyChoice, window: Window, _result: ToyResult) -> dict[str, Layer]:
     """Returns the layers of a finished training's energy on a window, (side, side), and `truth`."""
-    layers = reading.layers(_result.energy, window)
+    layers = reading.layers(_result.terms, window)
     layers["truth"] = reading.true_energy(choice.toy, window)
     return layers
 
@@ -240,7 +240,7 @@ def energy_ray(
     _reading: EnergyReading,
 ) -> tuple[Layer, dict[str, Layer], float]:
     """Returns distances (n,), {term or truth: (n,)}, and the distance of the point on its ray."""
-    distances, lines = reading.ray(_result.energy, _reading, choice.toy, *point, extents)
+    distances, lines = reading.ray(_result.terms, _reading, choice.toy, *point, extents)
     x, y = _reading.centre
     point_distance = float(np.hypot(point[0] - x, point[1] - y))
     return distances, lines, point_distance

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.jobs import Job, Work
 
 if TYPE_CHECKING:
+    from heat_core.detectors.detector import Detector
     from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
     from heat_core.features import Features
@@ -60,25 +61,24 @@ class Snapshot:
     """A moment of a training.
 
     Args:
-        terms: the energies that add up, on the drawn grid, (n, n) each with first axis y. A prior
-            that does not change is one array, shared by all snapshots.
+        terms: {name: (n, n)} energies that add up, on the drawn grid with first axis y. A term that
+            does not change, such as a prior, is one array, shared by all snapshots.
         distance: of the model from the truth.
         mog_distance: of one Gaussian a class on the same grid, to compare with.
         record: of the training; none at its end.
     """
 
-    terms: tuple[Layer, ...]
+    terms: Mapping[str, Layer]
     distance: Distance
     mog_distance: Distance
     record: Record | None = None
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """`prior` and `correction` where the energy is a sum of two, and always `total`."""
-        layers = {}
-        if len(self.terms) == 2:
-            layers["prior"], layers["correction"] = self.terms
-        layers["total"] = np.add.reduce(self.terms, axis=0, dtype=np.float32)
+        """The terms by name where there are several, and always `total`."""
+        layers = dict(self.terms) if len(self.terms) > 1 else {}
+        terms = tuple(self.terms.values())
+        layers["total"] = np.add.reduce(terms, axis=0, dtype=np.float32)
         return layers
 
 
@@ -91,6 +91,7 @@ class ToyResult:
         distance, mog_distance: of the model and of one Gaussian a class, on the fine grid.
         seconds: of training alone, without snapshots and pauses.
         energy: the fitted energy.
+        term_names: of its terms, as the detector calls them; a single one is `energy`.
         end_reason: why it ended before its time, if it did.
         diverged: whether that is why.
         diagnosis: whether the learned energy can be trusted; None for one that was not learned, or
@@ -102,9 +103,23 @@ class ToyResult:
     mog_distance: Distance
     seconds: float
     energy: Energy
+    term_names: tuple[str, ...]
     end_reason: str = ""
     diverged: bool = False
     diagnosis: Diagnosis | None = None
+
+    @property
+    def terms(self) -> dict[str, Energy]:
+        """{name: term} of the fitted energy, in the order in which they add up."""
+        return dict(zip(self.term_names, self.energy.terms(), strict=True))
+
+
+def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
+    """Returns the names of the terms of a detector's energy; a single one is `energy`."""
+    from heat_core.detectors.detector import Shape
+
+    names = detector.term_names(Shape.of(train))
+    return names if len(names) > 1 else ("energy",)
 
 
 def drawn_values(values: NDArray[np.float64]) -> Layer:
@@ -130,9 +145,11 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         train = fine.toy.features(seed=choice.seed)
         mog = fit(preset_detector("MoG", space="plane"), train).energy
         mog_distance = coarse.distance(coarse.energy(mog))
-        snapshots = SnapshotTaker(job, coarse, mog_distance, choice.early_stopping)
+        detector = preset_detector(choice.detector, choice.preset, "plane")
+        term_names = names_of_terms(detector, train)
+        snapshots = SnapshotTaker(job, coarse, mog_distance, term_names, choice.early_stopping)
         job.report(0.0)
-        outcome = _fit(choice, train, snapshots)
+        outcome = _fit(detector, train, choice.seed, snapshots)
         job.report(1.0)
         return ToyResult(
             snapshots.take(outcome.energy),
@@ -140,6 +157,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
             fine.distance(fine.energy(mog)),
             snapshots.seconds,
             outcome.energy,
+            term_names,
             outcome.end_reason,
             outcome.diverged,
             outcome.diagnosis,
@@ -158,19 +176,17 @@ class _Outcome:
     diagnosis: Diagnosis | None = None
 
 
-def _fit(choice: ToyChoice, train: Features, snapshots: SnapshotTaker) -> _Outcome:
+def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTaker) -> _Outcome:
     """Returns the outcome of a fit, also of one that was stopped or diverged.
 
     Raises:
         ArithmeticError: it diverged before there was a sound state.
     """
-    from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
     from heat_core.training.trainer import Diverged
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
     try:
-        run = fit(detector, train, choice.seed, on_record=snapshots)
+        run = fit(detector, train, seed, on_record=snapshots)
     except KlStoppedFalling:
         assert snapshots.best_energy is not None
         end_reason = (
@@ -198,12 +214,14 @@ class SnapshotTaker:
         job: that gets the snapshots.
         grid: that they are measured on.
         mog_distance: of one Gaussian a class there.
+        term_names: of the energy's terms.
         early_stopping: whether to keep the best energy, and to raise `KlStoppedFalling`.
     """
 
     job: Job
     grid: Grid
     mog_distance: Distance
+    term_names: tuple[str, ...]
     early_stopping: bool
     best_energy: Energy | None = None
     last_energy: Energy | None = None
@@ -214,7 +232,7 @@ class SnapshotTaker:
     _records: int = 0
     _snapshots_without_progress: int = 0
     _overhead: float = 0.0  # seconds of snapshots and pauses
-    _prior: Layer | None = field(default=None, repr=False)
+    _last_terms: Mapping[str, Layer] = field(default_factory=dict, repr=False)
 
     def __call__(self, record: Record, energy: Energy) -> None:
         start = time.perf_counter()
@@ -253,13 +271,19 @@ class SnapshotTaker:
             ValueError: the energy is not finite.
         """
         terms = [self.grid.energy(term) for term in energy.terms()]
-        drawn = [drawn_values(term) for term in terms]
-        if len(drawn) == 2:
-            if self._prior is None or not np.array_equal(self._prior, drawn[0]):
-                self._prior = drawn[0]
-            drawn[0] = self._prior
+        self._last_terms = {
+            name: self._shared(name, drawn_values(term))
+            for name, term in zip(self.term_names, terms, strict=True)
+        }
         distance = self.grid.distance(np.sum(terms, axis=0))
-        return Snapshot(tuple(drawn), distance, self.mog_distance, record)
+        return Snapshot(self._last_terms, distance, self.mog_distance, record)
+
+    def _shared(self, name: str, term: Layer) -> Layer:
+        """Returns a term, (n, n): the last snapshot's own array where it has not changed."""
+        last_term = self._last_terms.get(name)
+        if last_term is not None and np.array_equal(last_term, term):
+            return last_term
+        return term
 
 
 def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
@@ -286,6 +310,7 @@ def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     loss is 2 log 2 - 2 JSD(p, q), which no model beats on average. q is known here where it is the
     MoG itself.
     """
+    from heat_core.detectors.heat import HEAT
     from heat_core.detectors.presets import preset_detector
     from heat_core.training.objectives import NoiseContrastive
 
@@ -294,7 +319,7 @@ def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
         return {}
     guessing = 2 * math.log(2)
     levels = {"guessing": guessing}
-    noise_is_mog = detector.title == "HEAT" and getattr(detector, "temperature", 0) == 1
+    noise_is_mog = isinstance(detector, HEAT) and detector.prior_temperature == 1
     if noise_is_mog:
         levels["truth"] = guessing - 2 * mog_distance.jsd
     return levels

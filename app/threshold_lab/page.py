@@ -14,7 +14,6 @@ from app.threshold_lab.evaluation import evaluate_per_class, evaluate_threshold
 from app.threshold_lab.state import has_threshold, remember_share_kept
 from app.threshold_lab.tables import how_chosen, threshold_finding
 from heat_core.detectors.presets import DETECTORS
-from heat_core.pack import SetName
 from heat_core.thresholds import KeepShare, choose_threshold
 
 HEIGHT = 560  # of the line and its numbers, in pixels, while they are on their way
@@ -59,8 +58,7 @@ def show_lab(pack_data, choice, all_scores, titles) -> None:
 
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
-    set_names = [str(SetName(*key)) for key in pack_data.pack.ood]
-    titles = {name: pack_data.pack.set_title(name) for name in set_names}
+    titles = {str(name): pack_data.pack.set_title(str(name)) for name in pack_data.pack.ood}
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
 
     job = scoring_job(pack_data, "modern")

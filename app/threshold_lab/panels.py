@@ -33,8 +33,8 @@ from app.threshold_lab.tables import (
     selected_finding,
     set_rows_at_threshold,
 )
-from heat_core.pack import SetName
 from heat_core.results.table import tabulate
+from heat_core.set_name import SetName
 from heat_core.thresholds import sweep
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def every_set(
 ) -> None:
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
-    sets = [key for key in pack.ood if str(SetName(*key)) in choice.sets]
+    sets = [name for name in pack.ood if str(name) in choice.sets]
     table = tabulate({choice.detector: evaluation.detector_scores}, sets)
     rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")

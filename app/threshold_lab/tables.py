@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.pack.items import PackRow, item_id
 from app.pack.tables import Array, Mask, format_score, percent
-from heat_core.pack import SetName
+from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack

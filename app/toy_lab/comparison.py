@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.jobs import Job
+from app.pack.progress import show_failure
 from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training
 from app.plane.training import Snapshot, ToyChoice
-from app.text import plain
 from app.toy_lab.panels import TITLES, PanelTitle, energy_panel
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def _detector_panel(name: str, job: Job | None, preview: ToyPreview) -> None:
         meaning += f", {job.state} {job.progress:.0%}"
     total = snapshot.layers["total"] if snapshot else None
     energy_panel(name, PanelTitle(name, meaning), preview, total)
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+    show_failure(job)
 
 
 def _last_snapshot(job: Job | None) -> Snapshot | None:

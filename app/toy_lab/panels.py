@@ -11,10 +11,10 @@ import streamlit as st
 
 from app import figures
 from app.jobs import Job
+from app.pack.progress import show_failure
 from app.plane.figures import GREY
 from app.plane.state import StoppedTraining, ToyPreview
 from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
-from app.text import plain
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
@@ -48,13 +48,16 @@ TITLES = {
 def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, Layer]) -> None:
     """Shows the truth and the layers of an energy side by side.
 
-    A layer that is still to come keeps its place.
+    Layers that are still to come keep their places.
     """
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
-    energies = {"truth": preview.true_energy} | {name: layers.get(name) for name in expected}
-    for column, (name, energy) in zip(st.columns(4), energies.items(), strict=False):
+    energies: dict[str, Layer | None] = {"truth": preview.true_energy}
+    energies.update(layers or dict.fromkeys(expected))
+    columns = st.columns(max(4, len(energies)))
+    for column, (name, energy) in zip(columns, energies.items(), strict=False):
+        title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            energy_panel(name, TITLES[name], preview, energy)
+            energy_panel(name, title, preview, energy)
 
 
 def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None) -> None:
@@ -79,9 +82,9 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 
 def state_message(choice: ToyChoice, job: Job | None, stopped: StoppedTraining | None) -> None:
     """Says why there is no result: the training failed, was cancelled, or was never started."""
-    if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
-    elif job is not None or stopped is not None:
+    if show_failure(job):
+        return
+    if job is not None or stopped is not None:
         others = stopped.other_watchers if stopped else 0
         goes_on = f" It goes on for {others} more who watch{'es' * (others == 1)}."
         st.warning(

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.pack import GROUPS, SetName
+from heat_core.pack import GROUPS
+from heat_core.set_name import SetName
 
 from .table import AllScores, Array
 

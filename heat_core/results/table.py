@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heat_core.metrics import separation
-from heat_core.pack import GROUPS, SetName
+from heat_core.pack import GROUPS
+from heat_core.set_name import SetName
 
 Array = NDArray[np.float64]
 AllScores = Mapping[str, Mapping[str, Array]]

@@ -37,7 +37,7 @@ SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7
 
 @pytest.fixture(scope="module")
 def blobs_reading(trained) -> EnergyReading:
-    return reading.read(trained.result.energy, QUICK, GRIDS[1])
+    return reading.read(trained.result.terms, QUICK, GRIDS[1])
 
 
 def _landscape(**link: str):
@@ -88,7 +88,7 @@ def test_it_says_why_a_training_failed(monkeypatch):
 
 def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, blobs_reading):
     at = _with(trained, monkeypatch, x="-2.0", y="-1.5")
-    terms = reading.point_terms(trained.result.energy, blobs_reading, "blobs", -2.0, -1.5)
+    terms = reading.point_terms(trained.result.terms, blobs_reading, "blobs", -2.0, -1.5)
     assert at.subheader[0].value == f"At (-2.00, -1.50): {terms.sentence}"
     assert "verdict in: 95 % of ID lie at or below" in at.subheader[0].value
     assert {metric.label for metric in at.metric} == set(panels.FACTS)
@@ -155,7 +155,7 @@ def test_a_click_becomes_the_point(monkeypatch):
 
 def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
-    layers = reading.layers(energy, window)
+    layers = reading.layers(trained.result.terms, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
     x, y = window.axes
     assert (x[0], x[-1], y[0], y[-1]) == pytest.approx((-1.5, 2.5, -3.0, 1.0))
@@ -163,7 +163,9 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     with torch.no_grad():
         exact = energy(points).numpy()
     np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
-    terms = reading.point_terms(energy, blobs_reading, "blobs", float(x[7]), float(y[60]))
+    terms = reading.point_terms(
+        trained.result.terms, blobs_reading, "blobs", float(x[7]), float(y[60])
+    )
     assert terms.total == pytest.approx(float(exact[0]), abs=1e-4)
     assert terms.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
@@ -224,39 +226,30 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
-    energy = fit(bounded, toy("blobs").features()).energy
-    fitted_reading = reading.read(energy, QUICK, GRIDS[1])
-    assert (fitted_reading.temperature, fitted_reading.alpha, fitted_reading.bound) == (
-        4.0,
-        alpha,
-        1 / (2 * alpha),
-    )
-    assert fitted_reading.largest_correction is not None
-    assert (
-        0.5 * fitted_reading.bound < fitted_reading.largest_correction < 1.5 * fitted_reading.bound
-    )
+    prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
+    own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
+    assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
+    assert own.largest_correction is not None
+    assert 0.5 * own.bound < own.largest_correction < 1.5 * own.bound
 
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    fitted_reading = reading.read(energy, choice, Grid(toy(choice.toy)))
+    own = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (
-        fitted_reading.temperature,
-        fitted_reading.alpha,
-        fitted_reading.largest_correction,
-    ) == (None, None, None)
-    assert list(fitted_reading.id_energies) == ["energy"]
+    assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
+    assert list(own.id_energies) == ["energy"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
-    energy = trained.result.energy
-    distance, lines = reading.ray(energy, blobs_reading, "blobs", -2.0, -1.5, 1.5)
-    point_distance = math.hypot(-2.0 - blobs_reading.centre[0], -1.5 - blobs_reading.centre[1])
-    terms = reading.point_terms(energy, blobs_reading, "blobs", -2.0, -1.5)
+    terms = trained.result.terms
+    distance, lines = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    x, y = blobs_reading.centre
+    point_distance = math.hypot(-2.0 - x, -1.5 - y)
+    point = reading.point_terms(terms, blobs_reading, "blobs", -2.0, -1.5)
     assert np.interp(point_distance, distance, lines["total"]) == pytest.approx(
-        terms.total, abs=0.1
+        point.total, abs=0.1
     )
     near = distance < point_distance
     assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
@@ -269,21 +262,20 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
-    fitted_reading = reading.read(energy, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray(energy, fitted_reading, "checkerboard", 1.0, 0.2, 10)
+    terms = {"energy": energy}
+    own = reading.read(terms, choice, Grid(toy(choice.toy)))
+    _, lines = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
-    assert math.isinf(
-        reading.point_terms(energy, fitted_reading, "checkerboard", 4.4, 4.4).true_energy
-    )
+    point = reading.point_terms(terms, own, "checkerboard", 4.4, 4.4)
+    assert math.isinf(point.true_energy)
     assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    energy = fit(
-        preset_detector("MoG", space="plane"), toy("blobs").features()
-    ).energy / 1.0 + Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
-    layers = reading.layers(energy, Window(0, 0, 5))
+    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
+    correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
+    layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 

@@ -1,4 +1,4 @@
-"""Every room in every state, through Streamlit's AppTest: no browser, no network."""
+"""Every page in every state, through Streamlit's AppTest: no browser, no network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job
+from app.jobs import Job, Work
 from app.pack.data import offered_packs
 from app.pack.jobs import score_pack
 from heat_core.detectors.presets import DETECTORS
+from heat_core.pack import Pack
 from tests.app.pages import app, opened, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -24,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def score_pack(pack, preset: str, *settings):
-        return tasks.score_pack(pack, "quick", *settings)
+    def score_pack_quickly(pack: Pack, preset: str, *settings) -> Work:
+        return score_pack(pack, "quick", *settings)
 
-    monkeypatch.setattr("app.pack.scores.score_pack", score_pack)
+    monkeypatch.setattr("app.pack.scores.score_pack", score_pack_quickly)
 
 
 def _detectors(**link: str) -> AppTest:

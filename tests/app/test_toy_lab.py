@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,16 +11,20 @@ import pytest
 
 from app import figures
 from app.jobs import Job
-from app.plane import chains, training
+from app.plane import chains, reading, training
+from app.plane import figures as figures_of_plane
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
 from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
 from app.toy_lab.diagnosis import LIGHTS
 from app.toy_lab.replay import RESULT
+from heat_core.detectors.detector import Detector, Shape
+from heat_core.energies import Energy, GaussianMixture
 from heat_core.plane.toys import toy
 from heat_core.training.trainer import Diverged
 from tests.app.pages import app, endless, link, offered, opened, press, text, until, wait
 from tests.app.plane import GRIDS, QUICK
+from tests.samples import Residual
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
@@ -349,19 +353,64 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
 
 
 def test_snapshots_are_small(trained):
-    seen = {id(term): term.nbytes for snapshot in trained.frames for term in snapshot.terms}
-    assert (
-        sum(seen.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
-    )  # a prior that does not change is kept once
-    assert all(term.dtype == np.float32 for snapshot in trained.frames for term in snapshot.terms)
+    terms = [term for snapshot in trained.frames for term in snapshot.terms.values()]
+    sizes = {id(term): term.nbytes for term in terms}
+    # a prior that does not change is kept once
+    assert sum(sizes.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
+    assert all(term.dtype == np.float32 for term in terms)
     assert len(trained.frames) <= training.MAX_SNAPSHOTS
+
+
+def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
+    """They reach the pages as they are called, and none is left out."""
+    from heat_core.detectors import presets
+
+    plane = presets.PRESETS["plane"]
+    quick = {**plane["quick"], "ViM": TwoTerms()}
+    monkeypatch.setattr(presets, "PRESETS", {"plane": {**plane, "quick": quick}})
+    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "ViM": TwoTerms})
+    choice = ToyChoice("blobs", "ViM", "quick", 0)
+    job = Job("any", training.train_toy(choice, *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    terms = job.result.terms
+    assert list(terms) == ["residual", "gaussians"]
+    layers = job.result.snapshot.layers
+    assert list(layers) == ["residual", "gaussians", "total"]
+    np.testing.assert_allclose(
+        layers["residual"] + layers["gaussians"], layers["total"], rtol=1e-5, atol=1e-5
+    )
+    whole = reading.read(terms, choice, GRIDS[1])
+    point = reading.point_terms(terms, whole, "blobs", 1.0, 2.0)
+    assert point.sentence.startswith("residual ")
+    assert " + gaussians " in point.sentence
+    _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
+    assert list(lines) == ["residual", "gaussians", "total", "truth"]
+    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
+
+
+@dataclass(frozen=True)
+class TwoTerms(Detector):
+    """How far a point lies from the first principal direction, and one Gaussian a class."""
+
+    title = "ViM"
+    summary = "a test"
+
+    def build(self, shape: Shape) -> Energy:
+        return Residual(shape.dim, 1) + GaussianMixture(shape.dim, shape.classes)
+
+    def term_names(self, shape: Shape) -> tuple[str, ...]:
+        return "residual", "gaussians"
 
 
 def test_a_long_history_keeps_every_nth_snapshot(monkeypatch, trained):
     monkeypatch.setattr(training, "MAX_SNAPSHOTS", 9)
     job = Job("any", endless)
     result = trained.result
-    take_snapshot = SnapshotTaker(job, GRIDS[0], result.mog_distance, early_stopping=False)
+    take_snapshot = SnapshotTaker(
+        job, GRIDS[0], result.mog_distance, result.term_names, early_stopping=False
+    )
     for snapshot in trained.frames:
         take_snapshot(snapshot.record, result.energy)
     assert 8 <= len(job.frames) <= 10
@@ -380,7 +429,7 @@ def test_the_truths_own_loss_is_reached_from_above(trained):
 
 
 def test_chains_on_the_exact_energy_know_what_they_do():
-    """On Gaussians a short step is mostly accepted, a long one rarely; the toy counts modes."""
+    """On one Gaussian, a short step is accepted nearly always, a long one rarely."""
     from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
 

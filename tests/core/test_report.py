@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from heat_core.__main__ import main
-from heat_core.pack import SetName, pack_from_arrays, write_pack
+from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.table import tabulate
+from heat_core.set_name import SetName
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
 
