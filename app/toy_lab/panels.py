@@ -52,8 +52,7 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
     """
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
-    for name in layers or expected:
-        energies[name] = layers.get(name)
+    energies.update(layers or dict.fromkeys(expected))
     columns = st.columns(max(4, len(energies)))
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
