@@ -25,7 +25,7 @@ from app.detectors.tables import (
     set_rows,
 )
 from app.pack.data import PackData
-from app.pack.items import FEW, Mask, Part, items_of
+from app.pack.items import MIN_OOD_SELECTED, Mask, Part, items_of
 from app.pack.scores import results_table
 from app.pack.selected import add_to_selection, current_selection, selected_masks
 from app.pack.tables import style_digits
@@ -149,10 +149,10 @@ def selection(pack_data: PackData, scores: AllScores) -> None:
         return
     masks = _selected_ood_masks(pack_data)
     count = _count(masks)
-    if count < FEW:
+    if count < MIN_OOD_SELECTED:
         st.info(
             f"Of the {total:,} selected, {count} {'is' if count == 1 else 'are'} OOD: too few for "
-            f"figures and curves of their own, which need {FEW}.",
+            f"figures and curves of their own, which need {MIN_OOD_SELECTED}.",
             icon=":material/info:",
         )
         return
@@ -427,7 +427,7 @@ def _selection_curves(pack_data: PackData, scores: AllScores, group: str) -> _Cu
     """Returns the curves on the selected images of a group, put together; None of too few."""
     masks = _selected_ood_masks(pack_data, group)
     count = _count(masks)
-    if count < FEW:
+    if count < MIN_OOD_SELECTED:
         return None
     kind = "OOD" if group == "all" else f"{group} OOD"
     outside, areas = {}, {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heat_core.pack import Pack
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.uint8]  # rows of a palette, or places in SHAPES
+Indices = NDArray[np.uint8]  # rows of a palette, or indices into SHAPES
 LegendEntry = tuple[str, str, str]  # colour, shape, text
 
 TRAIN_COLOUR = "#56B4E9"
@@ -54,7 +54,7 @@ class Colouring:
 
     Args:
         colours: {set: rows of the palette (n,)}.
-        shapes: {set: places in `SHAPES` (n,)}.
+        shapes: {set: indices into `SHAPES` (n,)}.
         palette: (colours, 4) RGBA.
         title: what the colours mean.
         entries: of the legend.

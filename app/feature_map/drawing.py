@@ -31,7 +31,7 @@ class Points:
     Args:
         positions: (N, 2) fractions of the picture.
         colours: (N,) rows of a palette, the first of which is transparent.
-        shapes: (N,) places in `SHAPES`.
+        shapes: (N,) indices into `SHAPES`.
         faint: (N,) which are drawn first, below the others.
     """
 

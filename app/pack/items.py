@@ -32,7 +32,7 @@ PackRow = tuple[str, int]  # name of a set, and a row of it
 MAX_TEXT_LENGTH = 8000  # characters that a selection may take in a link
 MAX_UNPACKED_BYTES = 2**20  # that a link's text may unpack to
 STEP_TYPES = {1: np.uint8, 2: np.uint16, 4: np.uint32}  # by their bytes
-FEW = 20  # selected OOD images, below which figures of their own say nothing
+MIN_OOD_SELECTED = 20  # selected OOD images, below which figures of their own say nothing
 
 
 # -- the selection ---------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ FEW = 20  # selected OOD images, below which figures of their own say nothing
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Items that were selected in one place.
+    """Items that were selected on one chart or map.
 
     Args:
         origin: where, such as `map`; a new part replaces the one of the same origin.

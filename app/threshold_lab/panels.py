@@ -15,7 +15,7 @@ from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import show_tiles
-from app.pack.items import FEW, PackRow, Part, find_item, items_of
+from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
 from app.pack.tables import format_score, style_digits
 from app.text import plain
@@ -188,7 +188,7 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
         point = (outcome.flagged, outcome.caught_by_group[group])
         curves[group] = (candidates.flagged, candidates.caught), point
     selected_ood = [values for name, values in selected.items() if name != "test"]
-    if sum(map(len, selected_ood)) >= FEW:
+    if sum(map(len, selected_ood)) >= MIN_OOD_SELECTED:
         together = np.concatenate(selected_ood)
         candidates = sweep(scores.test, {"selected": {"selected": together}})
         point = (outcome.flagged, float((together > outcome.threshold).mean()))

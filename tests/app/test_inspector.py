@@ -476,8 +476,8 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     assert table["Detector"].tolist() == ["HEAT"]
-    cut = np.sort(scores["test"])[56]
-    assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"] > cut), 1)
+    threshold = np.sort(scores["test"])[56]
+    assert table["OOD caught %"][0] == round(100 * np.mean(scores["far_d"] > threshold), 1)
     assert any(
         "HEAT has the largest area under its curve" in header.value for header in at.subheader
     )
@@ -508,9 +508,9 @@ def test_curves_are_of_what_is_selected_alone(pack):
     at.segmented_control(key="rocgroup").set_value("near")
     opened(at)
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
-    cut = np.sort(scores["test"])[56]  # five near images are too few: these are all
+    threshold = np.sort(scores["test"])[56]  # five near images are too few: these are all
     assert table["OOD caught %"][0] == round(
-        100 * np.mean([np.mean(scores[name] > cut) for name in scores if "near" in name]), 1
+        100 * np.mean([np.mean(scores[name] > threshold) for name in scores if "near" in name]), 1
     )
     assert any(
         "its curve" in header.value and "on near OOD" in header.value for header in at.subheader

@@ -43,13 +43,13 @@ def parameter(page, name: str) -> str:
 def draw(page, corners, shift: bool = False) -> None:
     """Draws on the map with the mouse held down."""
     box = page.locator(".face canvas").bounding_box()
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     if shift:
         page.keyboard.down("Shift")
-    page.mouse.move(*places[0])
+    page.mouse.move(*points[0])
     page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=12)
+    for point in points[1:]:
+        page.mouse.move(*point, steps=12)
     page.mouse.up()
     if shift:
         page.keyboard.up("Shift")
