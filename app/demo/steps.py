@@ -205,12 +205,16 @@ def _correction_picture(story: Story) -> None:
 
 def _maps(story: Story, *maps: EnergyMap) -> None:
     """Shows energies side by side."""
-    for column, shown in zip(st.columns(len(maps)), maps, strict=True):
-        column.markdown(f"**{shown.title}**  \n:small[{shown.meaning}]")
+    for column, energy_map in zip(st.columns(len(maps)), maps, strict=True):
+        title = energy_map.title
+        meaning = energy_map.meaning
+        column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
-            figures.landscape(story.axis, shown.energy, story.points, signed=shown.signed),
-            key=f"map-{shown.title}",
-            alt=f"{shown.title}: {shown.meaning}",
+            figures.landscape(
+                story.axis, energy_map.energy, story.points, signed=energy_map.signed
+            ),
+            key=f"map-{title}",
+            alt=f"{title}: {meaning}",
             config=figures.QUIET,
         )
 
@@ -319,8 +323,8 @@ def step_number(last: int) -> int:
     number = int(st.session_state.setdefault("step", "1"))
 
     def move(by: int) -> None:
-        moved = int(st.session_state["step"]) + by
-        st.session_state["step"] = str(min(max(moved, 1), last))
+        target = int(st.session_state["step"]) + by
+        st.session_state["step"] = str(min(max(target, 1), last))
 
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button("Back", shortcut="Left", disabled=number == 1, on_click=move, args=(-1,))

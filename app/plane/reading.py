@@ -273,8 +273,8 @@ def true_energy(toy_name: str, window: Window) -> Layer:
     from heat_core.plane.toys import toy
 
     exact = -toy(toy_name).log_prob(torch.from_numpy(window.points)).numpy()
-    drawn = np.minimum(exact, MAX_TRUE_ENERGY)
-    return drawn.reshape(window.side, window.side).astype(np.float32)
+    bounded = np.minimum(exact, MAX_TRUE_ENERGY)
+    return bounded.reshape(window.side, window.side).astype(np.float32)
 
 
 def _term_energies(terms: Mapping[str, Energy], points: NDArray) -> dict[str, Array]:

@@ -124,8 +124,8 @@ def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
 
 def drawn_values(values: NDArray[np.float64]) -> Layer:
     """Returns the drawn part of values on the coarse grid, (n, n), or on its axis, (n,)."""
-    every = (slice(None, None, DRAW_EVERY),) * values.ndim
-    return np.ascontiguousarray(values[every], dtype=np.float32)
+    stride = (slice(None, None, DRAW_EVERY),) * values.ndim
+    return np.ascontiguousarray(values[stride], dtype=np.float32)
 
 
 def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
@@ -242,8 +242,8 @@ class SnapshotTaker:
         self._records += 1
 
         total_records = record.steps / (record.step / self._records)
-        every = math.ceil(total_records / MAX_SNAPSHOTS)
-        if self._records % every == 0 or record.step == record.steps:
+        records_per_snapshot = math.ceil(total_records / MAX_SNAPSHOTS)
+        if self._records % records_per_snapshot == 0 or record.step == record.steps:
             snapshot = self.take(energy, record)
             self.job.report(record.step / record.steps, snapshot)
             if self.early_stopping:

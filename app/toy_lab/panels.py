@@ -51,7 +51,8 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
     Layers that are still to come keep their places.
     """
     expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
-    energies = {"truth": preview.true_energy, **(layers or dict.fromkeys(expected))}
+    energies: dict[str, Layer | None] = {"truth": preview.true_energy}
+    energies.update(layers or dict.fromkeys(expected))
     columns = st.columns(max(4, len(energies)))
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")

@@ -111,8 +111,9 @@ class DirectionAndNorm(Energy):
         widths = list(self.views.values())
         columns: list[Tensor] = []
         for view in z[:, : sum(widths)].split(widths, 1):
+            direction = unit(view)
             norm = view.norm(dim=1, keepdim=True)
-            columns += [unit(view), norm.clamp(min=1e-12).log()]
+            columns += [direction, norm.clamp(min=1e-12).log()]
         return torch.cat(columns, 1)
 
     def forward(self, z: Tensor) -> Tensor:

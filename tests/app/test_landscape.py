@@ -163,8 +163,9 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     with torch.no_grad():
         exact = energy(points).numpy()
     np.testing.assert_allclose([layers["total"][60, 7], layers["total"][3, 80]], exact, atol=1e-4)
-    x_value, y_value = float(x[7]), float(y[60])
-    terms = reading.point_terms(trained.result.terms, blobs_reading, "blobs", x_value, y_value)
+    terms = reading.point_terms(
+        trained.result.terms, blobs_reading, "blobs", float(x[7]), float(y[60])
+    )
     assert terms.total == pytest.approx(float(exact[0]), abs=1e-4)
     assert terms.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
@@ -226,38 +227,29 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
     prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
-    fitted_reading = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
-    assert (fitted_reading.temperature, fitted_reading.alpha, fitted_reading.bound) == (
-        4.0,
-        alpha,
-        1 / (2 * alpha),
-    )
-    assert fitted_reading.largest_correction is not None
-    assert (
-        0.5 * fitted_reading.bound < fitted_reading.largest_correction < 1.5 * fitted_reading.bound
-    )
+    own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
+    assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
+    assert own.largest_correction is not None
+    assert 0.5 * own.bound < own.largest_correction < 1.5 * own.bound
 
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    fitted_reading = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
+    own = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (
-        fitted_reading.temperature,
-        fitted_reading.alpha,
-        fitted_reading.largest_correction,
-    ) == (None, None, None)
-    assert list(fitted_reading.id_energies) == ["energy"]
+    assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
+    assert list(own.id_energies) == ["energy"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
-    fitted_terms = trained.result.terms
-    distance, lines = reading.ray(fitted_terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
-    point_distance = math.hypot(-2.0 - blobs_reading.centre[0], -1.5 - blobs_reading.centre[1])
-    terms = reading.point_terms(fitted_terms, blobs_reading, "blobs", -2.0, -1.5)
+    terms = trained.result.terms
+    distance, lines = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    x, y = blobs_reading.centre
+    point_distance = math.hypot(-2.0 - x, -1.5 - y)
+    point = reading.point_terms(terms, blobs_reading, "blobs", -2.0, -1.5)
     assert np.interp(point_distance, distance, lines["total"]) == pytest.approx(
-        terms.total, abs=0.1
+        point.total, abs=0.1
     )
     near = distance < point_distance
     assert np.abs(lines["total"] - lines["truth"])[near].mean() < 0.6
@@ -271,18 +263,17 @@ def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
     terms = {"energy": energy}
-    fitted_reading = reading.read(terms, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray(terms, fitted_reading, "checkerboard", 1.0, 0.2, 10)
+    own = reading.read(terms, choice, Grid(toy(choice.toy)))
+    _, lines = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(lines["truth"]).any()
-    assert math.isinf(
-        reading.point_terms(terms, fitted_reading, "checkerboard", 4.4, 4.4).true_energy
-    )
+    point = reading.point_terms(terms, own, "checkerboard", 4.4, 4.4)
+    assert math.isinf(point.true_energy)
     assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
+    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
     correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
     layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
     assert not layers["correction"].any()

@@ -98,13 +98,13 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
 
 def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
-    from heat_core.detectors import learned
+    from heat_core.detectors.heat import EBM
     from heat_core.pack import pack_from_arrays
 
     def diverge(*settings):
         raise ArithmeticError("training diverged")
 
-    monkeypatch.setattr(learned.EBM, "fit", diverge)
+    monkeypatch.setattr(EBM, "fit", diverge)
     job = Job("any", score_pack(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"

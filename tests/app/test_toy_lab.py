@@ -12,7 +12,7 @@ import pytest
 from app import figures
 from app.jobs import Job
 from app.plane import chains, reading, training
-from app.plane import figures as plane_figures
+from app.plane import figures as figures_of_plane
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
 from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
@@ -355,64 +355,10 @@ def test_the_truth_is_computed_once_on_each_grid(monkeypatch):
 def test_snapshots_are_small(trained):
     terms = [term for snapshot in trained.frames for term in snapshot.terms.values()]
     sizes = {id(term): term.nbytes for term in terms}
-    # A prior that does not change is kept once.
+    # a prior that does not change is kept once
     assert sum(sizes.values()) <= (len(trained.frames) + 1) * 100 * 100 * 4
     assert all(term.dtype == np.float32 for term in terms)
-
-
-def test_a_long_history_keeps_every_nth_snapshot(monkeypatch, trained):
-    monkeypatch.setattr(training, "MAX_SNAPSHOTS", 9)
-    job = Job("any", endless)
-    result = trained.result
-    take_snapshot = SnapshotTaker(job, GRIDS[0], result.mog_distance, early_stopping=False)
-    for snapshot in trained.frames:
-        take_snapshot(snapshot.record, result.energy)
-    assert 8 <= len(job.frames) <= 10
-    assert job.frames[-1].record.step == job.frames[-1].record.steps
-
-
-def test_the_truths_own_loss_is_reached_from_above(trained):
-    levels = training.loss_levels(QUICK, trained.result.mog_distance)
-    assert levels["truth"] < levels["guessing"]
-    best = min(snapshot.record.val_loss for snapshot in trained.frames)
-    assert best == pytest.approx(levels["truth"], abs=0.08)
-    assert (
-        training.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog_distance)
-        == {}
-    )
-
-
-def test_chains_on_the_exact_energy_know_what_they_do():
-    """On Gaussians a short step is mostly accepted, a long one rarely; the toy counts modes."""
-    from heat_core.detectors.presets import preset_detector
-    from heat_core.run import fit
-
-    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
-    long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
-    assert short.acceptance > 0.98 > 0.8 > long.acceptance
-    assert short.temperature == 1.0
-    assert short.switches.sum() == 200 * chains.CHAINS
-    assert long.switch_count > short.switch_count
-    assert short.paths.shape[1:] == (chains.CHAINS, 2)
-    assert len(short.paths) <= chains.MAX_DRAWN
-    with pytest.raises(ValueError, match="too long"):
-        chains.run_chains(energy, "blobs", chains.ChainSettings(steps=2000, step_size=30.0))
-    with pytest.raises(ValueError, match="start must be one of noise, data"):
-        chains.ChainSettings(start="there")
-
-
-def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
-    axis = np.linspace(-5, 5, 100, dtype=np.float32)
-    points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
-    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
-    drawn = [
-        [float(number) for number in mark.replace("H", ",").split(",")]
-        for mark in shape.path.split("M")[1:]
-    ]
-    np.testing.assert_allclose(
-        [[(left + right) / 2, y] for left, y, right in drawn], points, atol=0.01
-    )
+    assert len(trained.frames) <= training.MAX_SNAPSHOTS
 
 
 def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
@@ -434,13 +380,13 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     np.testing.assert_allclose(
         layers["residual"] + layers["gaussians"], layers["total"], rtol=1e-5, atol=1e-5
     )
-    blobs_reading = reading.read(terms, choice, GRIDS[1])
-    point = reading.point_terms(terms, blobs_reading, "blobs", 1.0, 2.0)
+    whole = reading.read(terms, choice, GRIDS[1])
+    point = reading.point_terms(terms, whole, "blobs", 1.0, 2.0)
     assert point.sentence.startswith("residual ")
     assert " + gaussians " in point.sentence
-    _, lines = reading.ray(terms, blobs_reading, "blobs", 1.0, 2.0, 1.5)
+    _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
     assert list(lines) == ["residual", "gaussians", "total", "truth"]
-    figure = plane_figures.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
     assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
 
 
@@ -458,10 +404,15 @@ class TwoTerms(Detector):
         return "residual", "gaussians"
 
 
-def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
+def test_a_long_history_keeps_every_nth_snapshot(monkeypatch, trained):
     monkeypatch.setattr(training, "MAX_SNAPSHOTS", 9)
-    job = Job("any", training.train_toy(QUICK, *GRIDS))
-    job.run()
+    job = Job("any", endless)
+    result = trained.result
+    take_snapshot = SnapshotTaker(
+        job, GRIDS[0], result.mog_distance, result.term_names, early_stopping=False
+    )
+    for snapshot in trained.frames:
+        take_snapshot(snapshot.record, result.energy)
     assert 8 <= len(job.frames) <= 10
     assert job.frames[-1].record.step == job.frames[-1].record.steps
 
@@ -469,7 +420,7 @@ def test_a_long_history_keeps_every_nth_snapshot(monkeypatch):
 def test_the_truths_own_loss_is_reached_from_above(trained):
     levels = training.loss_levels(QUICK, trained.result.mog_distance)
     assert levels["truth"] < levels["guessing"]
-    best = min(frame.record.val_loss for frame in trained.frames)
+    best = min(snapshot.record.val_loss for snapshot in trained.frames)
     assert best == pytest.approx(levels["truth"], abs=0.08)
     assert (
         training.loss_levels(ToyChoice("blobs", "KNN", "quick", 0), trained.result.mog_distance)

@@ -150,3 +150,21 @@ def test_store_knows_only_buffers() -> None:
     energy = MaxSoftmax(DIM, CLASSES)
     with pytest.raises(AttributeError, match="wieght"):
         energy.store(wieght=torch.zeros(CLASSES, DIM))
+
+
+# -- Gaussians -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_mixture_samples_what_it_was_fitted_to(train: Features, scale: float) -> None:
+    mixture = GaussianMixture(12, 4).fit(train)
+    sample = mixture.sample(60_000, torch.Generator().manual_seed(0), scale)
+    assert torch.allclose(sample.mean(0), train.z.mean(0), atol=0.03)
+    between = torch.cov(train.z.T, correction=0) - _within(train)
+    assert torch.allclose(torch.cov(sample.T), between + scale**2 * _within(train), atol=0.03)
+
+
+def _within(train: Features) -> torch.Tensor:
+    assert train.y is not None
+    means = torch.stack([train.z[train.y == c].mean(0) for c in range(4)])
+    return torch.cov((train.z - means[train.y]).T, correction=0)

@@ -310,7 +310,8 @@ def test_what_cannot_be_done_is_refused_in_one_line():
             with pytest.raises(ValueError, match=r"needs OOD scores, got none\.$"):
                 kind().fit(inside, {"near": {}})
         else:
-            decision = kind(0.5).fit(inside, predicted=[0, 0])  # type: ignore[call-arg]
+            share = () if kind.widget == "none" else (0.5,)
+            decision = kind(*share).fit(inside, predicted=[0, 0])
             thresholds = list(decision.by_class.values()) or [decision.threshold]
             assert len(thresholds) == 1
             assert thresholds[0] in inside
