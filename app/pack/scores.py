@@ -71,7 +71,11 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
 
 
 def results_table(pack_data: PackData, scores: Mapping[str, Mapping[str, Array]]) -> Table:
-    """Returns the paper's table of the detectors that are ready."""
+    """Returns the paper's table of the detectors that are ready.
+
+    Args:
+        scores: {detector: {set: (n,)}}.
+    """
     from heat_core.results.table import tabulate
 
     names = tuple(scores)
