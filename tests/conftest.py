@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from PIL import Image
 from heat_core.features import Features, Head
 from tests.browser.driver import server
 from tests.samples import CLASSES, DIM, clusters, with_views
+
+if TYPE_CHECKING:
+    from app.jobs import Job
 
 settings.register_profile(
     "steady",
@@ -72,6 +76,19 @@ def few_detectors(
     detectors = {name: presets.DETECTORS[name] for name in request.module.SHOWN}
     monkeypatch.setattr("app.session.warm_up", lambda: None)  # it would ask for HEAT
     monkeypatch.setattr(presets, "DETECTORS", detectors)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Job:
+    """A finished quick training of HEAT on the blobs."""
+    from app.jobs import Job
+    from app.plane.training import train_toy
+    from tests.app.plane import GRIDS, QUICK
+
+    job = Job("any", train_toy(QUICK, *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    return job
 
 
 @pytest.fixture(scope="session")

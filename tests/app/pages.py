@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job
+
+PAGES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "app").glob("*/page.py"))
+"""The folder of every page."""
 
 
 def app(**link: str) -> AppTest:

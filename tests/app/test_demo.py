@@ -18,9 +18,8 @@ from app.demo.steps import STEPS
 from app.demo.story import Story
 from app.glossary import TERMS
 from heat_core.pack import Pack, read_pack
-from tests.app.pages import app, link, offered, opened, press, text
+from tests.app.pages import PAGES, app, link, offered, opened, press, text
 
-PAGES = sorted(path.parent.name for path in Path("app").glob("*/page.py"))
 pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs")
 
 
