@@ -1,6 +1,6 @@
 """Pure: arrays in, Plotly figures out.
 
-Colours are safe for the colour-blind; dashes say it a second time.
+Colours are safe for the colour-blind; a dash tells the same groups apart without colour.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REACH = 6.0  # nats of a correction, up or down, that are still told apart
 HEIGHT = 300  # of a landscape, in pixels
 CHART_HEIGHT = 230
 MARGIN = dict(l=8, r=8, t=8, b=8)
-BESIDE = dict(l=4, r=46, t=4, b=4)  # for a colour bar: where it must push, all is drawn twice
+COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # of two lines, it grows upwards
 QUIET = {"displayModeBar": False}
 
@@ -74,7 +74,9 @@ def landscape(
     edge = [float(axis[0]), float(axis[-1])]
     figure.update_xaxes(range=edge, visible=False, constrain="domain")
     figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
-    figure.update_layout(height=HEIGHT, margin=BESIDE, uirevision="landscape", dragmode="pan")
+    figure.update_layout(
+        height=HEIGHT, margin=COLOUR_BAR_MARGIN, uirevision="landscape", dragmode="pan"
+    )
     return figure
 
 

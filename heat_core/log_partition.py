@@ -25,7 +25,7 @@ class LogZ:
         effective: the effective share of the draws, in (0, 1]; near 1 / draws, one draw has all
             the weight and `error` is a guess too.
 
-    >>> estimate = of_weights(torch.tensor([0.0, 0.0, -torch.inf, -torch.inf]))
+    >>> estimate = log_z_of_weights(torch.tensor([0.0, 0.0, -torch.inf, -torch.inf]))
     >>> round(estimate.value, 4), round(estimate.effective, 4)  # log 1/2, of half of the draws
     (-0.6931, 0.5)
     """
@@ -35,7 +35,7 @@ class LogZ:
     effective: float
 
 
-def of_weights(log_weight: Tensor) -> LogZ:
+def log_z_of_weights(log_weight: Tensor) -> LogZ:
     """Returns log mean exp of unbiased log weights, (N,), with its error and effective share."""
     log_weight = log_weight.double()
     count = len(log_weight)
@@ -68,7 +68,7 @@ def by_importance(
     """
     generator = torch.Generator(mixture.means.device).manual_seed(seed)
     z = mixture.sample(draws, generator, scale)
-    return of_weights(-energy(z) - mixture.widened(scale).log_prob(z))
+    return log_z_of_weights(-energy(z) - mixture.widened(scale).log_prob(z))
 
 
 def by_annealing(
@@ -106,7 +106,7 @@ def by_annealing(
         annealed.share = (level + 1) / levels
         step_size = start_size ** (1 - annealed.share) * end_size**annealed.share
         w = replace(sampler, step_size=step_size).step(annealed, w, generator)
-    return of_weights(log_weight)
+    return log_z_of_weights(log_weight)
 
 
 class _Interpolation(Energy):

@@ -19,7 +19,8 @@ from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import ToyChoice, ToyResult
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
-COLOURS = [colour for _, colour in figures.SIGNED]
+# Blue below zero, white at it, orange above: the same for every layer, so that they compare.
+LAYER_COLOURS = [colour for _, colour in figures.SIGNED]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float
         y,
         heights=(-drawing.limit, drawing.limit),
         unit="nats",
-        colours=COLOURS,
+        colours=LAYER_COLOURS,
         marks={"": drawing.point},
         flat=drawing.style == "contour",
         columns=3,
@@ -182,7 +183,7 @@ def _truth_panel(energy: Layer, drawing: Drawing) -> None:
         y,
         heights=(-drawing.limit, drawing.limit),
         unit="nats",
-        colours=COLOURS,
+        colours=LAYER_COLOURS,
         marks={"": drawing.point},
         flat=True,
     )
@@ -205,7 +206,7 @@ def _error_panel(reading: EnergyReading, drawing: Drawing) -> None:
         y,
         heights=(-limit, limit),
         unit="% of the peak",
-        colours=COLOURS,
+        colours=LAYER_COLOURS,
         bands=7,  # an odd number: no line at 0, which is nearly everywhere
         marks={"": drawing.point},
         flat=True,

@@ -33,7 +33,7 @@ def remove_from_selection(origin: str) -> None:
 
 
 def clear_selection() -> None:
-    """Selects nothing, and nothing of the link's later on."""
+    """Selects nothing; a region of the link that still waits for its layout is dropped, too."""
     drop_waiting_region()
     st.session_state["selection"] = Selection()
 
@@ -83,7 +83,7 @@ def map_region() -> Region | None:
 
 
 def waiting_region() -> Region | None:
-    """Returns the region of the link that waits for a layout to be selected on, if it is whole."""
+    """Returns the region of the link that waits for its layout; None if there is none to read."""
     return parse_region(_waiting_text())
 
 

@@ -8,12 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import COLOURS, DASHES, HEIGHT, INK, LEGEND
+from app.figures import COLOURS, DASHES, GREY, HEIGHT, INK, LEGEND, MARGIN
 
 Array = NDArray[np.floating]
 
-GREY = "#8a96a3"
-MARGIN = dict(l=8, r=8, t=8, b=8)
 LINES = {
     "total": ("ID", 3.0),
     "energy": ("ID", 3.0),

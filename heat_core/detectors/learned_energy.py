@@ -35,7 +35,7 @@ from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingT
 from .detector import Shape
 
 DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
-CHECKED_SHARE = 10  # every tenth row checks what was learned, where no other ID data is held out
+CHECK_EVERY = 10  # every tenth row checks what was learned, where no other ID data is held out
 
 E = TypeVar("E", bound=Energy)
 
@@ -107,11 +107,11 @@ class FitContext:
     noise: Callable[[Features, FromNoise], NoiseSampler] = no_noise
 
     def inner(self) -> Features:
-        """Returns the training features as what learns from noise sees them."""
+        """Returns the training features, on the unit sphere if the detector normalises."""
         return on_sphere(self.train) if self.normalize else self.train
 
     def inner_z(self) -> Tensor:
-        """Returns z as what learns from noise sees it, (N, d), at least in float32."""
+        """Returns z of `inner`, (N, d), at least in float32."""
         return self.inner().z.to(working_precision(self.train.z))
 
 
@@ -246,8 +246,8 @@ class FromNoise(LearnedEnergy):
 def _hold_out(train: Features, extra: ExtraID) -> tuple[Features, Features]:
     """Returns the features to learn from, and those that check what was learned."""
     if extra.val is not None:
-        return train, extra.val or train
-    held_out = torch.arange(len(train)) % CHECKED_SHARE == 0
+        return train, extra.val
+    held_out = torch.arange(len(train)) % CHECK_EVERY == 0
     return replace(train.take(~held_out), moments=train.moments), train.take(held_out)
 
 

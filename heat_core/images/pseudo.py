@@ -189,22 +189,6 @@ def two_kinds(x: Tensor, generator: Generator) -> Tensor:
     return x
 
 
-def perturbed(z: Tensor, generator: Generator) -> dict[str, Tensor]:
-    """Returns features that no image has, made of ID features (N, d) alone: {kind: (N, d)}.
-
-    Midpoints of two rows, rows with half of their columns from another row, and columns each
-    shuffled among the rows.
-    """
-    partner = z[torch.randperm(len(z), device=z.device, generator=generator)]
-    half = torch.rand(z.shape, device=z.device, generator=generator) < 0.5
-    order = torch.rand(z.shape, device=z.device, generator=generator).argsort(0)
-    return {
-        "midpoints": (z + partner) / 2,
-        "crossed": torch.where(half, z, partner),
-        "shuffled": z.gather(0, order),
-    }
-
-
 def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
     """Returns destroyed images (N, 3, H, W) uint8, on their device.
 

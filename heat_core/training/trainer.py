@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
 from heat_core.energies import Energy, Network
-from heat_core.log_partition import of_weights
+from heat_core.log_partition import log_z_of_weights
 
 from .negatives import NoiseSampler
 from .objectives import Objective
@@ -110,7 +110,7 @@ class Record:
         step: how many steps are done.
         steps: how many there are.
         loss: mean over the stretch since the last record (2 log 2 nats where a logistic critic
-            takes data for noise).
+            cannot tell data from noise).
         val_loss: the objective on data held out of training, with the averaged weights; smaller is
             better.
         data_energy: mean E_theta of the held-out data.
@@ -390,7 +390,7 @@ class TrainState:
             self.best_loss = val_loss
             state = self.average.state_dict()
             self.best_weights = {name: value.clone() for name, value in state.items()}
-        log_z = of_weights(-noise_energy)
+        log_z = log_z_of_weights(-noise_energy)
         return Record(
             step,
             steps,

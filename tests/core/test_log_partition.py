@@ -12,7 +12,7 @@ from torch import Tensor
 from heat_core.detectors.presets import preset_detector
 from heat_core.energies import Energy, GaussianMixture
 from heat_core.features import Features
-from heat_core.log_partition import by_annealing, by_importance, of_weights
+from heat_core.log_partition import by_annealing, by_importance, log_z_of_weights
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import toy
 from heat_core.run import fit
@@ -53,11 +53,11 @@ def test_log_z_is_the_integral_on_a_toy() -> None:
 
 
 def test_even_weights_have_no_error() -> None:
-    even = of_weights(torch.full((50,), 2.0))
+    even = log_z_of_weights(torch.full((50,), 2.0))
     assert even.value == pytest.approx(2.0)
     assert even.error == pytest.approx(0.0, abs=1e-6)
     assert even.effective == pytest.approx(1.0)
-    half = of_weights(torch.tensor([0.0, 0.0, -math.inf, -math.inf]))
+    half = log_z_of_weights(torch.tensor([0.0, 0.0, -math.inf, -math.inf]))
     assert (half.value, half.effective) == (pytest.approx(math.log(0.5)), pytest.approx(0.5))
     widened = GaussianMixture(2, 1).fit(Features(torch.randn(200, 2))).widened(3.0)
     assert by_importance(widened, widened, draws=100).value == pytest.approx(0.0, abs=1e-4)
