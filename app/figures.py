@@ -11,6 +11,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from heat_core.set_name import SetName
+
 Array = NDArray[np.floating]
 
 COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
@@ -37,6 +39,15 @@ MARGIN = dict(l=8, r=8, t=8, b=8)
 COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # of two lines, it grows upwards
 QUIET = {"displayModeBar": False}
+
+
+def set_colour(name: str) -> str:
+    """Returns the colour of a set's group; that of ID for a set without one, such as `test`.
+
+    >>> set_colour("near_cifar100"), set_colour("test")
+    ('#D55E00', '#0072B2')
+    """
+    return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
 
 
 # -- the plane -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.feature_map.drawing import SHAPES, Points
 from app.feature_map.tables import set_title
-from app.figures import COLOURS
+from app.figures import set_colour
 from app.pack.layout import Layout, Mask, Point
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ def by_set(pack: Pack, layout: Layout, sets: Sequence[str]) -> Colouring:
 
 
 def _set_colour(name: str) -> str:
-    if name == "train":
-        return TRAIN_COLOUR
-    group = name.partition("_")[0]
-    return COLOURS.get(group, COLOURS["ID"])
+    return TRAIN_COLOUR if name == "train" else set_colour(name)
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:

@@ -66,9 +66,8 @@ def _tile(
     """Returns the tile of a row; without an image its number stands beside the first line."""
     name, row = pack_row
     item = item_id(dict(pack_data.pack.sets())[name], name, row)
-    group = name.partition("_")[0]
     label = f"{pack_data.pack.set_title(name)} {row}: {', '.join(lines)}"
-    colour = figures.COLOURS.get(group, figures.COLOURS["ID"])
+    colour = figures.set_colour(name)
     if image is None:
         number = item.rpartition("/")[2]
         return Tile(item, "", (f"{lines[0]} {number}", *lines[1:]), label, colour)
