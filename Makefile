@@ -9,7 +9,7 @@ run: .venv/app.installed  ## install what is missing, then open the app
 	$(BIN)/streamlit run app/main.py --server.port $(PORT)
 
 test: .venv/test.installed lint  ## install what is missing, then every check
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/test.installed
 	$(BIN)/ruff check .
