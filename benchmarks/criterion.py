@@ -43,19 +43,18 @@ TRAINING_VALUES = {
     "weight_decay": (0.0, 1.0),
     "batch": (64, 1024),
 }
-LABELS = {"lr": "rate"}  # as docs/CRITERION.md has them
 
 
-def preset_source(name: str) -> FromPseudoOOD:
+def preset_learned_energy(name: str) -> FromPseudoOOD:
     """Returns how the preset's energy learns from pseudo-OOD, with one network."""
     detector = preset_detector(name, "modern", "pseudo")
     assert isinstance(detector, EBM | HEAT)
-    source = detector.source if isinstance(detector, EBM) else detector.correction
-    assert isinstance(source, FromPseudoOOD)
-    return replace(source, members=1)
+    learned = detector.learned if isinstance(detector, EBM) else detector.correction
+    assert isinstance(learned, FromPseudoOOD)
+    return replace(learned, members=1)
 
 
-def sources(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
+def variants(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
     """Returns {what differs from the preset: how an energy learns}."""
     settings = {"the recipe": preset, "3 networks": replace(preset, members=3)}
     silent = replace(preset.training, jitter=0.0)
@@ -70,16 +69,16 @@ def sources(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
         for value in values:
             if value != getattr(preset.training, name):
                 training = replace(preset.training, **{name: value})
-                settings[f"{LABELS.get(name, name)} {value:g}"] = replace(preset, training=training)
+                settings[f"{name} {value:g}"] = replace(preset, training=training)
     return settings
 
 
 def settings(title: str) -> dict[str, Detector]:
     """Returns {what differs from the preset: HEAT or the EBM with it}."""
-    settings = sources(preset_source(title))
+    settings = variants(preset_learned_energy(title))
     if title == "EBM":
-        return {name: EBM(source=source) for name, source in settings.items()}
-    return {name: HEAT(correction=source) for name, source in settings.items()}
+        return {name: EBM(learned=learned) for name, learned in settings.items()}
+    return {name: HEAT(correction=learned) for name, learned in settings.items()}
 
 
 def study(options: Options) -> tuple[str, bool]:

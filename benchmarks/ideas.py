@@ -143,7 +143,7 @@ class Classed(HEAT):
                 families["left out"] = train.take(of_class)
             class_extra = replace(extra, val=None, pseudoval={}, pseudo=families)
             rows = train.take(of_class if self.own else ~of_class)
-            self.correction.learn(member, FitContext(member, rows, class_extra), seed, on_record)
+            self.correction.fit(member, FitContext(member, rows, class_extra), seed, on_record)
             energies.append(member)
         correction = ByClass(train.head.weight, train.head.bias, energies, self.own)
         balance(prior, correction, train.columns(self.input_views(shape)))

@@ -15,7 +15,7 @@ from heat_core.energies import GaussianMixture, Network, Sum
 from heat_core.features import Features
 from heat_core.sampling import gradient
 from heat_core.training.negatives import widened_mixture
-from heat_core.training.trainer import NetworkStack, TrainingTask
+from heat_core.training.trainer import NetworksInTraining, TrainingTask
 
 from . import samples, threads
 from .timing import OURS, Options, Row, against_peers, take_turns
@@ -51,13 +51,13 @@ class _Ours:
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
         detector = preset_detector("HEAT", "paper")
         assert isinstance(detector, HEAT)
-        source = detector.correction
-        network = source.network.build(z.shape[1])
+        learned = detector.correction
+        network = learned.network.build(z.shape[1])
         assert isinstance(network, Network)
         self.prior = mixture / TEMPERATURE
-        self.config = replace(source.training, batch=BATCH)
+        self.config = replace(learned.training, batch=BATCH)
         task = TrainingTask(network, z, widened_mixture(mixture, 1.0), network, self.prior)
-        self.networks = NetworkStack(source.objective, self.config, [task], seed=0)
+        self.networks = NetworksInTraining(learned.objective, self.config, [task], seed=0)
         self.network = self.networks.template
         output_weight = list(self.network.parameters())[-2]
         nn.init.kaiming_uniform_(output_weight, generator=torch.Generator().manual_seed(0))

@@ -51,7 +51,7 @@ def by_importance(
     mixture: GaussianMixture,
     draws: int = 10_000,
     seed: int = 0,
-    scale: float = 1.0,
+    std_factor: float = 1.0,
 ) -> LogZ:
     """Returns log Z by importance sampling: Z = E_q[exp(-E(z)) / q(z)].
 
@@ -59,7 +59,7 @@ def by_importance(
 
     Args:
         energy: of z, (N, d).
-        mixture: fitted; q has standard deviations `scale` times as large.
+        mixture: fitted; q has standard deviations `std_factor` times as large.
 
     >>> from heat_core.features import Features
     >>> mixture = GaussianMixture(1, 1).fit(Features(torch.tensor([[-1.0], [1.0]])))
@@ -67,8 +67,8 @@ def by_importance(
     '0.0000'
     """
     generator = torch.Generator(mixture.means.device).manual_seed(seed)
-    z = mixture.sample(draws, generator, scale)
-    return log_z_of_weights(-energy(z) - mixture.widened(scale).log_prob(z))
+    z = mixture.sample(draws, generator, std_factor)
+    return log_z_of_weights(-energy(z) - mixture.widened(std_factor).log_prob(z))
 
 
 def by_annealing(
@@ -77,7 +77,7 @@ def by_annealing(
     chains: int = 256,
     levels: int = 200,
     seed: int = 0,
-    scale: float = 1.0,
+    std_factor: float = 1.0,
 ) -> LogZ:
     """Returns log Z by annealed importance sampling from the mixture q to exp(-E).
 
@@ -88,15 +88,15 @@ def by_annealing(
 
     Args:
         energy: of z, (N, d).
-        mixture: fitted; q has standard deviations `scale` times as large.
+        mixture: fitted; q has standard deviations `std_factor` times as large.
         chains, levels: the error falls with either.
     """
-    q = mixture.widened(scale)
+    q = mixture.widened(std_factor)
     generator = torch.Generator(mixture.means.device).manual_seed(seed)
     start, end = Whitened(q, mixture), Whitened(energy, mixture)
     annealed = _Interpolation(start, end)
     w = start.whiten(q.sample(chains, generator))
-    sampler = MALA(step_size=scale**2 * len(mixture.centre) ** (-1 / 3))
+    sampler = MALA(step_size=std_factor**2 * len(mixture.centre) ** (-1 / 3))
     start_size = tune_step_size(sampler, start, w, generator)[0].step_size
     end_size = tune_step_size(sampler, end, w, generator)[0].step_size
     log_weight = torch.zeros(chains, dtype=torch.float64, device=w.device)

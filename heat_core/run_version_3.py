@@ -30,8 +30,8 @@ RENAMED_FIELDS = {
     "Critic": {"compositions": "two_kinds_weight"},
     "MaximumLikelihood": {"both": "include_starts"},
     "EBM": {"origin": "noise_origin"},
-    "Langevin": _SAMPLER_FIELDS,
-    "MALA": _SAMPLER_FIELDS,
+    "Langevin": {**_SAMPLER_FIELDS, "noise": "noise_std"},
+    "MALA": {**_SAMPLER_FIELDS, "noise": "noise_std"},
     "Record": {"held_out": "val_loss", "inside": "data_energy", "outside": "noise_energy"},
 }
 """{class then: {field then: field now}}."""
@@ -147,5 +147,5 @@ def _learned_detector(fields: Json) -> Json:
     from_noise = {"kind": "FromNoise", **source, "noise_scale": noise_scale, "checked": checked}
     learned = from_noise if critic is None else critic
     if fields["kind"] == "EBM":
-        return {**fields, "source": learned}
+        return {**fields, "learned": learned}
     return {**fields, "temperature": temperature if critic is None else None, "correction": learned}

@@ -47,7 +47,7 @@ def energy_and_gradient(energy: Energy, z: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Langevin:
-    """Unadjusted Langevin: z <- z - a grad E(z) + noise * epsilon, epsilon ~ N(0, I).
+    """Unadjusted Langevin: z <- z - a grad E(z) + noise_std * epsilon, epsilon ~ N(0, I).
 
     At temperature 1 the noise is sqrt(2 a). On N(0, 1) with step a the stationary variance is
     1 / (1 - a / 2). With noise of another size it is the SGLD of the literature on energy-based
@@ -57,7 +57,7 @@ class Langevin:
     Args:
         steps: how many.
         step_size: a at the first step, in squared units of z.
-        noise: standard deviation of the first step's noise; sqrt(2 a) at every step by default.
+        noise_std: standard deviation of the first step's noise; sqrt(2 a) at every step by default.
         final_factor: what step size and noise are multiplied by at the end.
         decay_power: how they decay to that: linearly (1), quadratically (2).
         manifold: points are projected to it after every step.
@@ -76,7 +76,7 @@ class Langevin:
 
     steps: int = 100
     step_size: float = 1e-3
-    noise: float | None = None
+    noise_std: float | None = None
     final_factor: float = 1.0
     decay_power: int = 1
     manifold: Manifold = "space"
@@ -90,8 +90,8 @@ class Langevin:
 
     @property
     def temperature(self) -> float:
-        """noise^2 / (2 a): the temperature that the first step's values really sample at."""
-        return 1.0 if self.noise is None else self.noise**2 / (2 * self.step_size)
+        """noise_std^2 / (2 a): the temperature that the first step's values really sample at."""
+        return 1.0 if self.noise_std is None else self.noise_std**2 / (2 * self.step_size)
 
     def at_step(self, step: int) -> Self:
         """Returns the sampler of one step, with the step size and noise decayed by then."""
@@ -99,14 +99,16 @@ class Langevin:
             return self
         decay = (1 - step / self.steps) ** self.decay_power
         factor = self.final_factor + (1 - self.final_factor) * decay
-        noise = None if self.noise is None else factor * self.noise
-        return replace(self, step_size=factor * self.step_size, noise=noise, final_factor=1.0)
+        noise_std = None if self.noise_std is None else factor * self.noise_std
+        return replace(
+            self, step_size=factor * self.step_size, noise_std=noise_std, final_factor=1.0
+        )
 
     def step(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Returns the points z (N, d) one step later, (N, d)."""
-        noise = math.sqrt(2 * self.step_size) if self.noise is None else self.noise
+        noise_std = math.sqrt(2 * self.step_size) if self.noise_std is None else self.noise_std
         epsilon = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=generator)
-        moved = z - self.step_size * gradient(energy, z) + noise * epsilon
+        moved = z - self.step_size * gradient(energy, z) + noise_std * epsilon
         return project(moved, self.manifold)
 
     def __call__(
@@ -161,7 +163,7 @@ class MALA(Langevin):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.noise is not None or self.final_factor != 1 or self.manifold != "space":
+        if self.noise_std is not None or self.final_factor != 1 or self.manifold != "space":
             raise ValueError(
                 "MALA has the noise of its step size, which stays, and walks in the whole space."
             )

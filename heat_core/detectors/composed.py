@@ -161,7 +161,7 @@ class Composed(Detector):
         if self.w_correction:
             (correction,) = parts_of(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra)
-            self.correction.learn(correction, context, seed, on_record)
+            self.correction.fit(correction, context, seed, on_record)
         held_out = train if extra.val is None else extra.val
         inputs = held_out.columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()

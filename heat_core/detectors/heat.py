@@ -97,7 +97,7 @@ class HEAT(Normalizing):
         energy = self.blank(train).fit(train)  # E_G / T_G + E_theta, which learns now
         prior, correction = energy.terms()
         context = self._context(energy, train, extra)
-        self.correction.learn(correction, context, seed, on_record)
+        self.correction.fit(correction, context, seed, on_record)
         if self.temperature is None and self.correction.balances_prior:
             balance(prior, correction, train.columns(self.input_views(Shape.of(train))))
         return energy.eval()
@@ -106,16 +106,16 @@ class HEAT(Normalizing):
         """Returns what the correction learns within."""
         (gaussians,) = parts_of(energy.terms()[0], GaussianMixture)
         prior = (gaussians / self.prior_temperature).to(gaussians.means)
-        return FitContext(energy, train, extra, self.normalize, prior, self.noise)
+        return FitContext(energy, train, extra, self.normalize, prior, self.noise_sampler)
 
-    def noise(self, train: Features, source: FromNoise) -> NoiseSampler:
-        """Returns samples of the Gaussians of training features, widened as `source` says."""
+    def noise_sampler(self, train: Features, learned: FromNoise) -> NoiseSampler:
+        """Returns samples of the Gaussians of training features, widened as `learned` says."""
         gaussians = GaussianMixture(train.dim, len(train.classes))
         gaussians.to(train.z.device, working_precision(train.z)).fit(self.inner_features(train))
-        noise_scale = source.noise_scale
+        noise_scale = learned.noise_scale
         if noise_scale is None:
             noise_scale = self.prior_temperature**0.5
-        manifold = source.noise_manifold(self.inner_z(train), self.normalize)
+        manifold = learned.noise_manifold(self.inner_z(train), self.normalize)
         return widened_mixture(gaussians, noise_scale, manifold)
 
     def warning(self, energy: Energy) -> str:
@@ -156,38 +156,38 @@ class EBM(Normalizing):
     mean and covariance, on the sphere: E_theta = log n - log p.
 
     Args:
-        source: E_theta, and what it learns from. The broad Gaussian's deviations are 3 times the
+        learned: E_theta, and what it learns from. The broad Gaussian's deviations are 3 times the
             data's, where it does not say another `noise_scale`.
         noise_origin: where noise is: `around` the data as above, or `normal`: N(0, I), where the
             paper's chains begin.
 
-    Raises ValueError for a source that is checked: there is no prior to fall back on.
+    Raises ValueError for an E_theta that is checked: there is no prior to fall back on.
 
     Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
 
-    >>> EBM(source=FromNoise(checked=True))
+    >>> EBM(learned=FromNoise(checked=True))
     Traceback (most recent call last):
     ValueError: an EBM has no prior that what it learned could be checked against.
     """
 
-    source: LearnedEnergy = FromNoise()
+    learned: LearnedEnergy = FromNoise()
     noise_origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
     summary: ClassVar[str] = "an energy learned from nothing"
 
     def __post_init__(self) -> None:
-        if isinstance(self.source, FromNoise) and self.source.checked:
+        if isinstance(self.learned, FromNoise) and self.learned.checked:
             raise ValueError("an EBM has no prior that what it learned could be checked against.")
 
     @property
     def objective(self) -> Objective:
-        return self.source.objective
+        return self.learned.objective
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
-        return self.source.input_views(shape)
+        return self.learned.input_views(shape)
 
     def build(self, shape: Shape) -> Energy:
-        return self.source.build(shape, self.normalize)
+        return self.learned.build(shape, self.normalize)
 
     def fit(
         self,
@@ -197,13 +197,13 @@ class EBM(Normalizing):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = self.blank(train).fit(train)
-        self.source.learn(energy, self._context(energy, train, extra), seed, on_record)
+        self.learned.fit(energy, self._context(energy, train, extra), seed, on_record)
         return energy.eval()
 
     def _context(self, energy: Energy, train: Features, extra: ExtraID) -> FitContext:
-        return FitContext(energy, train, extra, self.normalize, noise=self.noise)
+        return FitContext(energy, train, extra, self.normalize, noise_sampler=self.noise_sampler)
 
-    def noise(self, train: Features, source: FromNoise) -> NoiseSampler:
+    def noise_sampler(self, train: Features, learned: FromNoise) -> NoiseSampler:
         """Returns the noise around training features, or N(0, I)."""
         z = self.inner_z(train)
         if self.noise_origin == "normal":
@@ -211,8 +211,8 @@ class EBM(Normalizing):
         if not self.normalize:
             return uniform_cube(z)
         gaussian = GaussianMixture(train.dim, classes=1).to(z).fit(Features(z))
-        noise_scale = NOISE_SCALE if source.noise_scale is None else source.noise_scale
-        return widened_mixture(gaussian, noise_scale, source.noise_manifold(z, self.normalize))
+        noise_scale = NOISE_SCALE if learned.noise_scale is None else learned.noise_scale
+        return widened_mixture(gaussian, noise_scale, learned.noise_manifold(z, self.normalize))
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
-        return self.source.to_diagnose(energy, self._context(energy, train, extra), seed)
+        return self.learned.to_diagnose(energy, self._context(energy, train, extra), seed)

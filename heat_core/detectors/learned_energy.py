@@ -80,7 +80,7 @@ class Perceptron:
 # -- what is learned, and where it belongs ---------------------------------------------------------
 
 
-def no_noise(train: Features, source: FromNoise) -> NoiseSampler:
+def no_noise(train: Features, learned: FromNoise) -> NoiseSampler:
     """The noise of a detector that has none. Raises ValueError."""
     raise ValueError("this detector has no noise that an energy could learn from.")
 
@@ -94,17 +94,17 @@ class FitContext:
         train: ID features.
         extra: what else was made of ID images.
         normalize: whether what learns from noise sees z / ||z|| for z.
-        prior: the energy that is added to E_theta, as a function of what its networks see; None
-            where E_theta stands alone.
-        noise: the noise around given features, as `FromNoise` asks for it.
+        inner_prior: the energy that is added to E_theta, as a function of what its networks see;
+            None where E_theta stands alone.
+        noise_sampler: of the noise around given features, as `FromNoise` asks for it.
     """
 
     energy: Energy
     train: Features
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
-    prior: Energy | None = None
-    noise: Callable[[Features, FromNoise], NoiseSampler] = no_noise
+    inner_prior: Energy | None = None
+    noise_sampler: Callable[[Features, FromNoise], NoiseSampler] = no_noise
 
     def inner(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
@@ -152,14 +152,14 @@ class LearnedEnergy(abc.ABC):
         """Returns a blank E_theta; `normalize` says whether noise and data lie on the sphere."""
 
     @abc.abstractmethod
-    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+    def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         """Returns a training task for each network of a blank E_theta in its context."""
 
     @abc.abstractmethod
-    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
+    def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         """Returns what there is to diagnose of a fitted E_theta in its context."""
 
-    def learn(self, learned: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+    def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
         """Trains E_theta, as `build` gave it and a part of `context.energy`, in place.
 
         Raises:
@@ -167,7 +167,7 @@ class LearnedEnergy(abc.ABC):
             Diverged: training left what numbers can hold.
         """
         trainer = Trainer(self.objective, self.training)
-        trainer.fit(self.tasks(learned, context), seed, on_record)
+        trainer.fit(self.tasks(e_theta, context), seed, on_record)
 
 
 # -- from noise ------------------------------------------------------------------------------------
@@ -187,8 +187,8 @@ class FromNoise(LearnedEnergy):
             of kinds that it was not trained on, better than the prior alone does. Else E_theta is
             0, and the scores rank as the prior's.
 
-    >>> source = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
-    >>> blank = source.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
+    >>> learned = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
+    >>> blank = learned.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
     >>> blank(torch.ones(5, 3)).shape
     torch.Size([5])
     """
@@ -214,31 +214,31 @@ class FromNoise(LearnedEnergy):
             return self.objective.chain_manifold
         return manifold_of(z) if normalize else "space"
 
-    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+    def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         z = context.inner_z()
-        noise = context.noise(context.train, self)
+        noise_sampler = context.noise_sampler(context.train, self)
         return [
-            TrainingTask(network, z, noise, context.energy, context.prior)
-            for network in parts_of(learned, Network)
+            TrainingTask(network, z, noise_sampler, context.energy, context.inner_prior)
+            for network in parts_of(e_theta, Network)
         ]
 
-    def learn(self, learned: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+    def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
         if not self.checked:
-            super().learn(learned, context, seed, on_record)
+            super().fit(e_theta, context, seed, on_record)
             return
         train, held_out = _hold_out(context.train, context.extra)
-        super().learn(learned, replace(context, train=train), seed, on_record)
+        super().fit(e_theta, replace(context, train=train), seed, on_record)
         if not _improves_prior(context.energy, held_out, seed):
-            _set_to_zero(learned)
+            _set_to_zero(e_theta)
 
-    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
-        correction = learned.energy if isinstance(learned, Normalized) else learned
-        total = correction if context.prior is None else Sum(context.prior, correction)
+    def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
+        correction = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
+        total = correction if context.inner_prior is None else Sum(context.inner_prior, correction)
         z = context.inner_z()[:DIAGNOSED_ROWS]
         classes = len(context.train.classes)
         mixture = GaussianMixture(context.train.dim, classes).to(z).fit(context.inner())
         generator = torch.Generator(z.device).manual_seed(seed + 1)
-        noise = context.noise(context.train, self)(len(z), generator)
+        noise = context.noise_sampler(context.train, self)(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
         return ToDiagnose(total, correction, mixture, z, noise, self.objective.bound, is_density)
 
@@ -270,15 +270,15 @@ def _output_layers(energy: Energy) -> list[nn.Linear]:
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
-def _set_to_zero(learned: Energy) -> None:
-    for layer in _output_layers(learned):
+def _set_to_zero(e_theta: Energy) -> None:
+    for layer in _output_layers(e_theta):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
 
 
-def is_zero(learned: Energy) -> bool:
+def is_zero(e_theta: Energy) -> bool:
     """Returns whether a learned energy is 0 everywhere, as it is where it did not help."""
-    return not any(layer.weight.any() or layer.bias.any() for layer in _output_layers(learned))
+    return not any(layer.weight.any() or layer.bias.any() for layer in _output_layers(e_theta))
 
 
 # -- from pseudo-OOD -------------------------------------------------------------------------------
@@ -327,37 +327,37 @@ class FromPseudoOOD(LearnedEnergy):
         dim = sum(widths.values()) + len(widths)
         return DirectionAndNorm(self.network.build(dim, self.members), widths)
 
-    def tasks(self, learned: Energy, context: FitContext) -> list[TrainingTask]:
+    def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         extra = context.extra
         if not extra.pseudo:
             raise ValueError("learning from pseudo-OOD families needs some, and there are none.")
         dtype = working_precision(context.train.z)
-        negatives = torch.cat([_mapped(learned, f, dtype) for f in extra.pseudo.values()])
+        negatives = torch.cat([_mapped(e_theta, f, dtype) for f in extra.pseudo.values()])
         weights = self._row_weights(extra.pseudo).to(negatives)
 
-        def noise(count: int, generator: torch.Generator) -> Tensor:
+        def sample_noise(count: int, generator: torch.Generator) -> Tensor:
             rows = torch.multinomial(weights, count, replacement=True, generator=generator)
             return negatives[rows]
 
         validation = None
         if extra.val is not None and extra.pseudoval:
-            val_noise = [_mapped(learned, f, dtype) for f in extra.pseudoval.values()]
-            validation = _mapped(learned, extra.val, dtype), torch.cat(val_noise)
-        z = _mapped(learned, context.train, dtype)
+            val_noise = [_mapped(e_theta, f, dtype) for f in extra.pseudoval.values()]
+            validation = _mapped(e_theta, extra.val, dtype), torch.cat(val_noise)
+        z = _mapped(e_theta, context.train, dtype)
         return [
-            TrainingTask(network, z, noise, context.energy, validation=validation)
-            for network in parts_of(learned, Network)
+            TrainingTask(network, z, sample_noise, context.energy, validation=validation)
+            for network in parts_of(e_theta, Network)
         ]
 
-    def to_diagnose(self, learned: Energy, context: FitContext, seed: int) -> ToDiagnose:
+    def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         """Returns its size and its gap to diagnose: it is no density, so chains mean nothing."""
-        (critic,) = parts_of(learned, DirectionAndNorm)
+        (critic,) = parts_of(e_theta, DirectionAndNorm)
         train = context.train
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
         rows = train.take(torch.arange(min(len(train), DIAGNOSED_ROWS)))
-        z = _mapped(learned, rows, dtype)
-        noise = _mapped(learned, first_family, dtype)
+        z = _mapped(e_theta, rows, dtype)
+        noise = _mapped(e_theta, first_family, dtype)
         mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
         return ToDiagnose(
             context.energy, critic.energy, mixture, z, noise, self.objective.bound, density=False
@@ -378,7 +378,7 @@ class FromPseudoOOD(LearnedEnergy):
         )
 
 
-def _mapped(learned: Energy, features: Features, dtype: torch.dtype) -> Tensor:
+def _mapped(e_theta: Energy, features: Features, dtype: torch.dtype) -> Tensor:
     """Returns what the networks of a critic see of features, (N, columns)."""
-    (critic,) = parts_of(learned, DirectionAndNorm)
+    (critic,) = parts_of(e_theta, DirectionAndNorm)
     return critic.map(features.columns(list(critic.views)).to(dtype))

@@ -63,7 +63,7 @@ def _plane(
         "KNN": KNN(normalize=False),
         "SSD": SSD(normalize=False),
         "MoG": MoG(normalize=False),
-        "EBM": EBM(normalize=False, source=learned, noise_origin=noise_origin),
+        "EBM": EBM(normalize=False, learned=learned, noise_origin=noise_origin),
         "HEAT": HEAT(normalize=False, temperature=1.0, correction=learned),
     }
 
@@ -78,7 +78,7 @@ def _features(training: TrainConfig) -> dict[str, Detector]:
     """Returns the presets of features without pseudo-OOD, by how their energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(source=FromNoise(training=training)),
+        "EBM": EBM(learned=FromNoise(training=training)),
         "HEAT": HEAT(temperature=9.0, correction=FromNoise(training=training, checked=True)),
         "Composed": Composed(),
     }
@@ -96,7 +96,7 @@ _PAPER = FromNoise(
     _PAPER_NETWORK,
     MaximumLikelihood(
         alpha=10.0,
-        sampler=Langevin(steps=20, step_size=1e-6, noise=1e-3, final_factor=0.1),
+        sampler=Langevin(steps=20, step_size=1e-6, noise_std=1e-3, final_factor=0.1),
     ),
     TrainConfig(
         epochs=20,
@@ -116,7 +116,7 @@ _PAPER_EBM = FromNoise(
     replace(_PAPER_NETWORK, temperature=1e-2),
     MaximumLikelihood(
         alpha=0.1,
-        sampler=Langevin(steps=200, step_size=1e-2, noise=1e-2, final_factor=0.1),
+        sampler=Langevin(steps=200, step_size=1e-2, noise_std=1e-2, final_factor=0.1),
     ),
     replace(_PAPER.training, lr=5e-5),
 )
@@ -128,7 +128,7 @@ _OFFICIAL = FromNoise(
         sampler=Langevin(
             steps=40,
             step_size=1e-4,
-            noise=5e-3,
+            noise_std=5e-3,
             final_factor=0.1,
             decay_power=2,
             manifold="positive sphere",
@@ -145,7 +145,7 @@ _OFFICIAL_EBM = FromNoise(
         sampler=Langevin(
             steps=50,
             step_size=1e-1,
-            noise=1e-1,
+            noise_std=1e-1,
             final_factor=0.1,
             decay_power=2,
             manifold="positive sphere",
@@ -161,7 +161,7 @@ _OFFICIAL_CIFAR100 = replace(
         sampler=Langevin(
             steps=20,
             step_size=2e-4,
-            noise=1e-3,
+            noise_std=1e-3,
             final_factor=0.1,
             decay_power=2,
             manifold="positive sphere",
@@ -175,7 +175,7 @@ def _published(heat: FromNoise, ebm: FromNoise) -> dict[str, Detector]:
     """Returns the presets of Lafon et al. 2022, by how HEAT's and the EBM's energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(source=ebm, noise_origin="normal"),
+        "EBM": EBM(learned=ebm, noise_origin="normal"),
         "HEAT": HEAT(temperature=1e3, correction=heat),
         "Composed": Composed(),
     }
@@ -216,7 +216,7 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
     eager = replace(critic, training=replace(critic.training, lr=_EBM_LR))
     return {
         **_CLOSED,
-        "EBM": EBM(source=eager),
+        "EBM": EBM(learned=eager),
         "HEAT": HEAT(correction=critic),
         "Composed": composed,
     }

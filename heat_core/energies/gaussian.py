@@ -137,9 +137,9 @@ class GaussianMixture(Gaussians):
         return -self(z)
 
     def sample(
-        self, count: int, generator: torch.Generator | None = None, scale: float = 1.0
+        self, count: int, generator: torch.Generator | None = None, std_factor: float = 1.0
     ) -> Tensor:
-        """Returns draws of q, (count, d), with standard deviations `scale` times as large.
+        """Returns draws of q, (count, d), with standard deviations `std_factor` times as large.
 
         A component is drawn first, then a point of it.
         """
@@ -149,15 +149,15 @@ class GaussianMixture(Gaussians):
         noise = torch.randn(
             count, len(self.centre), device=device, dtype=self.means.dtype, generator=generator
         )
-        return (self.means[component] + scale * noise) @ self.unwhitener + self.centre
+        return (self.means[component] + std_factor * noise) @ self.unwhitener + self.centre
 
-    def widened(self, scale: float) -> GaussianMixture:
-        """Returns the mixture with standard deviations `scale` times as large."""
+    def widened(self, std_factor: float) -> GaussianMixture:
+        """Returns the mixture with standard deviations `std_factor` times as large."""
         wide = copy.deepcopy(self)
         wide.store(
-            whitener=self.whitener / scale,
-            means=self.means / scale,
-            log_volume=self.log_volume + len(self.centre) * math.log(scale),
+            whitener=self.whitener / std_factor,
+            means=self.means / std_factor,
+            log_volume=self.log_volume + len(self.centre) * math.log(std_factor),
         )
         return wide
 

@@ -45,9 +45,9 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
         z: (N, d) data.
         margin: how far the cube reaches beyond the longest side of the box, as a share of it.
 
-    >>> noise = uniform_cube(torch.tensor([[0.0, 0.0], [1.0, 2.0]]), margin=0.5)
-    >>> points = noise(1000, torch.Generator().manual_seed(0))  # x in [-1.5, 2.5], y in [-1, 3]
-    >>> points.shape, bool(points[:, 1].min() < -0.9), bool(points[:, 1].min() >= -1)
+    >>> sample_noise = uniform_cube(torch.tensor([[0.0, 0.0], [1.0, 2.0]]), margin=0.5)
+    >>> points = sample_noise(1000, torch.Generator().manual_seed(0))
+    >>> points.shape, bool(points[:, 1].min() < -0.9), bool(points[:, 1].min() >= -1)  # [-1, 3]
     (torch.Size([1000, 2]), True, True)
     """
     low, high = z.amin(0), z.amax(0)
@@ -104,7 +104,7 @@ class ModelSamples:
     Args:
         sampler: the chains' steps.
         start: where they begin.
-        noise: draws of the density n.
+        noise_sampler: draws of the density n.
         correction: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
         total: E_n + E_theta, which the chains walk on.
         include_starts: whether half of the negatives are the points where the chains began.
@@ -115,7 +115,7 @@ class ModelSamples:
         self,
         sampler: Langevin,
         start: Start,
-        noise: NoiseSampler,
+        noise_sampler: NoiseSampler,
         correction: Energy,
         total: Energy,
         include_starts: bool = False,
@@ -123,7 +123,7 @@ class ModelSamples:
     ) -> None:
         self.sampler = sampler
         self.start = start
-        self.noise = noise
+        self.noise_sampler = noise_sampler
         self.correction = correction
         self.total = total
         self.include_starts = include_starts
@@ -147,9 +147,9 @@ class ModelSamples:
         if self.start == "chains" and self.chains is not None:
             return self.chains
         if self.start == "resampled":
-            points = self.noise(OVERSAMPLING * count, generator)
+            points = self.noise_sampler(OVERSAMPLING * count, generator)
             return points[importance_resampled(self._log_weight(points), count, generator)]
-        points = self.noise(count, generator)
+        points = self.noise_sampler(count, generator)
         if self.start == "metropolis" and self.chains is not None:
             accepted = independent_metropolis(
                 self._log_weight(self.chains), self._log_weight(points), generator

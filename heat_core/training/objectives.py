@@ -46,17 +46,17 @@ class Objective(abc.ABC):
         return self.loss(data_energy, noise_energy)
 
     def negatives(
-        self, noise: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
+        self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
     ) -> NoiseSampler:
         """Returns the sampler of negatives for a network under training: the noise itself.
 
         Args:
-            noise: draws from n.
+            noise_sampler: draws from n.
             network: E_theta.
             prior: the energy that is added to E_theta in the model, if there is one.
             bfloat16: whether the network's products are made in it.
         """
-        return noise
+        return noise_sampler
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ class MaximumLikelihood(LeastSquares):
         return data_energy.mean() + log_mean_exp(-noise_energy)
 
     def negatives(
-        self, noise: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
+        self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
     ) -> NoiseSampler:
         """Returns chains on prior + E_theta that begin at the noise, or where `start` says."""
         total = network if prior is None else Sum(prior, network)
         return ModelSamples(
-            self.sampler, self.start, noise, network, total, self.include_starts, bfloat16
+            self.sampler, self.start, noise_sampler, network, total, self.include_starts, bfloat16
         )
 
 

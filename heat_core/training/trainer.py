@@ -155,7 +155,7 @@ class TrainingTask:
     Args:
         network: E_theta, a part of `energy`; trained in place, it holds the averaged weights.
         z: (N, d) data as the network sees it, on its device; at least 2 rows.
-        noise: draws from n.
+        noise_sampler: draws from n.
         energy: the whole energy, for the callback.
         prior: the energy that is added to E_theta in the model; None without one.
         validation: data and noise held out of training, (M, d) and (K, d); by default a share of z
@@ -164,7 +164,7 @@ class TrainingTask:
 
     network: Network
     z: Tensor
-    noise: NoiseSampler
+    noise_sampler: NoiseSampler
     energy: Energy
     prior: Energy | None = None
     validation: tuple[Tensor, Tensor] | None = None
@@ -183,11 +183,11 @@ class Trainer:
 
     >>> z = 0.5 * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
     >>> network = Network(1, width=8, depth=1)
-    >>> def noise(count, generator):
+    >>> def sample_noise(count, generator):
     ...     return 2 * torch.randn(count, 1, generator=generator)
     >>> config = TrainConfig(steps=20, batch=64, lr=1e-2)
     >>> from heat_core.training.objectives import NoiseContrastive
-    >>> Trainer(NoiseContrastive(), config).fit([TrainingTask(network, z, noise, network)])
+    >>> Trainer(NoiseContrastive(), config).fit([TrainingTask(network, z, sample_noise, network)])
     >>> near, far = network(torch.tensor([[0.0], [4.0]]))
     >>> bool(near < far)
     True
@@ -216,7 +216,7 @@ class Trainer:
                 f"{type(self.objective).__name__} draws negatives from the model, so its networks "
                 "train one at a time."
             )
-        networks = NetworkStack(self.objective, self.config, tasks, seed)
+        networks = NetworksInTraining(self.objective, self.config, tasks, seed)
         steps = self.config.total_steps(len(networks.states[0].train))
         log_steps = _log_steps(steps, self.config.log_points)
         loss_sum = torch.zeros(len(tasks), device=tasks[0].z.device)
@@ -240,7 +240,7 @@ def _log_steps(steps: int, log_points: int) -> set[int]:
     return {round(steps * (i + 1) / log_points) for i in range(log_points)}
 
 
-class NetworkStack:
+class NetworksInTraining:
     """Networks under training, and their optimiser.
 
     One network is trained as it is, several as one with stacked weights (torch.vmap). The tasks'
@@ -268,8 +268,8 @@ class NetworkStack:
             self.weights = list(self.parameters.values())
         else:
             self.weights = list(self.template.parameters())
-        averages = [task.network.parameters() for task in tasks]
-        self.averages = [list(values) for values in zip(*averages, strict=True)]
+        averaged = [task.network.parameters() for task in tasks]
+        self.averaged_weights = [list(values) for values in zip(*averaged, strict=True)]
         self.optimizer = torch.optim.AdamW(
             self.weights, weight_decay=config.weight_decay, betas=config.betas
         )
@@ -310,9 +310,9 @@ class NetworkStack:
 
     @torch.no_grad()
     def _update_averages(self, ema_weight: float) -> None:
-        for averages, weight in zip(self.averages, self.weights, strict=True):
+        for averaged, weight in zip(self.averaged_weights, self.weights, strict=True):
             weights = list(weight) if self.stacked else [weight]
-            torch._foreach_lerp_(averages, weights, ema_weight)  # type: ignore[arg-type]
+            torch._foreach_lerp_(averaged, weights, ema_weight)  # type: ignore[arg-type]
 
     def evaluate(self, step: int, steps: int, losses: Sequence[float], seconds: float) -> Record:
         """Returns the record of a step, a mean over the networks. Raises Diverged."""
@@ -341,16 +341,18 @@ class TrainState:
     ) -> None:
         self.objective = objective
         self.config = config
-        self.average = task.network
+        self.averaged_network = task.network
         self.generator = torch.Generator(task.z.device).manual_seed(seed)
-        self._hold_out(task)
+        self._split_validation(task)
         self.network = copy.deepcopy(task.network.randomise(self.generator))
         self.network.in_bfloat16 = config.bfloat16
-        self.negatives = objective.negatives(task.noise, self.network, task.prior, config.bfloat16)
+        self.negatives = objective.negatives(
+            task.noise_sampler, self.network, task.prior, config.bfloat16
+        )
         self.best_loss = math.inf
         self.best_weights: dict[str, Tensor] = {}
 
-    def _hold_out(self, task: TrainingTask) -> None:
+    def _split_validation(self, task: TrainingTask) -> None:
         """Sets data to train on, (N, d), and data and noise to validate with, (M, d), (K, d)."""
         if task.validation is not None:
             self.train = task.z
@@ -360,7 +362,7 @@ class TrainState:
         count = max(1, round(self.config.val_fraction * len(task.z)))
         self.train = task.z[order[count:]]
         self.val_data = task.z[order[:count]]
-        self.val_noise = task.noise(max(count, MIN_VALIDATION_NOISE), self.generator)
+        self.val_noise = task.noise_sampler(max(count, MIN_VALIDATION_NOISE), self.generator)
 
     def next_batch(self) -> Tensor:
         """Returns a step's input: data, then as many negatives, (2 batch, d)."""
@@ -381,14 +383,14 @@ class TrainState:
 
         Raises Diverged, with the best weights back in the task's network.
         """
-        data_energy = self.average(self.val_data)
-        noise_energy = self.average(self.val_noise)
+        data_energy = self.averaged_network(self.val_data)
+        noise_energy = self.averaged_network(self.val_noise)
         val_loss = float(self.objective.evaluate(data_energy, noise_energy))
         self._check_finite(step, loss, val_loss)
         self._check_limit(step, data_energy, noise_energy)
         if self.config.keep == "last" or val_loss < self.best_loss:
             self.best_loss = val_loss
-            state = self.average.state_dict()
+            state = self.averaged_network.state_dict()
             self.best_weights = {name: value.clone() for name, value in state.items()}
         log_z = log_z_of_weights(-noise_energy)
         return Record(
@@ -427,7 +429,7 @@ class TrainState:
     def restore(self) -> None:
         """Puts the weights that are kept into the task's network."""
         if self.best_weights:
-            self.average.load_state_dict(self.best_weights)
+            self.averaged_network.load_state_dict(self.best_weights)
 
 
 def mean_record(records: Sequence[Record]) -> Record:

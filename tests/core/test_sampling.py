@@ -56,10 +56,10 @@ def test_langevin_has_the_variance_of_its_step_size(a: float) -> None:
 
 
 def test_the_noise_sets_the_temperature() -> None:
-    sampler = Langevin(steps=150, step_size=0.05, noise=0.05**0.5)
+    sampler = Langevin(steps=150, step_size=0.05, noise_std=0.05**0.5)
     assert sampler.temperature == pytest.approx(0.5)
     assert Langevin(step_size=0.3).temperature == 1.0
-    assert Langevin(step_size=0.3, noise=0.6**0.5).temperature == pytest.approx(1.0)
+    assert Langevin(step_size=0.3, noise_std=0.6**0.5).temperature == pytest.approx(1.0)
     assert float(ends_of(sampler).var()) == pytest.approx(
         0.5 / (1 - 0.025), rel=4 * (2 / 40_000) ** 0.5
     )
@@ -114,7 +114,7 @@ def test_step_size_and_noise_decay_as_they_say() -> None:
     quadratic = Langevin(40, 1e-4, 5e-3, final_factor=0.1, decay_power=2)
     assert linear.at_step(0).step_size == pytest.approx(1e-6)
     assert linear.at_step(10).step_size == pytest.approx(5.5e-7)
-    assert linear.at_step(20).noise == pytest.approx(1e-4)
+    assert linear.at_step(20).noise_std == pytest.approx(1e-4)
     assert quadratic.at_step(20).step_size == pytest.approx(1e-4 * (0.1 + 0.9 * 0.25))
     assert linear.temperature == pytest.approx(0.5)  # of Lafon et al. 2022, HEAT
     assert quadratic.temperature == pytest.approx(0.125)  # of their public code
@@ -132,7 +132,7 @@ def test_samplers_refuse_what_cannot_walk() -> None:
     with pytest.raises(ValueError, match="steps must be at least 1"):
         Langevin(steps=0)
     with pytest.raises(ValueError, match="MALA has the noise of its step size"):
-        MALA(noise=0.1)
+        MALA(noise_std=0.1)
 
 
 def test_whitened_steps_are_preconditioned_by_the_covariance(train: Features) -> None:
