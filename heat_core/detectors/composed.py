@@ -11,12 +11,15 @@ from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import DirectionAndNorm, Energy, OnView, PrecomputedScore, WeightedSum
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
+from heat_core.splits import sample
 from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
 from .closed_form import KNN, EnergyLogits, MoG
 from .detector import Detector, Shape
 from .learned_energy import FitContext, FromPseudoOOD, parts_of
+
+SCALE_ROWS = 4000  # training rows that set the terms' scales, where no other ID data is held out
 
 
 @dataclass(frozen=True)
@@ -160,9 +163,9 @@ class Composed(Detector):
         (weighted_sum,) = parts_of(energy, WeightedSum)
         if self.w_correction:
             (correction,) = parts_of(energy, DirectionAndNorm)
-            context = FitContext(energy, train, extra)
+            context = FitContext(energy, train, extra, normalize=True)
             self.correction.fit(correction, context, seed, on_record)
-        held_out = train if extra.val is None else extra.val
+        held_out = sample(train, SCALE_ROWS, seed) if extra.val is None else extra.val
         inputs = held_out.columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()
 
@@ -172,4 +175,5 @@ class Composed(Detector):
         if not self.w_correction:
             return None
         (correction,) = parts_of(energy, DirectionAndNorm)
-        return self.correction.to_diagnose(correction, FitContext(energy, train, extra), seed)
+        context = FitContext(energy, train, extra, normalize=True)
+        return self.correction.to_diagnose(correction, context, seed)

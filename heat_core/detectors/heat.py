@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from heat_core.diagnostics import ToDiagnose
-from heat_core.energies import Energy, GaussianMixture, OnView, Tempered, score, working_precision
+from heat_core.energies import Energy, GaussianMixture, OnView, Tempered, score
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.negatives import (
@@ -106,12 +107,19 @@ class HEAT(Normalizing):
         """Returns what the correction learns within."""
         (gaussians,) = parts_of(energy.terms()[0], GaussianMixture)
         prior = (gaussians / self.prior_temperature).to(gaussians.means)
-        return FitContext(energy, train, extra, self.normalize, prior, self.noise_sampler)
+        noise_sampler = partial(self.noise_sampler, gaussians, train)
+        return FitContext(energy, train, extra, self.normalize, prior, noise_sampler)
 
-    def noise_sampler(self, train: Features, learned: FromNoise) -> NoiseSampler:
-        """Returns samples of the Gaussians of training features, widened as `learned` says."""
-        gaussians = GaussianMixture(train.dim, len(train.classes))
-        gaussians.to(train.z.device, working_precision(train.z)).fit(self.inner_features(train))
+    def noise_sampler(
+        self, gaussians: GaussianMixture, train: Features, learned: FromNoise
+    ) -> NoiseSampler:
+        """Returns samples of the prior's Gaussians, widened as `learned` says.
+
+        Args:
+            gaussians: fitted to the features.
+            train: the training features.
+            learned: what the noise is for.
+        """
         noise_scale = learned.noise_scale
         if noise_scale is None:
             noise_scale = self.prior_temperature**0.5
@@ -201,7 +209,8 @@ class EBM(Normalizing):
         return energy.eval()
 
     def _context(self, energy: Energy, train: Features, extra: ExtraID) -> FitContext:
-        return FitContext(energy, train, extra, self.normalize, noise_sampler=self.noise_sampler)
+        noise_sampler = partial(self.noise_sampler, train)
+        return FitContext(energy, train, extra, self.normalize, noise_sampler=noise_sampler)
 
     def noise_sampler(self, train: Features, learned: FromNoise) -> NoiseSampler:
         """Returns the noise around training features, or N(0, I)."""

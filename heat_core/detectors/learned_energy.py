@@ -28,6 +28,7 @@ from heat_core.images.pseudo import TWO_KINDS
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
+from heat_core.splits import hold_out, sample
 from heat_core.training.negatives import NoiseSampler, manifold_of, perturbed
 from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
 from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingTask
@@ -35,7 +36,7 @@ from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingT
 from .detector import Shape
 
 DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
-CHECK_EVERY = 10  # every tenth row checks what was learned, where no other ID data is held out
+CHECK_SHARE = 0.1  # of the rows check what was learned, where no other ID data is held out
 
 E = TypeVar("E", bound=Energy)
 
@@ -80,7 +81,7 @@ class Perceptron:
 # -- what is learned, and where it belongs ---------------------------------------------------------
 
 
-def no_noise(train: Features, learned: FromNoise) -> NoiseSampler:
+def no_noise(learned: FromNoise) -> NoiseSampler:
     """The noise of a detector that has none. Raises ValueError."""
     raise ValueError("this detector has no noise that an energy could learn from.")
 
@@ -96,7 +97,7 @@ class FitContext:
         normalize: whether what learns from noise sees z / ||z|| for z.
         inner_prior: the energy that is added to E_theta, as a function of what its networks see;
             None where E_theta stands alone.
-        noise_sampler: of the noise around given features, as `FromNoise` asks for it.
+        noise_sampler: of the noise that a `FromNoise` asks for.
     """
 
     energy: Energy
@@ -104,7 +105,7 @@ class FitContext:
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
     inner_prior: Energy | None = None
-    noise_sampler: Callable[[Features, FromNoise], NoiseSampler] = no_noise
+    noise_sampler: Callable[[FromNoise], NoiseSampler] = no_noise
 
     def inner(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
@@ -113,6 +114,14 @@ class FitContext:
     def inner_z(self) -> Tensor:
         """Returns z of `inner`, (N, d), at least in float32."""
         return self.inner().z.to(working_precision(self.train.z))
+
+    def mixture(self) -> GaussianMixture:
+        """Returns the Gaussians of `inner`: those of the prior, or fitted where there is none."""
+        if self.inner_prior is not None:
+            (gaussians,) = parts_of(self.inner_prior, GaussianMixture)
+            return gaussians
+        gaussians = GaussianMixture(self.train.dim, len(self.train.classes))
+        return gaussians.to(self.train.z.device).fit(self.inner())
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ class FromNoise(LearnedEnergy):
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         z = context.inner_z()
-        noise_sampler = context.noise_sampler(context.train, self)
+        noise_sampler = context.noise_sampler(self)
         return [
             TrainingTask(network, z, noise_sampler, context.energy, context.inner_prior)
             for network in parts_of(e_theta, Network)
@@ -226,7 +235,7 @@ class FromNoise(LearnedEnergy):
         if not self.checked:
             super().fit(e_theta, context, seed, on_record)
             return
-        train, held_out = _hold_out(context.train, context.extra)
+        train, held_out = _split_check(context, seed)
         super().fit(e_theta, replace(context, train=train), seed, on_record)
         if not _improves_prior(context.energy, held_out, seed):
             _set_to_zero(e_theta)
@@ -234,21 +243,22 @@ class FromNoise(LearnedEnergy):
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         correction = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
         total = correction if context.inner_prior is None else Sum(context.inner_prior, correction)
-        z = context.inner_z()[:DIAGNOSED_ROWS]
-        classes = len(context.train.classes)
-        mixture = GaussianMixture(context.train.dim, classes).to(z).fit(context.inner())
+        mixture = context.mixture()
+        context = replace(context, train=sample(context.train, DIAGNOSED_ROWS, seed))
+        z = context.inner_z()
         generator = torch.Generator(z.device).manual_seed(seed + 1)
-        noise = context.noise_sampler(context.train, self)(len(z), generator)
+        noise = context.noise_sampler(self)(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
         return ToDiagnose(total, correction, mixture, z, noise, self.objective.bound, is_density)
 
 
-def _hold_out(train: Features, extra: ExtraID) -> tuple[Features, Features]:
+def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
     """Returns the features to learn from, and those that check what was learned."""
-    if extra.val is not None:
-        return train, extra.val
-    held_out = torch.arange(len(train)) % CHECK_EVERY == 0
-    return replace(train.take(~held_out), moments=train.moments), train.take(held_out)
+    train = context.train
+    if context.extra.val is not None:
+        return train, context.extra.val
+    rest, check = hold_out(train, CHECK_SHARE, seed)
+    return replace(rest, moments=train.moments), check
 
 
 def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
@@ -355,12 +365,16 @@ class FromPseudoOOD(LearnedEnergy):
         train = context.train
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
-        rows = train.take(torch.arange(min(len(train), DIAGNOSED_ROWS)))
-        z = _mapped(e_theta, rows, dtype)
+        z = _mapped(e_theta, sample(train, DIAGNOSED_ROWS, seed), dtype)
         noise = _mapped(e_theta, first_family, dtype)
-        mixture = GaussianMixture(train.dim, len(train.classes)).to(z).fit(on_sphere(train))
         return ToDiagnose(
-            context.energy, critic.energy, mixture, z, noise, self.objective.bound, density=False
+            context.energy,
+            critic.energy,
+            context.mixture(),
+            z,
+            noise,
+            self.objective.bound,
+            density=False,
         )
 
     def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:

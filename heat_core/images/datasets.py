@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.splits import held_out_rows, stratified_rows
+
 from .decoding import read_image, to_square
 from .readers import READ_ERRORS, READERS, EncodedImage, StoredSplit, read_folder, read_sheets
 
@@ -239,32 +241,14 @@ def find_dataset(name: str) -> Dataset:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def stratified_rows(labels: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
-    """Returns sorted rows (count,), every class in its own share, by a seeded shuffle.
+def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images, Images]:
+    """Returns (training images, held-out images), every class held out in its own share.
 
     Args:
-        labels: (N,) of all rows.
-        count: all rows if there are fewer.
-
-    Raises:
-        ValueError: the count is below 0.
-
-    Example:
-        >>> stratified_rows(np.array([0, 0, 0, 0, 1, 1]), 3)
-        array([0, 3, 4])
+        count: of the held-out images; fewer where that would take a class's last image.
     """
-    if count < 0:
-        raise ValueError(f"the number of rows must be 0 or more, got {count}.")
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    positions = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
-    return np.sort(by_class[positions])
-
-
-def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images, Images]:
-    """Returns (training images, `count` held-out images), every class held out in its own share."""
     is_held_out = np.zeros(len(images), dtype=bool)
-    is_held_out[stratified_rows(images.labels, count, seed)] = True
+    is_held_out[held_out_rows(images.labels, count, seed)] = True
     train = images.take(np.flatnonzero(~is_held_out), "train")
     return train, images.take(np.flatnonzero(is_held_out), "val")
 

@@ -23,9 +23,10 @@ from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Moments, read_features, write_features
 from heat_core.files import write_whole
 from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
+from heat_core.splits import held_out_rows, stratified_rows
 
 from .classifier import fingerprint
-from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
+from .datasets import FOLDER, Images, find_dataset, read_images
 from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
 from .pseudo import FAMILIES, TWO_KINDS, destroy
 from .thumbnails import encode_sheet
@@ -122,7 +123,7 @@ def build_pack(
     _check_network(extractor)
     _check_settings(work, extractor, notes, contents)
     images = read_images(contents.id_name, roots, "train")
-    held_out = stratified_rows(images.labels, int(notes.get("held_out_images", 0)))
+    held_out = held_out_rows(images.labels, int(notes.get("held_out_images", 0)))
     learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
     plain = _Shards(
         replace(extractor, odin=False), work, on_batch

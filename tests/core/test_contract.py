@@ -344,7 +344,7 @@ def test_training_that_diverges_says_so(detector: Detector, train: Features) -> 
     assert isinstance(detector, EBM | HEAT | Composed)
     fast = TrainConfig(steps=40, batch=32, lr=1e20, log_points=4)
     if isinstance(detector, EBM):
-        wild = replace(detector, source=replace(detector.source, training=fast))
+        wild = replace(detector, learned=replace(detector.learned, training=fast))
     else:
         wild = replace(detector, correction=replace(detector.correction, training=fast))
     with pytest.raises(Diverged, match="Try a rate below"):

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from heat_core.images.datasets import (
@@ -15,8 +13,8 @@ from heat_core.images.datasets import (
     Images,
     read_images,
     split_validation,
-    stratified_rows,
 )
+from heat_core.splits import stratified_rows
 from tests.samples import picture_bytes, write_digits, write_files
 
 # -- names -----------------------------------------------------------------------------------------
@@ -108,22 +106,6 @@ def test_arrays_are_resized_and_counted_too(sheets: Path) -> None:
 
 
 # -- splits ----------------------------------------------------------------------------------------
-
-
-@given(
-    labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
-    count=st.integers(0, 60),
-    seed=st.integers(0, 3),
-)
-def test_a_stratified_choice_keeps_the_shares(labels: list[int], count: int, seed: int) -> None:
-    y = np.array(labels)
-    rows = stratified_rows(y, count, seed)
-    assert np.array_equal(rows, stratified_rows(y, count, seed))
-    assert len(rows) == len(set(rows.tolist())) == min(count, len(y))
-    assert (np.diff(rows) > 0).all()
-    share = min(count, len(y)) / len(y)
-    for c in set(labels):
-        assert abs((y[rows] == c).sum() - share * (y == c).sum()) < 2
 
 
 def test_validation_is_held_out_in_every_classs_share() -> None:

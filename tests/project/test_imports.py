@@ -23,7 +23,7 @@ LAYERS = {
     "heat_core": (
         {"files", "set_name"},
         {"features", "metrics"},
-        {"pack"},
+        {"pack", "splits"},
         {"scores"},
         {"energies", "thresholds"},
         {"sampling", "images", "projection"},
