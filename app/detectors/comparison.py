@@ -217,9 +217,9 @@ def histograms(pack_data: PackData, scores: AllScores, keep: float, unit: str) -
     columns: list = []
     for _ in range(0, len(scores), COLUMNS):
         columns += st.columns(COLUMNS)  # row by row, on a phone too
-    for column, (name, detector_scores) in zip(columns, scores.items(), strict=False):
+    for column, (name, set_scores) in zip(columns, scores.items(), strict=False):
         with column.container(border=True):
-            _histogram(pack_data, name, _AxisScores(detector_scores, unit), keep, selected)
+            _histogram(pack_data, name, _AxisScores(set_scores, unit), keep, selected)
 
 
 class _AxisScores:
@@ -380,16 +380,16 @@ def curves(pack_data: PackData, scores: AllScores, keep: float) -> None:
         content = _group_curves(pack_data, scores, list(drawn), group)
     heading.subheader(roc_finding(content.areas, content.kind))
     outcomes = {}
-    for name, detector_scores in drawn.items():
-        threshold = threshold_keeping(detector_scores.test, keep)
-        outcomes[name] = evaluate(threshold, detector_scores.test, content.outside[name])
+    for name, set_scores in drawn.items():
+        threshold = threshold_keeping(set_scores.test, keep)
+        outcomes[name] = evaluate(threshold, set_scores.test, content.outside[name])
     _draw_curves(drawn, content, outcomes)
 
 
 def _draw_curves(drawn: AllScores, content: _Curves, outcomes: Mapping[str, Outcome]) -> None:
     lines, points = {}, {}
-    for name, detector_scores in drawn.items():
-        candidates = sweep(detector_scores.test, content.outside[name])
+    for name, set_scores in drawn.items():
+        candidates = sweep(set_scores.test, content.outside[name])
         lines[name] = (candidates.flagged, candidates.caught)
         points[name] = (outcomes[name].flagged, outcomes[name].caught)
     left, right = st.columns([3, 2], vertical_alignment="center")
@@ -431,8 +431,8 @@ def _selection_curves(pack_data: PackData, scores: AllScores, group: str) -> _Cu
         return None
     kind = "OOD" if group == "all" else f"{group} OOD"
     outside, areas = {}, {}
-    for name, detector_scores in scores.items():
-        selected = np.concatenate([detector_scores[n][mask] for n, mask in masks.items()])
+    for name, set_scores in scores.items():
+        selected = np.concatenate([set_scores[n][mask] for n, mask in masks.items()])
         outside[name] = {"selected": {kind: selected}}
-        areas[name] = auroc(detector_scores.test, selected)
+        areas[name] = auroc(set_scores.test, selected)
     return _Curves(outside, areas, f"the {count:,} {kind} images selected")

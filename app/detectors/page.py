@@ -25,7 +25,7 @@ def describe(pack) -> None:
 
 def show_progress_of(job) -> None:
     """Shows how far the scoring is; the page follows with every further detector."""
-    names = [frame.detector for frame in job.frames]
+    names = [detector_scores.detector for detector_scores in job.frames]
     missing = [name for name in DETECTORS if name not in names]
     show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 

@@ -40,9 +40,9 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
 
-    frames = _frames_by_detector(pack_data)
-    accepting = _scores_without_val(frames[accepts])
-    rejecting = _scores_without_val(frames[rejects])
+    by_detector = _by_detector(pack_data)
+    accepting = _scores_without_val(by_detector[accepts])
+    rejecting = _scores_without_val(by_detector[rejects])
     thresholds = (
         threshold_keeping(accepting["test"], keep),
         threshold_keeping(rejecting["test"], keep),
@@ -54,13 +54,16 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     return Flips.between(accepting, rejecting, thresholds, moves)
 
 
-def _frames_by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
-    return {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
+def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
+    return {
+        detector_scores.detector: detector_scores
+        for detector_scores in scoring_job(pack_data, "modern").frames
+    }
 
 
-def _scores_without_val(frame: DetectorScores) -> dict:
+def _scores_without_val(detector_scores: DetectorScores) -> dict:
     """Returns {set: (n,) scores} of ID test and the OOD sets."""
-    return {name: scores for name, scores in frame.scores.items() if name != "val"}
+    return {name: scores for name, scores in detector_scores.scores.items() if name != "val"}
 
 
 # -- an image of one's own -------------------------------------------------------------------------
@@ -107,9 +110,11 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Fi
 
     fitted = {}
     scores, _ = ready_scores(scoring_job(pack_data, "modern"))
-    for name, frame in _frames_by_detector(pack_data).items():
-        if name in names and frame.run is not None:
-            fitted[name] = FittedDetector(frame.run, scores[name].test, scores[name].calibration)
+    for name, detector_scores in _by_detector(pack_data).items():
+        if name in names and detector_scores.run is not None:
+            fitted[name] = FittedDetector(
+                detector_scores.run, scores[name].test, scores[name].calibration
+            )
     return fitted
 
 

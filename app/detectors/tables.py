@@ -193,9 +193,9 @@ def selection_rows(scores: Mapping[str, SetScores], masks: Mapping[str, Mask]) -
         masks: {OOD set: (n,) which of its rows}, at least one row in all.
     """
     separations = {}
-    for name, detector_scores in scores.items():
-        outside = [detector_scores[set_name][mask] for set_name, mask in masks.items()]
-        separations[name] = separation(detector_scores.test, np.concatenate(outside))
+    for name, set_scores in scores.items():
+        outside = [set_scores[set_name][mask] for set_name, mask in masks.items()]
+        separations[name] = separation(set_scores.test, np.concatenate(outside))
     ranked = sorted(separations, key=lambda name: separations[name].fpr95)
     return pd.DataFrame(
         {

@@ -75,7 +75,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         titles: {file name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
-    choice, scores = evaluation.choice, evaluation.detector_scores
+    choice, scores = evaluation.choice, evaluation.set_scores
     threshold = evaluation.outcome.threshold
     titled = {
         group: {titles[str(SetName(group, name))]: values for name, values in sets.items()}
@@ -128,7 +128,7 @@ def every_set(
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
     sets = [name for name in pack.ood if str(name) in choice.sets]
-    table = tabulate({choice.detector: evaluation.detector_scores}, sets)
+    table = tabulate({choice.detector: evaluation.set_scores}, sets)
     rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")
     st.dataframe(style_digits(rows), hide_index=True, alt="What the line does to every OOD set")
@@ -181,7 +181,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
 
 def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve]:
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
-    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}
     for group, sets in scores.ood(evaluation.choice.sets).items():
         candidates = sweep(scores.test, {group: sets})
@@ -198,7 +198,7 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
 
 def _cost_curve(evaluation: Evaluation) -> None:
     """Shows what inputs cost at other lines, and at this one."""
-    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    scores, outcome = evaluation.set_scores, evaluation.outcome
     candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
@@ -218,7 +218,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
         pack_data.predicted_classes,
-        evaluation.detector_scores,
+        evaluation.set_scores,
         choice.sets,
     )
     st.markdown(
