@@ -19,6 +19,8 @@ COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
 BY_ROW = {**COLOURS, "selected": SELECTED}
+STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in BY_ROW.items()}
+"""{row: (colour, dash) of its curve}."""
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"
@@ -48,6 +50,17 @@ def set_colour(name: str) -> str:
     ('#D55E00', '#0072B2')
     """
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
+
+
+def _nth_style(i: int) -> tuple[str, str]:
+    """Returns colour and dash of the i-th curve: no two alike of the first 25, then in turn.
+
+    >>> _nth_style(0), _nth_style(5)
+    (('#0072B2', 'solid'), ('#0072B2', 'dash'))
+    """
+    colours, dashes = zip(*STYLES.values(), strict=True)
+    count = len(STYLES)
+    return colours[i % count], dashes[(i + i // count) % count]
 
 
 # -- the plane -------------------------------------------------------------------------------------
@@ -115,8 +128,8 @@ def curve(
         reference: (name, value) of a level to compare with, drawn dashed.
     """
     figure = go.Figure()
-    styles = zip(COLOURS.values(), DASHES.values(), strict=True)
-    for (name, values), (colour, dash) in zip(lines.items(), styles, strict=False):
+    for i, (name, values) in enumerate(lines.items()):
+        colour, dash = _nth_style(i)
         figure.add_scatter(
             x=list(steps),
             y=list(values),
@@ -312,9 +325,8 @@ def roc(
         points: {name: (flagged, caught)} at the thresholds.
     """
     figure = go.Figure()
-    for (name, (flagged, caught)), spare in zip(curves.items(), BY_ROW, strict=False):
-        style = name if name in BY_ROW else spare
-        colour = BY_ROW[style]
+    for i, (name, (flagged, caught)) in enumerate(curves.items()):
+        colour, dash = STYLES[name] if name in STYLES else _nth_style(i)
         rows = _thinned(flagged)
         figure.add_scatter(
             x=(100 * np.asarray(flagged)[rows]).astype(np.float32),
@@ -322,7 +334,7 @@ def roc(
             name=name,
             mode="lines",
             legendgroup=name,
-            line=dict(color=colour, dash=DASHES.get(style, "longdash"), width=2),
+            line=dict(color=colour, dash=dash, width=2),
             hovertemplate=f"{name}: %{{y:.1f}} % caught, %{{x:.1f}} % of ID flagged<extra></extra>",
         )
         x, y = points[name]
