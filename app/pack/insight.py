@@ -86,7 +86,8 @@ class Insight:
         label: its class, if the pack says so.
         predicted: (class, softmax probability) by the classifier's head, if there is one.
         nearest_classes: (class, Mahalanobis distance), nearest first.
-        nearest_rows: (k,) training rows, nearest first, without the row itself.
+        nearest_rows: (k,) training rows, nearest first, without the row itself; k is at most
+            `NEIGHBOURS`.
         nearest_distances: (k,) their distances, of z / ||z||.
         verdicts: one per detector.
         row_terms: {detector: what its terms add}, of those with several terms.
@@ -189,14 +190,18 @@ def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:
 
 
 def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Rows, Array]:
-    """Returns the nearest training rows and their distances, (k,) each, without the row itself."""
+    """Returns the nearest training rows and their distances, (k,) each, without the row itself.
+
+    k is `NEIGHBOURS`, or all the others where there are fewer.
+    """
     from heat_core.explain import nearest_training_rows
 
     name, row = pack_row
-    rows, distances = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
-    first = np.arange(rows.shape[1]) < NEIGHBOURS
-    mask = rows[0] != row if name == "train" else first
-    return rows[0][mask], distances[0][mask]
+    (rows,), (distances,) = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
+    if name == "train":
+        is_other = rows != row  # where many rows lie on it, it may not be among the nearest
+        rows, distances = rows[is_other], distances[is_other]
+    return rows[:NEIGHBOURS], distances[:NEIGHBOURS]
 
 
 def _nearest_classes(
