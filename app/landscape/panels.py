@@ -195,7 +195,7 @@ def _error_panel(reading: EnergyReading, drawing: Drawing) -> None:
     largest = float(abs(reading.density_error).max())
     limit = float(f"{max(120 * largest, 1e-3):.1g}")
     surface = Surface(
-        -100 * reading.density_error,
+        100 * reading.density_error,
         title="Error",
         meaning="truth less model, % of the peak; blue: too much",
         alt=f"True density less the model's; at most {100 * largest:.0f} % of the peak",

@@ -74,8 +74,8 @@ class EnergyReading:
         largest_correction: the largest |E_theta| on the grid; None without a learned energy.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
-        density_error: (ERROR_SIDE, ERROR_SIDE) model density - true density, in shares of the
-            largest true density.
+        density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, in shares of the
+            largest true density: below zero where the model has too much.
         far_rejected: the share of directions in which a point far from the data is rejected.
         centre: the mean of the training data.
         extent: half the side of the toy's square.
@@ -133,15 +133,16 @@ class PointTerms:
     def sentence(self) -> str:
         """`prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20`.
 
-        The terms are rounded so that the sum can be checked by eye.
+        Each term and the total are rounded by themselves, as in a table of them. Where the rounded
+        terms do not add up to the rounded total, `≈` says so.
         """
-        terms = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
-        total = sum(round(value, 2) for value in self.terms.values())
-        result = f" = {total:.2f}" if len(self.terms) > 1 else ""
+        equation = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
+        if len(self.terms) > 1:
+            rounded_sum = sum(round(value, 2) for value in self.terms.values())
+            adds_up = round(rounded_sum, 2) == round(self.total, 2)
+            equation += f" {'=' if adds_up else '≈'} {self.total:.2f}"
         verdict = "out" if self.is_ood else "in"
-        return (
-            f"{terms}{result}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
-        )
+        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
 
 
 def layers(terms: Mapping[str, Energy], window: Window) -> dict[str, Layer]:
@@ -307,8 +308,8 @@ def _ring(centre: NDArray, radius: float) -> Array:
 
 
 def _density_error(grid: Grid, model_mass: Array, true_mass: Array) -> Layer:
-    """Returns model density - true density, drawn coarsely, (ERROR_SIDE, ERROR_SIDE)."""
-    error = (model_mass - true_mass) / true_mass.max()
+    """Returns true density - model density, drawn coarsely, (ERROR_SIDE, ERROR_SIDE)."""
+    error = (true_mass - model_mass) / true_mass.max()
     block = grid.side // ERROR_SIDE
     blocks = error.reshape(ERROR_SIDE, block, ERROR_SIDE, block)
     return blocks.mean((1, 3)).astype(np.float32)

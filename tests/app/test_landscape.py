@@ -173,12 +173,24 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     assert terms.is_ood == (terms.total > blobs_reading.threshold)
 
 
-def test_the_sum_that_is_read_adds_up_by_eye():
-    terms = PointTerms({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
-    assert (
-        terms.sentence
-        == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
-    )
+@pytest.mark.parametrize(
+    ("prior", "correction", "equation"),
+    [
+        (1.314, -0.044, "prior 1.31 + correction -0.04 = 1.27"),
+        (1.314, 0.013, "prior 1.31 + correction 0.01 ≈ 1.33"),
+        (0.002, -0.003, "prior 0.00 + correction -0.00 = -0.00"),
+    ],
+)
+def test_the_sentence_and_the_table_round_the_same_total(prior, correction, equation):
+    total = prior + correction
+    ranks = {"prior": 0.1, "correction": 0.2, "total": 0.3}
+    terms = PointTerms({"prior": prior, "correction": correction}, total, ranks, 1.0, 0, 3.2)
+    assert terms.sentence == f"{equation}, verdict in: 95 % of ID lie at or below 3.20"
+    assert panels._term_table(terms)["Nats"].tolist() == [
+        f"{prior:.2f}",
+        f"{correction:.2f}",
+        equation.split()[-1],
+    ]
 
 
 def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
@@ -206,6 +218,30 @@ def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     assert blobs_reading.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
     assert abs(blobs_reading.density_error.mean()) < 1e-6
     assert blobs_reading.far_rejected == 1.0  # the prior grows without bound
+
+
+def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monkeypatch):
+    """A model that is far too broad has too little at the modes, too much where no data is."""
+    broad = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 9.0
+    choice = ToyChoice("blobs", "MoG", "quick", 0)
+    too_broad = reading.read({"energy": broad}, choice, GRIDS[1])
+    error = too_broad.density_error
+    truth = GRIDS[1].true_mass.reshape(reading.ERROR_SIDE, 4, reading.ERROR_SIDE, 4).mean((1, 3))
+    peak = np.unravel_index(truth.argmax(), truth.shape)
+    assert error[peak] > 0.5
+    assert (error[truth < 1e-12] < 0).all()
+
+    panel = {}
+    monkeypatch.setattr(
+        panels,
+        "surfaces",
+        lambda shown, block, key, on_pick: panel.update(surface=shown[0], colours=block.colours),
+    )
+    window = Window(0.0, 0.0, too_broad.extent)
+    panels._error_panel(too_broad, controls.Drawing("contour", 8.0, window, (0.0, 0.0)))
+    np.testing.assert_array_equal(panel["surface"].values, 100 * error)
+    assert panel["surface"].meaning == "truth less model, % of the peak; blue: too much"
+    assert panel["colours"][0] == "#0072B2"  # the lowest: blue
 
 
 def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_reading):
