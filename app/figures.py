@@ -24,21 +24,9 @@ STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in BY_RO
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"
-DENSE = [  # low energy is bright
-    [0, "#fde737"],
-    [0.25, "#7ad151"],
-    [0.5, "#22a884"],
-    [0.75, "#2a788e"],
-    [1, "#2d2f5e"],
-]
-SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 
-DEPTH = 10.0  # nats above the lowest energy that are still told apart
-REACH = 6.0  # nats of a correction, up or down, that are still told apart
-HEIGHT = 300  # of a landscape, in pixels
-CHART_HEIGHT = 230
+CHART_HEIGHT = 230  # in pixels
 MARGIN = dict(l=8, r=8, t=8, b=8)
-COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # of two lines, it grows upwards
 QUIET = {"displayModeBar": False}
 
@@ -52,100 +40,15 @@ def set_colour(name: str) -> str:
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
 
 
-def _nth_style(i: int) -> tuple[str, str]:
+def nth_style(i: int) -> tuple[str, str]:
     """Returns colour and dash of the i-th curve: no two alike of the first 25, then in turn.
 
-    >>> _nth_style(0), _nth_style(5)
+    >>> nth_style(0), nth_style(5)
     (('#0072B2', 'solid'), ('#0072B2', 'dash'))
     """
     colours, dashes = zip(*STYLES.values(), strict=True)
     count = len(STYLES)
     return colours[i % count], dashes[(i + i // count) % count]
-
-
-# -- the plane -------------------------------------------------------------------------------------
-
-
-def landscape(
-    axis: Array, energy: Array, points: Array | None = None, signed: bool = False
-) -> go.Figure:
-    """Returns an energy over the plane, in nats.
-
-    Args:
-        axis: (n,) coordinates, the same in x and y.
-        energy: (n, n), the first axis y.
-        points: (m, 2) drawn over it.
-        signed: centre the colours on zero (a correction), not from the lowest energy upwards.
-    """
-    heights = energy if signed else energy - energy.min()
-    low, high = (-REACH, REACH) if signed else (0.0, DEPTH)
-    heatmap = go.Heatmap(
-        x=axis,
-        y=axis,
-        z=heights.astype(np.float32),
-        zmin=low,
-        zmax=high,
-        colorscale=SIGNED if signed else DENSE,
-        zsmooth="fast",
-        colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
-        hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
-    )
-    figure = go.Figure(heatmap)
-    if points is not None:
-        path = _strokes(points, float(axis[-1] - axis[0]))
-        line = dict(width=2.5, color=INK if signed else WHITE)
-        figure.add_shape(type="path", path=path, line=line, opacity=0.55)
-    edge = [float(axis[0]), float(axis[-1])]
-    figure.update_xaxes(range=edge, visible=False, constrain="domain")
-    figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
-    figure.update_layout(
-        height=HEIGHT, margin=COLOUR_BAR_MARGIN, uirevision="landscape", dragmode="pan"
-    )
-    return figure
-
-
-def _strokes(points: Array, extent: float) -> str:
-    """Returns (m, 2) points as short strokes, the path of one shape.
-
-    A browser draws that at once, and marks one by one.
-    """
-    half = 1.25 / HEIGHT * extent
-    return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
-
-
-def curve(
-    steps: Sequence[int],
-    lines: Mapping[str, Sequence[float]],
-    unit: str,
-    reference: tuple[str, float] | None = None,
-) -> go.Figure:
-    """Returns values by training step.
-
-    Args:
-        steps: (n,) of the optimiser.
-        lines: {name: (n,) values}.
-        unit: of the values.
-        reference: (name, value) of a level to compare with, drawn dashed.
-    """
-    figure = go.Figure()
-    for i, (name, values) in enumerate(lines.items()):
-        colour, dash = _nth_style(i)
-        figure.add_scatter(
-            x=list(steps),
-            y=list(values),
-            name=name,
-            mode="lines+markers",
-            line=dict(color=colour, dash=dash),
-            marker=dict(size=4),
-        )
-    if reference is not None:
-        name, level = reference
-        line = dict(dash="dash", color=GREY, width=1.5)
-        figure.add_hline(level, line=line, annotation=dict(text=name, font=dict(size=11)))
-    figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
-    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
-    figure.update_yaxes(title_text=unit, rangemode="tozero")
-    return figure
 
 
 # -- histograms ------------------------------------------------------------------------------------
@@ -326,7 +229,7 @@ def roc(
     """
     figure = go.Figure()
     for i, (name, (flagged, caught)) in enumerate(curves.items()):
-        colour, dash = STYLES[name] if name in STYLES else _nth_style(i)
+        colour, dash = STYLES[name] if name in STYLES else nth_style(i)
         rows = _thinned(flagged)
         figure.add_scatter(
             x=(100 * np.asarray(flagged)[rows]).astype(np.float32),

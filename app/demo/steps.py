@@ -14,6 +14,8 @@ import streamlit as st
 from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
 from app.demo.story import CONFIDENCE, Layer, Story
+from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH
+from app.plane.figures import landscape
 from app.text import plain
 from heat_core.scores import SetScores
 
@@ -117,9 +119,9 @@ def _energy_picture(story: Story) -> None:
     block = Block(
         x=edge,
         y=edge,
-        heights=(lowest, lowest + figures.DEPTH),
+        heights=(lowest, lowest + ENERGY_REACH),
         unit="nats",
-        colours=[colour for _, colour in figures.DENSE],
+        colours=ENERGY_COLOURS,
         marks=MARKS,
         axes=False,
         steep=0.13,
@@ -210,9 +212,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         meaning = energy_map.meaning
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
-            figures.landscape(
-                story.axis, energy_map.energy, story.points, signed=energy_map.signed
-            ),
+            landscape(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
             key=f"map-{title}",
             alt=f"{title}: {meaning}",
             config=figures.QUIET,

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from app import figures
 from app.components.surfaces import Block, Surface, surfaces
 from app.landscape.controls import Drawing, select_point
+from app.plane.colours import SIGNED_COLOURS
 from app.plane.figures import mode_masses, ray
 from app.plane.reading import FAR_EXTENTS, EnergyReading, Layer, PointTerms, Window
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import ToyChoice, ToyResult
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
-# Blue below zero, white at it, orange above: the same for every layer, so that they compare.
-LAYER_COLOURS = [colour for _, colour in figures.SIGNED]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float
         y,
         heights=(-drawing.limit, drawing.limit),
         unit="nats",
-        colours=LAYER_COLOURS,
+        colours=SIGNED_COLOURS,
         marks={"": drawing.point},
         flat=drawing.style == "contour",
         columns=3,
@@ -183,7 +182,7 @@ def _truth_panel(energy: Layer, drawing: Drawing) -> None:
         y,
         heights=(-drawing.limit, drawing.limit),
         unit="nats",
-        colours=LAYER_COLOURS,
+        colours=SIGNED_COLOURS,
         marks={"": drawing.point},
         flat=True,
     )
@@ -206,7 +205,7 @@ def _error_panel(reading: EnergyReading, drawing: Drawing) -> None:
         y,
         heights=(-limit, limit),
         unit="% of the peak",
-        colours=LAYER_COLOURS,
+        colours=SIGNED_COLOURS,
         bands=7,  # an odd number: no line at 0, which is nearly everywhere
         marks={"": drawing.point},
         flat=True,

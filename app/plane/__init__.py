@@ -1,1 +1,2 @@
-"""What the two pages of the plane share: training and its controls, readings, chains, figures."""
+"""What the two pages of the plane share: training and its controls, readings, chains,
+figures, colours."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app import figures
+from app.plane import figures as figures_of_plane
 
 NAMES = [f"detector {i}" for i in range(2 * len(figures.STYLES))]
 
@@ -32,6 +33,6 @@ def test_a_roc_curve_of_a_group_has_the_colour_of_the_group():
 
 
 def test_every_line_by_training_step_is_drawn_in_a_style_of_its_own():
-    figure = figures.curve([0, 1], {name: [1.0, 0.5] for name in NAMES}, "nats")
+    figure = figures_of_plane.curve([0, 1], {name: [1.0, 0.5] for name in NAMES}, "nats")
     assert [line.name for line in figure.data] == NAMES
     assert len({(line.line.color, line.line.dash) for line in figure.data}) == len(NAMES)
