@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.detectors import comparison, flips, own_image
+from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
 from app.detectors.tables import contents_rows
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep
@@ -32,14 +32,14 @@ def show_progress_of(job) -> None:
 
 def compare(pack_data, scores, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
-    comparison.table(pack_data, scores, bootstrap)
+    paper_table.show(pack_data, scores, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         keep = share_to_keep()
         unit = score_unit()
     selection_chips()
-    comparison.selection(pack_data, scores)
-    comparison.histograms(pack_data, scores, keep, unit)
-    comparison.curves(pack_data, scores, keep)
+    selection.show(pack_data, scores)
+    histograms.show(pack_data, scores, keep, unit)
+    roc_curves.show(pack_data, scores, keep)
     flips.show(pack_data, keep)
     own_image.show(pack_data, keep)
 

@@ -1,21 +1,44 @@
-"""State of the Detectors page: flips between two detectors, and an image of one's own."""
+"""State of the Detectors page: what is selected, flips, and an image of one's own."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app.pack.data import PackData
+from app.pack.items import Mask
 from app.pack.jobs import DetectorScores
 from app.pack.scores import heat_correction, ready_scores, scoring_job
+from app.pack.selected import current_selection, selected_masks
 
 if TYPE_CHECKING:
     from heat_core.flips import Flips
     from heat_core.judge import FittedDetector, Judge, Opinion
+
+
+# -- what is selected ------------------------------------------------------------------------------
+
+
+def ood_names(pack_data: PackData, group: str = "all") -> list[str]:
+    """Returns the names of the OOD sets of a group, or of all."""
+    return [str(name) for name in pack_data.pack.ood if group in ("all", name.group)]
+
+
+def selected_ood_masks(pack_data: PackData, group: str = "all") -> dict[str, Mask]:
+    """Returns {set: mask of its selected rows (n,)} of the OOD sets of a group, or of all."""
+    if not current_selection():
+        return {}
+    masks = selected_masks(pack_data, current_selection())
+    return {name: masks[name] for name in ood_names(pack_data, group) if name in masks}
+
+
+def row_count(masks: Mapping[str, Mask]) -> int:
+    """Returns how many rows there are in {set: mask of its rows (n,)}."""
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 # -- flips -----------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
+AllScores = Mapping[str, "SetScores"]
+"""{detector: its scores}."""
 
 
 def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:

@@ -14,10 +14,9 @@ from heat_core.scores import SetScores
 from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
 
 if TYPE_CHECKING:
+    from app.pack.scores import AllScores
     from app.threshold_lab.controls import ThresholdChoice
 
-AllScores = Mapping[str, SetScores]
-"""{detector: its scores}."""
 Predicted = Mapping[str, NDArray[np.int64]]
 """{set: (n,) the class that the classifier predicts for each row}."""
 
