@@ -303,10 +303,10 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
 def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows the images around the line as a table, with what the compared detector says of them."""
     choice, compared = evaluation.choice, evaluation.compared_outcome
-    compared_flags = None
+    compared_out = None
     if compared is not None:
         compared_scores = evaluation.scores[choice.compared]
-        compared_flags = {
+        compared_out = {
             name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
         }
     rows = nearest_rows(
@@ -314,7 +314,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
         evaluation.counted_scores,
         pack_rows,
         evaluation.outcome.threshold,
-        compared_flags,
+        compared_out,
     )
     st.dataframe(
         rows,
