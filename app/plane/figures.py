@@ -140,7 +140,7 @@ def _add_masses(figure: go.Figure, name: str, mass: Array, colour: str, pattern:
     )
 
 
-def ray(
+def ray_figure(
     distances: Array,
     lines: Mapping[str, Array],
     threshold: float,

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.plane.training import Layer, ToyChoice
+
 if TYPE_CHECKING:
-    from app.plane.training import ToyChoice
     from heat_core.energies import Energy
     from heat_core.plane.grid import Grid
 
@@ -29,11 +30,12 @@ FRESH_POINTS = 4000
 MAX_TRUE_ENERGY = 1e3  # drawn where the density is zero
 
 Array = NDArray[np.float64]
-Layer = NDArray[np.float32]
+Coordinates = NDArray[np.float32]
+"""(n,) along an axis of the plane, or along a ray."""
 
 
 @dataclass(frozen=True)
-class Window:
+class PlaneWindow:
     """The square [x - half, x + half] x [y - half, y + half] in `side` x `side` points."""
 
     x: float
@@ -42,7 +44,7 @@ class Window:
     side: int = WINDOW_SIDE
 
     @property
-    def axes(self) -> tuple[Layer, Layer]:
+    def axes(self) -> tuple[Coordinates, Coordinates]:
         """(side,) coordinates in x and in y."""
         offset = np.linspace(-self.half, self.half, self.side)
         return (self.x + offset).astype(np.float32), (self.y + offset).astype(np.float32)
@@ -76,7 +78,7 @@ class EnergyReading:
         true_mass, model_mass: (modes,) the share of probability of each mode.
         density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, in shares of the
             largest true density: below zero where the model has too much.
-        far_rejected: the share of directions in which a point far from the data is rejected.
+        far_out: the share of directions in which a point far from the data is out.
         centre: the mean of the training data.
         extent: half the side of the toy's square.
     """
@@ -90,7 +92,7 @@ class EnergyReading:
     true_mass: Array
     model_mass: Array
     density_error: Layer
-    far_rejected: float
+    far_out: float
     centre: tuple[float, float]
     extent: float
 
@@ -105,6 +107,23 @@ class EnergyReading:
         return int((self.model_mass >= 0.5 * self.true_mass).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Ray:
+    """Energies along the ray from the data's mean through a point.
+
+    Args:
+        distances: (n,) from the data's mean.
+        energies: {term or truth: (n,)}, with `total` where there are several terms. `truth` is
+            -log p - log Z, so that it lies on the total where the model is exact; nan where the
+            density is zero.
+        point_distance: of the point.
+    """
+
+    distances: Coordinates
+    energies: Mapping[str, Coordinates]
+    point_distance: float
+
+
 @dataclass(frozen=True)
 class PointTerms:
     """The energy of a point, term by term.
@@ -115,7 +134,7 @@ class PointTerms:
         ranks: {term: share of ID that is lower}, with `total`.
         true_energy: the exact -log p, infinite where the density is zero.
         mode: which mode the point belongs to.
-        threshold: above it the point is rejected as OOD.
+        threshold: above it the point is out.
     """
 
     terms: Mapping[str, float]
@@ -126,7 +145,8 @@ class PointTerms:
     threshold: float
 
     @property
-    def is_ood(self) -> bool:
+    def out(self) -> bool:
+        """The verdict: whether the point is called OOD."""
         return self.total > self.threshold
 
     @property
@@ -141,11 +161,11 @@ class PointTerms:
             rounded_sum = sum(round(value, 2) for value in self.terms.values())
             adds_up = round(rounded_sum, 2) == round(self.total, 2)
             equation += f" {'=' if adds_up else '≈'} {self.total:.2f}"
-        verdict = "out" if self.is_ood else "in"
+        verdict = "out" if self.out else "in"
         return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
 
 
-def layers(terms: Mapping[str, Energy], window: Window) -> dict[str, Layer]:
+def layers(terms: Mapping[str, Energy], window: PlaneWindow) -> dict[str, Layer]:
     """Returns {term: (side, side)}, first axis y, and `total` where there are several terms.
 
     Args:
@@ -190,7 +210,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),
         density_error=_density_error(grid, model_mass, true_mass),
-        far_rejected=float(np.mean(far_energies > threshold)),
+        far_out=float(np.mean(far_energies > threshold)),
         centre=(float(centre[0]), float(centre[1])),
         extent=grid.toy.extent,
     )
@@ -237,11 +257,8 @@ def ray(
     x: float,
     y: float,
     extents: float,
-) -> tuple[Layer, dict[str, Layer]]:
+) -> Ray:
     """Returns energies along the ray from the data's mean through a point.
-
-    That is distances (n,) and {term or truth: (n,)}. `truth` is -log p - log Z, so that it lies on
-    the total where the model is exact; nan where the density is zero.
 
     Args:
         terms: {name: term} of a fitted energy.
@@ -256,8 +273,11 @@ def ray(
     energies = _term_energies(terms, points)
     truth = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
     energies["truth"] = np.where(np.isfinite(truth), truth, np.nan)
-    lines = {name: values.astype(np.float32) for name, values in energies.items()}
-    return distances.astype(np.float32), lines
+    return Ray(
+        distances.astype(np.float32),
+        {name: values.astype(np.float32) for name, values in energies.items()},
+        point_distance=math.hypot(x - reading.centre[0], y - reading.centre[1]),
+    )
 
 
 def direction(centre: tuple[float, float], x: float, y: float) -> Array:
@@ -267,7 +287,7 @@ def direction(centre: tuple[float, float], x: float, y: float) -> Array:
     return offset / length if length > 1e-9 else np.array([1.0, 0.0])
 
 
-def true_energy(toy_name: str, window: Window) -> Layer:
+def true_energy(toy_name: str, window: PlaneWindow) -> Layer:
     """Returns the exact -log p on a window, (side, side); at most 1000 where the density is 0."""
     import torch
 

@@ -15,7 +15,7 @@ from app.components.surfaces import HEIGHT_STEPS, Block, Surface
 from app.jobs import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
-from app.plane.reading import EnergyReading, PointTerms, Window
+from app.plane.reading import EnergyReading, PlaneWindow, PointTerms
 from app.plane.training import ToyChoice
 from heat_core.detectors import presets
 from heat_core.detectors.heat import HEAT
@@ -154,7 +154,7 @@ def test_a_click_becomes_the_point(monkeypatch):
 
 
 def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
-    energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
+    energy, window = trained.result.energy, PlaneWindow(0.5, -1.0, 2.0)
     layers = reading.layers(trained.result.terms, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
     x, y = window.axes
@@ -170,7 +170,7 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     assert terms.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
     )
-    assert terms.is_ood == (terms.total > blobs_reading.threshold)
+    assert terms.out == (terms.total > blobs_reading.threshold)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     )  # E_theta learned against q: -log p, normalised
     assert blobs_reading.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
     assert abs(blobs_reading.density_error.mean()) < 1e-6
-    assert blobs_reading.far_rejected == 1.0  # the prior grows without bound
+    assert blobs_reading.far_out == 1.0  # the prior grows without bound
 
 
 def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monkeypatch):
@@ -237,8 +237,8 @@ def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monke
         "surfaces",
         lambda shown, block, key, on_pick: panel.update(surface=shown[0], colours=block.colours),
     )
-    window = Window(0.0, 0.0, too_broad.extent)
-    panels._error_panel(too_broad, controls.Drawing("contour", 8.0, window, (0.0, 0.0)))
+    window = PlaneWindow(0.0, 0.0, too_broad.extent)
+    panels._error_panel(too_broad, controls.LandscapeChoice("contour", 8.0, window, (0.0, 0.0)))
     np.testing.assert_array_equal(panel["surface"].values, 100 * error)
     assert panel["surface"].meaning == "truth less model, % of the peak; blue: too much"
     assert panel["colours"][0] == "#0072B2"  # the lowest: blue
@@ -280,9 +280,11 @@ def test_a_detector_without_prior_or_network_says_none():
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
     terms = trained.result.terms
-    distance, lines = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    ray = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    distance, lines = ray.distances, ray.energies
     x, y = blobs_reading.centre
     point_distance = math.hypot(-2.0 - x, -1.5 - y)
+    assert ray.point_distance == point_distance
     point = reading.point_terms(terms, blobs_reading, "blobs", -2.0, -1.5)
     assert np.interp(point_distance, distance, lines["total"]) == pytest.approx(
         point.total, abs=0.1
@@ -300,18 +302,18 @@ def test_where_the_density_is_zero_the_truth_is_no_line():
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
     terms = {"energy": energy}
     own = reading.read(terms, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
-    assert np.isnan(lines["truth"]).any()
+    ray = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
+    assert np.isnan(ray.energies["truth"]).any()
     point = reading.point_terms(terms, own, "checkerboard", 4.4, 4.4)
     assert math.isinf(point.true_energy)
-    assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
+    assert np.isfinite(reading.true_energy("checkerboard", PlaneWindow(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
     prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
     correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
-    layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
+    layers = reading.layers({"prior": prior, "correction": correction}, PlaneWindow(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 
@@ -354,7 +356,7 @@ def test_a_spot_is_taken():
 
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
-    figure = figures.ray(
+    figure = figures.ray_figure(
         distance, {"total": distance**2, "truth": distance**3}, threshold=5.0, point=1.0, extent=5.0
     )
     low, high = figure.layout.yaxis.range

@@ -383,9 +383,9 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     point = reading.point_terms(terms, whole, "blobs", 1.0, 2.0)
     assert point.sentence.startswith("residual ")
     assert " + gaussians " in point.sentence
-    _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
+    lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5).energies
     assert list(lines) == ["residual", "gaussians", "total", "truth"]
-    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    figure = figures_of_plane.ray_figure(np.arange(240.0), lines, 0.0, 1.0, 2.0)
     assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
 
 
