@@ -186,20 +186,22 @@ def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:
 # -- other charts ----------------------------------------------------------------------------------
 
 
-def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go.Figure:
+def percentile_bars(
+    names: Sequence[str], values: Array, percentiles: Array, kept_share: float
+) -> go.Figure:
     """Returns a bar per term: the share of ID that has at most as much of it, and what it adds.
 
     Args:
         names: of the terms and the total, which comes last and is drawn stronger.
         values: what each adds, (n,).
-        shares: (n,) fractions of ID.
-        kept: the share of ID at or below the threshold of the total.
+        percentiles: (n,) fractions of ID.
+        kept_share: the share of ID at or below the threshold of the total.
     """
-    colours = [COLOURS["near"] if share > kept else COLOURS["ID"] for share in shares]
+    colours = [COLOURS["near"] if share > kept_share else COLOURS["ID"] for share in percentiles]
     opacities = [0.55] * (len(names) - 1) + [1.0]
     bars = go.Bar(
         y=list(names),
-        x=(100 * np.asarray(shares)).astype(np.float32),
+        x=(100 * np.asarray(percentiles)).astype(np.float32),
         orientation="h",
         width=0.55,
         marker=dict(color=colours, opacity=opacities),
@@ -210,7 +212,7 @@ def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go
         hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
     )
     figure = go.Figure(bars)
-    figure.add_vline(100 * kept, line=dict(color=GREY, width=2, dash="dash"))
+    figure.add_vline(100 * kept_share, line=dict(color=GREY, width=2, dash="dash"))
     figure.update_layout(height=70 + 34 * len(names), margin=MARGIN, showlegend=False)
     figure.update_xaxes(title_text="ID test images that have at most as much (%)", range=[0, 101])
     figure.update_yaxes(autorange="reversed")

@@ -60,10 +60,10 @@ def show(pack_data) -> None:
         inspector.show(pack_data, opened_item())
 
 
-data = header.show(
+pack_data = header.show(
     "Detectors",
     "The same features, every detector. A score is an energy: larger means more "
     "out-of-distribution (OOD).",
 )
-if data is not None:
-    show(data)
+if pack_data is not None:
+    show(pack_data)

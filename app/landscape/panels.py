@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from app.components.surfaces import Block, Surface, surfaces
 from app.landscape.controls import LandscapeChoice, select_point
 from app.plane.colours import SIGNED_COLOURS
 from app.plane.figures import mode_masses, ray_figure
+from app.plane.panels import PanelTitle
 from app.plane.reading import FAR_EXTENTS, EnergyReading, PlaneWindow, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import Layer, ToyChoice, ToyResult
@@ -22,20 +22,12 @@ from app.plane.training import Layer, ToyChoice, ToyResult
 NEAR_EXTENTS = 1.5  # that the near ray reaches
 
 
-@dataclass(frozen=True)
-class LayerTitle:
-    """What is written above a layer: its title, and below it what it means."""
-
-    title: str
-    meaning: str
-
-
 TITLES = {
-    "prior": LayerTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
-    "correction": LayerTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    "total": LayerTitle("Sum", "what scores, less the threshold (dashed)"),
-    "energy": LayerTitle("Energy", "what scores, less the threshold (dashed)"),
-    "truth": LayerTitle("Truth", "the exact -log p, less log Z and the threshold"),
+    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "correction": PanelTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
+    "total": PanelTitle("Sum", "what scores, less the threshold (dashed)"),
+    "energy": PanelTitle("Energy", "what scores, less the threshold (dashed)"),
+    "truth": PanelTitle("Truth", "the exact -log p, less log Z and the threshold"),
 }
 
 
@@ -67,9 +59,9 @@ def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, thresho
     surfaces(panels, block, "layers", select_point)
 
 
-def _title(name: str) -> LayerTitle:
+def _title(name: str) -> PanelTitle:
     """Returns the title of a layer; that of a term nobody knows is its name."""
-    return TITLES.get(name) or LayerTitle(name.capitalize(), "a term of the sum")
+    return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the sum")
 
 
 def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
@@ -113,7 +105,7 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
     if len(energies) > 1:
         energies["total"] = terms.total
     rows = [
-        (_title(name).title, f"{energy:.2f}", f"{100 * terms.ranks[name]:.1f} %")
+        (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
         for name, energy in energies.items()
     ]
     return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])

@@ -131,7 +131,7 @@ class PointTerms:
     Args:
         terms: {term: nats}, in the order in which they add up.
         total: their sum.
-        ranks: {term: share of ID that is lower}, with `total`.
+        percentiles: {term: share of ID that is lower}, with `total`.
         true_energy: the exact -log p, infinite where the density is zero.
         mode: which mode the point belongs to.
         threshold: above it the point is out.
@@ -139,7 +139,7 @@ class PointTerms:
 
     terms: Mapping[str, float]
     total: float
-    ranks: Mapping[str, float]
+    percentiles: Mapping[str, float]
     true_energy: float
     mode: int
     threshold: float
@@ -230,12 +230,12 @@ def point_terms(
 
     point = np.array([[x, y]])
     energies = {name: float(value[0]) for name, value in _term_energies(terms, point).items()}
-    ranks = {}
+    percentiles = {}
     for name, value in energies.items():
         lower = np.searchsorted(reading.id_energies[name], value)
-        ranks[name] = float(lower / FRESH_POINTS)
+        percentiles[name] = float(lower / FRESH_POINTS)
     *_, total_name = energies
-    ranks["total"] = ranks[total_name]
+    percentiles["total"] = percentiles[total_name]
     point_energies = {name: energies[name] for name in terms}
 
     truth = toy(toy_name)
@@ -243,7 +243,7 @@ def point_terms(
     return PointTerms(
         point_energies,
         total=sum(point_energies.values()),
-        ranks=ranks,
+        percentiles=percentiles,
         true_energy=-float(truth.log_prob(exact_point)),
         mode=int(truth.mode_of(exact_point)),
         threshold=reading.threshold,

@@ -85,10 +85,10 @@ def show(pack_data) -> None:
     inspector.show(pack_data, opened_item())
 
 
-data = header.show(
+pack_data = header.show(
     "Threshold lab",
     "A score above the line is called out-of-distribution (OOD). Drag the line, or say what "
     "matters and let a rule place it.",
 )
-if data is not None:
-    show(data)
+if pack_data is not None:
+    show(pack_data)

@@ -24,7 +24,7 @@ from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_threshold_rows,
-    margins,
+    margin_texts,
     nearest_pack_rows,
     nearest_rows,
     outcome_columns,
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selected}
 
-PAGE = 24  # images a page
-ORIGIN = "line"
+FROM_LINE = "line"
 NEAREST_FORMATS = {
     "Score": st.column_config.NumberColumn(format="%.6g"),
     "Above the line": st.column_config.NumberColumn(format="%+.3g"),
@@ -243,7 +242,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
 @st.fragment
 def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows the images whose scores are nearest the line, and the one that is opened."""
-    selection = current_selection().without(ORIGIN)  # what was selected elsewhere holds here
+    selection = current_selection().without(FROM_LINE)  # what was selected elsewhere holds here
     masks = selected_masks(pack_data, selection) if selection else None
     st.subheader("Which images sit at the line")
     count = images_near_threshold()
@@ -270,11 +269,11 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
         "up. Click one to look into it."
     )
     list_id = (evaluation.choice.detector, threshold)
-    page = gallery_page(len(pack_rows), PAGE, "line-page", list_id)
+    page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []
     for (name, _), score, margin in zip(
-        pack_rows[page], scores, margins(scores, threshold), strict=True
+        pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
         verdict = row_outcome(score > threshold, name)
         captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
@@ -296,7 +295,7 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
-    add_to_selection(Part(ORIGIN, label, items))
+    add_to_selection(Part(FROM_LINE, label, items))
     st.rerun()
 
 

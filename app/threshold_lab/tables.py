@@ -54,13 +54,13 @@ def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
         return "You put the line here."
     count = len(scores.calibration)
     if scores.calibration_name == "test":
-        data = (
+        basis = (
             f"Chosen on the same {count:,} ID test scores that it is measured on: there is no "
             "validation split."
         )
     else:
-        data = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
-    parts = [rule.summary, data]
+        basis = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
+    parts = [rule.summary, basis]
     if rule.needs_ood:
         parts.append(READS_OOD)
     if rule.per_class:
@@ -97,14 +97,14 @@ def row_outcome(out: bool, set_name: str) -> str:
     return "caught" if out else "missed"
 
 
-def margins(scores: Sequence[float], threshold: float) -> list[str]:
+def margin_texts(scores: Sequence[float], threshold: float) -> list[str]:
     """Returns how far scores, (N,), lie above a threshold, all with as many digits.
 
     That is three digits of the farthest, or powers of ten where it is very near or very far.
 
-    >>> margins([0.99794, 1.00002, 1.0012], 1.0)
+    >>> margin_texts([0.99794, 1.00002, 1.0012], 1.0)
     ['-0.00206', '+0.00002', '+0.00120']
-    >>> margins([-2e-6, 3.1e-7], 0.0)
+    >>> margin_texts([-2e-6, 3.1e-7], 0.0)
     ['-2.0e-06', '+3.1e-07']
     """
     distances = np.asarray(scores, np.float64) - threshold
@@ -136,16 +136,16 @@ def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
         "OOD caught, mean of the groups": percent(outcome.caught),
         "OOD accepted, FPR (ID+)": percent(outcome.accepted),
         "ID flagged, FPR (OOD+)": percent(outcome.flagged),
-        "of 1000 inputs: ID kept": _count(counts.kept),
-        "of 1000 inputs: ID flagged": _count(counts.flagged),
-        "of 1000 inputs: OOD caught": _count(counts.caught),
-        "of 1000 inputs: OOD missed": _count(counts.missed),
+        "of 1000 inputs: ID kept": _count_text(counts.kept),
+        "of 1000 inputs: ID flagged": _count_text(counts.flagged),
+        "of 1000 inputs: OOD caught": _count_text(counts.caught),
+        "of 1000 inputs: OOD missed": _count_text(counts.missed),
         "OOD among the flagged": percent(counts.precision),
-        "expected cost of 1000 inputs": _count(outcome.cost(deployment)),
+        "expected cost of 1000 inputs": _count_text(outcome.cost(deployment)),
     }
 
 
-def _count(value: float) -> str:
+def _count_text(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:,.1f}"
 
 

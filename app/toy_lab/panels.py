@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -13,25 +12,13 @@ from app import figures
 from app.jobs import Job
 from app.pack.progress import show_failure
 from app.plane.figures import GREY, HEIGHT, curve, landscape
+from app.plane.panels import PanelTitle
 from app.plane.state import StoppedTraining, ToyPreview
 from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
-
-
-@dataclass(frozen=True)
-class PanelTitle:
-    """What is written above a panel.
-
-    Args:
-        title: in bold.
-        meaning: below it, small.
-    """
-
-    title: str
-    meaning: str
 
 
 TITLES = {

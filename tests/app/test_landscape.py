@@ -183,8 +183,8 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
 )
 def test_the_sentence_and_the_table_round_the_same_total(prior, correction, equation):
     total = prior + correction
-    ranks = {"prior": 0.1, "correction": 0.2, "total": 0.3}
-    terms = PointTerms({"prior": prior, "correction": correction}, total, ranks, 1.0, 0, 3.2)
+    percentiles = {"prior": 0.1, "correction": 0.2, "total": 0.3}
+    terms = PointTerms({"prior": prior, "correction": correction}, total, percentiles, 1.0, 0, 3.2)
     assert terms.sentence == f"{equation}, verdict in: 95 % of ID lie at or below 3.20"
     assert panels._term_table(terms)["Nats"].tolist() == [
         f"{prior:.2f}",
