@@ -30,8 +30,6 @@ FRESH_POINTS = 4000
 MAX_TRUE_ENERGY = 1e3  # drawn where the density is zero
 
 Array = NDArray[np.float64]
-Coordinates = NDArray[np.float32]
-"""(n,) along an axis of the plane, or along a ray."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class PlaneWindow:
     side: int = WINDOW_SIDE
 
     @property
-    def axes(self) -> tuple[Coordinates, Coordinates]:
+    def axes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(side,) coordinates in x and in y."""
         offset = np.linspace(-self.half, self.half, self.side)
         return (self.x + offset).astype(np.float32), (self.y + offset).astype(np.float32)
@@ -119,8 +117,8 @@ class Ray:
         point_distance: of the point.
     """
 
-    distances: Coordinates
-    energies: Mapping[str, Coordinates]
+    distances: NDArray[np.float32]
+    energies: Mapping[str, NDArray[np.float32]]
     point_distance: float
 
 
