@@ -19,24 +19,14 @@ COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
 BY_ROW = {**COLOURS, "selected": SELECTED}
+STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in BY_ROW.items()}
+"""{row: (colour, dash) of its curve}."""
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"
-DENSE = [  # low energy is bright
-    [0, "#fde737"],
-    [0.25, "#7ad151"],
-    [0.5, "#22a884"],
-    [0.75, "#2a788e"],
-    [1, "#2d2f5e"],
-]
-SIGNED = [[0, "#0072B2"], [0.5, "#f7f7f7"], [1, "#D55E00"]]
 
-DEPTH = 10.0  # nats above the lowest energy that are still told apart
-REACH = 6.0  # nats of a correction, up or down, that are still told apart
-HEIGHT = 300  # of a landscape, in pixels
-CHART_HEIGHT = 230
+CHART_HEIGHT = 230  # in pixels
 MARGIN = dict(l=8, r=8, t=8, b=8)
-COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # of two lines, it grows upwards
 QUIET = {"displayModeBar": False}
 
@@ -50,89 +40,15 @@ def set_colour(name: str) -> str:
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
 
 
-# -- the plane -------------------------------------------------------------------------------------
+def nth_style(i: int) -> tuple[str, str]:
+    """Returns colour and dash of the i-th curve: no two alike of the first 25, then in turn.
 
-
-def landscape(
-    axis: Array, energy: Array, points: Array | None = None, signed: bool = False
-) -> go.Figure:
-    """Returns an energy over the plane, in nats.
-
-    Args:
-        axis: (n,) coordinates, the same in x and y.
-        energy: (n, n), the first axis y.
-        points: (m, 2) drawn over it.
-        signed: centre the colours on zero (a correction), not from the lowest energy upwards.
+    >>> nth_style(0), nth_style(5)
+    (('#0072B2', 'solid'), ('#0072B2', 'dash'))
     """
-    heights = energy if signed else energy - energy.min()
-    low, high = (-REACH, REACH) if signed else (0.0, DEPTH)
-    heatmap = go.Heatmap(
-        x=axis,
-        y=axis,
-        z=heights.astype(np.float32),
-        zmin=low,
-        zmax=high,
-        colorscale=SIGNED if signed else DENSE,
-        zsmooth="fast",
-        colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
-        hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
-    )
-    figure = go.Figure(heatmap)
-    if points is not None:
-        path = _strokes(points, float(axis[-1] - axis[0]))
-        line = dict(width=2.5, color=INK if signed else WHITE)
-        figure.add_shape(type="path", path=path, line=line, opacity=0.55)
-    edge = [float(axis[0]), float(axis[-1])]
-    figure.update_xaxes(range=edge, visible=False, constrain="domain")
-    figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
-    figure.update_layout(
-        height=HEIGHT, margin=COLOUR_BAR_MARGIN, uirevision="landscape", dragmode="pan"
-    )
-    return figure
-
-
-def _strokes(points: Array, extent: float) -> str:
-    """Returns (m, 2) points as short strokes, the path of one shape.
-
-    A browser draws that at once, and marks one by one.
-    """
-    half = 1.25 / HEIGHT * extent
-    return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
-
-
-def curve(
-    steps: Sequence[int],
-    lines: Mapping[str, Sequence[float]],
-    unit: str,
-    reference: tuple[str, float] | None = None,
-) -> go.Figure:
-    """Returns values by training step.
-
-    Args:
-        steps: (n,) of the optimiser.
-        lines: {name: (n,) values}.
-        unit: of the values.
-        reference: (name, value) of a level to compare with, drawn dashed.
-    """
-    figure = go.Figure()
-    styles = zip(COLOURS.values(), DASHES.values(), strict=True)
-    for (name, values), (colour, dash) in zip(lines.items(), styles, strict=False):
-        figure.add_scatter(
-            x=list(steps),
-            y=list(values),
-            name=name,
-            mode="lines+markers",
-            line=dict(color=colour, dash=dash),
-            marker=dict(size=4),
-        )
-    if reference is not None:
-        name, level = reference
-        line = dict(dash="dash", color=GREY, width=1.5)
-        figure.add_hline(level, line=line, annotation=dict(text=name, font=dict(size=11)))
-    figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
-    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
-    figure.update_yaxes(title_text=unit, rangemode="tozero")
-    return figure
+    colours, dashes = zip(*STYLES.values(), strict=True)
+    count = len(STYLES)
+    return colours[i % count], dashes[(i + i // count) % count]
 
 
 # -- histograms ------------------------------------------------------------------------------------
@@ -270,20 +186,22 @@ def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:
 # -- other charts ----------------------------------------------------------------------------------
 
 
-def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go.Figure:
+def percentile_bars(
+    names: Sequence[str], values: Array, percentiles: Array, kept_share: float
+) -> go.Figure:
     """Returns a bar per term: the share of ID that has at most as much of it, and what it adds.
 
     Args:
         names: of the terms and the total, which comes last and is drawn stronger.
         values: what each adds, (n,).
-        shares: (n,) fractions of ID.
-        kept: the share of ID at or below the threshold of the total.
+        percentiles: (n,) fractions of ID.
+        kept_share: the share of ID at or below the threshold of the total.
     """
-    colours = [COLOURS["near"] if share > kept else COLOURS["ID"] for share in shares]
+    colours = [COLOURS["near"] if share > kept_share else COLOURS["ID"] for share in percentiles]
     opacities = [0.55] * (len(names) - 1) + [1.0]
     bars = go.Bar(
         y=list(names),
-        x=(100 * np.asarray(shares)).astype(np.float32),
+        x=(100 * np.asarray(percentiles)).astype(np.float32),
         orientation="h",
         width=0.55,
         marker=dict(color=colours, opacity=opacities),
@@ -294,7 +212,7 @@ def ranks(names: Sequence[str], values: Array, shares: Array, kept: float) -> go
         hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
     )
     figure = go.Figure(bars)
-    figure.add_vline(100 * kept, line=dict(color=GREY, width=2, dash="dash"))
+    figure.add_vline(100 * kept_share, line=dict(color=GREY, width=2, dash="dash"))
     figure.update_layout(height=70 + 34 * len(names), margin=MARGIN, showlegend=False)
     figure.update_xaxes(title_text="ID test images that have at most as much (%)", range=[0, 101])
     figure.update_yaxes(autorange="reversed")
@@ -312,9 +230,8 @@ def roc(
         points: {name: (flagged, caught)} at the thresholds.
     """
     figure = go.Figure()
-    for (name, (flagged, caught)), spare in zip(curves.items(), BY_ROW, strict=False):
-        style = name if name in BY_ROW else spare
-        colour = BY_ROW[style]
+    for i, (name, (flagged, caught)) in enumerate(curves.items()):
+        colour, dash = STYLES[name] if name in STYLES else nth_style(i)
         rows = _thinned(flagged)
         figure.add_scatter(
             x=(100 * np.asarray(flagged)[rows]).astype(np.float32),
@@ -322,7 +239,7 @@ def roc(
             name=name,
             mode="lines",
             legendgroup=name,
-            line=dict(color=colour, dash=DASHES.get(style, "longdash"), width=2),
+            line=dict(color=colour, dash=dash, width=2),
             hovertemplate=f"{name}: %{{y:.1f}} % caught, %{{x:.1f}} % of ID flagged<extra></extra>",
         )
         x, y = points[name]

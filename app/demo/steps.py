@@ -13,7 +13,10 @@ import streamlit as st
 
 from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
-from app.demo.story import CONFIDENCE, Layer, Story
+from app.demo.story import CONFIDENCE, Story
+from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH
+from app.plane.figures import landscape
+from app.plane.training import Layer
 from app.text import plain
 from heat_core.scores import SetScores
 
@@ -117,9 +120,9 @@ def _energy_picture(story: Story) -> None:
     block = Block(
         x=edge,
         y=edge,
-        heights=(lowest, lowest + figures.DEPTH),
+        heights=(lowest, lowest + ENERGY_REACH),
         unit="nats",
-        colours=[colour for _, colour in figures.DENSE],
+        colours=ENERGY_COLOURS,
         marks=MARKS,
         axes=False,
         steep=0.13,
@@ -210,9 +213,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         meaning = energy_map.meaning
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
-            figures.landscape(
-                story.axis, energy_map.energy, story.points, signed=energy_map.signed
-            ),
+            landscape(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
             key=f"map-{title}",
             alt=f"{title}: {meaning}",
             config=figures.QUIET,
@@ -227,7 +228,7 @@ def _threshold_sentence(story: Story) -> str:
     return (
         f"Draw a line that {_per_hundred(outcome.kept)} familiar pictures stay below, "
         f"and {_per_hundred(outcome.caught)} strange ones land above it, "
-        f"among them {story.rejected('HEAT').sum()} of the {len(story.pixels)} "
+        f"among them {story.out('HEAT').sum()} of the {len(story.pixels)} "
         "that the classifier was so sure of."
     )
 
@@ -256,8 +257,7 @@ def _threshold_picture(story: Story) -> None:
         "Strange pictures by how unlike the familiar they are: near, mid and far. "
         f"Caught: {caught}."
     )
-    rejected = story.rejected("HEAT")
-    _pictures(story, ["caught" if out else "missed" for out in rejected], SMALL)
+    _pictures(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
 
 
 def _scores_by_group(scores: SetScores) -> dict[str, np.ndarray]:

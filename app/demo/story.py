@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.plane.training import Layer
 from heat_core.scores import SetScores
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ PICTURES = 12
 LAYERS = ("truth", "prior", "correction")
 MAX_ENERGY = 1000.0  # nats, where the true density is zero
 OOD_KINDS = {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
-
-Layer = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ class Story:
         """(PICTURES,) softmax probability of each picture's predicted class."""
         return -self._picture_scores("MSP")
 
-    def rejected(self, detector: str) -> NDArray[np.bool]:
-        """Returns which pictures lie above a detector's threshold, (PICTURES,)."""
+    def out(self, detector: str) -> NDArray[np.bool]:
+        """Returns a detector's verdicts: which pictures lie above its threshold, (PICTURES,)."""
         return self._picture_scores(detector) > self.outcomes[detector].threshold
 
     @property

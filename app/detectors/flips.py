@@ -22,8 +22,7 @@ from app.text import plain
 if TYPE_CHECKING:
     from heat_core.flips import Flips
 
-PAGE = 24  # images a page
-ORIGIN = "flips"
+FROM_FLIPS = "flips"
 TITLE = "Where two detectors part"
 
 
@@ -57,7 +56,7 @@ def show(pack_data: PackData, keep: float) -> None:
 def _show_pair(pack_data: PackData, accepts: str, rejects: str, keep: float, heading) -> None:
     """Shows the flips of two detectors that are ready; `heading` is the place of their finding."""
     flips = find_flips(pack_data, accepts, rejects, keep)
-    selection = current_selection().without(ORIGIN)  # what was selected elsewhere holds here
+    selection = current_selection().without(FROM_FLIPS)  # what was selected elsewhere holds here
     if selection:
         flips = flips.within(selected_masks(pack_data, selection))
     heading.subheader(flips_finding(accepts, rejects, flips.counts))
@@ -98,7 +97,7 @@ def _whole_sets(pack_data: PackData, set_names: list[str]) -> dict[str, np.ndarr
 def _gallery(pack_data: PackData, flips: Flips, is_corrected: bool, list_id: object) -> None:
     """Shows a page of flips; with another `list_id` it begins at the first page."""
     order = gallery_order(pack_data, flips.sets)
-    rows = order[gallery_page(len(flips), PAGE, "flips", list_id)]
+    rows = order[gallery_page(len(flips), "flips", list_id)]
     pack_rows = list(zip(flips.sets[rows].tolist(), flips.rows[rows].tolist(), strict=True))
     moves = [move_text(move, is_corrected) for move in flips.moves[rows].tolist()]
     titles = [pack_data.pack.set_title(name) for name, _ in pack_rows]
@@ -114,5 +113,5 @@ def _select_button(pack_data: PackData, flips: Flips, label: str) -> None:
         help="On every page, until cleared.",
     )
     if is_pressed:
-        add_to_selection(Part(ORIGIN, label, items_of(pack_data.pack, flips.by_set())))
+        add_to_selection(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
         st.rerun()

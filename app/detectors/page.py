@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.detectors import comparison, flips, own_image
+from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
 from app.detectors.tables import contents_rows
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep
@@ -25,21 +25,21 @@ def describe(pack) -> None:
 
 def show_progress_of(job) -> None:
     """Shows how far the scoring is; the page follows with every further detector."""
-    names = [frame.detector for frame in job.frames]
+    names = [detector_scores.detector for detector_scores in job.frames]
     missing = [name for name in DETECTORS if name not in names]
     show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 
 
 def compare(pack_data, scores, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
-    comparison.table(pack_data, scores, bootstrap)
+    paper_table.show(pack_data, scores, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         keep = share_to_keep()
         unit = score_unit()
     selection_chips()
-    comparison.selection(pack_data, scores)
-    comparison.histograms(pack_data, scores, keep, unit)
-    comparison.curves(pack_data, scores, keep)
+    selection.show(pack_data, scores)
+    histograms.show(pack_data, scores, keep, unit)
+    roc_curves.show(pack_data, scores, keep)
     flips.show(pack_data, keep)
     own_image.show(pack_data, keep)
 
@@ -60,10 +60,10 @@ def show(pack_data) -> None:
         inspector.show(pack_data, opened_item())
 
 
-data = header.show(
+pack_data = header.show(
     "Detectors",
     "The same features, every detector. A score is an energy: larger means more "
     "out-of-distribution (OOD).",
 )
-if data is not None:
-    show(data)
+if pack_data is not None:
+    show(pack_data)

@@ -1,21 +1,44 @@
-"""State of the Detectors page: flips between two detectors, and an image of one's own."""
+"""State of the Detectors page: what is selected, flips, and an image of one's own."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app.pack.data import PackData
+from app.pack.items import Mask
 from app.pack.jobs import DetectorScores
 from app.pack.scores import heat_correction, ready_scores, scoring_job
+from app.pack.selected import current_selection, selected_masks
 
 if TYPE_CHECKING:
     from heat_core.flips import Flips
     from heat_core.judge import FittedDetector, Judge, Opinion
+
+
+# -- what is selected ------------------------------------------------------------------------------
+
+
+def ood_names(pack_data: PackData, group: str = "all") -> list[str]:
+    """Returns the names of the OOD sets of a group, or of all."""
+    return [str(name) for name in pack_data.pack.ood if group in ("all", name.group)]
+
+
+def selected_ood_masks(pack_data: PackData, group: str = "all") -> dict[str, Mask]:
+    """Returns {set: mask of its selected rows (n,)} of the OOD sets of a group, or of all."""
+    if not current_selection():
+        return {}
+    masks = selected_masks(pack_data, current_selection())
+    return {name: masks[name] for name in ood_names(pack_data, group) if name in masks}
+
+
+def row_count(masks: Mapping[str, Mask]) -> int:
+    """Returns how many rows there are in {set: mask of its rows (n,)}."""
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 # -- flips -----------------------------------------------------------------------------------------
@@ -40,9 +63,9 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
 
-    frames = _frames_by_detector(pack_data)
-    accepting = _scores_without_val(frames[accepts])
-    rejecting = _scores_without_val(frames[rejects])
+    by_detector = _by_detector(pack_data)
+    accepting = _scores_without_val(by_detector[accepts])
+    rejecting = _scores_without_val(by_detector[rejects])
     thresholds = (
         threshold_keeping(accepting["test"], keep),
         threshold_keeping(rejecting["test"], keep),
@@ -54,13 +77,16 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     return Flips.between(accepting, rejecting, thresholds, moves)
 
 
-def _frames_by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
-    return {frame.detector: frame for frame in scoring_job(pack_data, "modern").frames}
+def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
+    return {
+        detector_scores.detector: detector_scores
+        for detector_scores in scoring_job(pack_data, "modern").frames
+    }
 
 
-def _scores_without_val(frame: DetectorScores) -> dict:
+def _scores_without_val(detector_scores: DetectorScores) -> dict:
     """Returns {set: (n,) scores} of ID test and the OOD sets."""
-    return {name: scores for name, scores in frame.scores.items() if name != "val"}
+    return {name: scores for name, scores in detector_scores.scores.items() if name != "val"}
 
 
 # -- an image of one's own -------------------------------------------------------------------------
@@ -107,9 +133,11 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Fi
 
     fitted = {}
     scores, _ = ready_scores(scoring_job(pack_data, "modern"))
-    for name, frame in _frames_by_detector(pack_data).items():
-        if name in names and frame.run is not None:
-            fitted[name] = FittedDetector(frame.run, scores[name].test, scores[name].calibration)
+    for name, detector_scores in _by_detector(pack_data).items():
+        if name in names and detector_scores.run is not None:
+            fitted[name] = FittedDetector(
+                detector_scores.run, scores[name].test, scores[name].calibration
+            )
     return fitted
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from heat_core.thresholds import Outcome
 
 FPR, AUROC = "FPR95 % ↓", "AUROC % ↑"
-FIGURES = {FPR: "fpr95", AUROC: "auroc"}
+METRICS = {FPR: "fpr95", AUROC: "auroc"}
 TINT = {"background-color": "rgba(0, 114, 178, 0.16)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on light and on dark
+NAME_WIDTH = 95  # of a column with the names of detectors, in pixels: the longest fits
 ON_TEST = (
     "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
     "chooses on validation images where there are some, as one does before shipping, so its line "
@@ -41,27 +42,27 @@ def averages_table(table: Table, bootstrap: Bootstrap | None = None) -> Any:
     """
     columns = {}
     for group in table.groups:
-        for label, figure in FIGURES.items():
+        for label, metric in METRICS.items():
             columns[group.capitalize(), label] = {
-                name: 100 * getattr(table.average(name, group), figure) for name in table.detectors
+                name: 100 * getattr(table.average(name, group), metric) for name in table.detectors
             }
     style: Any = pd.DataFrame(columns).style.format("{:.1f}")
     for group in table.groups:
-        for label, figure in FIGURES.items():
+        for label, metric in METRICS.items():
             column = (group.capitalize(), label)
             highlight = style.highlight_min if label == FPR else style.highlight_max
             style = highlight(subset=[column], props=BEST)
-            equals = _equals_of_best(bootstrap, group, figure)
+            equals = _equals_of_best(bootstrap, group, metric)
             if equals:
                 style = style.set_properties(subset=(equals, [column]), **TINT)
     return style
 
 
-def _equals_of_best(bootstrap: Bootstrap | None, group: str, figure: str) -> list[str]:
+def _equals_of_best(bootstrap: Bootstrap | None, group: str, metric: str) -> list[str]:
     """Returns the detectors that do not differ significantly from the best."""
     if bootstrap is None:
         return []
-    _, equals = bootstrap.best(group, figure)
+    _, equals = bootstrap.best(group, metric)
     return list(equals)
 
 
@@ -193,9 +194,9 @@ def selection_rows(scores: Mapping[str, SetScores], masks: Mapping[str, Mask]) -
         masks: {OOD set: (n,) which of its rows}, at least one row in all.
     """
     separations = {}
-    for name, detector_scores in scores.items():
-        outside = [detector_scores[set_name][mask] for set_name, mask in masks.items()]
-        separations[name] = separation(detector_scores.test, np.concatenate(outside))
+    for name, set_scores in scores.items():
+        outside = [set_scores[set_name][mask] for set_name, mask in masks.items()]
+        separations[name] = separation(set_scores.test, np.concatenate(outside))
     ranked = sorted(separations, key=lambda name: separations[name].fpr95)
     return pd.DataFrame(
         {

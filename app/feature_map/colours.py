@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.feature_map.drawing import SHAPES, Points
 from app.feature_map.tables import set_title
-from app.figures import set_colour
+from app.figures import GREY, set_colour
 from app.pack.layout import Layout, Mask, Point
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Indices = NDArray[np.uint8]  # rows of a palette, or indices into SHAPES
 LegendEntry = tuple[str, str, str]  # colour, shape, text
 
 TRAIN_COLOUR = "#56B4E9"
-GREY = "#8a96a3"
 CLASS_COLOURS = (
     "#0072B2",
     "#E69F00",

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.feature_map.controls import MapChoice, map_choice
-from app.feature_map.layouts import offer_layout
+from app.feature_map.layout_offer import offer_layout
 from app.feature_map.panels import show_gallery, show_summary
 from app.feature_map.scatter import follow_region, map_colouring, show_facts, show_map
 from app.pack import header, inspector
@@ -69,10 +69,10 @@ def show(pack_data: PackData) -> None:
     inspector.show(pack_data, opened_item())
 
 
-data = header.show(
+pack_data = header.show(
     "Feature map",
     "Where images lie in the network's feature space, in two dimensions. Draw around points; click "
     "one to look into it.",
 )
-if data is not None:
-    show(data)
+if pack_data is not None:
+    show(pack_data)

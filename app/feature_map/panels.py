@@ -20,7 +20,6 @@ from app.pack.scores import current_share_to_keep
 from app.pack.selected import add_to_selection, opened_item
 from heat_core.metrics import percentile, threshold_keeping
 
-PAGE_SIZE = 24  # images
 Scores = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
 Masks = Mapping[str, Mask]  # {set: which of its rows are selected (n,)}
 
@@ -129,7 +128,7 @@ def show_gallery(
         st.caption(f"{choice.detector} has no scores yet, so they are in the order of the sets.")
     order = order[gallery_order(pack_data, sets[order])]
     list_id = (choice.order, choice.detector, len(rows))
-    page = order[gallery_page(len(rows), PAGE_SIZE, "map-page", list_id)]
+    page = order[gallery_page(len(rows), "map-page", list_id)]
     pack_rows = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
     percentiles = _percentiles_or_nan(scores, row_scores[page])
     captions = [

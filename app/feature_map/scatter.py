@@ -29,10 +29,10 @@ from app.pack.scores import heat_correction
 from app.pack.selected import (
     keep_region_in_link,
     map_region,
-    map_window,
     open_item,
     opened_item,
-    set_map_window,
+    set_window_text,
+    window_text,
 )
 from app.pack.tables import Array
 from app.text import plain
@@ -104,9 +104,9 @@ def show_map(
         select_region(pack_data, layout, region)
 
     def on_move(window: Window) -> None:
-        set_map_window("" if window == WHOLE else "_".join(f"{edge:.5f}" for edge in window))
+        set_window_text("" if window == WHOLE else "_".join(f"{edge:.5f}" for edge in window))
 
-    window = _window(map_window())
+    window = _window(window_text())
     image = draw_points(colouring.points(layout, choice.sets, masks), colouring.palette, window)
     count = _row_count(layout, choice.sets)
     picture = Picture(

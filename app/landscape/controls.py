@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.plane.reading import Window
+from app.plane.reading import PlaneWindow
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How a landscape is drawn.
+class LandscapeChoice:
+    """How a landscape is drawn, and which of its points is taken apart.
 
     Args:
         style: `contour` or `surface`.
-        limit: nats that the colours reach, up and down from zero.
+        reach: nats that the colours reach, up and down from zero.
         window: the part of the plane.
         point: (x, y) that is taken apart.
     """
 
     style: str
-    limit: float
-    window: Window
+    reach: float
+    window: PlaneWindow
     point: tuple[float, float]
 
 
-def drawing_choice(extent: float) -> Drawing:
+def landscape_choice(extent: float) -> LandscapeChoice:
     """Returns how the landscape of a toy is drawn, and which point is taken apart.
 
     Args:
@@ -41,7 +41,7 @@ def drawing_choice(extent: float) -> Drawing:
             key="draw",
             bind="query-params",
         )
-        limit = st.number_input(
+        reach = st.number_input(
             "Colours reach ± nats",
             0.01,
             1000.0,
@@ -66,8 +66,8 @@ def drawing_choice(extent: float) -> Drawing:
         with st.container(horizontal=True, width="content"):
             point = _coordinate("x"), _coordinate("y")
     centre = point if zoom != 1 else (0.0, 0.0)
-    window = Window(*centre, extent / int(zoom or 1))
-    return Drawing(str(style), float(limit or 8), window, point)
+    window = PlaneWindow(*centre, extent / int(zoom or 1))
+    return LandscapeChoice(str(style), float(reach or 8), window, point)
 
 
 def _coordinate(name: str) -> float:

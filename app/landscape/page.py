@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.jobs import Job
-from app.landscape.controls import drawing_choice
+from app.landscape.controls import landscape_choice
 from app.landscape.panels import (
     energy_rays,
     layer_panels,
@@ -57,14 +57,14 @@ def landscape(result: ToyResult) -> None:
     """Shows a trained energy."""
     training_alarm([], result)
     reading = energy_reading(choice, result)
-    drawing = drawing_choice(preview.extent)
-    layers = energy_layers(choice, drawing.window, result)
-    terms = point_terms(result.terms, reading, choice.toy, *drawing.point)
-    layer_panels(layers, drawing, reading.threshold)
-    point_panel(terms, preview, drawing.point)
+    settings = landscape_choice(preview.extent)
+    layers = energy_layers(choice, settings.window, result)
+    terms = point_terms(result.terms, reading, choice.toy, *settings.point)
+    layer_panels(layers, settings, reading.threshold)
+    point_panel(terms, preview, settings.point)
     model_facts(reading)
-    truth_and_error(layers["truth"], reading, result, drawing)
-    energy_rays(choice, result, reading, drawing.point)
+    truth_and_error(layers["truth"], reading, result, settings)
+    energy_rays(choice, result, reading, settings.point)
 
 
 job = find_training(choice)

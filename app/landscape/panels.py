@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,38 +11,30 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.components.surfaces import Block, Surface, surfaces
-from app.landscape.controls import Drawing, select_point
-from app.plane.figures import mode_masses, ray
-from app.plane.reading import FAR_EXTENTS, EnergyReading, Layer, PointTerms, Window
+from app.landscape.controls import LandscapeChoice, select_point
+from app.plane.colours import SIGNED_COLOURS
+from app.plane.figures import mode_masses, ray_figure
+from app.plane.panels import PanelTitle
+from app.plane.reading import FAR_EXTENTS, EnergyReading, PlaneWindow, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
-from app.plane.training import ToyChoice, ToyResult
+from app.plane.training import Layer, ToyChoice, ToyResult
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
-# Blue below zero, white at it, orange above: the same for every layer, so that they compare.
-LAYER_COLOURS = [colour for _, colour in figures.SIGNED]
-
-
-@dataclass(frozen=True)
-class LayerTitle:
-    """What is written above a layer: its title, and below it what it means."""
-
-    title: str
-    meaning: str
 
 
 TITLES = {
-    "prior": LayerTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
-    "correction": LayerTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    "total": LayerTitle("Sum", "what scores, less the threshold (dashed)"),
-    "energy": LayerTitle("Energy", "what scores, less the threshold (dashed)"),
-    "truth": LayerTitle("Truth", "the exact -log p, less log Z and the threshold"),
+    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "correction": PanelTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
+    "total": PanelTitle("Sum", "what scores, less the threshold (dashed)"),
+    "energy": PanelTitle("Energy", "what scores, less the threshold (dashed)"),
+    "truth": PanelTitle("Truth", "the exact -log p, less log Z and the threshold"),
 }
 
 
 # -- the layers of the model
 
 
-def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float) -> None:
+def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, threshold: float) -> None:
     """Shows the layers (side, side) side by side, on the same axes and colours.
 
     The first term and the sum are drawn less the threshold, so zero is where a verdict turns and
@@ -53,31 +44,31 @@ def layer_panels(layers: Mapping[str, Layer], drawing: Drawing, threshold: float
     panels = []
     for name in names:
         offset = threshold if name in (names[0], names[-1]) else 0.0
-        panels.append(_layer_surface(name, layers[name] - offset, drawing.limit))
-    x, y = drawing.window.ranges
+        panels.append(_layer_surface(name, layers[name] - offset, settings.reach))
+    x, y = settings.window.ranges
     block = Block(
         x,
         y,
-        heights=(-drawing.limit, drawing.limit),
+        heights=(-settings.reach, settings.reach),
         unit="nats",
-        colours=LAYER_COLOURS,
-        marks={"": drawing.point},
-        flat=drawing.style == "contour",
+        colours=SIGNED_COLOURS,
+        marks={"": settings.point},
+        flat=settings.style == "contour",
         columns=3,
     )
     surfaces(panels, block, "layers", select_point)
 
 
-def _title(name: str) -> LayerTitle:
+def _title(name: str) -> PanelTitle:
     """Returns the title of a layer; that of a term nobody knows is its name."""
-    return TITLES.get(name) or LayerTitle(name.capitalize(), "a term of the sum")
+    return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the sum")
 
 
-def _layer_surface(name: str, values: Layer, limit: float) -> Surface:
+def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
     title = _title(name)
     alt = (
         f"{title.title} over the plane: {title.meaning}; "
-        f"colours from -{limit:g} to {limit:g} nats, centred on zero"
+        f"colours from -{reach:g} to {reach:g} nats, centred on zero"
     )
     level = 0.0 if name in ("total", "energy", "truth") else None
     return Surface(values, title.title, title.meaning, alt, level)
@@ -96,7 +87,7 @@ def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, floa
         hide_index=True,
         alt="The point's energy, part by part, and its rank among 4,000 fresh ID points",
     )
-    verdict = "Rejected as OOD" if terms.is_ood else "Accepted as ID"
+    verdict = "Rejected as OOD" if terms.out else "Accepted as ID"
     if terms.true_energy > 1e6:
         truth = "infinite: no data is ever here"
     else:
@@ -114,7 +105,7 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
     if len(energies) > 1:
         energies["total"] = terms.total
     rows = [
-        (_title(name).title, f"{energy:.2f}", f"{100 * terms.ranks[name]:.1f} %")
+        (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
         for name, energy in energies.items()
     ]
     return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])
@@ -133,7 +124,7 @@ FACTS = {
         "With fixed negatives the optimum is (n - p) / (2α (n + p)), "
         "so |E_θ| cannot pass this bound."
     ),
-    "Largest |E_θ|": "On the square that is drawn.",
+    "Largest |E_θ|": "On the square that is settings.",
     "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
 }
 
@@ -157,7 +148,7 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
 
 
 def truth_and_error(
-    truth: Layer, reading: EnergyReading, result: ToyResult, drawing: Drawing
+    truth: Layer, reading: EnergyReading, result: ToyResult, settings: LandscapeChoice
 ) -> None:
     """Shows the truth (side, side), where the model is wrong, and the mass of each mode."""
     distance = result.distance
@@ -167,48 +158,48 @@ def truth_and_error(
     )
     truth_column, error_column, modes_column = st.columns(3)
     with truth_column:
-        _truth_panel(truth - reading.log_z - reading.threshold, drawing)
+        _truth_panel(truth - reading.log_z - reading.threshold, settings)
     with error_column:
-        _error_panel(reading, drawing)
+        _error_panel(reading, settings)
     with modes_column:
         _modes_panel(reading)
     with st.expander("The modes in figures"):
         st.dataframe(_mode_table(reading), hide_index=True)
 
 
-def _truth_panel(energy: Layer, drawing: Drawing) -> None:
-    x, y = drawing.window.ranges
+def _truth_panel(energy: Layer, settings: LandscapeChoice) -> None:
+    x, y = settings.window.ranges
     block = Block(
         x,
         y,
-        heights=(-drawing.limit, drawing.limit),
+        heights=(-settings.reach, settings.reach),
         unit="nats",
-        colours=LAYER_COLOURS,
-        marks={"": drawing.point},
+        colours=SIGNED_COLOURS,
+        marks={"": settings.point},
         flat=True,
     )
-    surfaces([_layer_surface("truth", energy, drawing.limit)], block, "exact", select_point)
+    surfaces([_layer_surface("truth", energy, settings.reach)], block, "exact", select_point)
 
 
-def _error_panel(reading: EnergyReading, drawing: Drawing) -> None:
+def _error_panel(reading: EnergyReading, settings: LandscapeChoice) -> None:
     """Shows true density less the model's on the whole square."""
     largest = float(abs(reading.density_error).max())
-    limit = float(f"{max(120 * largest, 1e-3):.1g}")
+    reach = float(f"{max(120 * largest, 1e-3):.1g}")
     surface = Surface(
-        -100 * reading.density_error,
+        100 * reading.density_error,
         title="Error",
         meaning="truth less model, % of the peak; blue: too much",
         alt=f"True density less the model's; at most {100 * largest:.0f} % of the peak",
     )
-    x, y = Window(0.0, 0.0, reading.extent, len(reading.density_error)).ranges
+    x, y = PlaneWindow(0.0, 0.0, reading.extent, len(reading.density_error)).ranges
     block = Block(
         x,
         y,
-        heights=(-limit, limit),
+        heights=(-reach, reach),
         unit="% of the peak",
-        colours=LAYER_COLOURS,
+        colours=SIGNED_COLOURS,
         bands=7,  # an odd number: no line at 0, which is nearly everywhere
-        marks={"": drawing.point},
+        marks={"": settings.point},
         flat=True,
     )
     surfaces([surface], block, "error", select_point)
@@ -251,7 +242,7 @@ def energy_rays(
     """Shows the energy along the ray through the point, near the data and far from it."""
     st.subheader(
         f"Far from the data, {FAR_EXTENTS:g} times as far out as the picture reaches, "
-        f"{100 * reading.far_rejected:.0f} % of directions are rejected."
+        f"{100 * reading.far_out:.0f} % of directions are rejected."
     )
     near_column, far_column = st.columns(2)
     with near_column:
@@ -265,16 +256,15 @@ def energy_rays(
 def _ray_panel(
     name: str,
     title: str,
-    energies: tuple[Layer, dict[str, Layer], float],
+    ray: Ray,
     reading: EnergyReading,
 ) -> None:
-    distances, lines, point_distance = energies
     st.markdown(f"**{title}**")
-    figure = ray(
-        distances,
-        lines,
+    figure = ray_figure(
+        ray.distances,
+        ray.energies,
         reading.threshold,
-        point_distance,
+        ray.point_distance,
         reading.extent,
         labelled=name == "near",
     )

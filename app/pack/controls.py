@@ -11,6 +11,8 @@ from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, 
 from app.pack.selected import clear_selection, current_selection, remove_from_selection
 from app.text import plain
 
+GALLERY_SIZE = 24  # images on a page of a gallery
+
 
 def share_to_keep() -> float:
     """Returns the share of ID that the threshold must keep."""
@@ -46,22 +48,21 @@ def score_unit() -> str:
     )
 
 
-def gallery_page(count: int, size: int, key: str, list_id: object) -> slice:
-    """Returns which of `count` things are on the page of a gallery that is shown.
+def gallery_page(count: int, key: str, list_id: object) -> slice:
+    """Returns which of `count` images are on the page of a gallery that is shown.
 
     Args:
-        size: things a page.
         key: of the widget.
         list_id: which list it is; another one begins at its first page.
     """
-    pages = max(1, -(-count // size))
+    pages = max(1, -(-count // GALLERY_SIZE))
     if st.session_state.setdefault(f"{key}-of", list_id) != list_id:
         st.session_state[key] = 1
         st.session_state[f"{key}-of"] = list_id
     if st.session_state.get(key, 1) > pages:
         st.session_state[key] = pages
     number = st.pagination(pages, key=key, bind="query-params") if pages > 1 else 1
-    return slice((number - 1) * size, number * size)
+    return slice((number - 1) * GALLERY_SIZE, number * GALLERY_SIZE)
 
 
 def pictures_first(bare_count: int, bare_titles: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ from app.pack.layout_state import select_linked_region
 from app.pack.selected import (
     drop_waiting_region,
     is_link_of_other_data,
+    keep_data_in_link,
     keep_region_in_link,
     select_linked_items,
 )
@@ -100,6 +101,7 @@ def _show_report(pack_data: PackData) -> None:
 
 def _follow_link(pack_data: PackData) -> None:
     """Selects what the link says, or says why that cannot be."""
+    keep_data_in_link(pack_data)
     if is_link_of_other_data(pack_data):
         st.warning(OTHER_DATA, icon=":material/link_off:")
     select_linked_items()

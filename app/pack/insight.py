@@ -86,7 +86,8 @@ class Insight:
         label: its class, if the pack says so.
         predicted: (class, softmax probability) by the classifier's head, if there is one.
         nearest_classes: (class, Mahalanobis distance), nearest first.
-        nearest_rows: (k,) training rows, nearest first, without the row itself.
+        nearest_rows: (k,) training rows, nearest first, without the row itself; k is at most
+            `NEIGHBOURS`.
         nearest_distances: (k,) their distances, of z / ||z||.
         verdicts: one per detector.
         row_terms: {detector: what its terms add}, of those with several terms.
@@ -105,7 +106,7 @@ class Insight:
 def inspect_row(
     pack: Pack,
     class_gaussians: Normalized,
-    detector_scores: Sequence[DetectorScores],
+    all_detector_scores: Sequence[DetectorScores],
     pack_row: PackRow,
     thresholds: Mapping[str, float],
 ) -> Insight:
@@ -113,7 +114,7 @@ def inspect_row(
 
     Args:
         class_gaussians: as `explain.class_gaussians` returns them.
-        detector_scores: of the detectors that are ready.
+        all_detector_scores: of the detectors that are ready.
         pack_row: (set, row).
         thresholds: {detector: threshold}.
     """
@@ -126,17 +127,21 @@ def inspect_row(
     one_row = features.take(torch.tensor([row]))
     verdicts = []
     row_terms = {}
-    for frame in detector_scores:
-        score = _row_score(frame, pack_row, one_row)
+    for detector_scores in all_detector_scores:
+        score = _row_score(detector_scores, pack_row, one_row)
         if score is None:
             continue
-        threshold = thresholds[frame.detector]
-        verdict = Verdict.of(frame.detector, score, frame.scores["test"], threshold)
+        threshold = thresholds[detector_scores.detector]
+        verdict = Verdict.of(
+            detector_scores.detector, score, detector_scores.scores["test"], threshold
+        )
         verdicts.append(verdict)
-        if frame.terms is not None and frame.term_values:
-            values = _term_values(frame, pack_row, one_row)
-            percentiles = np.array([*_percentiles(frame, values), verdict.percentile])
-            row_terms[frame.detector] = RowTerms(frame.terms, values, percentiles, verdict)
+        if detector_scores.terms is not None and detector_scores.term_values:
+            values = _term_values(detector_scores, pack_row, one_row)
+            percentiles = np.array([*_percentiles(detector_scores, values), verdict.percentile])
+            row_terms[detector_scores.detector] = RowTerms(
+                detector_scores.terms, values, percentiles, verdict
+            )
     nearest_rows, nearest_distances = _nearest_rows(pack, pack_row, one_row)
     return Insight(
         pack_row,
@@ -150,47 +155,53 @@ def inspect_row(
     )
 
 
-def _row_score(frame: DetectorScores, pack_row: PackRow, one_row: Features) -> float | None:
+def _row_score(
+    detector_scores: DetectorScores, pack_row: PackRow, one_row: Features
+) -> float | None:
     """Returns a row's score, by the fitted detector where its set was not scored.
 
     None without a score of any kind.
     """
     name, row = pack_row
-    if frame.missing_reason:
+    if detector_scores.missing_reason:
         return None
-    if name in frame.scores:
-        return float(frame.scores[name][row])
-    return None if frame.run is None else float(frame.run.score(one_row)[0])
+    if name in detector_scores.scores:
+        return float(detector_scores.scores[name][row])
+    return None if detector_scores.run is None else float(detector_scores.run.score(one_row)[0])
 
 
-def _term_values(frame: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
+def _term_values(detector_scores: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
     """Returns what each term adds to a row's score, (terms,)."""
     from heat_core.explain import score_terms
 
     name, row = pack_row
-    if name in frame.term_values:
-        return frame.term_values[name][row]
-    assert frame.run is not None
-    return score_terms(frame.run, one_row)[0]
+    if name in detector_scores.term_values:
+        return detector_scores.term_values[name][row]
+    assert detector_scores.run is not None
+    return score_terms(detector_scores.run, one_row)[0]
 
 
-def _percentiles(frame: DetectorScores, values: Array) -> list[float]:
+def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:
     """Returns the share of ID test rows that have at most as much of each term."""
     from heat_core.metrics import percentile
 
-    test_values = frame.term_values["test"]
+    test_values = detector_scores.term_values["test"]
     return [float(percentile(test_values[:, i], [value])[0]) for i, value in enumerate(values)]
 
 
 def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Rows, Array]:
-    """Returns the nearest training rows and their distances, (k,) each, without the row itself."""
+    """Returns the nearest training rows and their distances, (k,) each, without the row itself.
+
+    k is `NEIGHBOURS`, or all the others where there are fewer.
+    """
     from heat_core.explain import nearest_training_rows
 
     name, row = pack_row
-    rows, distances = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
-    first = np.arange(rows.shape[1]) < NEIGHBOURS
-    mask = rows[0] != row if name == "train" else first
-    return rows[0][mask], distances[0][mask]
+    (rows,), (distances,) = nearest_training_rows(pack.train, one_row, NEIGHBOURS + 1)
+    if name == "train":
+        is_other = rows != row  # where many rows lie on it, it may not be among the nearest
+        rows, distances = rows[is_other], distances[is_other]
+    return rows[:NEIGHBOURS], distances[:NEIGHBOURS]
 
 
 def _nearest_classes(

@@ -152,7 +152,7 @@ def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
         for name, percentile in zip(names, row_terms.percentiles, strict=True)
     ]
     st.plotly_chart(
-        figures.ranks(names, values, row_terms.percentiles, kept_share),
+        figures.percentile_bars(names, values, row_terms.percentiles, kept_share),
         key=f"ranks-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",

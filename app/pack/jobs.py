@@ -69,12 +69,18 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
         for i, name in enumerate(DETECTORS):
             job.report(i / count)
             if name in unsupported_reasons:
-                frame = DetectorScores(name, {}, unsupported_reasons[name])
+                detector_scores = DetectorScores(name, {}, unsupported_reasons[name])
             else:
                 on_record = _progress_of_fit(job, i, count)
-                frame = _score_detector(name, detectors[name], pack, seed, on_record, keep_runs)
-            job.report((i + 1) / count, frame)
-        scores = {frame.detector: frame.scores for frame in job.frames if not frame.missing_reason}
+                detector_scores = _score_detector(
+                    name, detectors[name], pack, seed, on_record, keep_runs
+                )
+            job.report((i + 1) / count, detector_scores)
+        scores = {
+            detector_scores.detector: detector_scores.scores
+            for detector_scores in job.frames
+            if not detector_scores.missing_reason
+        }
         return bootstrap(scores, pack.ood) if scores else None
 
     return work

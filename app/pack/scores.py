@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
+AllScores = Mapping[str, "SetScores"]
+"""{detector: its scores}."""
 
 
 def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
@@ -41,17 +43,21 @@ def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
 
     scores = {}
     missing_reasons = {}
-    for frame in _ready(job):
-        if frame.missing_reason:
-            missing_reasons[frame.detector] = frame.missing_reason
+    for detector_scores in _ready(job):
+        if detector_scores.missing_reason:
+            missing_reasons[detector_scores.detector] = detector_scores.missing_reason
         else:
-            scores[frame.detector] = SetScores(frame.scores)
+            scores[detector_scores.detector] = SetScores(detector_scores.scores)
     return scores, missing_reasons
 
 
 def fit_warnings(job: Job) -> list[str]:
     """Returns what must be said of the detectors that are ready."""
-    return [f"{frame.detector}: {frame.warning}" for frame in _ready(job) if frame.warning]
+    return [
+        f"{detector_scores.detector}: {detector_scores.warning}"
+        for detector_scores in _ready(job)
+        if detector_scores.warning
+    ]
 
 
 def _ready(job: Job) -> list[DetectorScores]:
@@ -63,10 +69,14 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
 
     Nothing while HEAT is not ready, or where it has no correction.
     """
-    for frame in _ready(scoring_job(pack_data)):
-        if frame.detector == "HEAT" and frame.terms is not None and frame.term_values:
-            column = frame.terms.names.index("correction")
-            return {name: values[:, column] for name, values in frame.term_values.items()}
+    for detector_scores in _ready(scoring_job(pack_data)):
+        if (
+            detector_scores.detector == "HEAT"
+            and detector_scores.terms is not None
+            and detector_scores.term_values
+        ):
+            column = detector_scores.terms.names.index("correction")
+            return {name: values[:, column] for name, values in detector_scores.term_values.items()}
     return {}
 
 
@@ -91,12 +101,14 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
         pack_row: (set, row).
         thresholds: {detector: threshold}, of every detector that is ready.
     """
-    frames = [
-        frame
-        for frame in _ready(scoring_job(pack_data))
-        if frame.missing_reason or frame.detector in thresholds
+    all_detector_scores = [
+        detector_scores
+        for detector_scores in _ready(scoring_job(pack_data))
+        if detector_scores.missing_reason or detector_scores.detector in thresholds
     ]
-    return inspect_row(pack_data.pack, pack_data.class_gaussians, frames, pack_row, thresholds)
+    return inspect_row(
+        pack_data.pack, pack_data.class_gaussians, all_detector_scores, pack_row, thresholds
+    )
 
 
 def current_share_to_keep() -> float:

@@ -57,12 +57,12 @@ def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArr
     return {name: mask for name, mask in masks.items() if name in pack_data.scored_sets}
 
 
-def is_link_of_other_data(pack_data: PackData) -> bool:
-    """Returns whether the link that began this session was made of other data.
+def keep_data_in_link(pack_data: PackData) -> None:
+    """Keeps in the link of which data it is.
 
-    What such a link selects and opens is left out. From now on the link says of which data it is.
+    A link that begins the session and was made of other data selects and opens nothing here.
     """
-    key = pack_data.key[:8]
+    key = _data_key(pack_data)
     state = st.session_state
     if "data_in_link" not in state and st.query_params.get("of", key) != key:
         drop_waiting_region()
@@ -70,7 +70,16 @@ def is_link_of_other_data(pack_data: PackData) -> bool:
         state["link_read"] = True
         state["warned_data"] = key  # until other data is opened
     state["data_in_link"] = keep_in_link("of", key)
-    return state.get("warned_data") == key
+
+
+def is_link_of_other_data(pack_data: PackData) -> bool:
+    """Returns whether `keep_data_in_link` found that the session's link was made of other data."""
+    return st.session_state.get("warned_data") == _data_key(pack_data)
+
+
+def _data_key(pack_data: PackData) -> str:
+    """Returns what a link says of its data."""
+    return pack_data.key[:8]
 
 
 # -- the region drawn on the map -------------------------------------------------------------------
@@ -116,12 +125,12 @@ def open_item(item: str) -> None:
     st.session_state["item"] = item
 
 
-def map_window() -> str:
+def window_text() -> str:
     """Returns the part of the map in view, four numbers as text; nothing is the whole map."""
-    window = st.session_state.setdefault("window", st.query_params.get("window", ""))
-    return keep_in_link("window", window)
+    text = st.session_state.setdefault("window", st.query_params.get("window", ""))
+    return keep_in_link("window", text)
 
 
-def set_map_window(window: str) -> None:
+def set_window_text(text: str) -> None:
     """Sets the part of the map in view."""
-    st.session_state["window"] = window
+    st.session_state["window"] = text

@@ -1,1 +1,1 @@
-"""What the two pages of the plane share: training and its controls, readings, chains, figures."""
+"""What the pages of the plane share: training, its controls, readings, chains, figures, colours."""

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import COLOURS, DASHES, GREY, HEIGHT, INK, LEGEND, MARGIN
+from app.figures import (
+    CHART_HEIGHT,
+    COLOURS,
+    DASHES,
+    GREY,
+    INK,
+    LEGEND,
+    MARGIN,
+    WHITE,
+    nth_style,
+)
+from app.plane.colours import CORRECTION_REACH, ENERGY_COLOURS, ENERGY_REACH, SIGNED_COLOURS
 
 Array = NDArray[np.floating]
 
+HEIGHT = 300  # of a landscape, in pixels
+COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LINES = {
     "total": ("ID", 3.0),
     "energy": ("ID", 3.0),
@@ -21,7 +34,89 @@ LINES = {
 }
 """{line of a ray: (group whose colour and dash it takes, width)}."""
 CHAIN_START = dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))
-CHAIN_END = dict(symbol="circle", size=7, color="#ffffff", line=dict(width=1.5, color=INK))
+CHAIN_END = dict(symbol="circle", size=7, color=WHITE, line=dict(width=1.5, color=INK))
+
+
+def landscape(
+    axis: Array, energy: Array, points: Array | None = None, signed: bool = False
+) -> go.Figure:
+    """Returns an energy over the plane, in nats.
+
+    Args:
+        axis: (n,) coordinates, the same in x and y.
+        energy: (n, n), the first axis y.
+        points: (m, 2) drawn over it.
+        signed: centre the colours on zero (a correction), not from the lowest energy upwards.
+    """
+    heights = energy if signed else energy - energy.min()
+    low, high = (-CORRECTION_REACH, CORRECTION_REACH) if signed else (0.0, ENERGY_REACH)
+    heatmap = go.Heatmap(
+        x=axis,
+        y=axis,
+        z=heights.astype(np.float32),
+        zmin=low,
+        zmax=high,
+        colorscale=SIGNED_COLOURS if signed else ENERGY_COLOURS,
+        zsmooth="fast",
+        colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
+        hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
+    )
+    figure = go.Figure(heatmap)
+    if points is not None:
+        path = _strokes(points, float(axis[-1] - axis[0]))
+        line = dict(width=2.5, color=INK if signed else WHITE)
+        figure.add_shape(type="path", path=path, line=line, opacity=0.55)
+    edge = [float(axis[0]), float(axis[-1])]
+    figure.update_xaxes(range=edge, visible=False, constrain="domain")
+    figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
+    figure.update_layout(
+        height=HEIGHT, margin=COLOUR_BAR_MARGIN, uirevision="landscape", dragmode="pan"
+    )
+    return figure
+
+
+def _strokes(points: Array, extent: float) -> str:
+    """Returns (m, 2) points as short strokes, the path of one shape.
+
+    A browser draws that at once, and marks one by one.
+    """
+    half = 1.25 / HEIGHT * extent
+    return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
+
+
+def curve(
+    steps: Sequence[int],
+    lines: Mapping[str, Sequence[float]],
+    unit: str,
+    reference: tuple[str, float] | None = None,
+) -> go.Figure:
+    """Returns values by training step.
+
+    Args:
+        steps: (n,) of the optimiser.
+        lines: {name: (n,) values}.
+        unit: of the values.
+        reference: (name, value) of a level to compare with, drawn dashed.
+    """
+    figure = go.Figure()
+    for i, (name, values) in enumerate(lines.items()):
+        colour, dash = nth_style(i)
+        figure.add_scatter(
+            x=list(steps),
+            y=list(values),
+            name=name,
+            mode="lines+markers",
+            line=dict(color=colour, dash=dash),
+            marker=dict(size=4),
+        )
+    if reference is not None:
+        name, level = reference
+        line = dict(dash="dash", color=GREY, width=1.5)
+        figure.add_hline(level, line=line, annotation=dict(text=name, font=dict(size=11)))
+    figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
+    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
+    figure.update_yaxes(title_text=unit, rangemode="tozero")
+    return figure
 
 
 def mode_masses(true_mass: Array, model_mass: Array) -> go.Figure:
@@ -45,7 +140,7 @@ def _add_masses(figure: go.Figure, name: str, mass: Array, colour: str, pattern:
     )
 
 
-def ray(
+def ray_figure(
     distances: Array,
     lines: Mapping[str, Array],
     threshold: float,

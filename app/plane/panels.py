@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -12,6 +13,19 @@ from app.plane.state import cancel_training, reset_training, start_training
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
 from app.text import plain
+
+
+@dataclass(frozen=True)
+class PanelTitle:
+    """What is written above a panel.
+
+    Args:
+        title: in bold.
+        meaning: below it, small.
+    """
+
+    title: str
+    meaning: str
 
 
 def start_button(choice: ToyChoice) -> None:

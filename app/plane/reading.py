@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.plane.training import Layer, ToyChoice
+
 if TYPE_CHECKING:
-    from app.plane.training import ToyChoice
     from heat_core.energies import Energy
     from heat_core.plane.grid import Grid
 
@@ -29,11 +30,10 @@ FRESH_POINTS = 4000
 MAX_TRUE_ENERGY = 1e3  # drawn where the density is zero
 
 Array = NDArray[np.float64]
-Layer = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Window:
+class PlaneWindow:
     """The square [x - half, x + half] x [y - half, y + half] in `side` x `side` points."""
 
     x: float
@@ -42,7 +42,7 @@ class Window:
     side: int = WINDOW_SIDE
 
     @property
-    def axes(self) -> tuple[Layer, Layer]:
+    def axes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(side,) coordinates in x and in y."""
         offset = np.linspace(-self.half, self.half, self.side)
         return (self.x + offset).astype(np.float32), (self.y + offset).astype(np.float32)
@@ -74,9 +74,9 @@ class EnergyReading:
         largest_correction: the largest |E_theta| on the grid; None without a learned energy.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
-        density_error: (ERROR_SIDE, ERROR_SIDE) model density - true density, in shares of the
-            largest true density.
-        far_rejected: the share of directions in which a point far from the data is rejected.
+        density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, in shares of the
+            largest true density: below zero where the model has too much.
+        far_out: the share of directions in which a point far from the data is out.
         centre: the mean of the training data.
         extent: half the side of the toy's square.
     """
@@ -90,7 +90,7 @@ class EnergyReading:
     true_mass: Array
     model_mass: Array
     density_error: Layer
-    far_rejected: float
+    far_out: float
     centre: tuple[float, float]
     extent: float
 
@@ -105,6 +105,23 @@ class EnergyReading:
         return int((self.model_mass >= 0.5 * self.true_mass).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Ray:
+    """Energies along the ray from the data's mean through a point.
+
+    Args:
+        distances: (n,) from the data's mean.
+        energies: {term or truth: (n,)}, with `total` where there are several terms. `truth` is
+            -log p - log Z, so that it lies on the total where the model is exact; nan where the
+            density is zero.
+        point_distance: of the point.
+    """
+
+    distances: NDArray[np.float32]
+    energies: Mapping[str, NDArray[np.float32]]
+    point_distance: float
+
+
 @dataclass(frozen=True)
 class PointTerms:
     """The energy of a point, term by term.
@@ -112,39 +129,41 @@ class PointTerms:
     Args:
         terms: {term: nats}, in the order in which they add up.
         total: their sum.
-        ranks: {term: share of ID that is lower}, with `total`.
+        percentiles: {term: share of ID that is lower}, with `total`.
         true_energy: the exact -log p, infinite where the density is zero.
         mode: which mode the point belongs to.
-        threshold: above it the point is rejected as OOD.
+        threshold: above it the point is out.
     """
 
     terms: Mapping[str, float]
     total: float
-    ranks: Mapping[str, float]
+    percentiles: Mapping[str, float]
     true_energy: float
     mode: int
     threshold: float
 
     @property
-    def is_ood(self) -> bool:
+    def out(self) -> bool:
+        """The verdict: whether the point is called OOD."""
         return self.total > self.threshold
 
     @property
     def sentence(self) -> str:
         """`prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20`.
 
-        The terms are rounded so that the sum can be checked by eye.
+        Each term and the total are rounded by themselves, as in a table of them. Where the rounded
+        terms do not add up to the rounded total, `≈` says so.
         """
-        terms = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
-        total = sum(round(value, 2) for value in self.terms.values())
-        result = f" = {total:.2f}" if len(self.terms) > 1 else ""
-        verdict = "out" if self.is_ood else "in"
-        return (
-            f"{terms}{result}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
-        )
+        equation = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
+        if len(self.terms) > 1:
+            rounded_sum = sum(round(value, 2) for value in self.terms.values())
+            adds_up = round(rounded_sum, 2) == round(self.total, 2)
+            equation += f" {'=' if adds_up else '≈'} {self.total:.2f}"
+        verdict = "out" if self.out else "in"
+        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
 
 
-def layers(terms: Mapping[str, Energy], window: Window) -> dict[str, Layer]:
+def layers(terms: Mapping[str, Energy], window: PlaneWindow) -> dict[str, Layer]:
     """Returns {term: (side, side)}, first axis y, and `total` where there are several terms.
 
     Args:
@@ -189,7 +208,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),
         density_error=_density_error(grid, model_mass, true_mass),
-        far_rejected=float(np.mean(far_energies > threshold)),
+        far_out=float(np.mean(far_energies > threshold)),
         centre=(float(centre[0]), float(centre[1])),
         extent=grid.toy.extent,
     )
@@ -209,12 +228,12 @@ def point_terms(
 
     point = np.array([[x, y]])
     energies = {name: float(value[0]) for name, value in _term_energies(terms, point).items()}
-    ranks = {}
+    percentiles = {}
     for name, value in energies.items():
         lower = np.searchsorted(reading.id_energies[name], value)
-        ranks[name] = float(lower / FRESH_POINTS)
+        percentiles[name] = float(lower / FRESH_POINTS)
     *_, total_name = energies
-    ranks["total"] = ranks[total_name]
+    percentiles["total"] = percentiles[total_name]
     point_energies = {name: energies[name] for name in terms}
 
     truth = toy(toy_name)
@@ -222,7 +241,7 @@ def point_terms(
     return PointTerms(
         point_energies,
         total=sum(point_energies.values()),
-        ranks=ranks,
+        percentiles=percentiles,
         true_energy=-float(truth.log_prob(exact_point)),
         mode=int(truth.mode_of(exact_point)),
         threshold=reading.threshold,
@@ -236,11 +255,8 @@ def ray(
     x: float,
     y: float,
     extents: float,
-) -> tuple[Layer, dict[str, Layer]]:
+) -> Ray:
     """Returns energies along the ray from the data's mean through a point.
-
-    That is distances (n,) and {term or truth: (n,)}. `truth` is -log p - log Z, so that it lies on
-    the total where the model is exact; nan where the density is zero.
 
     Args:
         terms: {name: term} of a fitted energy.
@@ -255,8 +271,11 @@ def ray(
     energies = _term_energies(terms, points)
     truth = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
     energies["truth"] = np.where(np.isfinite(truth), truth, np.nan)
-    lines = {name: values.astype(np.float32) for name, values in energies.items()}
-    return distances.astype(np.float32), lines
+    return Ray(
+        distances.astype(np.float32),
+        {name: values.astype(np.float32) for name, values in energies.items()},
+        point_distance=math.hypot(x - reading.centre[0], y - reading.centre[1]),
+    )
 
 
 def direction(centre: tuple[float, float], x: float, y: float) -> Array:
@@ -266,7 +285,7 @@ def direction(centre: tuple[float, float], x: float, y: float) -> Array:
     return offset / length if length > 1e-9 else np.array([1.0, 0.0])
 
 
-def true_energy(toy_name: str, window: Window) -> Layer:
+def true_energy(toy_name: str, window: PlaneWindow) -> Layer:
     """Returns the exact -log p on a window, (side, side); at most 1000 where the density is 0."""
     import torch
 
@@ -307,8 +326,8 @@ def _ring(centre: NDArray, radius: float) -> Array:
 
 
 def _density_error(grid: Grid, model_mass: Array, true_mass: Array) -> Layer:
-    """Returns model density - true density, drawn coarsely, (ERROR_SIDE, ERROR_SIDE)."""
-    error = (model_mass - true_mass) / true_mass.max()
+    """Returns true density - model density, drawn coarsely, (ERROR_SIDE, ERROR_SIDE)."""
+    error = (true_mass - model_mass) / true_mass.max()
     block = grid.side // ERROR_SIDE
     blocks = error.reshape(ERROR_SIDE, block, ERROR_SIDE, block)
     return blocks.mean((1, 3)).astype(np.float32)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from app.jobs import Job
 from app.plane import reading
 from app.plane.chains import Chains, ChainSettings, run_chains
-from app.plane.reading import MAX_TRUE_ENERGY, EnergyReading, Layer, Window
+from app.plane.reading import MAX_TRUE_ENERGY, EnergyReading, PlaneWindow, Ray
 from app.plane.training import (
     COARSE_SIDE,
     FINE_SIDE,
+    Layer,
     Snapshot,
     ToyChoice,
     ToyResult,
@@ -51,7 +52,7 @@ class ToyPreview:
 
     title: str
     axis: NDArray[np.float32]
-    true_energy: NDArray[np.float32]
+    true_energy: Layer
     points: NDArray[np.float32]
     size: int
     modes: int
@@ -224,7 +225,7 @@ def energy_reading(choice: ToyChoice, _result: ToyResult) -> EnergyReading:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def energy_layers(choice: ToyChoice, window: Window, _result: ToyResult) -> dict[str, Layer]:
+def energy_layers(choice: ToyChoice, window: PlaneWindow, _result: ToyResult) -> dict[str, Layer]:
     """Returns the layers of a finished training's energy on a window, (side, side), and `truth`."""
     layers = reading.layers(_result.terms, window)
     layers["truth"] = reading.true_energy(choice.toy, window)
@@ -238,9 +239,6 @@ def energy_ray(
     extents: float,
     _result: ToyResult,
     _reading: EnergyReading,
-) -> tuple[Layer, dict[str, Layer], float]:
-    """Returns distances (n,), {term or truth: (n,)}, and the distance of the point on its ray."""
-    distances, lines = reading.ray(_result.terms, _reading, choice.toy, *point, extents)
-    x, y = _reading.centre
-    point_distance = float(np.hypot(point[0] - x, point[1] - y))
-    return distances, lines, point_distance
+) -> Ray:
+    """Returns energies along the ray through a point, `extents` extents of the toy far."""
+    return reading.ray(_result.terms, _reading, choice.toy, *point, extents)

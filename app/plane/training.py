@@ -31,6 +31,7 @@ MIN_FALL = 0.02  # the share by which KL must come down to count as progress
 ALARM_RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and above the MoG's
 
 Layer = NDArray[np.float32]
+"""(side, side) energies over the plane, the first axis y."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
     return names if len(names) > 1 else ("energy",)
 
 
-def drawn_values(values: NDArray[np.float64]) -> Layer:
+def drawn_values(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """Returns the drawn part of values on the coarse grid, (n, n), or on its axis, (n,)."""
     stride = (slice(None, None, DRAW_EVERY),) * values.ndim
     return np.ascontiguousarray(values[stride], dtype=np.float32)

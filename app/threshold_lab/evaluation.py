@@ -14,10 +14,9 @@ from heat_core.scores import SetScores
 from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
 
 if TYPE_CHECKING:
+    from app.pack.scores import AllScores
     from app.threshold_lab.controls import ThresholdChoice
 
-AllScores = Mapping[str, SetScores]
-"""{detector: its scores}."""
 Predicted = Mapping[str, NDArray[np.int64]]
 """{set: (n,) the class that the classifier predicts for each row}."""
 
@@ -43,7 +42,7 @@ class Evaluation:
     outcomes: Mapping[str, Outcome]
 
     @property
-    def detector_scores(self) -> SetScores:
+    def set_scores(self) -> SetScores:
         """The scores of the detector whose threshold is chosen."""
         return self.scores[self.choice.detector]
 
@@ -60,7 +59,7 @@ class Evaluation:
     @property
     def counted_scores(self) -> dict[str, NDArray[np.float64]]:
         """{set: (n,) scores} of ID test and of the OOD sets that count."""
-        return {name: self.detector_scores[name] for name in ("test", *self.choice.sets)}
+        return {name: self.set_scores[name] for name in ("test", *self.choice.sets)}
 
     def thresholds(self) -> dict[str, float]:
         """Returns {detector: its threshold} of all that are ready, by the same rule."""
@@ -106,13 +105,13 @@ def evaluate_per_class(
     Raises ValueError, in one line, if the scores do not allow the rule.
     """
     margins, class_thresholds = {}, {}
-    for name, detector_scores in scores.items():
-        decision = choose_threshold(rule, detector_scores, choice.sets, predicted)
+    for name, set_scores in scores.items():
+        decision = choose_threshold(rule, set_scores, choice.sets, predicted)
         class_thresholds[name] = decision.by_class
         margins[name] = SetScores(
             {
                 set_name: decision.margin(values, predicted[set_name])
-                for set_name, values in detector_scores.items()
+                for set_name, values in set_scores.items()
             }
         )
     outcomes = {

@@ -41,13 +41,13 @@ def evaluate_choice(pack_data, choice, all_scores):
 def show_lab(pack_data, choice, all_scores, titles) -> None:
     """Shows the line, and what it does."""
     evaluation = evaluate_choice(pack_data, choice, all_scores)
-    remember_share_kept(evaluation.detector_scores, evaluation.outcome.threshold)
+    remember_share_kept(evaluation.set_scores, evaluation.outcome.threshold)
     rule = evaluation.rule
     if rule is None and not has_threshold():
         rule = KeepShare()
 
     st.subheader(threshold_finding(evaluation.outcomes))
-    st.caption(how_chosen(rule, evaluation.detector_scores))
+    st.caption(how_chosen(rule, evaluation.set_scores))
     selected = panels.selected_scores(pack_data, evaluation)
     panels.line(evaluation, titles, selected)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
@@ -85,10 +85,10 @@ def show(pack_data) -> None:
     inspector.show(pack_data, opened_item())
 
 
-data = header.show(
+pack_data = header.show(
     "Threshold lab",
     "A score above the line is called out-of-distribution (OOD). Drag the line, or say what "
     "matters and let a rule place it.",
 )
-if data is not None:
-    show(data)
+if pack_data is not None:
+    show(pack_data)

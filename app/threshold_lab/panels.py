@@ -24,7 +24,7 @@ from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_threshold_rows,
-    margins,
+    margin_texts,
     nearest_pack_rows,
     nearest_rows,
     outcome_columns,
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selected}
 
-PAGE = 24  # images a page
-ORIGIN = "line"
+FROM_LINE = "line"
 NEAREST_FORMATS = {
     "Score": st.column_config.NumberColumn(format="%.6g"),
     "Above the line": st.column_config.NumberColumn(format="%+.3g"),
@@ -75,7 +74,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         titles: {file name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
-    choice, scores = evaluation.choice, evaluation.detector_scores
+    choice, scores = evaluation.choice, evaluation.set_scores
     threshold = evaluation.outcome.threshold
     titled = {
         group: {titles[str(SetName(group, name))]: values for name, values in sets.items()}
@@ -128,7 +127,7 @@ def every_set(
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
     sets = [name for name in pack.ood if str(name) in choice.sets]
-    table = tabulate({choice.detector: evaluation.detector_scores}, sets)
+    table = tabulate({choice.detector: evaluation.set_scores}, sets)
     rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")
     st.dataframe(style_digits(rows), hide_index=True, alt="What the line does to every OOD set")
@@ -181,7 +180,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
 
 def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve]:
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
-    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}
     for group, sets in scores.ood(evaluation.choice.sets).items():
         candidates = sweep(scores.test, {group: sets})
@@ -198,7 +197,7 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
 
 def _cost_curve(evaluation: Evaluation) -> None:
     """Shows what inputs cost at other lines, and at this one."""
-    scores, outcome = evaluation.detector_scores, evaluation.outcome
+    scores, outcome = evaluation.set_scores, evaluation.outcome
     candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
@@ -218,7 +217,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
         pack_data.predicted_classes,
-        evaluation.detector_scores,
+        evaluation.set_scores,
         choice.sets,
     )
     st.markdown(
@@ -243,7 +242,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
 @st.fragment
 def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows the images whose scores are nearest the line, and the one that is opened."""
-    selection = current_selection().without(ORIGIN)  # what was selected elsewhere holds here
+    selection = current_selection().without(FROM_LINE)  # what was selected elsewhere holds here
     masks = selected_masks(pack_data, selection) if selection else None
     st.subheader("Which images sit at the line")
     count = images_near_threshold()
@@ -270,11 +269,11 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
         "up. Click one to look into it."
     )
     list_id = (evaluation.choice.detector, threshold)
-    page = gallery_page(len(pack_rows), PAGE, "line-page", list_id)
+    page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []
     for (name, _), score, margin in zip(
-        pack_rows[page], scores, margins(scores, threshold), strict=True
+        pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
         verdict = row_outcome(score > threshold, name)
         captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
@@ -296,17 +295,17 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
-    add_to_selection(Part(ORIGIN, label, items))
+    add_to_selection(Part(FROM_LINE, label, items))
     st.rerun()
 
 
 def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows the images around the line as a table, with what the compared detector says of them."""
     choice, compared = evaluation.choice, evaluation.compared_outcome
-    compared_flags = None
+    compared_out = None
     if compared is not None:
         compared_scores = evaluation.scores[choice.compared]
-        compared_flags = {
+        compared_out = {
             name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
         }
     rows = nearest_rows(
@@ -314,7 +313,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
         evaluation.counted_scores,
         pack_rows,
         evaluation.outcome.threshold,
-        compared_flags,
+        compared_out,
     )
     st.dataframe(
         rows,

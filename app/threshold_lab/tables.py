@@ -54,13 +54,13 @@ def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
         return "You put the line here."
     count = len(scores.calibration)
     if scores.calibration_name == "test":
-        data = (
+        basis = (
             f"Chosen on the same {count:,} ID test scores that it is measured on: there is no "
             "validation split."
         )
     else:
-        data = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
-    parts = [rule.summary, data]
+        basis = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
+    parts = [rule.summary, basis]
     if rule.needs_ood:
         parts.append(READS_OOD)
     if rule.per_class:
@@ -90,21 +90,21 @@ def selected_finding(selected: Mapping[str, Array], total: int, threshold: float
     return f"{finding} The line itself is judged by all images."
 
 
-def row_outcome(is_flagged: bool, set_name: str) -> str:
-    """Returns what becomes of a row of a set."""
+def row_outcome(out: bool, set_name: str) -> str:
+    """Returns what becomes of a row of a set, by the verdict on it."""
     if set_name == "test":
-        return "flagged" if is_flagged else "kept"
-    return "caught" if is_flagged else "missed"
+        return "flagged" if out else "kept"
+    return "caught" if out else "missed"
 
 
-def margins(scores: Sequence[float], threshold: float) -> list[str]:
+def margin_texts(scores: Sequence[float], threshold: float) -> list[str]:
     """Returns how far scores, (N,), lie above a threshold, all with as many digits.
 
     That is three digits of the farthest, or powers of ten where it is very near or very far.
 
-    >>> margins([0.99794, 1.00002, 1.0012], 1.0)
+    >>> margin_texts([0.99794, 1.00002, 1.0012], 1.0)
     ['-0.00206', '+0.00002', '+0.00120']
-    >>> margins([-2e-6, 3.1e-7], 0.0)
+    >>> margin_texts([-2e-6, 3.1e-7], 0.0)
     ['-2.0e-06', '+3.1e-07']
     """
     distances = np.asarray(scores, np.float64) - threshold
@@ -136,16 +136,16 @@ def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
         "OOD caught, mean of the groups": percent(outcome.caught),
         "OOD accepted, FPR (ID+)": percent(outcome.accepted),
         "ID flagged, FPR (OOD+)": percent(outcome.flagged),
-        "of 1000 inputs: ID kept": _count(counts.kept),
-        "of 1000 inputs: ID flagged": _count(counts.flagged),
-        "of 1000 inputs: OOD caught": _count(counts.caught),
-        "of 1000 inputs: OOD missed": _count(counts.missed),
+        "of 1000 inputs: ID kept": _count_text(counts.kept),
+        "of 1000 inputs: ID flagged": _count_text(counts.flagged),
+        "of 1000 inputs: OOD caught": _count_text(counts.caught),
+        "of 1000 inputs: OOD missed": _count_text(counts.missed),
         "OOD among the flagged": percent(counts.precision),
-        "expected cost of 1000 inputs": _count(outcome.cost(deployment)),
+        "expected cost of 1000 inputs": _count_text(outcome.cost(deployment)),
     }
 
 
-def _count(value: float) -> str:
+def _count_text(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:,.1f}"
 
 
@@ -205,7 +205,7 @@ def class_threshold_rows(
         ood_names: OOD sets that count.
     """
 
-    def share_flagged(set_names: Sequence[str], label: int) -> float:
+    def share_out(set_names: Sequence[str], label: int) -> float:
         flags = [margins[name][predicted[name] == label] > 0 for name in set_names]
         together = np.concatenate(flags) if flags else np.empty(0)
         return float(np.mean(together)) if together.size else np.nan
@@ -216,8 +216,8 @@ def class_threshold_rows(
             "Taken for": pack.class_name(label),
             "Calibration scores": int((calibration_classes == label).sum()),
             "Threshold": format_score(threshold),
-            "ID kept": percent(1 - share_flagged(["test"], label)),
-            "OOD caught": percent(share_flagged(ood_names, label)),
+            "ID kept": percent(1 - share_out(["test"], label)),
+            "OOD caught": percent(share_out(ood_names, label)),
         }
         for label, threshold in thresholds.items()
     )
@@ -267,7 +267,7 @@ def nearest_rows(
     scores: Mapping[str, Array],
     pack_rows: Sequence[PackRow],
     threshold: float,
-    compared_flags: Mapping[str, Mask] | None = None,
+    compared_out: Mapping[str, Mask] | None = None,
 ) -> pd.DataFrame:
     """Returns a table of rows of a pack: what each is, its score, and on which side it lies.
 
@@ -276,7 +276,7 @@ def nearest_rows(
         scores: {file name: (n,) scores}.
         pack_rows: (file name, row) of each.
         threshold: the line.
-        compared_flags: {file name: (n,) whether the compared detector calls them out}, if there is
+        compared_out: {file name: (n,) whether the compared detector calls them out}, if there is
             one.
     """
     features = dict(pack.sets())
@@ -291,8 +291,8 @@ def nearest_rows(
             "Above the line": score - threshold,
             "Verdict": row_outcome(score > threshold, name),
         }
-        if compared_flags is not None:
-            cells["The other says"] = row_outcome(bool(compared_flags[name][row]), name)
+        if compared_out is not None:
+            cells["The other says"] = row_outcome(bool(compared_out[name][row]), name)
         rows.append(cells)
     return pd.DataFrame(rows)
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import figures
 from app.plane.chains import Chains
-from app.plane.figures import with_chains
+from app.plane.figures import landscape, with_chains
 from app.plane.state import ToyPreview, cached_chains
 from app.plane.training import ToyChoice, ToyResult
 from app.text import plain
@@ -27,9 +27,9 @@ def chains_panel(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> N
         f"{_times(chains.switch_count)}."
     )
     _metrics(chains, preview)
-    landscape = figures.landscape(preview.axis, result.snapshot.layers["total"])
+    energy = landscape(preview.axis, result.snapshot.layers["total"])
     st.plotly_chart(
-        with_chains(landscape, chains.paths),
+        with_chains(energy, chains.paths),
         key="walks",
         width=640,
         alt=(

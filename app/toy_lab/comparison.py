@@ -10,9 +10,10 @@ import streamlit as st
 
 from app.jobs import Job
 from app.pack.progress import show_failure
+from app.plane.panels import PanelTitle
 from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training
 from app.plane.training import Snapshot, ToyChoice
-from app.toy_lab.panels import TITLES, PanelTitle, energy_panel
+from app.toy_lab.panels import TITLES, energy_panel
 
 if TYPE_CHECKING:
     from heat_core.plane.grid import Distance

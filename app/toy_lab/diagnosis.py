@@ -38,7 +38,7 @@ LIGHTS = {
 
 
 @dataclass(frozen=True)
-class DiagnosisFigure:
+class DiagnosisRow:
     """A field of a diagnosis as a row of a table.
 
     Args:
@@ -54,68 +54,68 @@ class DiagnosisFigure:
     meaning: str
 
 
-FIGURES = (
-    DiagnosisFigure(
+ROWS = (
+    DiagnosisRow(
         "acceptance",
         "MALA acceptance",
         ".0%",
         "after tuning towards 57 %; far below, the energy is rough",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "r_hat_energy",
         "Split R-hat of the energy",
         ".2f",
         "1 where chains agree; above 1.1 they sit in wells of their own",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "r_hat_class",
         "Split R-hat of the class",
         ".2f",
         "large where classes lie apart and no chain crosses",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "ess_energy",
         "Independent draws, energy",
         ",.0f",
         "what all steps of all chains are worth",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "ess_class",
         "Independent draws, class",
         ",.0f",
         "few where chains keep to their class",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "gap",
         "Energy gap",
         ".2f",
         "mean E_θ of noise less that of data; below 0 it learned nothing",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "bound_used",
         "|E_θ| · 2α",
         ".2f",
         "the share of its bound that 99 % stay within; above 1 it left it",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "effective",
         "Noise that counts",
         ".1%",
         "the effective share of the noise as weighted draws of the model",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "log_z",
         "log Z",
         ".3f",
         "by importance sampling from the noise, in nats",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "drift",
         "Drift of long chains",
         ".2f",
         "from the data's energies, in their standard deviations",
     ),
-    DiagnosisFigure(
+    DiagnosisRow(
         "condition",
         "Condition number",
         ".3g",
@@ -135,19 +135,19 @@ def diagnosis_panel(diagnosis: Diagnosis) -> None:
         key="diagnostics",
     ) as expander:
         if expander.open:
-            st.table(_figure_rows(diagnosis), width="content")
+            st.table(_table_rows(diagnosis), width="content")
             if len(diagnosis.switches) > 1:
                 _mode_switches(diagnosis.switches)
 
 
-def _figure_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
+def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
     """Returns the figures that mean something for this energy, as rows of a table."""
     rows = []
-    for figure in FIGURES:
-        value = getattr(diagnosis, figure.field)
+    for row in ROWS:
+        value = getattr(diagnosis, row.field)
         if math.isfinite(value):
-            text = format(value, figure.format)
-            rows.append({"Figure": figure.title, "Value": text, "What it means": figure.meaning})
+            text = format(value, row.format)
+            rows.append({"Figure": row.title, "Value": text, "What it means": row.meaning})
     return rows
 
 

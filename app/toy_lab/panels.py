@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
@@ -12,26 +11,14 @@ import streamlit as st
 from app import figures
 from app.jobs import Job
 from app.pack.progress import show_failure
-from app.plane.figures import GREY
+from app.plane.figures import GREY, HEIGHT, curve, landscape
+from app.plane.panels import PanelTitle
 from app.plane.state import StoppedTraining, ToyPreview
 from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
-
-
-@dataclass(frozen=True)
-class PanelTitle:
-    """What is written above a panel.
-
-    Args:
-        title: in bold.
-        meaning: below it, small.
-    """
-
-    title: str
-    meaning: str
 
 
 TITLES = {
@@ -64,11 +51,11 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
     """Shows one energy over the plane, (n, n), or its empty place."""
     st.markdown(f"**{title.title}**  \n:small[{title.meaning}]")
     if energy is None:
-        empty = st.container(height=figures.HEIGHT, border=True)
+        empty = st.container(height=HEIGHT, border=True)
         empty.caption("Comes with the training.")
         return
     is_signed = name == "correction"
-    figure = figures.landscape(preview.axis, energy, preview.points, signed=is_signed)
+    figure = landscape(preview.axis, energy, preview.points, signed=is_signed)
     st.plotly_chart(
         figure,
         key=f"panel-{name}",
@@ -120,7 +107,7 @@ def _kl_curve(recorded: Sequence[Snapshot], marked_step: int | None) -> None:
         f"**KL to the truth {fell} from {kl[0]:.2f} to {kl[-1]:.3f} nats** "
         ":small[(0 is the truth itself)]"
     )
-    figure = figures.curve(steps, {"KL": kl}, "nats", ("MoG", recorded[-1].mog_distance.kl))
+    figure = curve(steps, {"KL": kl}, "nats", ("MoG", recorded[-1].mog_distance.kl))
     _mark_step(figure, marked_step)
     alt = "KL divergence from the truth by training step"
     st.plotly_chart(figure, key="kl", alt=alt, config=figures.QUIET)
@@ -134,7 +121,7 @@ def _loss_curve(choice: ToyChoice, recorded: Sequence[Snapshot], marked_step: in
         "training": [record.loss for record in records],
         "held out": [record.val_loss for record in records],
     }
-    figure = figures.curve(steps, losses, "nats")
+    figure = curve(steps, losses, "nats")
     dashed = dict(dash="dash", color=GREY, width=1.5)
     for name, level in loss_levels(choice, recorded[-1].mog_distance).items():
         figure.add_hline(level, line=dashed, annotation=dict(text=name))

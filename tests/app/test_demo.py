@@ -90,11 +90,11 @@ def test_a_press_as_the_page_is_left_does_no_harm() -> None:
 def test_sentences_say_what_the_arrays_say(shipped: Story) -> None:
     outcome = shipped.outcomes["HEAT"]
     assert f"{100 * outcome.caught:.0f} of 100 strange" in STEPS[4].sentence(shipped)
-    assert f"among them {shipped.rejected('HEAT').sum()} of the 12" in STEPS[4].sentence(shipped)
+    assert f"among them {shipped.out('HEAT').sum()} of the 12" in STEPS[4].sentence(shipped)
     sure = sum(int((-shipped.scores["MSP"][name] > 0.9).sum()) for name in shipped.card.kinds)
     assert f"sure what {sure} of them are" in STEPS[0].sentence(shipped)
     assert (shipped.probabilities > story.CONFIDENCE).all()
-    assert not shipped.rejected("MSP").any()
+    assert not shipped.out("MSP").any()
     assert (np.diff(shipped.probabilities) <= 0).all()
 
 

@@ -187,6 +187,18 @@ def test_ranks_and_neighbours_are_those_of_counting(pack):
     assert insight.predicted is not None
 
 
+@pytest.mark.parametrize("row", [0, 5, 39])
+def test_a_training_image_among_its_own_copies_has_as_many_neighbours(arrays, row):
+    copies = {**arrays, "train_z": arrays["train_z"].copy()}
+    copies["train_z"][:40] = copies["train_z"][0]
+    pack = pack_from_arrays(copies)
+    insight = inspect_row(pack, explain.class_gaussians(pack.train), [], ("train", row), {})
+    rows = insight.nearest_rows.tolist()
+    assert len(set(rows)) == len(rows) == len(insight.nearest_distances) == NEIGHBOURS
+    assert row not in rows
+    np.testing.assert_allclose(insight.nearest_distances, 0.0, atol=1e-6)
+
+
 def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_that_are_kept(pack):
     frames = scored(pack).frames
     thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}

@@ -34,7 +34,7 @@ def pack(arrays: dict[str, np.ndarray]) -> Pack:
 
 
 @pytest.fixture
-def frames(pack: Pack) -> list[DetectorScores]:
+def all_detector_scores(pack: Pack) -> list[DetectorScores]:
     """The scores of three detectors with several terms, as the page gets them."""
     kinds = {name: type(detector) for name, detector in DETECTORS.items()}
     with (
@@ -48,9 +48,11 @@ def frames(pack: Pack) -> list[DetectorScores]:
 
 
 @pytest.fixture
-def insight(pack: Pack, frames: list[DetectorScores]) -> Insight:
-    thresholds = {frame.detector: 0.0 for frame in frames}
-    return inspect_row(pack, class_gaussians(pack.train), frames, ("far_d", 3), thresholds)
+def insight(pack: Pack, all_detector_scores: list[DetectorScores]) -> Insight:
+    thresholds = {detector_scores.detector: 0.0 for detector_scores in all_detector_scores}
+    return inspect_row(
+        pack, class_gaussians(pack.train), all_detector_scores, ("far_d", 3), thresholds
+    )
 
 
 def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> None:

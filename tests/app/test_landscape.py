@@ -15,7 +15,7 @@ from app.components.surfaces import HEIGHT_STEPS, Block, Surface
 from app.jobs import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
-from app.plane.reading import EnergyReading, PointTerms, Window
+from app.plane.reading import EnergyReading, PlaneWindow, PointTerms
 from app.plane.training import ToyChoice
 from heat_core.detectors import presets
 from heat_core.detectors.heat import HEAT
@@ -154,7 +154,7 @@ def test_a_click_becomes_the_point(monkeypatch):
 
 
 def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
-    energy, window = trained.result.energy, Window(0.5, -1.0, 2.0)
+    energy, window = trained.result.energy, PlaneWindow(0.5, -1.0, 2.0)
     layers = reading.layers(trained.result.terms, window)
     np.testing.assert_allclose(layers["prior"] + layers["correction"], layers["total"], atol=1e-4)
     x, y = window.axes
@@ -170,15 +170,27 @@ def test_the_parts_add_up_to_the_energy_itself(trained, blobs_reading):
     assert terms.true_energy == pytest.approx(
         -float(toy("blobs").log_prob(points[:1].double())), abs=1e-9
     )
-    assert terms.is_ood == (terms.total > blobs_reading.threshold)
+    assert terms.out == (terms.total > blobs_reading.threshold)
 
 
-def test_the_sum_that_is_read_adds_up_by_eye():
-    terms = PointTerms({"prior": 1.314, "correction": -0.044}, 1.27, {}, 1.0, 0, 3.2)
-    assert (
-        terms.sentence
-        == "prior 1.31 + correction -0.04 = 1.27, verdict in: 95 % of ID lie at or below 3.20"
-    )
+@pytest.mark.parametrize(
+    ("prior", "correction", "equation"),
+    [
+        (1.314, -0.044, "prior 1.31 + correction -0.04 = 1.27"),
+        (1.314, 0.013, "prior 1.31 + correction 0.01 ≈ 1.33"),
+        (0.002, -0.003, "prior 0.00 + correction -0.00 = -0.00"),
+    ],
+)
+def test_the_sentence_and_the_table_round_the_same_total(prior, correction, equation):
+    total = prior + correction
+    percentiles = {"prior": 0.1, "correction": 0.2, "total": 0.3}
+    terms = PointTerms({"prior": prior, "correction": correction}, total, percentiles, 1.0, 0, 3.2)
+    assert terms.sentence == f"{equation}, verdict in: 95 % of ID lie at or below 3.20"
+    assert panels._term_table(terms)["Nats"].tolist() == [
+        f"{prior:.2f}",
+        f"{correction:.2f}",
+        equation.split()[-1],
+    ]
 
 
 def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
@@ -205,7 +217,31 @@ def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     )  # E_theta learned against q: -log p, normalised
     assert blobs_reading.density_error.shape == (reading.ERROR_SIDE, reading.ERROR_SIDE)
     assert abs(blobs_reading.density_error.mean()) < 1e-6
-    assert blobs_reading.far_rejected == 1.0  # the prior grows without bound
+    assert blobs_reading.far_out == 1.0  # the prior grows without bound
+
+
+def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monkeypatch):
+    """A model that is far too broad has too little at the modes, too much where no data is."""
+    broad = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 9.0
+    choice = ToyChoice("blobs", "MoG", "quick", 0)
+    too_broad = reading.read({"energy": broad}, choice, GRIDS[1])
+    error = too_broad.density_error
+    truth = GRIDS[1].true_mass.reshape(reading.ERROR_SIDE, 4, reading.ERROR_SIDE, 4).mean((1, 3))
+    peak = np.unravel_index(truth.argmax(), truth.shape)
+    assert error[peak] > 0.5
+    assert (error[truth < 1e-12] < 0).all()
+
+    panel = {}
+    monkeypatch.setattr(
+        panels,
+        "surfaces",
+        lambda shown, block, key, on_pick: panel.update(surface=shown[0], colours=block.colours),
+    )
+    window = PlaneWindow(0.0, 0.0, too_broad.extent)
+    panels._error_panel(too_broad, controls.LandscapeChoice("contour", 8.0, window, (0.0, 0.0)))
+    np.testing.assert_array_equal(panel["surface"].values, 100 * error)
+    assert panel["surface"].meaning == "truth less model, % of the peak; blue: too much"
+    assert panel["colours"][0] == "#0072B2"  # the lowest: blue
 
 
 def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_reading):
@@ -244,9 +280,11 @@ def test_a_detector_without_prior_or_network_says_none():
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
     terms = trained.result.terms
-    distance, lines = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    ray = reading.ray(terms, blobs_reading, "blobs", -2.0, -1.5, 1.5)
+    distance, lines = ray.distances, ray.energies
     x, y = blobs_reading.centre
     point_distance = math.hypot(-2.0 - x, -1.5 - y)
+    assert ray.point_distance == point_distance
     point = reading.point_terms(terms, blobs_reading, "blobs", -2.0, -1.5)
     assert np.interp(point_distance, distance, lines["total"]) == pytest.approx(
         point.total, abs=0.1
@@ -264,18 +302,18 @@ def test_where_the_density_is_zero_the_truth_is_no_line():
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
     terms = {"energy": energy}
     own = reading.read(terms, choice, Grid(toy(choice.toy)))
-    _, lines = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
-    assert np.isnan(lines["truth"]).any()
+    ray = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
+    assert np.isnan(ray.energies["truth"]).any()
     point = reading.point_terms(terms, own, "checkerboard", 4.4, 4.4)
     assert math.isinf(point.true_energy)
-    assert np.isfinite(reading.true_energy("checkerboard", Window(0, 0, 4.5))).all()
+    assert np.isfinite(reading.true_energy("checkerboard", PlaneWindow(0, 0, 4.5))).all()
 
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
     prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
     correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
-    layers = reading.layers({"prior": prior, "correction": correction}, Window(0, 0, 5))
+    layers = reading.layers({"prior": prior, "correction": correction}, PlaneWindow(0, 0, 5))
     assert not layers["correction"].any()
     np.testing.assert_array_equal(layers["prior"], layers["total"])
 
@@ -318,7 +356,7 @@ def test_a_spot_is_taken():
 
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
-    figure = figures.ray(
+    figure = figures.ray_figure(
         distance, {"total": distance**2, "truth": distance**3}, threshold=5.0, point=1.0, extent=5.0
     )
     low, high = figure.layout.yaxis.range

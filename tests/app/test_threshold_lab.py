@@ -20,7 +20,7 @@ from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
-from app.threshold_lab.tables import margins, nearest_pack_rows, nearest_rows
+from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_rows
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.thresholds import (
@@ -498,8 +498,8 @@ def test_a_number_is_written_in_one_way():
         "100.0" in table.to_string()
     )  # everything is missed there, and a share has a digit even if it is 0
     assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
-    assert margins([], 1.0) == []
-    assert margins([1.0, 1.0], 1.0) == ["+0", "+0"]
+    assert margin_texts([], 1.0) == []
+    assert margin_texts([1.0, 1.0], 1.0) == ["+0", "+0"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from app import figures
 from app.jobs import Job
 from app.plane import chains, reading, training
 from app.plane import figures as figures_of_plane
@@ -384,9 +383,9 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     point = reading.point_terms(terms, whole, "blobs", 1.0, 2.0)
     assert point.sentence.startswith("residual ")
     assert " + gaussians " in point.sentence
-    _, lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5)
+    lines = reading.ray(terms, whole, "blobs", 1.0, 2.0, 1.5).energies
     assert list(lines) == ["residual", "gaussians", "total", "truth"]
-    figure = figures_of_plane.ray(np.arange(240.0), lines, 0.0, 1.0, 2.0)
+    figure = figures_of_plane.ray_figure(np.arange(240.0), lines, 0.0, 1.0, 2.0)
     assert {line.name for line in figure.select_traces()} >= {"residual", "gaussians", "total"}
 
 
@@ -451,7 +450,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
 def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
     axis = np.linspace(-5, 5, 100, dtype=np.float32)
     points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
-    (shape,) = figures.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    (shape,) = figures_of_plane.landscape(axis, np.zeros((100, 100)), points).layout.shapes
     drawn = [
         [float(number) for number in mark.replace("H", ",").split(",")]
         for mark in shape.path.split("M")[1:]

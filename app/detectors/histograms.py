@@ -1,0 +1,168 @@
+"""A histogram of every detector's scores, with bars to click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from app import figures
+from app.detectors.controls import score_range
+from app.detectors.state import ood_names
+from app.detectors.tables import ON_TEST
+from app.pack.data import PackData
+from app.pack.items import Mask, Part, items_of
+from app.pack.scores import AllScores
+from app.pack.selected import add_to_selection, current_selection, selected_masks
+from heat_core.metrics import percentile, threshold_keeping
+from heat_core.results.table import scores_by_group
+
+if TYPE_CHECKING:
+    from heat_core.scores import SetScores
+
+Array = NDArray[np.floating]
+
+COLUMNS = 3
+
+
+def show(pack_data: PackData, scores: AllScores, keep: float, unit: str) -> None:
+    """Shows a histogram per detector, its title the finding at the threshold.
+
+    A click on a bar selects what lies in it.
+
+    Args:
+        pack_data: the data.
+        scores: {detector: its scores} of those that are ready.
+        keep: the share of ID that thresholds keep.
+        unit: `ID percentile` or `raw`.
+    """
+    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    st.caption(ON_TEST)
+    selected = selected_masks(pack_data, current_selection())
+    requested = score_range(tuple(scores))
+    if requested:
+        _select_range(pack_data, scores, *requested)
+    columns: list = []
+    for _ in range(0, len(scores), COLUMNS):
+        columns += st.columns(COLUMNS)  # row by row, on a phone too
+    for column, (name, set_scores) in zip(columns, scores.items(), strict=False):
+        with column.container(border=True):
+            _histogram(pack_data, name, _AxisScores(set_scores, unit), keep, selected)
+
+
+class _AxisScores:
+    """One detector's scores on the axis of its histogram: as they are, or as ID percentiles.
+
+    Args:
+        scores: of the detector.
+        unit: `ID percentile` or `raw`.
+    """
+
+    def __init__(self, scores: SetScores, unit: str) -> None:
+        self.axis = unit if unit == "ID percentile" else "score"
+        self.sets = dict(scores)
+        if unit == "ID percentile":
+            inside = scores.test
+            self.sets = {name: 100 * percentile(inside, s) for name, s in scores.items()}
+
+    def rows(self, masks: Mapping[str, Mask]) -> Array:
+        """Returns the scores of some rows, {set: mask (n,)}, put together (M,)."""
+        return np.concatenate([self.sets[name][mask] for name, mask in masks.items()])
+
+    def between(self, low: float, high: float) -> dict[str, Mask]:
+        """Returns {set: mask of the rows from `low` to below `high` (n,)}, without held-out ID."""
+        return {
+            name: (scores >= low) & (scores < high)
+            for name, scores in self.sets.items()
+            if name != "val"
+        }
+
+
+def _histogram(
+    pack_data: PackData,
+    name: str,
+    scores: _AxisScores,
+    keep: float,
+    selected: Mapping[str, Mask],
+) -> None:
+    """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
+    groups = scores_by_group(scores.sets, pack_data.pack.ood)
+    threshold = threshold_keeping(groups["ID"], keep)
+    edges = figures.bins(groups, threshold)
+
+    counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
+    selected_ood = {n: selected[n] for n in ood_names(pack_data) if n in selected}
+    if selected_ood:
+        counted["the OOD selected"] = scores.rows(selected_ood)
+    findings = [
+        f"{100 * np.mean(values > threshold):.0f}\u00a0% of {group}"
+        for group, values in counted.items()
+    ]
+    st.markdown(f"**{name}** catches {', '.join(findings)}")
+
+    key = f"histogram-{name}"
+    selected_scores = scores.rows(selected) if selected else None
+    st.plotly_chart(
+        figures.histogram(groups, edges, threshold, scores.axis, selected_scores),
+        key=key,
+        alt=f"{name}: the {scores.axis} of ID and of near, mid and far OOD; the threshold is "
+        f"{threshold:.4g}",
+        config=figures.QUIET,
+        on_select=_bar_selector(pack_data, name, scores, edges, key),
+        selection_mode="points",
+    )
+
+
+def _bar_selector(
+    pack_data: PackData, name: str, scores: _AxisScores, edges: Array, key: str
+) -> Callable[[], None]:
+    """Returns what selects the rows in the bar that is clicked.
+
+    Args:
+        pack_data: whose rows.
+        name: of the detector.
+        scores: of the detector, on the axis.
+        edges: of the bars, (bars + 1,); the first and the last bar hold all beyond the axis as
+            well.
+        key: of the chart.
+    """
+
+    def select_bar() -> None:
+        points = st.session_state[key]["selection"]["points"]
+        if not points:
+            return
+        bar = int(points[0]["point_index"])
+        is_first, is_last = bar == 0, bar == len(edges) - 2
+        low = -np.inf if is_first else edges[bar]
+        high = np.inf if is_last else edges[bar + 1]
+        label = f"{name} {scores.axis} {_range_text(low, high)}"
+        items = items_of(pack_data.pack, scores.between(low, high))
+        add_to_selection(Part(f"bar-{name}", label, items))
+
+    return select_bar
+
+
+def _range_text(low: float, high: float) -> str:
+    if np.isinf(low):
+        return f"below {high:.4g}"
+    if np.isinf(high):
+        return f"from {low:.4g} up"
+    return f"{low:.4g} to {high:.4g}"
+
+
+def _select_range(
+    pack_data: PackData, scores: AllScores, name: str, low: float, high: float
+) -> None:
+    """Selects the rows that one detector scores between two ID percentiles, both as fractions."""
+    inside = scores[name].test
+    masks = {}
+    for set_name, values in scores[name].items():
+        if set_name != "val":
+            ranks = percentile(inside, values)
+            masks[set_name] = (ranks >= low) & (ranks <= high)
+    label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
+    add_to_selection(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
+    st.rerun()
