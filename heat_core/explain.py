@@ -16,6 +16,7 @@ from .energies import (
     Normalized,
     Tempered,
     WeightedSum,
+    precise_enough,
     score,
     unit,
     working_precision,
@@ -140,7 +141,8 @@ def predicted_classes(
     if train.head is None:
         distances = class_distances(gaussians or class_gaussians(train), features)
         return train.classes.cpu().numpy()[distances.argmin(1)]
-    predicted = [train.head.logits(z.float()).argmax(1) for z in features.z.split(ROWS)]
+    dtype = working_precision(precise_enough(train).z)
+    predicted = [train.head.logits(z.to(dtype)).argmax(1) for z in features.z.split(ROWS)]
     return torch.cat(predicted).cpu().numpy()
 
 
@@ -156,9 +158,10 @@ def nearest_training_rows(train: Features, features: Features, count: int) -> tu
         features: z is (N, d).
         count: how many; all training rows if there are fewer.
     """
-    z = unit(features.z.to(working_precision(train.z)))
+    bank = precise_enough(train).z
+    z = unit(features.z.to(working_precision(bank)))
     count = min(count, len(train))
-    parts = [_nearest(train.z, queries, count) for queries in z.split(QUERIES)]
+    parts = [_nearest(bank, queries, count) for queries in z.split(QUERIES)]
     rows, distances = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
     return rows, distances.astype(np.float64)
 
@@ -166,8 +169,9 @@ def nearest_training_rows(train: Features, features: Features, count: int) -> tu
 def _nearest(bank: Tensor, z: Tensor, count: int, block: int = 8192) -> tuple[Tensor, Tensor]:
     """Returns the rows of a bank nearest to unit vectors, and their distances: (N, count) each.
 
-    A block of the bank is looked at in one go, so that it is not copied whole. Distances are exact
-    also where they are small.
+    A block of the bank is looked at in one go, so that it is not copied whole. The nearest b has
+    the largest z . b - ||b||^2 / 2, both taken from the bank's mean direction, so that they differ
+    where all directions are nearly one. Distances are exact also where they are small.
 
     Args:
         bank: (M, d), normalised here.
@@ -175,14 +179,17 @@ def _nearest(bank: Tensor, z: Tensor, count: int, block: int = 8192) -> tuple[Te
         count: how many, at most M.
         block: rows of the bank in one go.
     """
-    cosines = z[:, :0]
+    centre = unit(bank.mean(0, dtype=torch.float64)).to(z.dtype)
+    products = z[:, :0]
     rows = torch.empty((len(z), 0), dtype=torch.int64, device=z.device)
     for start in range(0, len(bank), block):
-        candidates = unit(bank[start : start + block].to(z.dtype))
+        candidates = unit(bank[start : start + block].to(z.dtype)) - centre
         stop = start + len(candidates)
         candidate_rows = torch.arange(start, stop, device=z.device).expand(len(z), -1)
-        size = min(count, cosines.shape[1] + len(candidates))
-        cosines, best = torch.cat([cosines, z @ candidates.T], 1).topk(size, 1)
+        size = min(count, products.shape[1] + len(candidates))
+        offset = -0.5 * candidates.square().sum(1)
+        new_products = torch.addmm(offset, z - centre, candidates.T)
+        products, best = torch.cat([products, new_products], 1).topk(size, 1)
         rows = torch.cat([rows, candidate_rows], 1).gather(1, best)
     neighbors = unit(bank[rows].to(z.dtype))
     distances = torch.linalg.vector_norm(neighbors - z[:, None], dim=2)

@@ -90,7 +90,7 @@ class Moments:
             shapes = ", ".join(str(tuple(array.shape)) for array in arrays.values())
             raise ValueError(f"moments must have shapes (C,), (C, d) and (d, d), got {shapes}.")
         for name, array in arrays.items():
-            _check_finite(name, array)
+            _check_finite(name, array, MAX_ABS**2 if name == "covariance" else MAX_ABS)
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Moments:
         """Returns the moments on a device and in a precision."""
@@ -247,8 +247,8 @@ def _dtype_name(array: Tensor) -> str:
     return str(array.dtype).removeprefix("torch.")
 
 
-def _check_finite(name: str, array: Tensor) -> None:
-    """Raises ValueError unless the array, of any shape, holds finite floats within `MAX_ABS`."""
+def _check_finite(name: str, array: Tensor, max_abs: float = MAX_ABS) -> None:
+    """Raises ValueError unless the array, of any shape, holds finite floats up to `max_abs`."""
     if array.dtype not in (torch.float16, torch.float32, torch.float64):
         raise ValueError(f"{name} must be float16, float32 or float64, got {_dtype_name(array)}.")
     if not array.numel():
@@ -259,8 +259,8 @@ def _check_finite(name: str, array: Tensor) -> None:
         first = places[0].tolist()
         value = array[tuple(first)].item()
         raise ValueError(f"{name} must be finite, got {value} at {first} ({len(places)} in all).")
-    if max(-low, high) > MAX_ABS:
-        raise ValueError(f"{name} must lie within {MAX_ABS:g} of 0, got {max(-low, high):g}.")
+    if max(-low, high) > max_abs:
+        raise ValueError(f"{name} must lie within {max_abs:g} of 0, got {max(-low, high):g}.")
 
 
 def _check_whole_numbers(name: str, array: Tensor, count: int) -> None:

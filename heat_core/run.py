@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import typing
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,12 @@ from torch import Tensor
 from .detectors import presets as _presets  # noqa: F401  a file names the detectors it defines
 from .detectors.detector import Detector, Shape
 from .diagnostics import Diagnosis, diagnose
-from .energies import Energy, score
+from .energies import Energy, precise_enough, score
 from .features import Features
 from .files import whole_folder
 from .pack import NO_EXTRA, ExtraID
 from .run_version_3 import upgrade_card, upgrade_state
-from .training.trainer import OnRecord, Record, ignore
+from .training.trainer import OnRecord, Record, ignore, torch_threads
 
 VERSION = "4"
 
@@ -117,16 +115,15 @@ def fit(
         on_record(record, energy)
 
     device = resolve_device(device)
-    train = train.to(device)
+    train = precise_enough(train.to(device))
     extra = extra.to(device)
+    energy = detector.fit(train, seed, append_record, extra)
     diagnosis = None
-    with torch_threads(1 if detector.trains else None):
-        energy = detector.fit(train, seed, append_record, extra)
-        if detector.trains:
-            to_diagnose = detector.to_diagnose(energy, train, extra, seed)
-            if to_diagnose is not None:
-                last_record = history[-1] if history else None
-                diagnosis = diagnose(to_diagnose, last_record, seed)
+    to_diagnose = detector.to_diagnose(energy, train, extra, seed) if detector.trains else None
+    if to_diagnose is not None:
+        last_record = history[-1] if history else None
+        with torch_threads(1):
+            diagnosis = diagnose(to_diagnose, last_record, seed)
     return Run(detector, seed, Shape.of(train), energy, tuple(history), diagnosis)
 
 
@@ -144,21 +141,6 @@ def resolve_device(device: str) -> str:
             f"device must be auto, cpu or another that this machine has; got {device!r}."
         ) from None
     return device
-
-
-@contextlib.contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Sets torch's threads for a block; None leaves them.
-
-    Small networks train many times faster on one.
-    """
-    previous = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(previous)
 
 
 def save(run: Run, path: Path) -> None:

@@ -122,7 +122,7 @@ class Story:
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """(PICTURES,) softmax probability of each picture's predicted class."""
-        return -self._picture_scores("MSP")
+        return confidence(self._picture_scores("MSP"))
 
     def out(self, detector: str) -> NDArray[np.bool]:
         """Returns a detector's verdicts: which pictures lie above its threshold, (PICTURES,)."""
@@ -137,12 +137,17 @@ class Story:
     @property
     def confident_count(self) -> int:
         """How many of them the classifier is sure of."""
-        return int(np.sum(-self.kind_scores > CONFIDENCE))
+        return int(np.sum(confidence(self.kind_scores) > CONFIDENCE))
 
     def _picture_scores(self, detector: str) -> NDArray[np.float32]:
         scores = self.scores[detector]
         pictures = zip(self.sets, self.rows, strict=True)
         return np.array([scores[name][row] for name, row in pictures], dtype=np.float32)
+
+
+def confidence(scores: NDArray[Any]) -> NDArray[Any]:
+    """Returns the softmax probability of the predicted class, (n,), from scores of MSP (n,)."""
+    return -np.expm1(scores)
 
 
 # -- made from a pack
@@ -156,7 +161,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         kinds: {OOD set with thumbnails: what its pictures show}.
     """
     from heat_core.pack import read_pack
-    from heat_core.run import torch_threads
+    from heat_core.training.trainer import torch_threads
 
     pack = read_pack(folder)
     with torch_threads(1):
@@ -212,7 +217,7 @@ def confident_pictures(
     """
     pictures = []
     for name in sets:
-        for row in np.flatnonzero(-scores[name] > CONFIDENCE):
+        for row in np.flatnonzero(confidence(scores[name]) > CONFIDENCE):
             pictures.append((float(scores[name][row]), name, int(row)))
     pictures.sort(key=lambda picture: picture[0])
     positions = np.linspace(0, len(pictures) - 1, PICTURES).round().astype(int)

@@ -31,7 +31,7 @@ class _NeedsHead(Detector):
 
 @dataclass(frozen=True)
 class MSP(_NeedsHead):
-    """Maximum softmax probability: -max_c softmax(f)_c.
+    """Maximum softmax probability, as log(1 - max_c softmax(f)_c), which has no ties.
 
     Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136.
 

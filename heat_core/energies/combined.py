@@ -50,7 +50,7 @@ class WeightedSum(Aggregate):
         """Returns self with each member's mean and standard deviation taken on ID z (N, d)."""
         values = np.stack([score(member, z) for member in self.members])
         mean, std = torch.from_numpy(values.mean(1)), torch.from_numpy(values.std(1))
-        self.store(shift=mean, scale=std.clamp(min=1e-12))
+        self.store(shift=mean, scale=torch.where(std > 0, std, 1.0))
         return self
 
     def weighted_terms(self, z: Tensor) -> Tensor:

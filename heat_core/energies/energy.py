@@ -8,7 +8,9 @@ where a `log_prob` is promised.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self, cast
 
 import numpy as np
@@ -17,6 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heat_core.features import Features
+
+MIN_SPREAD = 1e-3  # of rows around their mean, below which they are told apart in float64
+SPREAD_ROWS = 2000  # rows that this is seen from
 
 
 class Energy(nn.Module, abc.ABC):
@@ -144,6 +149,32 @@ class Tempered(Energy):
 def working_precision(z: Tensor) -> torch.dtype:
     """Returns float64 for z (N, d) in float64, and float32 for anything less."""
     return torch.float64 if z.dtype == torch.float64 else torch.float32
+
+
+def precise_enough(train: Features) -> Features:
+    """Returns the features in float64 where float32 would lose what tells their rows apart.
+
+    That is where rows lie within a thousandth of a common offset: rounding is then as large as
+    their differences, of which products and norms are made.
+
+    >>> z = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    >>> precise_enough(Features(z + 1e6)).z.dtype, precise_enough(Features(z)).z.dtype
+    (torch.float64, torch.float32)
+    """
+    if not any(_is_offset(array) for array in (train.z, *train.views.values())):
+        return train
+    views = {name: view.double() for name, view in train.views.items()}
+    return replace(train, z=train.z.double(), views=views)
+
+
+def _is_offset(array: Tensor) -> bool:
+    """Returns whether rows (N, d) lie within `MIN_SPREAD` of their mean, in units of its length."""
+    if array.dtype == torch.float64 or array.shape[1] < 2:
+        return False
+    some = array[:: math.ceil(len(array) / SPREAD_ROWS)].double()
+    mean = some.mean(0)
+    spread = (some - mean).square().sum(1).mean()
+    return bool(spread < MIN_SPREAD**2 * mean.square().sum())
 
 
 # -- scoring ---------------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ class Gaussians(Energy):
         rows = moments.count.sum()
         centre = moments.count @ moments.means / rows
         variances, directions = torch.linalg.eigh(moments.covariance)
-        variances = variances.clamp(min=1e-9 * variances[-1].clamp(min=1e-12))
+        largest = variances[-1]
+        variances = variances.clamp(min=1e-9 * largest if largest > 0 else 1.0)
         whitener = directions * variances.rsqrt()
         self.store(
             log_shares=(moments.count / rows).log(),
@@ -109,12 +110,16 @@ class Gaussians(Energy):
     def squared_distances(self, z: Tensor) -> Tensor:
         """Returns the squared Mahalanobis distance of each row of z (N, d) to each class, (N, C).
 
-        Never computed in less than float32.
+        Never computed in less than float32. The distance to the nearest class is that of the
+        difference itself: of classes far apart, the lengths' own would be lost in rounding.
         """
         with torch.autocast(z.device.type, enabled=False):
             white = (z - self.centre) @ self.whitener
             lengths = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)
-            return torch.addmm(lengths, white, self.means.T, alpha=-2).clamp(min=0)
+            squared = torch.addmm(lengths, white, self.means.T, alpha=-2).clamp(min=0)
+            nearest = squared.argmin(-1)
+            exact = (white - self.means[nearest]).square().sum(-1)
+            return squared.scatter(-1, nearest[:, None], exact[:, None])
 
 
 class GaussianMixture(Gaussians):

@@ -42,17 +42,22 @@ class Logits(Energy):
 
 
 class MaxSoftmax(Logits):
-    """E(z) = -max_c softmax(f(z))_c. Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136.
+    """E(z) = log(1 - max_c softmax(f(z))_c): the log probability of all other classes.
+
+    It ranks as -max_c softmax(f(z))_c does, and tells apart what a confident classifier rounds to
+    1. Reference for that: Hendrycks and Gimpel 2017, arXiv:1610.02136.
 
     >>> from heat_core.features import Head
     >>> z = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
     >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
     >>> MaxSoftmax(dim=2, classes=2).fit(train)(z)
-    tensor([-0.8808, -0.5000])
+    tensor([-2.1269, -0.6931])
     """
 
     def forward(self, z: Tensor) -> Tensor:
-        return -self.logits(z).softmax(-1).amax(-1)
+        logits = self.logits(z)
+        others = logits.scatter(-1, logits.argmax(-1, keepdim=True), -torch.inf)
+        return others.logsumexp(-1) - logits.logsumexp(-1)
 
 
 class LogSumExp(Logits):

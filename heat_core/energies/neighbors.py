@@ -17,8 +17,9 @@ class Neighbors(Energy):
     """E(z) = the distance from z to its k-th nearest training feature.
 
     The nearest b has the largest z . b - ||b||^2 / 2: one matrix product, and a selection that
-    looks only at the best blocks of the bank. The distance is then that of z - b itself, which is
-    exact where z is close to b, and has a gradient.
+    looks only at the best blocks of the bank. Both are taken from the bank's mean, since the
+    product of far-away points would lose what tells them apart. The distance is then that of z - b
+    itself, which is exact where z is close to b, and has a gradient.
     Reference: Sun et al. 2022, arXiv:2204.06507, where it is `Normalized`.
 
     Args:
@@ -34,6 +35,7 @@ class Neighbors(Energy):
     tensor([3., 4.])
     """
 
+    centre: Tensor
     bank: Tensor
     offset: Tensor
 
@@ -42,17 +44,24 @@ class Neighbors(Energy):
         if not 1 <= k <= rows:
             raise ValueError(f"k must lie in 1..{rows}, the number of training rows; got {k}.")
         self.k = k
-        self.register_buffer("bank", torch.empty(rows, dim))
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("bank", torch.empty(rows, dim))  # less the centre
         self.register_buffer("offset", torch.empty(rows))  # -||b||^2 / 2
 
     def fit(self, train: Features) -> Self:
         self.to(train.z.device, working_precision(train.z))
-        self.store(bank=train.z)
+        self.store(centre=train.z.mean(0, dtype=torch.float64))
+        self.store(bank=train.z.to(self.centre) - self.centre)
         self.store(offset=-0.5 * torch.linalg.vector_norm(self.bank, dim=1).square())
         return self
 
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        # runs of earlier versions have the bank as it was, from the origin
+        state_dict.setdefault(f"{prefix}centre", torch.zeros_like(self.centre))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def forward(self, z: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(z - self.bank[self.nearest(z)], dim=1)
+        return torch.linalg.vector_norm(z - self.centre - self.bank[self.nearest(z)], dim=1)
 
     @torch.no_grad()
     def nearest(self, z: Tensor, products: int = 2**27) -> Tensor:
@@ -60,6 +69,7 @@ class Neighbors(Energy):
 
         Memory holds about `products` products of rows with the bank at a time.
         """
+        z = z - self.centre
         chunks = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
         nearest = [
             kth_largest_column(_products(chunk, self.bank, self.offset), self.k) for chunk in chunks

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heat_core.features import Features
 
@@ -113,7 +113,7 @@ class DirectionAndNorm(Energy):
         for view in z[:, : sum(widths)].split(widths, 1):
             direction = unit(view)
             norm = view.norm(dim=1, keepdim=True)
-            columns += [direction, norm.clamp(min=1e-12).log()]
+            columns += [direction, norm.clamp(min=torch.finfo(norm.dtype).tiny).log()]
         return torch.cat(columns, 1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -147,17 +147,19 @@ def unit(z: Tensor) -> Tensor:
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    return nn.functional.normalize(z, dim=-1)
+    norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+    return z / torch.where(norm > 0, norm, 1.0)
 
 
 def mean_and_std(z: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the mean and the standard deviation of each column of z (N, d), (d,) each.
 
-    No standard deviation is below a thousandth of the largest.
+    No standard deviation is below a thousandth of the largest; they are 1 where nothing varies.
     """
     precise = z.double()
     std = precise.std(0, correction=0)
-    std = std.clamp(min=1e-3 * std.max().clamp(min=1e-6))
+    largest = std.max()
+    std = std.clamp(min=1e-3 * largest) if largest > 0 else torch.ones_like(std)
     return precise.mean(0).to(z.dtype), std.to(z.dtype)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -170,6 +171,17 @@ class TrainingTask:
     validation: tuple[Tensor, Tensor] | None = None
 
 
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Sets torch's threads for a block: small networks train many times faster on one."""
+    previous = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(previous)
+
+
 # -- the loop --------------------------------------------------------------------------------------
 
 
@@ -216,6 +228,10 @@ class Trainer:
                 f"{type(self.objective).__name__} draws negatives from the model, so its networks "
                 "train one at a time."
             )
+        with torch_threads(1):
+            self._train(tasks, seed, on_record)
+
+    def _train(self, tasks: Sequence[TrainingTask], seed: int, on_record: OnRecord) -> None:
         networks = NetworksInTraining(self.objective, self.config, tasks, seed)
         steps = self.config.total_steps(len(networks.states[0].train))
         log_steps = _log_steps(steps, self.config.log_points)

@@ -91,7 +91,9 @@ def test_sentences_say_what_the_arrays_say(shipped: Story) -> None:
     outcome = shipped.outcomes["HEAT"]
     assert f"{100 * outcome.caught:.0f} of 100 strange" in STEPS[4].sentence(shipped)
     assert f"among them {shipped.out('HEAT').sum()} of the 12" in STEPS[4].sentence(shipped)
-    sure = sum(int((-shipped.scores["MSP"][name] > 0.9).sum()) for name in shipped.card.kinds)
+    sure = sum(
+        int((1 - np.exp(shipped.scores["MSP"][name]) > 0.9).sum()) for name in shipped.card.kinds
+    )
     assert f"sure what {sure} of them are" in STEPS[0].sentence(shipped)
     assert (shipped.probabilities > story.CONFIDENCE).all()
     assert not shipped.out("MSP").any()
@@ -182,4 +184,4 @@ def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.M
     made = story.make(noise_pack, {"far_mnist": "digits"})
     assert made.sets == ["far_mnist"] * 3
     assert made.pixels.shape == (3, 32, 32, 3)
-    assert made.probabilities[0] == pytest.approx(max(-made.scores["MSP"]["far_mnist"]))
+    assert made.probabilities[0] == pytest.approx(1 - np.exp(min(made.scores["MSP"]["far_mnist"])))
