@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,18 +20,28 @@ import torch
 from numpy.typing import NDArray
 
 from heat_core.energies import moments_of, on_sphere
-from heat_core.features import Features, Moments, read_features, write_features
+from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
 from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
 
-from .classifier import fingerprint
+from .classifier import fingerprint, pixels_tensor
 from .datasets import FOLDER, Images, find_dataset, read_images, stratified_rows
-from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
+from .extract import (
+    EarlyLayer,
+    Extractor,
+    OnBatch,
+    Transform,
+    extract,
+    head_of,
+    logits_difference,
+)
 from .pseudo import FAMILIES, TWO_KINDS, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
+FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
+OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
 
 
 @dataclass(frozen=True)
@@ -102,8 +112,11 @@ def build_pack(
     roots: Sequence[Path],
     work: Path,
     on_batch: OnBatch = lambda name, done, total: None,
+    on_note: OnNote = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
+
+    Before the first shard it reads a batch of every dataset, and all labels.
 
     Args:
         extractor: the network; with `odin` set, the sets it scores have that view.
@@ -111,40 +124,46 @@ def build_pack(
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
+        on_note: called with a line for each dataset of which files are left out.
 
     Raises:
         FileNotFoundError: a dataset is not there.
-        ValueError: a dataset or the network cannot be read, or `work` holds the shards of another
+        ValueError: a dataset or the network cannot be read, the network's features do not fit
+            `extractor.dtype`, a class would have no row, or `work` holds the shards of another
             extraction.
     """
-    for name in contents.ood_names:
-        read_images(name, roots, count=contents.ood_rows)  # before hours are spent on the others
     _check_network(extractor)
-    _check_settings(work, extractor, notes, contents)
+    for name in contents.ood_names:
+        _check_first_batch(extractor, read_images(name, roots, count=contents.ood_rows), on_note)
     images = read_images(contents.id_name, roots, "train")
-    held_out = stratified_rows(images.labels, int(notes.get("held_out_images", 0)))
-    learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
+    test_images = read_images(contents.id_name, roots, "test")
+    rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
+    head = None if extractor.layer else head_of(extractor.network)
+    _check_labels(images, test_images, rows, head)
+    for split in (images, test_images):
+        _check_first_batch(extractor, split, on_note)
+    _check_settings(work, extractor, notes, contents)
     plain = _Shards(
         replace(extractor, odin=False), work, on_batch
     )  # ODIN takes three times as long
-    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, learned))
+    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, rows.learned))
     extractor = _fit_early_layer(extractor, moments)
     sets = _Sets(_Shards(extractor, work, on_batch))
-    bank = learned[stratified_rows(images.labels[learned], contents.train_rows)]
-    train = sets.features_with_thumbnails("train", images, bank)
+    train = sets.features_with_thumbnails("train", images, rows.bank)
     extra = ExtraID(
-        sets.features("val", images, held_out) if len(held_out) else None,
-        sets.families("pseudo", images, learned, contents.pseudo_rows[0]),
-        sets.families("pseudoval", images, held_out, contents.pseudo_rows[1]),
+        sets.features("val", images, rows.held_out) if len(rows.held_out) else None,
+        sets.families("pseudo", images, rows.learned, contents.pseudo_rows[0]),
+        sets.families("pseudoval", images, rows.held_out, contents.pseudo_rows[1]),
     )
-    images = read_images(contents.id_name, roots, "test")
-    test_rows = stratified_rows(images.labels, contents.test_rows)
-    test = sets.features_with_thumbnails("test", images, test_rows)
+    test_rows = stratified_rows(test_images.labels, contents.test_rows)
+    test = sets.features_with_thumbnails("test", test_images, test_rows)
     ood = sets.ood(contents, roots)
-    head = None if extractor.layer else head_of(extractor.network)
     train = replace(train, head=head, moments=moments)
     pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
-    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(learned))
+    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(rows.learned))
+    if head is not None:
+        first = pixels_tensor(images)[:FIRST_BATCH]
+        card["classifier"]["logits_difference"] = logits_difference(extractor, head, first)
     return replace(pack, card=card)
 
 
@@ -163,6 +182,65 @@ def _check_network(extractor: Extractor) -> None:
         raise ValueError(
             f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
         ) from None
+
+
+def _check_first_batch(extractor: Extractor, images: Images, on_note: OnNote) -> None:
+    """Reads the first images of a split, and says which of its files are left out.
+
+    Raises ValueError if their features cannot be stored.
+    """
+    if images.skipped:
+        on_note(f"{find_dataset(images.name).title} ({images.split}): {images.skipped_text}.")
+    replace(extractor, odin=False)(pixels_tensor(images)[:FIRST_BATCH])
+
+
+@dataclass(frozen=True, eq=False)
+class _TrainRows:
+    """Rows of the training split: learned from, held out, and those of the bank."""
+
+    learned: Rows
+    held_out: Rows
+    bank: Rows
+
+    @classmethod
+    def of(cls, images: Images, held_out_count: int, bank_count: int) -> _TrainRows:
+        """Returns the rows. Raises ValueError if none is left to learn from."""
+        held_out = stratified_rows(images.labels, held_out_count)
+        learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
+        if not len(learned):
+            raise ValueError(
+                f"the network's file says that it held out {held_out_count:,} training images, "
+                f"and {images.name} has {len(images):,}: none is left that it learned from."
+            )
+        bank = learned[stratified_rows(images.labels[learned], bank_count)]
+        return cls(learned, held_out, bank)
+
+
+def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | None) -> None:
+    """Raises ValueError if the network lacks a class, or the training rows do."""
+    classes = np.unique(np.concatenate([images.labels, test.labels]))
+    if head is not None and len(head.weight) <= classes.max():
+        raise ValueError(
+            f"{images.name} has {classes.max() + 1} classes, and the network's last layer "
+            f"{len(head.weight)}; wanted a network that was trained on {images.name}."
+        )
+    learned, counts = np.unique(images.labels[rows.learned], return_counts=True)
+    missing = np.setdiff1d(classes, images.labels[rows.bank])
+    if not len(missing):
+        return
+    names = ", ".join(images.classes[label] for label in missing[:5])
+    names += ", ..." if len(missing) > 5 else ""
+    if len(np.setdiff1d(missing, learned)):
+        raise ValueError(
+            f"no training image of {names} is left for the bank, but other images of "
+            f"{images.name} are; wanted at least one a class."
+        )
+    # Rows are picked at equal distances from all images sorted by class.
+    enough = int(np.ceil((len(rows.learned) - 1) / counts.min())) + 1
+    raise ValueError(
+        f"{len(rows.bank):,} training rows leave {len(missing)} of {len(classes)} classes without "
+        f"one ({names}); {min(enough, len(rows.learned)):,} are enough (--train-rows)."
+    )
 
 
 def _check_settings(
@@ -370,4 +448,5 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
         entry["skipped"] = len(images.skipped)
+        entry["skipped_files"] = images.skipped_text
     return entry
