@@ -1,17 +1,21 @@
 """The command line: `heat COMMAND --help`, or `python -m heat_core COMMAND --help`.
 
-What a user can put right ends in one line on standard error and exit code 2.
+What a user can put right ends in one line on standard error and exit code 2; where some detectors
+failed and the others' answer is printed, the code is 3; ctrl-C is 130.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .commands import dashboard, images, names, packs, plane, results, runs
+from .commands.shared import Incomplete, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
     "streamlit": "app",
@@ -25,22 +29,46 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
 }
 
 
+EXIT_CODES = (
+    "exit code: 0 done; 2 refused, in one line on standard error; 3 some detectors failed, named "
+    "there,\nand the answer is of the others; 130 interrupted"
+)
+MAX_SEED = 2**32 - 1  # the largest that every library here takes
+MAX_SEEDS = 1000
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     options = parser().parse_args(arguments)
+    code = 2
     try:
         options.run(options)
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
+        sys.stdout.flush()
+    except Incomplete as error:
+        code, message = 3, str(error)
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    except BrokenPipeError:  # as of `| head`: nobody reads on, and nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        message = _reason(error)
+        if message is None:
             raise
-        message = f"this needs {module}; pip install 'heat-dashboard[{EXTRAS[module]}]'"
-    except (ValueError, OSError, ArithmeticError) as error:  # ArithmeticError: training diverged
-        message = " ".join(str(error).split())
     else:
         return 0
     print(f"{started_as().split()[-1]} {options.command}: {message}", file=sys.stderr)
-    return 2
+    return code
+
+
+def _reason(error: Exception) -> str | None:
+    """Returns in one line what a user can put right; None of an error of ours."""
+    if not isinstance(error, ModuleNotFoundError):
+        return refusal_text(error)
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    return f"this needs {module}; pip install 'heat-dashboard[{EXTRAS[module]}]'"
 
 
 def started_as() -> str:
@@ -57,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
             command.name,
             help=command.summary,
             description=command.summary,
-            epilog=f"example: {started_as()} {command.name} {command.example}",
+            epilog=f"{EXIT_CODES}\n\nexample: {started_as()} {command.name} {command.example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         subparser.set_defaults(run=command.run)
@@ -82,7 +110,8 @@ def _add_preset(add: Add) -> None:
 
 
 def _add_seed(add: Add) -> None:
-    add("--seed", type=int, default=0, help="the same seed gives the same scores")
+    seed = _whole_number(0, MAX_SEED)
+    add("--seed", type=seed, default=0, help="the same seed gives the same scores")
 
 
 def _add_device(add: Add) -> None:
@@ -110,12 +139,49 @@ def _add_switch(add: Add, flag: str, summary: str) -> None:
     add(flag, action=argparse.BooleanOptionalAction, default=True, help=summary)
 
 
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Returns a function that reads a whole number in a range."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:  # no number, or one of thousands of digits
+            number = None
+        if number is None or not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"wanted a whole number from {low} to {high}, got {_short(text)}"
+            )
+        return number
+
+    return read
+
+
+_COUNT = _whole_number(1, 10**9)  # of rows or epochs
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = math.nan
+    if not 1 < percent < 100:
+        hint = ": it is in percent, such as 95" if 0 < percent <= 1 else ""
+        raise argparse.ArgumentTypeError(
+            f"wanted percent between 1 and 100, got {_short(text)}{hint}"
+        )
+    return percent
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"wanted whole numbers with commas between, got {text!r}"
+            f"wanted whole numbers with commas between, got {_short(text)}"
         ) from None
 
 
@@ -140,15 +206,15 @@ def _fetch(add: Add) -> None:
 
 def _train_classifier(add: Add) -> None:
     add("--id", default="cifar10", help="the in-distribution dataset")
-    add("--out", type=Path, required=True)
+    add("--out", type=Path, required=True, help="a .safetensors file")
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
     layers = "blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given"
     add("--layers", type=_numbers, help=layers)
     add("--channels", type=_numbers, help="their widths, such as 32,96,192,256")
     _add_switch(add, "--small-stem", "3x3 without max-pool, for 32-pixel images")
     add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
-    add("--epochs", type=int, help="instead of the recipe's own")
-    add("--held-out", type=int, default=5000, help="training images that the network never sees")
+    add("--epochs", type=_COUNT, help="instead of the recipe's own")
+    add("--held-out", type=_COUNT, default=5000, help="training images that the network never sees")
     _add_roots(add)
     _add_seed(add)
     _add_device(add)
@@ -168,9 +234,9 @@ def _extract(add: Add) -> None:
     out = "the pack's folder; a killed extraction goes on in OUT.shards"
     add("--out", type=Path, required=True, help=out)
     train_rows = "of the bank; its moments are of all images that the network saw"
-    add("--train-rows", type=int, default=6000, help=train_rows)
-    add("--test-rows", type=int, default=10_000)
-    add("--ood-rows", type=int, default=1000, help="at most, of each OOD set")
+    add("--train-rows", type=_COUNT, default=6000, help=train_rows)
+    add("--test-rows", type=_COUNT, default=10_000)
+    add("--ood-rows", type=_COUNT, default=1000, help="at most, of each OOD set")
     pseudo_rows = "training and held-out images a pseudo-OOD family (200,80)"
     add("--pseudo-rows", type=_numbers, default=(200, 80), help=pseudo_rows)
     _add_switch(add, "--std", "store the std-pooled view too")
@@ -180,6 +246,8 @@ def _extract(add: Add) -> None:
         "Gaussians on its average-pooled output"
     )
     add("--early", default="", help=early)
+    dtype = "what features are stored in; float16 ends at 65,504"
+    add("--dtype", default="float16", choices=("float16", "float32"), help=dtype)
     _add_roots(add)
     _add_device(add)
     _add_overwrite(add)
@@ -196,7 +264,7 @@ def _benchmark(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     _add_detectors(add)
     seeds = "fit what trains with so many seeds; print mean and standard deviation"
-    add("--seeds", type=int, default=1, help=seeds)
+    add("--seeds", type=_whole_number(1, MAX_SEEDS), default=1, help=seeds)
     add("--published", action="store_true", help="print the paper's numbers below")
     _add_preset(add)
     _add_seed(add)
@@ -207,7 +275,7 @@ def _benchmark(add: Add) -> None:
 
 def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
-    add("--seeds", type=int, default=5)
+    add("--seeds", type=_whole_number(1, MAX_SEEDS), default=5)
     _add_preset(add)
     _add_seed(add)
     _add_device(add)
@@ -229,7 +297,7 @@ def _score_image(add: Add) -> None:
     )
     add("--weights", type=Path, help=weights)
     _add_detectors(add)
-    add("--keep", type=float, default=95.0, help="percent of ID images that thresholds keep")
+    add("--keep", type=_percent, default=95.0, help="percent of ID images that thresholds keep")
     _add_preset(add)
     _add_seed(add)
     _add_device(add)
@@ -249,13 +317,18 @@ def _fit(add: Add) -> None:
 def _score(add: Add) -> None:
     add("run_folder", metavar="RUN", type=Path)
     add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
-    add("--out", type=Path, required=True, help="a Parquet file")
+    add("--out", type=Path, required=True, help="a .parquet or a .csv file")
     _add_device(add)
     _add_overwrite(add)
 
 
 def _app(add: Add) -> None:
-    add("--port", type=int, default=8501, help="where it listens: http://localhost:PORT")
+    add(
+        "--port",
+        type=_whole_number(1, 65535),
+        default=8501,
+        help="where it listens: http://localhost:PORT",
+    )
     flags = "after --, Streamlit's own: -- --server.headless true"
     add("flags", metavar="FLAG", nargs="*", help=flags)
 

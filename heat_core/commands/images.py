@@ -6,11 +6,25 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .shared import ProgressBars, allowed_detectors, check_out, device_of, require
+from .shared import (
+    Incomplete,
+    ProgressBars,
+    allowed_detectors,
+    check_out,
+    check_parent,
+    check_suffix,
+    device_of,
+    failure_text,
+    failures_text,
+    print_notes,
+    require,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from heat_core.images.classifier_training import Progress, Recipe
@@ -33,17 +47,21 @@ def train_classifier(options: argparse.Namespace) -> None:
     from heat_core.images import classifier, datasets
     from heat_core.images.classifier_training import find_recipe, train
 
+    check_suffix(options.out, [".safetensors"])
     if options.out.exists():
         raise FileExistsError(f"{options.out} exists already.")
+    check_parent(options.out)
+    device = device_of(options)
     recipe = find_recipe(options.recipe, options.epochs)
     images = datasets.read_images(options.id, options.root, "train")
+    if images.skipped:
+        print(f"{options.id}: {images.skipped_text}.", file=sys.stderr)
     learned, held_out = datasets.split_validation(images, options.held_out)
     architecture = classifier.Architecture(
         options.model, len(images.classes), options.layers, options.channels, options.small_stem
     )
     start = time.perf_counter()
     checkpoint = options.out.with_suffix(".checkpoint")
-    device = device_of(options)
     on_progress = partial(_report_training, recipe=recipe)
     network = train(
         architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
@@ -84,6 +102,9 @@ def _report_training(progress: Progress, recipe: Recipe) -> None:
 def extract(options: argparse.Namespace) -> None:
     """Extracts the features of images into a pack."""
     require("timm")
+    import torch
+
+    from heat_core.assumptions import logits_notes, normalisation_text, notes_on_features
     from heat_core.images import classifier, packing
     from heat_core.images.extract import EarlyLayer, Extractor
     from heat_core.pack import write_pack
@@ -93,18 +114,22 @@ def extract(options: argparse.Namespace) -> None:
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
     network, architecture, notes = classifier.load(options.weights, architecture)
+    source = f"as timm says of {options.model}" if options.model else "as the weights' file says"
+    normalisation = normalisation_text(architecture.mean, architecture.std)
+    print(f"Images: {normalisation}, {source}.", file=sys.stderr)
     extractor = Extractor(
         network,
         architecture,
         options.layer,
         options.std,
         options.odin,
+        dtype=getattr(torch, options.dtype),
         device=device_of(options),
         early_layer=EarlyLayer(options.early) if options.early else None,
     )
     contents = packing.Contents(
         id_name=options.id,
-        ood_names=tuple(options.ood.split(",")),
+        ood_names=split_names(options.ood),
         train_rows=options.train_rows,
         test_rows=options.test_rows,
         ood_rows=options.ood_rows,
@@ -112,7 +137,9 @@ def extract(options: argparse.Namespace) -> None:
     )
     work = options.out.with_name(f"{options.out.name}.shards")
     with ProgressBars("image") as bars:
-        pack = packing.build_pack(extractor, notes, contents, options.root, work, bars.show)
+        pack = packing.build_pack(
+            extractor, notes, contents, options.root, work, bars.show, _print_note
+        )
     write_pack(pack, options.out)
     packing.delete_shards(work)
     families = len(pack.extra.pseudo)
@@ -120,26 +147,48 @@ def extract(options: argparse.Namespace) -> None:
         f"{options.out}: {len(pack.train):,} training rows, {len(pack.test):,} test rows, "
         f"{len(pack.ood)} OOD sets{f', {families} pseudo-OOD families' if families else ''}."
     )
+    print_notes([*logits_notes(pack.card["classifier"]), *notes_on_features(pack)])
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def score_image(options: argparse.Namespace) -> None:
-    """Judges pictures by the detectors of a pack."""
+    """Judges pictures by the detectors of a pack that can be fitted.
+
+    Raises ValueError if none can, and Incomplete after the verdicts if some cannot.
+    """
     require("timm")
     from heat_core.images.decoding import read_image
     from heat_core.judge import FittedDetector, Judge, weights_of
     from heat_core.pack import read_pack
     from heat_core.run import fit
 
+    device = device_of(options)
     pack = read_pack(options.pack)
     pictures = [(str(path), read_image(path)) for path in options.pictures]
-    judge = Judge(pack, options.weights or weights_of(options.pack), options.device)
+    judge = Judge(pack, options.weights or weights_of(options.pack), device)
     detectors: dict[str, FittedDetector] = {}
+    failures: dict[str, str] = {}
     for name, detector in allowed_detectors(pack, options).items():
-        run = fit(detector, pack.train, options.seed, options.device, extra=pack.extra)
-        detectors[name] = FittedDetector.of(run, pack)
+        try:
+            run = fit(detector, pack.train, options.seed, device, extra=pack.extra)
+            detectors[name] = FittedDetector.of(run, pack)
+        except Exception as error:  # whatever ends one detector, the others stand
+            failures[name] = failure_text(error)
+    if failures and not detectors:
+        raise ValueError(failures_text(failures))
     keep = options.keep / 100
     opinions = {path: judge(pixels, detectors, keep) for path, pixels in pictures}
-    if options.json:
+    _print_opinions(opinions, options.json)
+    if failures:
+        raise Incomplete(failures_text(failures))
+
+
+def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
+    """Prints what is made of pictures, {path: opinion}."""
+    if as_json:
         entries = [_opinion_entry(path, opinion) for path, opinion in opinions.items()]
         print(json.dumps(entries, indent=1))
         return

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import check_out
+from .shared import check_out, print_notes
 
 
 def make_pack(options: argparse.Namespace) -> None:
     """Makes a pack of arrays."""
+    from heat_core.assumptions import notes_on
     from heat_core.pack import pack_from_npz, write_pack
 
     check_out(options.out, options.overwrite)
@@ -21,6 +22,7 @@ def make_pack(options: argparse.Namespace) -> None:
         f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, "
         f"{len(pack.ood)} OOD sets, {head}."
     )
+    print_notes(notes_on(pack))
 
 
 def project(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .shared import check_out
+from .shared import check_out, check_parent, check_suffix, print_notes
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def fit(options: argparse.Namespace) -> None:
     """Fits a detector to a pack and writes the run."""
+    from heat_core.assumptions import notes_on
     from heat_core.detectors.presets import preset_detector, space_of
     from heat_core.pack import read_pack
     from heat_core.run import fit, save
@@ -31,6 +32,7 @@ def fit(options: argparse.Namespace) -> None:
     )
     if run.diagnosis is not None:
         print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
+    print_notes(notes_on(pack), warnings_only=True)
 
 
 def _report_record(record: Record, energy: Energy) -> None:
@@ -50,10 +52,10 @@ def score(options: argparse.Namespace) -> None:
     from heat_core.files import write_whole
     from heat_core.run import load
 
-    if options.out.exists() and not (options.overwrite and options.out.suffix == ".parquet"):
-        raise FileExistsError(
-            f"{options.out} exists already; --overwrite replaces a .parquet file."
-        )
+    check_suffix(options.out, [".parquet", ".csv"])
+    if options.out.exists() and not (options.overwrite and options.out.is_file()):
+        raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
+    check_parent(options.out)
     run = load(options.run_folder, options.device)
     features = read_features(options.features)
     scores = run.score(features)
@@ -61,8 +63,12 @@ def score(options: argparse.Namespace) -> None:
     if features.index is not None:
         columns["source"] = features.source
         columns["index"] = features.index.numpy()
+    table = pd.DataFrame(columns)
     buffer = io.BytesIO()
-    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    if options.out.suffix == ".csv":
+        table.to_csv(buffer, index=False)
+    else:
+        table.to_parquet(buffer, index=False)
     write_whole(options.out, buffer.getvalue())
     print(
         f"{options.out}: {len(scores):,} scores of {run.detector.title}; "

@@ -3,15 +3,67 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from heat_core.assumptions import Note
     from heat_core.detectors.detector import Detector
     from heat_core.pack import Pack
+
+
+class Incomplete(Exception):
+    """Some of what was asked for failed, and the rest is printed; the message says what and why."""
+
+
+def refusal_text(error: Exception) -> str | None:
+    """Returns in one line what a user can put right; None of an error of ours.
+
+    >>> refusal_text(FileNotFoundError(2, "No such file or directory", "cat.png"))
+    'cat.png: No such file or directory'
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError | RuntimeError):  # so torch calls it
+        wanted = re.search(r"allocate ([\d.]+ \w+)", text)
+        if wanted:
+            return f"not enough memory: there are no {wanted[1]} to be had."
+        return "not enough memory." if isinstance(error, MemoryError) else None
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    # ArithmeticError: training diverged
+    return text if text and isinstance(error, ValueError | OSError | ArithmeticError) else None
+
+
+def failure_text(error: Exception) -> str:
+    """Returns why a detector failed, in one line.
+
+    >>> failure_text(KeyError("std")), failure_text(ValueError("k must be at least 1."))
+    ("KeyError: 'std'", 'k must be at least 1.')
+    """
+    text = " ".join(str(error).split())
+    return refusal_text(error) or f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def failures_text(failures: Mapping[str, str]) -> str:
+    """Returns {what failed: why} in one line.
+
+    >>> failures_text({"KNN": "KNN needs at least k = 50 training rows, got 40."})
+    'failed: KNN (KNN needs at least k = 50 training rows, got 40)'
+    """
+    parts = (f"{name} ({reason.rstrip('.')})" for name, reason in failures.items())
+    return f"failed: {', '.join(parts)}"
+
+
+def print_notes(notes: Iterable[Note], warnings_only: bool = False) -> None:
+    """Prints what figures rest on, one line each, on standard error."""
+    for note in notes:
+        if note.is_warning or not warnings_only:
+            print(note, file=sys.stderr)
 
 
 def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, Detector]:
@@ -21,7 +73,7 @@ def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, D
     """
     from heat_core.detectors.presets import supported_detectors
 
-    names: Sequence[str] = options.detectors.split(",") if options.detectors else ()
+    names = split_names(options.detectors)
     detectors, reasons = supported_detectors(pack, options.preset, names)
     if names and reasons:
         raise ValueError(" ".join(reasons.values()))
@@ -30,16 +82,19 @@ def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, D
     return detectors
 
 
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Returns the names in a list with commas.
+
+    >>> split_names("KNN, MoG,"), split_names(None)
+    (('KNN', 'MoG'), ())
+    """
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 def require(module: str) -> None:
     """Raises ModuleNotFoundError if a module of an extra is not installed, before any work."""
     if util.find_spec(module) is None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-
-
-def check_seeds(count: int) -> None:
-    """Raises ValueError unless there is a seed."""
-    if count < 1:
-        raise ValueError(f"seeds must be at least 1, got {count}.")
 
 
 def check_out(path: Path, overwrite: bool) -> None:
@@ -50,6 +105,22 @@ def check_out(path: Path, overwrite: bool) -> None:
         raise FileExistsError(
             f"{path} is neither a pack nor a run, so --overwrite does not replace it."
         )
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raises OSError if nothing can be written beside a path, before any work."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {folder} is no folder.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: no permission in {folder}.")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Raises ValueError if a file's name does not say what is written into it."""
+    if path.suffix not in suffixes:
+        raise ValueError(f"--out must end in {' or '.join(suffixes)}, got {path.name}.")
 
 
 def device_of(options: argparse.Namespace) -> str:
