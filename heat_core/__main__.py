@@ -39,11 +39,15 @@ MAX_SEEDS = 1000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    options = parser().parse_args(arguments)
     code = 2
+    command = started_as().split()[-1]
     try:
+        options = parser().parse_args(arguments)
+        command = f"{command} {options.command}"
         options.run(options)
         sys.stdout.flush()
+    except _UsageError as error:
+        command, message = error.args
     except Incomplete as error:
         code, message = 3, str(error)
     except KeyboardInterrupt:
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
     else:
         return 0
-    print(f"{started_as().split()[-1]} {options.command}: {message}", file=sys.stderr)
+    print(f"{command}: {message}", file=sys.stderr)
     return code
 
 
@@ -93,10 +97,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _UsageError(Exception):
+    """Arguments that cannot be: the words that began them, and what is wrong."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, without the usage."""
-        self.exit(2, f"{self.prog}: {message}; see --help.\n")
+        """Raises _UsageError."""
+        command = self.prog.removeprefix("python -m ")
+        raise _UsageError(command, f"{message.removeprefix('argument ')}; see --help.")
 
 
 # -- options that several commands have ------------------------------------------------------------
@@ -149,7 +158,7 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
             number = None
         if number is None or not low <= number <= high:
             raise argparse.ArgumentTypeError(
-                f"wanted a whole number from {low} to {high}, got {_short(text)}"
+                f"wanted a whole number from {low:,} to {high:,}, got {_short(text)}"
             )
         return number
 
@@ -164,10 +173,10 @@ def _percent(text: str) -> float:
         percent = float(text)
     except ValueError:
         percent = math.nan
-    if not 1 < percent < 100:
+    if not 1 < percent <= 100:
         hint = ": it is in percent, such as 95" if 0 < percent <= 1 else ""
         raise argparse.ArgumentTypeError(
-            f"wanted percent between 1 and 100, got {_short(text)}{hint}"
+            f"wanted percent, more than 1 and at most 100, got {_short(text)}{hint}"
         )
     return percent
 

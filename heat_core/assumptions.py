@@ -8,7 +8,7 @@ images were normalised, and whether the head's logits are the network's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .energies import unit
 from .features import Features
+from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_KINDS
 from .metrics import separation
 from .pack import Pack
@@ -80,16 +81,6 @@ def _normalisation(classifier: dict[str, Any]) -> Iterator[Note]:
     mean, std = architecture.get("mean"), architecture.get("std")
     if isinstance(mean, list | tuple) and isinstance(std, list | tuple):
         yield Note("Images", normalisation_text(mean, std))
-
-
-def normalisation_text(mean: Sequence[float], std: Sequence[float]) -> str:
-    """Returns how images were normalised, in words.
-
-    >>> normalisation_text((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-    'normalised by the means 0.5, 0.5, 0.5 and deviations 0.25, 0.25, 0.25 of pixels in [0, 1]'
-    """
-    means, deviations = (", ".join(map(str, numbers)) for numbers in (mean, std))
-    return f"normalised by the means {means} and deviations {deviations} of pixels in [0, 1]"
 
 
 def logits_notes(classifier: dict[str, Any]) -> Iterator[Note]:

@@ -330,12 +330,17 @@ def read_features(path: Path | str) -> Features:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _no_file_text(path: Path) -> str:
+    """Returns what is wrong with a path at which there is no file."""
+    return "no such file (it is a folder)." if path.is_dir() else "no such file."
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """Returns the tensors of a features file, and its source."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ValueError("no such file.")
+        raise ValueError(_no_file_text(path))
     try:
         with safe_open(str(path), "pt") as file:
             meta = file.metadata() or {}
@@ -414,7 +419,7 @@ def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
             than `limit` bytes.
     """
     if not path.is_file():
-        raise ValueError("no such file.")
+        raise ValueError(_no_file_text(path))
     if not zipfile.is_zipfile(path):
         raise ValueError(
             "not a whole npz file (an npz is a zip archive; this is none, or was cut off)."

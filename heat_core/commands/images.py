@@ -36,6 +36,7 @@ def fetch(options: argparse.Namespace) -> None:
     require("torchvision")
     from heat_core.images.fetching import fetch
 
+    check_parent(options.root / options.name)
     with ProgressBars("B", is_scaled=True) as bars:
         source = fetch(options.name, options.root, bars.show)
     print(f"{options.name} is in {options.root} (from {source}).")
@@ -104,19 +105,24 @@ def extract(options: argparse.Namespace) -> None:
     require("timm")
     import torch
 
-    from heat_core.assumptions import logits_notes, normalisation_text, notes_on_features
+    from heat_core.assumptions import logits_notes, notes_on_features
     from heat_core.images import classifier, packing
     from heat_core.images.extract import EarlyLayer, Extractor
     from heat_core.pack import write_pack
 
     check_out(options.out, options.overwrite)
+    contents = packing.Contents(
+        id_name=options.id,
+        ood_names=split_names(options.ood),
+        train_rows=options.train_rows,
+        test_rows=options.test_rows,
+        ood_rows=options.ood_rows,
+        pseudo_rows=options.pseudo_rows,
+    )
     architecture = None
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
     network, architecture, notes = classifier.load(options.weights, architecture)
-    source = f"as timm says of {options.model}" if options.model else "as the weights' file says"
-    normalisation = normalisation_text(architecture.mean, architecture.std)
-    print(f"Images: {normalisation}, {source}.", file=sys.stderr)
     extractor = Extractor(
         network,
         architecture,
@@ -126,14 +132,6 @@ def extract(options: argparse.Namespace) -> None:
         dtype=getattr(torch, options.dtype),
         device=device_of(options),
         early_layer=EarlyLayer(options.early) if options.early else None,
-    )
-    contents = packing.Contents(
-        id_name=options.id,
-        ood_names=split_names(options.ood),
-        train_rows=options.train_rows,
-        test_rows=options.test_rows,
-        ood_rows=options.ood_rows,
-        pseudo_rows=options.pseudo_rows,
     )
     work = options.out.with_name(f"{options.out.name}.shards")
     with ProgressBars("image") as bars:
@@ -168,7 +166,12 @@ def score_image(options: argparse.Namespace) -> None:
     device = device_of(options)
     pack = read_pack(options.pack)
     pictures = [(str(path), read_image(path)) for path in options.pictures]
-    judge = Judge(pack, options.weights or weights_of(options.pack), device)
+    weights = options.weights or weights_of(options.pack)
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"no network at {weights}; give --weights, the one that the pack was extracted with."
+        )
+    judge = Judge(pack, weights, device)
     detectors: dict[str, FittedDetector] = {}
     failures: dict[str, str] = {}
     for name, detector in allowed_detectors(pack, options).items():

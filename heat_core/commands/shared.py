@@ -73,7 +73,9 @@ def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, D
     """
     from heat_core.detectors.presets import supported_detectors
 
-    names = split_names(options.detectors)
+    names = split_names(options.detectors) if options.detectors is not None else ()
+    if not names and options.detectors is not None:
+        raise ValueError(f"--detectors must name at least one, got {options.detectors!r}.")
     detectors, reasons = supported_detectors(pack, options.preset, names)
     if names and reasons:
         raise ValueError(" ".join(reasons.values()))
@@ -82,13 +84,13 @@ def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, D
     return detectors
 
 
-def split_names(text: str | None) -> tuple[str, ...]:
+def split_names(text: str) -> tuple[str, ...]:
     """Returns the names in a list with commas.
 
-    >>> split_names("KNN, MoG,"), split_names(None)
-    (('KNN', 'MoG'), ())
+    >>> split_names("KNN, MoG,")
+    ('KNN', 'MoG')
     """
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def require(module: str) -> None:

@@ -83,6 +83,14 @@ class Contents:
                 "pseudo-OOD rows must be two numbers of 0 or more, "
                 f"got {', '.join(map(str, self.pseudo_rows))}."
             )
+        if not self.ood_names:
+            raise ValueError("wanted at least one OOD set, got none.")
+        splits = find_dataset(self.id_name).splits
+        if not {"train", "test"} <= set(splits):
+            raise ValueError(
+                "the in-distribution dataset must have the splits train and test; "
+                f"{self.id_name} has {', '.join(splits)}."
+            )
         if self.id_name in self.ood_names:
             raise ValueError(
                 f"an OOD set must not be the in-distribution one, got {self.id_name} as both."
@@ -124,7 +132,8 @@ def build_pack(
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
-        on_note: called with a line for each dataset of which files are left out.
+        on_note: called, once all is checked, with a line on how images are normalised and on each
+            dataset of which files are left out.
 
     Raises:
         FileNotFoundError: a dataset is not there.
@@ -133,16 +142,19 @@ def build_pack(
             extraction.
     """
     _check_network(extractor)
+    skipped: list[str] = []
     for name in contents.ood_names:
-        _check_first_batch(extractor, read_images(name, roots, count=contents.ood_rows), on_note)
+        skipped += _check_first_batch(extractor, read_images(name, roots, count=contents.ood_rows))
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
     rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
     head = None if extractor.layer else head_of(extractor.network)
     _check_labels(images, test_images, rows, head)
     for split in (images, test_images):
-        _check_first_batch(extractor, split, on_note)
+        skipped += _check_first_batch(extractor, split)
     _check_settings(work, extractor, notes, contents)
+    for text in (f"Images: {extractor.architecture.normalisation}.", *skipped):
+        on_note(text)
     plain = _Shards(
         replace(extractor, odin=False), work, on_batch
     )  # ODIN takes three times as long
@@ -184,14 +196,15 @@ def _check_network(extractor: Extractor) -> None:
         ) from None
 
 
-def _check_first_batch(extractor: Extractor, images: Images, on_note: OnNote) -> None:
-    """Reads the first images of a split, and says which of its files are left out.
+def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:
+    """Reads the first images of a split; returns a line if files of it are left out.
 
     Raises ValueError if their features cannot be stored.
     """
-    if images.skipped:
-        on_note(f"{find_dataset(images.name).title} ({images.split}): {images.skipped_text}.")
     replace(extractor, odin=False)(pixels_tensor(images)[:FIRST_BATCH])
+    if not images.skipped:
+        return []
+    return [f"{find_dataset(images.name).title} ({images.split}): {images.skipped_text}."]
 
 
 @dataclass(frozen=True, eq=False)

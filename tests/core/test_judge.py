@@ -121,7 +121,7 @@ def test_what_cannot_be_judged_ends_in_one_line(
             [tmp_path / "fine.png", "--pack", place, "--weights", tmp_path / "none.safetensors"],
             "none.safetensors",
         ),
-        ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "share must be above 0"),
+        ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "--keep: wanted percent"),
     ):
         assert main(["score-image", *map(str, arguments), "--detectors", "KNN"]) == 2
         said = capsys.readouterr()
