@@ -143,8 +143,9 @@ def build_pack(
     """
     _check_network(extractor)
     skipped: list[str] = []
-    for name in contents.ood_names:
-        skipped += _check_first_batch(extractor, read_images(name, roots, count=contents.ood_rows))
+    ood_images = [read_images(name, roots) for name in contents.ood_names]
+    for split in ood_images:
+        skipped += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
     rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
@@ -169,7 +170,7 @@ def build_pack(
     )
     test_rows = stratified_rows(test_images.labels, contents.test_rows)
     test = sets.features_with_thumbnails("test", test_images, test_rows)
-    ood = sets.ood(contents, roots)
+    ood = sets.ood(contents, ood_images)
     train = replace(train, head=head, moments=moments)
     pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
     card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(rows.learned))
@@ -334,11 +335,10 @@ class _Sets:
             self.thumbnails[name] = encode_sheet(images.pixels[rows])
         return self.features(name, images, rows)
 
-    def ood(self, contents: Contents, roots: Sequence[Path]) -> dict[SetName, Features]:
+    def ood(self, contents: Contents, ood_images: Sequence[Images]) -> dict[SetName, Features]:
         """Returns {set: features}; their classes mean nothing to the network."""
         sets = {}
-        for name in contents.ood_names:
-            images = read_images(name, roots)
+        for name, images in zip(contents.ood_names, ood_images, strict=True):
             group = find_dataset(name).group_beside(contents.id_name)
             rows = stratified_rows(images.labels, contents.ood_rows)
             key = SetName(group, short_name(name))
