@@ -238,8 +238,7 @@ def _unknown_families(pack: Pack) -> Iterator[Note]:
     unknown = [name for name in names if name not in FAMILIES and name != TWO_KINDS]
     if unknown:
         so = (
-            "each counts as a kind of its own, so a choice of settings may be judged by what "
-            f"training saw under another name; known are {', '.join((*FAMILIES, TWO_KINDS))}"
+            "each counts as a kind of its own, so settings may be judged by what training saw "
+            "under another name"
         )
-        found = f"{', '.join(unknown)}: no known kind"
-        yield Note("Pseudo-OOD families", found, so, is_warning=True)
+        yield Note("Families of no known kind", ", ".join(unknown), so, is_warning=True)

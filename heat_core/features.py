@@ -306,9 +306,20 @@ def write_features(features: Features, path: Path) -> None:
     for name, moments in features.moments.items():
         for part in _MOMENTS:
             tensors[f"moments__{part}__{name}"] = getattr(moments, part)
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    tensors = _apart({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
     write_whole(path, save(tensors, meta))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors of any shape that share no memory, as a file wants them."""
+    apart: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in places else tensor
+        places.add(place)
+    return apart
 
 
 def read_features(path: Path | str) -> Features:

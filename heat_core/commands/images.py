@@ -55,8 +55,10 @@ def train_classifier(options: argparse.Namespace) -> None:
     device = device_of(options)
     recipe = find_recipe(options.recipe, options.epochs)
     images = datasets.read_images(options.id, options.root, "train")
-    if images.skipped:
-        print(f"{options.id}: {images.skipped_text}.", file=sys.stderr)
+    test = datasets.read_images(options.id, options.root, "test")  # before hours are spent
+    for split in (images, test):
+        if split.skipped:
+            print(f"{options.id} ({split.split}): {split.skipped_text}.", file=sys.stderr)
     learned, held_out = datasets.split_validation(images, options.held_out)
     architecture = classifier.Architecture(
         options.model, len(images.classes), options.layers, options.channels, options.small_stem
@@ -67,7 +69,6 @@ def train_classifier(options: argparse.Namespace) -> None:
     network = train(
         architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
     )
-    test = datasets.read_images(options.id, options.root, "test")
     notes = {
         "id": options.id,
         "classes": list(images.classes),

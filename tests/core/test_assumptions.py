@@ -103,12 +103,12 @@ def test_held_out_images_that_are_unlike_test_are_doubted_the_other_way(pack: Pa
 def test_families_of_no_known_kind_are_named(pack: Pack) -> None:
     some = Features(torch.randn(5, DIM))
     known = {"blur": some, "composed": some}
-    part = "Pseudo-OOD families"
+    part = "Families of no known kind"
     assert part not in [note.part for note in notes_on(replace(pack, extra=ExtraID(None, known)))]
     extra = ExtraID(None, known | {"blurry": some}, {"jigsaw": some})
     note = note_of(replace(pack, extra=extra), part)
     assert note.is_warning
-    assert note.found == "blurry, jigsaw: no known kind"
+    assert note.found == "blurry, jigsaw"
 
 
 def test_a_card_says_what_was_left_out_normalised_and_checked(pack: Pack) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from heat_core.__main__ import main
+from heat_core.detectors.closed_form import SSD
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
@@ -106,6 +107,27 @@ def test_the_command_judges_pictures_of_any_kind(
     assert lines[0].startswith(f"{pictures[0]}: c")
     assert "of ID test" in lines[1]
     assert len(lines) == 4
+
+
+def test_a_detector_that_fails_leaves_the_verdicts_of_the_others(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit_or_fail(detector, *arguments, **options):
+        if detector == SSD():
+            raise ValueError("no room.")
+        return fit(detector, *arguments, **options)
+
+    monkeypatch.setattr("heat_core.run.fit", fit_or_fail)
+    Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
+    command = ["score-image", str(tmp_path / "fine.png"), "--pack", str(place), "--json"]
+    assert main([*command, "--detectors", "MSP,SSD,KNN"]) == 3
+    said = capsys.readouterr()
+    (entry,) = json.loads(said.out)
+    assert [verdict["detector"] for verdict in entry["verdicts"]] == ["MSP", "KNN"]
+    assert said.err == "heat_core score-image: failed: SSD (no room)\n"
+    assert main([*command, "--detectors", "SSD"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "heat_core score-image: failed: SSD (no room)\n")
 
 
 def test_what_cannot_be_judged_ends_in_one_line(

@@ -212,7 +212,7 @@ def test_a_double_underscore_may_be_part_of_a_name(
 ) -> None:
     """`near_places__365` is a set, also beside a set `near_places`: there is no view `365`."""
     own = {"near_places__365": arrays["far_d"], "pseudo_blur__4": arrays["mid_c"]}
-    own |= {"train_z__std": 2 * arrays["train_z"], "near_places__365__std": 2 * arrays["far_d"]}
+    own |= {"train_z__std": arrays["train_z"], "near_places__365__std": arrays["far_d"]}
     if beside:
         own["near_places"] = arrays["near_a"]
     pack = pack_from_arrays(arrays | own)
