@@ -791,3 +791,42 @@ def test_extract_makes_a_pack_of_images(
     capsys.readouterr()
     assert main(["benchmark", str(tmp_path / "pack"), "--detectors", "MSP,KNN", "--json"]) == 0
     assert all(math.isfinite(row["auroc"]) for row in json.loads(capsys.readouterr().out)["rows"])
+
+
+TINY = ["--model", "resnet18", "--layers", "1,1,1,1", "--channels", "8,8,8,8"]
+
+
+def test_a_classifier_is_trained_and_its_held_out_images_become_val(
+    tmp_path: Path, sheets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, out = tmp_path / "w.safetensors", tmp_path / "pack"
+    training = [*TINY, "--recipe", "paper", "--epochs", "1", "--held-out", "40"]
+    place = ["--root", str(sheets)]
+    assert main(["train-classifier", *training, *place, "--out", str(weights)]) == 0
+    output = capsys.readouterr()
+    assert re.search(r"w.safetensors: test accuracy \d+\.\d+% after 0 minutes", output.out)
+    assert "epoch 1/1, step 1/1: loss" in output.err
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+    rows = ["--ood", "mnist", "--pseudo-rows", "0,0", "--ood-rows", "20"]
+    assert main(["extract", "--weights", str(weights), *place, *rows, "--out", str(out)]) == 0
+    pack = read_pack(out)
+    assert pack.extra.val is not None
+    assert (len(pack.train), len(pack.extra.val)) == (160, 40)
+
+
+def test_a_dataset_without_a_test_split_is_refused_before_training(
+    tmp_path: Path, sheets: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., str]
+) -> None:
+    """The test images are read for the accuracy, after hours."""
+    (tmp_path / "half").mkdir()
+    for file in sheets.glob("*"):
+        if "cifar10-test" not in file.name:
+            (tmp_path / "half" / file.name).write_bytes(file.read_bytes())
+    index = json.loads((sheets / "index.json").read_text())
+    del index["cifar10-test"]
+    (tmp_path / "half" / "index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(
+        "heat_core.images.classifier_training.train", lambda *_: pytest.fail("trained")
+    )
+    place = ["--root", tmp_path / "half", "--out", tmp_path / "w.safetensors"]
+    assert "CIFAR-10 (test) is not in" in refuses("train-classifier", *TINY, *place)
