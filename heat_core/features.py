@@ -50,9 +50,12 @@ class Head:
         if self.weight.ndim != 2:
             raise ValueError(f"weight must have shape (C, d), got {tuple(self.weight.shape)}.")
         if self.bias.shape != self.weight.shape[:1]:
+            shape = tuple(self.weight.shape)
+            transposed = self.bias.shape == self.weight.shape[1:]
+            doubt = ", or else weight is transposed: wanted (C, d)" if transposed else ""
             raise ValueError(
-                f"bias must have shape ({len(self.weight)},) as weight says, "
-                f"got {tuple(self.bias.shape)}."
+                f"bias must have shape ({len(self.weight)},) as weight of shape {shape} says, "
+                f"got {tuple(self.bias.shape)}{doubt}."
             )
         _check_finite("weight", self.weight)
         _check_finite("bias", self.bias)
@@ -143,7 +146,7 @@ class Features:
             self._check_view(name, view)
         for name, numbers in (("y", self.y), ("index", self.index)):
             if numbers is not None:
-                _check_whole_numbers(name, numbers, len(self.z))
+                _check_whole_numbers(name, numbers, self.z.shape)
         if self.head is not None:
             self._check_head(self.head)
         for name, moments in self.moments.items():
@@ -159,12 +162,16 @@ class Features:
     def _check_head(self, head: Head) -> None:
         classes, width = head.weight.shape
         if width != self.dim:
+            transposed = ": it looks transposed; wanted weight.T" if classes == self.dim else ""
             raise ValueError(
-                f"weight must have shape (C, {self.dim}) as z says, got {(classes, width)}."
+                f"weight must have shape (C, {self.dim}) as z says, "
+                f"got {(classes, width)}{transposed}."
             )
         if self.y is not None and int(self.y.max()) >= classes:
+            from_one = self.y.min() == 1 and self.y.max() == classes
+            counted = ": labels count from 0, and these seem to count from 1" if from_one else ""
             raise ValueError(
-                f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}."
+                f"y must lie in 0..{classes - 1} as weight says, got {int(self.y.max())}{counted}."
             )
 
     def _check_moments(self, name: str, moments: Moments) -> None:
@@ -263,12 +270,17 @@ def _check_finite(name: str, array: Tensor, max_abs: float = MAX_ABS) -> None:
         raise ValueError(f"{name} must lie within {max_abs:g} of 0, got {max(-low, high):g}.")
 
 
-def _check_whole_numbers(name: str, array: Tensor, count: int) -> None:
-    """Raises ValueError unless the array is (count,) int64, 0 or more."""
-    if array.dtype != torch.int64 or array.shape != (count,):
+def _check_whole_numbers(name: str, array: Tensor, shape: torch.Size) -> None:
+    """Raises ValueError unless the array is (N,) int64, 0 or more.
+
+    Args:
+        shape: of z, (N, d).
+    """
+    if array.dtype != torch.int64 or array.shape != shape[:1]:
+        doubt = ", or else z is transposed: wanted (N, d)" if array.shape == shape[1:] else ""
         raise ValueError(
-            f"{name} must be whole numbers of shape ({count},), "
-            f"got {_dtype_name(array)} {tuple(array.shape)}."
+            f"{name} must be whole numbers of shape ({shape[0]},) as z of shape {tuple(shape)} "
+            f"says, got {_dtype_name(array)} {tuple(array.shape)}{doubt}."
         )
     if int(array.min()) < 0:
         raise ValueError(f"{name} must be 0 or more, got {int(array.min())}.")
@@ -294,9 +306,20 @@ def write_features(features: Features, path: Path) -> None:
     for name, moments in features.moments.items():
         for part in _MOMENTS:
             tensors[f"moments__{part}__{name}"] = getattr(moments, part)
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    tensors = _apart({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
     write_whole(path, save(tensors, meta))
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns tensors of any shape that share no memory, as a file wants them."""
+    apart: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        apart[name] = tensor.clone() if place in places else tensor
+        places.add(place)
+    return apart
 
 
 def read_features(path: Path | str) -> Features:
@@ -318,18 +341,25 @@ def read_features(path: Path | str) -> Features:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _no_file_text(path: Path) -> str:
+    """Returns what is wrong with a path at which there is no file."""
+    return "no such file (it is a folder)." if path.is_dir() else "no such file."
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """Returns the tensors of a features file, and its source."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ValueError("no such file.")
+        raise ValueError(_no_file_text(path))
     try:
         with safe_open(str(path), "pt") as file:
             meta = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"not a whole safetensors file ({error}).") from None
+    except (SafetensorError, OSError):
+        raise ValueError(
+            "not a whole safetensors file; wanted features of a pack, or an .npz with z."
+        ) from None
     if meta.get("format") != "heat-features":
         raise ValueError(
             "safetensors, but not a features file (its metadata says no format heat-features)."
@@ -373,10 +403,20 @@ def _moments_from_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Moments]:
 
 
 def _head_from_tensors(tensors: Mapping[str, Tensor]) -> Head | None:
+    """Returns the head. Raises ValueError if half of it is missing or it does not fit z."""
     names = [name for name in ("weight", "bias") if name in tensors]
     if len(names) == 1:
         raise ValueError(f"weight and bias come together; got {names[0]} alone.")
-    return Head(tensors["weight"], tensors["bias"]) if names else None
+    if not names:
+        return None
+    weight, bias = tensors["weight"], tensors["bias"]
+    wanted = (*bias.shape, *tensors["z"].shape[1:])
+    if weight.shape != wanted and tuple(weight.shape[::-1]) == wanted:
+        raise ValueError(
+            f"weight must have shape {wanted} as bias and z say, got {tuple(weight.shape)}: "
+            "it looks transposed; wanted weight.T."
+        )
+    return Head(weight, bias)
 
 
 # -- npz -------------------------------------------------------------------------------------------
@@ -390,7 +430,7 @@ def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
             than `limit` bytes.
     """
     if not path.is_file():
-        raise ValueError("no such file.")
+        raise ValueError(_no_file_text(path))
     if not zipfile.is_zipfile(path):
         raise ValueError(
             "not a whole npz file (an npz is a zip archive; this is none, or was cut off)."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from .set_name import SetName
 GROUPS = ("near", "mid", "far")
 # families made of ID images: of training images, and of held-out ones
 PSEUDO_GROUPS = ("pseudo", "pseudoval")
+VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
 
 
@@ -194,7 +195,8 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
         arrays: `train_z` (N, d), `train_y` (N,), `test_z`, optional `test_y`, optional `weight`
             (C, d) and `bias` (C,), OOD sets as `near_NAME`, `mid_NAME`, `far_NAME` (n, d),
             pseudo-OOD families as `pseudo_NAME` (n, d). Any feature array may have a second view
-            under its own key and `__std`.
+            under its own key and `__std`, or `__VIEW` as `train_z` has it; any other double
+            underscore belongs to the name of a set.
 
     Raises:
         ValueError: an array is missing, unknown or not what it should be; the message names its
@@ -206,14 +208,15 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     >>> [str(name) for name in pack_from_arrays(arrays).ood]
     ['near_a', 'far_b']
     """
-    _check_keys(arrays)
+    keys = _check_keys(arrays)
     # the head is that of the training features alone
     headless = {key: array for key, array in arrays.items() if key not in ("weight", "bias")}
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
-    for key in arrays:
+    for key, view_keys in keys.items():
         group, name = SetName.parse(key)
-        if group in sets and "__" not in key:
-            sets[group][name] = features_from_arrays(headless, key, "")
+        if group in sets:
+            own = {own_key: arrays[own_key] for own_key in (key, *view_keys)}
+            sets[group][name] = features_from_arrays(own, key, "")
     ood = {
         SetName(group, name): features for group in GROUPS for name, features in sets[group].items()
     }
@@ -226,18 +229,54 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     return Pack(train, test, ood, extra, {"title": title})
 
 
-def _check_keys(arrays: Arrays) -> None:
-    """Raises ValueError on the key of an array that no pack has."""
-    known = {"train_z", "train_y", "val_z", "val_y", "test_z", "test_y", "weight", "bias"}
-    prefixes = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
+_FEATURES = ("train_z", "val_z", "test_z")
+_KEYS = ("bias", "test_y", "test_z", "train_y", "train_z", "val_y", "val_z", "weight")
+_PREFIXES = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
+
+
+def _check_keys(arrays: Arrays) -> dict[str, list[str]]:
+    """Returns {key: keys of its views} of all arrays. Raises ValueError on a key no pack has."""
+    views = {key.partition("__")[2] for key in arrays if key.startswith("train_z__")}
+    views = {*VIEWS, *views} - {""}
+    keys: dict[str, list[str]] = {}
+    owners: dict[str, str] = {}
     for key in arrays:
-        owner, _, view = key.partition("__")
-        of_set = owner.startswith(prefixes) and not owner.endswith("_")
-        of_features = of_set or owner in ("train_z", "val_z", "test_z")
-        is_array_or_view = owner in arrays and (view or owner == key)
-        if not (key in known or (of_features and is_array_or_view)):
-            wanted = [*sorted(known), *(f"{prefix}NAME" for prefix in prefixes)]
+        owner = _owner_of(key, views)
+        if owner == key and (key in _KEYS or _is_set(key)):
+            keys[key] = []
+        elif owner != key and (owner in _FEATURES or _is_set(owner)):
+            owners[key] = owner
+        else:
+            wanted = [*_KEYS, *(f"{prefix}NAME" for prefix in _PREFIXES)]
             raise ValueError(f"unknown array {key!r}; wanted {', '.join(wanted)}.")
+    for key, owner in owners.items():
+        if owner not in keys:
+            raise ValueError(
+                f"unknown array {key!r}: what stands after the double underscore is a view, "
+                f"here of {owner}, which is not there."
+            )
+        keys[owner].append(key)
+    return keys
+
+
+def _owner_of(key: str, views: Collection[str]) -> str:
+    """Returns the key that an array is a view of; its own if it is none.
+
+    Args:
+        views: their names, in which the key of a set ends if it is one.
+    """
+    features, _, view = key.partition("__")
+    if features in _FEATURES and view:
+        return features
+    for splits in (3, 2, 1):  # `x__a__std` may be the view `a__std` that train has
+        owner, *rest = key.rsplit("__", splits)
+        if "__".join(rest) in views:
+            return owner
+    return key
+
+
+def _is_set(key: str) -> bool:
+    return key.startswith(_PREFIXES) and not key.endswith("_")
 
 
 def pack_from_npz(path: Path | str, limit: int | None = None) -> Pack:

@@ -170,6 +170,8 @@ def load(path: Path | str, device: str = "cpu") -> Run:
     """
     from safetensors import SafetensorError
 
+    if not Path(path, "run.json").is_file():
+        raise ValueError(f"{path} is not a readable run: wanted a folder with run.json.")
     try:
         run = _read(Path(path))
     except (

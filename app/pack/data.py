@@ -19,6 +19,7 @@ from app.pack.layout import Layout, layout_of
 from app.session import job_queue, tab_id
 
 if TYPE_CHECKING:
+    from heat_core.assumptions import Note
     from heat_core.energies import Normalized
     from heat_core.features import Features
     from heat_core.images.gallery import Gallery
@@ -73,6 +74,13 @@ class PackData:
             for name, features in self.pack.sets()
             if name != "train" and not name.startswith("pseudo")
         }
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """What its figures rest on without saying it."""
+        from heat_core.assumptions import notes_on
+
+        return notes_on(self.pack)
 
     @cached_property
     def class_gaussians(self) -> Normalized:

@@ -95,7 +95,7 @@ def _show_report(pack_data: PackData) -> None:
     st.markdown(f"**What was found in {plain(pack_data.pack.title, 80)}**")
     if classifier := classifier_sentence(pack_data.pack):
         st.caption(plain(classifier))
-    report = pack_report(pack_data.pack, unsupported_reasons(pack_data))
+    report = pack_report(pack_data.pack, unsupported_reasons(pack_data), pack_data.notes)
     st.table(report.map(plain).set_index("Part"), border="horizontal")
 
 

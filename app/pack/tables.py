@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from app.pack.insight import Insight
+    from heat_core.assumptions import Note
     from heat_core.explain import Verdict
     from heat_core.pack import Pack
 
@@ -75,11 +76,14 @@ def row_counts(pack: Pack) -> str:
     return f"{len(pack.train):,}{of} training rows, {scored:,} scored, none left out"
 
 
-def pack_report(pack: Pack, unsupported_reasons: Mapping[str, str]) -> pd.DataFrame:
+def pack_report(
+    pack: Pack, unsupported_reasons: Mapping[str, str], notes: Sequence[Note] = ()
+) -> pd.DataFrame:
     """Returns what was found in a pack, one row per part, and what follows from it.
 
     Args:
         unsupported_reasons: {detector: why this pack does not allow it}.
+        notes: on what its figures rest on.
     """
     rows = [
         ("Training features", *_train_report(pack)),
@@ -91,8 +95,14 @@ def pack_report(pack: Pack, unsupported_reasons: Mapping[str, str]) -> pd.DataFr
         ("Pseudo-OOD families", *_pseudo_report(pack)),
         ("Pictures", *_pictures_report(pack)),
     ]
+    rows += [(note.part, note.found, _consequence(note)) for note in notes]
     rows += [(f"{name} is absent", "", reason) for name, reason in unsupported_reasons.items()]
     return pd.DataFrame(rows, columns=["Part", "Found", "So"])
+
+
+def _consequence(note: Note) -> str:
+    """Returns what follows from a note; a doubt begins with a word that stands out."""
+    return f"Warning: {note.so}".removesuffix(": ") if note.is_warning else note.so
 
 
 def _train_report(pack: Pack) -> tuple[str, str]:

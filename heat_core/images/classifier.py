@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ class Architecture:
         network.conv1 = nn.Conv2d(3, stem.out_channels, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
 
+    @property
+    def normalisation(self) -> str:
+        """How images are normalised, in words."""
+        return normalisation_text(self.mean, self.std)
+
     @functools.cached_property
     def side_limits(self) -> tuple[int, int]:
         """The least and the greatest side, in pixels, that the network takes."""
@@ -119,6 +125,16 @@ class Architecture:
             side = min(max(side, least), greatest)
             inputs = interpolate(inputs, side, mode="bilinear", antialias=True)
         return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def normalisation_text(mean: Sequence[float], std: Sequence[float]) -> str:
+    """Returns how images are normalised by means (3,) and deviations (3,), in words.
+
+    >>> normalisation_text((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    'normalised by the means 0.5, 0.5, 0.5 and deviations 0.25, 0.25, 0.25 of pixels in [0, 1]'
+    """
+    means, deviations = (", ".join(map(str, numbers)) for numbers in (mean, std))
+    return f"normalised by the means {means} and deviations {deviations} of pixels in [0, 1]"
 
 
 def pixels_tensor(images: Images) -> Tensor:
@@ -187,6 +203,8 @@ def load(
             f"{path} has no architecture in its metadata; "
             "wanted a file that train-classifier wrote, or a model."
         )
+    if architecture is not None:
+        architecture.build()  # what is wrong with it is no fault of the file
     try:
         if architecture is None:
             architecture = _architecture_from(json.loads(metadata["architecture"]))
@@ -194,6 +212,7 @@ def load(
             architecture = _fit_to_weights(architecture, weights)
         network = architecture.build()
         notes = json.loads(metadata.get("notes", "{}"))
+        _check_weights(architecture, network, weights)
         network.load_state_dict(weights)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -203,16 +222,41 @@ def load(
     return network.eval(), architecture, notes
 
 
+def _check_weights(
+    architecture: Architecture, network: nn.Module, weights: dict[str, Tensor]
+) -> None:
+    """Raises ValueError if weights, {name: tensor}, are not all that the network has."""
+    wanted = network.state_dict()
+    stem = "a 3x3 stem" if architecture.small_stem else "timm's own stem"
+    of = f"{architecture.model} with {stem}" if hasattr(network, "conv1") else architecture.model
+    for name, tensor in wanted.items():
+        if name not in weights:
+            raise ValueError(f"{of} has {name}, and the file has not")
+        if weights[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name} of {of} has shape {tuple(tensor.shape)}, "
+                f"and that of the file {tuple(weights[name].shape)}"
+            )
+    more = [name for name in weights if name not in wanted]
+    if more:
+        raise ValueError(f"the file has {more[0]}, and {of} has not")
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Returns the weights in float32, and the metadata. Raises ValueError."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; wanted the safetensors of a network.")
     try:
         with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key).float() for key in file.keys()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}.") from None
+    except (SafetensorError, OSError):
+        raise ValueError(
+            f"{path} is not a whole safetensors file; wanted one that train-classifier wrote, "
+            "or weights of timm."
+        ) from None
     return weights, metadata
 
 

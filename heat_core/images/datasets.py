@@ -7,19 +7,28 @@ of one size, whatever the files hold, by `decoding.to_square`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.splits import held_out_rows, stratified_rows
+from heat_core.splits import stratified_rows
 
 from .decoding import read_image, to_square
 from .readers import READ_ERRORS, READERS, EncodedImage, StoredSplit, read_folder, read_sheets
 
 FOLDER = "folder:"  # what the name of a folder of images begins with
+
+
+class SkippedFile(NamedTuple):
+    """A file that was to be read and is no picture that can be: its name, and why in a line."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +41,8 @@ class Images:
         pixels: (N, size, size, 3) uint8, RGB.
         labels: (N,) int64, into `classes`.
         classes: their names.
-        skipped: every file that was to be read and could not be, with the reason.
+        skipped: every file that was to be read and could not be.
+        files: how many files were to be read; 0 where images do not lie in files.
 
     Example:
         >>> images = Images(
@@ -48,16 +58,29 @@ class Images:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
+    files: int = 0
 
     def __len__(self) -> int:
         return len(self.pixels)
 
+    @property
+    def skipped_text(self) -> str:
+        """How many files were left out, of which kinds, and why the first; nothing if none was."""
+        if not self.skipped:
+            return ""
+        suffixes = Counter(PurePath(file.name).suffix.lower() for file in self.skipped)
+        kinds = [f"{n:,} {suffix or 'without a suffix'}" for suffix, n in suffixes.most_common(5)]
+        if len(suffixes) > len(kinds):
+            kinds.append("...")
+        return (
+            f"{len(self.skipped):,} of {self.files:,} files left out ({', '.join(kinds)}); "
+            f"the first: {self.skipped[0].reason.rstrip('.')}"
+        )
+
     def take(self, rows: NDArray[np.int64], split: str) -> Images:
         """Returns rows (n,) as a split of its own."""
-        return Images(
-            self.name, split, self.pixels[rows], self.labels[rows], self.classes, self.skipped
-        )
+        return replace(self, split=split, pixels=self.pixels[rows], labels=self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -245,10 +268,18 @@ def split_validation(images: Images, count: int, seed: int = 0) -> tuple[Images,
     """Returns (training images, held-out images), every class held out in its own share.
 
     Args:
-        count: of the held-out images; fewer where that would take a class's last image.
+        count: of the held-out images.
+
+    Raises:
+        ValueError: it would take a class's last image.
     """
     is_held_out = np.zeros(len(images), dtype=bool)
-    is_held_out[held_out_rows(images.labels, count, seed)] = True
+    is_held_out[stratified_rows(images.labels, count, seed)] = True
+    lost = np.setdiff1d(images.labels, images.labels[~is_held_out])
+    if len(lost):
+        raise ValueError(
+            f"holding out {count:,} images takes all of {images.classes[lost[0]]}; hold out fewer."
+        )
     train = images.take(np.flatnonzero(~is_held_out), "train")
     return train, images.take(np.flatnonzero(is_held_out), "val")
 
@@ -333,35 +364,36 @@ def _decode(
     if isinstance(encoded, np.ndarray):
         pixels = _resize(encoded[rows], size)
         return Images(dataset.name, split, pixels, labels[rows], stored.classes)
-    pixels, readable, reasons = _read_each(encoded, rows, size)
-    return Images(dataset.name, split, pixels, labels[readable], stored.classes, reasons)
+    pixels, readable, skipped = _read_each(encoded, rows, size)
+    return Images(
+        dataset.name, split, pixels, labels[readable], stored.classes, skipped, files=len(rows)
+    )
 
 
 def _read_each(
     encoded: Sequence[EncodedImage], rows: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.uint8], list[int], tuple[str, ...]]:
-    """Returns pixels (n, size, size, 3), their n rows, and why each of the other rows is none.
+) -> tuple[NDArray[np.uint8], list[int], tuple[SkippedFile, ...]]:
+    """Returns pixels (n, size, size, 3), their n rows, and the files of the other rows.
 
     Raises ValueError if no row is a picture.
     """
     pixels = np.empty((len(rows), size, size, 3), np.uint8)
     readable: list[int] = []
-    reasons: list[str] = []
+    skipped: list[SkippedFile] = []
     for row in rows.tolist():
         image = encoded[row]
+        name = image.name if isinstance(image, Path) else f"image {row}"
         try:
-            if isinstance(image, Path):
-                square = read_image(image, size)
-            else:
-                square = read_image(image(), size, f"image {row}")
+            square = read_image(image if isinstance(image, Path) else image(), size, name)
         except ValueError as error:
-            reasons.append(str(error))
+            skipped.append(SkippedFile(name, str(error)))
             continue
         pixels[len(readable)] = square
         readable.append(row)
-    if reasons and not readable:
-        raise ValueError(f"none of {len(reasons):,} files is a picture; the first: {reasons[0]}")
-    return pixels[: len(readable)], readable, tuple(reasons)
+    if skipped and not readable:
+        first = skipped[0].reason
+        raise ValueError(f"none of {len(skipped):,} files is a picture; the first: {first}")
+    return pixels[: len(readable)], readable, tuple(skipped)
 
 
 def _resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .datasets import Images
 
 OnBatch = Callable[[str, int, int], None]  # of a set's name, images done, images in all
 Transform = Callable[[Tensor], Tensor]  # of pixels (N, 3, H, W) uint8
+MAX_ROUNDING = 2e-3  # of the largest value of a batch; float16 rounds it by 5e-4 at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,8 @@ class Extractor:
             pixels: (N, 3, H, W) uint8.
 
         Raises:
-            ValueError: the network has no single last layer, and no layer is named.
+            ValueError: the network has no single last layer, and no layer is named; or the
+                features are not finite, or too large or small for `dtype`.
         """
         inputs = self.architecture.normalise(pixels.to(self.device))
         odin_scores = None
@@ -127,15 +129,36 @@ class Extractor:
             )
         mean, std = self._pool(outputs["map"] if "map" in outputs else outputs["z"])
         z = self._pool(outputs["z"])[0] if "z" in outputs else mean
-        arrays = {"z": z.to(self.dtype)}
+        arrays = {"z": self._rounded("z", z)}
         if self.std and std is not None:
-            arrays["std"] = std.to(self.dtype)
+            arrays["std"] = self._rounded("the view std", std)
         if odin_scores is not None:
             arrays["odin"] = odin_scores[:, None]
         if self.early_layer:
             averages = self._pool(outputs["early"])[0]
             arrays["early"] = self._early_view(self.early_layer, averages)
         return {name: array.cpu() for name, array in arrays.items()}
+
+    def _rounded(self, name: str, values: Tensor) -> Tensor:
+        """Returns values (N, d) in the precision that they are stored in.
+
+        Raises ValueError if it cannot hold them, or they are not finite themselves.
+        """
+        rounded = values.to(self.dtype)
+        largest = values.abs().max()
+        if (rounded.to(values.dtype) - values).abs().max() <= MAX_ROUNDING * largest:
+            return rounded
+        if not torch.isfinite(values).all():
+            raise ValueError(
+                f"{self.architecture.model} gives {name} that is not finite, for a picture of "
+                "finite pixels; its weights or its normalisation are wrong."
+            )
+        dtype = str(self.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{name} reaches {float(largest):.3g}, which {dtype} cannot hold (it ends at "
+            f"{torch.finfo(self.dtype).max:,.0f} and rounds below 0.00006); "
+            "extract with --dtype float32."
+        )
 
     def _pool(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns mean (N, d) and standard deviation (N, d) over positions.
@@ -267,6 +290,27 @@ def extract(
     z = views.pop("z")
     labels = torch.from_numpy(images.labels[rows])
     return Features(z, labels, None, views, torch.from_numpy(rows.astype(np.int64)), source)
+
+
+@torch.inference_mode()
+def logits_difference(extractor: Extractor, head: Head, pixels: Tensor) -> float:
+    """Returns how far the head's logits of stored features are from the network's own.
+
+    The largest difference, relative to the largest logit.
+
+    Args:
+        head: of the extractor's network, as `head_of` gives it.
+        pixels: (N, 3, H, W) uint8.
+    """
+    plain = replace(extractor, odin=False, early_layer=None)
+    inputs = extractor.architecture.normalise(pixels.to(extractor.device))
+    wanted = extractor.network(inputs).float().cpu()
+    logits = head.logits(plain(pixels)["z"].float())
+    if logits.shape != wanted.shape:
+        return 1.0
+    largest = float(wanted.abs().max())
+    difference = float((logits - wanted).abs().max())
+    return difference / largest if largest else difference
 
 
 def head_of(network: nn.Module) -> Head | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +20,29 @@ import torch
 from numpy.typing import NDArray
 
 from heat_core.energies import moments_of, on_sphere
-from heat_core.features import Features, Moments, read_features, write_features
+from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
 from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
-from heat_core.splits import held_out_rows, stratified_rows
+from heat_core.splits import stratified_rows
 
-from .classifier import fingerprint
+from .classifier import fingerprint, pixels_tensor
 from .datasets import FOLDER, Images, find_dataset, read_images
-from .extract import EarlyLayer, Extractor, OnBatch, Transform, extract, head_of
+from .extract import (
+    EarlyLayer,
+    Extractor,
+    OnBatch,
+    Transform,
+    extract,
+    head_of,
+    logits_difference,
+)
 from .pseudo import FAMILIES, TWO_KINDS, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
+FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
+OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,14 @@ class Contents:
                 "pseudo-OOD rows must be two numbers of 0 or more, "
                 f"got {', '.join(map(str, self.pseudo_rows))}."
             )
+        if not self.ood_names:
+            raise ValueError("wanted at least one OOD set, got none.")
+        splits = find_dataset(self.id_name).splits
+        if not {"train", "test"} <= set(splits):
+            raise ValueError(
+                "the in-distribution dataset must have the splits train and test; "
+                f"{self.id_name} has {', '.join(splits)}."
+            )
         if self.id_name in self.ood_names:
             raise ValueError(
                 f"an OOD set must not be the in-distribution one, got {self.id_name} as both."
@@ -103,8 +121,11 @@ def build_pack(
     roots: Sequence[Path],
     work: Path,
     on_batch: OnBatch = lambda name, done, total: None,
+    on_note: OnNote = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
+
+    Before the first shard it reads a batch of every dataset, and all labels.
 
     Args:
         extractor: the network; with `odin` set, the sets it scores have that view.
@@ -112,40 +133,51 @@ def build_pack(
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
+        on_note: called, once all is checked, with a line on how images are normalised and on each
+            dataset of which files are left out.
 
     Raises:
         FileNotFoundError: a dataset is not there.
-        ValueError: a dataset or the network cannot be read, or `work` holds the shards of another
+        ValueError: a dataset or the network cannot be read, the network's features do not fit
+            `extractor.dtype`, a class would have no row, or `work` holds the shards of another
             extraction.
     """
-    for name in contents.ood_names:
-        read_images(name, roots, count=contents.ood_rows)  # before hours are spent on the others
     _check_network(extractor)
-    _check_settings(work, extractor, notes, contents)
+    skipped: list[str] = []
+    ood_images = [read_images(name, roots) for name in contents.ood_names]
+    for split in ood_images:
+        skipped += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
-    held_out = held_out_rows(images.labels, int(notes.get("held_out_images", 0)))
-    learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
+    test_images = read_images(contents.id_name, roots, "test")
+    rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
+    head = None if extractor.layer else head_of(extractor.network)
+    _check_labels(images, test_images, rows, head)
+    for split in (images, test_images):
+        skipped += _check_first_batch(extractor, split)
+    _check_settings(work, extractor, notes, contents)
+    for text in (f"Images: {extractor.architecture.normalisation}.", *skipped):
+        on_note(text)
     plain = _Shards(
         replace(extractor, odin=False), work, on_batch
     )  # ODIN takes three times as long
-    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, learned))
+    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, rows.learned))
     extractor = _fit_early_layer(extractor, moments)
     sets = _Sets(_Shards(extractor, work, on_batch))
-    bank = learned[stratified_rows(images.labels[learned], contents.train_rows)]
-    train = sets.features_with_thumbnails("train", images, bank)
+    train = sets.features_with_thumbnails("train", images, rows.bank)
     extra = ExtraID(
-        sets.features("val", images, held_out) if len(held_out) else None,
-        sets.families("pseudo", images, learned, contents.pseudo_rows[0]),
-        sets.families("pseudoval", images, held_out, contents.pseudo_rows[1]),
+        sets.features("val", images, rows.held_out) if len(rows.held_out) else None,
+        sets.families("pseudo", images, rows.learned, contents.pseudo_rows[0]),
+        sets.families("pseudoval", images, rows.held_out, contents.pseudo_rows[1]),
     )
-    images = read_images(contents.id_name, roots, "test")
-    test_rows = stratified_rows(images.labels, contents.test_rows)
-    test = sets.features_with_thumbnails("test", images, test_rows)
-    ood = sets.ood(contents, roots)
-    head = None if extractor.layer else head_of(extractor.network)
+    test_rows = stratified_rows(test_images.labels, contents.test_rows)
+    test = sets.features_with_thumbnails("test", test_images, test_rows)
+    ood = sets.ood(contents, ood_images)
     train = replace(train, head=head, moments=moments)
     pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
-    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(learned))
+    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(rows.learned))
+    if head is not None:
+        first = pixels_tensor(images)[:FIRST_BATCH]
+        card["classifier"]["logits_difference"] = logits_difference(extractor, head, first)
     return replace(pack, card=card)
 
 
@@ -164,6 +196,66 @@ def _check_network(extractor: Extractor) -> None:
         raise ValueError(
             f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
         ) from None
+
+
+def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:
+    """Reads the first images of a split; returns a line if files of it are left out.
+
+    Raises ValueError if their features cannot be stored.
+    """
+    replace(extractor, odin=False)(pixels_tensor(images)[:FIRST_BATCH])
+    if not images.skipped:
+        return []
+    return [f"{find_dataset(images.name).title} ({images.split}): {images.skipped_text}."]
+
+
+@dataclass(frozen=True, eq=False)
+class _TrainRows:
+    """Rows of the training split: learned from, held out, and those of the bank."""
+
+    learned: Rows
+    held_out: Rows
+    bank: Rows
+
+    @classmethod
+    def of(cls, images: Images, held_out_count: int, bank_count: int) -> _TrainRows:
+        """Returns the rows. Raises ValueError if none is left to learn from."""
+        held_out = stratified_rows(images.labels, held_out_count)
+        learned = np.setdiff1d(np.arange(len(images)), held_out)  # what the network learned from
+        if not len(learned):
+            raise ValueError(
+                f"the network's file says that it held out {held_out_count:,} training images, "
+                f"and {images.name} has {len(images):,}: none is left that it learned from."
+            )
+        bank = learned[stratified_rows(images.labels[learned], bank_count)]
+        return cls(learned, held_out, bank)
+
+
+def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | None) -> None:
+    """Raises ValueError if the network lacks a class, or the training rows do."""
+    classes = np.unique(np.concatenate([images.labels, test.labels]))
+    if head is not None and len(head.weight) <= classes.max():
+        raise ValueError(
+            f"{images.name} has {classes.max() + 1} classes, and the network's last layer "
+            f"{len(head.weight)}; wanted a network that was trained on {images.name}."
+        )
+    learned, counts = np.unique(images.labels[rows.learned], return_counts=True)
+    missing = np.setdiff1d(classes, images.labels[rows.bank])
+    if not len(missing):
+        return
+    names = ", ".join(images.classes[label] for label in missing[:5])
+    names += ", ..." if len(missing) > 5 else ""
+    if len(np.setdiff1d(missing, learned)):
+        raise ValueError(
+            f"no training image of {names} is left for the bank, but other images of "
+            f"{images.name} are; wanted at least one a class."
+        )
+    # Rows are picked at equal distances from all images sorted by class.
+    enough = int(np.ceil((len(rows.learned) - 1) / counts.min())) + 1
+    raise ValueError(
+        f"{len(rows.bank):,} training rows leave {len(missing)} of {len(classes)} classes without "
+        f"one ({names}); {min(enough, len(rows.learned)):,} are enough (--train-rows)."
+    )
 
 
 def _check_settings(
@@ -244,11 +336,10 @@ class _Sets:
             self.thumbnails[name] = encode_sheet(images.pixels[rows])
         return self.features(name, images, rows)
 
-    def ood(self, contents: Contents, roots: Sequence[Path]) -> dict[SetName, Features]:
+    def ood(self, contents: Contents, ood_images: Sequence[Images]) -> dict[SetName, Features]:
         """Returns {set: features}; their classes mean nothing to the network."""
         sets = {}
-        for name in contents.ood_names:
-            images = read_images(name, roots)
+        for name, images in zip(contents.ood_names, ood_images, strict=True):
             group = find_dataset(name).group_beside(contents.id_name)
             rows = stratified_rows(images.labels, contents.ood_rows)
             key = SetName(group, short_name(name))
@@ -371,4 +462,5 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
         entry["skipped"] = len(images.skipped)
+        entry["skipped_files"] = images.skipped_text
     return entry

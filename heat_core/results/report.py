@@ -14,10 +14,16 @@ from .table import AllScores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 BySeed = Sequence[AllScores]
+NO_FAILURES: Mapping[str, str] = {}
 
 
 def report(
-    pack: Pack, scores: BySeed, cached: BySeed, command: str, plane: Sequence[Trial] = ()
+    pack: Pack,
+    scores: BySeed,
+    cached: BySeed,
+    command: str,
+    plane: Sequence[Trial] = (),
+    failures: Mapping[str, str] = NO_FAILURES,
 ) -> str:
     """Returns the page.
 
@@ -27,11 +33,13 @@ def report(
         cached: the same of the detectors that learn, from the features alone.
         command: that prints the page.
         plane: trials in the plane; no section without them.
+        failures: {what has no figures: why}.
     """
     sections = [
         f"# Results on {pack.title}",
         f"Printed by `{command}`; written by no hand.",
         _introduction(pack, len(scores)),
+        *(f"**{name} failed**: {reason}" for name, reason in failures.items()),
         "## Every detector",
         _averages(pack, scores),
         "## From the features alone",
@@ -95,7 +103,7 @@ def _comparison_sections(pack: Pack, scores: BySeed, name: str, others: Sequence
     """Returns a table of paired differences of the seed on which `name` does worst, and in
     words."""
     if name not in scores[0]:
-        return [f"{name} is not among the detectors that this pack allows."]
+        return [f"{name} has no figures on this pack."]
     seed = _worst_seed(pack, scores, name)
     by_detector = scores[seed]
     rows, sentences = [], []

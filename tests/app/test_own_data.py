@@ -84,6 +84,19 @@ def test_a_report_says_what_was_found_and_what_is_absent_and_why(
     assert "**MSP** catches" not in text(at)
 
 
+def test_a_report_doubts_what_an_upload_takes_for_granted(served: Path, arrays: dict) -> None:
+    own = {**arrays, "val_z": arrays["test_z"], "val_y": arrays["test_y"]}
+    at = _upload(_detectors(), _npz({**own, "pseudo_blurry": arrays["mid_c"]}))
+    report = {part: (found, so.replace("\\", "")) for part, (found, so) in _report(at).items()}
+    assert report["Pseudo-OOD families"][0] == "1, 30 rows"
+    assert report["Head and labels"][0].startswith("agree on")
+    assert report["Head and labels"][1].startswith("Warning: one class for all would agree on 25.0")
+    assert "AUROC of test against val 0.500" in report["Held-out ID and the network"][0]
+    assert report["Held-out ID and the network"][1].startswith("nothing says")
+    assert report["Families of no known kind"][0] == "blurry"
+    assert report["Families of no known kind"][1].startswith("Warning: each counts as a kind")
+
+
 def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
     served: Path, arrays: dict
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +16,13 @@ import pytest
 import torch
 
 from heat_core.__main__ import main, parser
-from heat_core.detectors.closed_form import KNN, MoG
+from heat_core.detectors.closed_form import KNN, SSD, MoG
+from heat_core.detectors.heat import EBM
 from heat_core.detectors.presets import DETECTORS, preset_detector
 from heat_core.features import Features, write_features
 from heat_core.metrics import separation
 from heat_core.pack import read_pack
-from heat_core.run import fit
+from heat_core.run import Run, fit
 
 Arrays = dict[str, np.ndarray]
 COMMANDS = [
@@ -299,6 +301,95 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         )
 
 
+# -- a detector that fails ------------------------------------------------------------------------
+
+
+def fails_at(seed: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every fit of SSD fail, and those of the EBM with this seed."""
+
+    def fit_or_fail(detector, train, at=0, *arguments, **options):
+        if isinstance(detector, SSD) or (isinstance(detector, EBM) and at == seed):
+            raise error
+        return fit(detector, train, at, *arguments, **options)
+
+    monkeypatch.setattr("heat_core.run.fit", fit_or_fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("wanted more rows.\nMany more."), "wanted more rows. Many more"),
+        (torch.linalg.LinAlgError("singular"), "_LinAlgError: singular"),
+        (KeyError("std"), "KeyError: 'std'"),
+        (MemoryError("Unable to allocate 7.45 GiB for an array"), "no 7.45 GiB to be had"),
+    ],
+)
+def test_one_detector_that_fails_leaves_the_table_of_the_others(
+    error: Exception,
+    reason: str,
+    pack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["benchmark", str(pack), "--detectors", "KNN,MoG", "--json"]) == 0
+    wanted = capsys.readouterr().out
+    fails_at(0, error, monkeypatch)
+    assert main(["benchmark", str(pack), "--detectors", "KNN,SSD,MoG", "--json"]) == 3
+    output = capsys.readouterr()
+    assert output.out == wanted
+    last = output.err.splitlines()[-1]
+    assert last.startswith("heat_core benchmark: failed: SSD (")
+    assert reason in last
+    assert "Traceback" not in output.err
+
+
+def test_a_detector_that_fails_at_a_later_seed_is_left_out_of_all(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails_at(6, ArithmeticError("training left what numbers can hold"), monkeypatch)
+    arguments = ["--detectors", "MSP,EBM", "--preset", "quick", "--seed", "5", "--seeds", "2"]
+    assert main(["benchmark", str(pack), *arguments, "--json"]) == 3
+    output = capsys.readouterr()
+    assert {row["detector"] for row in json.loads(output.out)["rows"]} == {"MSP"}
+    assert "EBM (training left" in output.err
+
+
+def test_scores_that_are_no_numbers_fail_their_detector_alone(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def score(run, features):
+        values = scores_of(run, features)
+        return values * np.nan if isinstance(run.detector, MoG) and len(features) == 50 else values
+
+    scores_of = Run.score
+    monkeypatch.setattr("heat_core.run.Run.score", score)
+    assert main(["benchmark", str(pack), "--detectors", "MoG,KNN", "--json"]) == 3
+    output = capsys.readouterr()
+    assert {row["detector"] for row in json.loads(output.out)["rows"]} == {"KNN"}
+    assert "MoG (50 of 50 scores of far_d are no finite numbers)" in output.err
+
+
+def test_where_every_detector_fails_nothing_is_printed(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., str]
+) -> None:
+    fails_at(0, ValueError("too few rows."), monkeypatch)
+    assert "SSD (too few rows)" in refuses("benchmark", pack, "--detectors", "SSD", "--json")
+
+
+def test_a_report_names_what_failed(
+    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails_at(0, ValueError("no room."), monkeypatch)
+    arguments = ["--seeds", "1", "--preset", "quick", "--no-plane"]
+    assert main(["report", str(pack), *arguments]) == 3
+    output = capsys.readouterr()
+    assert "**SSD failed**: no room." in output.out
+    assert "**EBM from the features alone failed**: no room." in output.out
+    assert "| MoG |" in output.out
+    assert "| SSD |" not in output.out
+    assert "failed: SSD (no room)" in output.err.splitlines()[-1]
+
+
 # -- fit, score ------------------------------------------------------------------------------------
 
 
@@ -352,6 +443,56 @@ def test_score_reads_an_npz_and_keeps_where_rows_come_from(
     assert np.array_equal(plain["score"], with_source["score"])
     assert list(with_source["index"]) == list(range(0, 100, 2))
     assert set(with_source["source"]) == {"svhn/test"}
+
+
+def test_a_csv_is_one_and_another_suffix_is_refused(
+    pack: Path, tmp_path: Path, far: Features, refuses: Callable[..., str]
+) -> None:
+    run, test = tmp_path / "run", pack / "far_d.safetensors"
+    assert main(["fit", str(pack), "MoG", "--out", str(run)]) == 0
+    for name in ("s.csv", "s.parquet"):
+        assert main(["score", str(run), str(test), "--out", str(tmp_path / name)]) == 0
+    table = pd.read_csv(tmp_path / "s.csv")
+    pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "s.parquet"))
+    wanted = "--out must end in .parquet or .csv, got"
+    assert f"{wanted} s.xlsx" in refuses("score", run, test, "--out", tmp_path / "s.xlsx")
+    assert f"{wanted} scores" in refuses("score", run, test, "--out", tmp_path / "scores")
+    network = refuses("train-classifier", "--root", tmp_path, "--out", tmp_path / "w.pt")
+    assert "--out must end in .safetensors, got w.pt" in network
+
+
+# -- what is assumed is said -----------------------------------------------------------------------
+
+
+def test_what_a_pack_rests_on_is_said_where_it_is_made_and_doubts_where_it_is_used(
+    tmp_path: Path, arrays: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    means = [arrays["train_z"][arrays["train_y"] == label].mean(0) for label in range(4)]
+    own_head = {
+        "weight": np.stack(means),
+        "bias": -np.square(means).sum(1) / 2,
+        "pseudo_blurry": arrays["mid_c"],
+    }
+    np.savez(tmp_path / "good.npz", **arrays | own_head)
+    swapped = arrays | own_head | {"weight": own_head["weight"][::-1]}
+    del swapped["pseudo_blurry"]
+    np.savez(tmp_path / "swapped.npz", **swapped)
+    lines = {}
+    for name in ("good", "swapped"):
+        out = tmp_path / name
+        assert main(["pack", str(tmp_path / f"{name}.npz"), "--out", str(out)]) == 0
+        made = capsys.readouterr().err
+        assert main(["benchmark", str(out), "--detectors", "MSP", "--json"]) == 0
+        used = capsys.readouterr().err
+        assert main(["fit", str(out), "MoG", "--out", str(tmp_path / f"run {name}")]) == 0
+        lines[name] = (made, used, capsys.readouterr().err)
+    made, used, fitted = lines["good"]
+    assert "Head and labels: agree on 100.0 % of 240 training rows." in made
+    assert all("Warning: Families of no known kind: blurry;" in line for line in lines["good"])
+    assert "Head and labels" not in used + fitted
+    for line in lines["swapped"]:
+        assert "Warning: Head and labels: agree on" in line
+        assert "labels are numbered otherwise" in line
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -503,6 +644,72 @@ def test_unknown_names_are_refused(
     assert word in refuses(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (
+            ["toy", "cross", "MoG", "--seed", str(10**400)],
+            "--seed: wanted a whole number from 0 to",
+        ),
+        (["toy", "cross", "MoG", "--seed", str(2**63)], "4,294,967,295, got '9223372036854775808'"),
+        (["toy", "cross", "MoG", "--seed", "-1"], "got '-1'"),
+        (["benchmark", "PACK", "--seeds", "0"], "--seeds: wanted a whole number from 1 to 1,000"),
+        (["benchmark", "PACK", "--seeds", str(10**12)], "got '1000000000000'"),
+        (["benchmark", "PACK", "--detectors", ","], "--detectors must name at least one"),
+        (["score-image", "a.png", "--pack", "PACK", "--keep", "0.95"], "in percent, such as 95"),
+        (["score-image", "a.png", "--pack", "PACK", "--keep", "nan"], "wanted percent"),
+        (["project", "PACK", "--method", "tsne"], "method must be one of umap, pca"),
+        (["app", "--port", "99999"], "--port: wanted a whole number from 1 to 65,535"),
+        (["fit", "PACK", "MoG"], "--out"),
+        (["score", "FILE", "PACK", "--out", "s.csv"], "is not a readable run: wanted a folder"),
+        (["score", "PACK", "FILE", "--out", "s.csv"], "is not a readable run: wanted a folder"),
+        (["pack", "PACK", "--out", "out"], "no such file (it is a folder)"),
+        (["pack", "FILE", "--out", "FILE/out"], "mine.npz is no folder"),
+        (["fetch", "svhn", "--root", "FILE"], "mine.npz is no folder"),
+        (
+            ["extract", "--weights", "FILE", "--root", ".", "--out", "out"],
+            "not a whole safetensors",
+        ),
+        (["extract", "--weights", "FILE", "--root", ".", "--out", "out", "--ood", ","], "OOD set"),
+        (
+            ["extract", "--weights", "w", "--root", ".", "--out", "o", "--id", "lsun"],
+            "lsun has val",
+        ),
+    ],
+)
+def test_odd_arguments_are_refused_in_the_words_of_who_gave_them(
+    arguments: list[str],
+    word: str,
+    npz: Path,
+    pack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refuses: Callable[..., str],
+) -> None:
+    monkeypatch.chdir(npz.parent)
+    places = {"PACK": str(pack), "FILE": str(npz), "FILE/out": str(npz / "out")}
+    line = refuses(*(places.get(word, word) for word in arguments))
+    assert word in line
+    assert "Errno" not in line
+    assert len(line) < 500
+
+
+def test_ctrl_c_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("heat_core.run.fit", interrupt)
+    assert main(["toy", "cross", "MoG"]) == 130
+    assert capsys.readouterr().err == "heat_core toy: interrupted\n"
+
+
+def test_whoever_stops_reading_is_no_error() -> None:
+    command = f"{sys.executable} -m heat_core list | head -1; exit ${{PIPESTATUS[0]}}"
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "detectors\n", "")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_missing_gpu_is_refused(pack: Path, tmp_path: Path, refuses: Callable[..., str]) -> None:
     assert "cuda" in refuses("fit", pack, "MoG", "--device", "cuda", "--out", tmp_path / "run")
@@ -556,7 +763,12 @@ def test_extract_makes_a_pack_of_images(
     ]
     rows = ["--train-rows", "60", "--test-rows", "30", "--ood-rows", "20", "--pseudo-rows", "5,2"]
     assert main([*common, *rows, "--out", str(tmp_path / "pack")]) == 0
-    assert "60 training rows, 30 test rows, 2 OOD sets" in capsys.readouterr().out
+    output = capsys.readouterr()
+    assert "60 training rows, 30 test rows, 2 OOD sets" in output.out
+    assert "Images: normalised by the means 0.4914, 0.4822, 0.4465 and deviations" in output.err
+    assert re.search(r"Logits of the head: within [\d.e-]+ % of the network's own", output.err)
+    assert "Warning: Head and labels: agree on" in output.err  # nothing was learned
+    assert "Held-out ID and the network: AUROC of test against val" in output.err
     pack = read_pack(tmp_path / "pack")
     assert (pack.train.dim, len(pack.train), len(pack.test)) == (8, 60, 30)
     assert list(pack.ood) == [("near", "cifar100"), ("far", "mnist")]
@@ -572,9 +784,49 @@ def test_extract_makes_a_pack_of_images(
     assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
     assert [len(f) for f in pack.extra.pseudoval.values()] == [*[2] * 16, 4]
     assert not (tmp_path / "pack.shards").exists()
-    plain = ["--no-std", "--no-odin", "--pseudo-rows", "0,0"]
+    plain = ["--no-std", "--no-odin", "--pseudo-rows", "0,0", "--dtype", "float32"]
     assert main([*common, *rows, *plain, "--out", str(tmp_path / "plain")]) == 0
     assert not read_pack(tmp_path / "plain").train.views
+    assert read_pack(tmp_path / "plain").train.z.dtype == torch.float32
     capsys.readouterr()
     assert main(["benchmark", str(tmp_path / "pack"), "--detectors", "MSP,KNN", "--json"]) == 0
     assert all(math.isfinite(row["auroc"]) for row in json.loads(capsys.readouterr().out)["rows"])
+
+
+TINY = ["--model", "resnet18", "--layers", "1,1,1,1", "--channels", "8,8,8,8"]
+
+
+def test_a_classifier_is_trained_and_its_held_out_images_become_val(
+    tmp_path: Path, sheets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, out = tmp_path / "w.safetensors", tmp_path / "pack"
+    training = [*TINY, "--recipe", "paper", "--epochs", "1", "--held-out", "40"]
+    place = ["--root", str(sheets)]
+    assert main(["train-classifier", *training, *place, "--out", str(weights)]) == 0
+    output = capsys.readouterr()
+    assert re.search(r"w.safetensors: test accuracy \d+\.\d+% after 0 minutes", output.out)
+    assert "epoch 1/1, step 1/1: loss" in output.err
+    assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
+    rows = ["--ood", "mnist", "--pseudo-rows", "0,0", "--ood-rows", "20"]
+    assert main(["extract", "--weights", str(weights), *place, *rows, "--out", str(out)]) == 0
+    pack = read_pack(out)
+    assert pack.extra.val is not None
+    assert (len(pack.train), len(pack.extra.val)) == (160, 40)
+
+
+def test_a_dataset_without_a_test_split_is_refused_before_training(
+    tmp_path: Path, sheets: Path, monkeypatch: pytest.MonkeyPatch, refuses: Callable[..., str]
+) -> None:
+    """The test images are read for the accuracy, after hours."""
+    (tmp_path / "half").mkdir()
+    for file in sheets.glob("*"):
+        if "cifar10-test" not in file.name:
+            (tmp_path / "half" / file.name).write_bytes(file.read_bytes())
+    index = json.loads((sheets / "index.json").read_text())
+    del index["cifar10-test"]
+    (tmp_path / "half" / "index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(
+        "heat_core.images.classifier_training.train", lambda *_: pytest.fail("trained")
+    )
+    place = ["--root", tmp_path / "half", "--out", tmp_path / "w.safetensors"]
+    assert "CIFAR-10 (test) is not in" in refuses("train-classifier", *TINY, *place)

@@ -121,3 +121,5 @@ def test_validation_is_held_out_in_every_classs_share() -> None:
     assert np.array_equal(split_validation(images, 20)[1].pixels, held_out.pixels)
     assert not np.array_equal(split_validation(images, 20, seed=1)[1].pixels, held_out.pixels)
     assert len(split_validation(images, 0)[0]) == 100
+    with pytest.raises(ValueError, match="holding out 100 images takes all of a; hold out fewer"):
+        split_validation(images, 100)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from heat_core.features import Head
 from heat_core.images import classifier
 from heat_core.images.classifier import Architecture
 from heat_core.images.datasets import Images
-from heat_core.images.extract import Extractor, extract, head_of, odin
+from heat_core.images.extract import Extractor, extract, head_of, logits_difference, odin
 from tests.samples import colours
 
 TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
@@ -86,6 +87,60 @@ def test_a_network_without_a_linear_end_has_no_head(network: nn.Module) -> None:
 class _Headless(nn.Module):
     def get_classifier(self) -> nn.Module:
         return nn.Identity()
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (1e6, r"z reaches [\d.e+]+, which float16 cannot hold .*; extract with --dtype float32"),
+        (1e-7, r"z reaches [\d.e-]+, which float16 cannot hold"),
+        (float("nan"), "resnet18 gives z that is not finite, for a picture of finite pixels"),
+    ],
+)
+def test_features_that_float16_cannot_hold_are_refused_and_float32_holds_them(
+    factor: float, words: str, network: nn.Module, images: Images
+) -> None:
+    scaled = nn.Sequential()
+    scaled.get_classifier = lambda: scaled.fc  # type: ignore[method-assign]
+    scaled.add_module("features", _Scaled(network, factor))
+    scaled.add_module("fc", nn.Linear(16, 3))
+    with pytest.raises(ValueError, match=words):
+        extract(Extractor(scaled, TINY), images)
+    whole = Extractor(scaled, TINY, dtype=torch.float32)
+    if factor != factor:
+        with pytest.raises(ValueError, match="not finite"):
+            extract(whole, images)
+    else:
+        wanted = factor * extract(_reads(network), images).z
+        assert torch.allclose(extract(whole, images).z, wanted, rtol=1e-4)
+
+
+class _Scaled(nn.Module):
+    """The features of a network, times a factor."""
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        maps = self.network.forward_features(inputs)  # type: ignore[operator]
+        return self.factor * maps.mean((2, 3))
+
+
+def test_the_heads_logits_are_the_networks_own_or_their_difference_is_told(
+    network: nn.Module, images: Images
+) -> None:
+    head = head_of(network)
+    assert head is not None
+    pixels = classifier.pixels_tensor(images)
+    for dtype in (torch.float16, torch.float32):
+        extractor = Extractor(network, TINY, odin=True, dtype=dtype)
+        assert logits_difference(extractor, head, pixels) < 1e-3
+    with torch.inference_mode():
+        logits = network(TINY.normalise(pixels))
+    other = Head(head.weight, head.bias + 1)
+    wanted = 1 / float(logits.abs().max())
+    assert logits_difference(_reads(network), other, pixels) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_odin_is_pytorch_oods(network: nn.Module, images: Images) -> None:

@@ -187,7 +187,10 @@ def test_a_file_of_another_kind_or_version_is_refused(tmp_path: Path, train: Fea
     refused(lambda: read_features(path), "got bfloat16")
     refused(lambda: read_features(tmp_path / "none.safetensors"), "no such file")
     refused(lambda: read_features(tmp_path / "none.npz"), "no such file")
-    refused(lambda: read_features(tmp_path), "no such file")
+    refused(lambda: read_features(tmp_path), "no such file (it is a folder)")
+    np.save(tmp_path / "z.npy", Z)
+    wanted = "not a whole safetensors file; wanted features of a pack, or an .npz with z"
+    refused(lambda: read_features(tmp_path / "z.npy"), wanted)
 
 
 # -- arrays that are not what they should be -------------------------------------------------------
@@ -224,6 +227,22 @@ BAD_FEATURES: dict[str, tuple[Arrays, tuple[str, ...]]] = {
     "labels huge": (
         {"z": Z, "y": np.full(4, 2**64 - 1, np.uint64)},
         ("y must fit", "18446744073709551615"),
+    ),
+    "weight transposed": (
+        {"z": Z, "weight": Z[:2].T, "bias": Z[:2, 0]},
+        ("weight must have shape (2, 3) as bias and z say, got (3, 2)", "wanted weight.T"),
+    ),
+    "weight transposed or bias short": (
+        {"z": Z, "weight": Z, "bias": Z[0]},
+        ("bias must have shape (4,) as weight of shape (4, 3)", "or else weight is transposed"),
+    ),
+    "labels short or features transposed": (
+        {"z": Z, "y": np.arange(3)},
+        ("got int64 (3,), or else z is transposed: wanted (N, d)",),
+    ),
+    "labels from one": (
+        {"z": Z, "y": np.arange(4) % 2 + 1, "weight": Z[:2], "bias": Z[:2, 0]},
+        ("0..1", "labels count from 0, and these seem to count from 1"),
     ),
     "labels beyond": (
         {"z": Z, "y": np.arange(4), "weight": Z, "bias": Z[:3, 0]},

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from heat_core.__main__ import main
+from heat_core.detectors.closed_form import SSD
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
@@ -108,6 +109,27 @@ def test_the_command_judges_pictures_of_any_kind(
     assert len(lines) == 4
 
 
+def test_a_detector_that_fails_leaves_the_verdicts_of_the_others(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit_or_fail(detector, *arguments, **options):
+        if detector == SSD():
+            raise ValueError("no room.")
+        return fit(detector, *arguments, **options)
+
+    monkeypatch.setattr("heat_core.run.fit", fit_or_fail)
+    Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
+    command = ["score-image", str(tmp_path / "fine.png"), "--pack", str(place), "--json"]
+    assert main([*command, "--detectors", "MSP,SSD,KNN"]) == 3
+    said = capsys.readouterr()
+    (entry,) = json.loads(said.out)
+    assert [verdict["detector"] for verdict in entry["verdicts"]] == ["MSP", "KNN"]
+    assert said.err == "heat_core score-image: failed: SSD (no room)\n"
+    assert main([*command, "--detectors", "SSD"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "heat_core score-image: failed: SSD (no room)\n")
+
+
 def test_what_cannot_be_judged_ends_in_one_line(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +143,7 @@ def test_what_cannot_be_judged_ends_in_one_line(
             [tmp_path / "fine.png", "--pack", place, "--weights", tmp_path / "none.safetensors"],
             "none.safetensors",
         ),
-        ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "share must be above 0"),
+        ([tmp_path / "fine.png", "--pack", place, "--keep", "0"], "--keep: wanted percent"),
     ):
         assert main(["score-image", *map(str, arguments), "--detectors", "KNN"]) == 2
         said = capsys.readouterr()

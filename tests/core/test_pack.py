@@ -56,7 +56,34 @@ BAD_PACKS: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
     "unknown key": (_with(train_x=[1.0]), ("unknown array 'train_x'", "wanted")),
     "unknown group": (_with(close_e=[[1.0]]), ("unknown array 'close_e'",)),
     "no name": (_with(near_=[[1.0]]), ("unknown array 'near_'",)),
-    "view of nothing": (_with(near_z__std=[[1.0]]), ("unknown array 'near_z__std'",)),
+    "view of nothing": (
+        _with(near_z__std=[[1.0]]),
+        ("unknown array 'near_z__std'", "a view, here of near_z, which is not there"),
+    ),
+    "a view that train has, of nothing": (
+        lambda a: a | {"train_z__a__b": a["train_z"], "near_x__a__b": a["near_a"]},
+        ("here of near_x",),
+    ),
+    "weight transposed": (
+        lambda a: a | {"weight": a["weight"].T},
+        ("weight must have shape (4, 12)", "got (12, 4)", "transposed; wanted weight.T"),
+    ),
+    "head transposed": (
+        lambda a: a | {"weight": a["weight"].T, "bias": np.zeros(12, np.float32)},
+        ("weight must have shape (C, 12)", "got (12, 4)", "transposed; wanted weight.T"),
+    ),
+    "bias a column": (
+        lambda a: a | {"bias": a["bias"][:, None]},
+        ("bias must have shape (4,)", "weight of shape (4, 12)", "got (4, 1)"),
+    ),
+    "features transposed": (
+        lambda a: a | {"train_z": a["train_z"].T},
+        ("train_y", "(240,), or else z is transposed: wanted (N, d)"),
+    ),
+    "labels from one": (
+        lambda a: a | {"train_y": a["train_y"] + 1},
+        ("0..3", "got 4: labels count from 0, and these seem to count from 1"),
+    ),
     "view without a name": (lambda a: a | {"near_a__": a["near_a"]}, ("unknown array 'near_a__'",)),
     "view of labels": (_with(train_y__std=[[1.0]]), ("unknown array 'train_y__std'",)),
     "view that train lacks": (
@@ -177,6 +204,32 @@ def test_a_pack_of_arrays_becomes_a_folder_and_comes_back(
     assert again.train.z.numpy().tobytes() == arrays["train_z"].tobytes()
     assert again.test.head is None
     assert not list(tmp_path.glob("packs/.*"))
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_double_underscore_may_be_part_of_a_name(
+    beside: bool, arrays: Arrays, tmp_path: Path
+) -> None:
+    """`near_places__365` is a set, also beside a set `near_places`: there is no view `365`."""
+    own = {"near_places__365": arrays["far_d"], "pseudo_blur__4": arrays["mid_c"]}
+    own |= {"train_z__std": arrays["train_z"], "near_places__365__std": arrays["far_d"]}
+    if beside:
+        own["near_places"] = arrays["near_a"]
+    pack = pack_from_arrays(arrays | own)
+    write_pack(pack, tmp_path / "pack")
+    for each in (pack, read_pack(tmp_path / "pack")):
+        places = each.ood["near", "places__365"]
+        assert np.array_equal(places.z.numpy(), arrays["far_d"])
+        assert list(places.views) == ["std"]
+        assert (("near", "places") in each.ood) == beside
+        assert list(each.extra.pseudo) == ["blur__4"]
+
+
+def test_a_double_underscore_before_a_view_of_train_is_that_view(arrays: Arrays) -> None:
+    views = {"train_z__365": arrays["train_z"], "near_a__365": arrays["near_a"]}
+    pack = pack_from_arrays(arrays | views)
+    assert list(pack.ood["near", "a"].views) == ["365"]
+    assert ("near", "a__365") not in pack.ood
 
 
 def test_what_a_pack_may_leave_out(arrays: Arrays) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,8 @@ def test_a_missing_dataset_is_named_before_anything_is_extracted(
     [
         ({"train_rows": 0}, "rows must be at least 1, got 0 to train"),
         ({"ood_rows": -5}, "rows must be at least 1"),
+        ({"ood_names": ()}, "at least one OOD set, got none"),
+        ({"id_name": "lsun"}, "must have the splits train and test; lsun has val"),
         ({"pseudo_rows": (5,)}, "two numbers of 0 or more, got 5"),
         ({"pseudo_rows": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
         ({"ood_names": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
@@ -218,6 +221,109 @@ def test_a_network_that_takes_no_such_image_is_refused_at_once(
         )
     assert not list(tmp_path.iterdir())  # so that another try is not refused
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "notes", "message"),
+    [
+        (
+            {"train_rows": 7},
+            NOTES,
+            r"7 training rows leave 3 of 10 classes without one \(.+\); 11 are enough",
+        ),
+        ({}, {"held_out_images": 200}, "held out 200 training images, .* none is left"),
+        ({}, {"held_out_images": 195}, "no training image of c.* is left for the bank"),
+    ],
+)
+def test_a_class_without_a_row_is_named_before_anything_is_extracted(
+    change: dict, notes: dict, message: str, extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_pack(
+            extractor,
+            notes,
+            replace(CONTENTS, **change),
+            [sheets],
+            tmp_path / "work",
+            lambda *news: pytest.fail("extracted"),
+        )
+    assert not (tmp_path / "work").exists()  # so that another try is not refused
+
+
+def test_as_many_rows_as_the_message_says_are_enough(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    few = replace(CONTENTS, train_rows=11, pseudo_rows=(0, 0))
+    pack = build_pack(extractor, NOTES, few, [sheets], tmp_path)
+    assert pack.train.classes.tolist() == list(range(10))
+
+
+def test_a_network_of_fewer_classes_is_refused_at_once(sheets: Path, tmp_path: Path) -> None:
+    few = replace(TINY, classes=4)
+    with pytest.raises(
+        ValueError, match="cifar10 has 10 classes, and the network's last layer 4; wanted"
+    ):
+        build_pack(
+            Extractor(few.build().eval(), few),
+            {},
+            CONTENTS,
+            [sheets],
+            tmp_path,
+            lambda *news: pytest.fail("extracted"),
+        )
+
+
+def test_features_that_overflow_on_ood_images_alone_are_found_on_the_first_batch(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    """The OOD sets are extracted last, after hours."""
+    from PIL import Image
+
+    (tmp_path / "white").mkdir()
+    for i in range(3):
+        Image.new("RGB", (32, 32), "white").save(tmp_path / "white" / f"{i}.png")
+
+    def explode(self: nn.Module, inputs: tuple) -> tuple:
+        white = TINY.normalise(torch.full((1, 3, 32, 32), 255, dtype=torch.uint8))
+        factor = 1e8 if (inputs[0] == white).all() else 1.0
+        return (factor * inputs[0],)
+
+    handle = extractor.network.register_forward_pre_hook(explode)
+    try:
+        with pytest.raises(ValueError, match="which float16 cannot hold"):
+            build_pack(
+                extractor,
+                NOTES,
+                replace(CONTENTS, ood_names=(f"folder:{tmp_path / 'white'}",)),
+                [sheets],
+                tmp_path / "work",
+                lambda *news: pytest.fail("extracted"),
+            )
+    finally:
+        handle.remove()
+
+
+def test_files_that_are_left_out_are_counted_by_their_kind(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "holidays"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (40, 40), (50 * i, 0, 0)).save(folder / f"{i}.png")
+    for i in range(36):
+        (folder / f"IMG_{i}.{'HEIC' if i else 'txt'}").write_bytes(b"\0\0\0\x18ftypheic")
+    few = replace(CONTENTS, ood_names=("mnist", f"folder:{folder}"), pseudo_rows=(0, 0))
+    lines: list[str] = []
+    pack = build_pack(extractor, NOTES, few, [sheets], tmp_path / "work", on_note=lines.append)
+    text = "36 of 40 files left out (35 .heic, 1 .txt); the first: IMG_0.txt: not a picture"
+    assert lines[0] == f"Images: {TINY.normalisation}."
+    assert lines[1].startswith(f"holidays (all): {text}")
+    assert len(lines) == 2
+    assert pack.card["sets"]["far_holidays"]["skipped_files"].startswith(text)
+    assert "skipped_files" not in pack.card["sets"]["far_mnist"]
+    assert pack.card["classifier"]["logits_difference"] < 1e-3
 
 
 def test_a_damaged_picture_among_whole_ones_is_skipped(

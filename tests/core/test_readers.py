@@ -269,7 +269,7 @@ def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
         [0, 0, 0, 1, 1],
         ("bedroom", "bridge"),
     )
-    assert [line.partition(";")[0] for line in images.skipped] == ["image 3: not a picture"]
+    assert [file.reason.partition(";")[0] for file in images.skipped] == ["image 3: not a picture"]
     (tmp_path / "tower_val_lmdb").mkdir()
     with pytest.raises(ValueError, match=r"LSUN \(val\) in .* cannot be read: .*tower_val_lmdb"):
         read_images("lsun", [tmp_path])
@@ -314,7 +314,7 @@ def test_a_plain_folder_is_one_class_and_names_what_it_skips(tmp_path: Path) -> 
         [0, 0],
         (tmp_path.name,),
     )
-    assert [line.partition(":")[0] for line in images.skipped] == ["b.jpg", "c.txt", "e.png"]
+    assert [file.name for file in images.skipped] == ["b.jpg", "c.txt", "e.png"]
     assert images.take(np.array([1]), "some").skipped == images.skipped
 
 

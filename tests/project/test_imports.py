@@ -33,7 +33,7 @@ LAYERS = {
         {"detectors"},
         {"run_version_3"},
         {"run"},
-        {"explain", "flips", "model_selection", "plane"},
+        {"assumptions", "explain", "flips", "model_selection", "plane"},
         {"judge", "results"},
         {"commands"},
         {"__main__"},
@@ -51,7 +51,7 @@ LAYERS = {
 
 # What stands beside the others in heat_core: these alone may import it.
 BESIDE = {
-    "images": {"detectors", "model_selection", "judge", "commands"},
+    "images": {"assumptions", "detectors", "model_selection", "judge", "commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},
     "thresholds": {"results", "commands"},

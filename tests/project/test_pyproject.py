@@ -76,7 +76,7 @@ def test_another_missing_module_is_an_error_of_ours(monkeypatch: pytest.MonkeyPa
     def fail(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'hat'", name="hat.brim")
 
-    monkeypatch.setattr("heat_core.commands.json.dumps", fail)
+    monkeypatch.setattr("heat_core.commands.names.json.dumps", fail)
     with pytest.raises(ModuleNotFoundError, match="hat"):
         main(["list", "--json"])
 

@@ -1,0 +1,220 @@
+"""From images: datasets, a classifier, its features as a pack, and verdicts on pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .shared import (
+    Incomplete,
+    ProgressBars,
+    allowed_detectors,
+    check_out,
+    check_parent,
+    check_suffix,
+    device_of,
+    failure_text,
+    failures_text,
+    print_notes,
+    require,
+    split_names,
+)
+
+if TYPE_CHECKING:
+    from heat_core.images.classifier_training import Progress, Recipe
+    from heat_core.judge import FittedDetector, Opinion, Verdict
+
+
+def fetch(options: argparse.Namespace) -> None:
+    """Fetches a dataset."""
+    require("torchvision")
+    from heat_core.images.fetching import fetch
+
+    check_parent(options.root / options.name)
+    with ProgressBars("B", is_scaled=True) as bars:
+        source = fetch(options.name, options.root, bars.show)
+    print(f"{options.name} is in {options.root} (from {source}).")
+
+
+def train_classifier(options: argparse.Namespace) -> None:
+    """Trains a network on images and writes it, with its accuracies."""
+    require("timm")
+    from heat_core.images import classifier, datasets
+    from heat_core.images.classifier_training import find_recipe, train
+
+    check_suffix(options.out, [".safetensors"])
+    if options.out.exists():
+        raise FileExistsError(f"{options.out} exists already.")
+    check_parent(options.out)
+    device = device_of(options)
+    recipe = find_recipe(options.recipe, options.epochs)
+    images = datasets.read_images(options.id, options.root, "train")
+    test = datasets.read_images(options.id, options.root, "test")  # before hours are spent
+    for split in (images, test):
+        if split.skipped:
+            print(f"{options.id} ({split.split}): {split.skipped_text}.", file=sys.stderr)
+    learned, held_out = datasets.split_validation(images, options.held_out)
+    architecture = classifier.Architecture(
+        options.model, len(images.classes), options.layers, options.channels, options.small_stem
+    )
+    start = time.perf_counter()
+    checkpoint = options.out.with_suffix(".checkpoint")
+    on_progress = partial(_report_training, recipe=recipe)
+    network = train(
+        architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
+    )
+    notes = {
+        "id": options.id,
+        "classes": list(images.classes),
+        "recipe": options.recipe,
+        "epochs": recipe.epochs,
+        "seed": options.seed,
+        "train_images": len(learned),
+        "held_out_images": len(held_out),
+        "held_out_accuracy": classifier.evaluate(network, architecture, held_out, device),
+        "test_accuracy": classifier.evaluate(network, architecture, test, device),
+    }
+    classifier.save(network, architecture, options.out, notes)
+    checkpoint.unlink()
+    minutes = (time.perf_counter() - start) / 60
+    print(f"{options.out}: test accuracy {notes['test_accuracy']:.2%} after {minutes:.0f} minutes.")
+
+
+def _report_training(progress: Progress, recipe: Recipe) -> None:
+    """Prints one line on how far the training of a classifier is."""
+    seconds_a_step = progress.seconds / max(1, progress.steps_taken)
+    minutes_left = seconds_a_step * (progress.steps - progress.step) / 60
+    rate = progress.steps_taken * recipe.batch / progress.seconds
+    parts = [
+        f"epoch {progress.epoch}/{recipe.epochs}, step {progress.step}/{progress.steps}: "
+        f"loss {progress.loss:.3f}"
+    ]
+    if progress.accuracy is not None:
+        parts.append(f"held-out accuracy {progress.accuracy:.2%}")
+    parts += [f"{rate:.0f} images/s", f"{minutes_left:.0f} min to go"]
+    print(", ".join(parts), file=sys.stderr, flush=True)
+
+
+def extract(options: argparse.Namespace) -> None:
+    """Extracts the features of images into a pack."""
+    require("timm")
+    import torch
+
+    from heat_core.assumptions import logits_notes, notes_on_features
+    from heat_core.images import classifier, packing
+    from heat_core.images.extract import EarlyLayer, Extractor
+    from heat_core.pack import write_pack
+
+    check_out(options.out, options.overwrite)
+    contents = packing.Contents(
+        id_name=options.id,
+        ood_names=split_names(options.ood),
+        train_rows=options.train_rows,
+        test_rows=options.test_rows,
+        ood_rows=options.ood_rows,
+        pseudo_rows=options.pseudo_rows,
+    )
+    architecture = None
+    if options.model:
+        architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
+    network, architecture, notes = classifier.load(options.weights, architecture)
+    extractor = Extractor(
+        network,
+        architecture,
+        options.layer,
+        options.std,
+        options.odin,
+        dtype=getattr(torch, options.dtype),
+        device=device_of(options),
+        early_layer=EarlyLayer(options.early) if options.early else None,
+    )
+    work = options.out.with_name(f"{options.out.name}.shards")
+    with ProgressBars("image") as bars:
+        pack = packing.build_pack(
+            extractor, notes, contents, options.root, work, bars.show, _print_note
+        )
+    write_pack(pack, options.out)
+    packing.delete_shards(work)
+    families = len(pack.extra.pseudo)
+    print(
+        f"{options.out}: {len(pack.train):,} training rows, {len(pack.test):,} test rows, "
+        f"{len(pack.ood)} OOD sets{f', {families} pseudo-OOD families' if families else ''}."
+    )
+    print_notes([*logits_notes(pack.card["classifier"]), *notes_on_features(pack)])
+
+
+def _print_note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def score_image(options: argparse.Namespace) -> None:
+    """Judges pictures by the detectors of a pack that can be fitted.
+
+    Raises ValueError if none can, and Incomplete after the verdicts if some cannot.
+    """
+    require("timm")
+    from heat_core.images.decoding import read_image
+    from heat_core.judge import FittedDetector, Judge, weights_of
+    from heat_core.pack import read_pack
+    from heat_core.run import fit
+
+    device = device_of(options)
+    pack = read_pack(options.pack)
+    pictures = [(str(path), read_image(path)) for path in options.pictures]
+    weights = options.weights or weights_of(options.pack)
+    if not weights.is_file():
+        raise FileNotFoundError(
+            f"no network at {weights}; give --weights, the one that the pack was extracted with."
+        )
+    judge = Judge(pack, weights, device)
+    detectors: dict[str, FittedDetector] = {}
+    failures: dict[str, str] = {}
+    for name, detector in allowed_detectors(pack, options).items():
+        try:
+            run = fit(detector, pack.train, options.seed, device, extra=pack.extra)
+            detectors[name] = FittedDetector.of(run, pack)
+        except Exception as error:  # whatever ends one detector, the others stand
+            failures[name] = failure_text(error)
+    if failures and not detectors:
+        raise ValueError(failures_text(failures))
+    keep = options.keep / 100
+    opinions = {path: judge(pixels, detectors, keep) for path, pixels in pictures}
+    _print_opinions(opinions, options.json)
+    if failures:
+        raise Incomplete(failures_text(failures))
+
+
+def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
+    """Prints what is made of pictures, {path: opinion}."""
+    if as_json:
+        entries = [_opinion_entry(path, opinion) for path, opinion in opinions.items()]
+        print(json.dumps(entries, indent=1))
+        return
+    for path, opinion in opinions.items():
+        print(f"{path}: {opinion.predicted} ({opinion.probability:.1%})")
+        for verdict in opinion.verdicts:
+            print(_verdict_text(verdict))
+
+
+def _verdict_text(verdict: Verdict) -> str:
+    """Returns one line of a detector on a picture."""
+    return (
+        f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test"
+        f"  {'out' if verdict.out else 'in'}"
+    )
+
+
+def _opinion_entry(path: str, opinion: Opinion) -> dict[str, Any]:
+    """Returns the JSON of a picture."""
+    return {
+        "picture": path,
+        "class": opinion.predicted,
+        "probability": opinion.probability,
+        "verdicts": [{**asdict(verdict), "out": verdict.out} for verdict in opinion.verdicts],
+    }

@@ -1,0 +1,33 @@
+"""What is known by name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+
+def list_known(options: argparse.Namespace) -> None:
+    """Prints the names of detectors, presets, toys and datasets."""
+    from heat_core.detectors.presets import DETECTORS, PRESETS
+    from heat_core.images.datasets import DATASETS
+    from heat_core.plane.toys import TOYS
+
+    datasets = {
+        name: f"{dataset.title} ({dataset.group}; {dataset.source})"
+        for name, dataset in DATASETS.items()
+    }
+    names: dict[str, dict[str, Any]] = {
+        "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
+        "presets": {space: list(presets) for space, presets in PRESETS.items()},
+        "toys": {name: toy.title for name, toy in TOYS.items()},
+        "datasets": datasets,
+    }
+    if options.json:
+        print(json.dumps(names, indent=1))
+        return
+    for kind, entries in names.items():
+        print(kind)
+        for name, entry in entries.items():
+            text = entry if isinstance(entry, str) else ", ".join(entry)
+            print(f"  {name:15} {text}")

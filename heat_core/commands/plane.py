@@ -1,0 +1,55 @@
+"""Training in the plane, where the truth is known."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heat_core.plane.grid import Distance
+
+
+def toy(options: argparse.Namespace) -> None:
+    """Trains a detector on a toy, and prints its distance from the truth."""
+    from heat_core.detectors.presets import preset_detector
+    from heat_core.plane.grid import Grid
+    from heat_core.plane.toys import toy
+    from heat_core.run import fit
+
+    truth = toy(options.name)
+    detector = preset_detector(options.detector, options.preset, "plane")
+    train = truth.features(seed=options.seed)
+    grid = Grid(truth)
+    start = time.perf_counter()
+    run = fit(detector, train, options.seed, options.device)
+    seconds = time.perf_counter() - start
+    mog = fit(preset_detector("MoG", space="plane"), train)
+    distance = grid.distance(grid.energy(run.energy))
+    kl_mog = grid.distance(grid.energy(mog.energy)).kl
+    if options.json:
+        answer = {
+            "toy": options.name,
+            "detector": options.detector,
+            "preset": options.preset,
+            "seed": options.seed,
+            **asdict(distance),
+            "seconds": seconds,
+            "kl_mog": kl_mog,
+        }
+        print(json.dumps(answer))
+        return
+    settings = f"{options.preset}, seed {options.seed}"
+    print(f"{truth.title}, {options.detector} ({settings}), {seconds:.1f} s")
+    print(_distance_text(distance, kl_mog))
+
+
+def _distance_text(distance: Distance, kl_mog: float) -> str:
+    """Returns one line on how far a model is from the truth."""
+    return (
+        f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
+        f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
+        f"modes {distance.modes} of {distance.modes_total}, mass missed {distance.missed:.1e}"
+    )

@@ -1,0 +1,161 @@
+"""What several commands share: checks before any work, the detectors asked for, progress."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from heat_core.assumptions import Note
+    from heat_core.detectors.detector import Detector
+    from heat_core.pack import Pack
+
+
+class Incomplete(Exception):
+    """Some of what was asked for failed, and the rest is printed; the message says what and why."""
+
+
+def refusal_text(error: Exception) -> str | None:
+    """Returns in one line what a user can put right; None of an error of ours.
+
+    >>> refusal_text(FileNotFoundError(2, "No such file or directory", "cat.png"))
+    'cat.png: No such file or directory'
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError | RuntimeError):  # so torch calls it
+        wanted = re.search(r"allocate ([\d.]+ \w+)", text)
+        if wanted:
+            return f"not enough memory: there are no {wanted[1]} to be had."
+        return "not enough memory." if isinstance(error, MemoryError) else None
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    # ArithmeticError: training diverged
+    return text if text and isinstance(error, ValueError | OSError | ArithmeticError) else None
+
+
+def failure_text(error: Exception) -> str:
+    """Returns why a detector failed, in one line.
+
+    >>> failure_text(KeyError("std")), failure_text(ValueError("k must be at least 1."))
+    ("KeyError: 'std'", 'k must be at least 1.')
+    """
+    text = " ".join(str(error).split())
+    return refusal_text(error) or f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def failures_text(failures: Mapping[str, str]) -> str:
+    """Returns {what failed: why} in one line.
+
+    >>> failures_text({"KNN": "KNN needs at least k = 50 training rows, got 40."})
+    'failed: KNN (KNN needs at least k = 50 training rows, got 40)'
+    """
+    parts = (f"{name} ({reason.rstrip('.')})" for name, reason in failures.items())
+    return f"failed: {', '.join(parts)}"
+
+
+def print_notes(notes: Iterable[Note], warnings_only: bool = False) -> None:
+    """Prints what figures rest on, one line each, on standard error."""
+    for note in notes:
+        if note.is_warning or not warnings_only:
+            print(note, file=sys.stderr)
+
+
+def allowed_detectors(pack: Pack, options: argparse.Namespace) -> Mapping[str, Detector]:
+    """Returns the detectors asked for, by default all; says which the pack does not allow.
+
+    Raises ValueError if one was asked for by name and the pack does not allow it.
+    """
+    from heat_core.detectors.presets import supported_detectors
+
+    names = split_names(options.detectors) if options.detectors is not None else ()
+    if not names and options.detectors is not None:
+        raise ValueError(f"--detectors must name at least one, got {options.detectors!r}.")
+    detectors, reasons = supported_detectors(pack, options.preset, names)
+    if names and reasons:
+        raise ValueError(" ".join(reasons.values()))
+    for name, reason in reasons.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    return detectors
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Returns the names in a list with commas.
+
+    >>> split_names("KNN, MoG,")
+    ('KNN', 'MoG')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def require(module: str) -> None:
+    """Raises ModuleNotFoundError if a module of an extra is not installed, before any work."""
+    if util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def check_out(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError if the folder of a pack or a run cannot be written."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already; --overwrite replaces it.")
+    if path.exists() and not any((path / card).is_file() for card in ("card.json", "run.json")):
+        raise FileExistsError(
+            f"{path} is neither a pack nor a run, so --overwrite does not replace it."
+        )
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raises OSError if nothing can be written beside a path, before any work."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {folder} is no folder.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: no permission in {folder}.")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
+    """Raises ValueError if a file's name does not say what is written into it."""
+    if path.suffix not in suffixes:
+        raise ValueError(f"--out must end in {' or '.join(suffixes)}, got {path.name}.")
+
+
+def device_of(options: argparse.Namespace) -> str:
+    from heat_core.run import resolve_device
+
+    return resolve_device(options.device)
+
+
+class ProgressBars:
+    """Progress bars on standard error, one a file or set.
+
+    Args:
+        unit: of what is counted.
+        is_scaled: print large counts in thousands or millions.
+    """
+
+    def __init__(self, unit: str, is_scaled: bool = False) -> None:
+        self.unit, self.is_scaled = unit, is_scaled
+        self._bars: dict[str, Any] = {}
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Moves the bar of a name."""
+        from tqdm import tqdm
+
+        if name not in self._bars:
+            self._bars[name] = tqdm(
+                total=total, unit=self.unit, unit_scale=self.is_scaled, desc=name, initial=0
+            )
+        self._bars[name].update(done - self._bars[name].n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for bar in self._bars.values():
+            bar.close()
