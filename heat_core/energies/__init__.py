@@ -4,7 +4,7 @@ They add, and divide by a temperature.
 """
 
 from .combined import Ensemble, WeightedSum
-from .energy import Aggregate, Energy, Sum, Tempered, score, working_precision
+from .energy import Aggregate, Energy, Sum, Tempered, rows_per_batch, score, working_precision
 from .gaussian import GaussianMixture, Gaussians, Mahalanobis, Whitened, moments_of
 from .logits import Logits, LogSumExp, MaxSoftmax
 from .neighbors import Neighbors, kth_largest, kth_largest_column
@@ -43,6 +43,7 @@ __all__ = [
     "kth_largest_column",
     "moments_of",
     "on_sphere",
+    "rows_per_batch",
     "score",
     "mean_and_std",
     "unit",
