@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 
 from .features import (
@@ -21,10 +23,10 @@ from .features import (
     Features,
     features_from_arrays,
     read_features,
-    read_npz,
     write_features,
 )
 from .files import whole_folder
+from .npz import Limits, OverLimit, check_npz, listed, read_npz
 from .set_name import SetName
 
 GROUPS = ("near", "mid", "far")
@@ -207,23 +209,51 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     ['near_a', 'far_b']
     """
     _check_keys(arrays)
-    # the head is that of the training features alone
-    headless = {key: array for key, array in arrays.items() if key not in ("weight", "bias")}
+    by_set = _arrays_by_set(arrays)
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
-    for key in arrays:
+    for key, own_arrays in by_set.items():
         group, name = SetName.parse(key)
-        if group in sets and "__" not in key:
-            sets[group][name] = features_from_arrays(headless, key, "")
+        if group in sets:
+            sets[group][name] = features_from_arrays(own_arrays, key, "")
     ood = {
         SetName(group, name): features for group in GROUPS for name, features in sets[group].items()
     }
+    # the head is that of the training features alone
+    head = {key: arrays[key] for key in ("weight", "bias") if key in arrays}
+    train = _id_features("train", arrays, by_set, head)
+    test = _id_features("test", arrays, by_set)
     val = None
     if "val_z" in arrays or "val_y" in arrays:
-        val = features_from_arrays(headless, "val_z", "val_y")
+        val = _id_features("val", arrays, by_set)
     extra = ExtraID(val, sets["pseudo"], sets["pseudoval"])
-    train = features_from_arrays(arrays, "train_z", "train_y")
-    test = features_from_arrays(headless, "test_z", "test_y")
     return Pack(train, test, ood, extra, {"title": title})
+
+
+def _arrays_by_set(arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:
+    """Returns {key of features: {key: array} of them and of their views}, in order."""
+    by_set: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        by_set.setdefault(key.partition("__")[0], {})[key] = array
+    return by_set
+
+
+def _id_features(
+    name: str,
+    arrays: Arrays,
+    by_set: Mapping[str, Arrays],
+    head: Arrays = MappingProxyType({}),
+) -> Features:
+    """Returns the features of `train`, `val` or `test`, with their labels.
+
+    Args:
+        by_set: as `_arrays_by_set` returns it.
+        head: `weight` and `bias`, if they are known.
+    """
+    z, y = f"{name}_z", f"{name}_y"
+    if z not in arrays:
+        raise ValueError(f"wanted an array {z}, got {listed(arrays)}.")
+    labels = {y: arrays[y]} if y in arrays else {}
+    return features_from_arrays({**by_set[z], **labels, **head}, z, y)
 
 
 def _check_keys(arrays: Arrays) -> None:
@@ -240,16 +270,28 @@ def _check_keys(arrays: Arrays) -> None:
             raise ValueError(f"unknown array {key!r}; wanted {', '.join(wanted)}.")
 
 
-def pack_from_npz(path: Path | str, limit: int | None = None) -> Pack:
+def pack_from_npz(path: Path | str, limits: Limits | None = None) -> Pack:
     """Returns the pack in an npz file, as `pack_from_arrays` describes it.
 
-    Raises ValueError naming the file, also if it would unpack to more than `limit` bytes.
+    Args:
+        limits: how much is taken; anything by default.
+
+    Raises:
+        ValueError: the file or an array in it is not what it should be; the message names the file.
+        OverLimit: there is more than `limits` allow, which shows before the arrays are read.
     """
     path = Path(path)
     try:
-        return pack_from_arrays(read_npz(path, limit), title=path.stem)
+        if limits is not None:
+            check_npz(path, limits)
+        pack = pack_from_arrays(read_npz(path), title=path.stem)
+        if limits is not None:
+            limits.check_classes(len(pack.train.classes))
+    except OverLimit as error:
+        raise OverLimit(f"{path}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return pack
 
 
 # -- folders ---------------------------------------------------------------------------------------
