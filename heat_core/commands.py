@@ -205,7 +205,7 @@ def extract(options: argparse.Namespace) -> None:
     work = options.out.with_name(f"{options.out.name}.shards")
     with ProgressBars("image") as bars:
         pack = packing.build_pack(extractor, notes, contents, options.root, work, bars.show)
-    write_pack(pack, options.out)
+    write_pack(pack, options.out, options.overwrite)
     packing.delete_shards(work)
     families = len(pack.extra.pseudo)
     print(
@@ -268,7 +268,7 @@ def make_pack(options: argparse.Namespace) -> None:
 
     _check_out(options.out, options.overwrite)
     pack = pack_from_npz(options.arrays)
-    write_pack(pack, options.out)
+    write_pack(pack, options.out, options.overwrite)
     head = "with a head"
     if pack.train.head is None:
         head = "without a head: MSP and Energy need weight and bias"
@@ -396,7 +396,7 @@ def fit(options: argparse.Namespace) -> None:
     pack = read_pack(options.pack)
     detector = preset_detector(options.detector, options.preset, space_of(pack.extra))
     run = fit(detector, pack.train, options.seed, options.device, _report_record, pack.extra)
-    save(run, options.out)
+    save(run, options.out, options.overwrite)
     print(
         f"{options.out}: {options.detector} ({options.preset}) fitted to "
         f"{len(pack.train):,} x {pack.train.dim} features."
