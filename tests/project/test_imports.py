@@ -40,6 +40,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
+        {"incoming"},
         {"figures", "text", "glossary", "components", "jobs", "warm_up"},
         {"session"},
         {"plane", "pack"},
