@@ -1,16 +1,22 @@
 # The app with the pack that ships; nothing is downloaded when it runs.
-FROM python:3.11-slim
+# A tag can move: for a build that stays the same give the base by its digest and a list with hashes
+# (docs/SERVING.md says how to get both).
+ARG BASE=python:3.11-slim
+FROM ${BASE}
 
+ARG REQUIREMENTS=requirements.txt
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 RUN useradd --create-home --uid 1000 app
-WORKDIR /home/app/heat
+WORKDIR /srv/heat
 
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+COPY ${REQUIREMENTS} .
+RUN pip install --no-cache-dir -r ${REQUIREMENTS}
 
-COPY --chown=app:app heat_core heat_core
-COPY --chown=app:app app app
-COPY --chown=app:app assets assets
+# All of it belongs to root: whoever takes over the server cannot change what it runs.
+COPY heat_core heat_core
+COPY app app
+COPY assets assets
+RUN chmod -R a+rX .
 
 USER app
 EXPOSE 8501

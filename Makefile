@@ -1,12 +1,16 @@
 # Two commands do everything: `make run` and `make test`. The rest are chores.
 PYTHON ?= python3
 BIN := .venv/bin
+# This machine alone; `make run HOST=0.0.0.0` lets others in (docs/SERVING.md). Shells set HOST, too,
+# so the environment does not count.
+HOST := 127.0.0.1
 PORT ?= 8501
 
 .PHONY: run test lint format benchmarks screenshots clean
 
 run: .venv/app.installed  ## install what is missing, then open the app
-	$(BIN)/streamlit run app/main.py --server.port $(PORT)
+	@echo "HEAT at http://$(HOST):$(PORT). 127.0.0.1 is this machine alone, make run HOST=0.0.0.0 lets others in (docs/SERVING.md)."
+	$(BIN)/streamlit run app/main.py --server.address $(HOST) --server.port $(PORT)
 
 test: .venv/test.installed lint  ## install what is missing, then every check
 	$(BIN)/python -m pytest -n auto --dist worksteal

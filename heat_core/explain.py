@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +18,7 @@ from .energies import (
     Tempered,
     WeightedSum,
     precise_enough,
+    rows_per_batch,
     score,
     unit,
     working_precision,
@@ -138,12 +140,27 @@ def predicted_classes(
         gaussians: as `class_gaussians` returns them, for features without a head; fitted anew by
             default.
     """
-    if train.head is None:
-        distances = class_distances(gaussians or class_gaussians(train), features)
-        return train.classes.cpu().numpy()[distances.argmin(1)]
-    dtype = working_precision(precise_enough(train).z)
-    predicted = [train.head.logits(z.to(dtype)).argmax(1) for z in features.z.split(ROWS)]
-    return torch.cat(predicted).cpu().numpy()
+    classes = np.empty(len(features), np.int64)
+    predict, rows = _class_predictor(train, gaussians)
+    for start in range(0, len(features), rows):
+        classes[start : start + rows] = predict(features.z[start : start + rows]).cpu().numpy()
+    return classes
+
+
+def _class_predictor(
+    train: Features, gaussians: Normalized | None
+) -> tuple[Callable[[Tensor], Tensor], int]:
+    """Returns what takes z (N, d) to the rows' classes (N,), and how many rows to give it."""
+    head = train.head
+    if head is not None:
+        rows = rows_per_batch(len(head.bias))
+        dtype = working_precision(precise_enough(train).z)
+        return lambda z: head.logits(z.to(dtype)).argmax(1), rows
+    nearest = (gaussians or class_gaussians(train)).energy
+    assert isinstance(nearest, Mahalanobis)
+    labels = train.classes.to(nearest.means.device)
+    rows = rows_per_batch(nearest.numbers_per_row)
+    return lambda z: labels[nearest.nearest_class(unit(z.to(nearest.means)))], rows
 
 
 @torch.inference_mode()

@@ -8,18 +8,17 @@ business.
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .files import write_whole
+from .npz import listed, no_file_text, read_npz
 
 VERSION = "1"
 MAX_ABS = 1e15  # of a feature: squares of larger ones leave float32
@@ -341,17 +340,12 @@ def read_features(path: Path | str) -> Features:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _no_file_text(path: Path) -> str:
-    """Returns what is wrong with a path at which there is no file."""
-    return "no such file (it is a folder)." if path.is_dir() else "no such file."
-
-
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """Returns the tensors of a features file, and its source."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ValueError(_no_file_text(path))
+        raise ValueError(no_file_text(path))
     try:
         with safe_open(str(path), "pt") as file:
             meta = file.metadata() or {}
@@ -374,7 +368,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
 def _features_from_tensors(tensors: Mapping[str, Tensor], source: str) -> Features:
     """Returns the features that tensors under the names of a features file describe."""
     if "z" not in tensors:
-        raise ValueError(f"wanted an array z, got {', '.join(sorted(tensors)) or 'no array'}.")
+        raise ValueError(f"wanted an array z, got {listed(tensors)}.")
     views = {
         name.removeprefix("z__"): tensor
         for name, tensor in tensors.items()
@@ -419,46 +413,7 @@ def _head_from_tensors(tensors: Mapping[str, Tensor]) -> Head | None:
     return Head(weight, bias)
 
 
-# -- npz -------------------------------------------------------------------------------------------
-
-
-def read_npz(path: Path, limit: int | None = None) -> dict[str, np.ndarray]:
-    """Returns the arrays in an npz file by name. No pickle is ever loaded.
-
-    Raises:
-        ValueError: there is no such file, it is damaged, holds a pickle, or would unpack to more
-            than `limit` bytes.
-    """
-    if not path.is_file():
-        raise ValueError(_no_file_text(path))
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            "not a whole npz file (an npz is a zip archive; this is none, or was cut off)."
-        )
-    try:
-        _check_unpacked_size(path, limit)
-        # numpy leaves a damaged file open
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except Exception as error:  # zlib.error, struct.error ...: damage shows in many ways
-        if "pickle" in str(error).lower():
-            raise ValueError(
-                "holds a pickled object; wanted plain arrays of numbers, "
-                "since a pickle can run code."
-            ) from None
-        raise ValueError(f"not a readable npz file ({error}).") from None
-    for key, array in arrays.items():
-        # numpy gives the bytes of a member that has no array's header
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
-    return arrays
-
-
-def _check_unpacked_size(path: Path, limit: int | None) -> None:
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if limit is not None and unpacked > limit:
-        raise ValueError(f"{unpacked:,} bytes when unpacked; at most {limit:,} are taken")
+# -- arrays ----------------------------------------------------------------------------------------
 
 
 def features_from_arrays(arrays: Arrays, z: str, y: str, source: str = "") -> Features:
@@ -473,7 +428,7 @@ def features_from_arrays(arrays: Arrays, z: str, y: str, source: str = "") -> Fe
     torch.Size([3, 2])
     """
     if z not in arrays:
-        raise ValueError(f"wanted an array {z}, got {', '.join(sorted(arrays)) or 'no array'}.")
+        raise ValueError(f"wanted an array {z}, got {listed(arrays)}.")
     tensors: dict[str, Tensor] = {}
     for key, array in arrays.items():
         if key.startswith(f"{z}__"):

@@ -7,10 +7,13 @@ As a folder it holds features files (`train`, `val`, `test`, `near_NAME`, `mid_N
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,10 +24,10 @@ from .features import (
     Features,
     features_from_arrays,
     read_features,
-    read_npz,
     write_features,
 )
 from .files import whole_folder
+from .npz import Limits, OverLimit, check_npz, listed, read_npz
 from .set_name import SetName
 
 GROUPS = ("near", "mid", "far")
@@ -32,6 +35,8 @@ GROUPS = ("near", "mid", "far")
 PSEUDO_GROUPS = ("pseudo", "pseudoval")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
+METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
+READ_TRIES = 5  # of a pack that is replaced while it is read
 
 
 # -- packs -----------------------------------------------------------------------------------------
@@ -209,29 +214,51 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     ['near_a', 'far_b']
     """
     keys = _check_keys(arrays)
-    # the head is that of the training features alone
-    headless = {key: array for key, array in arrays.items() if key not in ("weight", "bias")}
+    by_set = {
+        key: {own_key: arrays[own_key] for own_key in (key, *view_keys)}
+        for key, view_keys in keys.items()
+    }
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
-    for key, view_keys in keys.items():
+    for key, own_arrays in by_set.items():
         group, name = SetName.parse(key)
         if group in sets:
-            own = {own_key: arrays[own_key] for own_key in (key, *view_keys)}
-            sets[group][name] = features_from_arrays(own, key, "")
+            sets[group][name] = features_from_arrays(own_arrays, key, "")
     ood = {
         SetName(group, name): features for group in GROUPS for name, features in sets[group].items()
     }
+    # the head is that of the training features alone
+    head = {key: arrays[key] for key in ("weight", "bias") if key in arrays}
+    train = _id_features("train", arrays, by_set, head)
+    test = _id_features("test", arrays, by_set)
     val = None
     if "val_z" in arrays or "val_y" in arrays:
-        val = features_from_arrays(headless, "val_z", "val_y")
+        val = _id_features("val", arrays, by_set)
     extra = ExtraID(val, sets["pseudo"], sets["pseudoval"])
-    train = features_from_arrays(arrays, "train_z", "train_y")
-    test = features_from_arrays(headless, "test_z", "test_y")
     return Pack(train, test, ood, extra, {"title": title})
 
 
 _FEATURES = ("train_z", "val_z", "test_z")
 _KEYS = ("bias", "test_y", "test_z", "train_y", "train_z", "val_y", "val_z", "weight")
 _PREFIXES = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
+
+
+def _id_features(
+    name: str,
+    arrays: Arrays,
+    by_set: Mapping[str, Arrays],
+    head: Arrays = MappingProxyType({}),
+) -> Features:
+    """Returns the features of `train`, `val` or `test`, with their labels.
+
+    Args:
+        by_set: {key of features: {key: array} of them and of their views}.
+        head: `weight` and `bias`, if they are known.
+    """
+    z, y = f"{name}_z", f"{name}_y"
+    if z not in arrays:
+        raise ValueError(f"wanted an array {z}, got {listed(arrays)}.")
+    labels = {y: arrays[y]} if y in arrays else {}
+    return features_from_arrays({**by_set[z], **labels, **head}, z, y)
 
 
 def _check_keys(arrays: Arrays) -> dict[str, list[str]]:
@@ -279,24 +306,43 @@ def _is_set(key: str) -> bool:
     return key.startswith(_PREFIXES) and not key.endswith("_")
 
 
-def pack_from_npz(path: Path | str, limit: int | None = None) -> Pack:
+def pack_from_npz(path: Path | str, limits: Limits | None = None) -> Pack:
     """Returns the pack in an npz file, as `pack_from_arrays` describes it.
 
-    Raises ValueError naming the file, also if it would unpack to more than `limit` bytes.
+    Args:
+        limits: how much is taken; anything by default.
+
+    Raises:
+        ValueError: the file or an array in it is not what it should be; the message names the file.
+        OverLimit: there is more than `limits` allow, which shows before the arrays are read.
     """
     path = Path(path)
     try:
-        return pack_from_arrays(read_npz(path, limit), title=path.stem)
+        if limits is not None:
+            check_npz(path, limits)
+        pack = pack_from_arrays(read_npz(path), title=path.stem)
+        if limits is not None:
+            limits.check_classes(len(pack.train.classes))
+    except OverLimit as error:
+        raise OverLimit(f"{path}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return pack
 
 
 # -- folders ---------------------------------------------------------------------------------------
 
 
-def write_pack(pack: Pack, path: Path) -> None:
-    """Writes a pack folder, whole or not at all."""
-    with whole_folder(path) as folder:
+def write_pack(pack: Pack, path: Path, overwrite: bool = True) -> None:
+    """Writes a pack folder, whole or not at all.
+
+    Args:
+        overwrite: whether to replace a folder that is there by then.
+
+    Raises:
+        FileExistsError: there is one, and it is not to be replaced.
+    """
+    with whole_folder(path, overwrite) as folder:
         for name, features in pack.sets():
             write_features(features, folder / f"{name}.safetensors")
         for name, sheet in pack.thumbnails.items():
@@ -309,9 +355,35 @@ def write_pack(pack: Pack, path: Path) -> None:
 def read_pack(path: Path | str) -> Pack:
     """Returns the pack in a folder that `write_pack` made.
 
+    One that is replaced while it is read is read again: never a mixture of two.
+
     Raises ValueError naming the file that is wrong.
     """
     path = Path(path)
+    for _ in range(READ_TRIES):
+        folder = _identity(path)
+        try:
+            pack = _read_folder(path)
+        except ValueError:
+            if _identity(path) == folder:
+                raise
+        else:
+            if _identity(path) == folder:
+                return pack
+    raise ValueError(f"{path}: replaced {READ_TRIES} times while it was read.")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a folder from another that takes its place; None if there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
+def _read_folder(path: Path) -> Pack:
+    """Returns the pack in a folder. Raises ValueError naming the file that is wrong."""
     card = _read_card(path)
     names = card["order"]
     for name in ("train", "test"):
@@ -328,18 +400,30 @@ def read_pack(path: Path | str) -> Pack:
         elif name.group in PSEUDO_GROUPS:
             families[name.group][name.name] = features
     extra = ExtraID(sets.get("val"), families["pseudo"], families["pseudoval"])
-    sheets = {name: path / f"{name}.webp" for name in names}
-    thumbnails = {name: sheet.read_bytes() for name, sheet in sheets.items() if sheet.is_file()}
+    thumbnails = _read_thumbnails(path, names)
     try:
         return Pack(sets["train"], sets["test"], ood, extra, card, thumbnails)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _read_thumbnails(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Returns {set: sheet} of the sets that have one. Raises ValueError if one cannot be read."""
+    thumbnails = {}
+    for name in names:
+        sheet = path / f"{name}.webp"
+        try:
+            if sheet.is_file():
+                thumbnails[name] = sheet.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{sheet}: not readable ({error.strerror}).") from None
+    return thumbnails
+
+
 def _read_card(path: Path) -> dict[str, Any]:
     """Returns a pack folder's card. Raises ValueError naming what is wrong with it."""
     file = path / "card.json"
-    if not file.is_file():
+    if not os.path.isfile(file):  # which, unlike Path.is_file, never fails
         raise ValueError(
             f"{path} is not a pack: wanted a folder with card.json. "
             "Arrays in an npz become one by `pack`."
@@ -355,16 +439,36 @@ def _read_card(path: Path) -> dict[str, Any]:
             f"{file}: a pack of version {card.get('version')}; "
             f"this program reads version {VERSION}."
         )
-    order = card.get("order")
-    if not isinstance(order, list) or not all(_is_file_name(name) for name in order):
-        raise ValueError(f"{file}: `order` must list the names of the sets, got {order!r}.")
+    _check_order(file, card.get("order"))
     sets = card.get("sets", {})
     described = isinstance(sets, dict) and all(isinstance(entry, dict) for entry in sets.values())
     if not described or not isinstance(card.get("classifier", {}), dict):
         raise ValueError(
             f"{file}: `sets` and `classifier` must be objects; `sets` holds one object a set."
         )
+    _check_map(file, card.get("map"))
     return card
+
+
+def _check_order(file: Path, order: Any) -> None:
+    """Raises ValueError unless the order of a card lists names of sets, each once."""
+    if not isinstance(order, list) or not all(_is_file_name(name) for name in order):
+        raise ValueError(f"{file}: `order` must list the names of the sets, got {order!r:.100}.")
+    if len(set(order)) < len(order):
+        name, times = Counter(order).most_common(1)[0]
+        raise ValueError(f"{file}: `order` must name each set once, got {name} {times:,} times.")
+
+
+def _check_map(file: Path, layout: Any) -> None:
+    """Raises ValueError unless what a card says of its map is an object with a named method."""
+    if layout is None:
+        return
+    method = layout.get("method", "umap") if isinstance(layout, dict) else None
+    if not isinstance(method, str) or not METHOD.fullmatch(method):
+        raise ValueError(
+            f"{file}: `map` must be an object whose `method` is a name such as umap, "
+            f"got {layout!r:.100}."
+        )
 
 
 def _is_file_name(name: Any) -> bool:

@@ -143,8 +143,15 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def save(run: Run, path: Path) -> None:
-    """Writes a run folder, whole or not at all."""
+def save(run: Run, path: Path, overwrite: bool = True) -> None:
+    """Writes a run folder, whole or not at all.
+
+    Args:
+        overwrite: whether to replace a folder that is there by then.
+
+    Raises:
+        FileExistsError: there is one, and it is not to be replaced.
+    """
     from safetensors.torch import save as to_bytes
 
     diagnosis = run.diagnosis
@@ -158,7 +165,7 @@ def save(run: Run, path: Path) -> None:
         "diagnosis": None if diagnosis is None else dataclasses.asdict(diagnosis),
     }
     state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
-    with whole_folder(path) as folder:
+    with whole_folder(path, overwrite) as folder:
         (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
         (folder / "energy.safetensors").write_bytes(to_bytes(state))
 

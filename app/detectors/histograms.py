@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -13,6 +13,7 @@ from app import figures
 from app.detectors.controls import score_range
 from app.detectors.state import ood_names
 from app.detectors.tables import ON_TEST
+from app.incoming import number_within
 from app.pack.data import PackData
 from app.pack.items import Mask, Part, items_of
 from app.pack.scores import AllScores
@@ -131,10 +132,9 @@ def _bar_selector(
     """
 
     def select_bar() -> None:
-        points = st.session_state[key]["selection"]["points"]
-        if not points:
+        bar = clicked_bar(st.session_state[key], len(edges) - 1)
+        if bar is None:
             return
-        bar = int(points[0]["point_index"])
         is_first, is_last = bar == 0, bar == len(edges) - 2
         low = -np.inf if is_first else edges[bar]
         high = np.inf if is_last else edges[bar + 1]
@@ -143,6 +143,24 @@ def _bar_selector(
         add_to_selection(Part(f"bar-{name}", label, items))
 
     return select_bar
+
+
+def clicked_bar(message: Any, bars: int) -> int | None:
+    """Returns the bar that a browser says was clicked; None if it says none, or one of no chart.
+
+    Args:
+        message: a chart's selection.
+        bars: how many there are.
+
+    >>> clicked_bar({"selection": {"points": [{"point_index": 3}]}}, bars=9)
+    3
+    """
+    try:
+        index = message["selection"]["points"][0]["point_index"]
+    except (LookupError, TypeError):
+        return None
+    bar = number_within(index, 0, bars - 1)
+    return None if bar is None else int(bar)
 
 
 def _range_text(low: float, high: float) -> str:

@@ -143,9 +143,9 @@ def contents_rows(pack: Pack) -> pd.DataFrame:
                 "set": pack.set_title(name),
                 "role": SetName.parse(name).group,
                 "rows": len(features),
-                "source": about.get("source", ""),
-                "licence": about.get("licence", ""),
-                "stands in for": about.get("stands_in_for", ""),
+                "source": str(about.get("source", "")),
+                "licence": str(about.get("licence", "")),
+                "stands in for": str(about.get("stands_in_for", "")),
             }
         )
     return pd.DataFrame(rows)

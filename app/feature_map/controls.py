@@ -104,10 +104,11 @@ def _detector_input(detectors: Sequence[str]) -> str:
 
 def _method_input(pack_data: PackData) -> str:
     """Returns the method of the layout, by default the one that the data comes with."""
+    own_method = pack_data.layout.method if pack_data.layout else METHODS[0]
     method = st.segmented_control(
         "Layout",
-        METHODS,
-        default=pack_data.layout.method if pack_data.layout else METHODS[0],
+        METHODS if own_method in METHODS else (own_method, *METHODS),
+        default=own_method,
         required=True,
         key="layout",
         bind="query-params",

@@ -112,7 +112,8 @@ def offered_packs() -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for root in roots:
         for card in sorted(root.glob("*/card.json")):
-            folders.setdefault(card.parent.name, card.parent)
+            if not card.parent.name.startswith("."):  # which is being written
+                folders.setdefault(card.parent.name, card.parent)
     return folders
 
 
@@ -150,7 +151,7 @@ def current_pack_data() -> PackData | str | None:
     folder = folders.get(name, next(iter(folders.values())))
     try:
         return _read_pack_data(folder, _modified(folder))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
         return f"The pack {folder.name} cannot be read. {reason}"
 

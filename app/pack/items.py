@@ -31,6 +31,7 @@ PackRow = tuple[str, int]  # name of a set, and a row of it
 
 MAX_TEXT_LENGTH = 8000  # characters that a selection may take in a link
 MAX_UNPACKED_BYTES = 2**20  # that a link's text may unpack to
+MAX_PARTS = 32  # of a selection in a link: each is a chip on the page
 STEP_TYPES = {1: np.uint8, 2: np.uint16, 4: np.uint32}  # by their bytes
 MIN_OOD_SELECTED = 20  # selected OOD images, below which figures of their own say nothing
 
@@ -137,7 +138,7 @@ def _intersection(items: Items, other_items: Items) -> Items:
 
 
 def parts_text(parts: Iterable[Part]) -> str:
-    """Returns parts as text for a link; nothing if there are none, or if it were too long."""
+    """Returns parts as text for a link; nothing if there are none, or too many or too large."""
     header = []
     body = b""
     for part in parts:
@@ -150,7 +151,8 @@ def parts_text(parts: Iterable[Part]) -> str:
         header.append([part.origin, part.label, sources])
     packed = zlib.compress(json.dumps(header).encode() + b"\n" + body, 9)
     text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-    return text if header and len(text) <= MAX_TEXT_LENGTH else ""
+    fits = len(header) <= MAX_PARTS and len(text) <= MAX_TEXT_LENGTH
+    return text if header and fits else ""
 
 
 def _bytes_per_step(steps: Rows) -> int:
@@ -159,7 +161,7 @@ def _bytes_per_step(steps: Rows) -> int:
 
 
 def parse_parts(text: str) -> tuple[Part, ...]:
-    """Returns the parts of a link's text; none if the text is not whole."""
+    """Returns the parts of a link's text; none if the text is not whole, or has too many."""
     if not text or len(text) > MAX_TEXT_LENGTH:
         return ()
     try:
@@ -173,6 +175,8 @@ def parse_parts(text: str) -> tuple[Part, ...]:
 
 def _parse_body(header: Any, body: bytes) -> Iterable[Part]:
     """Gives the parts that a header describes. Raises ValueError if header and body do not fit."""
+    if len(header) > MAX_PARTS:
+        raise ValueError(f"wanted at most {MAX_PARTS} parts, got {len(header)}.")
     for origin, label, sources in header:
         items = {}
         for source, count, width in sources:

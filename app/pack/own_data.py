@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import tempfile
-from dataclasses import replace
-from pathlib import Path
 
 import streamlit as st
 
 from app.pack.data import PackData, forget_own_data, set_own_data
 from app.pack.selected import clear_selection, open_item
-
-MAX_UNPACKED_BYTES = 2**30  # that an upload may unpack to
+from app.pack.uploads import WAIT_SECONDS, start_reading
 
 
 def accept_upload(file: io.BytesIO, name: str) -> None:
@@ -21,21 +16,20 @@ def accept_upload(file: io.BytesIO, name: str) -> None:
 
     A mistake is kept for `upload_error` and changes nothing else.
     """
-    from heat_core.pack import pack_from_npz
-
-    content = file.getvalue()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload.npz"
-        path.write_bytes(content)
-        try:
-            pack = pack_from_npz(path, MAX_UNPACKED_BYTES)
-        except ValueError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            st.session_state["upload_error"] = f"{name}: {reason}"
-            return
+    reading = start_reading(file.getvalue(), name)
+    try:
+        with st.spinner("Reading your arrays …"):
+            digest, pack = reading.result(WAIT_SECONDS)
+    except TimeoutError:
+        reading.cancel()
+        reason = "the server is busy reading other visitors' arrays. Try again in a minute."
+        st.session_state["upload_error"] = f"{name}: {reason}"
+        return
+    except ValueError as error:
+        st.session_state["upload_error"] = f"{name}: {error}"
+        return
     discard_own_data()
-    key = hashlib.sha256(content).hexdigest()[:16]
-    set_own_data(PackData(key, replace(pack, card={"title": Path(name).stem})))
+    set_own_data(PackData(digest, pack))
 
 
 def upload_error() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.incoming import whole_number_input
 from app.plane.state import toy_title
 from app.plane.training import ToyChoice
 
@@ -101,13 +102,6 @@ def _preset() -> str:
 
 
 def _seed() -> int:
-    seed = st.number_input(
-        "Seed",
-        0,
-        9999,
-        0,
-        key="seed",
-        bind="query-params",
-        help="The same seed gives the same result.",
+    return whole_number_input(
+        "Seed", 0, 9999, 0, 1, "seed", help="The same seed gives the same result."
     )
-    return int(seed or 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.incoming import whole_number_input
 from app.pack.controls import score_unit
 from app.session import warn_if_not_offered
 from app.threshold_lab.state import BY_HAND, choose_by_hand, forget_other_data, keep_same_share
@@ -201,10 +202,7 @@ RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
 
 def images_near_threshold() -> int:
     """Returns how many images around the threshold are shown."""
-    count = st.number_input(
-        "Images nearest the line", 6, 5000, 24, 6, key="around", bind="query-params", width=NARROW
-    )
-    return int(count or 24)
+    return whole_number_input("Images nearest the line", 6, 5000, 24, 6, "around", width=NARROW)
 
 
 def threshold_input(proposed: float, by_hand: bool) -> float:

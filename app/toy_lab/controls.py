@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.incoming import whole_number_input
 from app.plane.chains import STARTS, ChainSettings
 from app.plane.state import COMPARED_DETECTORS, start_training
 from app.plane.training import ToyChoice
@@ -55,9 +56,7 @@ def chain_settings() -> ChainSettings:
             bind="query-params",
             help="noise: N(0, I), as the paper's EBM starts. data: points of the true density.",
         )
-        steps = st.number_input(
-            "Steps", 1, 2000, 300, 100, key="steps", bind="query-params", width=140
-        )
+        steps = whole_number_input("Steps", 1, 2000, 300, 100, "steps", width=140)
         step_size = st.number_input(
             "Step size",
             1e-5,
@@ -70,4 +69,4 @@ def chain_settings() -> ChainSettings:
             width=170,
             help="a in z - a ∇E(z) + √(2a) ε. Small: slow. Large: biased, and then it flies off.",
         )
-    return ChainSettings(int(steps or 300), float(step_size or 1e-3), str(start))
+    return ChainSettings(steps, float(step_size or 1e-3), str(start))

@@ -139,7 +139,7 @@ def extract(options: argparse.Namespace) -> None:
         pack = packing.build_pack(
             extractor, notes, contents, options.root, work, bars.show, _print_note
         )
-    write_pack(pack, options.out)
+    write_pack(pack, options.out, options.overwrite)
     packing.delete_shards(work)
     families = len(pack.extra.pseudo)
     print(

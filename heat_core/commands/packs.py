@@ -14,7 +14,7 @@ def make_pack(options: argparse.Namespace) -> None:
 
     check_out(options.out, options.overwrite)
     pack = pack_from_npz(options.arrays)
-    write_pack(pack, options.out)
+    write_pack(pack, options.out, options.overwrite)
     head = "with a head"
     if pack.train.head is None:
         head = "without a head: MSP and Energy need weight and bias"

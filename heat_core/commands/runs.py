@@ -25,7 +25,7 @@ def fit(options: argparse.Namespace) -> None:
     pack = read_pack(options.pack)
     detector = preset_detector(options.detector, options.preset, space_of(pack.extra))
     run = fit(detector, pack.train, options.seed, options.device, _report_record, pack.extra)
-    save(run, options.out)
+    save(run, options.out, options.overwrite)
     print(
         f"{options.out}: {options.detector} ({options.preset}) fitted to "
         f"{len(pack.train):,} x {pack.train.dim} features."

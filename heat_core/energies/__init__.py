@@ -4,7 +4,16 @@ They add, and divide by a temperature.
 """
 
 from .combined import Ensemble, WeightedSum
-from .energy import Aggregate, Energy, Sum, Tempered, precise_enough, score, working_precision
+from .energy import (
+    Aggregate,
+    Energy,
+    Sum,
+    Tempered,
+    precise_enough,
+    rows_per_batch,
+    score,
+    working_precision,
+)
 from .gaussian import GaussianMixture, Gaussians, Mahalanobis, Whitened, moments_of
 from .logits import Logits, LogSumExp, MaxSoftmax
 from .neighbors import Neighbors, kth_largest, kth_largest_column
@@ -44,6 +53,7 @@ __all__ = [
     "moments_of",
     "on_sphere",
     "precise_enough",
+    "rows_per_batch",
     "score",
     "mean_and_std",
     "unit",

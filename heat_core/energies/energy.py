@@ -22,6 +22,9 @@ from heat_core.features import Features
 
 MIN_SPREAD = 1e-3  # of rows around their mean, below which they are told apart in float64
 SPREAD_ROWS = 2000  # rows that this is seen from
+MAX_BATCH = 16_384  # rows that are scored at a time, at most
+BATCH_NUMBERS = 2**21  # that they may hold in one tensor beside themselves: 8 MiB in float32
+BATCH_INPUTS = 2**25  # that they may have themselves: 128 MiB
 
 
 class Energy(nn.Module, abc.ABC):
@@ -67,6 +70,16 @@ class Energy(nn.Module, abc.ABC):
                 buffer.device, buffer.dtype, copy=True, memory_format=torch.contiguous_format
             )
             setattr(self, name, own)
+
+    @property
+    def numbers_per_row(self) -> int:
+        """How many numbers `forward` holds for a row in one tensor, beside the row itself.
+
+        What holds nothing of its own, such as a value a class, holds what its children hold.
+        """
+        children = (child for child in self.modules() if child is not self)
+        energies = (child for child in children if isinstance(child, Energy))
+        return max((energy.numbers_per_row for energy in energies), default=1)
 
     def terms(self) -> tuple[Energy, ...]:
         """Returns the energies that add up to this one, in order."""
@@ -180,12 +193,22 @@ def _is_offset(array: Tensor) -> bool:
 # -- scoring ---------------------------------------------------------------------------------------
 
 
+def rows_per_batch(numbers_per_row: int) -> int:
+    """Returns how many rows to work on at a time, of which each holds so many numbers.
+
+    >>> rows_per_batch(10), rows_per_batch(10_000)
+    (16384, 209)
+    """
+    return max(1, min(MAX_BATCH, BATCH_NUMBERS // numbers_per_row))
+
+
 @torch.inference_mode()
-def score(energy: Energy, z: Tensor, batch: int = 16384) -> NDArray[np.float64]:
+def score(energy: Energy, z: Tensor, batch: int | None = None) -> NDArray[np.float64]:
     """Returns the energy of each row of z (N, d), (N,) on the CPU: larger is more out.
 
     Rows go through in batches, on the device and in the precision of the energy, so z may be larger
-    than the device's memory.
+    than the device's memory. By default a batch has fewer rows where each holds more numbers, such
+    as one a class.
 
     >>> from heat_core.energies import PrecomputedScore
     >>> score(PrecomputedScore(), torch.tensor([[2.0], [6.0]]))
@@ -193,5 +216,10 @@ def score(energy: Energy, z: Tensor, batch: int = 16384) -> NDArray[np.float64]:
     """
     floats = (value for value in energy.state_dict().values() if value.is_floating_point())
     like = next(floats, z)
-    scores = [energy(rows.to(like.device, like.dtype)) for rows in z.split(batch)]
-    return torch.cat(scores).double().cpu().numpy() if scores else np.empty(0)
+    if batch is None:
+        batch = min(rows_per_batch(energy.numbers_per_row), max(1, BATCH_INPUTS // z.shape[1]))
+    scores = np.empty(len(z))
+    for start in range(0, len(z), batch):
+        rows = z[start : start + batch].to(like.device, like.dtype)
+        scores[start : start + batch] = energy(rows).double().cpu().numpy()
+    return scores

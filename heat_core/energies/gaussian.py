@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Self
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from heat_core.features import Features, Moments
 
 from .energy import Energy, working_precision
+
+CLASS_BLOCK = 1024  # classes whose distances are held at a time
 
 # -- moments ---------------------------------------------------------------------------------------
 
@@ -107,19 +110,65 @@ class Gaussians(Energy):
         )
         return self
 
+    @property
+    def numbers_per_row(self) -> int:
+        return min(len(self.means), CLASS_BLOCK)
+
     def squared_distances(self, z: Tensor) -> Tensor:
         """Returns the squared Mahalanobis distance of each row of z (N, d) to each class, (N, C).
 
         Never computed in less than float32. The distance to the nearest class is that of the
         difference itself: of classes far apart, the lengths' own would be lost in rounding.
         """
+        blocks = [squared for _, squared in self.distance_blocks(z)]
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, -1)
+
+    def distance_blocks(self, z: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Gives (classes, squared distances of z (N, d) to them (N, classes)), block by block.
+
+        Of many classes no more than `CLASS_BLOCK` are held at a time.
+        """
+        white, lengths = self._whitened(z)
+        for start in range(0, len(self.means), CLASS_BLOCK):
+            classes = slice(start, start + CLASS_BLOCK)
+            yield classes, _squared_distances(white, lengths, self.means[classes])
+
+    def _whitened(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns w = W (z - centre) of each row of z (N, d), (N, d), and ||w||^2, (N, 1)."""
         with torch.autocast(z.device.type, enabled=False):
             white = (z - self.centre) @ self.whitener
-            lengths = white.square().sum(-1, keepdim=True) + self.means.square().sum(-1)
-            squared = torch.addmm(lengths, white, self.means.T, alpha=-2).clamp(min=0)
-            nearest = squared.argmin(-1)
-            exact = (white - self.means[nearest]).square().sum(-1)
-            return squared.scatter(-1, nearest[:, None], exact[:, None])
+            return white, white.square().sum(-1, keepdim=True)
+
+
+def _squared_distances(white: Tensor, lengths: Tensor, means: Tensor) -> Tensor:
+    """Returns the squared distances of whitened rows (N, d) to whitened means (C, d), (N, C).
+
+    The smallest of a row is that of the difference itself: of classes far apart, the difference of
+    the lengths would be lost in rounding.
+
+    Args:
+        lengths: the rows' squared lengths, (N, 1).
+    """
+    with torch.autocast(white.device.type, enabled=False):
+        sums = lengths + means.square().sum(-1)
+        squared = torch.addmm(sums, white, means.T, alpha=-2).clamp(min=0)
+        nearest = squared.argmin(-1)
+        exact = (white - means[nearest]).square().sum(-1)
+        return squared.scatter(-1, nearest[:, None], exact[:, None])
+
+
+def _first_smallest(blocks: Iterator[Tensor]) -> Tensor:
+    """Returns the column of the smallest value of each row, (N,), over blocks of columns (N, c)."""
+    smallest = []
+    columns = []
+    start = 0
+    for block in blocks:
+        values, places = block.min(-1)
+        smallest.append(values)
+        columns.append(places + start)
+        start += block.shape[-1]
+    best = torch.stack(smallest).argmin(0, keepdim=True)
+    return torch.stack(columns).gather(0, best)[0]
 
 
 class GaussianMixture(Gaussians):
@@ -135,7 +184,12 @@ class GaussianMixture(Gaussians):
     """
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.log_volume - (self.log_shares - 0.5 * self.squared_distances(z)).logsumexp(-1)
+        blocks = [
+            (self.log_shares[classes] - 0.5 * squared).logsumexp(-1)
+            for classes, squared in self.distance_blocks(z)
+        ]
+        total = blocks[0] if len(blocks) == 1 else torch.stack(blocks).logsumexp(0)
+        return self.log_volume - total
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns log q(z) of each row of z (N, d), (N,)."""
@@ -168,7 +222,10 @@ class GaussianMixture(Gaussians):
 
     def nearest_class(self, z: Tensor) -> Tensor:
         """Returns the position of the most probable class of each row of z (N, d), (N,)."""
-        return (self.log_shares - 0.5 * self.squared_distances(z)).argmax(-1)
+        blocks = self.distance_blocks(z)
+        return _first_smallest(
+            0.5 * squared - self.log_shares[classes] for classes, squared in blocks
+        )
 
     @property
     def unwhitener(self) -> Tensor:
@@ -222,4 +279,9 @@ class Mahalanobis(Gaussians):
     """
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.squared_distances(z).amin(-1)
+        blocks = [squared.amin(-1) for _, squared in self.distance_blocks(z)]
+        return blocks[0] if len(blocks) == 1 else torch.stack(blocks).amin(0)
+
+    def nearest_class(self, z: Tensor) -> Tensor:
+        """Returns the position of the nearest class of each row of z (N, d), (N,)."""
+        return _first_smallest(squared for _, squared in self.distance_blocks(z))

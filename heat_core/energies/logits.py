@@ -36,6 +36,10 @@ class Logits(Energy):
         self.store(weight=train.head.weight, bias=train.head.bias)
         return self
 
+    @property
+    def numbers_per_row(self) -> int:
+        return len(self.bias)
+
     def logits(self, z: Tensor) -> Tensor:
         """Returns f(z) of each row of z (N, d), (N, C)."""
         return z @ self.weight.T + self.bias

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Self
 
 import torch
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from heat_core.features import Features
 
 from .energy import Energy, working_precision
+
+LARGE_BANK = 2**15  # rows
 
 
 class Neighbors(Energy):
@@ -64,20 +65,34 @@ class Neighbors(Energy):
         return torch.linalg.vector_norm(z - self.centre - self.bank[self.nearest(z)], dim=1)
 
     @torch.no_grad()
-    def nearest(self, z: Tensor, products: int = 2**27) -> Tensor:
+    def nearest(self, z: Tensor, rows: int | None = None) -> Tensor:
         """Returns the row of the bank that is k-th nearest to each row of z (N, d), (N,).
 
-        Memory holds about `products` products of rows with the bank at a time.
+        Args:
+            rows: of z, whose products with the bank are held at a time.
         """
+        if rows is None:
+            rows = _rows_at_a_time(len(self.bank))
         z = z - self.centre
-        chunks = z.chunk(max(1, math.ceil(len(z) * len(self.bank) / products)))
-        nearest = [
-            kth_largest_column(_products(chunk, self.bank, self.offset), self.k) for chunk in chunks
-        ]
-        return torch.cat(nearest)
+        nearest = torch.empty(len(z), dtype=torch.int64, device=z.device)
+        for start in range(0, len(z), rows):
+            products = _products(z[start : start + rows], self.bank, self.offset)
+            nearest[start : start + rows] = kth_largest_column(products, self.k)
+        return nearest
 
 
 # -- arithmetic ------------------------------------------------------------------------------------
+
+
+def _rows_at_a_time(bank_rows: int) -> int:
+    """Returns how many rows to multiply with a bank at a time.
+
+    Their products take 64 MiB in float32, or up to 128 for 1,024 rows. A large bank wants more
+    rows, up to 512 MiB, since each product reads all of it.
+    """
+    if bank_rows > LARGE_BANK:
+        return max(1, 2**27 // bank_rows)
+    return max(1024, 2**24 // bank_rows)
 
 
 def _products(z: Tensor, bank: Tensor, offset: Tensor) -> Tensor:

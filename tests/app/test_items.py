@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from app.pack.items import (
+    MAX_PARTS,
     Part,
     Selection,
     find_item,
@@ -253,3 +254,17 @@ def test_a_selection_that_does_not_add_up_is_passed_over(head):
 def test_rows_that_do_not_rise_and_a_bomb_are_passed_over():
     for content in (b'[["a", "b", [["s", 2, 1]]]]\n\x01\x00', b"[" * 10**6):
         assert parse_parts(base64.urlsafe_b64encode(zlib.compress(content)).decode()) == ()
+
+
+def test_a_link_of_thousands_of_parts_selects_nothing() -> None:
+    """Each part would be a button on the page."""
+    one = {"test": np.array([1])}
+    parts = [Part(f"bar-{i}", "a", one) for i in range(2003)]
+    fitting = parts[:MAX_PARTS]
+    assert [part.origin for part in parse_parts(parts_text(fitting))] == [
+        part.origin for part in fitting
+    ]
+    assert parts_text(parts) == ""
+    header = [[part.origin, part.label, [["test", 1, 1]]] for part in parts]
+    packed = zlib.compress(json.dumps(header).encode() + b"\n" + b"\x01" * len(parts))
+    assert parse_parts(base64.urlsafe_b64encode(packed).decode()) == ()

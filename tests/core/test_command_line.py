@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,25 @@ def test_a_pack_of_ones_own(
     pack = read_pack(tmp_path / "a" / "b")
     assert np.array_equal(pack.train.z.numpy(), arrays["train_z"])
     assert pack.title == "mine"
+
+
+def test_of_two_packs_made_at_once_the_later_fails_and_leaves_the_first(
+    npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from heat_core import pack as module
+
+    out = tmp_path / "mine"
+
+    def while_another_writes(path: Path) -> module.Pack:
+        pack = pack_from_npz(path)
+        module.write_pack(replace(pack, card={"title": "first"}), out)
+        return pack
+
+    pack_from_npz = module.pack_from_npz
+    monkeypatch.setattr(module, "pack_from_npz", while_another_writes)
+    assert main(["pack", str(npz), "--out", str(out)]) == 2
+    assert "mine exists by now: something else wrote it meanwhile" in capsys.readouterr().err
+    assert module.read_pack(out).title == "first"
 
 
 def test_benchmark_prints_the_agreed_json_and_nothing_else(

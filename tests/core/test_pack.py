@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 
 from heat_core.features import Features, write_features
+from heat_core.npz import Limits, OverLimit
 from heat_core.pack import Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
 from tests.checks import assert_same_features, harmless_or_refused, refused
 
@@ -161,8 +162,15 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, arrays):
     np.savez_compressed(
         tmp_path / "bomb.npz", **arrays, near_zeros=np.zeros((100_000, 12), np.float32)
     )
-    with pytest.raises(ValueError, match=r"bytes when unpacked; at most 100,000 are taken"):
-        pack_from_npz(tmp_path / "bomb.npz", limit=100_000)
+    with pytest.raises(OverLimit, match=r"bytes when unpacked; at most 100,000 are taken"):
+        pack_from_npz(tmp_path / "bomb.npz", Limits(kept_bytes=100_000))
+
+
+def test_too_many_classes_are_refused(tmp_path, arrays):
+    headless = _without("weight", "bias")(arrays)
+    np.savez(tmp_path / "a.npz", **headless)
+    with pytest.raises(OverLimit, match=r"a\.npz: train_y has 4 classes; at most 3 are taken"):
+        pack_from_npz(tmp_path / "a.npz", Limits(classes=3))
 
 
 # -- folders ---------------------------------------------------------------------------------------
@@ -324,3 +332,89 @@ def test_an_interrupted_pack_leaves_the_old_one(
         write_pack(pack, tmp_path / "pack")
     assert {path.name: path.read_bytes() for path in (tmp_path / "pack").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["pack"]
+
+
+# -- folders that are odd, or change ---------------------------------------------------------------
+
+
+def _change_card(folder: Path, **changed: object) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | changed))
+
+
+@pytest.mark.parametrize("method", [7, ["umap"], None, "", "a:b", "x" * 100])
+def test_a_map_without_a_name_is_refused(tmp_path: Path, pack: Pack, method: object) -> None:
+    write_pack(pack, tmp_path / "p")
+    _change_card(tmp_path / "p", map={"method": method})
+    line = refused(lambda: read_pack(tmp_path / "p"), "card.json", "`map` must be an object")
+    assert len(line) < 300
+
+
+def test_an_order_that_repeats_a_name_is_refused_in_a_short_line(
+    tmp_path: Path, pack: Pack
+) -> None:
+    write_pack(pack, tmp_path / "p")
+    order = [name for name, _ in pack.sets()]
+    _change_card(tmp_path / "p", order=order + ["near_a"] * 100_000)
+    refused(lambda: read_pack(tmp_path / "p"), "card.json", "got near_a 100,001 times")
+    _change_card(tmp_path / "p", order=[["near_a"]] * 100_000)
+    line = refused(lambda: read_pack(tmp_path / "p"), "`order` must list the names")
+    assert len(line) < 300
+
+
+def test_a_sheet_that_cannot_be_read_is_named(
+    tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pack(pack, tmp_path / "p")
+    (tmp_path / "p" / "test.webp").write_bytes(b"sheet")
+
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(lambda: read_pack(tmp_path / "p"), "test.webp: not readable (Permission denied)")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_pack_that_is_replaced_while_it_is_read_is_one_of_the_two_and_no_mixture(
+    tmp_path: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    from heat_core import pack as module
+
+    sets = ("train_z", "test_z", "near_a", "near_b", "mid_c", "far_d")
+    new = pack_from_arrays(arrays | {name: arrays[name] + 1 for name in sets}, "new")
+    write_pack(pack_from_arrays(arrays, "old"), tmp_path / "p")
+    read_features = module.read_features
+    replacements = []
+
+    def read_and_replace(path: Path) -> Features:
+        features = read_features(path)
+        if path.stem == "near_a" and not replacements:
+            replacements.append(path)
+            write_pack(new, tmp_path / "p")
+            if fails:
+                raise ValueError(f"{path}: no such file.")
+        return features
+
+    monkeypatch.setattr(module, "read_features", read_and_replace)
+    pack = read_pack(tmp_path / "p")
+    assert replacements
+    for (_, features), (_, expected) in zip(pack.sets(), new.sets(), strict=True):
+        assert_same_features(features, expected)
+
+
+def test_a_pack_that_is_replaced_again_and_again_is_refused(
+    tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from heat_core import pack as module
+
+    write_pack(pack, tmp_path / "p")
+    read_folder = module._read_folder
+
+    def read_and_replace(path: Path) -> Pack:
+        pack = read_folder(path)
+        write_pack(pack, path)
+        return pack
+
+    monkeypatch.setattr(module, "_read_folder", read_and_replace)
+    refused(lambda: read_pack(tmp_path / "p"), "replaced 5 times while it was read")

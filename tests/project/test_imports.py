@@ -21,7 +21,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"files", "set_name"},
+        {"files", "npz", "set_name"},
         {"features", "metrics"},
         {"pack", "splits"},
         {"scores"},
@@ -40,6 +40,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
+        {"incoming"},
         {"figures", "text", "glossary", "components", "jobs", "warm_up"},
         {"session"},
         {"plane", "pack"},
@@ -60,7 +61,8 @@ BESIDE = {
 # What is imported slowly, or only by what is seen, and the files that do without it.
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
-BACKGROUND = {"jobs", "warm_up", "training", "chains", "reading", "insight"}  # without a page
+# without a page
+BACKGROUND = {"jobs", "warm_up", "uploads", "training", "chains", "reading", "insight"}
 
 
 class Import(NamedTuple):

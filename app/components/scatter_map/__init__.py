@@ -12,7 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import are_numbers, declared
+from app.components import declared
+from app.incoming import numbers_within
 
 _mount = declared("scatter_map")
 
@@ -21,6 +22,7 @@ Window = tuple[float, float, float, float]  # left, top, right, bottom: fraction
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 MAX_CORNERS = 128  # of a shape
+FARTHEST = 100.0  # that a corner may be from the picture, in pictures: a drag may end outside
 SMALLEST_WINDOW = 1 / 64  # its width, a fraction of the picture's
 CORNERS = {"spot": (1, 1), "box": (3, MAX_CORNERS), "lasso": (3, MAX_CORNERS)}  # fewest and most
 
@@ -140,15 +142,15 @@ def parse_drawing(message: Any) -> Drawing | None:
     reach = message.get("reach")
     if kind not in ("lasso", "box", "spot") or not isinstance(coordinates, list):
         return None
-    if reach is None or not are_numbers([*coordinates, reach]) or len(coordinates) % 2:
+    numbers = numbers_within([*coordinates, reach], -FARTHEST, FARTHEST)
+    if numbers is None or len(coordinates) % 2:
         return None
-    corners = tuple(
-        (float(x), float(y)) for x, y in zip(coordinates[::2], coordinates[1::2], strict=True)
-    )
+    *coordinates, reach = numbers
+    corners = tuple(zip(coordinates[::2], coordinates[1::2], strict=True))
     fewest, most = CORNERS[kind]
     if not fewest <= len(corners) <= most:
         return None
-    return Drawing(kind, corners, message.get("more") is True, float(reach))
+    return Drawing(kind, corners, message.get("more") is True, reach)
 
 
 def parse_window(edges: Any) -> Window | None:
@@ -159,9 +161,10 @@ def parse_window(edges: Any) -> Window | None:
     >>> parse_window([0.25, 0.5, 0.5, 0.75]), parse_window([0, 0, 2, 2])
     ((0.25, 0.5, 0.5, 0.75), None)
     """
-    if not are_numbers(edges, 4):
+    numbers = numbers_within(edges, -FARTHEST, FARTHEST, 4)
+    if numbers is None:
         return None
-    left, top, right, bottom = (float(edge) for edge in edges)
+    left, top, right, bottom = numbers
     width, height = right - left, bottom - top
     has_size = 0.999 * SMALLEST_WINDOW <= width <= 1.001
     is_square = abs(width - height) < 1e-3

@@ -14,7 +14,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.components import are_numbers, declared
+from app.components import declared
+from app.incoming import number_within
 
 Array = NDArray[np.floating]
 Range = tuple[float, float]
@@ -125,8 +126,7 @@ def panel_data(surface: Surface, heights: Range) -> dict[str, Any]:
 
 def picked_spot(message: Any, block: Block) -> tuple[float, float] | None:
     """Returns the spot that a browser says was clicked, or None if it is not in the square."""
-    if not are_numbers(message, 2):
+    if not isinstance(message, list | tuple) or len(message) != 2:
         return None
-    x, y = float(message[0]), float(message[1])
-    is_inside = block.x[0] <= x <= block.x[1] and block.y[0] <= y <= block.y[1]
-    return (x, y) if is_inside else None
+    x, y = number_within(message[0], *block.x), number_within(message[1], *block.y)
+    return None if x is None or y is None else (x, y)

@@ -6,7 +6,7 @@ It moves in the browser alone; one small message comes when it is let go.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ import streamlit as st
 from numpy.typing import ArrayLike, NDArray
 
 from app.components import declared
+from app.incoming import number_within
 from heat_core.thresholds import Deployment, GroupedScores
 
 Array = NDArray[np.floating]
@@ -29,7 +30,7 @@ _mount = declared("threshold_line")
 def threshold_line(data: Mapping[str, Any], on_release: Callable[[float], None], key: str) -> None:
     """Shows the threshold over histograms, and calls `on_release` with it where it was let go.
 
-    A value that is no finite number is passed over: it comes from a browser.
+    A value that is not near the axis is passed over: it comes from a browser.
 
     Args:
         data: as `binned` returns it.
@@ -38,11 +39,24 @@ def threshold_line(data: Mapping[str, Any], on_release: Callable[[float], None],
     """
 
     def released() -> None:
-        threshold = st.session_state[key].released
-        if isinstance(threshold, int | float) and math.isfinite(threshold):
-            on_release(float(threshold))
+        threshold = released_threshold(st.session_state[key].released, data["edges"])
+        if threshold is not None:
+            on_release(threshold)
 
     _mount(data=data, key=key, on_released_change=released)
+
+
+def released_threshold(message: Any, edges: Sequence[float]) -> float | None:
+    """Returns where the line was let go; None if the message is no number near the axis.
+
+    Args:
+        edges: of the axis' steps, in order.
+
+    >>> released_threshold(2, [0.0, 1.0]), released_threshold(1e308, [0.0, 1.0])
+    (2.0, None)
+    """
+    span = edges[-1] - edges[0]
+    return number_within(message, edges[0] - span, edges[-1] + span)
 
 
 def binned(

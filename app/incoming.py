@@ -1,0 +1,80 @@
+"""Numbers that come from a link or a browser: anything may come, only what is in range is taken."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import streamlit as st
+
+
+def number_within(value: Any, low: float, high: float) -> float | None:
+    """Returns a number from a link or a browser; None if it is none, or lies beyond the range.
+
+    >>> number_within(3, 0, 9), number_within(10**400, 0, 9), number_within("3", 0, 9)
+    (3.0, None, None)
+    >>> number_within(float("nan"), 0, 9), number_within(True, 0, 9)
+    (None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if low <= value <= high else None
+
+
+def numbers_within(
+    values: Any, low: float, high: float, count: int | None = None
+) -> list[float] | None:
+    """Returns a list of numbers, each as `number_within` does; None if one of them is not right.
+
+    Args:
+        count: how many are wanted; any number of them if None.
+
+    >>> numbers_within([0, 0.5], 0, 1, 2), numbers_within([0, 2], 0, 1), numbers_within("ab", 0, 1)
+    ([0.0, 0.5], None, None)
+    """
+    if not isinstance(values, list | tuple):
+        return None
+    if count is not None and len(values) != count:
+        return None
+    numbers = [number_within(value, low, high) for value in values]
+    within = [number for number in numbers if number is not None]
+    return within if len(within) == len(numbers) else None
+
+
+def whole_number_input(
+    label: str,
+    low: int,
+    high: int,
+    default: int,
+    step: int,
+    key: str,
+    width: int | None = None,
+    help: str | None = None,
+) -> int:
+    """Returns a whole number that a person sets, which stays in the link.
+
+    Streamlit takes what comes for a number with digits, and puts the default in the place of what
+    is beyond the range or no number. As a whole number it would fail on infinity, which 400 digits
+    in a link are to it.
+
+    Args:
+        low, high: the range.
+        step: of the two buttons beside it.
+        key: of the widget, and in the link.
+        width: in pixels; as wide as there is room if None.
+        help: what a question mark beside it says.
+    """
+    value = st.number_input(
+        label,
+        float(low),
+        float(high),
+        float(default),
+        float(step),
+        "%.0f",
+        key=key,
+        bind="query-params",
+        width="stretch" if width is None else width,
+        help=help,
+    )
+    number = number_within(value, low, high)
+    return default if number is None else math.floor(number)

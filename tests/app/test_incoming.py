@@ -1,0 +1,121 @@
+"""Numbers from links and browsers: what is too large, or no number, breaks no page."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from app.components.scatter_map import parse_drawing, parse_window
+from app.components.surfaces import Block, picked_spot
+from app.components.threshold_line import released_threshold
+from app.detectors.histograms import clicked_bar
+from app.incoming import number_within, numbers_within
+from tests.app.pages import PAGES, app, opened
+
+SHOWN = ("MoG",)
+BAD_NUMBERS = (10**400, -(10**400), 1e308, -1e308, math.inf, -math.inf, math.nan)
+NO_NUMBERS = ("1", None, True, [], {}, [[1]], {"x": 1})
+BAD_TEXTS = ("9" * 400, "-" + "9" * 400, "9" * 5000, "1e308", "1e400", "nan", "-inf", "0x10")
+NUMBERS_IN_LINKS = (
+    *("seed", "steps", "size", "reach", "x", "y", "zoom", "step"),
+    *("keep", "flag", "prevalence", "miss", "alarm", "around", "cut"),
+    *("map-page", "line-page", "flips"),
+)
+BLOCK = Block(x=(-4, 4), y=(-4, 4), heights=(0, 1), unit="nats", colours=("#000000", "#ffffff"))
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(BAD_NUMBERS),
+    lambda values: st.lists(values, max_size=5) | st.dictionaries(st.text(max_size=3), values),
+)
+
+
+@given(value=anything, low=st.floats(-1e6, 0), high=st.floats(0, 1e6))
+def test_a_number_is_in_range_or_not_taken(value: object, low: float, high: float) -> None:
+    number = number_within(value, low, high)
+    if number is not None:
+        assert number == value
+        assert low <= number <= high
+
+
+@pytest.mark.parametrize("value", [*BAD_NUMBERS, *NO_NUMBERS])
+def test_what_is_no_number_in_range_is_not_taken(value: object) -> None:
+    assert number_within(value, -1e9, 1e9) is None
+    assert numbers_within([0, value], -1e9, 1e9) is None
+
+
+@pytest.mark.parametrize("value", [*BAD_NUMBERS, *NO_NUMBERS])
+def test_a_component_passes_over_what_a_browser_makes_up(value: object) -> None:
+    drawing = {"kind": "lasso", "at": [0.1, 0.1, 0.9, 0.1, 0.5, 0.9], "more": False, "reach": 0.01}
+    assert parse_drawing(drawing) is not None
+    assert parse_drawing(drawing | {"at": [0.1, 0.1, 0.9, 0.1, 0.5, value]}) is None
+    assert parse_drawing(drawing | {"reach": value}) is None
+    assert parse_window([0, 0, 1, value]) is None
+    assert picked_spot([0, value], BLOCK) is None
+    assert picked_spot([value, 0], BLOCK) is None
+    assert released_threshold(value, [-5.0, 5.0]) is None
+    assert clicked_bar({"selection": {"points": [{"point_index": value}]}}, 60) is None
+
+
+@given(message=anything)
+def test_no_message_of_a_browser_breaks_a_component(message: object) -> None:
+    parse_drawing(message)
+    parse_window(message)
+    picked_spot(message, BLOCK)
+    released_threshold(message, [0.0, 1.0])
+    clicked_bar(message, 60)
+    clicked_bar({"selection": message}, 60)
+
+
+def test_a_bar_is_one_of_the_chart() -> None:
+    indices = {index: {"selection": {"points": [{"point_index": index}]}} for index in (-1, 0, 9)}
+    assert [clicked_bar(message, 9) for message in indices.values()] == [None, 0, None]
+    assert clicked_bar({"selection": {"points": []}}, 9) is None
+
+
+def _one_widget() -> None:
+    import streamlit as st
+
+    from app.incoming import whole_number_input
+
+    st.text(str(whole_number_input("Steps", 1, 2000, 300, 100, "steps")))
+
+
+@pytest.mark.parametrize("text", [*BAD_TEXTS, "0", "2001"])
+def test_a_whole_number_out_of_range_in_a_link_is_the_default(text: str) -> None:
+    at = AppTest.from_function(_one_widget)
+    at.query_params["steps"] = text
+    assert opened(at).text[0].value == "300"
+
+
+@pytest.mark.parametrize("value", [value for value in BAD_NUMBERS if isinstance(value, float)])
+def test_a_whole_number_out_of_range_from_a_browser_is_the_default(value: float) -> None:
+    at = opened(AppTest.from_function(_one_widget))
+    at.number_input(key="steps").set_value(value)
+    assert opened(at).text[0].value == "300"
+
+
+def test_a_whole_number_in_range_is_taken_from_a_link_and_from_a_browser() -> None:
+    at = AppTest.from_function(_one_widget)
+    at.query_params["steps"] = "1700"
+    assert opened(at).text[0].value == "1700"
+    at.number_input(key="steps").set_value(20)
+    assert opened(at).text[0].value == "20"
+
+
+@pytest.mark.parametrize("text", BAD_TEXTS)
+@pytest.mark.parametrize("page", PAGES)
+def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page: str, text: str) -> None:
+    link = dict.fromkeys(NUMBERS_IN_LINKS, text)
+    link["window"] = "_".join([text] * 4)
+    link["region"] = f"umap:{text}.0-1.1-2.2"
+    link["item"] = f"cifar10/test/{text}"
+    opened(app(**link).switch_page(f"{page}/page.py"))
