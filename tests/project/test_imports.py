@@ -40,7 +40,9 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"figures", "text", "glossary", "components", "jobs", "warm_up"},
+        {"figures", "text", "glossary", "components", "slots", "warm_up"},
+        {"jobs"},
+        {"server"},
         {"session"},
         {"plane", "pack"},
         PAGES,
@@ -60,7 +62,15 @@ BESIDE = {
 # What is imported slowly, or only by what is seen, and the files that do without it.
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
-BACKGROUND = {"jobs", "warm_up", "training", "chains", "reading", "insight"}  # without a page
+BACKGROUND = {
+    "slots",
+    "jobs",
+    "warm_up",
+    "training",
+    "chains",
+    "reading",
+    "insight",
+}  # without a page
 
 
 class Import(NamedTuple):
