@@ -24,6 +24,7 @@ EVERYBODY: Visitor = ("everybody",)
 
 ABANDONED_SECONDS = 600.0  # after which a paused job that nobody has touched is cancelled
 UNWATCHED_SECONDS = 45.0  # after which a job is cancelled whose watchers have all closed their tabs
+MAX_REST_SECONDS = 3.0  # of one rest for the sake of others
 WAKE_SECONDS = 1.0  # between two looks of a paused job at whether it is abandoned
 
 
@@ -43,7 +44,8 @@ class Job:
     another; a job that is paused gives its slot to the next in line. It is cancelled when its last
     watcher leaves, and a while after all of them have closed their tabs, unless it is everybody's.
     Without watchers it runs to its end. Where others wait who have fewer slots, it lets them work
-    in turn: it waits, at a report, until its turn comes again.
+    in turn: it waits, at a report, until its turn comes again. Beside the work of somebody who has
+    less in line it rests two thirds of the time.
 
     Args:
         key: says everything that decides the result.
@@ -82,6 +84,7 @@ class Job:
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._has_slot = False
+        self._reported_at = time.monotonic()
         self._unwatched_since = math.inf
 
     @property
@@ -109,9 +112,21 @@ class Job:
             self.frames.append(frame)
             if self._must_pause():
                 self._pause()
-        if self._has_slot and self._slots.must_yield(self._place):
+        if self._has_slot:
+            self._give_way()
+        self._reported_at = time.monotonic()
+
+    def _give_way(self) -> None:
+        """Gives the slot to whom it is due, or else lets those go ahead who have less to do.
+
+        All share one interpreter: for them the work rests twice as long as it has worked.
+        """
+        if self._slots.must_yield(self._place):
             self._release_slot()
             self._wait_for_slot()
+        elif self._slots.is_in_the_way(self._place):
+            worked = time.monotonic() - self._reported_at
+            self._stop.wait(min(2 * worked, MAX_REST_SECONDS))
 
     def _has_lost_owner(self) -> bool:
         return bool(self.owner) and not self._is_connected(self.owner)
@@ -147,6 +162,7 @@ class Job:
         self._has_slot = self._slots.acquire(self._place, self._stop.is_set)
         if not self._has_slot:
             raise Cancelled
+        self._reported_at = time.monotonic()
         self.state = "running"
 
     def _release_slot(self) -> None:

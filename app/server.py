@@ -25,6 +25,9 @@ TEND_SECONDS = 5.0  # between two rounds of the caretaker
 # it only when somebody else comes or goes.
 CLOSE_SECONDS = 110.0
 TURN_SECONDS = 2.0  # that a page waits at most for another of the same visitor
+# After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
+# each of many moments while two trainings are under way.
+SWITCH_SECONDS = 0.001
 COLLECT_SECONDS = 60.0  # between two garbage collections while somebody is there
 EXIT_SECONDS = 8.0  # that threads get to end in when the server stops; Docker kills it after 10
 TEST_EXIT_SECONDS = 60.0  # and where no server runs, as in tests
@@ -63,6 +66,7 @@ class Server:
             if self._is_open:
                 return
             self._is_open = True
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.jobs.start_thread(warm_up)
         threading.Thread(target=self._tend_for_ever, daemon=True).start()
 

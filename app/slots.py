@@ -12,6 +12,7 @@ from dataclasses import dataclass
 Visitor = tuple[str, ...]
 """Who asks, the widest group first, such as (network address, browser)."""
 
+CROWD = 4  # places of one visitor: who has more leaves one slot to others
 SLICE_SECONDS = 2.0  # for which work may go on while somebody who has no slot waits
 
 
@@ -44,7 +45,9 @@ class FairSlots:
 
     A free slot goes to the group with the fewest slots, of these to the one whose last turn is
     longest ago, and within the group likewise; the places of one visitor go in the order in which
-    they came. So it goes round among addresses, and among the browsers of one address.
+    they came. So it goes round among addresses, and among the browsers of one address. A visitor
+    with more than `CROWD` places has all slots but one at most, so that whoever comes can begin at
+    once.
 
     >>> slots = FairSlots(1)
     >>> running = slots.enqueue(("ann",))
@@ -83,7 +86,7 @@ class FairSlots:
         """
 
         def may_go() -> bool:
-            return is_cancelled() or (self._free > 0 and next(self._order()) is place)
+            return is_cancelled() or self._next_place() is place
 
         with self._changed:
             if place not in self._waiting:
@@ -115,9 +118,12 @@ class FairSlots:
         """Returns whether a place must give its slot to one that waits.
 
         It must where its group has two slots more than a group that waits; where it has one more,
-        it must after `slice_seconds`.
+        it must after `slice_seconds`. It must in any case where its visitor has more slots than
+        one with so many places may have.
         """
         with self._changed:
+            if self._slots_of(place.visitor) > self._most_slots(place.visitor):
+                return True
             if self._free or not self._waiting:
                 return False
             waiting = next(self._order())
@@ -130,6 +136,12 @@ class FairSlots:
                     held_seconds = time.monotonic() - place.slot_since
                     return lead > 1 or (lead == 1 and held_seconds >= self.slice_seconds)
             return False
+
+    def is_in_the_way(self, place: Place) -> bool:
+        """Returns whether somebody with less work in line has a slot beside this place."""
+        with self._changed:
+            counts = Counter(other.visitor for other in (*self._waiting, *self._running))
+            return any(counts[other.visitor] < counts[place.visitor] for other in self._running)
 
     def wake(self) -> None:
         """Lets every place in line see whether it is cancelled."""
@@ -145,6 +157,25 @@ class FairSlots:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def _next_place(self) -> Place | None:
+        """Returns the place that a slot goes to now; None while there is none for anybody."""
+        if self._free == 0:
+            return None
+        for place in self._order():
+            if self._slots_of(place.visitor) < self._most_slots(place.visitor):
+                return place
+        return None
+
+    def _slots_of(self, visitor: Visitor) -> int:
+        return sum(place.visitor == visitor for place in self._running)
+
+    def _most_slots(self, visitor: Visitor) -> int:
+        """Returns how many slots a visitor may have."""
+        count = len(self._running) + self._free
+        waiting = sum(place.visitor == visitor for place in self._waiting)
+        is_crowd = waiting + self._slots_of(visitor) > CROWD
+        return max(1, count - 1) if is_crowd else count
 
     def _order(self) -> Iterator[Place]:
         """Yields the places in line in the order of their turns, as if nothing ended meanwhile."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 if TYPE_CHECKING:
+    from streamlit.proto.Delta_pb2 import Delta
     from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
     from websockets.sync.client import ClientConnection
 
@@ -48,7 +49,7 @@ class Visitor:
 
 
 class Tab:
-    """A tab: a connection to the server, and the texts of what it shows.
+    """A tab: a connection to the server, and what came of the last run of its page.
 
     Args:
         url: of the server.
@@ -60,29 +61,35 @@ class Tab:
         self._connection = connection
         self._page = ""
         self._query = ""
+        self._deltas: list[Delta] = []
 
-    def open(self, page: str = "", **query: str) -> str:
-        """Opens a link; returns the texts of the page once its script has run."""
+    def open(self, page: str = "", **query: str) -> Tab:
+        """Opens a link; returns this tab once the page's script has run."""
         self._page = page
         self._query = urlencode(query)
         return self.run()
 
-    def run(self) -> str:
-        """Runs the page again, as a browser does that polls; returns its texts."""
+    def run(self) -> Tab:
+        """Runs the page again, as a browser does that polls; returns this tab."""
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
         message = BackMsg()
         message.rerun_script.query_string = self._query
         message.rerun_script.page_name = self._page
         self._connection.send(message.SerializeToString())
-        texts = []
+        self._deltas = []
         for answer in self._answers():
             kind = answer.WhichOneof("type")
             if kind == "delta":
-                texts.append(str(answer.delta))
+                self._deltas.append(answer.delta)
             elif kind == "script_finished":
-                return "\n".join(texts)
-        raise RuntimeError("the connection was closed")
+                break
+        return self
+
+    @property
+    def text(self) -> str:
+        """All that the page shows."""
+        return "\n".join(map(str, self._deltas))
 
     def clear_caches(self) -> None:
         """Asks the server to empty its caches, which it does for everybody."""
@@ -93,7 +100,7 @@ class Tab:
     def wait_for(self, text: str, pause: float = 0.2) -> None:
         """Runs the page again and again until it shows a text."""
         deadline = time.monotonic() + PATIENCE
-        while text not in self.run():
+        while text not in self.run().text:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"it did not come: {text}")
             time.sleep(pause)

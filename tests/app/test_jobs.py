@@ -129,7 +129,7 @@ def test_of_too_many_paused_jobs_of_a_visitor_the_oldest_ends():
 
 def test_a_visitor_who_has_no_slot_gets_one_of_anothers_two():
     queue = JobQueue(workers=2)
-    anns = [queue.submit(f"ann {i}", endless, ANN) for i in range(8)]
+    anns = [queue.submit(f"ann {i}", endless, ANN) for i in range(4)]
     until(lambda: anns[0].state == anns[1].state == "running")
     bobs = [queue.submit(f"bob {i}", endless, BOB) for i in range(2)]
     until(lambda: bobs[0].state == "running")

@@ -48,9 +48,9 @@ wait(at, lambda page: "Training HEAT: 0%" not in text(page) and "Training HEAT: 
 """
 
 
-def _share_done(page: str) -> int:
+def _share_done(tab: Tab) -> int:
     """Returns how many percent of the training are done, as a page says."""
-    done = re.search(r"Training HEAT: (\d+)%", page)
+    done = re.search(r"Training HEAT: (\d+)%", tab.text)
     return int(done[1]) if done else 0
 
 
@@ -110,7 +110,7 @@ def test_what_a_closed_tab_leaves_is_freed_though_nobody_comes(tmp_path: Path):
     freed.touch()
     with server_process("-c", QUICK_CARETAKER.format(freed=str(freed))) as (url, _):
         with Visitor(url).tab() as open_tab:
-            assert "Nothing is trained yet" in open_tab.open()
+            assert "Nothing is trained yet" in open_tab.open().text
             assert not freed.read_text()
         until(lambda: freed.read_text() == "freed", seconds=60)
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.slots import FairSlots, Place
+from app.slots import CROWD, FairSlots, Place
 from tests.app.pages import until
 
 ANN, CAROL, BOB = ("home", "ann"), ("home", "carol"), ("office", "bob")
@@ -61,6 +61,32 @@ def test_two_slots_of_one_are_one_too_many_where_another_has_none():
     assert slots.ahead_of(more) == 0
     assert not slots.must_yield(held[1])
     assert not slots.must_yield(bobs)
+
+
+def test_who_has_more_in_line_is_in_the_way_of_who_has_less():
+    slots = FairSlots(2)
+    places = {name: slots.enqueue(name) for name in (ANN, BOB)}
+    more = slots.enqueue(ANN)
+    for place in places.values():
+        _go(slots, place)
+    assert slots.is_in_the_way(places[ANN])
+    assert not slots.is_in_the_way(places[BOB])
+    slots.acquire(more, lambda: True)  # which takes it out of the line
+    assert not slots.is_in_the_way(places[ANN])
+
+
+def test_a_crowd_of_one_visitor_leaves_a_slot_to_whoever_comes():
+    slots = FairSlots(2)
+    held = [slots.enqueue(ANN) for _ in range(2)]
+    for place in held:
+        _go(slots, place)
+    waiting = [slots.enqueue(ANN) for _ in range(CROWD - 2)]
+    assert not slots.must_yield(held[1])
+    waiting.append(slots.enqueue(ANN))
+    assert slots.must_yield(held[1])
+    slots.release(held[1])
+    assert not slots.must_yield(held[0])
+    _go(slots, slots.enqueue(BOB))  # before Ann's, who stand in line
 
 
 @pytest.mark.parametrize(("slice_seconds", "yields"), [(0.0, True), (1e9, False)])
