@@ -67,7 +67,6 @@ class Job:
     ) -> None:
         self.key = key
         self.owner = owner
-        self.visitor = visitor
         self.has_begun = False
         self.was_refused = False  # by a queue that was full: it has failed, and nobody keeps it
         self.state: State = "waiting"
@@ -86,6 +85,11 @@ class Job:
         self._has_slot = False
         self._reported_at = time.monotonic()
         self._unwatched_since = math.inf
+
+    @property
+    def visitor(self) -> Visitor:
+        """In whose share of the slots it is done: who asked for it, or of several who has least."""
+        return self._place.visitor
 
     @property
     def over(self) -> bool:
@@ -214,6 +218,13 @@ class Job:
         self._slots.wake()
         self._notify()
 
+    def refuse(self, reason: str) -> None:
+        """Fails before it has begun, and lets go of its work."""
+        self.was_refused = True
+        self._work = None
+        self.error = reason
+        self.state = "failed"
+
     def cancel_if_abandoned(self, unwatched_seconds: float) -> None:
         """Cancels the job if its owner is gone, or nobody has watched it for so many seconds.
 
@@ -314,13 +325,14 @@ class JobQueue:
         self._started: weakref.WeakSet[Job] = weakref.WeakSet()
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._is_stopped = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def submit(self, key: str, work: Work, visitor: Visitor = EVERYBODY) -> Job:
         """Returns the job of this key, or a new one in line if there is none or it came to nothing.
 
         Where the line is full, or the visitor's share of it, the new one has failed and says so;
-        the queue does not keep it, so whoever asks next gets another.
+        the queue does not keep it, so whoever asks next gets another. A job that there is counts as
+        work of whoever of those who asked has least.
         """
         with self._lock:
             job = self.get(key)
@@ -329,6 +341,8 @@ class JobQueue:
                 job = self._start(key, work, visitor)
                 if not job.was_refused:
                     self._jobs[key] = job
+            elif not job.over:
+                self.slots.share(job.place, visitor)
             return job
 
     def submit_owned(self, key: str, work: Work, owner: str, visitor: Visitor) -> Job:
@@ -344,9 +358,7 @@ class JobQueue:
         refusal = self._refusal(visitor)
         if refusal:
             job = Job(key, work, None, self.is_connected, owner, visitor)
-            job.was_refused = True
-            job.error = refusal
-            job.state = "failed"
+            job.refuse(refusal)
             return job
         job = Job(key, work, self.slots, self.is_connected, owner, visitor)
         self._started.add(job)
@@ -375,14 +387,20 @@ class JobQueue:
         """Returns the jobs that wait or run, but for those that are everybody's."""
         return [
             job
-            for job in list(self._started)
+            for job in self._all_jobs()
             if job.state in ("waiting", "running") and job.visitor != EVERYBODY
         ]
+
+    def _all_jobs(self) -> list[Job]:
+        """Returns the jobs that were started and that somebody still holds."""
+        with self._lock:
+            return list(self._started)
 
     def start_thread(self, target: Callable[[], None]) -> None:
         """Starts a thread that `stop` waits for."""
         thread = threading.Thread(target=target, daemon=True)
-        self._threads.add(thread)
+        with self._lock:
+            self._threads.add(thread)
         thread.start()
 
     def get(self, key: str) -> Job | None:
@@ -408,10 +426,10 @@ class JobQueue:
         These are jobs whose tabs are closed, and of the paused ones of a visitor who has too many
         those that were not touched for longest.
         """
-        for job in list(self._started):
+        for job in self._all_jobs():
             job.cancel_if_abandoned(self.unwatched_seconds)
         paused_by_visitor: dict[Visitor, list[Job]] = {}
-        for job in list(self._started):
+        for job in self._all_jobs():
             if job.state == "paused":
                 paused_by_visitor.setdefault(job.visitor, []).append(job)
         for paused in paused_by_visitor.values():
@@ -428,9 +446,9 @@ class JobQueue:
         deadline = time.monotonic() + seconds
         with self._lock:
             self._is_stopped = True
-        for job in list(self._started):
+            threads = list(self._threads)
+        for job in self._all_jobs():
             job.cancel()
-        threads = list(self._threads)
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import sys
 import threading
@@ -20,11 +21,13 @@ from app.jobs import JobQueue
 from app.slots import Visitor
 from app.warm_up import warm_up
 
+LOGGER = logging.getLogger(__name__)
+
 TEND_SECONDS = 5.0  # between two rounds of the caretaker
 # A session whose tab has gone is closed after so long. Streamlit forgets it after 120 s, but closes
 # it only when somebody else comes or goes.
 CLOSE_SECONDS = 110.0
-TURN_SECONDS = 2.0  # that a page waits at most for another of the same visitor
+TURN_SECONDS = 3.0  # that a page waits at most for others
 # After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
 # each of many moments while two trainings are under way.
 SWITCH_SECONDS = 0.001
@@ -50,7 +53,8 @@ class Server:
         self.jobs = JobQueue(is_connected=is_connected)
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
-        self._visiting: Counter[Visitor] = Counter()  # how many pages of each run now
+        self._waiting: Counter[Visitor] = Counter()  # how many pages of each wait for their turn
+        self._running: Counter[Visitor] = Counter()  # and run
         self._turn_ended = threading.Condition()
         self._last_collection = time.monotonic()
         self._is_open = False
@@ -72,24 +76,35 @@ class Server:
 
     @contextlib.contextmanager
     def turn(self, visitor: Visitor) -> Iterator[None]:
-        """Lets the pages of a visitor run one after another, so that others' are not many times
-        slower while somebody opens many links. After `TURN_SECONDS` a page waits no longer.
+        """Waits until a page of the visitor may run, for `TURN_SECONDS` at most.
+
+        A visitor's pages run one after another. Where several of them wait, they run only while
+        nobody else's does, so that others feel little of somebody who opens many links.
         """
+
+        def may_go() -> bool:
+            is_crowd = self._waiting[visitor] > 1
+            return not self._running if is_crowd else visitor not in self._running
+
         with self._turn_ended:
-            self._turn_ended.wait_for(lambda: visitor not in self._visiting, TURN_SECONDS)
-            self._visiting[visitor] += 1
+            self._waiting[visitor] += 1
+            self._turn_ended.wait_for(may_go, TURN_SECONDS)
+            self._waiting -= Counter([visitor])
+            self._running[visitor] += 1
         try:
             yield
         finally:
             with self._turn_ended:
-                self._visiting[visitor] -= 1
-                self._visiting += Counter()  # without those that are at zero
+                self._running -= Counter([visitor])
                 self._turn_ended.notify_all()
 
     def _tend_for_ever(self) -> None:
         while True:
             time.sleep(TEND_SECONDS)
-            self.tend()
+            try:
+                self.tend()
+            except Exception:  # whatever it was, the next round may go well
+                LOGGER.exception("Clearing up behind visitors failed.")
 
     def tend(self) -> None:
         """Ends what nobody waits for, and closes the sessions of tabs that have gone.

@@ -137,6 +137,14 @@ class FairSlots:
                     return lead > 1 or (lead == 1 and held_seconds >= self.slice_seconds)
             return False
 
+    def share(self, place: Place, visitor: Visitor) -> None:
+        """Gives a place to another visitor who wants the same, if they have fewer places."""
+        with self._changed:
+            counts = Counter(other.visitor for other in (*self._waiting, *self._running))
+            if counts[visitor] < counts[place.visitor]:
+                place.visitor = visitor
+                self._changed.notify_all()
+
     def is_in_the_way(self, place: Place) -> bool:
         """Returns whether somebody with less work in line has a slot beside this place."""
         with self._changed:

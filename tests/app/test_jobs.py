@@ -139,6 +139,17 @@ def test_a_visitor_who_has_no_slot_gets_one_of_anothers_two():
     assert queue.stop(JOB_SECONDS)
 
 
+def test_work_that_another_wants_too_is_not_held_up_by_whoever_asked_first():
+    queue = JobQueue(workers=1)
+    anns = [queue.submit(f"job {i}", endless, ANN) for i in range(4)]
+    until(lambda: anns[0].state == "running")
+    assert queue.ahead_of(anns[3]) == 2
+    assert queue.submit("job 3", endless, BOB) is anns[3]
+    assert anns[3].visitor == BOB
+    until(lambda: anns[3].state == "running")
+    assert queue.stop(JOB_SECONDS)
+
+
 def test_a_watchers_closed_tab_ends_the_work_unless_it_is_everybodys():
     connected = {"ann", "bob"}
     queue = JobQueue(unwatched_seconds=0, is_connected=connected.__contains__)

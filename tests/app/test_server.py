@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import subprocess
 import sys
+import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import streamlit as st
 
 from app import server
 from app.session import job_queue
+from app.warm_up import warm_up
 from benchmarks.visitors import Tab, Visitor
 from tests.app.pages import JOB_SECONDS, app, endless, offered, opened, press, text, until
 from tests.browser.driver import server_process
@@ -113,6 +117,39 @@ def test_what_a_closed_tab_leaves_is_freed_though_nobody_comes(tmp_path: Path):
             assert "Nothing is trained yet" in open_tab.open().text
             assert not freed.read_text()
         until(lambda: freed.read_text() == "freed", seconds=60)
+
+
+def test_no_visitors_data_is_kept_from_the_garbage_collector():
+    settings = tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text())
+    assert settings["runner"]["postScriptGC"] is False  # the caretaker collects, beside the pages
+    warm_up()
+    assert gc.get_freeze_count() == 0
+
+
+def test_pages_of_one_visitor_take_turns_and_others_do_not_wait(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "TURN_SECONDS", 1e6)
+    house, order = server.Server(), []
+
+    def again() -> None:
+        with house.turn(("home", "ann")):
+            order.append("again")
+
+    with house.turn(("home", "ann")):
+        waiter = threading.Thread(target=again)
+        waiter.start()
+        with house.turn(("home", "bob")):
+            order.append("bob")
+        order.append("first")
+    waiter.join()
+    assert order == ["bob", "first", "again"]
+
+
+def test_a_page_waits_for_no_other_for_ever(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "TURN_SECONDS", 0.0)
+    house, order = server.Server(), []
+    with house.turn(("home", "ann")), house.turn(("home", "ann")):
+        order.append("second")
+    assert order == ["second"]
 
 
 def test_a_session_is_closed_once_its_tab_has_been_gone_for_long(monkeypatch: pytest.MonkeyPatch):
