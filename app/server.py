@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import gc
@@ -166,7 +167,9 @@ def close_session(tab: str, session: AppSession | None) -> None:
             done.set()
 
     with contextlib.suppress(RuntimeError):  # the server is about to stop
-        runtime.get_instance().stopped.get_loop().call_soon_threadsafe(close)
+        stopped = runtime.get_instance().stopped
+        assert isinstance(stopped, asyncio.Future)
+        stopped.get_loop().call_soon_threadsafe(close)
         done.wait(TEND_SECONDS)
 
 

@@ -10,7 +10,7 @@ from app.jobs import Job
 from app.text import plain
 
 
-def show_failure(job: Job | None, start: Callable[..., object], *args: object) -> bool:
+def show_failure(job: Job | None, start: Callable[..., None], *args: object) -> bool:
     """Shows why a job failed, with a button to try again; returns whether it did.
 
     Args:

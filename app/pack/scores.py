@@ -31,11 +31,15 @@ def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
     job = find_job(pack_data, _scoring_key(pack_data, preset))
     if job is not None and not job.was_refused:
         return job
-    return score_again(pack_data, preset)
+    return _start_scoring(pack_data, preset)
 
 
-def score_again(pack_data: PackData, preset: str = "modern") -> Job:
-    """Starts scoring the data if nobody does; returns the job."""
+def score_again(pack_data: PackData, preset: str = "modern") -> None:
+    """Starts scoring the data anew if that has failed."""
+    _start_scoring(pack_data, preset)
+
+
+def _start_scoring(pack_data: PackData, preset: str) -> Job:
     keep_runs = pack_data.weights is not None
     work = score_pack(pack_data.pack, preset, keep_runs)
     return start_job(pack_data, _scoring_key(pack_data, preset), work)

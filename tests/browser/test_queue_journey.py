@@ -1,4 +1,4 @@
-"""Journeys in a real browser: a visitor's third training waits in line, another visitor's does not."""
+"""Journeys in a real browser: a third training waits in line, but not another visitor's."""
 
 from __future__ import annotations
 
@@ -33,12 +33,11 @@ def test_two_train_undisturbed_and_a_third_waits_in_line():
 def test_another_visitor_begins_at_once_though_two_train_and_more_wait():
     with server() as url, browser() as context:
         pages = [context.new_page() for _ in range(4)]
-        for seed, page in enumerate(pages):
+        states = (UNDER_WAY, UNDER_WAY, IN_LINE, "Waiting: number 2 in line")
+        for seed, (page, state) in enumerate(zip(pages, states, strict=True)):
             page.goto(f"{url}/?toy=blobs&preset=best&seed={seed}")
             button(page, "Train HEAT").click()
-            page.get_by_text(
-                IN_LINE if seed == 2 else UNDER_WAY if seed < 2 else "number 2"
-            ).wait_for()
+            page.get_by_text(state).wait_for()
         assert context.browser is not None
         other = context.browser.new_context().new_page()
         other.goto(f"{url}/?toy=blobs&preset=quick")
