@@ -403,6 +403,10 @@ class JobQueue:
             self._threads.add(thread)
         thread.start()
 
+    def is_at_work_here(self) -> bool:
+        """Returns whether the thread that asks is one of the queue's."""
+        return threading.current_thread() in self._threads
+
     def get(self, key: str) -> Job | None:
         """Returns the job of this key if it is still remembered, which keeps it for longer."""
         job = self._jobs.get(key)

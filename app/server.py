@@ -12,15 +12,13 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
-from collections.abc import Iterator
 
 from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
 
 from app.jobs import JobQueue
-from app.slots import Visitor
-from app.warm_up import warm_up
+from app.turns import PageTurns
+from app.warm_up import before_each_forward, warm_up
 
 LOGGER = logging.getLogger(__name__)
 
@@ -28,7 +26,6 @@ TEND_SECONDS = 5.0  # between two rounds of the caretaker
 # A session whose tab has gone is closed after so long. Streamlit forgets it after 120 s, but closes
 # it only when somebody else comes or goes.
 CLOSE_SECONDS = 110.0
-TURN_SECONDS = 3.0  # that a page waits at most for others
 # After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
 # each of many moments while two trainings are under way.
 SWITCH_SECONDS = 0.001
@@ -52,11 +49,9 @@ class Server:
 
     def __init__(self) -> None:
         self.jobs = JobQueue(is_connected=is_connected)
+        self.pages = PageTurns()
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
-        self._waiting: Counter[Visitor] = Counter()  # how many pages of each wait for their turn
-        self._running: Counter[Visitor] = Counter()  # and run
-        self._turn_ended = threading.Condition()
         self._last_collection = time.monotonic()
         self._is_open = False
         self._lock = threading.Lock()
@@ -72,32 +67,17 @@ class Server:
                 return
             self._is_open = True
         sys.setswitchinterval(SWITCH_SECONDS)
-        self.jobs.start_thread(warm_up)
+        self.jobs.start_thread(self._warm_up)
         threading.Thread(target=self._tend_for_ever, daemon=True).start()
 
-    @contextlib.contextmanager
-    def turn(self, visitor: Visitor) -> Iterator[None]:
-        """Waits until a page of the visitor may run, for `TURN_SECONDS` at most.
+    def _warm_up(self) -> None:
+        """Warms torch up; from then on every step of a job lets pages go first."""
+        warm_up()
+        before_each_forward(self._let_pages_go_first)
 
-        A visitor's pages run one after another. Where several of them wait, they run only while
-        nobody else's does, so that others feel little of somebody who opens many links.
-        """
-
-        def may_go() -> bool:
-            is_crowd = self._waiting[visitor] > 1
-            return not self._running if is_crowd else visitor not in self._running
-
-        with self._turn_ended:
-            self._waiting[visitor] += 1
-            self._turn_ended.wait_for(may_go, TURN_SECONDS)
-            self._waiting -= Counter([visitor])
-            self._running[visitor] += 1
-        try:
-            yield
-        finally:
-            with self._turn_ended:
-                self._running -= Counter([visitor])
-                self._turn_ended.notify_all()
+    def _let_pages_go_first(self) -> None:
+        if self.jobs.is_at_work_here():
+            self.pages.rest()
 
     def _tend_for_ever(self) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 
@@ -17,3 +18,10 @@ def warm_up() -> None:
     training = replace(detector.correction.training, steps=1, log_points=1)
     correction = replace(detector.correction, training=training)
     fit(replace(detector, correction=correction), toy("blobs").features(64))
+
+
+def before_each_forward(act: Callable[[], None]) -> None:
+    """Has something done before each forward pass of any network or energy, in its own thread."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    register_module_forward_pre_hook(lambda module, inputs: act())

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,32 +123,6 @@ def test_no_visitors_data_is_kept_from_the_garbage_collector():
     assert settings["runner"]["postScriptGC"] is False  # the caretaker collects, beside the pages
     warm_up()
     assert gc.get_freeze_count() == 0
-
-
-def test_pages_of_one_visitor_take_turns_and_others_do_not_wait(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(server, "TURN_SECONDS", 1e6)
-    house, order = server.Server(), []
-
-    def again() -> None:
-        with house.turn(("home", "ann")):
-            order.append("again")
-
-    with house.turn(("home", "ann")):
-        waiter = threading.Thread(target=again)
-        waiter.start()
-        with house.turn(("home", "bob")):
-            order.append("bob")
-        order.append("first")
-    waiter.join()
-    assert order == ["bob", "first", "again"]
-
-
-def test_a_page_waits_for_no_other_for_ever(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(server, "TURN_SECONDS", 0.0)
-    house, order = server.Server(), []
-    with house.turn(("home", "ann")), house.turn(("home", "ann")):
-        order.append("second")
-    assert order == ["second"]
 
 
 def test_a_session_is_closed_once_its_tab_has_been_gone_for_long(monkeypatch: pytest.MonkeyPatch):

@@ -41,7 +41,7 @@ LAYERS = {
     ),
     "app": (
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
-        {"jobs"},
+        {"jobs", "turns"},
         {"server"},
         {"session"},
         {"plane", "pack"},
