@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 # Streamlit puts app/ on the path, not the project. This script runs at every click.
 PROJECT = str(Path(__file__).resolve().parent.parent)
@@ -21,6 +22,14 @@ def toy_lab() -> None:
     """Leads from /toy_lab to /, where the Toy lab is since it is the first page."""
     query = {name: st.query_params.get_all(name) for name in st.query_params}
     st.switch_page("toy_lab/page.py", query_params=query)
+
+
+def run(page: StreamlitPage) -> None:
+    """Runs a page, in its visitor's turn."""
+    from app.session import visit
+
+    with visit():
+        page.run()
 
 
 page = st.navigation(
@@ -76,4 +85,4 @@ page = st.navigation(
     ],
     position="top",
 )
-page.run()
+run(page)

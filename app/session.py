@@ -1,27 +1,33 @@
-"""The browser tab, its link, and the server's job queue."""
+"""The browser tab, its visitor, its link, and jobs of the server's queue."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Sequence
+import contextlib
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 
 import streamlit as st
-from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.jobs import JobQueue
+from app.jobs import EVERYBODY, Job, JobQueue, Work
+from app.server import SERVER
+from app.slots import Visitor
 from app.text import plain
-from app.warm_up import warm_up
+
+BROWSER_COOKIE = "_streamlit_xsrf"  # Streamlit's own, the same in all tabs of a browser
 
 
-@st.cache_resource
+@contextlib.contextmanager
+def visit() -> Iterator[None]:
+    """Lets a page run: tells the server that its tab is there, and waits for its visitor's turn."""
+    SERVER.welcome(tab_id())
+    with SERVER.pages.turn(visitor()):
+        yield
+
+
 def job_queue() -> JobQueue:
-    """Returns the server's job queue.
-
-    Torch is warmed up beside it in the background, so that the first training starts at once.
-    """
-    threading.Thread(target=warm_up, daemon=True).start()
-    return JobQueue(is_connected=_is_connected)
+    """Returns the server's job queue."""
+    return SERVER.jobs
 
 
 def tab_id() -> str:
@@ -30,9 +36,70 @@ def tab_id() -> str:
     return context.session_id if context else ""
 
 
-def _is_connected(tab: str) -> bool:
-    """Returns whether a tab is still connected. One that was closed or loaded anew is not."""
-    return not runtime.exists() or bool(runtime.get_instance().is_active_session(tab))
+def visitor() -> Visitor:
+    """Returns who this run is for: (network address, browser), each empty where it is not known.
+
+    All tabs of a browser are one visitor, since one link more is one tab more. Neither part is a
+    secret or a proof: they say with whom to share the line, and nothing else.
+    """
+    address = st.context.ip_address
+    cookie = st.context.cookies.get(BROWSER_COOKIE, "")
+    return address if isinstance(address, str) else "", _token_of(str(cookie))
+
+
+def _token_of(cookie: str) -> str:
+    """Returns what stays the same of Streamlit's cookie, which is masked anew in every answer.
+
+    >>> _token_of("2|00000000|c0ffee|1790000000") == _token_of("2|ffffffff|3f0011|1790000000")
+    True
+    """
+    try:
+        _, mask, masked, _ = cookie.strip("\"'").split("|")
+        pairs = zip(bytes.fromhex(masked), itertools.cycle(bytes.fromhex(mask)), strict=False)
+        return bytes(byte ^ key for byte, key in pairs).hex()
+    except ValueError:
+        return ""
+
+
+# -- jobs ------------------------------------------------------------------------------------------
+
+
+def submit_job(key: str, work: Work, for_everybody: bool = False) -> Job:
+    """Returns the job of this key, as `JobQueue.submit` does.
+
+    A refusal is this tab's alone: `find_job` returns it here until the next attempt.
+
+    Args:
+        for_everybody: whether it is the same work for all, and in nobody's share.
+    """
+    job = job_queue().submit(key, work, EVERYBODY if for_everybody else visitor())
+    keep_refusal(job)
+    return job
+
+
+def keep_refusal(job: Job) -> None:
+    """Keeps a job for this tab if it was refused; else forgets an earlier refusal of its key."""
+    if job.was_refused:
+        _refused_jobs()[job.key] = job
+    else:
+        _refused_jobs().pop(job.key, None)
+
+
+def find_job(key: str) -> Job | None:
+    """Returns the job of this key, or else the one that this tab was refused."""
+    return job_queue().get(key) or refused_job(key)
+
+
+def refused_job(key: str) -> Job | None:
+    """Returns the job of this key that this tab was refused."""
+    return _refused_jobs().get(key)
+
+
+def _refused_jobs() -> dict[str, Job]:
+    return st.session_state.setdefault("refused_jobs", {})
+
+
+# -- the link --------------------------------------------------------------------------------------
 
 
 def from_link(key: str, options: Sequence[str]) -> None:

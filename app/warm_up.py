@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Callable
 from dataclasses import replace
 
 
 def warm_up() -> None:
-    """Trains HEAT for one step, so that what torch loads at its first step is there.
-
-    What is loaded then stays: it is frozen, so that garbage collections pass it over. One follows
-    every run of a page, and would hold all threads for 0.2 s.
-    """
+    """Trains HEAT for one step, so that what torch loads at its first step is there."""
     from heat_core.detectors.heat import HEAT
     from heat_core.detectors.presets import preset_detector
     from heat_core.plane.toys import toy
@@ -22,5 +18,10 @@ def warm_up() -> None:
     training = replace(detector.correction.training, steps=1, log_points=1)
     correction = replace(detector.correction, training=training)
     fit(replace(detector, correction=correction), toy("blobs").features(64))
-    gc.collect()
-    gc.freeze()
+
+
+def before_each_forward(act: Callable[[], None]) -> None:
+    """Has something done before each forward pass of any network or energy, in its own thread."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    register_module_forward_pre_hook(lambda module, inputs: act())

@@ -15,7 +15,9 @@ from .timing import Options, Row, table
 PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step")
 WAITS = ("start", "pages", "plane", "threshold", "inspector", "feature_map")
 """In the app; `waits` stands for all of them."""
-NAMES = PEERS + WAITS
+CROWD = ("burst",)
+"""In the app, with others there."""
+NAMES = PEERS + WAITS + CROWD
 STUDIES = ("criterion", "ideas")
 """Of presets: minutes each, so only where they are asked for."""
 
@@ -39,7 +41,7 @@ def _arguments() -> tuple[list[str], Options]:
         nargs="*",
         metavar="NAME",
         help=(
-            f"any of {', '.join(NAMES)}; waits for the last {len(WAITS)}; "
+            f"any of {', '.join(NAMES)}; waits for {', '.join(WAITS)}; "
             f"all if none is given; or {', '.join(STUDIES)}"
         ),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,33 +36,15 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _threads_end() -> Iterator[None]:
-    """A thread of a job that is still in C++ when the interpreter goes would abort it."""
-    yield
-    for thread in threading.enumerate():
-        if thread.name.endswith(("(run)", "(warm_up)")):
-            thread.join(60)
-
-
 @pytest.fixture
 def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The app remembers no job of another test, and none of this one goes on after it."""
-    from app import session
-    from app.jobs import JobQueue
+    from app.server import SERVER
+    from tests.app.pages import JOB_SECONDS, new_queue
 
-    queues: list[JobQueue] = []
-
-    def new_queue(**settings) -> JobQueue:
-        queues.append(JobQueue(**settings))
-        return queues[-1]
-
-    session.job_queue.clear()
-    monkeypatch.setattr(session, "JobQueue", new_queue)
+    monkeypatch.setattr(SERVER, "jobs", new_queue())
     yield
-    for job in [job for queue in queues for job in queue._started]:
-        job.cancel()
-    session.job_queue.clear()
+    assert SERVER.jobs.stop(JOB_SECONDS)
 
 
 @pytest.fixture
@@ -74,7 +55,7 @@ def few_detectors(
     from heat_core.detectors import presets
 
     detectors = {name: presets.DETECTORS[name] for name in request.module.SHOWN}
-    monkeypatch.setattr("app.session.warm_up", lambda: None)  # it would ask for HEAT
+    monkeypatch.setattr("app.server.warm_up", lambda: None)  # it would ask for HEAT
     monkeypatch.setattr(presets, "DETECTORS", detectors)
 
 

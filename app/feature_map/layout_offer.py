@@ -21,7 +21,8 @@ def offer_layout(pack_data: PackData, method: str) -> None:
     if job is not None and not job.over:
         _show_layout_progress(pack_data, method, job)
         return
-    show_failure(job)
+    if show_failure(job, start_layout, pack_data, method):
+        return
     names = mapped_sets(pack_data.pack)
     rows = sum(len(features) for name, features in pack_data.pack.sets() if name in names)
     cost = "about a minute for 20,000 points" if method == "umap" else "seconds"

@@ -21,6 +21,7 @@ from app.plane.state import (
     energy_reading,
     find_training,
     is_hidden,
+    start_training,
     toy_preview,
     visible_snapshots,
 )
@@ -74,5 +75,5 @@ elif job is not None and not job.over:
     live_training(job)
 else:
     start_button(choice)
-    if not show_failure(job):
+    if not show_failure(job, start_training, choice):
         st.info(f"There is no landscape yet: press “Train {choice.detector}”, and it opens here.")

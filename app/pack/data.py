@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.jobs import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
-from app.session import job_queue, tab_id
+from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
 
 if TYPE_CHECKING:
     from heat_core.assumptions import Note
@@ -191,6 +191,7 @@ def forget_own_data() -> None:
     """Forgets the visitor's own data and ends the jobs on it, and which unknown pack was wanted."""
     for job in st.session_state.pop("own_jobs", {}).values():
         job.cancel()
+    st.session_state.pop("refused_jobs", None)
     st.session_state.pop("uploaded", None)
     st.session_state.pop("unknown_pack", None)
 
@@ -199,25 +200,31 @@ def forget_own_data() -> None:
 
 
 def find_job(pack_data: PackData, key: str) -> Job | None:
-    """Returns the job of this key on the data, if there is one.
+    """Returns the job of this key on the data, or the one that this tab was refused.
 
     On the visitor's own data it is theirs alone, and goes with their session. One that was
     cancelled because its owner was gone for a moment does not count.
     """
     if not _belongs_to_tab(pack_data):
-        return job_queue().get(key)
+        return job_queue().get(key) or refused_job(key)
     job = st.session_state.get("own_jobs", {}).get(key)
-    return None if job is None or job.state == "cancelled" else job
+    return refused_job(key) if job is None or job.state == "cancelled" else job
 
 
 def start_job(pack_data: PackData, key: str, work: Work) -> Job:
-    """Returns the job of this key on the data; a new one if there is none or it came to nothing."""
+    """Returns the job of this key on the data; a new one if there is none or it came to nothing.
+
+    Work on a pack that the server offers is everybody's.
+    """
     if not _belongs_to_tab(pack_data):
-        return job_queue().submit(key, work)
+        return submit_job(key, work, for_everybody=True)
     own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
     job = own_jobs.get(key)
     if job is None or job.stopping or job.state in ("failed", "cancelled"):
-        job = own_jobs[key] = job_queue().submit_owned(key, work, tab_id())
+        job = job_queue().submit_owned(key, work, tab_id(), visitor())
+        keep_refusal(job)
+        if not job.was_refused:
+            own_jobs[key] = job
     return job
 
 

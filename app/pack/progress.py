@@ -10,11 +10,23 @@ from app.jobs import Job
 from app.text import plain
 
 
-def show_failure(job: Job | None) -> bool:
-    """Shows why a job failed, and returns whether it did."""
+def show_failure(job: Job | None, start: Callable[..., None], *args: object) -> bool:
+    """Shows why a job failed, with a button to try again; returns whether it did.
+
+    Args:
+        job: the work.
+        start: what starts it anew, called with `args`.
+    """
     if job is None or job.state != "failed":
         return False
     st.error(plain(job.error), icon=":material/error:")
+    st.button(
+        "Try again",
+        key=f"try-again-{job.key}",
+        icon=":material/refresh:",
+        on_click=start,
+        args=args,
+    )
     return True
 
 

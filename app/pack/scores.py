@@ -27,14 +27,28 @@ AllScores = Mapping[str, "SetScores"]
 def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
     """Returns the job that scores the data with every detector.
 
-    The first to ask starts it, for everybody. One that failed stays, and says why.
+    The first to ask starts it, for everybody. One that failed stays until `score_again`, and says
+    why; one that was refused is asked for anew.
     """
-    key = f"scores/{pack_data.key}/{preset}"
-    job = find_job(pack_data, key)
-    if job is not None:
+    job = find_job(pack_data, _scoring_key(pack_data, preset))
+    if job is not None and not job.was_refused:
         return job
+    return _start_scoring(pack_data, preset)
+
+
+def score_again(pack_data: PackData, preset: str = "modern") -> None:
+    """Starts scoring the data anew if that has failed."""
+    _start_scoring(pack_data, preset)
+
+
+def _start_scoring(pack_data: PackData, preset: str) -> Job:
     keep_runs = pack_data.weights is not None
-    return start_job(pack_data, key, score_pack(pack_data.pack, preset, keep_runs))
+    work = score_pack(pack_data.pack, preset, keep_runs)
+    return start_job(pack_data, _scoring_key(pack_data, preset), work)
+
+
+def _scoring_key(pack_data: PackData, preset: str) -> str:
+    return f"scores/{pack_data.key}/{preset}"
 
 
 def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:

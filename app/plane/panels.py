@@ -82,6 +82,8 @@ def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]
 def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
     kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
     if job.state == "waiting":
+        if job.has_begun:
+            return f"Training {choice.detector}: {job.progress:.0%}{kl}, in turn with others' work"
         number = job_queue().ahead_of(job) + 1
         return f"Waiting: number {number} in line. Two jobs are under way, and this one follows."
     is_paused = job.allowed_frames(tab_id()) < math.inf

@@ -24,7 +24,7 @@ from app.plane.training import (
     drawn_values,
     train_toy,
 )
-from app.session import job_queue, tab_id
+from app.session import find_job, job_queue, submit_job, tab_id
 
 if TYPE_CHECKING:
     from heat_core.plane.grid import Grid
@@ -138,7 +138,7 @@ def _find_training(choice: ToyChoice) -> Job | None:
     linked = st.query_params.get("job", "").split(",")
     if choice.key in linked and job_queue().get(choice.key) is None:
         start_training(choice)
-    job = job_queue().get(choice.key)
+    job = find_job(choice.key)
     if job is not None:
         job.watch(tab_id())
     return job
@@ -149,7 +149,7 @@ def start_training(choice: ToyChoice) -> None:
     _hidden().pop(choice.key, None)
     coarse = toy_grid(choice.toy, COARSE_SIDE)
     fine = toy_grid(choice.toy, FINE_SIDE)
-    job = job_queue().submit(choice.key, train_toy(choice, coarse, fine))
+    job = submit_job(choice.key, train_toy(choice, coarse, fine))
     job.watch(tab_id())
 
 

@@ -5,7 +5,7 @@ import streamlit as st
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
 from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ready_scores, scoring_job
+from app.pack.scores import ready_scores, score_again, scoring_job
 from app.pack.selected import opened_item
 from app.text import plain
 from app.threshold_lab import panels
@@ -63,7 +63,7 @@ def show(pack_data) -> None:
 
     job = scoring_job(pack_data, "modern")
     scores, missing_reasons = ready_scores(job)
-    show_failure(job)
+    show_failure(job, score_again, pack_data)
     for name in choice.detectors:
         if name in missing_reasons:
             st.info(plain(missing_reasons[name]), icon=":material/info:")

@@ -76,11 +76,12 @@ def comparison(choice: ToyChoice, preview: ToyPreview, jobs: Mapping[str, Job | 
         energy_panel("truth", TITLES["truth"], preview, preview.true_energy)
     for column, (name, job) in zip(columns, jobs.items(), strict=True):
         with column:
-            _detector_panel(name, job, preview)
+            _detector_panel(replace(choice, detector=name), job, preview)
 
 
-def _detector_panel(name: str, job: Job | None, preview: ToyPreview) -> None:
+def _detector_panel(choice: ToyChoice, job: Job | None, preview: ToyPreview) -> None:
     """Shows the total of one detector, as far as its training is."""
+    name = choice.detector
     snapshot = _last_snapshot(job)
     if snapshot is None:
         meaning = "still to come"
@@ -91,7 +92,7 @@ def _detector_panel(name: str, job: Job | None, preview: ToyPreview) -> None:
         meaning += f", {job.state} {job.progress:.0%}"
     total = snapshot.layers["total"] if snapshot else None
     energy_panel(name, PanelTitle(name, meaning), preview, total)
-    show_failure(job)
+    show_failure(job, start_training, choice)
 
 
 def _last_snapshot(job: Job | None) -> Snapshot | None:

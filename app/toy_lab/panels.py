@@ -13,7 +13,7 @@ from app.jobs import Job
 from app.pack.progress import show_failure
 from app.plane.figures import GREY, HEIGHT, curve, landscape
 from app.plane.panels import PanelTitle
-from app.plane.state import StoppedTraining, ToyPreview
+from app.plane.state import StoppedTraining, ToyPreview, start_training
 from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
 from app.toy_lab.diagnosis import diagnosis_panel
 
@@ -69,7 +69,7 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 
 def state_message(choice: ToyChoice, job: Job | None, stopped: StoppedTraining | None) -> None:
     """Says why there is no result: the training failed, was cancelled, or was never started."""
-    if show_failure(job):
+    if show_failure(job, start_training, choice):
         return
     if job is not None or stopped is not None:
         others = stopped.other_watchers if stopped else 0

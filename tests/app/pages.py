@@ -7,7 +7,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job
+from app.jobs import Job, JobQueue
+from app.server import SERVER, is_connected
 
 PAGES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "app").glob("*/page.py"))
 """The folder of every page."""
@@ -74,6 +75,20 @@ def text(at: AppTest) -> str:
         for element in at.main
     ]
     return " ".join(texts + [bar.proto.text for bar in at.get("progress")])
+
+
+JOB_SECONDS = 60.0  # within which a job comes to its next report
+
+
+def new_queue() -> JobQueue:
+    """Returns a queue as the server has one."""
+    return JobQueue(is_connected=is_connected)
+
+
+def restart_server() -> None:
+    """Ends all jobs and forgets them, as a server does that is started anew."""
+    assert SERVER.jobs.stop(JOB_SECONDS)
+    SERVER.jobs = new_queue()
 
 
 def endless(job: Job) -> None:

@@ -23,7 +23,6 @@ from app.pack.data import PackData
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.jobs import score_pack
-from app.session import job_queue
 from app.threshold_lab.controls import BY_HAND
 from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
@@ -32,7 +31,7 @@ from heat_core.detectors.learned_energy import FromNoise
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
-from tests.app.pages import link, offered, opened, press, text
+from tests.app.pages import link, offered, opened, press, restart_server, text
 
 CACHE: dict[str, Job] = {}
 
@@ -235,7 +234,7 @@ def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch
     at = page(item="near_a/3")
     assert "Fitted so far: no detector" in drawer(at)
     assert "Nearest class" in drawer(at)
-    job_queue.clear()
+    restart_server()
     monkeypatch.setattr(
         "app.pack.scores.score_pack", standing_in(scored(pack).frames[:3], over=False)
     )

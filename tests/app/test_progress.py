@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job
 from app.pack.jobs import DetectorScores
+from tests.app.pages import press
 
 
 def _progress_page() -> None:
@@ -29,7 +30,10 @@ def _failure_page() -> None:
 
     from app.pack.progress import show_failure
 
-    st.session_state["has_failed"] = show_failure(st.session_state["job"])
+    def start(name: str) -> None:
+        st.session_state["started"] = name
+
+    st.session_state["has_failed"] = show_failure(st.session_state["job"], start, "HEAT")
 
 
 def _run(page, job: Job | None) -> AppTest:
@@ -75,8 +79,19 @@ def test_a_failure_is_one_line(error):
     ]
 
 
+def test_a_failure_can_be_tried_again():
+    def fail(job: Job) -> None:
+        raise RuntimeError("out of memory")
+
+    job = Job("any", fail)
+    job.run()
+    at = press(_run(_failure_page, job), "Try again")
+    assert at.session_state["started"] == "HEAT"
+
+
 def test_what_has_not_failed_shows_no_failure():
     for job in (None, _job()):
         at = _run(_failure_page, job)
         assert not at.session_state["has_failed"]
         assert not at.error
+        assert not at.button

@@ -21,7 +21,18 @@ from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, GaussianMixture
 from heat_core.plane.toys import toy
 from heat_core.training.trainer import Diverged
-from tests.app.pages import app, endless, link, offered, opened, press, text, until, wait
+from tests.app.pages import (
+    app,
+    endless,
+    link,
+    offered,
+    opened,
+    press,
+    restart_server,
+    text,
+    until,
+    wait,
+)
 from tests.app.plane import GRIDS, QUICK
 from tests.samples import Residual
 
@@ -76,7 +87,7 @@ def test_a_link_finds_the_training_and_a_new_server_trains_it_again():
     shared = link(at)
     assert shared["job"] == "toy.cross.MoG.modern.0"
     assert "One Gaussian a class" in app(**shared).subheader[0].value
-    job_queue.clear()
+    restart_server()
     again = app(**shared)
     wait(again, lambda page: page.metric)
     assert "One Gaussian a class" in again.subheader[0].value
@@ -180,6 +191,25 @@ def test_a_third_training_says_where_it_is_in_line(monkeypatch):
     assert "cancelled" in at.warning[0].value
     for job in list(job_queue()._jobs.values()):
         job.cancel()
+
+
+def test_a_refused_training_says_so_to_its_visitor_alone_and_can_be_tried_again(monkeypatch):
+    monkeypatch.setattr("app.plane.state.train_toy", lambda *settings: endless)
+    visitors = [("here", "mine")]
+    monkeypatch.setattr("app.session.visitor", lambda: visitors[-1])
+    jobs = [job_queue().submit(f"link {i}", endless, visitors[0]) for i in range(8)]
+    at = press(app(toy="moons"), "Train HEAT")
+    assert "Your part of the line is full" in at.error[0].value
+    assert "job" not in at.query_params
+    visitors.append(("there", "another's"))
+    assert "Nothing is trained yet" in app(toy="moons").info[0].value
+    visitors.pop()
+    for job in jobs:
+        job.cancel()
+    until(lambda: all(job.over for job in jobs))
+    press(at, "Try again")
+    assert not at.error
+    assert "Cancel" in offered(at)
 
 
 def test_snapshots_are_scrubbed_and_played_and_stay_in_the_link(monkeypatch, trained):

@@ -70,6 +70,17 @@ IDLE = """() => {
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """Runs `streamlit run app/main.py` on a free port and gives its address."""
+    with server_process() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def server_process(*start: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Gives the address of a server and its process, as `server` does.
+
+    Args:
+        start: arguments of Python that start Streamlit, where they are not `-m streamlit`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -79,11 +90,12 @@ def server() -> Iterator[str]:
         "--server.headless=true",
     ]
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "streamlit", "run", "app/main.py", *flags]
+        streamlit = start or ("-m", "streamlit")
+        command = [sys.executable, *streamlit, "run", "app/main.py", *flags]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT)
         try:
             _wait_healthy(f"http://127.0.0.1:{port}", process, log)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process
         finally:
             process.terminate()
             try:

@@ -41,7 +41,9 @@ LAYERS = {
     ),
     "app": (
         {"incoming"},
-        {"figures", "text", "glossary", "components", "jobs", "warm_up"},
+        {"figures", "text", "glossary", "components", "slots", "warm_up"},
+        {"jobs", "turns"},
+        {"server"},
         {"session"},
         {"plane", "pack"},
         PAGES,
@@ -62,7 +64,7 @@ BESIDE = {
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
 # without a page
-BACKGROUND = {"jobs", "warm_up", "uploads", "training", "chains", "reading", "insight"}
+BACKGROUND = {"slots", "jobs", "warm_up", "uploads", "training", "chains", "reading", "insight"}
 
 
 class Import(NamedTuple):
