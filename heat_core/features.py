@@ -321,10 +321,14 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return apart
 
 
-def read_features(path: Path | str) -> Features:
+def read_features(path: Path | str, with_labels: bool = True) -> Features:
     """Returns the features in a file.
 
     One that `write_features` made, or an npz with `z` (and `y`, `weight`, `bias`, `z__VIEW`).
+
+    Args:
+        with_labels: whether to read labels. Scoring needs none, and files made for it may have -1
+            for what is OOD.
 
     Raises:
         ValueError: the file is not readable, of another version, or its arrays are not what
@@ -333,8 +337,10 @@ def read_features(path: Path | str) -> Features:
     path = Path(path)
     try:
         if path.suffix == ".npz":
-            return features_from_arrays(read_npz(path), "z", "y")
+            return features_from_arrays(read_npz(path), "z", "y" if with_labels else "")
         tensors, source = _read_safetensors(path)
+        if not with_labels:
+            tensors.pop("y", None)
         return _features_from_tensors(tensors, source)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -416,8 +422,8 @@ def _head_from_tensors(tensors: Mapping[str, Tensor]) -> Head | None:
 # -- arrays ----------------------------------------------------------------------------------------
 
 
-def features_from_arrays(arrays: Arrays, z: str, y: str, source: str = "") -> Features:
-    """Returns the features under the keys `z` (N, d) and `y` (N,).
+def features_from_arrays(arrays: Arrays, z: str, y: str = "", source: str = "") -> Features:
+    """Returns the features under the keys `z` (N, d) and `y` (N,); without `y` they have no labels.
 
     Views `z__VIEW` (N, d'), and the head `weight` (C, d) and `bias` (C,), are taken where they are.
 

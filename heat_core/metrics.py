@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import check_share, finite_scores
+
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
@@ -112,16 +114,13 @@ def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
     Above t means out.
 
     Raises:
-        ValueError: the share is not above 0 and at most 1, or there is no score.
+        ValueError: the share is not above 0 and at most 1, there is no score, or one is not finite.
 
     >>> threshold_keeping([1.0, 2.0, 3.0, 4.0], share=0.75)
     3.0
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share}.")
-    scores = np.asarray(inside, dtype=np.float64)
-    if not scores.size:
-        raise ValueError("inside must hold at least one score.")
+    check_share(share)
+    scores = finite_scores("inside", inside)
     rank = _rank_keeping(len(scores), share)
     return float(np.partition(scores, rank)[rank])
 
@@ -129,10 +128,14 @@ def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
 def percentile(inside: ArrayLike, scores: ArrayLike) -> Array:
     """Returns for each of the scores (M,) the share of inside (N,) at or below it, (M,) fractions.
 
+    Raises ValueError if there is no inside, or a score is not a finite number.
+
     >>> percentile([1.0, 2.0, 3.0, 4.0], [0.0, 2.5, 9.0])
     array([0. , 0.5, 1. ])
     """
-    return np.searchsorted(_sorted("inside", inside), np.asarray(scores), "right") / np.size(inside)
+    low = _sorted("inside", inside)
+    values = finite_scores("scores", scores) if np.size(scores) else np.empty(0)
+    return np.searchsorted(low, values, "right") / len(low)
 
 
 # -- of sorted scores ------------------------------------------------------------------------------
@@ -140,18 +143,12 @@ def percentile(inside: ArrayLike, scores: ArrayLike) -> Array:
 
 def _sorted(name: str, scores: ArrayLike) -> Array:
     """Returns the scores in order, (N,). Raises ValueError if there is none, or one not finite."""
-    array = np.sort(np.asarray(scores).ravel())
-    if not array.size:
-        raise ValueError(f"{name} must hold at least one score.")
-    first, last = array[0], array[-1]  # -inf is sorted first, inf and nan last
-    if not (np.isfinite(first) and np.isfinite(last)):
-        raise ValueError(f"{name} must hold finite scores, got {first} to {last}.")
-    return array
+    return np.sort(finite_scores(name, scores))
 
 
 def _rank_keeping(count: int, share: float) -> int:
     """Returns the rank, from 0, of the smallest of so many scores that keeps a share of them."""
-    return math.ceil(share * count - 1e-9) - 1
+    return max(1, math.ceil(share * count - 1e-9)) - 1
 
 
 def _ranks(low: Array, high: Array) -> tuple[Counts, Counts]:

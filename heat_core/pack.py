@@ -222,7 +222,7 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     for key, own_arrays in by_set.items():
         group, name = SetName.parse(key)
         if group in sets:
-            sets[group][name] = features_from_arrays(own_arrays, key, "")
+            sets[group][name] = features_from_arrays(own_arrays, key)
     ood = {
         SetName(group, name): features for group in GROUPS for name, features in sets[group].items()
     }

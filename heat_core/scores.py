@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .arguments import finite_scores
 from .set_name import SetName
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class SetScores(Mapping[str, Array]):
         scores: {set: (n,)}; `test` must be among them.
 
     Raises:
-        ValueError: there are no scores of `test`.
+        ValueError: there are no scores of `test`, a set has none, or one is not a finite number.
 
     >>> scores = SetScores({"test": np.array([0.1, 0.2]), "near_a": np.array([1.0])})
     >>> scores.calibration
@@ -39,6 +40,8 @@ class SetScores(Mapping[str, Array]):
     def __init__(self, scores: Mapping[str, Array]) -> None:
         if "test" not in scores:
             raise ValueError(f"wanted scores of the set test, got {', '.join(scores) or 'none'}.")
+        for name, values in scores.items():
+            finite_scores(name, values)
         self._scores = dict(scores)
 
     def __getitem__(self, name: str) -> Array:

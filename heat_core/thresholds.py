@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import check_share, check_threshold, finite_scores
+from .metrics import threshold_keeping
+
 if TYPE_CHECKING:
     from .scores import SetScores
 
@@ -146,21 +149,23 @@ def evaluate(threshold: float, inside: ArrayLike, outside: GroupedScores) -> Out
         outside: {group: {set: (n,) OOD scores}}; a group without a set is left out.
 
     Raises:
-        ValueError: a set is empty, or a score is not a finite number.
+        ValueError: the threshold is nan, a set is empty, or a score is not a finite number.
 
     >>> outside = {"near": {"a": [1.0, 5.0]}, "far": {"b": [9.0]}}
     >>> outcome = evaluate(2.0, [1.0, 2.0, 3.0, 4.0], outside)
     >>> outcome.kept, outcome.caught_by_group, outcome.caught
     (0.5, {'near': 0.5, 'far': 1.0}, 0.75)
     """
+    check_threshold(threshold)
     caught = {
         group: {
-            name: float(np.mean(_finite(name, scores) > threshold)) for name, scores in sets.items()
+            name: float(np.mean(finite_scores(name, scores) > threshold))
+            for name, scores in sets.items()
         }
         for group, sets in outside.items()
         if sets
     }
-    kept = float(np.mean(_finite("inside", inside) <= threshold))
+    kept = float(np.mean(finite_scores("inside", inside) <= threshold))
     return Outcome(threshold, kept, caught)
 
 
@@ -205,9 +210,9 @@ def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
     Raises:
         ValueError: a set is empty, or a score is not a finite number.
     """
-    sorted_inside = np.sort(_finite("inside", inside))
+    sorted_inside = np.sort(finite_scores("inside", inside))
     sorted_groups = [
-        [np.sort(_finite(name, scores)) for name, scores in sets.items()]
+        [np.sort(finite_scores(name, scores)) for name, scores in sets.items()]
         for sets in outside.values()
         if sets
     ]
@@ -329,7 +334,7 @@ class Decision:
         >>> decision.margin([1.0, 3.0], predicted=[0, 1]).tolist()
         [0.5, -1.0]
         """
-        values = _finite("scores", scores)
+        values = finite_scores("scores", scores)
         if not self.by_class:
             return values - self.threshold
         classes, positions = np.unique(_classes_of(values, predicted), return_inverse=True)
@@ -391,7 +396,7 @@ class KeepShare(ThresholdRule):
     widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        check_share(self.share)
 
     def fit(
         self,
@@ -400,9 +405,7 @@ class KeepShare(ThresholdRule):
         predicted: ArrayLike | None = None,
     ) -> Decision:
         """Returns the threshold at ID score number ceil(share N) of (N,)."""
-        scores = _finite("inside", inside)
-        rank = max(1, math.ceil(self.share * len(scores) - TOLERANCE))
-        return Decision(self, _score_of_rank(scores, rank))
+        return Decision(self, threshold_keeping(inside, self.share))
 
 
 @dataclass(frozen=True)
@@ -426,7 +429,7 @@ class Conformal(ThresholdRule):
     widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        _check_promise(self.share)
 
     def fit(
         self,
@@ -435,7 +438,7 @@ class Conformal(ThresholdRule):
         predicted: ArrayLike | None = None,
     ) -> Decision:
         """Returns the threshold at ID score number ceil((N + 1) share) of (N,)."""
-        return Decision(self, _conformal_threshold(_finite("inside", inside), self.share))
+        return Decision(self, _conformal_threshold(finite_scores("inside", inside), self.share))
 
 
 @dataclass(frozen=True)
@@ -461,7 +464,7 @@ class PerClassConformal(ThresholdRule):
     widget: ClassVar[Widget] = "keep"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        _check_promise(self.share)
 
     def fit(
         self,
@@ -470,7 +473,7 @@ class PerClassConformal(ThresholdRule):
         predicted: ArrayLike | None = None,
     ) -> Decision:
         """Returns the conformal threshold of the ID scores, (N,), of each predicted class."""
-        scores = _finite("inside", inside)
+        scores = finite_scores("inside", inside)
         labels = _classes_of(scores, predicted)
         classes, counts = np.unique(labels, return_counts=True)
         least = _least_calibration_size(self.share)
@@ -590,7 +593,7 @@ class FlagBudget(ThresholdRule):
     widget: ClassVar[Widget] = "flag"
 
     def __post_init__(self) -> None:
-        _check_share(self.share)
+        check_share(self.share)
 
     def fit(
         self,
@@ -618,9 +621,11 @@ RULES: Mapping[str, type[ThresholdRule]] = {
 """Every rule by name, in the order in which they are offered."""
 
 
-def _check_share(share: float) -> None:
-    if not 0 < share < 1:
-        raise ValueError(f"the share must lie between 0 and 1, got {share}.")
+def _check_promise(share: float) -> None:
+    """Raises ValueError unless a share is one that calibration scores can promise."""
+    check_share(share)
+    if share == 1:
+        raise ValueError("the share must be below 1: no number of scores promises to keep all.")
 
 
 def _sweep_with_ood(rule: ThresholdRule, inside: ArrayLike, outside: GroupedScores) -> Sweep:
@@ -662,13 +667,3 @@ def _classes_of(scores: Array, predicted: ArrayLike | None) -> NDArray[np.int64]
             f"predicted must have a class for each of {len(scores):,} scores, got {len(labels):,}."
         )
     return labels
-
-
-def _finite(name: str, values: ArrayLike) -> Array:
-    """Returns scores as (N,) float64. Raises ValueError if there is none, or one is not finite."""
-    scores = np.asarray(values, dtype=np.float64).ravel()
-    if not scores.size:
-        raise ValueError(f"{name} must hold at least one score.")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{name} must hold finite scores, got {scores[~np.isfinite(scores)][0]}.")
-    return scores

@@ -57,7 +57,7 @@ def score(options: argparse.Namespace) -> None:
         raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
     check_parent(options.out)
     run = load(options.run_folder, options.device)
-    features = read_features(options.features)
+    features = read_features(options.features, with_labels=False)
     scores = run.score(features)
     columns: dict[str, Any] = {"row": range(len(features)), "score": scores}
     if features.index is not None:

@@ -128,7 +128,7 @@ class KNN(Normalizing):
 
     def unsupported_reason(self, shape: Shape) -> str:
         if self.k <= shape.rows:
-            return ""
+            return super().unsupported_reason(shape)
         return f"KNN needs at least k = {self.k} training rows, got {shape.rows}."
 
 

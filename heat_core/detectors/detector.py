@@ -110,9 +110,6 @@ class Detector(abc.ABC):
         Raises:
             ValueError: the features lack what the detector needs.
         """
-        reason = self.unsupported_reason(Shape.of(train))
-        if reason:
-            raise ValueError(reason)
         return self.blank(train).fit(train)
 
     def warning(self, energy: Energy) -> str:
@@ -126,8 +123,15 @@ class Detector(abc.ABC):
         return None
 
     def blank(self, train: Features) -> Energy:
-        """Returns `build` of the features' shape, on their device, in their working precision."""
-        return self.build(Shape.of(train)).to(train.z.device, working_precision(train.z))
+        """Returns `build` of the features' shape, on their device, in their working precision.
+
+        Raises ValueError if the features lack what the detector needs.
+        """
+        shape = Shape.of(train)
+        reason = self.unsupported_reason(shape)
+        if reason:
+            raise ValueError(reason)
+        return self.build(shape).to(train.z.device, working_precision(train.z))
 
     def unsupported_reason(self, shape: Shape) -> str:
         """Returns why this detector cannot be fitted to features of this shape, or nothing."""
@@ -149,6 +153,14 @@ class Normalizing(Detector):
     """
 
     normalize: bool = True
+
+    def unsupported_reason(self, shape: Shape) -> str:
+        if shape.dim > 1 or not self.normalize:
+            return ""
+        return (
+            f"{self.title} sees the direction z / ||z|| alone, and a single feature has only two; "
+            "it needs at least 2 features."
+        )
 
     def placed(self, energy: Energy) -> Energy:
         """Returns an energy of z / ||z|| as one of z, or the energy itself."""

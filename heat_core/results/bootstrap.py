@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.arguments import finite_scores
 from heat_core.pack import GROUPS
 from heat_core.set_name import SetName
 
@@ -112,11 +113,13 @@ def bootstrap(
         sets: (group, name) of the OOD sets.
         rounds: resamples; each draws the images of every set anew, the same for all detectors.
         seed: of the draws.
+
+    Raises:
+        ValueError: a score is not a finite number, or detectors score different numbers of rows.
     """
     set_names = [SetName(*key) for key in sets]
     names = [str(name) for name in set_names]
-    first_detector = next(iter(scores.values()))
-    sizes = {name: len(first_detector[name]) for name in ("test", *names)}
+    sizes = _common_sizes(scores, ("test", *names))
     sorted_scores = [_SortedScores.of(by_set, names) for by_set in scores.values()]
 
     figures = np.array(
@@ -131,6 +134,20 @@ def bootstrap(
     means = [figures[:, :, set_groups == group].mean(2) for group in groups]
     averaged = np.stack([*means, np.mean(means, axis=0)], 2)
     return Bootstrap(tuple(scores), (*groups, "average"), averaged[0], averaged[1:])
+
+
+def _common_sizes(scores: AllScores, names: Iterable[str]) -> dict[str, int]:
+    """Returns {set: how many rows}. Raises ValueError unless all detectors score as many."""
+    sizes: dict[str, int] = {}
+    for detector, by_set in scores.items():
+        for name in names:
+            count = len(finite_scores(f"{detector}'s {name}", by_set[name]))
+            if sizes.setdefault(name, count) != count:
+                raise ValueError(
+                    f"all detectors must score the same rows of {name}, got {sizes[name]:,} and "
+                    f"{count:,} of {detector}."
+                )
+    return sizes
 
 
 def paired_differences(

@@ -425,3 +425,11 @@ def test_features_of_another_width_are_refused(train: Features) -> None:
     run = heat_core.run.fit(MoG(), train)
     with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
         run.score(Features(torch.ones(2, 3)))
+
+
+@pytest.mark.parametrize("name", ["KNN", "SSD", "MoG", "EBM", "HEAT"])
+def test_one_feature_has_no_direction(name: str) -> None:
+    """On the unit sphere of one dimension all scores are one of two: an AUROC of .5 in silence."""
+    train = Features(torch.linspace(1, 2, 60)[:, None], torch.arange(60) % 2)
+    with pytest.raises(ValueError, match="a single feature has only two; it needs at least 2"):
+        fit(preset_detector(name, "quick"), train)

@@ -315,3 +315,13 @@ def test_moments_take_a_precision() -> None:
     precise = moments.to("cpu", torch.float64)
     assert {precise.count.dtype, precise.means.dtype, precise.covariance.dtype} == {torch.float64}
     assert torch.equal(precise.means, moments.means.double())
+
+
+def test_labels_that_are_not_read_are_not_judged(tmp_path: Path) -> None:
+    """OpenOOD labels what is OOD -1; to score it, its labels do not matter."""
+    np.savez(tmp_path / "ood.npz", z=np.ones((3, 2)), y=np.full(3, -1))
+    assert read_features(tmp_path / "ood.npz", with_labels=False).y is None
+    with pytest.raises(ValueError, match="y must be 0 or more, got -1"):
+        read_features(tmp_path / "ood.npz")
+    write_features(Features(torch.ones(3, 2), torch.arange(3)), tmp_path / "id.safetensors")
+    assert read_features(tmp_path / "id.safetensors", with_labels=False).y is None

@@ -279,7 +279,7 @@ def test_a_class_with_too_few_scores_or_none_is_refused_in_one_line():
         PerClassConformal().fit([1.0, 2.0], predicted=[0])
     with pytest.raises(ValueError, match="a class for each of 2 scores, got 0"):
         PerClassConformal().fit([1.0, 2.0])
-    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"at most 1, got 1\.5"):
         PerClassConformal(1.5)
 
 
@@ -319,7 +319,7 @@ def test_what_cannot_be_done_is_refused_in_one_line():
         Deployment(2)
     with pytest.raises(ValueError, match="miss_cost must be 0 or more and finite, got inf"):
         Deployment(0.1, math.inf)
-    with pytest.raises(ValueError, match=r"between 0 and 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"at most 1, got 1\.5"):
         KeepShare(1.5)
     with pytest.raises(ValueError, match="inside must hold finite scores, got nan"):
         evaluate(0.0, [1.0, math.nan], {})

@@ -21,7 +21,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"files", "npz", "set_name"},
+        {"arguments", "files", "npz", "set_name"},
         {"features", "metrics"},
         {"pack", "splits"},
         {"scores"},

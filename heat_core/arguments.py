@@ -1,0 +1,60 @@
+"""What is wanted of arguments that many functions take, one check a kind."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def finite_scores(name: str, scores: ArrayLike) -> NDArray[np.float64]:
+    """Returns scores of any shape as (N,) float64.
+
+    Args:
+        name: what a message calls them.
+        scores: real numbers.
+
+    Raises:
+        ValueError: there is none, or one is not a finite number.
+
+    >>> finite_scores("inside", [1, 2.5])
+    array([1. , 2.5])
+    >>> finite_scores("inside", [1.0, float("nan")])
+    Traceback (most recent call last):
+    ValueError: inside must hold finite scores, got nan at 1 (1 in all).
+    """
+    array = np.asarray(scores)
+    if array.size and array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got {array.dtype}.")
+    values = array.astype(np.float64, copy=False).ravel()
+    if not values.size:
+        raise ValueError(f"{name} must hold at least one score.")
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        places = np.flatnonzero(~is_finite)
+        raise ValueError(
+            f"{name} must hold finite scores, got {values[places[0]]} at {places[0]} "
+            f"({len(places)} in all)."
+        )
+    return values
+
+
+def check_share(share: float) -> None:
+    """Raises ValueError unless a share is above 0 and at most 1.
+
+    >>> check_share(95)
+    Traceback (most recent call last):
+    ValueError: the share must be above 0 and at most 1, got 95.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"the share must be above 0 and at most 1, got {share}.")
+
+
+def check_threshold(threshold: float) -> None:
+    """Raises ValueError if a threshold is nan, below and above which there is nothing.
+
+    >>> check_threshold(float("nan"))
+    Traceback (most recent call last):
+    ValueError: the threshold must be a number, got nan.
+    """
+    if np.isnan(threshold):
+        raise ValueError(f"the threshold must be a number, got {threshold}.")
