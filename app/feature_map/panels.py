@@ -149,6 +149,7 @@ def _percentiles_or_nan(scores: Scores | None, values: NDArray) -> NDArray:
     """Returns the share of ID test rows that score at most as much, (n,); nan without a score."""
     if not scores:
         return values
-    percentiles = percentile(scores["test"], values)
-    percentiles[np.isnan(values)] = np.nan
+    percentiles = np.full(len(values), np.nan)
+    is_scored = ~np.isnan(values)
+    percentiles[is_scored] = percentile(scores["test"], values[is_scored])
     return percentiles

@@ -108,10 +108,6 @@ def _score_detector(
         scores = heat_core.scores.score_pack(pack, run.score)
     except (ValueError, ArithmeticError) as error:
         return DetectorScores(name, {}, f"{name} failed on these features: {error}")
-    if not all(np.isfinite(values).all() for values in scores.values()):
-        return DetectorScores(
-            name, {}, f"{name} gives scores that are not finite on these features."
-        )
     terms = ScoreTerms.of(run)
     term_values = {}
     if len(terms.names) > 1:

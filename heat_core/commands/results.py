@@ -160,15 +160,4 @@ def _scores_by_seed(detector: Detector, pack: Pack, options: argparse.Namespace)
         seed = options.seed + number
         run = fit(detector, pack.train, seed, options.device, extra=pack.extra)
         by_seed.append(score_pack(pack, run.score))
-        _check_scores(by_seed[-1])
     return by_seed if detector.trains else by_seed * options.seeds
-
-
-def _check_scores(scores: SetScores) -> None:
-    """Raises ValueError if a score is no finite number."""
-    import numpy as np
-
-    for name, values in scores.items():
-        bad = np.count_nonzero(~np.isfinite(values))
-        if bad:
-            raise ValueError(f"{bad:,} of {len(values):,} scores of {name} are no finite numbers.")

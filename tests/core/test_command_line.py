@@ -386,7 +386,7 @@ def test_scores_that_are_no_numbers_fail_their_detector_alone(
     assert main(["benchmark", str(pack), "--detectors", "MoG,KNN", "--json"]) == 3
     output = capsys.readouterr()
     assert {row["detector"] for row in json.loads(output.out)["rows"]} == {"KNN"}
-    assert "MoG (50 of 50 scores of far_d are no finite numbers)" in output.err
+    assert "MoG (far_d must hold finite scores, got nan at 0 (50 in all))" in output.err
 
 
 def test_where_every_detector_fails_nothing_is_printed(
