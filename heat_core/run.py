@@ -22,7 +22,8 @@ from .features import Features
 from .files import whole_folder
 from .pack import NO_EXTRA, ExtraID
 from .run_version_3 import upgrade_card, upgrade_state
-from .training.trainer import OnRecord, Record, ignore, torch_threads
+from .threads import torch_threads
+from .training.trainer import OnRecord, Record, ignore
 
 VERSION = "4"
 

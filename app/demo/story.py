@@ -161,7 +161,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         kinds: {OOD set with thumbnails: what its pictures show}.
     """
     from heat_core.pack import read_pack
-    from heat_core.training.trainer import torch_threads
+    from heat_core.threads import torch_threads
 
     pack = read_pack(folder)
     with torch_threads(1):

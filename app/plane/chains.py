@@ -80,7 +80,7 @@ def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains
 
     from heat_core.plane.toys import toy
     from heat_core.sampling import Langevin
-    from heat_core.training.trainer import torch_threads
+    from heat_core.threads import torch_threads
 
     truth = toy(toy_name)
     generator = torch.Generator().manual_seed(settings.seed)

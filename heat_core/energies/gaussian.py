@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features, Moments
+from heat_core.threads import torch_threads
 
 from .energy import Energy, working_precision
 
@@ -97,7 +98,8 @@ class Gaussians(Energy):
         moments = moments.to(train.z.device, torch.float64)
         rows = moments.count.sum()
         centre = moments.count @ moments.means / rows
-        variances, directions = torch.linalg.eigh(moments.covariance)
+        with torch_threads(1):  # two wait for each other thousands of times
+            variances, directions = torch.linalg.eigh(moments.covariance)
         largest = variances[-1]
         variances = variances.clamp(min=1e-9 * largest if largest > 0 else 1.0)
         whitener = directions * variances.rsqrt()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal
 
@@ -17,6 +16,7 @@ from torch.func import functional_call, stack_module_state
 
 from heat_core.energies import Energy, Network
 from heat_core.log_partition import log_z_of_weights
+from heat_core.threads import torch_threads
 
 from .negatives import NoiseSampler
 from .objectives import Objective
@@ -169,17 +169,6 @@ class TrainingTask:
     energy: Energy
     prior: Energy | None = None
     validation: tuple[Tensor, Tensor] | None = None
-
-
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Sets torch's threads for a block: small networks train many times faster on one."""
-    previous = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(previous)
 
 
 # -- the loop --------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 LAYERS = {
     "heat_core": (
         {"arguments", "files", "npz", "set_name"},
-        {"features", "metrics"},
+        {"features", "metrics", "threads"},
         {"pack", "splits"},
         {"scores"},
         {"energies", "thresholds"},
