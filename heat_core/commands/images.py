@@ -28,6 +28,7 @@ from .shared import (
 
 if TYPE_CHECKING:
     from heat_core.images.classifier_training import Progress, Recipe
+    from heat_core.images.extract import Extractor
     from heat_core.judge import FittedDetector, Opinion, Verdict
 
 
@@ -104,11 +105,8 @@ def _report_training(progress: Progress, recipe: Recipe) -> None:
 def extract(options: argparse.Namespace) -> None:
     """Extracts the features of images into a pack."""
     require("timm")
-    import torch
-
     from heat_core.assumptions import logits_notes, notes_on_features
-    from heat_core.images import classifier, packing
-    from heat_core.images.extract import EarlyLayer, Extractor
+    from heat_core.images import packing
     from heat_core.pack import write_pack
 
     check_out(options.out, options.overwrite)
@@ -120,6 +118,29 @@ def extract(options: argparse.Namespace) -> None:
         ood_rows=options.ood_rows,
         pseudo_rows=options.pseudo_rows,
     )
+    extractor, notes = _extractor(options)
+    work = options.out.with_name(f"{options.out.name}.shards")
+    with ProgressBars("image") as bars:
+        pack = packing.build_pack(
+            extractor, notes, contents, options.root, work, bars.show, _print_note
+        )
+    write_pack(pack, options.out, options.overwrite)
+    packing.delete_shards(work)
+    families = len(pack.extra.pseudo)
+    print(
+        f"{options.out}: {len(pack.train):,} training rows, {len(pack.test):,} test rows, "
+        f"{len(pack.ood)} OOD sets{f', {families} pseudo-OOD families' if families else ''}."
+    )
+    print_notes([*logits_notes(pack.card["classifier"]), *notes_on_features(pack)])
+
+
+def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
+    """Returns what extracts features with the network asked for, and the notes on that network."""
+    import torch
+
+    from heat_core.images import classifier
+    from heat_core.images.extract import EarlyLayer, Extractor
+
     architecture = None
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
@@ -134,19 +155,7 @@ def extract(options: argparse.Namespace) -> None:
         device=device_of(options),
         early_layer=EarlyLayer(options.early) if options.early else None,
     )
-    work = options.out.with_name(f"{options.out.name}.shards")
-    with ProgressBars("image") as bars:
-        pack = packing.build_pack(
-            extractor, notes, contents, options.root, work, bars.show, _print_note
-        )
-    write_pack(pack, options.out, options.overwrite)
-    packing.delete_shards(work)
-    families = len(pack.extra.pseudo)
-    print(
-        f"{options.out}: {len(pack.train):,} training rows, {len(pack.test):,} test rows, "
-        f"{len(pack.ood)} OOD sets{f', {families} pseudo-OOD families' if families else ''}."
-    )
-    print_notes([*logits_notes(pack.card["classifier"]), *notes_on_features(pack)])
+    return extractor, notes
 
 
 def _print_note(text: str) -> None:
