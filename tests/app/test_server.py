@@ -143,3 +143,24 @@ def test_a_session_is_closed_once_its_tab_has_been_gone_for_long(monkeypatch: py
     house.tend()
     assert closed == ["ann"]
     assert house.jobs.stop(JOB_SECONDS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what is held")
+def test_freed_memory_goes_back_to_the_system():
+    """Blocks of 1 KiB are freed below one that stays: glibc would keep their 200 MiB."""
+    code = """
+import resource
+from app.server import return_freed_memory
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+blocks = [bytes(1024) for _ in range(200_000)]
+last = bytes(1024)
+before = held()
+del blocks
+return_freed_memory()
+print((before - held()) // 2**20)
+"""
+    freed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert int(freed.stdout) > 150, freed.stderr
