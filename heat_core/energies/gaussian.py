@@ -100,8 +100,8 @@ class Gaussians(Energy):
         centre = moments.count @ moments.means / rows
         with torch_threads(1):  # two wait for each other thousands of times
             variances, directions = torch.linalg.eigh(moments.covariance)
-        largest = variances[-1]
-        variances = variances.clamp(min=1e-9 * largest if largest > 0 else 1.0)
+        rounding = torch.finfo(self.centre.dtype).eps * moments.means.square().mean().sqrt()
+        variances = variances.clamp(min=_least_variance(variances[-1], rounding))
         whitener = directions * variances.rsqrt()
         self.store(
             log_shares=(moments.count / rows).log(),
@@ -140,6 +140,16 @@ class Gaussians(Energy):
         with torch.autocast(z.device.type, enabled=False):
             white = (z - self.centre) @ self.whitener
             return white, white.square().sum(-1, keepdim=True)
+
+
+def _least_variance(largest: Tensor, rounding: Tensor) -> float:
+    """Returns what no variance may be below: 1e-9 of the largest, 1 where nothing varies at all.
+
+    Args:
+        largest: variance, a scalar.
+        rounding: of the features, a scalar; a smaller deviation than this is none.
+    """
+    return 1e-9 * float(torch.maximum(largest, rounding.square())) or 1.0
 
 
 def _squared_distances(white: Tensor, lengths: Tensor, means: Tensor) -> Tensor:
