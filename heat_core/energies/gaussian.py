@@ -16,6 +16,7 @@ from heat_core.threads import torch_threads
 from .energy import Energy, working_precision
 
 CLASS_BLOCK = 1024  # classes whose distances are held at a time
+MIN_VARIANCE = 1e-32  # of a direction: with less, distances of ordinary features leave float32
 
 # -- moments ---------------------------------------------------------------------------------------
 
@@ -143,13 +144,13 @@ class Gaussians(Energy):
 
 
 def _least_variance(largest: Tensor, rounding: Tensor) -> float:
-    """Returns what no variance may be below: 1e-9 of the largest, 1 where nothing varies at all.
+    """Returns what no variance may be below: 1e-9 of the largest, and `MIN_VARIANCE`.
 
     Args:
         largest: variance, a scalar.
         rounding: of the features, a scalar; a smaller deviation than this is none.
     """
-    return 1e-9 * float(torch.maximum(largest, rounding.square())) or 1.0
+    return max(1e-9 * float(torch.maximum(largest, rounding.square())), MIN_VARIANCE)
 
 
 def _squared_distances(white: Tensor, lengths: Tensor, means: Tensor) -> Tensor:
