@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import re
 import signal
 import subprocess
 import sys
 import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import streamlit as st
@@ -164,3 +168,42 @@ print((before - held()) // 2**20)
 """
     freed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert int(freed.stdout) > 150, freed.stderr
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of a server."""
+    with server_process() as (url, _):
+        yield url
+
+
+def _status_of_stream(url: str, origin: str) -> int:
+    """Returns the HTTP status of a request for the websocket by a page of some origin."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "c29tZSBub25jZSAxNiBieQ==",
+        "Sec-WebSocket-Protocol": "streamlit",
+        "Origin": origin,
+    }
+    connection.request("GET", "/_stcore/stream", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_only_the_servers_own_pages_may_speak_to_it(address: str):
+    assert _status_of_stream(address, address) == 101
+    assert _status_of_stream(address, "https://elsewhere.example") == 403
+
+
+def test_nothing_can_be_uploaded_without_the_token_of_a_session(address: str):
+    url = f"{address}/_stcore/upload_file/no-session/no-file"
+    for method in ("PUT", "POST", "DELETE"):
+        request = urllib.request.Request(url, data=b"content", method=method)
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request, timeout=30)
+        assert refusal.value.code in (400, 403, 405)
+        refusal.value.close()
