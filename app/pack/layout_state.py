@@ -7,7 +7,7 @@ import streamlit as st
 from app.jobs import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
-from app.pack.jobs import lay_out
+from app.pack.jobs import layout_work
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
@@ -45,7 +45,7 @@ def start_layout(pack_data: PackData, method: str) -> None:
     """Starts laying the data out, or joins whoever does."""
     key = _layout_key(pack_data, method)
     _left_layouts().discard(key)
-    job = start_job(pack_data, key, lay_out(pack_data.pack, method))
+    job = start_job(pack_data, key, layout_work(pack_data.pack, method))
     job.watch(tab_id())
 
 

@@ -13,7 +13,7 @@ from app.jobs import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
-from app.pack.jobs import DetectorScores, score_pack
+from app.pack.jobs import DetectorScores, scoring_work
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
@@ -43,7 +43,7 @@ def score_again(pack_data: PackData, preset: str = "modern") -> None:
 
 def _start_scoring(pack_data: PackData, preset: str) -> Job:
     keep_runs = pack_data.weights is not None
-    work = score_pack(pack_data.pack, preset, keep_runs)
+    work = scoring_work(pack_data.pack, preset, keep_runs)
     return start_job(pack_data, _scoring_key(pack_data, preset), work)
 
 

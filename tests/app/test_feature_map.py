@@ -422,7 +422,7 @@ def open_map(monkeypatch, tmp_path):
         shutil.rmtree(tmp_path / "pack", ignore_errors=True)
         write_pack(pack, tmp_path / "pack")
         monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-        monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: work)
+        monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
         if detector_scores:
             wait(at, lambda page: len(_frames()) >= len(detector_scores))
@@ -584,7 +584,7 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
     open_map, pictures, pack, layout, monkeypatch
 ):
     monkeypatch.setattr(
-        "app.pack.layout_state.lay_out",
+        "app.pack.layout_state.layout_work",
         lambda *settings: lambda job: replace(layout, method="umap"),
     )
     open_map(pack, frames(pack, "HEAT"))
@@ -679,16 +679,16 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
 
     plain = pack_from_arrays(arrays)
     at = open_map(plain, frames(plain, "HEAT"))
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: endless)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
     press(at, "Cancel")
     wait(at, lambda page: "Lay them out by UMAP" in offered(page))
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: broken)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"no \*memory\*"
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: endless)
     press(at, "Try again")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
 

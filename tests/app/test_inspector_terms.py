@@ -11,7 +11,7 @@ import pytest
 from app.jobs import Job
 from app.pack import inspector
 from app.pack.insight import Insight, inspect_row
-from app.pack.jobs import DetectorScores, score_pack
+from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.tables import verdict_rows
 from heat_core.detectors import presets
 from heat_core.detectors.composed import Composed
@@ -41,7 +41,7 @@ def all_detector_scores(pack: Pack) -> list[DetectorScores]:
         patch.object(presets, "DETECTORS", kinds),
         patch.object(presets, "PRESETS", {"features": {"quick": DETECTORS}}),
     ):
-        job = Job("small", score_pack(pack, "quick", keep_runs=True))
+        job = Job("small", scoring_work(pack, "quick", keep_runs=True))
         job.run()
     assert job.state == "done", job.error
     return list(job.frames)

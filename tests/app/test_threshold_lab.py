@@ -83,7 +83,7 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
     """A small pack, and scores that are there at once."""
     write(arrays, tmp_path / "packs" / "small")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(*BOTH))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(*BOTH))
 
 
 def write(arrays: dict, path) -> None:
@@ -299,7 +299,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
 
 def test_a_validation_split_chooses_the_line(monkeypatch):
     scores = set_scores(1.5, val=True)
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
     assert "Chosen on 300 validation scores" in text(at)
@@ -310,7 +310,7 @@ def test_a_validation_split_chooses_the_line(monkeypatch):
 
 
 def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch):
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(BOTH[1], over=False))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(BOTH[1], over=False))
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.run()
     run(at.switch_page("threshold_lab/page.py"))
@@ -333,7 +333,7 @@ def test_a_failure_is_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of *memory*")
 
-    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
     assert opened().error[0].value == r"out of \*memory\*"
 
 
@@ -358,7 +358,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
         "far_my set": arrays["far_d"],
     }
     scores = {"test": set_scores(1.5)["test"][:60], "far_my set": set_scores(1.5)["far_d"]}
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
     at.session_state["uploaded"] = PackData("mine", pack_from_arrays(own))
     for _ in range(100):
         run(at)
