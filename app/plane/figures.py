@@ -27,7 +27,6 @@ HEIGHT = 300  # of a landscape, in pixels
 COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LINES = {
     "total": ("ID", 3.0),
-    "energy": ("ID", 3.0),
     "prior": ("near", 1.8),
     "correction": ("mid", 1.8),
     "truth": ("far", 1.8),
