@@ -122,7 +122,7 @@ FACTS = {
         "With fixed negatives the optimum is (n - p) / (2α (n + p)), "
         "so |E_θ| cannot pass this bound."
     ),
-    "Largest |E_θ|": "On the square that is settings.",
+    "Largest |E_θ|": "On the toy's whole square.",
     "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
 }
 
