@@ -28,8 +28,9 @@ class Evaluation:
     Args:
         choice: the settings of the page.
         rule: what chose the thresholds; None if a hand did.
-        scores: {detector: its scores} of all that are ready. Where every predicted class has a
-            threshold of its own they are less that threshold, so that one line at 0 stands for all.
+        shown_scores: {detector: its scores as the page shows them} of all that are ready. Where
+            every predicted class has a threshold of its own they are margins, the scores less that
+            threshold, so that one line at 0 stands for all.
         class_thresholds: {detector: {predicted class: its threshold}} of all that are ready; empty
             where one threshold holds for all classes.
         outcomes: {detector: the effect of its threshold} of the detectors on the page.
@@ -37,14 +38,14 @@ class Evaluation:
 
     choice: ThresholdChoice
     rule: ThresholdRule | None
-    scores: AllScores
+    shown_scores: AllScores
     class_thresholds: Mapping[str, Mapping[int, float]]
     outcomes: Mapping[str, Outcome]
 
     @property
     def set_scores(self) -> SetScores:
-        """The scores of the detector whose threshold is chosen."""
-        return self.scores[self.choice.detector]
+        """The shown scores of the detector whose threshold is chosen."""
+        return self.shown_scores[self.choice.detector]
 
     @property
     def outcome(self) -> Outcome:
@@ -58,13 +59,13 @@ class Evaluation:
 
     @property
     def counted_scores(self) -> dict[str, NDArray[np.float64]]:
-        """{set: (n,) scores} of ID test and of the OOD sets that count."""
+        """{set: (n,) shown scores} of ID test and of the OOD sets that count."""
         return {name: self.set_scores[name] for name in ("test", *self.choice.sets)}
 
     def thresholds(self) -> dict[str, float]:
         """Returns {detector: its threshold} of all that are ready, by the same rule."""
         thresholds = {}
-        for name, scores in self.scores.items():
+        for name, scores in self.shown_scores.items():
             if name in self.outcomes:
                 thresholds[name] = self.outcomes[name].threshold
             else:

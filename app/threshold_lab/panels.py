@@ -171,7 +171,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     """Returns {detector: its curve on all groups}."""
     curves = {}
     for name, outcome in evaluation.outcomes.items():
-        scores = evaluation.scores[name]
+        scores = evaluation.shown_scores[name]
         candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
         point = (outcome.flagged, outcome.caught)
         curves[name] = (candidates.flagged, candidates.caught), point
@@ -304,7 +304,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     choice, compared = evaluation.choice, evaluation.compared_outcome
     compared_out = None
     if compared is not None:
-        compared_scores = evaluation.scores[choice.compared]
+        compared_scores = evaluation.shown_scores[choice.compared]
         compared_out = {
             name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
         }
