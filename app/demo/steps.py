@@ -15,7 +15,7 @@ from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
 from app.demo.story import CONFIDENCE, Story
 from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH
-from app.plane.figures import landscape
+from app.plane.figures import energy_heatmap
 from app.plane.training import Layer
 from app.text import plain
 from heat_core.scores import SetScores
@@ -213,7 +213,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         meaning = energy_map.meaning
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
-            landscape(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
+            energy_heatmap(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
             key=f"map-{title}",
             alt=f"{title}: {meaning}",
             config=figures.QUIET,

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import figures
 from app.plane.chains import Chains
-from app.plane.figures import landscape, with_chains
+from app.plane.figures import energy_heatmap, with_chains
 from app.plane.state import ToyPreview, cached_chains
 from app.plane.training import TOTAL, ToyChoice, ToyResult
 from app.text import plain
@@ -27,7 +27,7 @@ def chains_panel(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> N
         f"{_times(chains.switch_count)}."
     )
     _metrics(chains, preview)
-    energy = landscape(preview.axis, result.snapshot.layers[TOTAL])
+    energy = energy_heatmap(preview.axis, result.snapshot.layers[TOTAL])
     st.plotly_chart(
         with_chains(energy, chains.paths),
         key="walks",

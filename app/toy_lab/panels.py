@@ -11,7 +11,7 @@ import streamlit as st
 from app import figures
 from app.jobs import Job
 from app.pack.progress import show_failure
-from app.plane.figures import GREY, HEIGHT, curve, landscape
+from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
 from app.plane.panels import PanelTitle
 from app.plane.state import StoppedTraining, ToyPreview, start_training
 from app.plane.training import TOTAL, Layer, Snapshot, ToyChoice, ToyResult, loss_levels
@@ -55,7 +55,7 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
         empty.caption("Comes with the training.")
         return
     is_signed = name == "correction"
-    figure = landscape(preview.axis, energy, preview.points, signed=is_signed)
+    figure = energy_heatmap(preview.axis, energy, preview.points, signed=is_signed)
     st.plotly_chart(
         figure,
         key=f"panel-{name}",
