@@ -90,8 +90,11 @@ class PackData:
         return class_gaussians(self.pack.train)
 
     @cached_property
-    def predicted_classes(self) -> dict[str, NDArray[np.int64]]:
-        """{set: class that each row is taken for (n,)} of the sets that detectors score."""
+    def assigned_classes(self) -> dict[str, NDArray[np.int64]]:
+        """{set: the class that each row is assigned to (n,)} of the sets that detectors score.
+
+        It is the class that the classifier's head predicts, or the nearest one without a head.
+        """
         from heat_core.explain import predicted_classes
 
         train = self.pack.train

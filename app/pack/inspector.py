@@ -102,8 +102,8 @@ def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
         )
     if insight.predicted is None:
         right.caption(
-            "This data comes without the classifier's head, so nothing says what class it is taken "
-            "for."
+            "This data comes without the classifier's head, so no class is predicted: the nearest "
+            "one stands in for it."
         )
     if name == "train" and insight.verdicts:
         right.caption("The detectors were fitted to this image: expect them to find it ordinary.")

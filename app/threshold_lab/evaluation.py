@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from app.pack.scores import AllScores
     from app.threshold_lab.controls import ThresholdChoice
 
-Predicted = Mapping[str, NDArray[np.int64]]
-"""{set: (n,) the class that the classifier predicts for each row}."""
+AssignedClasses = Mapping[str, NDArray[np.int64]]
+"""{set: (n,) the class that each row is assigned to}, as `PackData.assigned_classes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +29,9 @@ class Evaluation:
         choice: the settings of the page.
         rule: what chose the thresholds; None if a hand did.
         shown_scores: {detector: its scores as the page shows them} of all that are ready. Where
-            every predicted class has a threshold of its own they are margins, the scores less that
+            every class has a threshold of its own they are margins, the scores less that
             threshold, so that one line at 0 stands for all.
-        class_thresholds: {detector: {predicted class: its threshold}} of all that are ready; empty
+        class_thresholds: {detector: {assigned class: its threshold}} of all that are ready; empty
             where one threshold holds for all classes.
         outcomes: {detector: the effect of its threshold} of the detectors on the page.
     """
@@ -99,19 +99,22 @@ def evaluate_threshold(
 
 
 def evaluate_per_class(
-    choice: ThresholdChoice, rule: ThresholdRule, scores: AllScores, predicted: Predicted
+    choice: ThresholdChoice,
+    rule: ThresholdRule,
+    scores: AllScores,
+    assigned_classes: AssignedClasses,
 ) -> Evaluation:
-    """Returns the effect of a rule that gives every predicted class a threshold of its own.
+    """Returns the effect of a rule that gives every assigned class a threshold of its own.
 
     Raises ValueError, in one line, if the scores do not allow the rule.
     """
     margins, class_thresholds = {}, {}
     for name, set_scores in scores.items():
-        decision = choose_threshold(rule, set_scores, choice.sets, predicted)
+        decision = choose_threshold(rule, set_scores, choice.sets, assigned_classes)
         class_thresholds[name] = decision.by_class
         margins[name] = SetScores(
             {
-                set_name: decision.margin(values, predicted[set_name])
+                set_name: decision.margin(values, assigned_classes[set_name])
                 for set_name, values in set_scores.items()
             }
         )

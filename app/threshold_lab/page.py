@@ -28,7 +28,7 @@ def evaluate_choice(pack_data, choice, all_scores):
     scores = all_scores[choice.detector]
     try:
         if choice.rule is not None and choice.rule.per_class:
-            return evaluate_per_class(choice, choice.rule, all_scores, pack_data.predicted_classes)
+            return evaluate_per_class(choice, choice.rule, all_scores, pack_data.assigned_classes)
         decision = choose_threshold(choice.rule or KeepShare(), scores, choice.sets)
     except ValueError as error:
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")

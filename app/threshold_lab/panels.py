@@ -23,6 +23,7 @@ from app.threshold_lab.controls import images_near_threshold
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
+    assignment,
     class_threshold_rows,
     margin_texts,
     nearest_pack_rows,
@@ -216,13 +217,13 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
     table = class_threshold_rows(
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
-        pack_data.predicted_classes,
+        pack_data.assigned_classes,
         evaluation.set_scores,
         choice.sets,
     )
     st.markdown(
         f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is "
-        "taken for**"
+        f"{assignment(pack_data.pack)}**"
     )
     st.dataframe(
         table,
@@ -342,18 +343,19 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
 
 
 def _inspect_by_class(pack_data: PackData, evaluation: Evaluation) -> None:
-    """Shows the image that is opened, judged by the thresholds of the class predicted for it."""
+    """Shows the image that is opened, judged by the thresholds of its assigned class."""
     pack_row = find_item(pack_data.pack, opened_item())
-    if pack_row is None or pack_row[0] not in pack_data.predicted_classes:
+    if pack_row is None or pack_row[0] not in pack_data.assigned_classes:
         inspector.show(pack_data, opened_item())
         return
     set_name, row = pack_row
-    label = int(pack_data.predicted_classes[set_name][row])
+    label = int(pack_data.assigned_classes[set_name][row])
     thresholds = {name: by_class[label] for name, by_class in evaluation.class_thresholds.items()}
     class_name = plain(pack_data.pack.class_name(label))
+    assigned = f"{assignment(pack_data.pack)} {class_name}"
     inspector.show(
         pack_data,
         opened_item(),
         thresholds,
-        f"Each threshold is the detector's for images that are taken for {class_name}.",
+        f"Each threshold is the detector's for images that are {assigned}.",
     )

@@ -188,32 +188,38 @@ def set_rows_at_threshold(
     return frame
 
 
+def assignment(pack: Pack) -> str:
+    """Returns in words how an image is assigned to a class: by the classifier's head, if there is
+    one."""
+    return "taken for" if pack.train.head else "nearest to"
+
+
 def class_threshold_rows(
     pack: Pack,
     thresholds: Mapping[int, float],
-    predicted: Mapping[str, NDArray[np.int64]],
+    assigned_classes: Mapping[str, NDArray[np.int64]],
     margins: SetScores,
     ood_names: Sequence[str],
 ) -> pd.DataFrame:
-    """Returns one row per predicted class: its threshold, calibration scores, and what it does.
+    """Returns one row per assigned class: its threshold, calibration scores, and what it does.
 
     Args:
         pack: the data.
         thresholds: {class: its threshold}.
-        predicted: {set: (n,) the predicted class of each row}.
+        assigned_classes: {set: (n,) the class that each row is assigned to}.
         margins: scores less their class's threshold.
         ood_names: OOD sets that count.
     """
 
     def share_out(set_names: Sequence[str], label: int) -> float:
-        flags = [margins[name][predicted[name] == label] > 0 for name in set_names]
+        flags = [margins[name][assigned_classes[name] == label] > 0 for name in set_names]
         together = np.concatenate(flags) if flags else np.empty(0)
         return float(np.mean(together)) if together.size else np.nan
 
-    calibration_classes = predicted[margins.calibration_name]
+    calibration_classes = assigned_classes[margins.calibration_name]
     return pd.DataFrame(
         {
-            "Taken for": pack.class_name(label),
+            assignment(pack).capitalize(): pack.class_name(label),
             "Calibration scores": int((calibration_classes == label).sum()),
             "Threshold": format_score(threshold),
             "ID kept": percent(1 - share_out(["test"], label)),

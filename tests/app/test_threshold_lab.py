@@ -253,7 +253,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken, by_set = pack_data.predicted_classes, set_scores(1.5)
+    taken, by_set = pack_data.assigned_classes, set_scores(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
     thresholds = {
@@ -286,7 +286,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken = pack_data.predicted_classes["test"]
+    taken = pack_data.assigned_classes["test"]
     own = Conformal(0.8).fit(set_scores(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value
@@ -295,6 +295,21 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     )
     assert shown.set_index("Detector")["Threshold"]["HEAT"] == pytest.approx(own)
     assert any("that are taken for" in entry.value for entry in at.caption)
+
+
+def test_without_a_head_images_are_judged_by_the_threshold_of_the_nearest_class(arrays, tmp_path):
+    bare = {name: values for name, values in arrays.items() if name not in ("weight", "bias")}
+    write(bare, tmp_path / "packs" / "small")
+    at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
+    pack_data = current_pack_data()
+    assert isinstance(pack_data, PackData)
+    nearest = pack_data.pack.class_name(int(pack_data.assigned_classes["test"][3]))
+    said = " ".join(entry.value for entry in (*at.markdown, *at.caption))
+    assert "one for each class that an image is nearest to" in said
+    assert f"for images that are nearest to {nearest}." in said
+    assert f"Nearest class: {nearest}, " in said
+    assert "taken for" not in said
+    assert any("Nearest to" in table.value for table in at.dataframe)
 
 
 def test_a_validation_split_chooses_the_line(monkeypatch):
