@@ -36,8 +36,8 @@ def show(pack_data: PackData, keep: float) -> None:
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
-    missing = [name for name in (accepts, rejects) if name not in scores]
+    scores_by_detector, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
+    missing = [name for name in (accepts, rejects) if name not in scores_by_detector]
     if accepts == rejects:
         heading.subheader(TITLE)
         st.info(

@@ -30,16 +30,16 @@ def show_progress_of(job) -> None:
     show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 
 
-def compare(pack_data, scores, bootstrap) -> None:
+def compare(pack_data, scores_by_detector, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
-    paper_table.show(pack_data, scores, bootstrap)
+    paper_table.show(pack_data, scores_by_detector, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         keep = share_to_keep()
         unit = score_unit()
     selection_chips()
-    selection.show(pack_data, scores)
-    histograms.show(pack_data, scores, keep, unit)
-    roc_curves.show(pack_data, scores, keep)
+    selection.show(pack_data, scores_by_detector)
+    histograms.show(pack_data, scores_by_detector, keep, unit)
+    roc_curves.show(pack_data, scores_by_detector, keep)
     flips.show(pack_data, keep)
     own_image.show(pack_data, keep)
 
@@ -51,11 +51,11 @@ def show(pack_data) -> None:
     show_failure(job, score_again, pack_data)
     if not job.over:
         show_progress_of(job)
-    scores, missing_reasons = ready_scores(job)
+    scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
-    if scores:
-        compare(pack_data, scores, job.result)
+    if scores_by_detector:
+        compare(pack_data, scores_by_detector, job.result)
     else:
         inspector.show(pack_data, opened_item())
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.detectors.tables import average_finding, averages_table, interval_rows, set_rows
 from app.pack.data import PackData
-from app.pack.scores import AllScores, results_table
+from app.pack.scores import ScoresByDetector, results_table
 from app.pack.selected import current_selection
 from app.pack.tables import style_digits
 from heat_core.results.formats import to_latex, to_markdown
@@ -30,15 +30,17 @@ LEARNED_FROM_FEATURES = (
 )
 
 
-def show(pack_data: PackData, scores: AllScores, bootstrap: Bootstrap | None) -> None:
+def show(
+    pack_data: PackData, scores_by_detector: ScoresByDetector, bootstrap: Bootstrap | None
+) -> None:
     """Shows the paper's table, best figures in bold, with exports.
 
     Args:
         pack_data: the data.
-        scores: {detector: its scores} of those that are ready.
+        scores_by_detector: of the detectors that are ready.
         bootstrap: that says what is significant, once all detectors are scored.
     """
-    pack, results = pack_data.pack, results_table(pack_data, scores)
+    pack, results = pack_data.pack, results_table(pack_data, scores_by_detector)
     st.subheader(average_finding(results, bootstrap))
     st.dataframe(
         averages_table(results, bootstrap),

@@ -8,12 +8,12 @@ from app.detectors.state import row_count, selected_ood_masks
 from app.detectors.tables import FPR, NAME_WIDTH, selection_rows
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
-from app.pack.scores import AllScores
+from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection
 from app.pack.tables import style_digits
 
 
-def show(pack_data: PackData, scores: AllScores) -> None:
+def show(pack_data: PackData, scores_by_detector: ScoresByDetector) -> None:
     """Shows how each detector tells the selected OOD images from ID test; nothing without any."""
     total = len(current_selection())
     if not current_selection():
@@ -27,7 +27,7 @@ def show(pack_data: PackData, scores: AllScores) -> None:
             icon=":material/info:",
         )
         return
-    rows = selection_rows(scores, masks)
+    rows = selection_rows(scores_by_detector, masks)
     best = rows.iloc[0]
     st.subheader(
         f"Of the {count:,} OOD images selected, {best['Detector']} lets the least pass, "

@@ -132,11 +132,12 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Fi
     from heat_core.judge import FittedDetector
 
     fitted = {}
-    scores, _ = ready_scores(scoring_job(pack_data, "modern"))
+    scores_by_detector, _ = ready_scores(scoring_job(pack_data, "modern"))
     for name, detector_scores in _by_detector(pack_data).items():
         if name in names and detector_scores.run is not None:
+            set_scores = scores_by_detector[name]
             fitted[name] = FittedDetector(
-                detector_scores.run, scores[name].test, scores[name].calibration
+                detector_scores.run, set_scores.test, set_scores.calibration
             )
     return fitted
 

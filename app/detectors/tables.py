@@ -184,17 +184,18 @@ def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> p
     )
 
 
-def selection_rows(scores: Mapping[str, SetScores], masks: Mapping[str, Mask]) -> pd.DataFrame:
+def selection_rows(
+    scores_by_detector: Mapping[str, SetScores], masks: Mapping[str, Mask]
+) -> pd.DataFrame:
     """Returns one row per detector, the fewest OOD accepted first: some OOD rows against ID test.
 
     The OOD rows are put together. In percent; `±` is half of the AUROC's 95 % interval.
 
     Args:
-        scores: {detector: its scores}.
         masks: {OOD set: (n,) which of its rows}, at least one row in all.
     """
     separations = {}
-    for name, set_scores in scores.items():
+    for name, set_scores in scores_by_detector.items():
         outside = [set_scores[set_name][mask] for set_name, mask in masks.items()]
         separations[name] = separation(set_scores.test, np.concatenate(outside))
     ranked = sorted(separations, key=lambda name: separations[name].fpr95)

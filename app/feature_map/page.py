@@ -22,14 +22,14 @@ from heat_core.scores import SetScores
 def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     """Returns the scores of the detector that is chosen; None, having said why, without."""
     job = scoring_job(pack_data)
-    scores, missing_reasons = ready_scores(job)
+    scores_by_detector, missing_reasons = ready_scores(job)
     show_failure(job, score_again, pack_data)
     if choice.detector in missing_reasons:
         st.info(plain(missing_reasons[choice.detector]), icon=":material/info:")
     needed = {choice.detector}
     if choice.colour == "correction":
         needed.add("HEAT")
-    pending = needed - {*scores, *missing_reasons}
+    pending = needed - {*scores_by_detector, *missing_reasons}
     if pending and not job.over:
         name = sorted(pending)[-1]
         show_progress(job, f"Fitting the detectors, {plain(name)} among them", [name])
@@ -38,7 +38,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
             "HEAT has no correction on these features, so nothing is coloured by it.",
             icon=":material/info:",
         )
-    return scores.get(choice.detector)
+    return scores_by_detector.get(choice.detector)
 
 
 def show(pack_data: PackData) -> None:

@@ -76,12 +76,12 @@ def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0
                     name, detectors[name], pack, seed, on_record, keep_runs
                 )
             job.report((i + 1) / count, detector_scores)
-        scores = {
+        scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames
             if not detector_scores.missing_reason
         }
-        return bootstrap(scores, pack.ood) if scores else None
+        return bootstrap(scores_by_detector, pack.ood) if scores_by_detector else None
 
     return work
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
-AllScores = Mapping[str, "SetScores"]
+ScoresByDetector = Mapping[str, "SetScores"]
 """{detector: its scores}."""
 
 
@@ -55,14 +55,14 @@ def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
     """Returns ({detector: its scores}, {detector: why it has none}) of what is ready."""
     from heat_core.scores import SetScores
 
-    scores = {}
+    scores_by_detector = {}
     missing_reasons = {}
     for detector_scores in _ready(job):
         if detector_scores.missing_reason:
             missing_reasons[detector_scores.detector] = detector_scores.missing_reason
         else:
-            scores[detector_scores.detector] = SetScores(detector_scores.scores)
-    return scores, missing_reasons
+            scores_by_detector[detector_scores.detector] = SetScores(detector_scores.scores)
+    return scores_by_detector, missing_reasons
 
 
 def fit_warnings(job: Job) -> list[str]:
@@ -94,17 +94,13 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
     return {}
 
 
-def results_table(pack_data: PackData, scores: Mapping[str, Mapping[str, Array]]) -> Table:
-    """Returns the paper's table of the detectors that are ready.
-
-    Args:
-        scores: {detector: {set: (n,)}}.
-    """
+def results_table(pack_data: PackData, scores_by_detector: ScoresByDetector) -> Table:
+    """Returns the paper's table of the detectors that are ready."""
     from heat_core.results.table import tabulate
 
-    names = tuple(scores)
+    names = tuple(scores_by_detector)
     if names not in pack_data.tables:
-        pack_data.tables[names] = tabulate(scores, pack_data.pack.ood)
+        pack_data.tables[names] = tabulate(scores_by_detector, pack_data.pack.ood)
     return pack_data.tables[names]
 
 

@@ -14,7 +14,7 @@ from heat_core.scores import SetScores
 from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
 
 if TYPE_CHECKING:
-    from app.pack.scores import AllScores
+    from app.pack.scores import ScoresByDetector
     from app.threshold_lab.controls import ThresholdChoice
 
 AssignedClasses = Mapping[str, NDArray[np.int64]]
@@ -38,7 +38,7 @@ class Evaluation:
 
     choice: ThresholdChoice
     rule: ThresholdRule | None
-    shown_scores: AllScores
+    shown_scores: ScoresByDetector
     class_thresholds: Mapping[str, Mapping[int, float]]
     outcomes: Mapping[str, Outcome]
 
@@ -79,7 +79,7 @@ def evaluate_threshold(
     choice: ThresholdChoice,
     rule: ThresholdRule | None,
     threshold: float,
-    scores: AllScores,
+    scores_by_detector: ScoresByDetector,
 ) -> Evaluation:
     """Returns the effect of one threshold for all classes, and of the compared detector's.
 
@@ -87,21 +87,21 @@ def evaluate_threshold(
         choice: the settings of the page.
         rule: what chose the threshold; None if a hand did.
         threshold: of `choice.detector`.
-        scores: {detector: its scores} of all that are ready.
+        scores_by_detector: of all detectors that are ready.
     """
-    outcomes = {choice.detector: _evaluate(threshold, scores[choice.detector], choice)}
-    if choice.compared in scores:
-        other = scores[choice.compared]
+    outcomes = {choice.detector: _evaluate(threshold, scores_by_detector[choice.detector], choice)}
+    if choice.compared in scores_by_detector:
+        other = scores_by_detector[choice.compared]
         kept = outcomes[choice.detector].kept
         other_threshold = matching_threshold(rule, kept, other, choice.sets)
         outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
-    return Evaluation(choice, rule, scores, {}, outcomes)
+    return Evaluation(choice, rule, scores_by_detector, {}, outcomes)
 
 
 def evaluate_per_class(
     choice: ThresholdChoice,
     rule: ThresholdRule,
-    scores: AllScores,
+    scores_by_detector: ScoresByDetector,
     assigned_classes: AssignedClasses,
 ) -> Evaluation:
     """Returns the effect of a rule that gives every assigned class a threshold of its own.
@@ -109,7 +109,7 @@ def evaluate_per_class(
     Raises ValueError, in one line, if the scores do not allow the rule.
     """
     margins, class_thresholds = {}, {}
-    for name, set_scores in scores.items():
+    for name, set_scores in scores_by_detector.items():
         decision = choose_threshold(rule, set_scores, choice.sets, assigned_classes)
         class_thresholds[name] = decision.by_class
         margins[name] = SetScores(

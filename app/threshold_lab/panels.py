@@ -262,8 +262,8 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
 
 def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows a page of images around the line."""
-    all_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
-    sorted_scores = [all_scores[name][row] for name, row in pack_rows]
+    counted_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
+    sorted_scores = [counted_scores[name][row] for name, row in pack_rows]
     below = int(np.searchsorted(sorted_scores, threshold, "right"))
     st.caption(
         f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
