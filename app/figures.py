@@ -40,6 +40,23 @@ def set_colour(name: str) -> str:
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
 
 
+def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns {`ID` or group: (n,) scores} of a detector, the sets of a group put together.
+
+    Args:
+        scores: {set: (n,) scores}; those of held-out ID are left out.
+
+    >>> scores_by_group({"far_b": np.ones(1), "far_c": np.ones(2), "test": np.zeros(1)})
+    {'ID': array([0.]), 'far': array([1., 1., 1.])}
+    """
+    parts: dict[str, list[Array]] = {}
+    for set_name, values in scores.items():
+        if set_name != "val":
+            group = "ID" if set_name == "test" else SetName.parse(set_name).group
+            parts.setdefault(group, []).append(values)
+    return {group: np.concatenate(parts[group]) for group in COLOURS if group in parts}
+
+
 def nth_style(i: int) -> tuple[str, str]:
     """Returns colour and dash of the i-th curve: no two alike of the first 25, then in turn.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import streamlit as st
 
 from app import figures, session
@@ -18,7 +17,6 @@ from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH
 from app.plane.figures import energy_heatmap
 from app.plane.training import Layer
 from app.text import plain
-from heat_core.scores import SetScores
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE = 170  # width of a picture on the screen
@@ -235,7 +233,7 @@ def _threshold_sentence(story: Story) -> str:
 
 def _threshold_picture(story: Story) -> None:
     outcome = story.outcomes["HEAT"]
-    by_group = _scores_by_group(story.scores["HEAT"])
+    by_group = figures.scores_by_group(story.scores["HEAT"])
     edges = figures.bins(by_group, outcome.threshold)
     figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
@@ -258,14 +256,6 @@ def _threshold_picture(story: Story) -> None:
         f"Caught: {caught}."
     )
     _pictures(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
-
-
-def _scores_by_group(scores: SetScores) -> dict[str, np.ndarray]:
-    """Returns {ID or group: (n,) scores of all of its sets}."""
-    by_group = {"ID": scores.test}
-    for group, sets in scores.ood().items():
-        by_group[group] = np.concatenate(list(sets.values()))
-    return by_group
 
 
 # -- all steps

@@ -30,7 +30,6 @@ from app.threshold_lab.tables import (
     nearest_rows,
     outcome_columns,
     row_outcome,
-    scores_by_group,
     selected_finding,
     set_rows_at_threshold,
 )
@@ -91,7 +90,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         figures.BY_ROW,
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
-        selected=scores_by_group(selected),
+        selected=figures.scores_by_group(selected),
     )
     threshold_line(data, set_by_hand, key="line")
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from app.pack.items import PackRow, item_id
 from app.pack.tables import Array, Mask, format_score, percent
-from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -230,15 +229,6 @@ def class_threshold_rows(
 
 
 # -- single rows -----------------------------------------------------------------------------------
-
-
-def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns {`ID` or group: (n,) scores} of the sets in {set: (n,) scores}, put together."""
-    parts: dict[str, list[Array]] = {}
-    for name, values in scores.items():
-        group = "ID" if name == "test" else SetName.parse(name).group
-        parts.setdefault(group, []).append(values)
-    return {group: np.concatenate(values) for group, values in parts.items()}
 
 
 def nearest_pack_rows(
