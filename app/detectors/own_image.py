@@ -10,7 +10,7 @@ from app.detectors.controls import image_upload
 from app.detectors.state import image_opinion
 from app.detectors.tables import opinion_finding
 from app.pack.data import PackData
-from app.pack.tables import verdict_rows
+from app.pack.tables import verdicts_table
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
     right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
-            verdict_rows(opinion.verdicts),
+            verdicts_table(opinion.verdicts),
             hide_index=True,
             height="content",
             alt="What every detector says of the picture",

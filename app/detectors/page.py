@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
-from app.detectors.tables import contents_rows
+from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep
 from app.pack.progress import show_failure, show_progress
@@ -20,7 +20,7 @@ def describe(pack) -> None:
         classifier = classifier_sentence(pack)
         if classifier:
             st.markdown(plain(classifier))
-        st.dataframe(contents_rows(pack), hide_index=True)
+        st.dataframe(contents_table(pack), hide_index=True)
 
 
 def show_progress_of(job) -> None:

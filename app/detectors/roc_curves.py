@@ -11,7 +11,7 @@ import streamlit as st
 from app import figures
 from app.detectors.controls import drawn_detectors, drawn_group
 from app.detectors.state import ood_names, row_count, selected_ood_masks
-from app.detectors.tables import NAME_WIDTH, curve_rows, roc_finding
+from app.detectors.tables import NAME_WIDTH, curves_table, roc_finding
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
 from app.pack.scores import ScoresByDetector, results_table
@@ -82,7 +82,7 @@ def _draw_curves(
         config=figures.QUIET,
     )
     right.dataframe(
-        style_digits(curve_rows(content.areas, outcomes)),
+        style_digits(curves_table(content.areas, outcomes)),
         hide_index=True,
         height="content",
         alt="The curves in figures",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.feature_map.controls import ORDERS, MapChoice
-from app.feature_map.tables import selected_finding, selected_rows, set_titles, tile_lines
+from app.feature_map.tables import selected_finding, selected_table, set_titles, tile_lines
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
@@ -41,7 +41,7 @@ def show_summary(
     share = current_share_to_keep()
     threshold = threshold_keeping(scores["test"], share) if scores else None
     st.dataframe(
-        selected_rows(masks, titles, scores or {}, threshold),
+        selected_table(masks, titles, scores or {}, threshold),
         hide_index=True,
         height="content",
         alt="How many of each set are selected, and how many are flagged",

@@ -101,7 +101,7 @@ def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
     right.markdown(_nearest_classes_sentence(pack_data, insight))
     with right.expander("The distance to every class"):
         st.dataframe(
-            tables.class_distance_rows(insight),
+            tables.class_distances_table(insight),
             hide_index=True,
             alt="Mahalanobis distance to every class, nearest first",
         )
@@ -186,7 +186,7 @@ def _terms_sentence(row_terms: RowTerms) -> str:
 def _show_verdicts(insight: Insight, why: str) -> None:
     st.markdown("**What every detector says**")
     st.dataframe(
-        tables.verdict_rows(insight.verdicts),
+        tables.verdicts_table(insight.verdicts),
         hide_index=True,
         height="content",
         alt="Every detector's verdict",

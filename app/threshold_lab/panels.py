@@ -24,14 +24,14 @@ from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     assignment,
-    class_threshold_rows,
+    class_thresholds_table,
     margin_texts,
     nearest_pack_rows,
-    nearest_rows,
-    outcome_columns,
+    nearest_table,
+    outcomes_table,
     row_outcome,
     selected_finding,
-    set_rows_at_threshold,
+    sets_table_at_threshold,
 )
 from heat_core.results.table import tabulate
 from heat_core.set_name import SetName
@@ -112,7 +112,7 @@ def numbers(
     is_comparison = len(evaluation.outcomes) > 1
     with st.container() if is_comparison else st.expander("The same as a table"):
         st.dataframe(
-            outcome_columns(evaluation.outcomes, evaluation.choice.deployment),
+            outcomes_table(evaluation.outcomes, evaluation.choice.deployment),
             height="content",
             alt="What the line does, by detector",
         )
@@ -127,10 +127,12 @@ def every_set(
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
     sets = [name for name in pack.ood if str(name) in choice.sets]
-    table = tabulate({choice.detector: evaluation.set_scores}, sets)
-    rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
+    results = tabulate({choice.detector: evaluation.set_scores}, sets)
+    sets_table = sets_table_at_threshold(results, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")
-    st.dataframe(style_digits(rows), hide_index=True, alt="What the line does to every OOD set")
+    st.dataframe(
+        style_digits(sets_table), hide_index=True, alt="What the line does to every OOD set"
+    )
     if evaluation.class_thresholds:
         st.caption(
             "FPR95 and AUROC are of scores less their class's threshold here, and so are not "
@@ -213,7 +215,7 @@ def _cost_curve(evaluation: Evaluation) -> None:
 def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows the threshold of every class."""
     choice = evaluation.choice
-    table = class_threshold_rows(
+    table = class_thresholds_table(
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
         pack_data.assigned_classes,
@@ -252,7 +254,7 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
         _gallery(pack_data, evaluation, pack_rows)
         _select_button(pack_data, evaluation, pack_rows)
         with st.expander("The same as a table"):
-            _nearest_table(pack_data, evaluation, pack_rows)
+            _show_nearest_table(pack_data, evaluation, pack_rows)
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
     if opened_item():
@@ -299,7 +301,9 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     st.rerun()
 
 
-def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
+def _show_nearest_table(
+    pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]
+) -> None:
     """Shows the images around the line as a table, with what the compared detector says of them."""
     choice, compared = evaluation.choice, evaluation.compared_outcome
     compared_out = None
@@ -308,7 +312,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
         compared_out = {
             name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
         }
-    rows = nearest_rows(
+    table = nearest_table(
         pack_data.pack,
         evaluation.counted_scores,
         pack_rows,
@@ -316,7 +320,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
         compared_out,
     )
     st.dataframe(
-        rows,
+        table,
         hide_index=True,
         column_config=NEAREST_FORMATS,
         alt="The rows whose scores are nearest the line",

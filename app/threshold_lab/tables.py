@@ -117,7 +117,7 @@ def margin_texts(scores: Sequence[float], threshold: float) -> list[str]:
 # -- the threshold in numbers ----------------------------------------------------------------------
 
 
-def outcome_columns(outcomes: Mapping[str, Outcome], deployment: Deployment) -> pd.DataFrame:
+def outcomes_table(outcomes: Mapping[str, Outcome], deployment: Deployment) -> pd.DataFrame:
     """Returns what each detector's threshold does, a column a detector, as text with units."""
     columns = {name: _outcome_cells(outcome, deployment) for name, outcome in outcomes.items()}
     return pd.DataFrame(columns)
@@ -148,21 +148,21 @@ def _count_text(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:,.1f}"
 
 
-def set_rows_at_threshold(
-    table: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
+def sets_table_at_threshold(
+    results: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
 ) -> pd.DataFrame:
     """Returns one row per OOD set: what the threshold does to it, and its other figures. In
     percent.
 
     Args:
-        table: of one detector.
+        results: of one detector.
         outcome: of its threshold.
         titles: {file name: title} of the sets.
         selected: {file name: (n,) scores of its rows that are selected}; where there are none, no
             column speaks of them.
     """
     rows = []
-    for result in table.rows:
+    for result in results.rows:
         caught = outcome.caught_by_set[result.group][result.set]
         rows.append(
             {
@@ -177,14 +177,14 @@ def set_rows_at_threshold(
                 "±": round(196 * result.auroc_error, 1),
             }
         )
-    frame = pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
     if selected:
-        scores = [selected.get(result.set_name, np.empty(0)) for result in table.rows]
+        scores = [selected.get(result.set_name, np.empty(0)) for result in results.rows]
         counts = [len(values) for values in scores]
         caught_counts = [int((values > outcome.threshold).sum()) for values in scores]
-        frame.insert(4, "Selected", counts)
-        frame.insert(5, "of them caught", caught_counts)
-    return frame
+        table.insert(4, "Selected", counts)
+        table.insert(5, "of them caught", caught_counts)
+    return table
 
 
 def assignment(pack: Pack) -> str:
@@ -193,7 +193,7 @@ def assignment(pack: Pack) -> str:
     return "taken for" if pack.train.head else "nearest to"
 
 
-def class_threshold_rows(
+def class_thresholds_table(
     pack: Pack,
     thresholds: Mapping[int, float],
     assigned_classes: Mapping[str, NDArray[np.int64]],
@@ -258,7 +258,7 @@ def nearest_pack_rows(
     return [pack_rows[i] for i in ascending]
 
 
-def nearest_rows(
+def nearest_table(
     pack: Pack,
     scores: Mapping[str, Array],
     pack_rows: Sequence[PackRow],

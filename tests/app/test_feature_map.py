@@ -25,7 +25,12 @@ from app.components.scatter_map import (
 from app.feature_map import scatter
 from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
 from app.feature_map.drawing import SHAPES, Points, draw_points
-from app.feature_map.tables import sampled_sentence, selected_finding, selected_rows, trust_sentence
+from app.feature_map.tables import (
+    sampled_sentence,
+    selected_finding,
+    selected_table,
+    trust_sentence,
+)
 from app.jobs import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
@@ -382,7 +387,7 @@ def test_findings_say_what_was_found(pack):
     assert selected_finding(masks, titles) == "47 selected, all of them T."
     masks["far_d"][:3] = True
     assert selected_finding(masks, titles) == "50 selected, 94\u00a0% of them T."
-    table = selected_rows(masks, titles, {"test": np.arange(60.0)}, 22.5)
+    table = selected_table(masks, titles, {"test": np.arange(60.0)}, 22.5)
     assert table.iloc[0].tolist() == ["T", "47 of 60", "78.3 %", "51.1 %"]
     assert table.iloc[1].tolist() == ["F", "3 of 50", "6.0 %", "–"]
     assert "far apart" in trust_sentence("pca", 0.6)

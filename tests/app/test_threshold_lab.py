@@ -20,7 +20,7 @@ from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
-from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_rows
+from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_table
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.thresholds import (
@@ -540,7 +540,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
     places = nearest_pack_rows(scores, 0.0, 4)
-    table = nearest_rows(
+    table = nearest_table(
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
