@@ -28,7 +28,9 @@ Array = NDArray[np.floating]
 COLUMNS = 3
 
 
-def show(pack_data: PackData, scores_by_detector: ScoresByDetector, keep: float, unit: str) -> None:
+def show(
+    pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_keep: float, unit: str
+) -> None:
     """Shows a histogram per detector, its title the finding at the threshold.
 
     A click on a bar selects what lies in it.
@@ -36,10 +38,10 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, keep: float,
     Args:
         pack_data: the data.
         scores_by_detector: of the detectors that are ready.
-        keep: the share of ID that thresholds keep.
+        share_to_keep: the share of ID that thresholds keep.
         unit: `ID percentile` or `raw`.
     """
-    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    st.subheader(f"At a threshold that keeps {100 * share_to_keep:g} % of ID")
     st.caption(ON_TEST)
     selected = selected_masks(pack_data, current_selection())
     requested = score_range(tuple(scores_by_detector))
@@ -50,7 +52,7 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, keep: float,
         columns += st.columns(COLUMNS)  # row by row, on a phone too
     for column, (name, set_scores) in zip(columns, scores_by_detector.items(), strict=False):
         with column.container(border=True):
-            _histogram(pack_data, name, _AxisScores(set_scores, unit), keep, selected)
+            _histogram(pack_data, name, _AxisScores(set_scores, unit), share_to_keep, selected)
 
 
 class _AxisScores:
@@ -85,12 +87,12 @@ def _histogram(
     pack_data: PackData,
     name: str,
     scores: _AxisScores,
-    keep: float,
+    share_to_keep: float,
     selected: Mapping[str, Mask],
 ) -> None:
     """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
     groups = figures.scores_by_group(scores.sets)
-    threshold = threshold_keeping(groups["ID"], keep)
+    threshold = threshold_keeping(groups["ID"], share_to_keep)
     edges = figures.bins(groups, threshold)
 
     counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}

@@ -25,12 +25,12 @@ NO_CLASSIFIER = (
 
 
 @st.fragment
-def show(pack_data: PackData, keep: float) -> None:
+def show(pack_data: PackData, share_to_keep: float) -> None:
     """Offers an upload, and shows what is made of it.
 
     Args:
         pack_data: whose classifier and detectors judge it.
-        keep: the share of ID that thresholds keep.
+        share_to_keep: the share of ID that thresholds keep.
     """
     st.subheader("A picture of your own")
     if pack_data.weights is None:
@@ -39,14 +39,14 @@ def show(pack_data: PackData, keep: float) -> None:
     file = image_upload()
     if file is None:
         return
-    opinion = image_opinion(pack_data, file, file.name, keep)
+    opinion = image_opinion(pack_data, file, file.name, share_to_keep)
     if isinstance(opinion, str):
         st.error(plain(opinion, 500), icon=":material/error:")
     else:
-        _show_opinion(pack_data, opinion, keep)
+        _show_opinion(pack_data, opinion, share_to_keep)
 
 
-def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
+def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -> None:
     left, right = st.columns([1, 4])
     side = opinion.pixels.shape[0]
     enlarged = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
@@ -60,7 +60,7 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
             alt="What every detector says of the picture",
         )
     right.caption(
-        f"The thresholds keep {100 * keep:g} % of the {len(pack_data.pack.calibration):,} ID "
-        "images that they are set on, none of which anything was fitted to. A score above its "
-        "threshold is out."
+        f"The thresholds keep {100 * share_to_keep:g} % of the "
+        f"{len(pack_data.pack.calibration):,} ID images that they are set on, none of which "
+        "anything was fitted to. A score above its threshold is out."
     )

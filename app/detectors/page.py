@@ -5,7 +5,7 @@ import streamlit as st
 from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
-from app.pack.controls import score_unit, selection_chips, share_to_keep
+from app.pack.controls import score_unit, selection_chips, share_to_keep_input
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import fit_warnings, ready_scores, score_again, scoring_job
 from app.pack.selected import opened_item
@@ -34,14 +34,14 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
     paper_table.show(pack_data, scores_by_detector, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        keep = share_to_keep()
+        share_to_keep = share_to_keep_input()
         unit = score_unit()
     selection_chips()
     selection.show(pack_data, scores_by_detector)
-    histograms.show(pack_data, scores_by_detector, keep, unit)
-    roc_curves.show(pack_data, scores_by_detector, keep)
-    flips.show(pack_data, keep)
-    own_image.show(pack_data, keep)
+    histograms.show(pack_data, scores_by_detector, share_to_keep, unit)
+    roc_curves.show(pack_data, scores_by_detector, share_to_keep)
+    flips.show(pack_data, share_to_keep)
+    own_image.show(pack_data, share_to_keep)
 
 
 def show(pack_data) -> None:

@@ -30,13 +30,13 @@ class _Curves(NamedTuple):
 
 
 @st.fragment
-def show(pack_data: PackData, scores_by_detector: ScoresByDetector, keep: float) -> None:
+def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_keep: float) -> None:
     """Shows ROC curves of a few detectors, on the selection alone if that is enough.
 
     Args:
         pack_data: the data.
         scores_by_detector: of the detectors that are ready.
-        keep: the share of ID that the marked thresholds keep.
+        share_to_keep: the share of ID that the marked thresholds keep.
     """
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
@@ -61,7 +61,7 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, keep: float)
     heading.subheader(roc_finding(content.areas, content.kind))
     outcomes = {}
     for name, set_scores in drawn.items():
-        threshold = threshold_keeping(set_scores.test, keep)
+        threshold = threshold_keeping(set_scores.test, share_to_keep)
         outcomes[name] = evaluate(threshold, set_scores.test, content.outside[name])
     _draw_curves(drawn, content, outcomes)
 

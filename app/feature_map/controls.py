@@ -10,7 +10,7 @@ import streamlit as st
 from app.feature_map.tables import set_titles
 from app.pack.data import PackData
 from app.pack.selected import map_region, open_item, waiting_region
-from app.session import warn_if_not_offered
+from app.session import SCORES_OF_KEY, warn_if_not_offered
 from app.text import plain
 from heat_core.projection import METHODS
 
@@ -46,7 +46,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     titles = set_titles(pack_data.pack)
     _reset_for_other_data(pack_data)
     _show_sets_of_region(titles)
-    warn_if_not_offered("scorer", detectors, "detector")
+    warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("colour", COLOURINGS, "colour")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = _colour_input()
@@ -94,7 +94,7 @@ def _detector_input(detectors: Sequence[str]) -> str:
         "Detector",
         detectors,
         detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key="scorer",
+        key=SCORES_OF_KEY,
         bind="query-params",
         width=160,
         help="Whose scores are drawn, sorted and compared.",

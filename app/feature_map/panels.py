@@ -38,8 +38,8 @@ def show_summary(
         return
     titles = set_titles(pack_data.pack)
     st.subheader(selected_finding(masks, titles))
-    share = current_share_to_keep()
-    threshold = threshold_keeping(scores["test"], share) if scores else None
+    share_to_keep = current_share_to_keep()
+    threshold = threshold_keeping(scores["test"], share_to_keep) if scores else None
     st.dataframe(
         selected_table(masks, titles, scores or {}, threshold),
         hide_index=True,
@@ -48,8 +48,8 @@ def show_summary(
     )
     if scores and threshold is not None:
         st.caption(
-            f"Flagged: above the score of {choice.detector} that keeps {100 * share:g} % of the ID "
-            "test images themselves."
+            f"Flagged: above the score of {choice.detector} that keeps "
+            f"{100 * share_to_keep:g} % of the ID test images themselves."
         )
         _show_scores(choice.detector, masks, scores, threshold)
 

@@ -59,9 +59,9 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
         return
     job = scoring_job(pack_data)
     scores_by_detector, _ = ready_scores(job)
-    share = current_share_to_keep()
+    share_to_keep = current_share_to_keep()
     thresholds = {
-        name: thresholds.get(name, threshold_keeping(set_scores.test, share))
+        name: thresholds.get(name, threshold_keeping(set_scores.test, share_to_keep))
         for name, set_scores in scores_by_detector.items()
     }
     insight = row_insight(pack_data, pack_row, thresholds)
@@ -71,7 +71,7 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
         st.caption(f"Fitted so far: {ready}. The others follow.")
     _show_all_terms(insight, scores_by_detector)
     if insight.verdicts:
-        keeps = f"Each threshold keeps {100 * share:g} % of the ID test images themselves."
+        keeps = f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images themselves."
         _show_verdicts(insight, why or f"{keeps} A score above it is out.")
     elif job.over:
         st.info(
@@ -132,16 +132,16 @@ def _show_all_terms(insight: Insight, scores_by_detector: ScoresByDetector) -> N
     """Shows the terms of every score that has several, in columns side by side."""
     columns = st.columns(TERM_COLUMNS)
     for i, (name, row_terms) in enumerate(insight.row_terms.items()):
-        kept_share = float(np.mean(scores_by_detector[name].test <= row_terms.verdict.threshold))
+        share_kept = float(np.mean(scores_by_detector[name].test <= row_terms.verdict.threshold))
         with columns[i % TERM_COLUMNS]:
-            _show_terms(name, row_terms, kept_share)
+            _show_terms(name, row_terms, share_kept)
 
 
-def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
+def _show_terms(detector: str, row_terms: RowTerms, share_kept: float) -> None:
     """Shows the terms of a score with the verdict, and where each stands among ID.
 
     Args:
-        kept_share: of ID test rows at or below the threshold.
+        share_kept: of ID test rows at or below the threshold.
     """
     st.markdown(f"**{detector}: {plain(row_terms.sentence)}**")
     names = [*row_terms.terms.names, "total"]
@@ -151,7 +151,7 @@ def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
         for name, percentile in zip(names, row_terms.percentiles, strict=True)
     ]
     st.plotly_chart(
-        figures.percentile_bars(names, values, row_terms.percentiles, kept_share),
+        figures.percentile_bars(names, values, row_terms.percentiles, share_kept),
         key=f"ranks-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",

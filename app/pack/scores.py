@@ -14,6 +14,7 @@ from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
 from app.pack.jobs import DetectorScores, scoring_work
+from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
@@ -123,4 +124,4 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
 
 def current_share_to_keep() -> float:
     """Returns the share of ID that thresholds keep in this tab, where no page says otherwise."""
-    return float(st.session_state.get("keep") or 95.0) / 100
+    return float(st.session_state.get(SHARE_TO_KEEP_KEY) or 95.0) / 100

@@ -1,4 +1,4 @@
-"""Threshold lab: choose where to cut, by hand or by what matters."""
+"""Threshold lab: choose the threshold, by hand or by what matters."""
 
 import streamlit as st
 
