@@ -147,8 +147,8 @@ def _scores_or_nan(scores: Scores | None, name: str, rows: NDArray[np.int64]) ->
 
 def _percentiles_or_nan(scores: Scores | None, values: NDArray) -> NDArray:
     """Returns the share of ID test rows that score at most as much, (n,); nan without a score."""
-    if not scores:
-        return values
-    percentiles = percentile(scores["test"], values)
-    percentiles[np.isnan(values)] = np.nan
+    percentiles = np.full(len(values), np.nan)
+    if scores:
+        has_score = ~np.isnan(values)
+        percentiles[has_score] = percentile(scores["test"], values[has_score])
     return percentiles
