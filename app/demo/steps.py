@@ -90,7 +90,7 @@ def _sure_pictures(story: Story) -> None:
 
 def _pictures(story: Story, captions: Sequence[str], width: int) -> None:
     with st.container(horizontal=True):
-        for pixels, name, caption in zip(story.pixels, story.sets, captions, strict=True):
+        for pixels, name, caption in zip(story.pixels, story.picture_sets, captions, strict=True):
             st.image(
                 pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1),
                 caption,

@@ -50,19 +50,19 @@ def show(pack_data: PackData) -> None:
         offer_layout(pack_data, choice.method)
         inspector.show(pack_data, opened_item())
         return
-    show_facts(pack_data, layout, choice.sets)
+    show_facts(pack_data, layout, choice.set_names)
     scores = chosen_scores(pack_data, choice)
-    polygons = follow_region(pack_data, layout, choice.sets)
+    polygons = follow_region(pack_data, layout, choice.set_names)
     selection_chips()
     selection = current_selection()
-    masks = masks_of_sets(pack_data.pack, choice.sets, selection.items) if selection else None
+    masks = masks_of_sets(pack_data.pack, choice.set_names, selection.items) if selection else None
     left, right = st.columns([3, 2])
     with right:
         show_summary(pack_data, choice, masks, scores)
     if masks is not None:
         show_gallery(pack_data, choice, masks, scores)
     with left:
-        if not choice.sets:
+        if not choice.set_names:
             st.info("No set is shown. Pick one above.", icon=":material/info:")
         colouring = map_colouring(pack_data, layout, choice, scores)
         show_map(pack_data, layout, choice, colouring, polygons, masks)

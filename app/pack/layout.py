@@ -100,12 +100,12 @@ class Region:
     Args:
         method: by which the map was laid out.
         polygons: corners as fractions of the picture.
-        sets: names of the sets that were shown; None if all were.
+        set_names: names of the sets that were shown; None if all were.
     """
 
     method: str
     polygons: Sequence[Polygon]
-    sets: tuple[str, ...] | None = None
+    set_names: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -117,8 +117,8 @@ class Region:
         if len(text) > CORNER_LENGTH * MAX_CORNERS:
             return ""
         fields = [self.method, text]
-        if self.sets is not None:
-            fields.append(",".join(self.sets))
+        if self.set_names is not None:
+            fields.append(",".join(self.set_names))
         return ":".join(fields)
 
     def rounded(self) -> Region:
@@ -133,7 +133,7 @@ class Region:
 def parse_region(text: str) -> Region | None:
     """Returns the region of a link's text; None if the text is not whole.
 
-    >>> parse_region("umap:0.0-5000.0-0.5000:test").sets
+    >>> parse_region("umap:0.0-5000.0-0.5000:test").set_names
     ('test',)
     """
     method, _, after_method = text.partition(":")
@@ -141,8 +141,8 @@ def parse_region(text: str) -> Region | None:
     polygons = parse_polygons(corners)
     if not polygons:
         return None
-    sets = tuple(filter(None, names.split(","))) if has_sets else None
-    return Region(method, polygons, sets)
+    set_names = tuple(filter(None, names.split(","))) if has_sets else None
+    return Region(method, polygons, set_names)
 
 
 def polygons_text(polygons: Sequence[Polygon]) -> str:
@@ -182,7 +182,9 @@ def parse_polygons(text: str) -> list[Polygon]:
 
 def rows_in_region(layout: Layout, region: Region) -> dict[str, Mask]:
     """Returns {set: (n,) mask of its rows} that a region holds."""
-    shown_sets = [name for name in layout.coordinates if region.sets is None or name in region.sets]
+    shown_sets = [
+        name for name in layout.coordinates if region.set_names is None or name in region.set_names
+    ]
     return rows_in_polygons(layout, shown_sets, region.polygons)
 
 

@@ -105,4 +105,4 @@ def _can_hold(pack_data: PackData, region: Region) -> bool:
         methods.add(pack_data.layout.method)
     if region.method not in methods:
         return False
-    return not region.sets or not set(region.sets).isdisjoint(mapped_sets(pack_data.pack))
+    return not region.set_names or not set(region.set_names).isdisjoint(mapped_sets(pack_data.pack))

@@ -32,7 +32,7 @@ class ThresholdChoice:
     Args:
         detector: whose threshold is chosen.
         compared: the detector that it is compared with; empty without one.
-        sets: file names of the OOD sets that count.
+        set_names: of the OOD sets that count, such as `near_cifar100`.
         percentiles: whether scores are drawn as ID percentiles.
         deployment: what arrives in use, and what mistakes cost.
         rule: what chooses the threshold; None if a hand does.
@@ -40,7 +40,7 @@ class ThresholdChoice:
 
     detector: str
     compared: str
-    sets: tuple[str, ...]
+    set_names: tuple[str, ...]
     percentiles: bool
     deployment: Deployment
     rule: ThresholdRule | None
@@ -58,7 +58,7 @@ def threshold_choice(
 
     Args:
         detectors: names to choose from.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         key: of the data; a threshold set by hand does not outlive them.
     """
     forget_other_data(key, titles)
@@ -71,7 +71,7 @@ def threshold_choice(
     with columns[1]:
         compared = compared_input([name for name in detectors if name != detector])
     with columns[2]:
-        sets = sets_input(titles)
+        set_names = sets_input(titles)
     with columns[3]:
         percentiles = score_unit() != "raw"
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -79,7 +79,7 @@ def threshold_choice(
         deployment = deployment_input()
         with left:
             rule = rule_input(deployment)
-    return ThresholdChoice(detector, compared, sets, percentiles, deployment, rule)
+    return ThresholdChoice(detector, compared, set_names, percentiles, deployment, rule)
 
 
 def detector_input(detectors: Sequence[str]) -> str:
@@ -109,9 +109,9 @@ def compared_input(others: Sequence[str]) -> str:
 
 
 def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns the file names of the OOD sets that count."""
+    """Returns the names of the OOD sets that count."""
     are_unique = len(set(titles.values())) == len(titles)
-    sets = st.multiselect(
+    set_names = st.multiselect(
         "OOD sets that count",
         list(titles),
         list(titles),
@@ -120,7 +120,7 @@ def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
         format_func=lambda name: titles[name] if are_unique else name,
         help="Every group counts the same, and every set in it.",
     )
-    return tuple(sets)
+    return tuple(set_names)
 
 
 def deployment_input() -> Deployment:

@@ -60,7 +60,7 @@ class Evaluation:
     @property
     def counted_scores(self) -> dict[str, NDArray[np.float64]]:
         """{set: (n,) shown scores} of ID test and of the OOD sets that count."""
-        return {name: self.set_scores[name] for name in ("test", *self.choice.sets)}
+        return {name: self.set_scores[name] for name in ("test", *self.choice.set_names)}
 
     def thresholds(self) -> dict[str, float]:
         """Returns {detector: its threshold} of all that are ready, by the same rule."""
@@ -70,7 +70,7 @@ class Evaluation:
                 thresholds[name] = self.outcomes[name].threshold
             else:
                 thresholds[name] = matching_threshold(
-                    self.rule, self.outcome.kept, scores, self.choice.sets
+                    self.rule, self.outcome.kept, scores, self.choice.set_names
                 )
         return thresholds
 
@@ -93,7 +93,7 @@ def evaluate_threshold(
     if choice.compared in scores_by_detector:
         other = scores_by_detector[choice.compared]
         kept = outcomes[choice.detector].kept
-        other_threshold = matching_threshold(rule, kept, other, choice.sets)
+        other_threshold = matching_threshold(rule, kept, other, choice.set_names)
         outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
     return Evaluation(choice, rule, scores_by_detector, {}, outcomes)
 
@@ -110,7 +110,7 @@ def evaluate_per_class(
     """
     margins, class_thresholds = {}, {}
     for name, set_scores in scores_by_detector.items():
-        decision = choose_threshold(rule, set_scores, choice.sets, assigned_classes)
+        decision = choose_threshold(rule, set_scores, choice.set_names, assigned_classes)
         class_thresholds[name] = decision.by_class
         margins[name] = SetScores(
             {
@@ -142,4 +142,4 @@ def matching_threshold(
 
 
 def _evaluate(threshold: float, scores: SetScores, choice: ThresholdChoice) -> Outcome:
-    return evaluate(threshold, scores.test, scores.ood(choice.sets))
+    return evaluate(threshold, scores.test, scores.ood(choice.set_names))

@@ -31,7 +31,7 @@ def evaluate_choice(pack_data, choice, scores_by_detector):
             return evaluate_per_class(
                 choice, choice.rule, scores_by_detector, pack_data.assigned_classes
             )
-        decision = choose_threshold(choice.rule or KeepShare(), set_scores, choice.sets)
+        decision = choose_threshold(choice.rule or KeepShare(), set_scores, choice.set_names)
     except ValueError as error:
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
         decision = choose_threshold(KeepShare(), set_scores)
@@ -79,7 +79,7 @@ def show(pack_data) -> None:
     if missing and not job.over:
         names = plain(" and ".join(missing))
         show_progress(job, f"Fitting the detectors, {names} among them", missing)
-    if not choice.sets:
+    if not choice.set_names:
         st.info(NO_OOD, icon=":material/info:")
     selection_chips()
 

@@ -71,14 +71,17 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
 
     Args:
         evaluation: of the threshold.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
     choice, scores = evaluation.choice, evaluation.set_scores
     threshold = evaluation.outcome.threshold
     titled = {
-        group: {titles[str(SetName(group, name))]: values for name, values in sets.items()}
-        for group, sets in scores.ood(choice.sets).items()
+        group: {
+            titles[str(SetName(group, short_name))]: values
+            for short_name, values in scores_by_name.items()
+        }
+        for group, scores_by_name in scores.ood(choice.set_names).items()
     }
     if current_selection():
         st.caption(selected_finding(selected, len(current_selection()), threshold))
@@ -106,7 +109,7 @@ def numbers(
     Args:
         pack: the data.
         evaluation: of the threshold.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
     is_comparison = len(evaluation.outcomes) > 1
@@ -116,7 +119,7 @@ def numbers(
             height="content",
             alt="What the line does, by detector",
         )
-    if evaluation.choice.sets:
+    if evaluation.choice.set_names:
         other_thresholds(evaluation, selected)
         every_set(pack, evaluation, titles, selected)
 
@@ -126,8 +129,8 @@ def every_set(
 ) -> None:
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
-    sets = [name for name in pack.ood if str(name) in choice.sets]
-    results = tabulate({choice.detector: evaluation.set_scores}, sets)
+    set_names = [name for name in pack.ood if str(name) in choice.set_names]
+    results = tabulate({choice.detector: evaluation.set_scores}, set_names)
     sets_table = sets_table_at_threshold(results, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")
     st.dataframe(
@@ -174,7 +177,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     curves = {}
     for name, outcome in evaluation.outcomes.items():
         scores = evaluation.shown_scores[name]
-        candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+        candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
         point = (outcome.flagged, outcome.caught)
         curves[name] = (candidates.flagged, candidates.caught), point
     return curves
@@ -184,8 +187,8 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}
-    for group, sets in scores.ood(evaluation.choice.sets).items():
-        candidates = sweep(scores.test, {group: sets})
+    for group, scores_by_name in scores.ood(evaluation.choice.set_names).items():
+        candidates = sweep(scores.test, {group: scores_by_name})
         point = (outcome.flagged, outcome.caught_by_group[group])
         curves[group] = (candidates.flagged, candidates.caught), point
     selected_ood = [values for name, values in selected.items() if name != "test"]
@@ -200,7 +203,7 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
 def _cost_curve(evaluation: Evaluation) -> None:
     """Shows what inputs cost at other lines, and at this one."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
-    candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+    candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
     st.markdown(f"**1000 inputs cost {cost:,.1f} here, {costs.min():,.1f} at the cheapest line**")
@@ -220,7 +223,7 @@ def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
         evaluation.class_thresholds[choice.detector],
         pack_data.assigned_classes,
         evaluation.set_scores,
-        choice.sets,
+        choice.set_names,
     )
     st.markdown(
         f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is "

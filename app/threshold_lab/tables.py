@@ -157,8 +157,8 @@ def sets_table_at_threshold(
     Args:
         results: of one detector.
         outcome: of its threshold.
-        titles: {file name: title} of the sets.
-        selected: {file name: (n,) scores of its rows that are selected}; where there are none, no
+        titles: {set name: title} of the sets.
+        selected: {set name: (n,) scores of its rows that are selected}; where there are none, no
             column speaks of them.
     """
     rows = []
@@ -240,10 +240,10 @@ def nearest_pack_rows(
     """Returns the (set, row) of the scores nearest a threshold, from the lowest score up.
 
     Args:
-        scores: {file name: (n,) scores} of the sets to look in.
+        scores: {set name: (n,) scores} of the sets to look in.
         threshold: the line.
         count: how many to return at most.
-        masks: {file name: (n,) which rows count}, none of a set that is not in it; None for all.
+        masks: {set name: (n,) which rows count}, none of a set that is not in it; None for all.
     """
     rows = {}
     for name, values in scores.items():
@@ -269,10 +269,10 @@ def nearest_table(
 
     Args:
         pack: the data.
-        scores: {file name: (n,) scores}.
-        pack_rows: (file name, row) of each.
+        scores: {set name: (n,) scores}.
+        pack_rows: (set name, row) of each.
         threshold: the line.
-        compared_out: {file name: (n,) whether the compared detector calls them out}, if there is
+        compared_out: {set name: (n,) whether the compared detector calls them out}, if there is
             one.
     """
     features = dict(pack.sets())
