@@ -77,7 +77,7 @@ def submit_job(key: str, work: Work, for_everybody: bool = False) -> Job:
     A refusal is this tab's alone: `find_job` returns it here until the next attempt.
 
     Args:
-        for_everybody: whether it is the same work for all, and in nobody's share.
+        for_everybody: whether it is the same work for all, and in nobody's quota.
     """
     job = job_queue().submit(key, work, EVERYBODY if for_everybody else visitor())
     keep_refusal(job)
