@@ -11,8 +11,8 @@ from app.components.scatter_map import (
     WHOLE,
     Drawing,
     Legend,
+    MapView,
     Mark,
-    Picture,
     Window,
     parse_window,
     scatter_map,
@@ -23,7 +23,7 @@ from app.feature_map.drawing import draw_points
 from app.feature_map.tables import sampled_sentence, trust_sentence
 from app.pack.data import PackData
 from app.pack.items import find_item, item_id
-from app.pack.layout import PICTURE_SIZE, Layout, Mask, Polygon, Region, nearest_point
+from app.pack.layout import MAP_SIZE, Layout, Mask, Polygon, Region, nearest_point
 from app.pack.layout_state import select_region
 from app.pack.scores import heat_correction
 from app.pack.selected import (
@@ -38,7 +38,7 @@ from app.pack.tables import Array
 from app.text import plain
 from heat_core.metrics import percentile
 
-ASPECT = PICTURE_SIZE[0] / PICTURE_SIZE[1]
+ASPECT = MAP_SIZE[0] / MAP_SIZE[1]
 
 
 def show_facts(pack_data: PackData, layout: Layout, set_names: Sequence[str]) -> None:
@@ -111,7 +111,7 @@ def show_map(
         colouring.points(layout, choice.set_names, masks), colouring.palette, window
     )
     count = _row_count(layout, choice.set_names)
-    picture = Picture(
+    view = MapView(
         image,
         ASPECT,
         window,
@@ -120,7 +120,7 @@ def show_map(
         _marks(pack_data, layout, colouring),
         Legend(colouring.title, colouring.entries, colouring.scale, colouring.ends),
     )
-    scatter_map(picture, on_draw, on_move, key="scatter-map")
+    scatter_map(view, on_draw, on_move, key="scatter-map")
 
 
 def _open_nearest(

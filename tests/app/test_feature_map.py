@@ -36,7 +36,7 @@ from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
 from app.pack.jobs import DetectorScores
 from app.pack.layout import (
-    PICTURE_SIZE,
+    MAP_SIZE,
     RESOLUTION,
     Layout,
     Region,
@@ -181,9 +181,9 @@ def test_the_nearest_point_that_is_shown_is_found(layout):
     assert name in ("test", "near_b")
     offsets = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
         1,
-        PICTURE_SIZE[1] / PICTURE_SIZE[0],
+        MAP_SIZE[1] / MAP_SIZE[0],
     )
-    nearest = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
+    nearest = (layout.positions[name][row] - (x, y)) * (1, MAP_SIZE[1] / MAP_SIZE[0])
     assert (nearest**2).sum() == pytest.approx((offsets**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
     assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
@@ -194,7 +194,7 @@ def test_all_points_lie_on_the_picture_in_one_scale(layout):
     coordinates = np.concatenate(list(layout.coordinates.values()))
     assert positions.min() >= 0.01
     assert positions.max() <= 0.99
-    pixels = positions * PICTURE_SIZE
+    pixels = positions * MAP_SIZE
     scales = [
         np.linalg.norm(pixels[i] - pixels[j]) / np.linalg.norm(coordinates[i] - coordinates[j])
         for i, j in ((0, 5), (9, 80))
@@ -241,22 +241,22 @@ def dots(positions, colours, faint=None, shape=0) -> Points:
 
 def test_points_are_painted_where_they_are_in_their_colour():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
-    assert image.shape == (PICTURE_SIZE[1], PICTURE_SIZE[0], 4)
-    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 4]) == (50, 0, 0, 255)
-    assert tuple(image[PICTURE_SIZE[1] // 4, 3 * PICTURE_SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert image.shape == (MAP_SIZE[1], MAP_SIZE[0], 4)
+    assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[MAP_SIZE[1] // 4, 3 * MAP_SIZE[0] // 4]) == (150, 0, 0, 255)
     assert (image[..., 3] > 0).mean() < 0.001
 
 
 def test_a_window_shows_its_part_layout():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
-    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
 
 
 def test_what_is_not_selected_lies_below():
     for faint in ([False, True], [True, False]):
         image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
-        assert image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+        assert image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
 
 
 def test_no_set_always_covers_the_other():
