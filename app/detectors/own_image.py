@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.detectors.controls import image_upload
-from app.detectors.state import image_opinion
+from app.detectors.state import NoOpinion, image_opinion
 from app.detectors.tables import opinion_finding
 from app.pack.data import PackData
 from app.pack.tables import verdicts_table
@@ -39,9 +39,10 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
     file = image_upload()
     if file is None:
         return
-    opinion = image_opinion(pack_data, file, file.name, share_to_keep)
-    if isinstance(opinion, str):
-        st.error(plain(opinion, 500), icon=":material/error:")
+    try:
+        opinion = image_opinion(pack_data, file, file.name, share_to_keep)
+    except NoOpinion as error:
+        st.error(plain(error, 500), icon=":material/error:")
     else:
         _show_opinion(pack_data, opinion, share_to_keep)
 

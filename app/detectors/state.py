@@ -92,19 +92,25 @@ def _scores_without_val(detector_scores: DetectorScores) -> dict:
 # -- an image of one's own -------------------------------------------------------------------------
 
 
+class NoOpinion(Exception):
+    """Nothing can be made of an image; says why, in one line."""
+
+
 def image_opinion(
     pack_data: PackData, file: io.BytesIO, name: str, share_to_keep: float
-) -> Opinion | str:
+) -> Opinion:
     """Returns what the classifier and the detectors that are ready make of an image.
 
-    Or one line that says why they make nothing of it. The last opinion is kept in the visitor's
-    session: an image is theirs alone.
+    The last opinion is kept in the visitor's session: an image is theirs alone.
 
     Args:
         pack_data: data whose classifier is at hand.
         file: the image.
         name: of the file.
         share_to_keep: the share of ID that thresholds keep.
+
+    Raises:
+        NoOpinion: they make nothing of it.
     """
     content = file.getvalue()
     ready, _ = ready_scores(scoring_job(pack_data, "modern"))
@@ -119,7 +125,7 @@ def image_opinion(
 
 def _judge_image(
     pack_data: PackData, content: bytes, name: str, share_to_keep: float, detectors: Sequence[str]
-) -> Opinion | str:
+) -> Opinion:
     from heat_core.images.decoding import read_image
 
     try:
@@ -127,7 +133,7 @@ def _judge_image(
         judge = _judge(pack_data.key, pack_data)
         return judge(pixels, _fitted_detectors(pack_data, detectors), share_to_keep)
     except ValueError as error:
-        return str(error)
+        raise NoOpinion(str(error)) from error
 
 
 def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, FittedDetector]:

@@ -17,9 +17,10 @@ def chains_panel(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> N
     """Shows Langevin chains over the finished landscape, if they are switched on."""
     if not st.toggle("Chains over the landscape", key="chains", bind="query-params"):
         return
-    chains = cached_chains(choice.key, chain_settings(), result, choice.toy)
-    if isinstance(chains, str):
-        st.error(plain(chains), icon=":material/error:")
+    outcome = cached_chains(choice.key, chain_settings(), result, choice.toy)
+    chains = outcome.chains
+    if chains is None:
+        st.error(plain(outcome.error), icon=":material/error:")
         return
     count = chains.paths.shape[1]
     st.subheader(
