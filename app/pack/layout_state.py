@@ -82,18 +82,26 @@ def select_linked_region(pack_data: PackData) -> str:
 
     Returns the method of the layout that it still waits for, or nothing.
     """
-    region = waiting_region()
-    missing_method = ""
-    if region is None or map_region() is not None or not _can_hold(pack_data, region):
-        drop_waiting_region()  # nothing, cut off, drawn over, or of other data
-    else:
-        layout = current_layout(pack_data, region.method)
-        if layout is None:
-            missing_method = region.method
-        else:
-            select_region(pack_data, layout, region)
+    missing_method = _follow_waiting_region(pack_data)
     keep_region_in_link()
     return missing_method
+
+
+def _follow_waiting_region(pack_data: PackData) -> str:
+    """Selects the region that waits, or drops it if that cannot be.
+
+    Returns the method of the layout that it still waits for, or nothing.
+    """
+    region = waiting_region()
+    is_drawn_over = map_region() is not None
+    if region is None or is_drawn_over or not _can_hold(pack_data, region):
+        drop_waiting_region()
+        return ""
+    layout = current_layout(pack_data, region.method)
+    if layout is None:
+        return region.method
+    select_region(pack_data, layout, region)
+    return ""
 
 
 def _can_hold(pack_data: PackData, region: Region) -> bool:
