@@ -267,7 +267,7 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
 def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows a page of images around the line."""
     counted_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
-    sorted_scores = [counted_scores[name][row] for name, row in pack_rows]
+    sorted_scores = [counted_scores[set_name][row] for set_name, row in pack_rows]
     below = int(np.searchsorted(sorted_scores, threshold, "right"))
     st.caption(
         f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
@@ -277,11 +277,11 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
     page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []
-    for (name, _), score, margin in zip(
+    for (set_name, _), score, margin in zip(
         pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
-        verdict = row_outcome(score > threshold, name)
-        captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
+        verdict = row_outcome(score > threshold, set_name)
+        captions.append((pack_data.pack.set_title(set_name), f"{margin} {verdict}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 
@@ -295,9 +295,11 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     if not is_pressed:
         return
     rows: dict[str, list[int]] = {}
-    for name, row in pack_rows:
-        rows.setdefault(name, []).append(row)
-    items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
+    for set_name, row in pack_rows:
+        rows.setdefault(set_name, []).append(row)
+    items = items_of(
+        pack_data.pack, {set_name: np.array(indices) for set_name, indices in rows.items()}
+    )
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
     add_to_selection(Part(FROM_LINE, label, items))
@@ -313,7 +315,8 @@ def _show_nearest_table(
     if compared is not None:
         compared_scores = evaluation.shown_scores[choice.compared]
         compared_out = {
-            name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
+            set_name: compared_scores[set_name] > compared.threshold
+            for set_name in evaluation.counted_scores
         }
     table = nearest_table(
         pack_data.pack,

@@ -211,7 +211,9 @@ def class_thresholds_table(
     """
 
     def share_out(set_names: Sequence[str], label: int) -> float:
-        flags = [margins[name][assigned_classes[name] == label] > 0 for name in set_names]
+        flags = [
+            margins[set_name][assigned_classes[set_name] == label] > 0 for set_name in set_names
+        ]
         together = np.concatenate(flags) if flags else np.empty(0)
         return float(np.mean(together)) if together.size else np.nan
 
@@ -240,19 +242,19 @@ def nearest_pack_rows(
     """Returns the (set, row) of the scores nearest a threshold, from the lowest score up.
 
     Args:
-        scores: {set name: (n,) scores} of the sets to look in.
+        scores: {set: (n,) scores} of the sets to look in.
         threshold: the line.
         count: how many to return at most.
-        masks: {set name: (n,) which rows count}, none of a set that is not in it; None for all.
+        masks: {set: (n,) which rows count}, none of a set that is not in it; None for all.
     """
     rows = {}
-    for name, values in scores.items():
+    for set_name, values in scores.items():
         if masks is None:
-            rows[name] = np.arange(len(values))
+            rows[set_name] = np.arange(len(values))
         else:
-            rows[name] = np.flatnonzero(masks.get(name, ()))
-    pack_rows = [(name, int(row)) for name, indices in rows.items() for row in indices]
-    values = np.concatenate([scores[name][indices] for name, indices in rows.items()])
+            rows[set_name] = np.flatnonzero(masks.get(set_name, ()))
+    pack_rows = [(set_name, int(row)) for set_name, indices in rows.items() for row in indices]
+    values = np.concatenate([scores[set_name][indices] for set_name, indices in rows.items()])
     nearest = np.argsort(np.abs(values - threshold), kind="stable")[:count]
     ascending = nearest[np.argsort(values[nearest], kind="stable")]
     return [pack_rows[i] for i in ascending]
@@ -269,26 +271,26 @@ def nearest_table(
 
     Args:
         pack: the data.
-        scores: {set name: (n,) scores}.
-        pack_rows: (set name, row) of each.
+        scores: {set: (n,) scores}.
+        pack_rows: (set, row) of each.
         threshold: the line.
-        compared_out: {set name: (n,) whether the compared detector calls them out}, if there is
+        compared_out: {set: (n,) whether the compared detector calls them out}, if there is
             one.
     """
     features = dict(pack.sets())
     rows = []
-    for name, row in pack_rows:
-        score = float(scores[name][row])
+    for set_name, row in pack_rows:
+        score = float(scores[set_name][row])
         cells = {
-            "Item": item_id(features[name], name, row),
-            "Set": pack.set_title(name),
-            "Class": _class_name(pack, name, row),
+            "Item": item_id(features[set_name], set_name, row),
+            "Set": pack.set_title(set_name),
+            "Class": _class_name(pack, set_name, row),
             "Score": score,
             "Above the line": score - threshold,
-            "Verdict": row_outcome(score > threshold, name),
+            "Verdict": row_outcome(score > threshold, set_name),
         }
         if compared_out is not None:
-            cells["The other says"] = row_outcome(bool(compared_out[name][row]), name)
+            cells["The other says"] = row_outcome(bool(compared_out[set_name][row]), set_name)
         rows.append(cells)
     return pd.DataFrame(rows)
 
