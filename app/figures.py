@@ -40,6 +40,23 @@ def set_colour(name: str) -> str:
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
 
 
+def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
+    """Returns {`ID` or group: (n,) scores} of a detector, the sets of a group put together.
+
+    Args:
+        scores: {set: (n,) scores}; those of held-out ID are left out.
+
+    >>> scores_by_group({"far_b": np.ones(1), "far_c": np.ones(2), "test": np.zeros(1)})
+    {'ID': array([0.]), 'far': array([1., 1., 1.])}
+    """
+    parts: dict[str, list[Array]] = {}
+    for set_name, values in scores.items():
+        if set_name != "val":
+            group = "ID" if set_name == "test" else SetName.parse(set_name).group
+            parts.setdefault(group, []).append(values)
+    return {group: np.concatenate(parts[group]) for group in COLOURS if group in parts}
+
+
 def nth_style(i: int) -> tuple[str, str]:
     """Returns colour and dash of the i-th curve: no two alike of the first 25, then in turn.
 
@@ -187,7 +204,7 @@ def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:
 
 
 def percentile_bars(
-    names: Sequence[str], values: Array, percentiles: Array, kept_share: float
+    names: Sequence[str], values: Array, percentiles: Array, share_kept: float
 ) -> go.Figure:
     """Returns a bar per term: the share of ID that has at most as much of it, and what it adds.
 
@@ -195,9 +212,9 @@ def percentile_bars(
         names: of the terms and the total, which comes last and is drawn stronger.
         values: what each adds, (n,).
         percentiles: (n,) fractions of ID.
-        kept_share: the share of ID at or below the threshold of the total.
+        share_kept: the share of ID at or below the threshold of the total.
     """
-    colours = [COLOURS["near"] if share > kept_share else COLOURS["ID"] for share in percentiles]
+    colours = [COLOURS["near"] if share > share_kept else COLOURS["ID"] for share in percentiles]
     opacities = [0.55] * (len(names) - 1) + [1.0]
     bars = go.Bar(
         y=list(names),
@@ -212,7 +229,7 @@ def percentile_bars(
         hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
     )
     figure = go.Figure(bars)
-    figure.add_vline(100 * kept_share, line=dict(color=GREY, width=2, dash="dash"))
+    figure.add_vline(100 * share_kept, line=dict(color=GREY, width=2, dash="dash"))
     figure.update_layout(height=70 + 34 * len(names), margin=MARGIN, showlegend=False)
     figure.update_xaxes(title_text="ID test images that have at most as much (%)", range=[0, 101])
     figure.update_yaxes(autorange="reversed")

@@ -24,7 +24,7 @@ EVERYBODY: Visitor = ("everybody",)
 
 ABANDONED_SECONDS = 600.0  # after which a paused job that nobody has touched is cancelled
 UNWATCHED_SECONDS = 45.0  # after which a job is cancelled whose watchers have all closed their tabs
-MAX_REST_SECONDS = 3.0  # of one rest for the sake of others
+MAX_REST_FOR_OTHERS_SECONDS = 3.0  # of one rest for the sake of others
 WAKE_SECONDS = 1.0  # between two looks of a paused job at whether it is abandoned
 
 
@@ -53,7 +53,7 @@ class Job:
         slots: where it waits for a slot.
         is_connected: whether a watcher's tab is still open.
         owner: tab whose data the work is on: the work stops when that tab is gone.
-        visitor: who asked for it, in whose share of the slots it is done.
+        visitor: who asked for it, among whose work it counts.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Job:
 
     @property
     def visitor(self) -> Visitor:
-        """In whose share of the slots it is done: who asked for it, or of several who has least."""
+        """Among whose work it counts: who asked for it, or of several who has least."""
         return self._place.visitor
 
     @property
@@ -130,7 +130,7 @@ class Job:
             self._wait_for_slot()
         elif self._slots.is_in_the_way(self._place):
             worked = time.monotonic() - self._reported_at
-            self._stop.wait(min(2 * worked, MAX_REST_SECONDS))
+            self._stop.wait(min(2 * worked, MAX_REST_FOR_OTHERS_SECONDS))
 
     def _has_lost_owner(self) -> bool:
         return bool(self.owner) and not self._is_connected(self.owner)
@@ -286,7 +286,7 @@ class Job:
 class JobQueue:
     """Jobs by key. A key says everything that decides the result, so equal requests share a job.
 
-    Every visitor has a share of the line, and slots go round among the visitors. What is
+    Every visitor has a quota of the line, and slots go round among the visitors. What is
     everybody's is never refused: there is little of it. Paused jobs are no part of the line.
 
     Args:
@@ -295,7 +295,7 @@ class JobQueue:
             as many again.
         keep_minutes: for how long after they were last used.
         max_unfinished: how many wait or run at most.
-        shares: how many of these may be one visitor's, for each group that a visitor belongs to,
+        quotas: how many of these may be one visitor's, for each group that a visitor belongs to,
             the widest first.
         max_paused: how many paused jobs each visitor may have.
         unwatched_seconds: after which a job is cancelled whose watchers' tabs are all closed.
@@ -308,7 +308,7 @@ class JobQueue:
         max_finished: int = 24,
         keep_minutes: float = 60,
         max_unfinished: int = 64,
-        shares: tuple[int, ...] = (32, 8),
+        quotas: tuple[int, ...] = (32, 8),
         max_paused: int = 8,
         unwatched_seconds: float = UNWATCHED_SECONDS,
         is_connected: IsConnected = _always_connected,
@@ -316,7 +316,7 @@ class JobQueue:
         self.max_finished = max_finished
         self.keep_seconds = 60 * keep_minutes
         self.max_unfinished = max_unfinished
-        self.shares = shares
+        self.quotas = quotas
         self.max_paused = max_paused
         self.unwatched_seconds = unwatched_seconds
         self.is_connected = is_connected
@@ -330,7 +330,7 @@ class JobQueue:
     def submit(self, key: str, work: Work, visitor: Visitor = EVERYBODY) -> Job:
         """Returns the job of this key, or a new one in line if there is none or it came to nothing.
 
-        Where the line is full, or the visitor's share of it, the new one has failed and says so;
+        Where the line is full, or the visitor's quota of it, the new one has failed and says so;
         the queue does not keep it, so whoever asks next gets another. A job that there is counts as
         work of whoever of those who asked has least.
         """
@@ -342,7 +342,7 @@ class JobQueue:
                 if not job.was_refused:
                     self._jobs[key] = job
             elif not job.over:
-                self.slots.share(job.place, visitor)
+                self.slots.hand_over(job.place, visitor)
             return job
 
     def submit_owned(self, key: str, work: Work, owner: str, visitor: Visitor) -> Job:
@@ -375,8 +375,8 @@ class JobQueue:
         if len(unfinished) >= self.max_unfinished:
             return f"The line is full: {len(self.slots)} wait already. Try again in a minute."
         counts = Counter(group for job in unfinished for group in groups_of(job.visitor))
-        for group, share in zip(groups_of(visitor), self.shares, strict=False):
-            if counts[group] >= share:
+        for group, quota in zip(groups_of(visitor), self.quotas, strict=False):
+            if counts[group] >= quota:
                 return (
                     f"Your part of the line is full: {counts[group]} jobs are in it already. "
                     "Cancel one, or try again in a minute."

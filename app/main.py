@@ -79,7 +79,7 @@ page = st.navigation(
             title="Threshold lab",
             icon=":material/tune:",
             url_path="threshold_lab",
-            help="Choose where to cut: drag a line over the scores, or name what matters.",
+            help="Choose where the line is: drag it over the scores, or name what matters.",
         ),
         st.Page(toy_lab, visibility="hidden"),
     ],

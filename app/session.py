@@ -14,6 +14,13 @@ from app.server import SERVER
 from app.slots import Visitor
 from app.text import plain
 
+# Keys of widgets, which are words of the link, too. The words that pages and code have now are
+# others; these stay, so that old links go on to work.
+RULE_KEY = "objective"  # which rule chooses the threshold
+THRESHOLD_KEY = "cut"
+SCORES_OF_KEY = "scorer"  # the detector whose scores a page of a pack shows
+SHARE_TO_KEEP_KEY = "keep"
+
 BROWSER_COOKIE = "_streamlit_xsrf"  # Streamlit's own, the same in all tabs of a browser
 
 
@@ -70,7 +77,7 @@ def submit_job(key: str, work: Work, for_everybody: bool = False) -> Job:
     A refusal is this tab's alone: `find_job` returns it here until the next attempt.
 
     Args:
-        for_everybody: whether it is the same work for all, and in nobody's share.
+        for_everybody: whether it is the same work for all, and in nobody's quota.
     """
     job = job_queue().submit(key, work, EVERYBODY if for_everybody else visitor())
     keep_refusal(job)

@@ -126,18 +126,23 @@ class FairSlots:
                 return True
             if self._free or not self._waiting:
                 return False
-            waiting = next(self._order())
-            slots = self._slots_by_group()
-            for group, other in zip(
-                groups_of(place.visitor), groups_of(waiting.visitor), strict=False
-            ):
-                if group != other:
-                    lead = slots[group] - slots[other]
-                    held_seconds = time.monotonic() - place.slot_since
-                    return lead > 1 or (lead == 1 and held_seconds >= self.slice_seconds)
-            return False
+            lead = self._lead(place, next(self._order()))
+            held_seconds = time.monotonic() - place.slot_since
+            return lead > 1 or (lead == 1 and held_seconds >= self.slice_seconds)
 
-    def share(self, place: Place, visitor: Visitor) -> None:
+    def _lead(self, place: Place, other: Place) -> int:
+        """Returns how many slots more the group of a place has than that of another place.
+
+        The two groups are the widest that differ; 0 where the visitor is the same.
+        """
+        slots = self._slots_by_group()
+        groups = zip(groups_of(place.visitor), groups_of(other.visitor), strict=False)
+        for group, other_group in groups:
+            if group != other_group:
+                return slots[group] - slots[other_group]
+        return 0
+
+    def hand_over(self, place: Place, visitor: Visitor) -> None:
         """Gives a place to another visitor who wants the same, if they have fewer places."""
         with self._changed:
             counts = Counter(other.visitor for other in (*self._waiting, *self._running))
@@ -214,5 +219,6 @@ def _rank(
     place: Place, slots: Mapping[Visitor, int], last_turns: Mapping[Visitor, int]
 ) -> tuple[list[tuple[int, int]], int]:
     """Returns what sorts places by their turn: the smaller, the sooner."""
-    shares = [(slots.get(group, 0), last_turns.get(group, 0)) for group in groups_of(place.visitor)]
-    return shares, place.number
+    groups = groups_of(place.visitor)
+    standings = [(slots.get(group, 0), last_turns.get(group, 0)) for group in groups]
+    return standings, place.number

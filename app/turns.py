@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from app.slots import Visitor
 
 TURN_SECONDS = 3.0  # that a page waits at most for others
-MAX_REST_SECONDS = 0.5  # that work in the background rests at most at a time
+MAX_REST_FOR_PAGES_SECONDS = 0.5  # that work in the background rests at most at a time
 RESTS_PER_WORK = 3.0  # seconds that it rests at most for each second of work
 
 
@@ -63,6 +63,6 @@ class PageTurns:
         if now < getattr(self._rests, "next", 0.0):
             return
         with self._changed:
-            self._changed.wait_for(lambda: not self._running, MAX_REST_SECONDS)
+            self._changed.wait_for(lambda: not self._running, MAX_REST_FOR_PAGES_SECONDS)
         rested = time.monotonic() - now
         self._rests.next = time.monotonic() + rested / RESTS_PER_WORK

@@ -62,10 +62,10 @@ def _pack() -> object:
 
 def _fit_all() -> object:
     from app.jobs import Job
-    from app.pack.jobs import score_pack
+    from app.pack.jobs import scoring_work
     from heat_core.pack import read_pack
 
-    job = Job("any", score_pack(read_pack(PACK), "modern", keep_runs=True))
+    job = Job("any", scoring_work(read_pack(PACK), "modern", keep_runs=True))
     job.run()
     return job
 

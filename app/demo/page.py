@@ -12,9 +12,10 @@ header.show(
     "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
     real=False,
 )
-story = cached_story()
-if isinstance(story, str):
-    st.error(plain(story), icon=":material/error:")
+try:
+    story = cached_story()
+except ValueError as error:
+    st.error(plain(error), icon=":material/error:")
 else:
     number = step_number(len(STEPS))
     step = STEPS[number - 1]

@@ -7,13 +7,13 @@ import streamlit as st
 from app.demo.story import PATH, Story, read
 
 
-def cached_story() -> Story | str:
-    """Returns the demo's story, or one line that says why there is none."""
-    modified = PATH.stat().st_mtime if PATH.is_file() else 0.0
-    try:
-        return _read_story(modified)
-    except ValueError as error:
-        return str(error)
+def cached_story() -> Story:
+    """Returns the demo's story.
+
+    Raises:
+        ValueError: there is none, or it is damaged; in one line.
+    """
+    return _read_story(PATH.stat().st_mtime if PATH.is_file() else 0.0)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

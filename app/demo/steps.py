@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import streamlit as st
 
 from app import figures, session
 from app.components.surfaces import Block, Surface, surfaces
 from app.demo.story import CONFIDENCE, Story
 from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH
-from app.plane.figures import landscape
+from app.plane.figures import energy_heatmap
 from app.plane.training import Layer
 from app.text import plain
-from heat_core.scores import SetScores
 
 ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
 LARGE = 170  # width of a picture on the screen
@@ -92,7 +90,7 @@ def _sure_pictures(story: Story) -> None:
 
 def _pictures(story: Story, captions: Sequence[str], width: int) -> None:
     with st.container(horizontal=True):
-        for pixels, name, caption in zip(story.pixels, story.sets, captions, strict=True):
+        for pixels, name, caption in zip(story.pixels, story.picture_sets, captions, strict=True):
             st.image(
                 pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1),
                 caption,
@@ -213,7 +211,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         meaning = energy_map.meaning
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
-            landscape(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
+            energy_heatmap(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
             key=f"map-{title}",
             alt=f"{title}: {meaning}",
             config=figures.QUIET,
@@ -235,7 +233,7 @@ def _threshold_sentence(story: Story) -> str:
 
 def _threshold_picture(story: Story) -> None:
     outcome = story.outcomes["HEAT"]
-    by_group = _scores_by_group(story.scores["HEAT"])
+    by_group = figures.scores_by_group(story.scores["HEAT"])
     edges = figures.bins(by_group, outcome.threshold)
     figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
@@ -258,14 +256,6 @@ def _threshold_picture(story: Story) -> None:
         f"Caught: {caught}."
     )
     _pictures(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
-
-
-def _scores_by_group(scores: SetScores) -> dict[str, np.ndarray]:
-    """Returns {ID or group: (n,) scores of all of its sets}."""
-    by_group = {"ID": scores.test}
-    for group, sets in scores.ood().items():
-        by_group[group] = np.concatenate(list(sets.values()))
-    return by_group
 
 
 # -- all steps

@@ -87,7 +87,7 @@ class Story:
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
         scores: {detector: its scores of the pack's sets}, float32.
         pixels: (PICTURES, 32, 32, 3) OOD pictures that the classifier is sure of.
-        sets: (PICTURES,) the OOD set of each.
+        picture_sets: (PICTURES,) the OOD set of each.
         rows: (PICTURES,) its row there.
         predicted: (PICTURES,) the class that it is taken for.
     """
@@ -98,7 +98,7 @@ class Story:
     layers: Mapping[str, Layer]
     scores: Mapping[str, SetScores]
     pixels: NDArray[np.uint8]
-    sets: Sequence[str]
+    picture_sets: Sequence[str]
     rows: NDArray[np.int64]
     predicted: Sequence[str]
 
@@ -141,7 +141,7 @@ class Story:
 
     def _picture_scores(self, detector: str) -> NDArray[np.float32]:
         scores = self.scores[detector]
-        pictures = zip(self.sets, self.rows, strict=True)
+        pictures = zip(self.picture_sets, self.rows, strict=True)
         return np.array([scores[name][row] for name, row in pictures], dtype=np.float32)
 
 
@@ -167,8 +167,8 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
     with torch_threads(1):
         scores = _pack_scores(pack)
         plane = train_plane()
-    sets, rows = confident_pictures(scores["MSP"], tuple(kinds))
-    pixels, predicted = pictures(pack, sets, rows)
+    picture_sets, rows = confident_pictures(scores["MSP"], tuple(kinds))
+    pixels, predicted = pictures(pack, picture_sets, rows)
     card = StoryCard(
         pack_title=pack.title,
         pack_digest=digest(folder),
@@ -179,7 +179,9 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         total_variation=plane.total_variation,
     )
     points = plane.points[:POINTS]
-    return Story(card, plane.axis, points, plane.layers, scores, pixels, sets, rows, predicted)
+    return Story(
+        card, plane.axis, points, plane.layers, scores, pixels, picture_sets, rows, predicted
+    )
 
 
 def story_detectors(pack: Pack) -> dict[str, Detector]:
@@ -205,7 +207,7 @@ def digest(folder: Path) -> str:
 
 
 def confident_pictures(
-    scores: SetScores, sets: Iterable[str]
+    scores: SetScores, set_names: Iterable[str]
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Returns the sets and rows, (PICTURES,) each, of pictures that the classifier is sure of.
 
@@ -213,10 +215,10 @@ def confident_pictures(
 
     Args:
         scores: of MSP.
-        sets: to look in.
+        set_names: of the sets to look in.
     """
     pictures = []
-    for name in sets:
+    for name in set_names:
         for row in np.flatnonzero(confidence(scores[name]) > CONFIDENCE):
             pictures.append((float(scores[name][row]), name, int(row)))
     pictures.sort(key=lambda picture: picture[0])
@@ -286,7 +288,7 @@ def train_plane() -> Plane:
 
 
 def pictures(
-    pack: Pack, sets: Sequence[str], rows: NDArray[np.int64]
+    pack: Pack, picture_sets: Sequence[str], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Returns pixels (n, 32, 32, 3) and predicted classes (n,) of rows (n,) of sets (n,)."""
     from heat_core.images.gallery import Gallery
@@ -297,7 +299,7 @@ def pictures(
     assert head is not None
     pixels = []
     predicted = []
-    for name, row in zip(sets, rows.tolist(), strict=True):
+    for name, row in zip(picture_sets, rows.tolist(), strict=True):
         pixels.append(gallery.pixels(name, [row]))
         logits = head.logits(features[name].z[row].double())
         predicted.append(pack.card["classes"][int(logits.argmax())])
@@ -312,7 +314,7 @@ def write(story: Story, path: Path = PATH) -> None:
     from heat_core.files import write_whole
 
     card = {key: getattr(story.card, field) for field, key in CARD_KEYS.items()}
-    text = {"about": card, "of": list(story.sets), "taken_for": list(story.predicted)}
+    text = {"about": card, "of": list(story.picture_sets), "taken_for": list(story.predicted)}
     arrays: dict[str, Any] = {
         "text": np.array(json.dumps(text)),
         "axis": story.axis,
@@ -366,7 +368,7 @@ def _story(arrays: Mapping[str, NDArray]) -> Story:
         layers={name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
         scores={detector: SetScores(by_set) for detector, by_set in scores.items()},
         pixels=arrays["pixels"],
-        sets=text["of"],
+        picture_sets=text["of"],
         rows=arrays["rows"],
         predicted=text["taken_for"],
     )

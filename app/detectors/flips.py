@@ -27,17 +27,17 @@ TITLE = "Where two detectors part"
 
 
 @st.fragment
-def show(pack_data: PackData, keep: float) -> None:
+def show(pack_data: PackData, share_to_keep: float) -> None:
     """Shows the flips between two detectors, those that moved farthest first, and the opened image.
 
     Args:
         pack_data: whose images.
-        keep: the share of ID that each threshold keeps.
+        share_to_keep: the share of ID that each threshold keeps.
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
-    missing = [name for name in (accepts, rejects) if name not in scores]
+    scores_by_detector, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
+    missing = [name for name in (accepts, rejects) if name not in scores_by_detector]
     if accepts == rejects:
         heading.subheader(TITLE)
         st.info(
@@ -49,13 +49,15 @@ def show(pack_data: PackData, keep: float) -> None:
         reason = missing_reasons.get(missing[0], f"{missing[0]} is not ready yet.")
         st.info(plain(reason), icon=":material/info:")
     else:
-        _show_pair(pack_data, accepts, rejects, keep, heading)
+        _show_pair(pack_data, accepts, rejects, share_to_keep, heading)
     inspector.show(pack_data, opened_item())
 
 
-def _show_pair(pack_data: PackData, accepts: str, rejects: str, keep: float, heading) -> None:
+def _show_pair(
+    pack_data: PackData, accepts: str, rejects: str, share_to_keep: float, heading
+) -> None:
     """Shows the flips of two detectors that are ready; `heading` is the place of their finding."""
-    flips = find_flips(pack_data, accepts, rejects, keep)
+    flips = find_flips(pack_data, accepts, rejects, share_to_keep)
     selection = current_selection().without(FROM_FLIPS)  # what was selected elsewhere holds here
     if selection:
         flips = flips.within(selected_masks(pack_data, selection))
@@ -71,7 +73,7 @@ def _show_pair(pack_data: PackData, accepts: str, rejects: str, keep: float, hea
         else "by how many points their rank among ID changed"
     )
     st.caption(
-        f"Each threshold keeps {100 * keep:g} % of the ID test images. Sorted {order}. "
+        f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images. Sorted {order}. "
         "Click an image to look into it."
     )
     if not len(flips):
@@ -80,7 +82,7 @@ def _show_pair(pack_data: PackData, accepts: str, rejects: str, keep: float, hea
             icon=":material/info:",
         )
         return
-    list_id = (accepts, rejects, keep, tuple(set_names))
+    list_id = (accepts, rejects, share_to_keep, tuple(set_names))
     _gallery(pack_data, flips, is_corrected, list_id)
     _select_button(pack_data, flips, f"{accepts} accepts, {rejects} rejects")
 

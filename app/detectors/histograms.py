@@ -16,10 +16,9 @@ from app.detectors.tables import ON_TEST
 from app.incoming import number_within
 from app.pack.data import PackData
 from app.pack.items import Mask, Part, items_of
-from app.pack.scores import AllScores
+from app.pack.scores import ScoresByDetector
 from app.pack.selected import add_to_selection, current_selection, selected_masks
 from heat_core.metrics import percentile, threshold_keeping
-from heat_core.results.table import scores_by_group
 
 if TYPE_CHECKING:
     from heat_core.scores import SetScores
@@ -29,29 +28,31 @@ Array = NDArray[np.floating]
 COLUMNS = 3
 
 
-def show(pack_data: PackData, scores: AllScores, keep: float, unit: str) -> None:
+def show(
+    pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_keep: float, unit: str
+) -> None:
     """Shows a histogram per detector, its title the finding at the threshold.
 
     A click on a bar selects what lies in it.
 
     Args:
         pack_data: the data.
-        scores: {detector: its scores} of those that are ready.
-        keep: the share of ID that thresholds keep.
+        scores_by_detector: of the detectors that are ready.
+        share_to_keep: the share of ID that thresholds keep.
         unit: `ID percentile` or `raw`.
     """
-    st.subheader(f"At a threshold that keeps {100 * keep:g} % of ID")
+    st.subheader(f"At a threshold that keeps {100 * share_to_keep:g} % of ID")
     st.caption(ON_TEST)
     selected = selected_masks(pack_data, current_selection())
-    requested = score_range(tuple(scores))
+    requested = score_range(tuple(scores_by_detector))
     if requested:
-        _select_range(pack_data, scores, *requested)
+        _select_range(pack_data, scores_by_detector, *requested)
     columns: list = []
-    for _ in range(0, len(scores), COLUMNS):
+    for _ in range(0, len(scores_by_detector), COLUMNS):
         columns += st.columns(COLUMNS)  # row by row, on a phone too
-    for column, (name, set_scores) in zip(columns, scores.items(), strict=False):
+    for column, (name, set_scores) in zip(columns, scores_by_detector.items(), strict=False):
         with column.container(border=True):
-            _histogram(pack_data, name, _AxisScores(set_scores, unit), keep, selected)
+            _histogram(pack_data, name, _AxisScores(set_scores, unit), share_to_keep, selected)
 
 
 class _AxisScores:
@@ -86,12 +87,12 @@ def _histogram(
     pack_data: PackData,
     name: str,
     scores: _AxisScores,
-    keep: float,
+    share_to_keep: float,
     selected: Mapping[str, Mask],
 ) -> None:
     """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
-    groups = scores_by_group(scores.sets, pack_data.pack.ood)
-    threshold = threshold_keeping(groups["ID"], keep)
+    groups = figures.scores_by_group(scores.sets)
+    threshold = threshold_keeping(groups["ID"], share_to_keep)
     edges = figures.bins(groups, threshold)
 
     counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
@@ -172,12 +173,12 @@ def _range_text(low: float, high: float) -> str:
 
 
 def _select_range(
-    pack_data: PackData, scores: AllScores, name: str, low: float, high: float
+    pack_data: PackData, scores_by_detector: ScoresByDetector, name: str, low: float, high: float
 ) -> None:
     """Selects the rows that one detector scores between two ID percentiles, both as fractions."""
-    inside = scores[name].test
+    inside = scores_by_detector[name].test
     masks = {}
-    for set_name, values in scores[name].items():
+    for set_name, values in scores_by_detector[name].items():
         if set_name != "val":
             ranks = percentile(inside, values)
             masks[set_name] = (ranks >= low) & (ranks <= high)

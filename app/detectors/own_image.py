@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.detectors.controls import image_upload
-from app.detectors.state import image_opinion
+from app.detectors.state import NoOpinion, image_opinion
 from app.detectors.tables import opinion_finding
 from app.pack.data import PackData
-from app.pack.tables import verdict_rows
+from app.pack.tables import verdicts_table
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ NO_CLASSIFIER = (
 
 
 @st.fragment
-def show(pack_data: PackData, keep: float) -> None:
+def show(pack_data: PackData, share_to_keep: float) -> None:
     """Offers an upload, and shows what is made of it.
 
     Args:
         pack_data: whose classifier and detectors judge it.
-        keep: the share of ID that thresholds keep.
+        share_to_keep: the share of ID that thresholds keep.
     """
     st.subheader("A picture of your own")
     if pack_data.weights is None:
@@ -39,14 +39,15 @@ def show(pack_data: PackData, keep: float) -> None:
     file = image_upload()
     if file is None:
         return
-    opinion = image_opinion(pack_data, file, file.name, keep)
-    if isinstance(opinion, str):
-        st.error(plain(opinion, 500), icon=":material/error:")
+    try:
+        opinion = image_opinion(pack_data, file, file.name, share_to_keep)
+    except NoOpinion as error:
+        st.error(plain(error, 500), icon=":material/error:")
     else:
-        _show_opinion(pack_data, opinion, keep)
+        _show_opinion(pack_data, opinion, share_to_keep)
 
 
-def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
+def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -> None:
     left, right = st.columns([1, 4])
     side = opinion.pixels.shape[0]
     enlarged = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
@@ -54,13 +55,13 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, keep: float) -> None:
     right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(
-            verdict_rows(opinion.verdicts),
+            verdicts_table(opinion.verdicts),
             hide_index=True,
             height="content",
             alt="What every detector says of the picture",
         )
     right.caption(
-        f"The thresholds keep {100 * keep:g} % of the {len(pack_data.pack.calibration):,} ID "
-        "images that they are set on, none of which anything was fitted to. A score above its "
-        "threshold is out."
+        f"The thresholds keep {100 * share_to_keep:g} % of the "
+        f"{len(pack_data.pack.calibration):,} ID images that they are set on, none of which "
+        "anything was fitted to. A score above its threshold is out."
     )

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
-from app.detectors.tables import contents_rows
+from app.detectors.tables import contents_table
 from app.pack import header, inspector
-from app.pack.controls import score_unit, selection_chips, share_to_keep
+from app.pack.controls import score_unit, selection_chips, share_to_keep_input
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import fit_warnings, ready_scores, score_again, scoring_job
 from app.pack.selected import opened_item
@@ -20,7 +20,7 @@ def describe(pack) -> None:
         classifier = classifier_sentence(pack)
         if classifier:
             st.markdown(plain(classifier))
-        st.dataframe(contents_rows(pack), hide_index=True)
+        st.dataframe(contents_table(pack), hide_index=True)
 
 
 def show_progress_of(job) -> None:
@@ -30,18 +30,18 @@ def show_progress_of(job) -> None:
     show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 
 
-def compare(pack_data, scores, bootstrap) -> None:
+def compare(pack_data, scores_by_detector, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
-    paper_table.show(pack_data, scores, bootstrap)
+    paper_table.show(pack_data, scores_by_detector, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        keep = share_to_keep()
+        share_to_keep = share_to_keep_input()
         unit = score_unit()
     selection_chips()
-    selection.show(pack_data, scores)
-    histograms.show(pack_data, scores, keep, unit)
-    roc_curves.show(pack_data, scores, keep)
-    flips.show(pack_data, keep)
-    own_image.show(pack_data, keep)
+    selection.show(pack_data, scores_by_detector)
+    histograms.show(pack_data, scores_by_detector, share_to_keep, unit)
+    roc_curves.show(pack_data, scores_by_detector, share_to_keep)
+    flips.show(pack_data, share_to_keep)
+    own_image.show(pack_data, share_to_keep)
 
 
 def show(pack_data) -> None:
@@ -51,11 +51,11 @@ def show(pack_data) -> None:
     show_failure(job, score_again, pack_data)
     if not job.over:
         show_progress_of(job)
-    scores, missing_reasons = ready_scores(job)
+    scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
-    if scores:
-        compare(pack_data, scores, job.result)
+    if scores_by_detector:
+        compare(pack_data, scores_by_detector, job.result)
     else:
         inspector.show(pack_data, opened_item())
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from app.detectors.tables import average_finding, averages_table, interval_rows, set_rows
+from app.detectors.tables import average_finding, averages_table, intervals_table, sets_table
 from app.pack.data import PackData
-from app.pack.scores import AllScores, results_table
+from app.pack.scores import ScoresByDetector, results_table
 from app.pack.selected import current_selection
 from app.pack.tables import style_digits
 from heat_core.results.formats import to_latex, to_markdown
@@ -30,15 +30,17 @@ LEARNED_FROM_FEATURES = (
 )
 
 
-def show(pack_data: PackData, scores: AllScores, bootstrap: Bootstrap | None) -> None:
+def show(
+    pack_data: PackData, scores_by_detector: ScoresByDetector, bootstrap: Bootstrap | None
+) -> None:
     """Shows the paper's table, best figures in bold, with exports.
 
     Args:
         pack_data: the data.
-        scores: {detector: its scores} of those that are ready.
+        scores_by_detector: of the detectors that are ready.
         bootstrap: that says what is significant, once all detectors are scored.
     """
-    pack, results = pack_data.pack, results_table(pack_data, scores)
+    pack, results = pack_data.pack, results_table(pack_data, scores_by_detector)
     st.subheader(average_finding(results, bootstrap))
     st.dataframe(
         averages_table(results, bootstrap),
@@ -52,7 +54,7 @@ def show(pack_data: PackData, scores: AllScores, bootstrap: Bootstrap | None) ->
     with st.expander("Every set, with the 95 % interval of the AUROC"):
         titles = {name: pack.set_title(name) for name, _ in pack.sets()}
         st.dataframe(
-            style_digits(set_rows(results, titles)),
+            style_digits(sets_table(results, titles)),
             hide_index=True,
             alt="Every detector on every OOD set",
         )
@@ -81,7 +83,7 @@ def _table_caption(pack: Pack, has_bootstrap: bool) -> str:
 
 def _show_intervals(bootstrap: Bootstrap) -> None:
     st.dataframe(
-        interval_rows(bootstrap),
+        intervals_table(bootstrap),
         hide_index=True,
         height="content",
         alt="Averages with 95 % intervals",
@@ -94,9 +96,9 @@ def _show_intervals(bootstrap: Bootstrap) -> None:
 
 def _export_buttons(pack: Pack, results: Table) -> None:
     """Offers the table as files."""
-    rows = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in results.rows])
+    table = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in results.rows])
     exports = {
-        "CSV": (rows.to_csv(index=False), "csv"),
+        "CSV": (table.to_csv(index=False), "csv"),
         "Markdown": (to_markdown(results), "md"),
         "LaTeX": (to_latex(results), "tex"),
     }

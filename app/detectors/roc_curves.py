@@ -11,10 +11,10 @@ import streamlit as st
 from app import figures
 from app.detectors.controls import drawn_detectors, drawn_group
 from app.detectors.state import ood_names, row_count, selected_ood_masks
-from app.detectors.tables import NAME_WIDTH, curve_rows, roc_finding
+from app.detectors.tables import NAME_WIDTH, curves_table, roc_finding
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
-from app.pack.scores import AllScores, results_table
+from app.pack.scores import ScoresByDetector, results_table
 from app.pack.tables import style_digits
 from heat_core.metrics import auroc, threshold_keeping
 from heat_core.thresholds import GroupedScores, Outcome, evaluate, sweep
@@ -30,13 +30,13 @@ class _Curves(NamedTuple):
 
 
 @st.fragment
-def show(pack_data: PackData, scores: AllScores, keep: float) -> None:
+def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_keep: float) -> None:
     """Shows ROC curves of a few detectors, on the selection alone if that is enough.
 
     Args:
         pack_data: the data.
-        scores: {detector: its scores} of those that are ready.
-        keep: the share of ID that the marked thresholds keep.
+        scores_by_detector: of the detectors that are ready.
+        share_to_keep: the share of ID that the marked thresholds keep.
     """
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
@@ -45,7 +45,7 @@ def show(pack_data: PackData, scores: AllScores, keep: float) -> None:
     with right:
         groups = dict.fromkeys(name.group for name in pack_data.pack.ood)
         group = drawn_group(tuple(groups))
-    drawn = {name: scores[name] for name in requested if name in scores}
+    drawn = {name: scores_by_detector[name] for name in requested if name in scores_by_detector}
     if not drawn:
         message = (
             "None of these detectors is ready."
@@ -57,16 +57,18 @@ def show(pack_data: PackData, scores: AllScores, keep: float) -> None:
 
     content = _selection_curves(pack_data, drawn, group)
     if content is None:
-        content = _group_curves(pack_data, scores, list(drawn), group)
+        content = _group_curves(pack_data, scores_by_detector, list(drawn), group)
     heading.subheader(roc_finding(content.areas, content.kind))
     outcomes = {}
     for name, set_scores in drawn.items():
-        threshold = threshold_keeping(set_scores.test, keep)
+        threshold = threshold_keeping(set_scores.test, share_to_keep)
         outcomes[name] = evaluate(threshold, set_scores.test, content.outside[name])
     _draw_curves(drawn, content, outcomes)
 
 
-def _draw_curves(drawn: AllScores, content: _Curves, outcomes: Mapping[str, Outcome]) -> None:
+def _draw_curves(
+    drawn: ScoresByDetector, content: _Curves, outcomes: Mapping[str, Outcome]
+) -> None:
     lines, points = {}, {}
     for name, set_scores in drawn.items():
         candidates = sweep(set_scores.test, content.outside[name])
@@ -80,7 +82,7 @@ def _draw_curves(drawn: AllScores, content: _Curves, outcomes: Mapping[str, Outc
         config=figures.QUIET,
     )
     right.dataframe(
-        style_digits(curve_rows(content.areas, outcomes)),
+        style_digits(curves_table(content.areas, outcomes)),
         hide_index=True,
         height="content",
         alt="The curves in figures",
@@ -89,21 +91,23 @@ def _draw_curves(drawn: AllScores, content: _Curves, outcomes: Mapping[str, Outc
 
 
 def _group_curves(
-    pack_data: PackData, scores: AllScores, names: Sequence[str], group: str
+    pack_data: PackData, scores_by_detector: ScoresByDetector, names: Sequence[str], group: str
 ) -> _Curves:
     """Returns the curves of some detectors on a group of OOD sets, or on all."""
-    results = results_table(pack_data, scores)
+    results = results_table(pack_data, scores_by_detector)
     set_names = ood_names(pack_data, group)
     column = "average" if group == "all" else group
     kind = "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
     return _Curves(
-        outside={name: scores[name].ood(set_names) for name in names},
+        outside={name: scores_by_detector[name].ood(set_names) for name in names},
         areas={name: results.average(name, column).auroc for name in names},
         kind=kind,
     )
 
 
-def _selection_curves(pack_data: PackData, scores: AllScores, group: str) -> _Curves | None:
+def _selection_curves(
+    pack_data: PackData, scores_by_detector: ScoresByDetector, group: str
+) -> _Curves | None:
     """Returns the curves on the selected images of a group, put together; None of too few."""
     masks = selected_ood_masks(pack_data, group)
     count = row_count(masks)
@@ -111,7 +115,7 @@ def _selection_curves(pack_data: PackData, scores: AllScores, group: str) -> _Cu
         return None
     kind = "OOD" if group == "all" else f"{group} OOD"
     outside, areas = {}, {}
-    for name, set_scores in scores.items():
+    for name, set_scores in scores_by_detector.items():
         selected = np.concatenate([set_scores[n][mask] for n, mask in masks.items()])
         outside[name] = {"selected": {kind: selected}}
         areas[name] = auroc(set_scores.test, selected)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from app.detectors.state import row_count, selected_ood_masks
-from app.detectors.tables import FPR, NAME_WIDTH, selection_rows
+from app.detectors.tables import FPR, NAME_WIDTH, selection_table
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
-from app.pack.scores import AllScores
+from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection
 from app.pack.tables import style_digits
 
 
-def show(pack_data: PackData, scores: AllScores) -> None:
+def show(pack_data: PackData, scores_by_detector: ScoresByDetector) -> None:
     """Shows how each detector tells the selected OOD images from ID test; nothing without any."""
     total = len(current_selection())
     if not current_selection():
@@ -27,14 +27,14 @@ def show(pack_data: PackData, scores: AllScores) -> None:
             icon=":material/info:",
         )
         return
-    rows = selection_rows(scores, masks)
-    best = rows.iloc[0]
+    table = selection_table(scores_by_detector, masks)
+    best = table.iloc[0]
     st.subheader(
         f"Of the {count:,} OOD images selected, {best['Detector']} lets the least pass, "
         f"{best[FPR]:.1f}\u00a0%."
     )
     st.dataframe(
-        style_digits(rows),
+        style_digits(table),
         hide_index=True,
         height="content",
         width=560,

@@ -49,7 +49,7 @@ def differ_by_correction(accepts: str, rejects: str) -> bool:
     return {accepts, rejects} == {"MoG", "HEAT"}
 
 
-def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> Flips:
+def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: float) -> Flips:
     """Returns the rows that one detector accepts and another rejects.
 
     Each has the threshold that keeps a share of ID test. Where they differ by HEAT's correction,
@@ -58,7 +58,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     Args:
         pack_data: whose rows.
         accepts, rejects: names of detectors that are ready.
-        keep: the share of ID test that thresholds keep.
+        share_to_keep: the share of ID test that thresholds keep.
     """
     from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
@@ -67,8 +67,8 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, keep: float) -> 
     accepting = _scores_without_val(by_detector[accepts])
     rejecting = _scores_without_val(by_detector[rejects])
     thresholds = (
-        threshold_keeping(accepting["test"], keep),
-        threshold_keeping(rejecting["test"], keep),
+        threshold_keeping(accepting["test"], share_to_keep),
+        threshold_keeping(rejecting["test"], share_to_keep),
     )
     moves = None
     if differ_by_correction(accepts, rejects):
@@ -92,51 +92,60 @@ def _scores_without_val(detector_scores: DetectorScores) -> dict:
 # -- an image of one's own -------------------------------------------------------------------------
 
 
-def image_opinion(pack_data: PackData, file: io.BytesIO, name: str, keep: float) -> Opinion | str:
+class NoOpinion(Exception):
+    """Nothing can be made of an image; says why, in one line."""
+
+
+def image_opinion(
+    pack_data: PackData, file: io.BytesIO, name: str, share_to_keep: float
+) -> Opinion:
     """Returns what the classifier and the detectors that are ready make of an image.
 
-    Or one line that says why they make nothing of it. The last opinion is kept in the visitor's
-    session: an image is theirs alone.
+    The last opinion is kept in the visitor's session: an image is theirs alone.
 
     Args:
         pack_data: data whose classifier is at hand.
         file: the image.
         name: of the file.
-        keep: the share of ID that thresholds keep.
+        share_to_keep: the share of ID that thresholds keep.
+
+    Raises:
+        NoOpinion: they make nothing of it.
     """
     content = file.getvalue()
     ready, _ = ready_scores(scoring_job(pack_data, "modern"))
     detectors = tuple(ready)
-    question = (pack_data.key, hashlib.sha256(content).hexdigest(), name, keep, detectors)
+    question = (pack_data.key, hashlib.sha256(content).hexdigest(), name, share_to_keep, detectors)
     if st.session_state.get("opinion", (None,))[0] != question:
         with st.spinner("Looking at the picture …"):
-            opinion = _judge_image(pack_data, content, name, keep, detectors)
+            opinion = _judge_image(pack_data, content, name, share_to_keep, detectors)
         st.session_state["opinion"] = (question, opinion)
     return st.session_state["opinion"][1]
 
 
 def _judge_image(
-    pack_data: PackData, content: bytes, name: str, keep: float, detectors: Sequence[str]
-) -> Opinion | str:
+    pack_data: PackData, content: bytes, name: str, share_to_keep: float, detectors: Sequence[str]
+) -> Opinion:
     from heat_core.images.decoding import read_image
 
     try:
         pixels = read_image(content, name=name)
         judge = _judge(pack_data.key, pack_data)
-        return judge(pixels, _fitted_detectors(pack_data, detectors), keep)
+        return judge(pixels, _fitted_detectors(pack_data, detectors), share_to_keep)
     except ValueError as error:
-        return str(error)
+        raise NoOpinion(str(error)) from error
 
 
 def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, FittedDetector]:
     from heat_core.judge import FittedDetector
 
     fitted = {}
-    scores, _ = ready_scores(scoring_job(pack_data, "modern"))
+    scores_by_detector, _ = ready_scores(scoring_job(pack_data, "modern"))
     for name, detector_scores in _by_detector(pack_data).items():
         if name in names and detector_scores.run is not None:
+            set_scores = scores_by_detector[name]
             fitted[name] = FittedDetector(
-                detector_scores.run, scores[name].test, scores[name].calibration
+                detector_scores.run, set_scores.test, set_scores.calibration
             )
     return fitted
 

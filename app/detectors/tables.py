@@ -82,7 +82,7 @@ def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
     return f"{finding}.".replace(" %", "\u00a0%")
 
 
-def interval_rows(bootstrap: Bootstrap) -> pd.DataFrame:
+def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
     """Returns one row per detector: averages with 95 % intervals, and the distance from the
     best."""
     best, equals = bootstrap.best("average", "fpr95")
@@ -113,7 +113,7 @@ def _interval_text(interval: Interval, sign: str = "") -> str:
     return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
-def set_rows(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
+def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 %
     interval."""
     return pd.DataFrame(
@@ -132,7 +132,7 @@ def set_rows(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     )
 
 
-def contents_rows(pack: Pack) -> pd.DataFrame:
+def contents_table(pack: Pack) -> pd.DataFrame:
     """Returns one row per set of a pack: its role, rows and source, and what it stands in for."""
     described = pack.card.get("sets", {})
     rows = []
@@ -169,7 +169,7 @@ def roc_finding(areas: Mapping[str, float], kind: str) -> str:
     return finding.replace(" %", "\u00a0%")
 
 
-def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def curves_table(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     """Returns one row per detector: the area under its curve, and what its threshold does. In
     percent."""
     return pd.DataFrame(
@@ -184,17 +184,18 @@ def curve_rows(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) -> p
     )
 
 
-def selection_rows(scores: Mapping[str, SetScores], masks: Mapping[str, Mask]) -> pd.DataFrame:
+def selection_table(
+    scores_by_detector: Mapping[str, SetScores], masks: Mapping[str, Mask]
+) -> pd.DataFrame:
     """Returns one row per detector, the fewest OOD accepted first: some OOD rows against ID test.
 
     The OOD rows are put together. In percent; `±` is half of the AUROC's 95 % interval.
 
     Args:
-        scores: {detector: its scores}.
         masks: {OOD set: (n,) which of its rows}, at least one row in all.
     """
     separations = {}
-    for name, set_scores in scores.items():
+    for name, set_scores in scores_by_detector.items():
         outside = [set_scores[set_name][mask] for set_name, mask in masks.items()]
         separations[name] = separation(set_scores.test, np.concatenate(outside))
     ranked = sorted(separations, key=lambda name: separations[name].fpr95)

@@ -72,22 +72,22 @@ class Colouring:
     names: Mapping[str, Point] = field(default_factory=dict)
 
     def points(
-        self, layout: Layout, sets: Sequence[str], masks: Mapping[str, Mask] | None
+        self, layout: Layout, set_names: Sequence[str], masks: Mapping[str, Mask] | None
     ) -> Points:
         """Returns the points of sets to draw; rows that are not selected are faint.
 
         Args:
             masks: {set: which of its rows are selected (n,)}; None without a selection.
         """
-        if not sets:
+        if not set_names:
             return Points.empty()
-        faint = {name: _unselected(layout, name, masks) for name in sets}
-        colours = [np.where(faint[name], FAINT, self.colours[name]) for name in sets]
+        faint = {name: _unselected(layout, name, masks) for name in set_names}
+        colours = [np.where(faint[name], FAINT, self.colours[name]) for name in set_names]
         return Points(
-            np.concatenate([layout.positions[name] for name in sets]),
+            np.concatenate([layout.positions[name] for name in set_names]),
             np.concatenate(colours).astype(np.uint8),
-            np.concatenate([self.shapes[name] for name in sets]),
-            np.concatenate([faint[name] for name in sets]),
+            np.concatenate([self.shapes[name] for name in set_names]),
+            np.concatenate([faint[name] for name in set_names]),
         )
 
 
@@ -102,11 +102,11 @@ def _unselected(layout: Layout, name: str, masks: Mapping[str, Mask] | None) -> 
 # -- what colours stand for ------------------------------------------------------------------------
 
 
-def by_set(pack: Pack, layout: Layout, sets: Sequence[str]) -> Colouring:
+def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     """Returns one colour per group of sets and one shape per set.
 
     Args:
-        sets: that are shown; the legend has no others.
+        set_names: that are shown; the legend has no others.
     """
     palette_colours = []
     colours = {}
@@ -116,7 +116,7 @@ def by_set(pack: Pack, layout: Layout, sets: Sequence[str]) -> Colouring:
         palette_colours.append(colour)
         rows = len(layout.coordinates[name])
         colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
-        if name in sets:
+        if name in set_names:
             entries.append((colour, SHAPES[i % len(SHAPES)], set_title(pack, name)))
     return Colouring(colours, _set_shapes(layout), _palette(palette_colours), "", tuple(entries))
 

@@ -10,7 +10,7 @@ import streamlit as st
 from app.feature_map.tables import set_titles
 from app.pack.data import PackData
 from app.pack.selected import map_region, open_item, waiting_region
-from app.session import warn_if_not_offered
+from app.session import SCORES_OF_KEY, warn_if_not_offered
 from app.text import plain
 from heat_core.projection import METHODS
 
@@ -26,14 +26,14 @@ class MapChoice:
         colour: what colours mean, one of `COLOURINGS`.
         detector: whose scores are shown.
         method: of the layout.
-        sets: names of the sets that are drawn.
+        set_names: names of the sets that are drawn.
         order: of the gallery, one of `ORDERS`.
     """
 
     colour: str
     detector: str
     method: str
-    sets: tuple[str, ...]
+    set_names: tuple[str, ...]
     order: str
 
 
@@ -46,7 +46,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     titles = set_titles(pack_data.pack)
     _reset_for_other_data(pack_data)
     _show_sets_of_region(titles)
-    warn_if_not_offered("scorer", detectors, "detector")
+    warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("colour", COLOURINGS, "colour")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = _colour_input()
@@ -56,8 +56,8 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
         )
         method = _method_input(pack_data)
         _item_input()
-    sets = _sets_input(titles)
-    return MapChoice(colour, detector, method, sets, str(order))
+    set_names = _sets_input(titles)
+    return MapChoice(colour, detector, method, set_names, str(order))
 
 
 def _reset_for_other_data(pack_data: PackData) -> None:
@@ -72,8 +72,8 @@ def _reset_for_other_data(pack_data: PackData) -> None:
 def _show_sets_of_region(titles: Mapping[str, str]) -> None:
     """Shows the sets that were shown when a region was drawn: they win over the link's own."""
     region = map_region() or waiting_region()
-    if "shown" not in st.session_state and region is not None and region.sets is not None:
-        st.session_state["shown"] = [name for name in titles if name in region.sets]
+    if "shown" not in st.session_state and region is not None and region.set_names is not None:
+        st.session_state["shown"] = [name for name in titles if name in region.set_names]
 
 
 def _colour_input() -> str:
@@ -94,7 +94,7 @@ def _detector_input(detectors: Sequence[str]) -> str:
         "Detector",
         detectors,
         detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key="scorer",
+        key=SCORES_OF_KEY,
         bind="query-params",
         width=160,
         help="Whose scores are drawn, sorted and compared.",

@@ -1,6 +1,6 @@
-"""Pure: the picture of a map, drawn point by point.
+"""Pure: the image of a map, drawn point by point.
 
-A picture has indices of a palette for pixels. Each point is stamped: its shape in its colour, and
+The image has indices of a palette for pixels. Each point is stamped: its shape in its colour, and
 a thin gap around it in the palette's first colour, which is transparent.
 """
 
@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pack.layout import PICTURE_SIZE, Array, Mask
+from app.pack.layout import MAP_SIZE, Array, Mask
 
 SHAPES = "●▲■◆✚✖▼○"
 COVERAGE = 0.4  # a point's radius, of the side of the square that each point would have
@@ -21,7 +21,7 @@ MIN_RADIUS, MAX_RADIUS = 1, 7  # in pixels
 GAP_RADIUS = 2  # in pixels: smaller points have no gap around them
 
 Indices = NDArray[np.uint8]
-Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the picture
+Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the map
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Points:
     """Points to draw.
 
     Args:
-        positions: (N, 2) fractions of the picture.
+        positions: (N, 2) fractions of the map.
         colours: (N,) rows of a palette, the first of which is transparent.
         shapes: (N,) indices into `SHAPES`.
         faint: (N,) which are drawn first, below the others.
@@ -67,17 +67,17 @@ def draw_points(points: Points, palette: Indices, window: Window) -> bytes:
 
 
 def _pixels(points: Points, window: Window) -> Indices:
-    """Returns the picture, (height, width) rows of the palette.
+    """Returns the image, (height, width) rows of the palette.
 
     Whatever is drawn later covers what was drawn before.
     """
-    width, height = PICTURE_SIZE
+    width, height = MAP_SIZE
     positions = _pixel_positions(points, window)
     order = _drawing_order(positions, points.faint)
     spacing = np.sqrt(width * height / max(len(order), 1))
     radius = float(np.clip(COVERAGE * spacing, MIN_RADIUS, MAX_RADIUS))
     steps, solid = _stamps(radius)
-    edge = int(abs(steps).max()) + 2  # stamps at the edge reach beyond the picture
+    edge = int(abs(steps).max()) + 2  # stamps at the edge reach beyond the image
     canvas = np.zeros((height + 2 * edge, width + 2 * edge), np.uint8)
     x, y = np.floor(positions[order]).astype(np.int32).T + edge
     shape = points.shapes[order]
@@ -91,16 +91,16 @@ def _pixels(points: Points, window: Window) -> Indices:
 
 
 def _pixel_positions(points: Points, window: Window) -> Array:
-    """Returns where the points lie on the picture of a window, (N, 2) in pixels."""
+    """Returns where the points lie on the image of a window, (N, 2) in pixels."""
     left, top, right, bottom = window
     corner = np.array([left, top], np.float32)
     extent = np.array([right - left, bottom - top], np.float32)
-    return (points.positions - corner) / extent * np.array(PICTURE_SIZE, np.float32)
+    return (points.positions - corner) / extent * np.array(MAP_SIZE, np.float32)
 
 
 def _drawing_order(positions: Array, faint: Mask) -> NDArray[np.intp]:
-    """Returns the points on the picture in the order to draw them: shuffled, faint ones first."""
-    is_inside = (positions > -1) & (positions < np.array(PICTURE_SIZE, np.float32) + 1)
+    """Returns the points on the image in the order to draw them: shuffled, faint ones first."""
+    is_inside = (positions > -1) & (positions < np.array(MAP_SIZE, np.float32) + 1)
     order = np.random.default_rng(0).permutation(np.flatnonzero(is_inside.all(1)))
     return order[np.argsort(~faint[order], kind="stable")]
 

@@ -22,14 +22,14 @@ from heat_core.scores import SetScores
 def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     """Returns the scores of the detector that is chosen; None, having said why, without."""
     job = scoring_job(pack_data)
-    scores, missing_reasons = ready_scores(job)
+    scores_by_detector, missing_reasons = ready_scores(job)
     show_failure(job, score_again, pack_data)
     if choice.detector in missing_reasons:
         st.info(plain(missing_reasons[choice.detector]), icon=":material/info:")
     needed = {choice.detector}
     if choice.colour == "correction":
         needed.add("HEAT")
-    pending = needed - {*scores, *missing_reasons}
+    pending = needed - {*scores_by_detector, *missing_reasons}
     if pending and not job.over:
         name = sorted(pending)[-1]
         show_progress(job, f"Fitting the detectors, {plain(name)} among them", [name])
@@ -38,7 +38,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
             "HEAT has no correction on these features, so nothing is coloured by it.",
             icon=":material/info:",
         )
-    return scores.get(choice.detector)
+    return scores_by_detector.get(choice.detector)
 
 
 def show(pack_data: PackData) -> None:
@@ -50,19 +50,19 @@ def show(pack_data: PackData) -> None:
         offer_layout(pack_data, choice.method)
         inspector.show(pack_data, opened_item())
         return
-    show_facts(pack_data, layout, choice.sets)
+    show_facts(pack_data, layout, choice.set_names)
     scores = chosen_scores(pack_data, choice)
-    polygons = follow_region(pack_data, layout, choice.sets)
+    polygons = follow_region(pack_data, layout, choice.set_names)
     selection_chips()
     selection = current_selection()
-    masks = masks_of_sets(pack_data.pack, choice.sets, selection.items) if selection else None
+    masks = masks_of_sets(pack_data.pack, choice.set_names, selection.items) if selection else None
     left, right = st.columns([3, 2])
     with right:
         show_summary(pack_data, choice, masks, scores)
     if masks is not None:
         show_gallery(pack_data, choice, masks, scores)
     with left:
-        if not choice.sets:
+        if not choice.set_names:
             st.info("No set is shown. Pick one above.", icon=":material/info:")
         colouring = map_colouring(pack_data, layout, choice, scores)
         show_map(pack_data, layout, choice, colouring, polygons, masks)

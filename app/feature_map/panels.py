@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.feature_map.controls import ORDERS, MapChoice
-from app.feature_map.tables import selected_finding, selected_rows, set_titles, tile_lines
+from app.feature_map.tables import selected_finding, selected_table, set_titles, tile_lines
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
@@ -34,27 +34,27 @@ def show_summary(
         scores: of the chosen detector; None if it has none yet.
     """
     if masks is None:
-        _offer_selection(pack_data, choice.sets)
+        _offer_selection(pack_data, choice.set_names)
         return
     titles = set_titles(pack_data.pack)
     st.subheader(selected_finding(masks, titles))
-    share = current_share_to_keep()
-    threshold = threshold_keeping(scores["test"], share) if scores else None
+    share_to_keep = current_share_to_keep()
+    threshold = threshold_keeping(scores["test"], share_to_keep) if scores else None
     st.dataframe(
-        selected_rows(masks, titles, scores or {}, threshold),
+        selected_table(masks, titles, scores or {}, threshold),
         hide_index=True,
         height="content",
         alt="How many of each set are selected, and how many are flagged",
     )
     if scores and threshold is not None:
         st.caption(
-            f"Flagged: above the score of {choice.detector} that keeps {100 * share:g} % of the ID "
-            "test images themselves."
+            f"Flagged: above the score of {choice.detector} that keeps "
+            f"{100 * share_to_keep:g} % of the ID test images themselves."
         )
         _show_scores(choice.detector, masks, scores, threshold)
 
 
-def _offer_selection(pack_data: PackData, sets: Sequence[str]) -> None:
+def _offer_selection(pack_data: PackData, set_names: Sequence[str]) -> None:
     st.info(
         "Draw around points on the map to see their images, what they are, and how they score. A "
         "click on a point looks into one image.",
@@ -64,13 +64,15 @@ def _offer_selection(pack_data: PackData, sets: Sequence[str]) -> None:
         "Select all that is shown",
         icon=":material/select_all:",
         on_click=_select_all,
-        args=(pack_data, sets),
+        args=(pack_data, set_names),
     )
 
 
-def _select_all(pack_data: PackData, sets: Sequence[str]) -> None:
+def _select_all(pack_data: PackData, set_names: Sequence[str]) -> None:
     pack = pack_data.pack
-    masks = {name: np.ones(len(features), bool) for name, features in pack.sets() if name in sets}
+    masks = {
+        name: np.ones(len(features), bool) for name, features in pack.sets() if name in set_names
+    }
     add_to_selection(Part("shown", "All that was shown", items_of(pack, masks)))
 
 
@@ -116,7 +118,7 @@ def show_gallery(
             icon=":material/info:",
         )
         return
-    sets = np.repeat([*rows_by_set], [len(set_rows) for set_rows in rows_by_set.values()])
+    row_sets = np.repeat([*rows_by_set], [len(set_rows) for set_rows in rows_by_set.values()])
     row_scores = _joined(
         [_scores_or_nan(scores, name, set_rows) for name, set_rows in rows_by_set.items()]
     )
@@ -126,10 +128,10 @@ def show_gallery(
     st.subheader(f"{len(rows):,} images{sorting}")
     if scores is None:
         st.caption(f"{choice.detector} has no scores yet, so they are in the order of the sets.")
-    order = order[gallery_order(pack_data, sets[order])]
+    order = order[gallery_order(pack_data, row_sets[order])]
     list_id = (choice.order, choice.detector, len(rows))
     page = order[gallery_page(len(rows), "map-page", list_id)]
-    pack_rows = list(zip(sets[page].tolist(), rows[page].tolist(), strict=True))
+    pack_rows = list(zip(row_sets[page].tolist(), rows[page].tolist(), strict=True))
     percentiles = _percentiles_or_nan(scores, row_scores[page])
     captions = [
         tile_lines(pack_data.pack, pack_row, choice.detector, row_percentile)
@@ -147,9 +149,8 @@ def _scores_or_nan(scores: Scores | None, name: str, rows: NDArray[np.int64]) ->
 
 def _percentiles_or_nan(scores: Scores | None, values: NDArray) -> NDArray:
     """Returns the share of ID test rows that score at most as much, (n,); nan without a score."""
-    if not scores:
-        return values
     percentiles = np.full(len(values), np.nan)
-    is_scored = ~np.isnan(values)
-    percentiles[is_scored] = percentile(scores["test"], values[is_scored])
+    if scores:
+        has_score = ~np.isnan(values)
+        percentiles[has_score] = percentile(scores["test"], values[has_score])
     return percentiles

@@ -11,8 +11,8 @@ from app.components.scatter_map import (
     WHOLE,
     Drawing,
     Legend,
+    MapView,
     Mark,
-    Picture,
     Window,
     parse_window,
     scatter_map,
@@ -23,7 +23,7 @@ from app.feature_map.drawing import draw_points
 from app.feature_map.tables import sampled_sentence, trust_sentence
 from app.pack.data import PackData
 from app.pack.items import find_item, item_id
-from app.pack.layout import PICTURE_SIZE, Layout, Mask, Polygon, Region, nearest_point
+from app.pack.layout import MAP_SIZE, Layout, Mask, Polygon, Region, nearest_point
 from app.pack.layout_state import select_region
 from app.pack.scores import heat_correction
 from app.pack.selected import (
@@ -38,12 +38,12 @@ from app.pack.tables import Array
 from app.text import plain
 from heat_core.metrics import percentile
 
-ASPECT = PICTURE_SIZE[0] / PICTURE_SIZE[1]
+ASPECT = MAP_SIZE[0] / MAP_SIZE[1]
 
 
-def show_facts(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> None:
+def show_facts(pack_data: PackData, layout: Layout, set_names: Sequence[str]) -> None:
     """Says what is on the map, whether it is a sample, and how far it can be trusted."""
-    rows = _row_count(layout, sets)
+    rows = _row_count(layout, set_names)
     all_rows = _row_count(layout, tuple(layout.coordinates))
     count = f"{rows:,} of {all_rows:,}" if rows < all_rows else f"all {rows:,}"
     title = plain(pack_data.pack.title, 80)
@@ -52,14 +52,14 @@ def show_facts(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> None
     st.caption(trust_sentence(layout.method, layout.trust))
 
 
-def _row_count(layout: Layout, sets: Sequence[str]) -> int:
-    return sum(len(layout.coordinates[name]) for name in sets)
+def _row_count(layout: Layout, set_names: Sequence[str]) -> int:
+    return sum(len(layout.coordinates[name]) for name in set_names)
 
 
 # -- regions ---------------------------------------------------------------------------------------
 
 
-def follow_region(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> list[Polygon]:
+def follow_region(pack_data: PackData, layout: Layout, set_names: Sequence[str]) -> list[Polygon]:
     """Returns the polygons drawn on this map, and selects what they hold of the sets shown.
 
     What was drawn on a map of another method stays selected.
@@ -67,14 +67,14 @@ def follow_region(pack_data: PackData, layout: Layout, sets: Sequence[str]) -> l
     region = map_region()
     if region is None or region.method != layout.method:
         return []
-    select_region(pack_data, layout, _region(layout, sets, region.polygons))
+    select_region(pack_data, layout, _region(layout, set_names, region.polygons))
     keep_region_in_link()
     return [*region.polygons]
 
 
-def _region(layout: Layout, sets: Sequence[str], polygons: Sequence[Polygon]) -> Region:
-    all_shown = len(sets) == len(layout.coordinates)
-    return Region(layout.method, polygons, None if all_shown else tuple(sets))
+def _region(layout: Layout, set_names: Sequence[str], polygons: Sequence[Polygon]) -> Region:
+    all_shown = len(set_names) == len(layout.coordinates)
+    return Region(layout.method, polygons, None if all_shown else tuple(set_names))
 
 
 # -- the map ---------------------------------------------------------------------------------------
@@ -97,19 +97,21 @@ def show_map(
 
     def on_draw(drawing: Drawing) -> None:
         if drawing.kind == "spot":
-            _open_nearest(pack_data, layout, choice.sets, drawing)
+            _open_nearest(pack_data, layout, choice.set_names, drawing)
             return
         drawn_before = polygons if drawing.adds else ()
-        region = _region(layout, choice.sets, [*drawn_before, drawing.corners])
+        region = _region(layout, choice.set_names, [*drawn_before, drawing.corners])
         select_region(pack_data, layout, region)
 
     def on_move(window: Window) -> None:
         set_window_text("" if window == WHOLE else "_".join(f"{edge:.5f}" for edge in window))
 
     window = _window(window_text())
-    image = draw_points(colouring.points(layout, choice.sets, masks), colouring.palette, window)
-    count = _row_count(layout, choice.sets)
-    picture = Picture(
+    image = draw_points(
+        colouring.points(layout, choice.set_names, masks), colouring.palette, window
+    )
+    count = _row_count(layout, choice.set_names)
+    view = MapView(
         image,
         ASPECT,
         window,
@@ -118,13 +120,13 @@ def show_map(
         _marks(pack_data, layout, colouring),
         Legend(colouring.title, colouring.entries, colouring.scale, colouring.ends),
     )
-    scatter_map(picture, on_draw, on_move, key="scatter-map")
+    scatter_map(view, on_draw, on_move, key="scatter-map")
 
 
 def _open_nearest(
-    pack_data: PackData, layout: Layout, sets: Sequence[str], drawing: Drawing
+    pack_data: PackData, layout: Layout, set_names: Sequence[str], drawing: Drawing
 ) -> None:
-    pack_row = nearest_point(layout, sets, drawing.corners[0], drawing.reach)
+    pack_row = nearest_point(layout, set_names, drawing.corners[0], drawing.reach)
     if pack_row is not None:
         name, row = pack_row
         open_item(item_id(dict(pack_data.pack.sets())[name], name, row))
@@ -159,7 +161,7 @@ def map_colouring(
         scores: {set: (n,)} of the chosen detector; None if it has none yet.
     """
     if choice.colour == "dataset":
-        return by_set(pack_data.pack, layout, choice.sets)
+        return by_set(pack_data.pack, layout, choice.set_names)
     if choice.colour == "class":
         return by_class(pack_data.pack, layout)
     if choice.colour == "correction":

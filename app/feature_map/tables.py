@@ -79,7 +79,7 @@ def selected_finding(masks: Mapping[str, Mask], titles: Mapping[str, str]) -> st
     return f"{total:,} selected, {share:.0f}\u00a0% of them {titles[largest]}."
 
 
-def selected_rows(
+def selected_table(
     masks: Mapping[str, Mask],
     titles: Mapping[str, str],
     scores: Mapping[str, Array],

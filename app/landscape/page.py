@@ -54,7 +54,7 @@ def live_training(job: Job) -> None:
 
 
 @st.fragment
-def landscape(result: ToyResult) -> None:
+def finished_landscape(result: ToyResult) -> None:
     """Shows a trained energy."""
     training_alarm([], result)
     reading = energy_reading(choice, result)
@@ -70,7 +70,7 @@ def landscape(result: ToyResult) -> None:
 
 job = find_training(choice)
 if job is not None and job.state == "done":
-    landscape(job.result)
+    finished_landscape(job.result)
 elif job is not None and not job.over:
     live_training(job)
 else:

@@ -17,7 +17,7 @@ from app.plane.figures import mode_masses, ray_figure
 from app.plane.panels import PanelTitle
 from app.plane.reading import FAR_EXTENTS, EnergyReading, PlaneWindow, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
-from app.plane.training import Layer, ToyChoice, ToyResult
+from app.plane.training import TOTAL, Layer, ToyChoice, ToyResult
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
 
@@ -25,8 +25,7 @@ NEAR_EXTENTS = 1.5  # that the near ray reaches
 TITLES = {
     "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
     "correction": PanelTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    "total": PanelTitle("Sum", "what scores, less the threshold (dashed)"),
-    "energy": PanelTitle("Energy", "what scores, less the threshold (dashed)"),
+    TOTAL: PanelTitle("Total", "what scores, less the threshold (dashed)"),
     "truth": PanelTitle("Truth", "the exact -log p, less log Z and the threshold"),
 }
 
@@ -37,13 +36,14 @@ TITLES = {
 def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, threshold: float) -> None:
     """Shows the layers (side, side) side by side, on the same axes and colours.
 
-    The first term and the sum are drawn less the threshold, so zero is where a verdict turns and
+    The first term and the total are drawn less the threshold, so zero is where a verdict turns and
     the drawn parts still add up. A click selects the point.
     """
     names = [name for name in layers if name != "truth"]
+    first_name = names[0]
     panels = []
     for name in names:
-        offset = threshold if name in (names[0], names[-1]) else 0.0
+        offset = threshold if name in (first_name, TOTAL) else 0.0
         panels.append(_layer_surface(name, layers[name] - offset, settings.reach))
     x, y = settings.window.ranges
     block = Block(
@@ -61,7 +61,7 @@ def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, thresho
 
 def _title(name: str) -> PanelTitle:
     """Returns the title of a layer; that of a term nobody knows is its name."""
-    return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the sum")
+    return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
 
 
 def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
@@ -70,7 +70,7 @@ def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
         f"{title.title} over the plane: {title.meaning}; "
         f"colours from -{reach:g} to {reach:g} nats, centred on zero"
     )
-    level = 0.0 if name in ("total", "energy", "truth") else None
+    level = 0.0 if name in (TOTAL, "truth") else None
     return Surface(values, title.title, title.meaning, alt, level)
 
 
@@ -100,10 +100,8 @@ def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, floa
 
 
 def _term_table(terms: PointTerms) -> pd.DataFrame:
-    """Returns a row per term, and one for the total where there are several."""
-    energies = dict(terms.terms)
-    if len(energies) > 1:
-        energies["total"] = terms.total
+    """Returns a row per term, and one for the total."""
+    energies = {**terms.terms, TOTAL: terms.total}
     rows = [
         (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
         for name, energy in energies.items()
@@ -124,7 +122,7 @@ FACTS = {
         "With fixed negatives the optimum is (n - p) / (2α (n + p)), "
         "so |E_θ| cannot pass this bound."
     ),
-    "Largest |E_θ|": "On the square that is settings.",
+    "Largest |E_θ|": "On the toy's whole square.",
     "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
 }
 

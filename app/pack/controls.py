@@ -9,12 +9,13 @@ import streamlit as st
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, remove_from_selection
+from app.session import SHARE_TO_KEEP_KEY
 from app.text import plain
 
 GALLERY_SIZE = 24  # images on a page of a gallery
 
 
-def share_to_keep() -> float:
+def share_to_keep_input() -> float:
     """Returns the share of ID that the threshold must keep."""
     percent = st.number_input(
         "Keep at least this much of ID (%)",
@@ -23,7 +24,7 @@ def share_to_keep() -> float:
         95.0,
         0.5,
         format="%.1f",
-        key="keep",
+        key=SHARE_TO_KEEP_KEY,
         bind="query-params",
         width=300,
         help="The threshold of each detector is the smallest one that keeps this share of the ID "

@@ -90,8 +90,11 @@ class PackData:
         return class_gaussians(self.pack.train)
 
     @cached_property
-    def predicted_classes(self) -> dict[str, NDArray[np.int64]]:
-        """{set: class that each row is taken for (n,)} of the sets that detectors score."""
+    def assigned_classes(self) -> dict[str, NDArray[np.int64]]:
+        """{set: the class that each row is assigned to (n,)} of the sets that detectors score.
+
+        It is the class that the classifier's head predicts, or the nearest one without a head.
+        """
         from heat_core.explain import predicted_classes
 
         train = self.pack.train
@@ -136,10 +139,17 @@ def _modified(folder: Path) -> tuple[float, float]:
     return card.stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
 
 
-def current_pack_data() -> PackData | str | None:
+class UnreadablePack(Exception):
+    """A pack of the server's cannot be read; says which and why, in one line."""
+
+
+def current_pack_data() -> PackData | None:
     """Returns the data on the page: the visitor's own, the pack that was chosen, or the first one.
 
-    None if there is none. A pack that cannot be read gives one line that says why.
+    None if there is none.
+
+    Raises:
+        UnreadablePack: it cannot be read.
     """
     own_data = st.session_state.get("uploaded")
     if own_data is not None:
@@ -153,7 +163,7 @@ def current_pack_data() -> PackData | str | None:
         return _read_pack_data(folder, _modified(folder))
     except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
-        return f"The pack {folder.name} cannot be read. {reason}"
+        raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
 
 
 def unknown_pack_name() -> str:

@@ -17,19 +17,19 @@ from app.pack.selected import open_item
 from app.text import plain
 
 
-def gallery_order(pack_data: PackData, sets: NDArray[np.str_]) -> NDArray[np.intp]:
+def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np.intp]:
     """Returns the order in which to show rows, (N,): with pictures first, unless unwanted.
 
     Args:
-        sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
+        row_sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
     """
-    bare_sets = [name for name in np.unique(sets).tolist() if not has_images(pack_data, name)]
-    is_bare = np.isin(sets, bare_sets)
+    bare_sets = [name for name in np.unique(row_sets).tolist() if not has_images(pack_data, name)]
+    is_bare = np.isin(row_sets, bare_sets)
     if is_bare.all() or not is_bare.any():
-        return np.arange(len(sets))
+        return np.arange(len(row_sets))
     titles = [pack_data.pack.set_title(name) for name in bare_sets]
     if not pictures_first(int(is_bare.sum()), titles):
-        return np.arange(len(sets))
+        return np.arange(len(row_sets))
     return np.argsort(is_bare, kind="stable")
 
 

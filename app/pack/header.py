@@ -8,6 +8,7 @@ from app.glossary import definitions
 from app.pack import controls
 from app.pack.data import (
     PackData,
+    UnreadablePack,
     current_pack_data,
     is_own_data,
     offered_packs,
@@ -51,7 +52,7 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
     ):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            pack_data = current_pack_data() if real else None
+            pack_data, error = _pack_data_or_error() if real else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
@@ -62,22 +63,30 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
             f"This server offers no pack {plain(unknown_pack, 60)}; it offers {names}.",
             icon=":material/error:",
         )
-    if isinstance(pack_data, PackData):
+    if pack_data is not None:
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
     select_linked_items()
-    if pack_data is not None:
-        st.error(plain(pack_data), icon=":material/error:")
+    if error:
+        st.error(plain(error), icon=":material/error:")
     elif real:
         st.info(NO_FEATURES)
     return None
 
 
-def _data_popover(pack_data: PackData | str | None) -> None:
+def _pack_data_or_error() -> tuple[PackData | None, str]:
+    """Returns the data on the page, and why it cannot be read, if that is so."""
+    try:
+        return current_pack_data(), ""
+    except UnreadablePack as error:
+        return None, str(error)
+
+
+def _data_popover(pack_data: PackData | None) -> None:
     """Shows which data the page is of, with what was found in it, and offers other data."""
     label = "Real features"
-    if isinstance(pack_data, PackData):
+    if pack_data is not None:
         owner = "Yours: " if is_own_data() else ""
         label = f"{owner}{plain(pack_data.pack.title, 60)}: {row_counts(pack_data.pack)}"
     with st.popover(
@@ -87,7 +96,7 @@ def _data_popover(pack_data: PackData | str | None) -> None:
         help="Which data, and how to use your own.",
     ):
         controls.data_choice()
-        if isinstance(pack_data, PackData):
+        if pack_data is not None:
             _show_report(pack_data)
 
 

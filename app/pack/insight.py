@@ -216,7 +216,7 @@ def _nearest_classes(
 
 
 def _predicted_class(pack: Pack, one_row: Features) -> tuple[str, float] | None:
-    """Returns (class, softmax probability) by the classifier's head, if there is one."""
+    """Returns (class, softmax probability) by the classifier's head; None without a head."""
     head = pack.train.head
     if head is None:
         return None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import figures
 from app.pack import tables
@@ -14,7 +13,13 @@ from app.pack.data import PackData, images_of
 from app.pack.gallery import show_tiles
 from app.pack.insight import Insight, RowTerms
 from app.pack.items import find_item
-from app.pack.scores import current_share_to_keep, ready_scores, row_insight, scoring_job
+from app.pack.scores import (
+    ScoresByDetector,
+    current_share_to_keep,
+    ready_scores,
+    row_insight,
+    scoring_job,
+)
 from app.pack.selected import open_item, opened_item
 from app.text import plain
 from heat_core.metrics import threshold_keeping
@@ -53,20 +58,20 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
     job = scoring_job(pack_data)
-    scores, _ = ready_scores(job)
-    share = current_share_to_keep()
+    scores_by_detector, _ = ready_scores(job)
+    share_to_keep = current_share_to_keep()
     thresholds = {
-        name: thresholds.get(name, threshold_keeping(by_set["test"], share))
-        for name, by_set in scores.items()
+        name: thresholds.get(name, threshold_keeping(set_scores.test, share_to_keep))
+        for name, set_scores in scores_by_detector.items()
     }
     insight = row_insight(pack_data, pack_row, thresholds)
     _show_head(pack_data, item, insight)
     if not job.over:
-        ready = plain(", ".join(scores)) or "no detector"
+        ready = plain(", ".join(scores_by_detector)) or "no detector"
         st.caption(f"Fitted so far: {ready}. The others follow.")
-    _show_all_terms(insight, scores)
+    _show_all_terms(insight, scores_by_detector)
     if insight.verdicts:
-        keeps = f"Each threshold keeps {100 * share:g} % of the ID test images themselves."
+        keeps = f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images themselves."
         _show_verdicts(insight, why or f"{keeps} A score above it is out.")
     elif job.over:
         st.info(
@@ -96,14 +101,14 @@ def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
     right.markdown(_nearest_classes_sentence(pack_data, insight))
     with right.expander("The distance to every class"):
         st.dataframe(
-            tables.class_distance_rows(insight),
+            tables.class_distances_table(insight),
             hide_index=True,
             alt="Mahalanobis distance to every class, nearest first",
         )
     if insight.predicted is None:
         right.caption(
-            "This data comes without the classifier's head, so nothing says what class it is taken "
-            "for."
+            "This data comes without the classifier's head, so no class is predicted: the nearest "
+            "one stands in for it."
         )
     if name == "train" and insight.verdicts:
         right.caption("The detectors were fitted to this image: expect them to find it ordinary.")
@@ -123,26 +128,20 @@ def _nearest_classes_sentence(pack_data: PackData, insight: Insight) -> str:
     )
 
 
-def _show_all_terms(
-    insight: Insight, scores: Mapping[str, Mapping[str, NDArray[np.float64]]]
-) -> None:
-    """Shows the terms of every score that has several, in columns side by side.
-
-    Args:
-        scores: {detector: {set: (n,) scores}}.
-    """
+def _show_all_terms(insight: Insight, scores_by_detector: ScoresByDetector) -> None:
+    """Shows the terms of every score that has several, in columns side by side."""
     columns = st.columns(TERM_COLUMNS)
     for i, (name, row_terms) in enumerate(insight.row_terms.items()):
-        kept_share = float(np.mean(scores[name]["test"] <= row_terms.verdict.threshold))
+        share_kept = float(np.mean(scores_by_detector[name].test <= row_terms.verdict.threshold))
         with columns[i % TERM_COLUMNS]:
-            _show_terms(name, row_terms, kept_share)
+            _show_terms(name, row_terms, share_kept)
 
 
-def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
+def _show_terms(detector: str, row_terms: RowTerms, share_kept: float) -> None:
     """Shows the terms of a score with the verdict, and where each stands among ID.
 
     Args:
-        kept_share: of ID test rows at or below the threshold.
+        share_kept: of ID test rows at or below the threshold.
     """
     st.markdown(f"**{detector}: {plain(row_terms.sentence)}**")
     names = [*row_terms.terms.names, "total"]
@@ -152,7 +151,7 @@ def _show_terms(detector: str, row_terms: RowTerms, kept_share: float) -> None:
         for name, percentile in zip(names, row_terms.percentiles, strict=True)
     ]
     st.plotly_chart(
-        figures.percentile_bars(names, values, row_terms.percentiles, kept_share),
+        figures.percentile_bars(names, values, row_terms.percentiles, share_kept),
         key=f"ranks-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",
@@ -187,7 +186,7 @@ def _terms_sentence(row_terms: RowTerms) -> str:
 def _show_verdicts(insight: Insight, why: str) -> None:
     st.markdown("**What every detector says**")
     st.dataframe(
-        tables.verdict_rows(insight.verdicts),
+        tables.verdicts_table(insight.verdicts),
         hide_index=True,
         height="content",
         alt="Every detector's verdict",

@@ -49,7 +49,7 @@ class DetectorScores:
     term_values: Mapping[str, Array] = field(default_factory=dict)
 
 
-def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
+def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
     """Returns the work of scoring a pack with every detector of a preset, quick ones first.
 
     It reports a `DetectorScores` for each; its result is the `Bootstrap` of those that have scores,
@@ -76,12 +76,12 @@ def score_pack(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) 
                     name, detectors[name], pack, seed, on_record, keep_runs
                 )
             job.report((i + 1) / count, detector_scores)
-        scores = {
+        scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames
             if not detector_scores.missing_reason
         }
-        return bootstrap(scores, pack.ood) if scores else None
+        return bootstrap(scores_by_detector, pack.ood) if scores_by_detector else None
 
     return work
 
@@ -99,24 +99,24 @@ def _score_detector(
     name: str, detector: Detector, pack: Pack, seed: int, on_record: OnRecord, keep_run: bool
 ) -> DetectorScores:
     """Returns a detector's scores on a pack, and what its terms add to them."""
-    import heat_core.scores
     from heat_core.explain import ScoreTerms, score_terms
     from heat_core.run import fit
+    from heat_core.scores import score_pack
 
     try:
         run = fit(detector, pack.train, seed, on_record=on_record, extra=pack.extra)
-        scores = heat_core.scores.score_pack(pack, run.score)
+        scores = score_pack(pack, run.score)
     except (ValueError, ArithmeticError) as error:
         return DetectorScores(name, {}, f"{name} failed on these features: {error}")
     terms = ScoreTerms.of(run)
     term_values = {}
     if len(terms.names) > 1:
-        term_values = heat_core.scores.score_pack(pack, partial(score_terms, run))
+        term_values = score_pack(pack, partial(score_terms, run))
     kept_run = run if keep_run else None
     return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
 
 
-def lay_out(pack: Pack, method: str) -> Work:
+def layout_work(pack: Pack, method: str) -> Work:
     """Returns the work of laying a pack out on a map; its result is a `Layout`."""
 
     def work(job: Job) -> Layout:

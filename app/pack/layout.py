@@ -24,9 +24,9 @@ Mask = NDArray[np.bool]
 Point = tuple[float, float]
 Polygon = Sequence[Point]  # its corners in order
 
-PICTURE_SIZE = (1000, 800)  # in pixels: width, height
+MAP_SIZE = (1000, 800)  # in pixels: width, height
 MARGIN = 0.04  # of the extent, around the rows
-RESOLUTION = 10_000  # a region is written in units of the picture's extent / RESOLUTION
+RESOLUTION = 10_000  # a region is written in units of the map's extent / RESOLUTION
 MAX_CORNERS = 4000  # that the text of a region may hold
 CORNER = re.compile("([0-9]{1,5})[.]([0-9]{1,5})")
 CORNER_LENGTH = 11  # characters at most, with the mark after it
@@ -48,15 +48,15 @@ class Layout:
 
     @cached_property
     def positions(self) -> Mapping[str, Array]:
-        """{set: (n, 2) float32 fractions of the picture}; both axes have the same scale."""
+        """{set: (n, 2) float32 fractions of the map}; both axes have the same scale."""
         minima = [coordinates.min(0) for coordinates in self.coordinates.values()]
         maxima = [coordinates.max(0) for coordinates in self.coordinates.values()]
         low = np.min(minima, axis=0).astype(np.float64)
         high = np.max(maxima, axis=0).astype(np.float64)
         width, height = (high - low).tolist()
-        units_per_pixel = max(width / PICTURE_SIZE[0], height / PICTURE_SIZE[1], 1e-12)
+        units_per_pixel = max(width / MAP_SIZE[0], height / MAP_SIZE[1], 1e-12)
         scale = (1 + 2 * MARGIN) * units_per_pixel
-        extent = scale * np.array(PICTURE_SIZE) * (1, -1)  # y points down on a picture
+        extent = scale * np.array(MAP_SIZE) * (1, -1)  # y points down on a map
         centre = (low + high) / 2
         return {
             name: ((coordinates - centre) / extent + 0.5).astype(np.float32)
@@ -99,13 +99,13 @@ class Region:
 
     Args:
         method: by which the map was laid out.
-        polygons: corners as fractions of the picture.
-        sets: names of the sets that were shown; None if all were.
+        polygons: corners as fractions of the map.
+        set_names: names of the sets that were shown; None if all were.
     """
 
     method: str
     polygons: Sequence[Polygon]
-    sets: tuple[str, ...] | None = None
+    set_names: tuple[str, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -117,8 +117,8 @@ class Region:
         if len(text) > CORNER_LENGTH * MAX_CORNERS:
             return ""
         fields = [self.method, text]
-        if self.sets is not None:
-            fields.append(",".join(self.sets))
+        if self.set_names is not None:
+            fields.append(",".join(self.set_names))
         return ":".join(fields)
 
     def rounded(self) -> Region:
@@ -133,7 +133,7 @@ class Region:
 def parse_region(text: str) -> Region | None:
     """Returns the region of a link's text; None if the text is not whole.
 
-    >>> parse_region("umap:0.0-5000.0-0.5000:test").sets
+    >>> parse_region("umap:0.0-5000.0-0.5000:test").set_names
     ('test',)
     """
     method, _, after_method = text.partition(":")
@@ -141,8 +141,8 @@ def parse_region(text: str) -> Region | None:
     polygons = parse_polygons(corners)
     if not polygons:
         return None
-    sets = tuple(filter(None, names.split(","))) if has_sets else None
-    return Region(method, polygons, sets)
+    set_names = tuple(filter(None, names.split(","))) if has_sets else None
+    return Region(method, polygons, set_names)
 
 
 def polygons_text(polygons: Sequence[Polygon]) -> str:
@@ -157,7 +157,7 @@ def polygons_text(polygons: Sequence[Polygon]) -> str:
 
 
 def _units(fraction: float) -> int:
-    """Returns a fraction of the picture in units of 1 / RESOLUTION."""
+    """Returns a fraction of the map in units of 1 / RESOLUTION."""
     return min(max(round(RESOLUTION * fraction), 0), RESOLUTION)
 
 
@@ -182,7 +182,9 @@ def parse_polygons(text: str) -> list[Polygon]:
 
 def rows_in_region(layout: Layout, region: Region) -> dict[str, Mask]:
     """Returns {set: (n,) mask of its rows} that a region holds."""
-    shown_sets = [name for name in layout.coordinates if region.sets is None or name in region.sets]
+    shown_sets = [
+        name for name in layout.coordinates if region.set_names is None or name in region.set_names
+    ]
     return rows_in_polygons(layout, shown_sets, region.polygons)
 
 
@@ -234,10 +236,10 @@ def nearest_point(
     """Returns (set, row) of the shown row nearest to a point; None if none is within reach.
 
     Args:
-        point: (x, y), fractions of the picture.
-        reach: a fraction of the picture's width.
+        point: (x, y), fractions of the map.
+        reach: a fraction of the map's width.
     """
-    aspect = np.array([1, PICTURE_SIZE[1] / PICTURE_SIZE[0]], np.float32)
+    aspect = np.array([1, MAP_SIZE[1] / MAP_SIZE[0]], np.float32)
     nearest = None
     smallest = reach**2
     for name in shown_sets:

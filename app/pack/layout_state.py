@@ -7,7 +7,7 @@ import streamlit as st
 from app.jobs import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
-from app.pack.jobs import lay_out
+from app.pack.jobs import layout_work
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
@@ -45,7 +45,7 @@ def start_layout(pack_data: PackData, method: str) -> None:
     """Starts laying the data out, or joins whoever does."""
     key = _layout_key(pack_data, method)
     _left_layouts().discard(key)
-    job = start_job(pack_data, key, lay_out(pack_data.pack, method))
+    job = start_job(pack_data, key, layout_work(pack_data.pack, method))
     job.watch(tab_id())
 
 
@@ -82,18 +82,26 @@ def select_linked_region(pack_data: PackData) -> str:
 
     Returns the method of the layout that it still waits for, or nothing.
     """
-    region = waiting_region()
-    missing_method = ""
-    if region is None or map_region() is not None or not _can_hold(pack_data, region):
-        drop_waiting_region()  # nothing, cut off, drawn over, or of other data
-    else:
-        layout = current_layout(pack_data, region.method)
-        if layout is None:
-            missing_method = region.method
-        else:
-            select_region(pack_data, layout, region)
+    missing_method = _follow_waiting_region(pack_data)
     keep_region_in_link()
     return missing_method
+
+
+def _follow_waiting_region(pack_data: PackData) -> str:
+    """Selects the region that waits, or drops it if that cannot be.
+
+    Returns the method of the layout that it still waits for, or nothing.
+    """
+    region = waiting_region()
+    is_drawn_over = map_region() is not None
+    if region is None or is_drawn_over or not _can_hold(pack_data, region):
+        drop_waiting_region()
+        return ""
+    layout = current_layout(pack_data, region.method)
+    if layout is None:
+        return region.method
+    select_region(pack_data, layout, region)
+    return ""
 
 
 def _can_hold(pack_data: PackData, region: Region) -> bool:
@@ -105,4 +113,4 @@ def _can_hold(pack_data: PackData, region: Region) -> bool:
         methods.add(pack_data.layout.method)
     if region.method not in methods:
         return False
-    return not region.sets or not set(region.sets).isdisjoint(mapped_sets(pack_data.pack))
+    return not region.set_names or not set(region.set_names).isdisjoint(mapped_sets(pack_data.pack))

@@ -13,14 +13,15 @@ from app.jobs import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
-from app.pack.jobs import DetectorScores, score_pack
+from app.pack.jobs import DetectorScores, scoring_work
+from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
     from heat_core.results.table import Table
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
-AllScores = Mapping[str, "SetScores"]
+ScoresByDetector = Mapping[str, "SetScores"]
 """{detector: its scores}."""
 
 
@@ -43,7 +44,7 @@ def score_again(pack_data: PackData, preset: str = "modern") -> None:
 
 def _start_scoring(pack_data: PackData, preset: str) -> Job:
     keep_runs = pack_data.weights is not None
-    work = score_pack(pack_data.pack, preset, keep_runs)
+    work = scoring_work(pack_data.pack, preset, keep_runs)
     return start_job(pack_data, _scoring_key(pack_data, preset), work)
 
 
@@ -55,14 +56,14 @@ def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
     """Returns ({detector: its scores}, {detector: why it has none}) of what is ready."""
     from heat_core.scores import SetScores
 
-    scores = {}
+    scores_by_detector = {}
     missing_reasons = {}
     for detector_scores in _ready(job):
         if detector_scores.missing_reason:
             missing_reasons[detector_scores.detector] = detector_scores.missing_reason
         else:
-            scores[detector_scores.detector] = SetScores(detector_scores.scores)
-    return scores, missing_reasons
+            scores_by_detector[detector_scores.detector] = SetScores(detector_scores.scores)
+    return scores_by_detector, missing_reasons
 
 
 def fit_warnings(job: Job) -> list[str]:
@@ -94,17 +95,13 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
     return {}
 
 
-def results_table(pack_data: PackData, scores: Mapping[str, Mapping[str, Array]]) -> Table:
-    """Returns the paper's table of the detectors that are ready.
-
-    Args:
-        scores: {detector: {set: (n,)}}.
-    """
+def results_table(pack_data: PackData, scores_by_detector: ScoresByDetector) -> Table:
+    """Returns the paper's table of the detectors that are ready."""
     from heat_core.results.table import tabulate
 
-    names = tuple(scores)
+    names = tuple(scores_by_detector)
     if names not in pack_data.tables:
-        pack_data.tables[names] = tabulate(scores, pack_data.pack.ood)
+        pack_data.tables[names] = tabulate(scores_by_detector, pack_data.pack.ood)
     return pack_data.tables[names]
 
 
@@ -127,4 +124,4 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
 
 def current_share_to_keep() -> float:
     """Returns the share of ID that thresholds keep in this tab, where no page says otherwise."""
-    return float(st.session_state.get("keep") or 95.0) / 100
+    return float(st.session_state.get(SHARE_TO_KEEP_KEY) or 95.0) / 100

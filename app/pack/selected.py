@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
@@ -12,6 +14,64 @@ from app.pack.layout import Region, parse_region
 from app.session import keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
+
+
+# -- the link that this tab was opened with --------------------------------------------------------
+
+
+@dataclass
+class LinkState:
+    """How far this tab has followed the link that it was opened with.
+
+    Args:
+        waiting_region: the text of its region, until the region is selected or dropped.
+        has_read_items: whether its items were selected or dropped.
+        data_key: of the data that a page has shown last; nothing before there was any.
+        refused_by: the data that a page showed first, if the link was made of other data.
+    """
+
+    waiting_region: str
+    has_read_items: bool = False
+    data_key: str = ""
+    refused_by: str = ""
+
+
+def _link_state() -> LinkState:
+    if "link_state" not in st.session_state:
+        st.session_state["link_state"] = LinkState(st.query_params.get("region", ""))
+    return st.session_state["link_state"]
+
+
+def keep_data_in_link(pack_data: PackData) -> None:
+    """Keeps in the link of which data it is, and refuses the session's link if it is of other data.
+
+    It comes before what selects by the link.
+    """
+    state = _link_state()
+    data_key = _data_key(pack_data)
+    is_first_data = not state.data_key
+    if is_first_data and st.query_params.get("of", data_key) != data_key:
+        _refuse_link(data_key)
+    state.data_key = keep_in_link("of", data_key)
+
+
+def _refuse_link(data_key: str) -> None:
+    """Selects and opens nothing that the link says."""
+    state = _link_state()
+    state.waiting_region = ""
+    state.has_read_items = True
+    state.refused_by = data_key
+    open_item("")
+
+
+def is_link_of_other_data(pack_data: PackData) -> bool:
+    """Returns whether the link was refused by this data; no more once other data is opened."""
+    return _link_state().refused_by == _data_key(pack_data)
+
+
+def _data_key(pack_data: PackData) -> str:
+    """Returns what a link says of its data."""
+    return pack_data.key[:8]
 
 
 # -- the selection ---------------------------------------------------------------------------------
@@ -43,8 +103,9 @@ def select_linked_items() -> None:
 
     The map's part is left to its region. A selection that is too large for a link is not in it.
     """
-    if not st.session_state.get("link_read", False):
-        st.session_state["link_read"] = True
+    state = _link_state()
+    if not state.has_read_items:
+        state.has_read_items = True
         for part in parse_parts(st.query_params.get("picked", "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
                 add_to_selection(part)
@@ -55,31 +116,6 @@ def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArr
     """Returns {set: which of its rows are selected (n,)} of scored sets that have any."""
     masks = masks_in(pack_data.pack, selection.items)
     return {name: mask for name, mask in masks.items() if name in pack_data.scored_sets}
-
-
-def keep_data_in_link(pack_data: PackData) -> None:
-    """Keeps in the link of which data it is.
-
-    A link that begins the session and was made of other data selects and opens nothing here.
-    """
-    key = _data_key(pack_data)
-    state = st.session_state
-    if "data_in_link" not in state and st.query_params.get("of", key) != key:
-        drop_waiting_region()
-        open_item("")
-        state["link_read"] = True
-        state["warned_data"] = key  # until other data is opened
-    state["data_in_link"] = keep_in_link("of", key)
-
-
-def is_link_of_other_data(pack_data: PackData) -> bool:
-    """Returns whether `keep_data_in_link` found that the session's link was made of other data."""
-    return st.session_state.get("warned_data") == _data_key(pack_data)
-
-
-def _data_key(pack_data: PackData) -> str:
-    """Returns what a link says of its data."""
-    return pack_data.key[:8]
 
 
 # -- the region drawn on the map -------------------------------------------------------------------
@@ -93,22 +129,18 @@ def map_region() -> Region | None:
 
 def waiting_region() -> Region | None:
     """Returns the region of the link that waits for its layout; None if there is none to read."""
-    return parse_region(_waiting_text())
+    return parse_region(_link_state().waiting_region)
 
 
 def drop_waiting_region() -> None:
     """Gives up the link's region: it was selected, cannot be, or is not wanted."""
-    st.session_state["waiting_region"] = ""
+    _link_state().waiting_region = ""
 
 
 def keep_region_in_link() -> None:
     """Keeps the region in the link of every page, or the one that still waits for a layout."""
     region = map_region()
-    keep_in_link("region", _waiting_text() if region is None else region.text)
-
-
-def _waiting_text() -> str:
-    return st.session_state.setdefault("waiting_region", st.query_params.get("region", ""))
+    keep_in_link("region", _link_state().waiting_region if region is None else region.text)
 
 
 # -- the opened item, the window on the map --------------------------------------------------------

@@ -43,14 +43,14 @@ def percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.1f} %"
 
 
-def style_digits(frame: pd.DataFrame) -> Any:
+def style_digits(table: pd.DataFrame) -> Any:
     """Returns a table to show: shares in percent with one digit, 49.0 as well as 49.1.
 
     Counts have their thousands grouped.
     """
-    shares = [name for name in frame.select_dtypes("float") if "%" in name or name == "±"]
-    counts = list(frame.select_dtypes("integer"))
-    return frame.style.format("{:.1f}", subset=shares).format("{:,}", subset=counts)
+    shares = [name for name in table.select_dtypes("float") if "%" in name or name == "±"]
+    counts = list(table.select_dtypes("integer"))
+    return table.style.format("{:.1f}", subset=shares).format("{:,}", subset=counts)
 
 
 # -- a pack ----------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _pictures_report(pack: Pack) -> tuple[str, str]:
 # -- one image -------------------------------------------------------------------------------------
 
 
-def verdict_rows(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+def verdicts_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Returns one row per detector: its score, where that lies among ID, and its verdict."""
     return pd.DataFrame(
         {
@@ -174,7 +174,7 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     )
 
 
-def class_distance_rows(insight: Insight) -> pd.DataFrame:
+def class_distances_table(insight: Insight) -> pd.DataFrame:
     """Returns one row per class: its Mahalanobis distance, nearest first."""
     return pd.DataFrame(
         {"Class": name, "Distance": round(distance, 2)}

@@ -23,11 +23,10 @@ from app.plane.colours import CORRECTION_REACH, ENERGY_COLOURS, ENERGY_REACH, SI
 
 Array = NDArray[np.floating]
 
-HEIGHT = 300  # of a landscape, in pixels
+HEIGHT = 300  # of an energy heatmap, in pixels
 COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
 LINES = {
     "total": ("ID", 3.0),
-    "energy": ("ID", 3.0),
     "prior": ("near", 1.8),
     "correction": ("mid", 1.8),
     "truth": ("far", 1.8),
@@ -37,10 +36,10 @@ CHAIN_START = dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))
 CHAIN_END = dict(symbol="circle", size=7, color=WHITE, line=dict(width=1.5, color=INK))
 
 
-def landscape(
+def energy_heatmap(
     axis: Array, energy: Array, points: Array | None = None, signed: bool = False
 ) -> go.Figure:
-    """Returns an energy over the plane, in nats.
+    """Returns a heatmap of an energy over the plane, in nats.
 
     Args:
         axis: (n,) coordinates, the same in x and y.
@@ -191,7 +190,7 @@ def _energy_range(lines: Mapping[str, Array], threshold: float) -> list[float]:
 
 
 def with_chains(figure: go.Figure, paths: Array) -> go.Figure:
-    """Returns a landscape with chains (points, chains, 2) over it.
+    """Returns an energy heatmap with chains (points, chains, 2) over it.
 
     A ring is where a chain starts, a dot where it ends.
     """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.plane.training import Layer, ToyChoice
+from app.plane.training import TOTAL, Layer, ToyChoice
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
@@ -111,9 +111,8 @@ class Ray:
 
     Args:
         distances: (n,) from the data's mean.
-        energies: {term or truth: (n,)}, with `total` where there are several terms. `truth` is
-            -log p - log Z, so that it lies on the total where the model is exact; nan where the
-            density is zero.
+        energies: {term, `total` or `truth`: (n,)}. The truth is -log p - log Z, so that it lies on
+            the total where the model is exact; nan where the density is zero.
         point_distance: of the point.
     """
 
@@ -164,7 +163,7 @@ class PointTerms:
 
 
 def layers(terms: Mapping[str, Energy], window: PlaneWindow) -> dict[str, Layer]:
-    """Returns {term: (side, side)}, first axis y, and `total` where there are several terms.
+    """Returns {term: (side, side)}, first axis y, with `total`.
 
     Args:
         terms: {name: term} of an energy, as `ToyResult.terms`.
@@ -187,8 +186,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
     detector = preset_detector(choice.detector, choice.preset, "plane")
     prior, *_ = terms.values()
     id_energies = _fresh_id_energies(terms, grid, choice.seed)
-    *_, total_name = id_energies
-    threshold = threshold_keeping(id_energies[total_name], ID_KEPT)
+    threshold = threshold_keeping(id_energies[TOTAL], ID_KEPT)
 
     grid_energies = [grid.energy(term) for term in terms.values()]
     total = np.sum(grid_energies, axis=0)
@@ -197,7 +195,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
 
     centre = grid.toy.features(seed=choice.seed).z.mean(0).numpy()
     far_points = _ring(centre, FAR_EXTENTS * grid.toy.extent)
-    far_energies = _term_energies(terms, far_points)[total_name]
+    far_energies = _term_energies(terms, far_points)[TOTAL]
     return EnergyReading(
         id_energies,
         threshold,
@@ -232,15 +230,12 @@ def point_terms(
     for name, value in energies.items():
         lower = np.searchsorted(reading.id_energies[name], value)
         percentiles[name] = float(lower / FRESH_POINTS)
-    *_, total_name = energies
-    percentiles["total"] = percentiles[total_name]
-    point_energies = {name: energies[name] for name in terms}
 
     truth = toy(toy_name)
     exact_point = torch.from_numpy(point)
     return PointTerms(
-        point_energies,
-        total=sum(point_energies.values()),
+        {name: energies[name] for name in terms},
+        total=energies[TOTAL],
         percentiles=percentiles,
         true_energy=-float(truth.log_prob(exact_point)),
         mode=int(truth.mode_of(exact_point)),
@@ -297,16 +292,14 @@ def true_energy(toy_name: str, window: PlaneWindow) -> Layer:
 
 
 def _term_energies(terms: Mapping[str, Energy], points: NDArray) -> dict[str, Array]:
-    """Returns {term: (n,)} at points (n, 2), and `total` last where there are several terms."""
+    """Returns {term: (n,)} at points (n, 2), with `total`."""
     import torch
 
     from heat_core.energies import score
 
     z = torch.from_numpy(np.asarray(points, dtype=np.float32))
     energies = {name: score(term, z) for name, term in terms.items()}
-    if len(energies) > 1:
-        energies["total"] = np.sum(list(energies.values()), axis=0)
-    return energies
+    return {**energies, TOTAL: np.sum(list(energies.values()), axis=0)}
 
 
 def _fresh_id_energies(terms: Mapping[str, Energy], grid: Grid, seed: int) -> dict[str, Array]:

@@ -207,15 +207,28 @@ def is_shown_whole(job: Job) -> bool:
 # -- what is computed from a finished training
 
 
+@dataclass(frozen=True, eq=False)
+class ChainsOutcome:
+    """What became of chains.
+
+    Args:
+        chains: None where they failed.
+        error: why they failed, in one line.
+    """
+
+    chains: Chains | None
+    error: str = ""
+
+
 @st.cache_data(max_entries=32, show_spinner="Walking the chains …")
 def cached_chains(
     key: str, settings: ChainSettings, _result: ToyResult, toy_name: str
-) -> Chains | str:
-    """Returns chains on a finished training's energy, or why there are none."""
+) -> ChainsOutcome:
+    """Returns what became of chains on a finished training's energy; a failure is cached, too."""
     try:
-        return run_chains(_result.energy, toy_name, settings)
+        return ChainsOutcome(run_chains(_result.energy, toy_name, settings))
     except ValueError as error:
-        return str(error)
+        return ChainsOutcome(None, str(error))
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the energy …")

@@ -30,6 +30,8 @@ PATIENCE = 5  # snapshots without progress after which KL has stopped falling
 MIN_FALL = 0.02  # the share by which KL must come down to count as progress
 ALARM_RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and above the MoG's
 
+TOTAL = "total"  # what the terms add up to; the only term of an energy is the total itself
+
 Layer = NDArray[np.float32]
 """(side, side) energies over the plane, the first axis y."""
 
@@ -76,11 +78,9 @@ class Snapshot:
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """The terms by name where there are several, and always `total`."""
-        layers = dict(self.terms) if len(self.terms) > 1 else {}
+        """The terms by name, and `total`."""
         terms = tuple(self.terms.values())
-        layers["total"] = np.add.reduce(terms, axis=0, dtype=np.float32)
-        return layers
+        return {**self.terms, TOTAL: np.add.reduce(terms, axis=0, dtype=np.float32)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class ToyResult:
         distance, mog_distance: of the model and of one Gaussian a class, on the fine grid.
         seconds: of training alone, without snapshots and pauses.
         energy: the fitted energy.
-        term_names: of its terms, as the detector calls them; a single one is `energy`.
+        term_names: of its terms, as the detector calls them; a single one is `total`.
         end_reason: why it ended before its time, if it did.
         diverged: whether that is why.
         diagnosis: whether the learned energy can be trusted; None for one that was not learned, or
@@ -116,11 +116,11 @@ class ToyResult:
 
 
 def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
-    """Returns the names of the terms of a detector's energy; a single one is `energy`."""
+    """Returns the names of the terms of a detector's energy; a single one is `total`."""
     from heat_core.detectors.detector import Shape
 
     names = detector.term_names(Shape.of(train))
-    return names if len(names) > 1 else ("energy",)
+    return names if len(names) > 1 else (TOTAL,)
 
 
 def drawn_values(values: NDArray[np.float64]) -> NDArray[np.float32]:

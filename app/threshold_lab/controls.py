@@ -10,7 +10,13 @@ import streamlit as st
 
 from app.incoming import whole_number_input
 from app.pack.controls import score_unit
-from app.session import warn_if_not_offered
+from app.session import (
+    RULE_KEY,
+    SCORES_OF_KEY,
+    SHARE_TO_KEEP_KEY,
+    THRESHOLD_KEY,
+    warn_if_not_offered,
+)
 from app.threshold_lab.state import BY_HAND, choose_by_hand, forget_other_data, keep_same_share
 from heat_core.thresholds import RULES, Deployment, ThresholdRule, Widget
 
@@ -26,7 +32,7 @@ class ThresholdChoice:
     Args:
         detector: whose threshold is chosen.
         compared: the detector that it is compared with; empty without one.
-        sets: file names of the OOD sets that count.
+        set_names: of the OOD sets that count, such as `near_cifar100`.
         percentiles: whether scores are drawn as ID percentiles.
         deployment: what arrives in use, and what mistakes cost.
         rule: what chooses the threshold; None if a hand does.
@@ -34,7 +40,7 @@ class ThresholdChoice:
 
     detector: str
     compared: str
-    sets: tuple[str, ...]
+    set_names: tuple[str, ...]
     percentiles: bool
     deployment: Deployment
     rule: ThresholdRule | None
@@ -52,20 +58,20 @@ def threshold_choice(
 
     Args:
         detectors: names to choose from.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         key: of the data; a threshold set by hand does not outlive them.
     """
     forget_other_data(key, titles)
-    warn_if_not_offered("scorer", detectors, "detector")
+    warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("against", detectors, "detector")
-    warn_if_not_offered("objective", CHOOSERS, "rule")
+    warn_if_not_offered(RULE_KEY, CHOOSERS, "rule")
     columns = st.columns([2, 2, 5, 2], vertical_alignment="bottom")
     with columns[0]:
         detector = detector_input(detectors)
     with columns[1]:
         compared = compared_input([name for name in detectors if name != detector])
     with columns[2]:
-        sets = sets_input(titles)
+        set_names = sets_input(titles)
     with columns[3]:
         percentiles = score_unit() != "raw"
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -73,7 +79,7 @@ def threshold_choice(
         deployment = deployment_input()
         with left:
             rule = rule_input(deployment)
-    return ThresholdChoice(detector, compared, sets, percentiles, deployment, rule)
+    return ThresholdChoice(detector, compared, set_names, percentiles, deployment, rule)
 
 
 def detector_input(detectors: Sequence[str]) -> str:
@@ -82,10 +88,10 @@ def detector_input(detectors: Sequence[str]) -> str:
         "Detector",
         detectors,
         detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key="scorer",
+        key=SCORES_OF_KEY,
         bind="query-params",
         on_change=keep_same_share,
-        help="Whose scores the line cuts. A line set by hand is carried over by the ID it keeps.",
+        help="Whose scores the line parts. A line set by hand is carried over by the ID it keeps.",
     )
     return str(detector)
 
@@ -103,9 +109,9 @@ def compared_input(others: Sequence[str]) -> str:
 
 
 def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns the file names of the OOD sets that count."""
+    """Returns the names of the OOD sets that count."""
     are_unique = len(set(titles.values())) == len(titles)
-    sets = st.multiselect(
+    set_names = st.multiselect(
         "OOD sets that count",
         list(titles),
         list(titles),
@@ -114,7 +120,7 @@ def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
         format_func=lambda name: titles[name] if are_unique else name,
         help="Every group counts the same, and every set in it.",
     )
-    return tuple(sets)
+    return tuple(set_names)
 
 
 def deployment_input() -> Deployment:
@@ -147,7 +153,7 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
     title = st.selectbox(
         "What chooses the line",
         CHOOSERS,
-        key="objective",
+        key=RULE_KEY,
         bind="query-params",
         width=WIDE,
         help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
@@ -159,7 +165,7 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
     return rule(*settings)
 
 
-def keep_input() -> float:
+def rule_share_to_keep_input() -> float:
     """Returns the share of ID to keep."""
     percent = st.number_input(
         "ID to keep (%)",
@@ -168,7 +174,7 @@ def keep_input() -> float:
         95.0,
         0.5,
         "%.1f",
-        key="keep",
+        key=SHARE_TO_KEEP_KEY,
         bind="query-params",
         width=NARROW,
     )
@@ -193,7 +199,7 @@ def flag_input() -> float:
 
 RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
     "none": lambda deployment: (),
-    "keep": lambda deployment: (keep_input(),),
+    "keep": lambda deployment: (rule_share_to_keep_input(),),
     "flag": lambda deployment: (flag_input(), deployment),
     "deployment": lambda deployment: (deployment,),
 }
@@ -212,17 +218,17 @@ def threshold_input(proposed: float, by_hand: bool) -> float:
         proposed: by the rule; the threshold, too, where a hand has set none yet.
         by_hand: whether a hand chooses.
     """
-    current = st.session_state.get("cut")
+    current = st.session_state.get(THRESHOLD_KEY)
     if not by_hand:
         current = proposed or current
-        st.session_state["cut"] = proposed
+        st.session_state[THRESHOLD_KEY] = proposed
     step = 10.0 ** (math.floor(math.log10(abs(current or 1.0))) - 2)
     threshold = st.number_input(
         "The line is at",
         value=None,
         step=step,
         format="%.6g",
-        key="cut",
+        key=THRESHOLD_KEY,
         bind="query-params",
         placeholder="a score",
         width=WIDE,

@@ -14,11 +14,11 @@ from heat_core.scores import SetScores
 from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
 
 if TYPE_CHECKING:
-    from app.pack.scores import AllScores
+    from app.pack.scores import ScoresByDetector
     from app.threshold_lab.controls import ThresholdChoice
 
-Predicted = Mapping[str, NDArray[np.int64]]
-"""{set: (n,) the class that the classifier predicts for each row}."""
+AssignedClasses = Mapping[str, NDArray[np.int64]]
+"""{set: (n,) the class that each row is assigned to}, as `PackData.assigned_classes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +28,24 @@ class Evaluation:
     Args:
         choice: the settings of the page.
         rule: what chose the thresholds; None if a hand did.
-        scores: {detector: its scores} of all that are ready. Where every predicted class has a
-            threshold of its own they are less that threshold, so that one line at 0 stands for all.
-        class_thresholds: {detector: {predicted class: its threshold}} of all that are ready; empty
+        shown_scores: {detector: its scores as the page shows them} of all that are ready. Where
+            every class has a threshold of its own they are margins, the scores less that
+            threshold, so that one line at 0 stands for all.
+        class_thresholds: {detector: {assigned class: its threshold}} of all that are ready; empty
             where one threshold holds for all classes.
         outcomes: {detector: the effect of its threshold} of the detectors on the page.
     """
 
     choice: ThresholdChoice
     rule: ThresholdRule | None
-    scores: AllScores
+    shown_scores: ScoresByDetector
     class_thresholds: Mapping[str, Mapping[int, float]]
     outcomes: Mapping[str, Outcome]
 
     @property
     def set_scores(self) -> SetScores:
-        """The scores of the detector whose threshold is chosen."""
-        return self.scores[self.choice.detector]
+        """The shown scores of the detector whose threshold is chosen."""
+        return self.shown_scores[self.choice.detector]
 
     @property
     def outcome(self) -> Outcome:
@@ -58,18 +59,18 @@ class Evaluation:
 
     @property
     def counted_scores(self) -> dict[str, NDArray[np.float64]]:
-        """{set: (n,) scores} of ID test and of the OOD sets that count."""
-        return {name: self.set_scores[name] for name in ("test", *self.choice.sets)}
+        """{set: (n,) shown scores} of ID test and of the OOD sets that count."""
+        return {name: self.set_scores[name] for name in ("test", *self.choice.set_names)}
 
     def thresholds(self) -> dict[str, float]:
         """Returns {detector: its threshold} of all that are ready, by the same rule."""
         thresholds = {}
-        for name, scores in self.scores.items():
+        for name, scores in self.shown_scores.items():
             if name in self.outcomes:
                 thresholds[name] = self.outcomes[name].threshold
             else:
                 thresholds[name] = matching_threshold(
-                    self.rule, self.outcome.kept, scores, self.choice.sets
+                    self.rule, self.outcome.kept, scores, self.choice.set_names
                 )
         return thresholds
 
@@ -78,7 +79,7 @@ def evaluate_threshold(
     choice: ThresholdChoice,
     rule: ThresholdRule | None,
     threshold: float,
-    scores: AllScores,
+    scores_by_detector: ScoresByDetector,
 ) -> Evaluation:
     """Returns the effect of one threshold for all classes, and of the compared detector's.
 
@@ -86,31 +87,34 @@ def evaluate_threshold(
         choice: the settings of the page.
         rule: what chose the threshold; None if a hand did.
         threshold: of `choice.detector`.
-        scores: {detector: its scores} of all that are ready.
+        scores_by_detector: of all detectors that are ready.
     """
-    outcomes = {choice.detector: _evaluate(threshold, scores[choice.detector], choice)}
-    if choice.compared in scores:
-        other = scores[choice.compared]
+    outcomes = {choice.detector: _evaluate(threshold, scores_by_detector[choice.detector], choice)}
+    if choice.compared in scores_by_detector:
+        other = scores_by_detector[choice.compared]
         kept = outcomes[choice.detector].kept
-        other_threshold = matching_threshold(rule, kept, other, choice.sets)
+        other_threshold = matching_threshold(rule, kept, other, choice.set_names)
         outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
-    return Evaluation(choice, rule, scores, {}, outcomes)
+    return Evaluation(choice, rule, scores_by_detector, {}, outcomes)
 
 
 def evaluate_per_class(
-    choice: ThresholdChoice, rule: ThresholdRule, scores: AllScores, predicted: Predicted
+    choice: ThresholdChoice,
+    rule: ThresholdRule,
+    scores_by_detector: ScoresByDetector,
+    assigned_classes: AssignedClasses,
 ) -> Evaluation:
-    """Returns the effect of a rule that gives every predicted class a threshold of its own.
+    """Returns the effect of a rule that gives every assigned class a threshold of its own.
 
     Raises ValueError, in one line, if the scores do not allow the rule.
     """
     margins, class_thresholds = {}, {}
-    for name, set_scores in scores.items():
-        decision = choose_threshold(rule, set_scores, choice.sets, predicted)
+    for name, set_scores in scores_by_detector.items():
+        decision = choose_threshold(rule, set_scores, choice.set_names, assigned_classes)
         class_thresholds[name] = decision.by_class
         margins[name] = SetScores(
             {
-                set_name: decision.margin(values, predicted[set_name])
+                set_name: decision.margin(values, assigned_classes[set_name])
                 for set_name, values in set_scores.items()
             }
         )
@@ -138,4 +142,4 @@ def matching_threshold(
 
 
 def _evaluate(threshold: float, scores: SetScores, choice: ThresholdChoice) -> Outcome:
-    return evaluate(threshold, scores.test, scores.ood(choice.sets))
+    return evaluate(threshold, scores.test, scores.ood(choice.set_names))

@@ -1,4 +1,4 @@
-"""Threshold lab: choose where to cut, by hand or by what matters."""
+"""Threshold lab: choose the threshold, by hand or by what matters."""
 
 import streamlit as st
 
@@ -23,24 +23,28 @@ NO_OOD = (
 )
 
 
-def evaluate_choice(pack_data, choice, all_scores):
+def evaluate_choice(pack_data, choice, scores_by_detector):
     """Returns the effect of the thresholds; of one that keeps 95 % of ID where the rule refuses."""
-    scores = all_scores[choice.detector]
+    set_scores = scores_by_detector[choice.detector]
     try:
         if choice.rule is not None and choice.rule.per_class:
-            return evaluate_per_class(choice, choice.rule, all_scores, pack_data.predicted_classes)
-        decision = choose_threshold(choice.rule or KeepShare(), scores, choice.sets)
+            return evaluate_per_class(
+                choice, choice.rule, scores_by_detector, pack_data.assigned_classes
+            )
+        decision = choose_threshold(choice.rule or KeepShare(), set_scores, choice.set_names)
     except ValueError as error:
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
-        decision = choose_threshold(KeepShare(), scores)
+        decision = choose_threshold(KeepShare(), set_scores)
     by_hand = choice.rule is None
     threshold = threshold_input(decision.threshold, by_hand)
-    return evaluate_threshold(choice, None if by_hand else decision.rule, threshold, all_scores)
+    return evaluate_threshold(
+        choice, None if by_hand else decision.rule, threshold, scores_by_detector
+    )
 
 
-def show_lab(pack_data, choice, all_scores, titles) -> None:
+def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
     """Shows the line, and what it does."""
-    evaluation = evaluate_choice(pack_data, choice, all_scores)
+    evaluation = evaluate_choice(pack_data, choice, scores_by_detector)
     remember_share_kept(evaluation.set_scores, evaluation.outcome.threshold)
     rule = evaluation.rule
     if rule is None and not has_threshold():
@@ -62,23 +66,25 @@ def show(pack_data) -> None:
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
 
     job = scoring_job(pack_data, "modern")
-    scores, missing_reasons = ready_scores(job)
+    scores_by_detector, missing_reasons = ready_scores(job)
     show_failure(job, score_again, pack_data)
     for name in choice.detectors:
         if name in missing_reasons:
             st.info(plain(missing_reasons[name]), icon=":material/info:")
     missing = [
-        name for name in choice.detectors if name not in scores and name not in missing_reasons
+        name
+        for name in choice.detectors
+        if name not in scores_by_detector and name not in missing_reasons
     ]
     if missing and not job.over:
         names = plain(" and ".join(missing))
         show_progress(job, f"Fitting the detectors, {names} among them", missing)
-    if not choice.sets:
+    if not choice.set_names:
         st.info(NO_OOD, icon=":material/info:")
     selection_chips()
 
-    if choice.detector in scores:
-        show_lab(pack_data, choice, scores, titles)
+    if choice.detector in scores_by_detector:
+        show_lab(pack_data, choice, scores_by_detector, titles)
         return
     if choice.detector in missing and not job.over:
         st.skeleton(height=HEIGHT)

@@ -23,15 +23,15 @@ from app.threshold_lab.controls import images_near_threshold
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
-    class_threshold_rows,
+    assignment,
+    class_thresholds_table,
     margin_texts,
     nearest_pack_rows,
-    nearest_rows,
-    outcome_columns,
+    nearest_table,
+    outcomes_table,
     row_outcome,
-    scores_by_group,
     selected_finding,
-    set_rows_at_threshold,
+    sets_table_at_threshold,
 )
 from heat_core.results.table import tabulate
 from heat_core.set_name import SetName
@@ -71,14 +71,17 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
 
     Args:
         evaluation: of the threshold.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
     choice, scores = evaluation.choice, evaluation.set_scores
     threshold = evaluation.outcome.threshold
     titled = {
-        group: {titles[str(SetName(group, name))]: values for name, values in sets.items()}
-        for group, sets in scores.ood(choice.sets).items()
+        group: {
+            titles[str(SetName(group, short_name))]: values
+            for short_name, values in scores_by_name.items()
+        }
+        for group, scores_by_name in scores.ood(choice.set_names).items()
     }
     if current_selection():
         st.caption(selected_finding(selected, len(current_selection()), threshold))
@@ -90,7 +93,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         figures.BY_ROW,
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
-        selected=scores_by_group(selected),
+        selected=figures.scores_by_group(selected),
     )
     threshold_line(data, set_by_hand, key="line")
 
@@ -106,17 +109,17 @@ def numbers(
     Args:
         pack: the data.
         evaluation: of the threshold.
-        titles: {file name: title} of the OOD sets.
+        titles: {set name: title} of the OOD sets.
         selected: as `selected_scores` returns it.
     """
     is_comparison = len(evaluation.outcomes) > 1
     with st.container() if is_comparison else st.expander("The same as a table"):
         st.dataframe(
-            outcome_columns(evaluation.outcomes, evaluation.choice.deployment),
+            outcomes_table(evaluation.outcomes, evaluation.choice.deployment),
             height="content",
             alt="What the line does, by detector",
         )
-    if evaluation.choice.sets:
+    if evaluation.choice.set_names:
         other_thresholds(evaluation, selected)
         every_set(pack, evaluation, titles, selected)
 
@@ -126,11 +129,13 @@ def every_set(
 ) -> None:
     """Shows what the line does to every OOD set that counts."""
     choice = evaluation.choice
-    sets = [name for name in pack.ood if str(name) in choice.sets]
-    table = tabulate({choice.detector: evaluation.set_scores}, sets)
-    rows = set_rows_at_threshold(table, evaluation.outcome, titles, selected)
+    set_names = [name for name in pack.ood if str(name) in choice.set_names]
+    results = tabulate({choice.detector: evaluation.set_scores}, set_names)
+    sets_table = sets_table_at_threshold(results, evaluation.outcome, titles, selected)
     st.markdown("**Every set at the line**")
-    st.dataframe(style_digits(rows), hide_index=True, alt="What the line does to every OOD set")
+    st.dataframe(
+        style_digits(sets_table), hide_index=True, alt="What the line does to every OOD set"
+    )
     if evaluation.class_thresholds:
         st.caption(
             "FPR95 and AUROC are of scores less their class's threshold here, and so are not "
@@ -171,8 +176,8 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     """Returns {detector: its curve on all groups}."""
     curves = {}
     for name, outcome in evaluation.outcomes.items():
-        scores = evaluation.scores[name]
-        candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+        scores = evaluation.shown_scores[name]
+        candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
         point = (outcome.flagged, outcome.caught)
         curves[name] = (candidates.flagged, candidates.caught), point
     return curves
@@ -182,8 +187,8 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}
-    for group, sets in scores.ood(evaluation.choice.sets).items():
-        candidates = sweep(scores.test, {group: sets})
+    for group, scores_by_name in scores.ood(evaluation.choice.set_names).items():
+        candidates = sweep(scores.test, {group: scores_by_name})
         point = (outcome.flagged, outcome.caught_by_group[group])
         curves[group] = (candidates.flagged, candidates.caught), point
     selected_ood = [values for name, values in selected.items() if name != "test"]
@@ -198,7 +203,7 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
 def _cost_curve(evaluation: Evaluation) -> None:
     """Shows what inputs cost at other lines, and at this one."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
-    candidates = sweep(scores.test, scores.ood(evaluation.choice.sets))
+    candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
     st.markdown(f"**1000 inputs cost {cost:,.1f} here, {costs.min():,.1f} at the cheapest line**")
@@ -213,16 +218,16 @@ def _cost_curve(evaluation: Evaluation) -> None:
 def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows the threshold of every class."""
     choice = evaluation.choice
-    table = class_threshold_rows(
+    table = class_thresholds_table(
         pack_data.pack,
         evaluation.class_thresholds[choice.detector],
-        pack_data.predicted_classes,
+        pack_data.assigned_classes,
         evaluation.set_scores,
-        choice.sets,
+        choice.set_names,
     )
     st.markdown(
         f"**{len(table)} thresholds of {choice.detector}, one for each class that an image is "
-        "taken for**"
+        f"{assignment(pack_data.pack)}**"
     )
     st.dataframe(
         table,
@@ -252,7 +257,7 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
         _gallery(pack_data, evaluation, pack_rows)
         _select_button(pack_data, evaluation, pack_rows)
         with st.expander("The same as a table"):
-            _nearest_table(pack_data, evaluation, pack_rows)
+            _show_nearest_table(pack_data, evaluation, pack_rows)
     else:
         st.info("Nothing of the selection is in these sets.", icon=":material/info:")
     if opened_item():
@@ -261,8 +266,8 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
 
 def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
     """Shows a page of images around the line."""
-    all_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
-    sorted_scores = [all_scores[name][row] for name, row in pack_rows]
+    counted_scores, threshold = evaluation.counted_scores, evaluation.outcome.threshold
+    sorted_scores = [counted_scores[set_name][row] for set_name, row in pack_rows]
     below = int(np.searchsorted(sorted_scores, threshold, "right"))
     st.caption(
         f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
@@ -272,11 +277,11 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
     page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []
-    for (name, _), score, margin in zip(
+    for (set_name, _), score, margin in zip(
         pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
-        verdict = row_outcome(score > threshold, name)
-        captions.append((pack_data.pack.set_title(name), f"{margin} {verdict}"))
+        verdict = row_outcome(score > threshold, set_name)
+        captions.append((pack_data.pack.set_title(set_name), f"{margin} {verdict}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 
@@ -290,25 +295,30 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     if not is_pressed:
         return
     rows: dict[str, list[int]] = {}
-    for name, row in pack_rows:
-        rows.setdefault(name, []).append(row)
-    items = items_of(pack_data.pack, {name: np.array(indices) for name, indices in rows.items()})
+    for set_name, row in pack_rows:
+        rows.setdefault(set_name, []).append(row)
+    items = items_of(
+        pack_data.pack, {set_name: np.array(indices) for set_name, indices in rows.items()}
+    )
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
     add_to_selection(Part(FROM_LINE, label, items))
     st.rerun()
 
 
-def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]) -> None:
+def _show_nearest_table(
+    pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRow]
+) -> None:
     """Shows the images around the line as a table, with what the compared detector says of them."""
     choice, compared = evaluation.choice, evaluation.compared_outcome
     compared_out = None
     if compared is not None:
-        compared_scores = evaluation.scores[choice.compared]
+        compared_scores = evaluation.shown_scores[choice.compared]
         compared_out = {
-            name: compared_scores[name] > compared.threshold for name in evaluation.counted_scores
+            set_name: compared_scores[set_name] > compared.threshold
+            for set_name in evaluation.counted_scores
         }
-    rows = nearest_rows(
+    table = nearest_table(
         pack_data.pack,
         evaluation.counted_scores,
         pack_rows,
@@ -316,7 +326,7 @@ def _nearest_table(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
         compared_out,
     )
     st.dataframe(
-        rows,
+        table,
         hide_index=True,
         column_config=NEAREST_FORMATS,
         alt="The rows whose scores are nearest the line",
@@ -342,18 +352,19 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
 
 
 def _inspect_by_class(pack_data: PackData, evaluation: Evaluation) -> None:
-    """Shows the image that is opened, judged by the thresholds of the class predicted for it."""
+    """Shows the image that is opened, judged by the thresholds of its assigned class."""
     pack_row = find_item(pack_data.pack, opened_item())
-    if pack_row is None or pack_row[0] not in pack_data.predicted_classes:
+    if pack_row is None or pack_row[0] not in pack_data.assigned_classes:
         inspector.show(pack_data, opened_item())
         return
     set_name, row = pack_row
-    label = int(pack_data.predicted_classes[set_name][row])
+    label = int(pack_data.assigned_classes[set_name][row])
     thresholds = {name: by_class[label] for name, by_class in evaluation.class_thresholds.items()}
     class_name = plain(pack_data.pack.class_name(label))
+    assigned = f"{assignment(pack_data.pack)} {class_name}"
     inspector.show(
         pack_data,
         opened_item(),
         thresholds,
-        f"Each threshold is the detector's for images that are taken for {class_name}.",
+        f"Each threshold is the detector's for images that are {assigned}.",
     )

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from app.pack.items import PackRow, item_id
 from app.pack.tables import Array, Mask, format_score, percent
-from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -118,7 +117,7 @@ def margin_texts(scores: Sequence[float], threshold: float) -> list[str]:
 # -- the threshold in numbers ----------------------------------------------------------------------
 
 
-def outcome_columns(outcomes: Mapping[str, Outcome], deployment: Deployment) -> pd.DataFrame:
+def outcomes_table(outcomes: Mapping[str, Outcome], deployment: Deployment) -> pd.DataFrame:
     """Returns what each detector's threshold does, a column a detector, as text with units."""
     columns = {name: _outcome_cells(outcome, deployment) for name, outcome in outcomes.items()}
     return pd.DataFrame(columns)
@@ -149,21 +148,21 @@ def _count_text(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:,.1f}"
 
 
-def set_rows_at_threshold(
-    table: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
+def sets_table_at_threshold(
+    results: Table, outcome: Outcome, titles: Mapping[str, str], selected: Mapping[str, Array]
 ) -> pd.DataFrame:
     """Returns one row per OOD set: what the threshold does to it, and its other figures. In
     percent.
 
     Args:
-        table: of one detector.
+        results: of one detector.
         outcome: of its threshold.
-        titles: {file name: title} of the sets.
-        selected: {file name: (n,) scores of its rows that are selected}; where there are none, no
+        titles: {set name: title} of the sets.
+        selected: {set name: (n,) scores of its rows that are selected}; where there are none, no
             column speaks of them.
     """
     rows = []
-    for result in table.rows:
+    for result in results.rows:
         caught = outcome.caught_by_set[result.group][result.set]
         rows.append(
             {
@@ -178,42 +177,50 @@ def set_rows_at_threshold(
                 "±": round(196 * result.auroc_error, 1),
             }
         )
-    frame = pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
     if selected:
-        scores = [selected.get(result.set_name, np.empty(0)) for result in table.rows]
+        scores = [selected.get(result.set_name, np.empty(0)) for result in results.rows]
         counts = [len(values) for values in scores]
         caught_counts = [int((values > outcome.threshold).sum()) for values in scores]
-        frame.insert(4, "Selected", counts)
-        frame.insert(5, "of them caught", caught_counts)
-    return frame
+        table.insert(4, "Selected", counts)
+        table.insert(5, "of them caught", caught_counts)
+    return table
 
 
-def class_threshold_rows(
+def assignment(pack: Pack) -> str:
+    """Returns in words how an image is assigned to a class: by the classifier's head, if there is
+    one."""
+    return "taken for" if pack.train.head else "nearest to"
+
+
+def class_thresholds_table(
     pack: Pack,
     thresholds: Mapping[int, float],
-    predicted: Mapping[str, NDArray[np.int64]],
+    assigned_classes: Mapping[str, NDArray[np.int64]],
     margins: SetScores,
     ood_names: Sequence[str],
 ) -> pd.DataFrame:
-    """Returns one row per predicted class: its threshold, calibration scores, and what it does.
+    """Returns one row per assigned class: its threshold, calibration scores, and what it does.
 
     Args:
         pack: the data.
         thresholds: {class: its threshold}.
-        predicted: {set: (n,) the predicted class of each row}.
+        assigned_classes: {set: (n,) the class that each row is assigned to}.
         margins: scores less their class's threshold.
         ood_names: OOD sets that count.
     """
 
     def share_out(set_names: Sequence[str], label: int) -> float:
-        flags = [margins[name][predicted[name] == label] > 0 for name in set_names]
+        flags = [
+            margins[set_name][assigned_classes[set_name] == label] > 0 for set_name in set_names
+        ]
         together = np.concatenate(flags) if flags else np.empty(0)
         return float(np.mean(together)) if together.size else np.nan
 
-    calibration_classes = predicted[margins.calibration_name]
+    calibration_classes = assigned_classes[margins.calibration_name]
     return pd.DataFrame(
         {
-            "Taken for": pack.class_name(label),
+            assignment(pack).capitalize(): pack.class_name(label),
             "Calibration scores": int((calibration_classes == label).sum()),
             "Threshold": format_score(threshold),
             "ID kept": percent(1 - share_out(["test"], label)),
@@ -226,15 +233,6 @@ def class_threshold_rows(
 # -- single rows -----------------------------------------------------------------------------------
 
 
-def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
-    """Returns {`ID` or group: (n,) scores} of the sets in {set: (n,) scores}, put together."""
-    parts: dict[str, list[Array]] = {}
-    for name, values in scores.items():
-        group = "ID" if name == "test" else SetName.parse(name).group
-        parts.setdefault(group, []).append(values)
-    return {group: np.concatenate(values) for group, values in parts.items()}
-
-
 def nearest_pack_rows(
     scores: Mapping[str, Array],
     threshold: float,
@@ -244,25 +242,25 @@ def nearest_pack_rows(
     """Returns the (set, row) of the scores nearest a threshold, from the lowest score up.
 
     Args:
-        scores: {file name: (n,) scores} of the sets to look in.
+        scores: {set: (n,) scores} of the sets to look in.
         threshold: the line.
         count: how many to return at most.
-        masks: {file name: (n,) which rows count}, none of a set that is not in it; None for all.
+        masks: {set: (n,) which rows count}, none of a set that is not in it; None for all.
     """
     rows = {}
-    for name, values in scores.items():
+    for set_name, values in scores.items():
         if masks is None:
-            rows[name] = np.arange(len(values))
+            rows[set_name] = np.arange(len(values))
         else:
-            rows[name] = np.flatnonzero(masks.get(name, ()))
-    pack_rows = [(name, int(row)) for name, indices in rows.items() for row in indices]
-    values = np.concatenate([scores[name][indices] for name, indices in rows.items()])
+            rows[set_name] = np.flatnonzero(masks.get(set_name, ()))
+    pack_rows = [(set_name, int(row)) for set_name, indices in rows.items() for row in indices]
+    values = np.concatenate([scores[set_name][indices] for set_name, indices in rows.items()])
     nearest = np.argsort(np.abs(values - threshold), kind="stable")[:count]
     ascending = nearest[np.argsort(values[nearest], kind="stable")]
     return [pack_rows[i] for i in ascending]
 
 
-def nearest_rows(
+def nearest_table(
     pack: Pack,
     scores: Mapping[str, Array],
     pack_rows: Sequence[PackRow],
@@ -273,26 +271,26 @@ def nearest_rows(
 
     Args:
         pack: the data.
-        scores: {file name: (n,) scores}.
-        pack_rows: (file name, row) of each.
+        scores: {set: (n,) scores}.
+        pack_rows: (set, row) of each.
         threshold: the line.
-        compared_out: {file name: (n,) whether the compared detector calls them out}, if there is
+        compared_out: {set: (n,) whether the compared detector calls them out}, if there is
             one.
     """
     features = dict(pack.sets())
     rows = []
-    for name, row in pack_rows:
-        score = float(scores[name][row])
+    for set_name, row in pack_rows:
+        score = float(scores[set_name][row])
         cells = {
-            "Item": item_id(features[name], name, row),
-            "Set": pack.set_title(name),
-            "Class": _class_name(pack, name, row),
+            "Item": item_id(features[set_name], set_name, row),
+            "Set": pack.set_title(set_name),
+            "Class": _class_name(pack, set_name, row),
             "Score": score,
             "Above the line": score - threshold,
-            "Verdict": row_outcome(score > threshold, name),
+            "Verdict": row_outcome(score > threshold, set_name),
         }
         if compared_out is not None:
-            cells["The other says"] = row_outcome(bool(compared_out[name][row]), name)
+            cells["The other says"] = row_outcome(bool(compared_out[set_name][row]), set_name)
         rows.append(cells)
     return pd.DataFrame(rows)
 

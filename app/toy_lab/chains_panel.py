@@ -6,9 +6,9 @@ import streamlit as st
 
 from app import figures
 from app.plane.chains import Chains
-from app.plane.figures import landscape, with_chains
+from app.plane.figures import energy_heatmap, with_chains
 from app.plane.state import ToyPreview, cached_chains
-from app.plane.training import ToyChoice, ToyResult
+from app.plane.training import TOTAL, ToyChoice, ToyResult
 from app.text import plain
 from app.toy_lab.controls import chain_settings
 
@@ -17,9 +17,10 @@ def chains_panel(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> N
     """Shows Langevin chains over the finished landscape, if they are switched on."""
     if not st.toggle("Chains over the landscape", key="chains", bind="query-params"):
         return
-    chains = cached_chains(choice.key, chain_settings(), result, choice.toy)
-    if isinstance(chains, str):
-        st.error(plain(chains), icon=":material/error:")
+    outcome = cached_chains(choice.key, chain_settings(), result, choice.toy)
+    chains = outcome.chains
+    if chains is None:
+        st.error(plain(outcome.error), icon=":material/error:")
         return
     count = chains.paths.shape[1]
     st.subheader(
@@ -27,7 +28,7 @@ def chains_panel(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> N
         f"{_times(chains.switch_count)}."
     )
     _metrics(chains, preview)
-    energy = landscape(preview.axis, result.snapshot.layers["total"])
+    energy = energy_heatmap(preview.axis, result.snapshot.layers[TOTAL])
     st.plotly_chart(
         with_chains(energy, chains.paths),
         key="walks",

@@ -12,7 +12,7 @@ from app.jobs import Job
 from app.pack.progress import show_failure
 from app.plane.panels import PanelTitle
 from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training
-from app.plane.training import Snapshot, ToyChoice
+from app.plane.training import TOTAL, Snapshot, ToyChoice
 from app.toy_lab.panels import TITLES, energy_panel
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _detector_panel(choice: ToyChoice, job: Job | None, preview: ToyPreview) -> 
         meaning = f"KL {distance.kl:.3f} nats, {distance.modes} of {distance.modes_total} modes"
     if job is not None and not job.over:
         meaning += f", {job.state} {job.progress:.0%}"
-    total = snapshot.layers["total"] if snapshot else None
+    total = snapshot.layers[TOTAL] if snapshot else None
     energy_panel(name, PanelTitle(name, meaning), preview, total)
     show_failure(job, start_training, choice)
 

@@ -11,10 +11,10 @@ import streamlit as st
 from app import figures
 from app.jobs import Job
 from app.pack.progress import show_failure
-from app.plane.figures import GREY, HEIGHT, curve, landscape
+from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
 from app.plane.panels import PanelTitle
 from app.plane.state import StoppedTraining, ToyPreview, start_training
-from app.plane.training import Layer, Snapshot, ToyChoice, ToyResult, loss_levels
+from app.plane.training import TOTAL, Layer, Snapshot, ToyChoice, ToyResult, loss_levels
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TITLES = {
     "truth": PanelTitle("Truth", "the exact energy, -log p"),
     "prior": PanelTitle("Prior", "one Gaussian a class"),
     "correction": PanelTitle("Correction", "blue: likelier than the prior says, orange: rarer"),
-    "total": PanelTitle("Total", "the energy that scores"),
+    TOTAL: PanelTitle("Total", "the energy that scores"),
 }
 
 
@@ -37,7 +37,7 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
 
     Layers that are still to come keep their places.
     """
-    expected = ("prior", "correction", "total") if choice.detector == "HEAT" else ("total",)
+    expected = ("prior", "correction", TOTAL) if choice.detector == "HEAT" else (TOTAL,)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
     energies.update(layers or dict.fromkeys(expected))
     columns = st.columns(max(4, len(energies)))
@@ -55,7 +55,7 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
         empty.caption("Comes with the training.")
         return
     is_signed = name == "correction"
-    figure = landscape(preview.axis, energy, preview.points, signed=is_signed)
+    figure = energy_heatmap(preview.axis, energy, preview.points, signed=is_signed)
     st.plotly_chart(
         figure,
         key=f"panel-{name}",

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in asse
 def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.server.warm_up", lambda: None)
     monkeypatch.setattr(
-        "app.pack.scores.score_pack", lambda *settings: lambda job: None
+        "app.pack.scores.scoring_work", lambda *settings: lambda job: None
     )  # nothing here waits for scores
 
 
@@ -120,7 +120,7 @@ def test_scores_and_pictures_are_the_packs(shipped: Story, pack: Pack) -> None:
         for set_name, scores in again.items():
             assert np.allclose(scores, shipped.scores[name][set_name], rtol=1e-4, atol=1e-4)
     sets, rows = story.confident_pictures(shipped.scores["MSP"], tuple(shipped.card.kinds))
-    assert sets == shipped.sets
+    assert sets == shipped.picture_sets
     assert np.array_equal(rows, shipped.rows)
     pixels, predicted = story.pictures(pack, sets, rows)
     assert np.array_equal(pixels, shipped.pixels)
@@ -182,6 +182,6 @@ def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.M
     monkeypatch.setattr(story, "PICTURES", 3)
     torch.manual_seed(0)
     made = story.make(noise_pack, {"far_mnist": "digits"})
-    assert made.sets == ["far_mnist"] * 3
+    assert made.picture_sets == ["far_mnist"] * 3
     assert made.pixels.shape == (3, 32, 32, 3)
     assert made.probabilities[0] == pytest.approx(1 - np.exp(min(made.scores["MSP"]["far_mnist"])))

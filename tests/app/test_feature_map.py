@@ -25,13 +25,18 @@ from app.components.scatter_map import (
 from app.feature_map import scatter
 from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
 from app.feature_map.drawing import SHAPES, Points, draw_points
-from app.feature_map.tables import sampled_sentence, selected_finding, selected_rows, trust_sentence
+from app.feature_map.tables import (
+    sampled_sentence,
+    selected_finding,
+    selected_table,
+    trust_sentence,
+)
 from app.jobs import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
 from app.pack.jobs import DetectorScores
 from app.pack.layout import (
-    PICTURE_SIZE,
+    MAP_SIZE,
     RESOLUTION,
     Layout,
     Region,
@@ -176,9 +181,9 @@ def test_the_nearest_point_that_is_shown_is_found(layout):
     assert name in ("test", "near_b")
     offsets = np.concatenate([layout.positions[n] - (x, y) for n in ("test", "near_b")]) * (
         1,
-        PICTURE_SIZE[1] / PICTURE_SIZE[0],
+        MAP_SIZE[1] / MAP_SIZE[0],
     )
-    nearest = (layout.positions[name][row] - (x, y)) * (1, PICTURE_SIZE[1] / PICTURE_SIZE[0])
+    nearest = (layout.positions[name][row] - (x, y)) * (1, MAP_SIZE[1] / MAP_SIZE[0])
     assert (nearest**2).sum() == pytest.approx((offsets**2).sum(1).min())
     assert nearest_point(layout, SETS, (3.0, 3.0), 0.01) is None
     assert nearest_point(layout, (), (0.5, 0.5), 1.0) is None
@@ -189,7 +194,7 @@ def test_all_points_lie_on_the_picture_in_one_scale(layout):
     coordinates = np.concatenate(list(layout.coordinates.values()))
     assert positions.min() >= 0.01
     assert positions.max() <= 0.99
-    pixels = positions * PICTURE_SIZE
+    pixels = positions * MAP_SIZE
     scales = [
         np.linalg.norm(pixels[i] - pixels[j]) / np.linalg.norm(coordinates[i] - coordinates[j])
         for i, j in ((0, 5), (9, 80))
@@ -236,22 +241,22 @@ def dots(positions, colours, faint=None, shape=0) -> Points:
 
 def test_points_are_painted_where_they_are_in_their_colour():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]))
-    assert image.shape == (PICTURE_SIZE[1], PICTURE_SIZE[0], 4)
-    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 4]) == (50, 0, 0, 255)
-    assert tuple(image[PICTURE_SIZE[1] // 4, 3 * PICTURE_SIZE[0] // 4]) == (150, 0, 0, 255)
+    assert image.shape == (MAP_SIZE[1], MAP_SIZE[0], 4)
+    assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 4]) == (50, 0, 0, 255)
+    assert tuple(image[MAP_SIZE[1] // 4, 3 * MAP_SIZE[0] // 4]) == (150, 0, 0, 255)
     assert (image[..., 3] > 0).mean() < 0.001
 
 
 def test_a_window_shows_its_part_layout():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
-    assert tuple(image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2]) == (150, 0, 0, 255)
+    assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
 
 
 def test_what_is_not_selected_lies_below():
     for faint in ([False, True], [True, False]):
         image = painted(dots([(0.5, 0.5), (0.5, 0.5)], [1, 2], faint))
-        assert image[PICTURE_SIZE[1] // 2, PICTURE_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
+        assert image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2, 0] == (50 if faint[1] else 100)
 
 
 def test_no_set_always_covers_the_other():
@@ -382,7 +387,7 @@ def test_findings_say_what_was_found(pack):
     assert selected_finding(masks, titles) == "47 selected, all of them T."
     masks["far_d"][:3] = True
     assert selected_finding(masks, titles) == "50 selected, 94\u00a0% of them T."
-    table = selected_rows(masks, titles, {"test": np.arange(60.0)}, 22.5)
+    table = selected_table(masks, titles, {"test": np.arange(60.0)}, 22.5)
     assert table.iloc[0].tolist() == ["T", "47 of 60", "78.3 %", "51.1 %"]
     assert table.iloc[1].tolist() == ["F", "3 of 50", "6.0 %", "–"]
     assert "far apart" in trust_sentence("pca", 0.6)
@@ -422,7 +427,7 @@ def open_map(monkeypatch, tmp_path):
         shutil.rmtree(tmp_path / "pack", ignore_errors=True)
         write_pack(pack, tmp_path / "pack")
         monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-        monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: work)
+        monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
         if detector_scores:
             wait(at, lambda page: len(_frames()) >= len(detector_scores))
@@ -584,7 +589,7 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
     open_map, pictures, pack, layout, monkeypatch
 ):
     monkeypatch.setattr(
-        "app.pack.layout_state.lay_out",
+        "app.pack.layout_state.layout_work",
         lambda *settings: lambda job: replace(layout, method="umap"),
     )
     open_map(pack, frames(pack, "HEAT"))
@@ -679,16 +684,16 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
 
     plain = pack_from_arrays(arrays)
     at = open_map(plain, frames(plain, "HEAT"))
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: endless)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
     press(at, "Cancel")
     wait(at, lambda page: "Lay them out by UMAP" in offered(page))
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: broken)
     press(at, "Lay them out by UMAP")
     wait(at, lambda page: page.error)
     assert at.error[0].value == r"no \*memory\*"
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda *settings: endless)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda *settings: endless)
     press(at, "Try again")
     wait(at, lambda page: "Laying the points out by UMAP: 25%" in text(page))
 

@@ -22,7 +22,7 @@ from app.pack import gallery
 from app.pack.data import PackData
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
-from app.pack.jobs import score_pack
+from app.pack.jobs import scoring_work
 from app.threshold_lab.controls import BY_HAND
 from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
@@ -47,7 +47,7 @@ def scored(pack: Pack) -> Job:
         assert isinstance(heat.correction, FromNoise)
         unchecked = replace(heat, correction=replace(heat.correction, checked=False))
         with patch.dict(PRESETS["features"]["quick"], HEAT=unchecked):
-            CACHE["job"] = Job("small", score_pack(pack, "quick", keep_runs=True))
+            CACHE["job"] = Job("small", scoring_work(pack, "quick", keep_runs=True))
             CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
     return CACHE["job"]
@@ -79,7 +79,7 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     write_pack(pack, tmp_path / "packs" / "small")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
     job = scored(pack)
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(job.frames, result=job.result))
+    monkeypatch.setattr("app.pack.scores.scoring_work", standing_in(job.frames, result=job.result))
 
 
 def page(view: str = "detectors", **state: str) -> AppTest:
@@ -216,7 +216,7 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
 
 def test_without_the_fitted_detectors_a_training_image_has_no_verdict(pack, monkeypatch):
     forgotten = [replace(frame, run=None) for frame in scored(pack).frames]
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in(forgotten))
+    monkeypatch.setattr("app.pack.scores.scoring_work", standing_in(forgotten))
     drawer_text = drawer(page(item="train/5"))
     assert "are not kept, so nothing scores it" in drawer_text
     assert "nearest training images" in drawer_text
@@ -230,13 +230,13 @@ def test_an_item_that_is_not_there_says_so():
 
 
 def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch):
-    monkeypatch.setattr("app.pack.scores.score_pack", standing_in((), over=False))
+    monkeypatch.setattr("app.pack.scores.scoring_work", standing_in((), over=False))
     at = page(item="near_a/3")
     assert "Fitted so far: no detector" in drawer(at)
     assert "Nearest class" in drawer(at)
     restart_server()
     monkeypatch.setattr(
-        "app.pack.scores.score_pack", standing_in(scored(pack).frames[:3], over=False)
+        "app.pack.scores.scoring_work", standing_in(scored(pack).frames[:3], over=False)
     )
     at = page(item="near_a/3")
     assert "Fitted so far: MSP, Energy." in drawer(at)
@@ -247,7 +247,7 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
     at = page(item="near_a/3")
     assert "out of memory" in at.error[0].value
     assert "Nearest class" in drawer(at)
@@ -283,7 +283,7 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
         for frame in scored(pack).frames
     ]
     monkeypatch.setattr(
-        "app.pack.scores.score_pack", standing_in(frames, result=scored(pack).result)
+        "app.pack.scores.scoring_work", standing_in(frames, result=scored(pack).result)
     )
     assert [info.value for info in page().info if "MoG" in info.value] == [
         "HEAT\\: This is the MoG."

@@ -11,14 +11,15 @@ import pytest
 from app.jobs import Job
 from app.pack import inspector
 from app.pack.insight import Insight, inspect_row
-from app.pack.jobs import DetectorScores, score_pack
-from app.pack.tables import verdict_rows
+from app.pack.jobs import DetectorScores, scoring_work
+from app.pack.tables import verdicts_table
 from heat_core.detectors import presets
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.explain import class_gaussians
 from heat_core.pack import Pack, pack_from_arrays
+from heat_core.scores import SetScores
 from heat_core.training.trainer import TrainConfig
 from tests.samples import ViM
 
@@ -41,7 +42,7 @@ def all_detector_scores(pack: Pack) -> list[DetectorScores]:
         patch.object(presets, "DETECTORS", kinds),
         patch.object(presets, "PRESETS", {"features": {"quick": DETECTORS}}),
     ):
-        job = Job("small", score_pack(pack, "quick", keep_runs=True))
+        job = Job("small", scoring_work(pack, "quick", keep_runs=True))
         job.run()
     assert job.state == "done", job.error
     return list(job.frames)
@@ -77,8 +78,8 @@ def test_the_sentence_on_its_terms_is_not_heats(insight: Insight) -> None:
 
 
 def test_the_table_of_verdicts_drops_nobody(insight: Insight) -> None:
-    rows = verdict_rows(insight.verdicts)
-    assert list(rows["Detector"]) == list(DETECTORS)
+    table = verdicts_table(insight.verdicts)
+    assert list(table["Detector"]) == list(DETECTORS)
 
 
 def test_the_drawer_shows_all_terms(
@@ -89,5 +90,7 @@ def test_the_drawer_shows_all_terms(
     monkeypatch.setattr(
         inspector, "_show_terms", lambda name, row_terms, share: detectors.append(name)
     )
-    inspector._show_all_terms(insight, {name: {"test": np.zeros(3)} for name in DETECTORS})
+    inspector._show_all_terms(
+        insight, {name: SetScores({"test": np.zeros(3)}) for name in DETECTORS}
+    )
     assert detectors == list(DETECTORS)

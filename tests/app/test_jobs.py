@@ -87,7 +87,7 @@ def test_what_has_failed_is_kept_until_the_next_attempt():
 
 
 def test_nobody_takes_more_than_their_share_of_the_line():
-    queue = JobQueue(workers=1, max_unfinished=9, shares=(5, 2))
+    queue = JobQueue(workers=1, max_unfinished=9, quotas=(5, 2))
     for i, visitor in enumerate((ANN, ANN, CAROL, CAROL, BOB, BOB)):
         assert not queue.submit(f"job {i}", endless, visitor).was_refused
     assert "Your part of the line is full: 2 jobs" in queue.submit("more", endless, ANN).error

@@ -16,7 +16,7 @@ from app.jobs import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
 from app.plane.reading import EnergyReading, PlaneWindow, PointTerms
-from app.plane.training import ToyChoice
+from app.plane.training import ToyChoice, names_of_terms
 from heat_core.detectors import presets
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.presets import preset_detector
@@ -224,7 +224,7 @@ def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monke
     """A model that is far too broad has too little at the modes, too much where no data is."""
     broad = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 9.0
     choice = ToyChoice("blobs", "MoG", "quick", 0)
-    too_broad = reading.read({"energy": broad}, choice, GRIDS[1])
+    too_broad = reading.read({"total": broad}, choice, GRIDS[1])
     error = too_broad.density_error
     truth = GRIDS[1].true_mass.reshape(reading.ERROR_SIDE, 4, reading.ERROR_SIDE, 4).mean((1, 3))
     peak = np.unravel_index(truth.argmax(), truth.shape)
@@ -272,10 +272,21 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
-    own = reading.read({"energy": energy}, choice, Grid(toy(choice.toy)))
+    own = reading.read({"total": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
     assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
-    assert list(own.id_energies) == ["energy"]
+
+
+def test_the_only_term_of_an_energy_is_its_total():
+    choice, train = ToyChoice("blobs", "MoG", "quick", 0), toy("blobs").features()
+    detector = preset_detector("MoG", space="plane")
+    assert names_of_terms(detector, train) == ("total",)
+    terms = {"total": fit(detector, train).energy}
+    own = reading.read(terms, choice, GRIDS[1])
+    point = reading.point_terms(terms, own, "blobs", 0.0, 0.0)
+    assert list(own.id_energies) == list(reading.layers(terms, PlaneWindow(0, 0, 5))) == ["total"]
+    assert point.sentence.startswith(f"total {point.total:.2f}, verdict")
+    assert panels._term_table(point)["Part"].tolist() == ["Total"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
@@ -300,7 +311,7 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
     energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
-    terms = {"energy": energy}
+    terms = {"total": energy}
     own = reading.read(terms, choice, Grid(toy(choice.toy)))
     ray = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
     assert np.isnan(ray.energies["truth"]).any()

@@ -245,7 +245,7 @@ def test_a_failure_of_the_servers_pack_can_be_tried_again(
         raise MemoryError("not enough memory")
 
     with monkeypatch.context() as failing:
-        failing.setattr("app.pack.scores.score_pack", lambda *settings: fail)
+        failing.setattr("app.pack.scores.scoring_work", lambda *settings: fail)
         at = wait(_detectors(), lambda page: page.error)
     assert "not enough memory" in at.error[0].value
     assert "not enough memory" in opened(at).error[0].value  # not begun anew at each run
@@ -297,7 +297,7 @@ def test_a_map_of_own_data_is_its_owners_alone_and_goes_with_it(served: Path, ar
 def test_an_own_map_that_was_left_can_be_begun_again(
     served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.pack.layout_state.lay_out", lambda pack, method: endless)
+    monkeypatch.setattr("app.pack.layout_state.layout_work", lambda pack, method: endless)
     at = opened(_upload(_detectors(), _npz(arrays)).switch_page("feature_map/page.py"))
     press(at, "Lay them out by UMAP")
     first = next(job for key, job in at.session_state["own_jobs"].items() if key.startswith("map/"))

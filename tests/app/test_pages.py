@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job, Work
 from app.pack.data import offered_packs
-from app.pack.jobs import score_pack
+from app.pack.jobs import scoring_work
 from heat_core.detectors.presets import DETECTORS
 from heat_core.pack import Pack
 from tests.app.pages import app, opened, text, wait
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def score_pack_quickly(pack: Pack, preset: str, *settings) -> Work:
-        return score_pack(pack, "quick", *settings)
+    def scoring_work_quickly(pack: Pack, preset: str, *settings) -> Work:
+        return scoring_work(pack, "quick", *settings)
 
-    monkeypatch.setattr("app.pack.scores.score_pack", score_pack_quickly)
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work_quickly)
 
 
 def _detectors(**link: str) -> AppTest:
@@ -89,7 +89,7 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
     _write_pack(arrays, tmp_path / "any")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
     at = _detectors()
     wait(at, lambda page: page.error)
     opened(at)
@@ -105,7 +105,7 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         raise ArithmeticError("training diverged")
 
     monkeypatch.setattr(EBM, "fit", diverge)
-    job = Job("any", score_pack(pack_from_arrays(arrays), "quick"))
+    job = Job("any", scoring_work(pack_from_arrays(arrays), "quick"))
     job.run()
     assert job.state == "done"
     assert {frame.detector for frame in job.frames if not frame.missing_reason} == {

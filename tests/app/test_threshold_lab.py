@@ -20,7 +20,7 @@ from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
-from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_rows
+from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_table
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.thresholds import (
@@ -83,7 +83,7 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, arrays):
     """A small pack, and scores that are there at once."""
     write(arrays, tmp_path / "packs" / "small")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path / "packs")
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(*BOTH))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(*BOTH))
 
 
 def write(arrays: dict, path) -> None:
@@ -253,7 +253,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken, by_set = pack_data.predicted_classes, set_scores(1.5)
+    taken, by_set = pack_data.assigned_classes, set_scores(1.5)
     logits = pack_data.pack.test.z.numpy() @ arrays["weight"].T + arrays["bias"]
     assert taken["test"].tolist() == logits.argmax(1).tolist()
     thresholds = {
@@ -286,7 +286,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
-    taken = pack_data.predicted_classes["test"]
+    taken = pack_data.assigned_classes["test"]
     own = Conformal(0.8).fit(set_scores(1.5)["test"][taken == taken[3]]).threshold
     shown = next(
         table.value
@@ -297,9 +297,24 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
     assert any("that are taken for" in entry.value for entry in at.caption)
 
 
+def test_without_a_head_images_are_judged_by_the_threshold_of_the_nearest_class(arrays, tmp_path):
+    bare = {name: values for name, values in arrays.items() if name not in ("weight", "bias")}
+    write(bare, tmp_path / "packs" / "small")
+    at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
+    pack_data = current_pack_data()
+    assert isinstance(pack_data, PackData)
+    nearest = pack_data.pack.class_name(int(pack_data.assigned_classes["test"][3]))
+    said = " ".join(entry.value for entry in (*at.markdown, *at.caption))
+    assert "one for each class that an image is nearest to" in said
+    assert f"for images that are nearest to {nearest}." in said
+    assert f"Nearest class: {nearest}, " in said
+    assert "taken for" not in said
+    assert any("Nearest to" in table.value for table in at.dataframe)
+
+
 def test_a_validation_split_chooses_the_line(monkeypatch):
     scores = set_scores(1.5, val=True)
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
     assert "Chosen on 300 validation scores" in text(at)
@@ -310,7 +325,7 @@ def test_a_validation_split_chooses_the_line(monkeypatch):
 
 
 def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch):
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(BOTH[1], over=False))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(BOTH[1], over=False))
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.run()
     run(at.switch_page("threshold_lab/page.py"))
@@ -333,7 +348,7 @@ def test_a_failure_is_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of *memory*")
 
-    monkeypatch.setattr("app.pack.scores.score_pack", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
     assert opened().error[0].value == r"out of \*memory\*"
 
 
@@ -358,7 +373,7 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
         "far_my set": arrays["far_d"],
     }
     scores = {"test": set_scores(1.5)["test"][:60], "far_my set": set_scores(1.5)["far_d"]}
-    monkeypatch.setattr("app.pack.scores.score_pack", scoring(DetectorScores("HEAT", scores)))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
     at.session_state["uploaded"] = PackData("mine", pack_from_arrays(own))
     for _ in range(100):
         run(at)
@@ -525,7 +540,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
     pack = Pack(pack.train, known, pack.ood, pack.extra, {"classes": ["ant", "bee", "cat", "dog"]})
     scores = {"test": np.linspace(-1, 1, 60), "near_a": np.full(40, 9.0)}
     places = nearest_pack_rows(scores, 0.0, 4)
-    table = nearest_rows(
+    table = nearest_table(
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]

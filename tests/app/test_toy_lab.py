@@ -480,7 +480,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
 def test_every_point_over_a_landscape_is_a_mark_where_it_lies():
     axis = np.linspace(-5, 5, 100, dtype=np.float32)
     points = np.array([[-4.9, 0.01], [1.234, 2.0], [3e-5, -1.0]])
-    (shape,) = figures_of_plane.landscape(axis, np.zeros((100, 100)), points).layout.shapes
+    (shape,) = figures_of_plane.energy_heatmap(axis, np.zeros((100, 100)), points).layout.shapes
     drawn = [
         [float(number) for number in mark.replace("H", ",").split(",")]
         for mark in shape.path.split("M")[1:]

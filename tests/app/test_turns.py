@@ -57,7 +57,7 @@ def test_a_page_waits_for_no_other_for_ever():
 
 
 def test_work_in_the_background_rests_while_a_page_runs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(turns, "MAX_REST_SECONDS", 1e6)
+    monkeypatch.setattr(turns, "MAX_REST_FOR_PAGES_SECONDS", 1e6)
     pages, order = PageTurns(), []
 
     def work() -> None:
@@ -89,5 +89,5 @@ def test_work_in_the_background_goes_on_though_pages_run_all_the_time(
     for _ in range(1000):
         pages.rest()
         now[0] += 0.001  # a step
-    worked, rested = 1.0, len(rests) * turns.MAX_REST_SECONDS
-    assert 2.0 * worked < rested <= turns.RESTS_PER_WORK * worked + turns.MAX_REST_SECONDS
+    worked, rested = 1.0, len(rests) * turns.MAX_REST_FOR_PAGES_SECONDS
+    assert 2.0 * worked < rested <= turns.RESTS_PER_WORK * worked + turns.MAX_REST_FOR_PAGES_SECONDS

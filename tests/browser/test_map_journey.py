@@ -132,7 +132,7 @@ def test_draw_count_look_and_share(url: str, layout):
         )
         settle(page)
         assert len(region(page).polygons) == 2
-        assert set(region(page).sets or names) == {*names} - {"far_mnist"}
+        assert set(region(page).set_names or names) == {*names} - {"far_mnist"}
         assert selected(page) > before
 
         # The link gives the same view to somebody else.

@@ -17,19 +17,19 @@ from app.incoming import numbers_within
 
 _mount = declared("scatter_map")
 
-Point = tuple[float, float]  # (x, y), fractions of the picture from its upper left
-Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the picture
+Point = tuple[float, float]  # (x, y), fractions of the map from its upper left
+Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the map
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 MAX_CORNERS = 128  # of a shape
-FARTHEST = 100.0  # that a corner may be from the picture, in pictures: a drag may end outside
-SMALLEST_WINDOW = 1 / 64  # its width, a fraction of the picture's
+FARTHEST = 100.0  # that a corner may be from the map, in maps: a drag may end outside
+SMALLEST_WINDOW = 1 / 64  # its width, a fraction of the map's
 CORNERS = {"spot": (1, 1), "box": (3, MAX_CORNERS), "lasso": (3, MAX_CORNERS)}  # fewest and most
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A text at a spot of the picture, or a ring where there is no text."""
+    """A text at a spot of the map, or a ring where there is no text."""
 
     spot: Point
     text: str = ""
@@ -60,7 +60,7 @@ class Drawing:
         kind: `lasso`, `box` or `spot`.
         corners: of the shape.
         adds: whether it adds to what was drawn before.
-        reach: how far from a spot a point may be, a fraction of the picture's width.
+        reach: how far from a spot a point may be, a fraction of the map's width.
     """
 
     kind: str
@@ -70,8 +70,8 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is shown.
+class MapView:
+    """The part of a map in view, and what is drawn over it.
 
     Args:
         image: a PNG of the window.
@@ -93,7 +93,7 @@ class Picture:
 
 
 def scatter_map(
-    picture: Picture,
+    view: MapView,
     on_draw: Callable[[Drawing], None],
     on_move: Callable[[Window], None],
     key: str,
@@ -117,8 +117,8 @@ def scatter_map(
         if window is not None:
             on_move(window)
 
-    data = asdict(picture)
-    data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
+    data = asdict(view)
+    data["image"] = f"data:image/png;base64,{base64.b64encode(view.image).decode()}"
     data["corners"] = MAX_CORNERS
     data["deepest"] = SMALLEST_WINDOW
     _mount(
@@ -156,7 +156,7 @@ def parse_drawing(message: Any) -> Drawing | None:
 def parse_window(edges: Any) -> Window | None:
     """Returns the window of four numbers from a browser or a link, or None if they are none.
 
-    It is as wide as it is high, lies on the picture, and is not too small.
+    It is as wide as it is high, lies on the map, and is not too small.
 
     >>> parse_window([0.25, 0.5, 0.5, 0.75]), parse_window([0, 0, 2, 2])
     ((0.25, 0.5, 0.5, 0.75), None)

@@ -93,8 +93,10 @@ def binned(
     if percentiles:
         edges, ticks = _percentile_axis(sorted_inside)
     else:
-        all_scores = np.concatenate([scores for sets in rows.values() for scores in sets.values()])
-        edges, ticks = _score_axis(all_scores, sorted_inside)
+        pooled_scores = np.concatenate(
+            [scores for sets in rows.values() for scores in sets.values()]
+        )
+        edges, ticks = _score_axis(pooled_scores, sorted_inside)
     bar = max(1, round((len(edges) - 1) / BARS))
     return {
         "edges": edges.tolist(),
@@ -151,10 +153,10 @@ def _bar_counts(scores: ArrayLike, edges: Array, bar: int) -> list[int]:
     return np.bincount(bars, minlength=-(-steps // bar)).tolist()
 
 
-def _score_axis(all_scores: Array, inside: Array) -> tuple[Array, Ticks]:
+def _score_axis(pooled_scores: Array, inside: Array) -> tuple[Array, Ticks]:
     """Returns edges at round numbers over nearly all of the scores, and the axis' ticks."""
-    low = float(np.quantile(all_scores, 0.001))
-    high = float(max(np.quantile(all_scores, 0.99), np.quantile(inside, 0.999)))
+    low = float(np.quantile(pooled_scores, 0.001))
+    high = float(max(np.quantile(pooled_scores, 0.99), np.quantile(inside, 0.999)))
     least = max(1e-6 * abs(low), 1e-6 * abs(high), 1e-9)  # below this, doubles run out of digits
     if high - low < least:
         low, high = low - least, high + least
