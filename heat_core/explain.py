@@ -82,7 +82,7 @@ def _temperature(term: Energy) -> float | None:
     return float(term.temperature) if isinstance(term, Tempered) else None
 
 
-def score_terms(run: Run, features: Features) -> Array:
+def term_values(run: Run, features: Features) -> Array:
     """Returns what each term adds to the score of each row, (N, terms).
 
     They are in the order of `ScoreTerms.of(run).names`.

@@ -172,13 +172,13 @@ def _row_score(
 
 def _term_values(detector_scores: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
     """Returns what each term adds to a row's score, (terms,)."""
-    from heat_core.explain import score_terms
+    from heat_core.explain import term_values
 
     name, row = pack_row
     if name in detector_scores.term_values:
         return detector_scores.term_values[name][row]
     assert detector_scores.run is not None
-    return score_terms(detector_scores.run, one_row)[0]
+    return term_values(detector_scores.run, one_row)[0]
 
 
 def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:

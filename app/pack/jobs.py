@@ -100,7 +100,7 @@ def _score_detector(
 ) -> DetectorScores:
     """Returns a detector's scores on a pack, and what its terms add to them."""
     import heat_core.scores
-    from heat_core.explain import ScoreTerms, score_terms
+    from heat_core import explain
     from heat_core.run import fit
 
     try:
@@ -112,10 +112,10 @@ def _score_detector(
         return DetectorScores(
             name, {}, f"{name} gives scores that are not finite on these features."
         )
-    terms = ScoreTerms.of(run)
+    terms = explain.ScoreTerms.of(run)
     term_values = {}
     if len(terms.names) > 1:
-        term_values = heat_core.scores.score_pack(pack, partial(score_terms, run))
+        term_values = heat_core.scores.score_pack(pack, partial(explain.term_values, run))
     kept_run = run if keep_run else None
     return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
 

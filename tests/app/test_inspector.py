@@ -118,7 +118,7 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     at = page(item="near_a/3")
     runs = {frame.detector: frame.run for frame in scored(pack).frames if frame.run}
     one_row = pack.ood["near", "a"].take(torch.tensor([3]))
-    prior, correction = explain.score_terms(runs["HEAT"], one_row)[0]
+    prior, correction = explain.term_values(runs["HEAT"], one_row)[0]
     drawer_text = drawer(at)
     total = runs["HEAT"].score(one_row)[0]
     match = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", drawer_text)

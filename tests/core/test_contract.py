@@ -19,7 +19,7 @@ from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
 from heat_core.energies import score
-from heat_core.explain import ScoreTerms, score_terms
+from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features, Head
 from heat_core.run import VERSION, Run
 from heat_core.training.trainer import Diverged, TrainConfig
@@ -127,7 +127,7 @@ def test_every_term_has_a_name(detector: Detector, train: Features, far: Feature
     run = fit(detector, train)
     terms = ScoreTerms.of(run)
     assert terms.names == detector.term_names(Shape.of(train)) == run.term_names
-    assert score_terms(run, far).shape == (len(far), len(terms.names))
+    assert term_values(run, far).shape == (len(far), len(terms.names))
     assert len(set(terms.names)) == len(terms.names)
 
 

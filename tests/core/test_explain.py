@@ -50,7 +50,7 @@ def runs(train: Features) -> dict[str, Run]:
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "largest"])
 def test_the_terms_add_up_to_the_score(name: str, runs: dict[str, Run], far: Features) -> None:
     run = runs[name]
-    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, far)
+    how, values = explain.ScoreTerms.of(run), explain.term_values(run, far)
     assert values.shape == (len(far), len(how.names))
     assert how.adds
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
@@ -61,7 +61,7 @@ def test_the_terms_of_heat_are_prior_and_correction(
 ) -> None:
     mog = fit(preset_detector("MoG"), train).score(far)
     for name in ("noise", "critic"):
-        how, values = explain.ScoreTerms.of(runs[name]), explain.score_terms(runs[name], far)
+        how, values = explain.ScoreTerms.of(runs[name]), explain.term_values(runs[name], far)
         assert how.names == ("prior", "correction")
         assert how.temperature
         np.testing.assert_allclose(values[:, 0], mog / how.temperature, rtol=1e-4)
@@ -72,7 +72,7 @@ def test_the_terms_of_heat_are_prior_and_correction(
 def test_the_terms_of_composed_are_its_parts_in_standard_deviations(runs: dict[str, Run]) -> None:
     run, judges = runs["Composed"], extra().val
     assert judges is not None
-    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, judges)
+    how, values = explain.ScoreTerms.of(run), explain.term_values(run, judges)
     assert how == explain.ScoreTerms(
         ("correction", "mog", "spread", "energy", "odin", "knn"), standardised=True
     )
@@ -85,7 +85,7 @@ def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_u
 ) -> None:
     assert not explain.ScoreTerms.of(runs["largest"]).adds
     np.testing.assert_allclose(
-        explain.score_terms(runs["largest"], far).max(1),
+        explain.term_values(runs["largest"], far).max(1),
         runs["largest"].score(far),
         rtol=1e-5,
         atol=1e-5,
@@ -95,7 +95,7 @@ def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_u
 def test_others_have_one_term_of_their_own_name(runs: dict[str, Run], far: Features) -> None:
     assert explain.ScoreTerms.of(runs["KNN"]) == explain.ScoreTerms(("KNN",))
     np.testing.assert_array_equal(
-        explain.score_terms(runs["MSP"], far)[:, 0], runs["MSP"].score(far)
+        explain.term_values(runs["MSP"], far)[:, 0], runs["MSP"].score(far)
     )
 
 
@@ -105,7 +105,7 @@ def test_one_row_is_explained_as_it_is_among_many(
     one = far.take(torch.tensor([7]))
     for run in runs.values():
         np.testing.assert_allclose(
-            explain.score_terms(run, one)[0], explain.score_terms(run, far)[7], rtol=1e-4, atol=1e-4
+            explain.term_values(run, one)[0], explain.term_values(run, far)[7], rtol=1e-4, atol=1e-4
         )
     fitted = explain.class_gaussians(train)
     np.testing.assert_allclose(
@@ -119,7 +119,7 @@ def test_one_row_is_explained_as_it_is_among_many(
 
 def test_features_of_another_width_are_refused(runs: dict[str, Run]) -> None:
     with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
-        explain.score_terms(runs["KNN"], Features(torch.ones(2, 3)))
+        explain.term_values(runs["KNN"], Features(torch.ones(2, 3)))
 
 
 def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> None:
