@@ -51,12 +51,12 @@ def preset_learned_energy(name: str) -> FromPseudoOOD:
     assert isinstance(detector, EBM | HEAT)
     learned = detector.learned if isinstance(detector, EBM) else detector.correction
     assert isinstance(learned, FromPseudoOOD)
-    return replace(learned, members=1)
+    return replace(learned, network_count=1)
 
 
 def variants(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
     """Returns {what differs from the preset: how an energy learns}."""
-    settings = {"the recipe": preset, "3 networks": replace(preset, members=3)}
+    settings = {"the recipe": preset, "3 networks": replace(preset, network_count=3)}
     silent = replace(preset.training, jitter=0.0)
     for width, depth in NETWORKS:
         network = Perceptron(width=width, depth=depth)

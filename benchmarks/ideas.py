@@ -205,7 +205,7 @@ def ideas() -> dict[str, Detector]:
     return {
         "HEAT as first found: wide, no noise": HEAT(correction=WIDE),
         "HEAT, the recipe: noise on standardised inputs": HEAT(correction=source),
-        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(members=5)),
+        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(network_count=5)),
         "SGLD-refined pseudo-negatives": Refined(correction=source),
         "leave-classes-out: each class once a family": Classed(correction=source, own=False),
         "a correction per class": Classed(correction=source),

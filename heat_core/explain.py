@@ -91,13 +91,10 @@ def term_values(run: Run, features: Features) -> Array:
     """
     inputs = run.inputs(features)
     energy = run.energy
-    if not isinstance(energy, WeightedSum):
-        return np.stack([score(term, inputs) for term in energy.terms()], 1)
-    values = np.stack([score(part, inputs) for part in energy.members], 1)
-    weights, shift, scale = (
-        buffer.double().cpu().numpy() for buffer in (energy.weights, energy.shift, energy.scale)
-    )
-    return weights * (values - shift) / scale
+    if isinstance(energy, WeightedSum):
+        energies = np.stack([score(member, inputs) for member in energy.members], 1)
+        return energy.weigh(torch.from_numpy(energies)).numpy()
+    return np.stack([score(term, inputs) for term in energy.terms()], 1)
 
 
 # -- what is near ----------------------------------------------------------------------------------

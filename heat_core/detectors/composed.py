@@ -17,7 +17,7 @@ from heat_core.training.trainer import OnRecord, ignore
 
 from .closed_form import KNN, EnergyLogits, MoG
 from .detector import Detector, Shape
-from .learned_energy import FitContext, FromPseudoOOD, parts_of
+from .learned_energy import FitContext, FromPseudoOOD, energies_within
 
 SCALE_ROWS = 4000  # training rows that set the terms' scales, where no other ID data is held out
 
@@ -160,9 +160,9 @@ class Composed(Detector):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = super().fit(train, seed, on_record, extra)
-        (weighted_sum,) = parts_of(energy, WeightedSum)
+        (weighted_sum,) = energies_within(energy, WeightedSum)
         if self.w_correction:
-            (correction,) = parts_of(energy, DirectionAndNorm)
+            (correction,) = energies_within(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra, normalize=True)
             self.correction.fit(correction, context, seed, on_record)
         held_out = sample(train, SCALE_ROWS, seed) if extra.val is None else extra.val
@@ -174,6 +174,6 @@ class Composed(Detector):
     ) -> ToDiagnose | None:
         if not self.w_correction:
             return None
-        (correction,) = parts_of(energy, DirectionAndNorm)
+        (correction,) = energies_within(energy, DirectionAndNorm)
         context = FitContext(energy, train, extra, normalize=True)
         return self.correction.to_diagnose(correction, context, seed)

@@ -22,7 +22,7 @@ from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
 from .detector import Normalizing, Shape, check_temperature
-from .learned_energy import FitContext, FromNoise, LearnedEnergy, is_zero, parts_of
+from .learned_energy import FitContext, FromNoise, LearnedEnergy, energies_within, is_zero
 
 NOISE_SCALE = 3.0  # of the broad Gaussian that an EBM learns against: times the data's deviations
 
@@ -105,7 +105,7 @@ class HEAT(Normalizing):
 
     def _context(self, energy: Energy, train: Features, extra: ExtraID) -> FitContext:
         """Returns what the correction learns within."""
-        (gaussians,) = parts_of(energy.terms()[0], GaussianMixture)
+        (gaussians,) = energies_within(energy.terms()[0], GaussianMixture)
         prior = (gaussians / self.prior_temperature).to(gaussians.means)
         noise_sampler = partial(self.noise_sampler, gaussians, train)
         return FitContext(energy, train, extra, self.normalize, prior, noise_sampler)
@@ -147,7 +147,7 @@ def balance(prior: Energy, correction: Energy, inputs: Tensor) -> None:
         correction: E_theta of the same.
         inputs: (N, d), over which the standard deviations are taken.
     """
-    (tempered,) = parts_of(prior, Tempered)
+    (tempered,) = energies_within(prior, Tempered)
     prior_std = float(score(tempered.energy, inputs).std())
     correction_std = float(score(correction, inputs).std())
     vary = min(prior_std, correction_std) > 0

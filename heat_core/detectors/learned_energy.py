@@ -41,9 +41,9 @@ CHECK_SHARE = 0.1  # of the rows check what was learned, where no other ID data 
 E = TypeVar("E", bound=Energy)
 
 
-def parts_of(energy: Energy, kind: type[E]) -> list[E]:
+def energies_within(energy: Energy, kind: type[E]) -> list[E]:
     """Returns the energies of a class that an energy is made of, itself included, in order."""
-    return [part for part in energy.modules() if isinstance(part, kind)]
+    return [module for module in energy.modules() if isinstance(module, kind)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Perceptron:
     plain: bool = False
     temperature: float = 1.0
 
-    def build(self, dim: int, members: int = 1) -> Network | Ensemble:
+    def build(self, dim: int, count: int = 1) -> Network | Ensemble:
         """Returns a blank network of (N, dim), or the mean of several."""
         networks = [
             Network(
@@ -73,9 +73,9 @@ class Perceptron:
                 self.plain,
                 self.temperature,
             )
-            for _ in range(members)
+            for _ in range(count)
         ]
-        return networks[0] if members == 1 else Ensemble(networks)
+        return networks[0] if count == 1 else Ensemble(networks)
 
 
 # -- what is learned, and where it belongs ---------------------------------------------------------
@@ -118,7 +118,7 @@ class FitContext:
     def mixture(self) -> GaussianMixture:
         """Returns the Gaussians of `inner`: those of the prior, or fitted where there is none."""
         if self.inner_prior is not None:
-            (gaussians,) = parts_of(self.inner_prior, GaussianMixture)
+            (gaussians,) = energies_within(self.inner_prior, GaussianMixture)
             return gaussians
         gaussians = GaussianMixture(self.train.dim, len(self.train.classes))
         return gaussians.to(self.train.z.device).fit(self.inner())
@@ -132,20 +132,20 @@ class LearnedEnergy(abc.ABC):
         network: the size of each network.
         objective: the loss, and where negatives come from.
         training: optimiser, schedule, and which weights are kept.
-        members: how many networks, trained together from seeds of their own; E_theta is their mean,
-            which varies less (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+        network_count: how many networks, trained together from seeds of their own; E_theta is
+            their mean, which varies less (Lakshminarayanan et al. 2017, arXiv:1612.01474).
 
-    Raises ValueError without a member.
+    Raises ValueError without a network.
     """
 
     network: Perceptron = Perceptron()
     objective: Objective = NoiseContrastive()
     training: TrainConfig = TrainConfig()
-    members: int = 1
+    network_count: int = 1
 
     def __post_init__(self) -> None:
-        if self.members < 1:
-            raise ValueError(f"members must be at least 1, got {self.members}.")
+        if self.network_count < 1:
+            raise ValueError(f"network_count must be at least 1, got {self.network_count}.")
 
     @property
     @abc.abstractmethod
@@ -214,7 +214,7 @@ class FromNoise(LearnedEnergy):
         return ("z",)
 
     def build(self, shape: Shape, normalize: bool) -> Energy:
-        networks = self.network.build(shape.dim, self.members)
+        networks = self.network.build(shape.dim, self.network_count)
         return Normalized(networks) if normalize else networks
 
     def noise_manifold(self, z: Tensor, normalize: bool) -> Manifold:
@@ -228,7 +228,7 @@ class FromNoise(LearnedEnergy):
         noise_sampler = context.noise_sampler(self)
         return [
             TrainingTask(network, z, noise_sampler, context.energy, context.inner_prior)
-            for network in parts_of(e_theta, Network)
+            for network in energies_within(e_theta, Network)
         ]
 
     def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
@@ -276,7 +276,7 @@ def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
 
 def _output_layers(energy: Energy) -> list[nn.Linear]:
     """Returns the last layer of every network in an energy."""
-    layers = [network.layers[-1] for network in parts_of(energy, Network)]
+    layers = [network.layers[-1] for network in energies_within(energy, Network)]
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
@@ -335,7 +335,7 @@ class FromPseudoOOD(LearnedEnergy):
     def build(self, shape: Shape, normalize: bool = False) -> Energy:
         widths = {name: shape.width(name) for name in self.input_views(shape)}
         dim = sum(widths.values()) + len(widths)
-        return DirectionAndNorm(self.network.build(dim, self.members), widths)
+        return DirectionAndNorm(self.network.build(dim, self.network_count), widths)
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         extra = context.extra
@@ -356,12 +356,12 @@ class FromPseudoOOD(LearnedEnergy):
         z = _mapped(e_theta, context.train, dtype)
         return [
             TrainingTask(network, z, sample_noise, context.energy, validation=validation)
-            for network in parts_of(e_theta, Network)
+            for network in energies_within(e_theta, Network)
         ]
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         """Returns its size and its gap to diagnose: it is no density, so chains mean nothing."""
-        (critic,) = parts_of(e_theta, DirectionAndNorm)
+        (critic,) = energies_within(e_theta, DirectionAndNorm)
         train = context.train
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
@@ -394,5 +394,5 @@ class FromPseudoOOD(LearnedEnergy):
 
 def _mapped(e_theta: Energy, features: Features, dtype: torch.dtype) -> Tensor:
     """Returns what the networks of a critic see of features, (N, columns)."""
-    (critic,) = parts_of(e_theta, DirectionAndNorm)
+    (critic,) = energies_within(e_theta, DirectionAndNorm)
     return critic.map(features.columns(list(critic.views)).to(dtype))

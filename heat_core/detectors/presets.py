@@ -53,12 +53,12 @@ _PLANE_CHAINS_TRAINING = TrainConfig(steps=500, batch=256, lr=3e-3, keep="last",
 
 def _plane(
     training: TrainConfig,
-    members: int = 1,
+    network_count: int = 1,
     objective: Objective = NoiseContrastive(),
     noise_origin: Literal["around", "normal"] = "around",
 ) -> dict[str, Detector]:
     """Returns the presets of a 2D plane, where the radius matters, by how their energies learn."""
-    learned = FromNoise(_PLANE_NETWORK, objective, training, members)
+    learned = FromNoise(_PLANE_NETWORK, objective, training, network_count)
     return {
         "KNN": KNN(normalize=False),
         "SSD": SSD(normalize=False),
@@ -192,7 +192,7 @@ _PUBLISHED = {
 # Chosen by model_selection.criterion, which sees ID images alone (docs/CRITERION.md): HEAT wants a
 # correction that learned little, the EBM, which has nothing else, one that learned much.
 # `_CRITIC_SHORT` follows it in half the steps.
-_CRITIC = FromPseudoOOD(members=3)
+_CRITIC = FromPseudoOOD(network_count=3)
 _CRITIC_SHORT = FromPseudoOOD(
     training=TrainConfig(
         steps=150, batch=512, lr=2e-4, weight_decay=1e-2, ema_decay=0.97, jitter=2.0
@@ -226,9 +226,9 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
     "plane": {
-        "modern": _plane(_PLANE_LONG, members=2),
+        "modern": _plane(_PLANE_LONG, network_count=2),
         "quick": _plane(_PLANE_SHORT),
-        "best": _plane(_PLANE_LONG, members=8),
+        "best": _plane(_PLANE_LONG, network_count=8),
         "paper": _plane(_PLANE_CHAINS_TRAINING, objective=_PLANE_CHAINS, noise_origin="normal"),
     },
     "features": {

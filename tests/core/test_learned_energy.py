@@ -56,12 +56,14 @@ class _Backwards(NoiseContrastive):
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = fit(HEAT(correction=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
+    run = fit(
+        HEAT(correction=replace(SMALL, network_count=3)), _blob(200, 0, 0), extra=_auxiliary()
+    )
     prior, correction = run.energy.terms()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
     z, members = _blob(50, 1, 7).z, []
-    for member in correction.energy.energies:
+    for member in correction.energy.members:
         one = copy.deepcopy(correction)
         one.energy = member  # type: ignore[assignment]
         members.append(score(one, z))
@@ -71,8 +73,8 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
 
 
 def test_members_must_be_one_or_more() -> None:
-    with pytest.raises(ValueError, match="members must be at least 1, got 0"):
-        FromPseudoOOD(members=0)
+    with pytest.raises(ValueError, match="network_count must be at least 1, got 0"):
+        FromPseudoOOD(network_count=0)
 
 
 def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> None:

@@ -110,7 +110,7 @@ def test_several_networks_train_together_as_they_would_alone(train: Features) ->
     """Each to rounding, from the seeds n seed, n seed + 1, ...; their mean is the energy."""
     training = TrainConfig(steps=40, batch=64, lr=1e-2, log_points=4)
     single = FromNoise(Perceptron(16, 2), training=training)
-    together = HEAT(normalize=False, correction=replace(single, members=3)).fit(train, 2)
+    together = HEAT(normalize=False, correction=replace(single, network_count=3)).fit(train, 2)
     alone = [HEAT(normalize=False, correction=single).fit(train, seed=seed) for seed in (6, 7, 8)]
     with torch.no_grad():
         mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
@@ -123,7 +123,7 @@ def test_several_networks_train_together_as_they_would_alone(train: Features) ->
 def test_chains_run_one_network_at_a_time(train: Features) -> None:
     training = TrainConfig(steps=2, batch=8, log_points=1)
     walking = FromNoise(
-        Perceptron(8, 1), MaximumLikelihood(sampler=Langevin(2)), training, members=2
+        Perceptron(8, 1), MaximumLikelihood(sampler=Langevin(2)), training, network_count=2
     )
     with pytest.raises(ValueError, match="one at a time"):
         HEAT(normalize=False, correction=walking).fit(train)
