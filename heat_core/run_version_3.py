@@ -146,7 +146,7 @@ def _learned_detector(fields: Json) -> Json:
     if fields["kind"] == "EBM" and noise_scale is None:
         noise_scale = temperature**0.5
     from_noise = {"kind": "FromNoise", **source, "noise_scale": noise_scale, "checked": checked}
-    learned = from_noise if critic is None else critic
+    learner = from_noise if critic is None else critic
     if fields["kind"] == "EBM":
-        return {**fields, "learned": learned}
-    return {**fields, "temperature": temperature if critic is None else None, "correction": learned}
+        return {**fields, "learner": learner}
+    return {**fields, "temperature": temperature if critic is None else None, "correction": learner}

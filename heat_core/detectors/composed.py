@@ -41,7 +41,7 @@ class Composed(Detector):
         w_knn: of the distance to the k-th neighbour.
         k: which neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
-        correction: E_theta, and how it learns from pseudo-OOD.
+        correction: the learner of E_theta from pseudo-OOD.
 
     Raises ValueError on weights that are negative, or all 0.
 
@@ -162,9 +162,9 @@ class Composed(Detector):
         energy = super().fit(train, seed, on_record, extra)
         (weighted_sum,) = energies_within(energy, WeightedSum)
         if self.w_correction:
-            (correction,) = energies_within(energy, DirectionAndNorm)
+            (e_theta,) = energies_within(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra, normalize=True)
-            self.correction.fit(correction, context, seed, on_record)
+            self.correction.fit(e_theta, context, seed, on_record)
         held_out = sample(train, SCALE_ROWS, seed) if extra.val is None else extra.val
         inputs = held_out.columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()
@@ -174,6 +174,6 @@ class Composed(Detector):
     ) -> ToDiagnose | None:
         if not self.w_correction:
             return None
-        (correction,) = energies_within(energy, DirectionAndNorm)
+        (e_theta,) = energies_within(energy, DirectionAndNorm)
         context = FitContext(energy, train, extra, normalize=True)
-        return self.correction.to_diagnose(correction, context, seed)
+        return self.correction.to_diagnose(e_theta, context, seed)

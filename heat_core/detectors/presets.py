@@ -58,13 +58,13 @@ def _plane(
     noise_origin: Literal["around", "normal"] = "around",
 ) -> dict[str, Detector]:
     """Returns the presets of a 2D plane, where the radius matters, by how their energies learn."""
-    learned = FromNoise(_PLANE_NETWORK, objective, training, network_count)
+    learner = FromNoise(_PLANE_NETWORK, objective, training, network_count)
     return {
         "KNN": KNN(normalize=False),
         "SSD": SSD(normalize=False),
         "MoG": MoG(normalize=False),
-        "EBM": EBM(normalize=False, learned=learned, noise_origin=noise_origin),
-        "HEAT": HEAT(normalize=False, temperature=1.0, correction=learned),
+        "EBM": EBM(normalize=False, learner=learner, noise_origin=noise_origin),
+        "HEAT": HEAT(normalize=False, temperature=1.0, correction=learner),
     }
 
 
@@ -78,7 +78,7 @@ def _features(training: TrainConfig) -> dict[str, Detector]:
     """Returns the presets of features without pseudo-OOD, by how their energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(learned=FromNoise(training=training)),
+        "EBM": EBM(learner=FromNoise(training=training)),
         "HEAT": HEAT(temperature=9.0, correction=FromNoise(training=training, checked=True)),
         "Composed": Composed(),
     }
@@ -175,7 +175,7 @@ def _published(heat: FromNoise, ebm: FromNoise) -> dict[str, Detector]:
     """Returns the presets of Lafon et al. 2022, by how HEAT's and the EBM's energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(learned=ebm, noise_origin="normal"),
+        "EBM": EBM(learner=ebm, noise_origin="normal"),
         "HEAT": HEAT(temperature=1e3, correction=heat),
         "Composed": Composed(),
     }
@@ -216,7 +216,7 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
     eager = replace(critic, training=replace(critic.training, lr=_EBM_LR))
     return {
         **_CLOSED,
-        "EBM": EBM(learned=eager),
+        "EBM": EBM(learner=eager),
         "HEAT": HEAT(correction=critic),
         "Composed": composed,
     }

@@ -39,13 +39,13 @@ RECIPES: list[Detector] = [
     SSD(normalize=False),
     MoG(),
     MoG(normalize=False),
-    EBM(learned=_NOISE),
-    EBM(normalize=False, learned=_NOISE),
+    EBM(learner=_NOISE),
+    EBM(normalize=False, learner=_NOISE),
     HEAT(temperature=4.0, correction=_NOISE),
     HEAT(normalize=False, correction=_NOISE),
     HEAT(normalize=False, correction=_WAVES),
     ODIN(),
-    EBM(learned=_CRITIC),
+    EBM(learner=_CRITIC),
     HEAT(correction=_CRITIC),
     Composed(k=5),
     Composed(k=5, beta=2.0),
@@ -344,7 +344,7 @@ def test_training_that_diverges_says_so(detector: Detector, train: Features) -> 
     assert isinstance(detector, EBM | HEAT | Composed)
     fast = TrainConfig(steps=40, batch=32, lr=1e20, log_points=4)
     if isinstance(detector, EBM):
-        wild = replace(detector, learned=replace(detector.learned, training=fast))
+        wild = replace(detector, learner=replace(detector.learner, training=fast))
     else:
         wild = replace(detector, correction=replace(detector.correction, training=fast))
     with pytest.raises(Diverged, match="Try a rate below"):

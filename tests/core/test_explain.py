@@ -25,7 +25,7 @@ assert isinstance(HEAT_QUICK.correction, FromNoise)  # unchecked, it stays on th
 RECIPES = {
     "noise": replace(HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False)),
     "critic": HEAT(correction=QUICK),
-    "EBM": EBM(learned=QUICK),
+    "EBM": EBM(learner=QUICK),
     "Composed": Composed(
         w_correction=1.5,
         w_mog=0.75,

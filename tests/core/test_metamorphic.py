@@ -147,7 +147,7 @@ def test_the_logistic_critic_finds_the_log_ratio() -> None:
     z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
     training = TrainConfig(steps=800, batch=512, lr=1e-2, ema_decay=0.97)
     source = FromNoise(Perceptron(32, 2), training=training)
-    energy = EBM(normalize=False, learned=source).fit(Features(z))
+    energy = EBM(normalize=False, learner=source).fit(Features(z))
     probe = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.5], [1.0, 1.0]])
     learned = score(energy, probe)
     volume = float(1.8 * (z.amax(0) - z.amin(0)).amax()) ** 2  # the cube that the noise fills

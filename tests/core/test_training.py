@@ -204,7 +204,7 @@ def test_the_published_values_stand_in_the_presets() -> None:
     assert weights == 4_724_737
     ebm = PRESETS["features"]["paper"]["EBM"]
     assert isinstance(ebm, EBM)
-    assert ebm.learned.network.temperature == 1e-2
+    assert ebm.learner.network.temperature == 1e-2
 
 
 @pytest.mark.parametrize("preset", ["paper", "official"])
@@ -213,13 +213,13 @@ def test_the_published_presets_train(preset: str, name: str, train: Features) ->
     """With a narrow network and few steps: they run, and what they give can be saved and read."""
     detector = PRESETS["features"][preset][name]
     assert isinstance(detector, EBM | HEAT)
-    learned = detector.correction if isinstance(detector, HEAT) else detector.learned
+    learner = detector.correction if isinstance(detector, HEAT) else detector.learner
     small = replace(
-        learned,
-        network=replace(learned.network, width=8, depth=1),
-        training=replace(learned.training, epochs=0, steps=2, batch=8, log_points=1),
+        learner,
+        network=replace(learner.network, width=8, depth=1),
+        training=replace(learner.training, epochs=0, steps=2, batch=8, log_points=1),
     )
-    field = "correction" if isinstance(detector, HEAT) else "learned"
+    field = "correction" if isinstance(detector, HEAT) else "learner"
     run = fit(replace(detector, **{field: small}), train)
     assert np.isfinite(run.score(train)).all()
     assert run.diagnosis is not None
