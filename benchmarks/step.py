@@ -99,9 +99,9 @@ class _Straightforward:
             negatives = negatives - 1e-6 * factor * self.slope(negatives) + 1e-3 * factor * noise
         rows = torch.randint(len(self.z), (BATCH,))
         data_energy = self.network(self.z[rows]).squeeze(-1)
-        noise_energy = self.network(negatives).squeeze(-1)
-        gap = data_energy.mean() - noise_energy.mean()
-        loss = gap + 10 * (data_energy.square().mean() + noise_energy.square().mean())
+        negative_energy = self.network(negatives).squeeze(-1)
+        gap = data_energy.mean() - negative_energy.mean()
+        loss = gap + 10 * (data_energy.square().mean() + negative_energy.square().mean())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -176,7 +176,8 @@ def _red_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
         ),
         _Fault(
             diagnosis.bound_used > 2,
-            f"{_bound_used(diagnosis)}: training is far from its optimum; a smaller rate may help.",
+            f"{_bound_used(diagnosis)}: training is far from its optimum; a smaller learning rate "
+            "(lr) may help.",
         ),
         _Fault(
             diagnosis.effective < HARDLY_EFFECTIVE and chains_disagree,

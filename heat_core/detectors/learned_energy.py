@@ -304,9 +304,9 @@ class FromPseudoOOD(EnergyLearner):
     seen. Which average of the weights is kept is decided on held-out ID images and their destroyed
     versions, where the pack has them.
 
-    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without
-    it E_theta learns the families' own textures, and judges families that it was not shown worse
-    than Gaussians do.
+    Its inputs are standardised, and those of both sides are jittered by `training.jitter`
+    deviations: without that E_theta learns the families' own textures, and judges families that it
+    was not shown worse than Gaussians do.
 
     Args:
         training: `jitter` is in standard deviations of the training features.
@@ -352,8 +352,8 @@ class FromPseudoOOD(EnergyLearner):
 
         validation = None
         if extra.val is not None and extra.pseudoval:
-            val_noise = [_mapped(e_theta, f, dtype) for f in extra.pseudoval.values()]
-            validation = _mapped(e_theta, extra.val, dtype), torch.cat(val_noise)
+            val_negatives = [_mapped(e_theta, f, dtype) for f in extra.pseudoval.values()]
+            validation = _mapped(e_theta, extra.val, dtype), torch.cat(val_negatives)
         z = _mapped(e_theta, context.train, dtype)
         return [
             TrainingTask(network, z, sample_negatives, context.energy, validation=validation)

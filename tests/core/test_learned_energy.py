@@ -49,10 +49,10 @@ def _ramp(rows: int, seed: int) -> Features:
 
 @dataclass(frozen=True)
 class _Backwards(NoiseContrastive):
-    """Takes data for noise, and noise for data."""
+    """Takes data for negatives, and negatives for data."""
 
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        return super().loss(noise_energy, data_energy)
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        return super().loss(negative_energy, data_energy)
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
