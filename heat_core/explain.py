@@ -103,21 +103,21 @@ ROWS = 8192  # features that are looked at in one go
 QUERIES = 1024  # features whose neighbours are looked for in one go
 
 
-def class_gaussians(train: Features) -> Normalized:
-    """Returns the classes' Gaussians with one covariance, on z / ||z||, fitted to features."""
-    gaussians = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
-    return Normalized(gaussians).fit(train)
+def class_mahalanobis(train: Features) -> Normalized:
+    """Returns the Mahalanobis energy of the classes on z / ||z||, fitted to features."""
+    energy = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
+    return Normalized(energy).fit(train)
 
 
 @torch.inference_mode()
-def class_distances(gaussians: Normalized, features: Features) -> Array:
+def class_distances(mahalanobis: Normalized, features: Features) -> Array:
     """Returns the Mahalanobis distance of each row to each class in standard deviations, (N, C).
 
     Args:
-        gaussians: as `class_gaussians` returns them.
+        mahalanobis: as `class_mahalanobis` returns it.
         features: z is (N, d).
     """
-    classes = gaussians.energy
+    classes = mahalanobis.energy
     assert isinstance(classes, Mahalanobis)
     squared = [classes.squared_distances(unit(z.to(classes.means))) for z in features.z.split(ROWS)]
     return torch.cat(squared).sqrt().double().cpu().numpy()
@@ -125,7 +125,7 @@ def class_distances(gaussians: Normalized, features: Features) -> Array:
 
 @torch.inference_mode()
 def predicted_classes(
-    train: Features, features: Features, gaussians: Normalized | None = None
+    train: Features, features: Features, mahalanobis: Normalized | None = None
 ) -> Rows:
     """Returns the class that each row is taken for, (N,).
 
@@ -134,18 +134,18 @@ def predicted_classes(
     Args:
         train: ID features, with their head.
         features: z is (N, d).
-        gaussians: as `class_gaussians` returns them, for features without a head; fitted anew by
+        mahalanobis: as `class_mahalanobis` returns it, for features without a head; fitted anew by
             default.
     """
     classes = np.empty(len(features), np.int64)
-    predict, rows = _class_predictor(train, gaussians)
+    predict, rows = _class_predictor(train, mahalanobis)
     for start in range(0, len(features), rows):
         classes[start : start + rows] = predict(features.z[start : start + rows]).cpu().numpy()
     return classes
 
 
 def _class_predictor(
-    train: Features, gaussians: Normalized | None
+    train: Features, mahalanobis: Normalized | None
 ) -> tuple[Callable[[Tensor], Tensor], int]:
     """Returns what takes z (N, d) to the rows' classes (N,), and how many rows to give it."""
     head = train.head
@@ -153,7 +153,7 @@ def _class_predictor(
         rows = rows_per_batch(len(head.bias))
         dtype = working_precision(precise_enough(train).z)
         return lambda z: head.logits(z.to(dtype)).argmax(1), rows
-    nearest = (gaussians or class_gaussians(train)).energy
+    nearest = (mahalanobis or class_mahalanobis(train)).energy
     assert isinstance(nearest, Mahalanobis)
     labels = train.classes.to(nearest.means.device)
     rows = rows_per_batch(nearest.numbers_per_row)

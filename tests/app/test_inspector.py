@@ -170,7 +170,7 @@ def test_ranks_and_neighbours_are_those_of_counting(pack):
     frames = scored(pack).frames
     thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
     insight = inspect_row(
-        pack, explain.class_gaussians(pack.train), frames, ("far_d", 7), thresholds
+        pack, explain.class_mahalanobis(pack.train), frames, ("far_d", 7), thresholds
     )
     heat = next(frame for frame in frames if frame.detector == "HEAT")
     values = [*heat.term_values["far_d"][7], heat.scores["far_d"][7]]
@@ -191,7 +191,7 @@ def test_a_training_image_among_its_own_copies_has_as_many_neighbours(arrays, ro
     copies = {**arrays, "train_z": arrays["train_z"].copy()}
     copies["train_z"][:40] = copies["train_z"][0]
     pack = pack_from_arrays(copies)
-    insight = inspect_row(pack, explain.class_gaussians(pack.train), [], ("train", row), {})
+    insight = inspect_row(pack, explain.class_mahalanobis(pack.train), [], ("train", row), {})
     rows = insight.nearest_rows.tolist()
     assert len(set(rows)) == len(rows) == len(insight.nearest_distances) == NEIGHBOURS
     assert row not in rows
@@ -202,7 +202,7 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
     frames = scored(pack).frames
     thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
     insight = inspect_row(
-        pack, explain.class_gaussians(pack.train), frames, ("train", 5), thresholds
+        pack, explain.class_mahalanobis(pack.train), frames, ("train", 5), thresholds
     )
     assert 5 not in insight.nearest_rows
     assert len(insight.nearest_rows) == NEIGHBOURS

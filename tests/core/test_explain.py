@@ -107,7 +107,7 @@ def test_one_row_is_explained_as_it_is_among_many(
         np.testing.assert_allclose(
             explain.term_values(run, one)[0], explain.term_values(run, far)[7], rtol=1e-4, atol=1e-4
         )
-    fitted = explain.class_gaussians(train)
+    fitted = explain.class_mahalanobis(train)
     np.testing.assert_allclose(
         explain.class_distances(fitted, one)[0], explain.class_distances(fitted, far)[7], rtol=1e-4
     )
@@ -133,7 +133,7 @@ def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> N
         [mahalanobis(row, mean, inverse) for mean in means.numpy()] for row in outside.numpy()
     ]
     np.testing.assert_allclose(
-        explain.class_distances(explain.class_gaussians(train), far), wanted, rtol=1e-3
+        explain.class_distances(explain.class_mahalanobis(train), far), wanted, rtol=1e-3
     )
 
 
@@ -157,7 +157,7 @@ def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
     logits = far.z.numpy() @ train.head.weight.numpy().T + train.head.bias.numpy()
     assert explain.predicted_classes(train, far).tolist() == logits.argmax(1).tolist()
     bare = replace(train, head=None)
-    nearest = explain.class_distances(explain.class_gaussians(bare), far).argmin(1)
+    nearest = explain.class_distances(explain.class_mahalanobis(bare), far).argmin(1)
     assert explain.predicted_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
     assert train.y is not None
     assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9
