@@ -152,7 +152,7 @@ def _rank_keeping(count: int, share: float) -> int:
 
 
 def _ranks(inside: Array, outside: Array) -> tuple[Counts, Counts]:
-    """Returns how many inside scores (N,) are below each outside one, and at or below, (M,) each."""
+    """Returns how many of inside (N,) are below each of outside, and at or below, (M,) each."""
     return np.searchsorted(inside, outside, "left"), np.searchsorted(inside, outside, "right")
 
 
