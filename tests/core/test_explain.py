@@ -74,7 +74,7 @@ def test_the_terms_of_composed_are_its_parts_in_standard_deviations(runs: dict[s
     assert judges is not None
     how, values = explain.ScoreTerms.of(run), explain.term_values(run, judges)
     assert how == explain.ScoreTerms(
-        ("correction", "mog", "spread", "energy", "odin", "knn"), standardised=True
+        ("correction", "mog", "std_view", "energy", "odin", "knn"), standardised=True
     )
     np.testing.assert_allclose(values.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(values.std(0), [1.5, 0.75, 1.5, 2.0, 0.5, 0.5], rtol=1e-4)

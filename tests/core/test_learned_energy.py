@@ -111,11 +111,12 @@ def test_what_helps_stays_and_needs_no_note() -> None:
     assert run.warning == ""
 
 
-def test_composed_hears_the_early_score_alone() -> None:
+def test_composed_hears_the_earlier_layer_alone() -> None:
     train, judged = _blob(200, 0, 0), _blob(50, 2, 5)
     run = fit(Composed(w_mog=0, w_energy=0, w_knn=0, w_early_layer=1), train)
     found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
     assert np.allclose(np.argsort(found), np.argsort(given))
+    assert run.term_names == ("early_layer",)
     assert "early" in run.detector.input_views(run.shape)
 
 
