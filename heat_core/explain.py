@@ -175,8 +175,8 @@ def nearest_training_rows(train: Features, features: Features, count: int) -> tu
     bank = precise_enough(train).z
     z = unit(features.z.to(working_precision(bank)))
     count = min(count, len(train))
-    parts = [_nearest(bank, queries, count) for queries in z.split(QUERIES)]
-    rows, distances = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    blocks = [_nearest(bank, queries, count) for queries in z.split(QUERIES)]
+    rows, distances = (torch.cat(block).cpu().numpy() for block in zip(*blocks, strict=True))
     return rows, distances.astype(np.float64)
 
 
