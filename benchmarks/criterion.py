@@ -45,18 +45,18 @@ TRAINING_VALUES = {
 }
 
 
-def preset_learned_energy(name: str) -> FromPseudoOOD:
+def preset_learner(name: str) -> FromPseudoOOD:
     """Returns how the preset's energy learns from pseudo-OOD, with one network."""
     detector = preset_detector(name, "modern", "pseudo")
     assert isinstance(detector, EBM | HEAT)
-    learned = detector.learned if isinstance(detector, EBM) else detector.correction
-    assert isinstance(learned, FromPseudoOOD)
-    return replace(learned, members=1)
+    learner = detector.learner if isinstance(detector, EBM) else detector.correction
+    assert isinstance(learner, FromPseudoOOD)
+    return replace(learner, network_count=1)
 
 
 def variants(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
     """Returns {what differs from the preset: how an energy learns}."""
-    settings = {"the recipe": preset, "3 networks": replace(preset, members=3)}
+    settings = {"the recipe": preset, "3 networks": replace(preset, network_count=3)}
     silent = replace(preset.training, jitter=0.0)
     for width, depth in NETWORKS:
         network = Perceptron(width=width, depth=depth)
@@ -75,10 +75,10 @@ def variants(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
 
 def settings(title: str) -> dict[str, Detector]:
     """Returns {what differs from the preset: HEAT or the EBM with it}."""
-    settings = variants(preset_learned_energy(title))
+    settings = variants(preset_learner(title))
     if title == "EBM":
-        return {name: EBM(learned=learned) for name, learned in settings.items()}
-    return {name: HEAT(correction=learned) for name, learned in settings.items()}
+        return {name: EBM(learner=learner) for name, learner in settings.items()}
+    return {name: HEAT(correction=learner) for name, learner in settings.items()}
 
 
 def study(options: Options) -> tuple[str, bool]:

@@ -203,9 +203,9 @@ def ideas() -> dict[str, Detector]:
     composed = preset_detector("Composed", "modern", "pseudo")
     assert isinstance(composed, Composed)
     return {
-        "HEAT as first found: wide, no noise": HEAT(correction=WIDE),
-        "HEAT, the recipe: noise on standardised inputs": HEAT(correction=source),
-        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(members=5)),
+        "HEAT as first found: wide, no jitter": HEAT(correction=WIDE),
+        "HEAT, the recipe: jitter on standardised inputs": HEAT(correction=source),
+        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(network_count=5)),
         "SGLD-refined pseudo-negatives": Refined(correction=source),
         "leave-classes-out: each class once a family": Classed(correction=source, own=False),
         "a correction per class": Classed(correction=source),

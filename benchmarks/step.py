@@ -51,13 +51,13 @@ class _Ours:
     def __init__(self, mixture: GaussianMixture, z: Tensor) -> None:
         detector = preset_detector("HEAT", "paper")
         assert isinstance(detector, HEAT)
-        learned = detector.correction
-        network = learned.network.build(z.shape[1])
+        learner = detector.correction
+        network = learner.network.build(z.shape[1])
         assert isinstance(network, Network)
         self.prior = mixture / TEMPERATURE
-        self.config = replace(learned.training, batch=BATCH)
+        self.config = replace(learner.training, batch=BATCH)
         task = TrainingTask(network, z, widened_mixture(mixture, 1.0), network, self.prior)
-        self.networks = NetworksInTraining(learned.objective, self.config, [task], seed=0)
+        self.networks = NetworksInTraining(learner.objective, self.config, [task], seed=0)
         self.network = self.networks.template
         output_weight = list(self.network.parameters())[-2]
         nn.init.kaiming_uniform_(output_weight, generator=torch.Generator().manual_seed(0))
@@ -99,9 +99,9 @@ class _Straightforward:
             negatives = negatives - 1e-6 * factor * self.slope(negatives) + 1e-3 * factor * noise
         rows = torch.randint(len(self.z), (BATCH,))
         data_energy = self.network(self.z[rows]).squeeze(-1)
-        noise_energy = self.network(negatives).squeeze(-1)
-        gap = data_energy.mean() - noise_energy.mean()
-        loss = gap + 10 * (data_energy.square().mean() + noise_energy.square().mean())
+        negative_energy = self.network(negatives).squeeze(-1)
+        gap = data_energy.mean() - negative_energy.mean()
+        loss = gap + 10 * (data_energy.square().mean() + negative_energy.square().mean())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

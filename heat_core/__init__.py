@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
     from .detectors.presets import DETECTORS, preset_detector, supported_detectors
     from .energies import score
-    from .explain import ScoreTerms, score_terms
+    from .explain import ScoreTerms, term_values
     from .features import Features, Head, read_features, write_features
     from .metrics import auroc, fpr95, separation, threshold_keeping
     from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
@@ -74,7 +74,7 @@ __all__ = [
     "save",
     "score",
     "score_pack",
-    "score_terms",
+    "term_values",
     "separation",
     "supported_detectors",
     "threshold_keeping",
@@ -90,7 +90,7 @@ _MODULES = {
     "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
     "detectors.presets": ("DETECTORS", "preset_detector", "supported_detectors"),
     "energies": ("score",),
-    "explain": ("ScoreTerms", "score_terms"),
+    "explain": ("ScoreTerms", "term_values"),
     "features": ("Features", "Head", "read_features", "write_features"),
     "metrics": ("auroc", "fpr95", "separation", "threshold_keeping"),
     "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),

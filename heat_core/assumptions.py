@@ -20,6 +20,7 @@ from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_KINDS
 from .metrics import separation
 from .pack import Pack
+from .splits import sample
 
 ROWS = 5000  # of a set that are looked at
 LOGITS = 2**22  # logits at once
@@ -108,7 +109,7 @@ def logits_notes(classifier: dict[str, Any]) -> Iterator[Note]:
 def _head_and_labels(train: Features) -> Iterator[Note]:
     if train.head is None or train.y is None:
         return
-    rows = _some_rows(train)
+    rows = sample(train, ROWS)
     accuracy = _Classes(train).fit_of(rows).accuracy
     shares = torch.bincount(train.class_index) / len(train)
     chance = float(shares.max())
@@ -172,14 +173,6 @@ def _class_means(train: Features) -> Tensor:
     return sums / torch.bincount(index)[:, None]
 
 
-def _some_rows(features: Features) -> Features:
-    """Returns at most `ROWS` rows, by a seeded shuffle."""
-    if len(features) <= ROWS:
-        return features
-    generator = torch.Generator().manual_seed(0)
-    return features.take(torch.randperm(len(features), generator=generator)[:ROWS])
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -197,7 +190,7 @@ def _val_and_network(pack: Pack) -> Iterator[Note]:
         return
     part = "Held-out ID and the network"
     classes = _Classes(pack.train)
-    of_val, of_test = (classes.fit_of(_some_rows(features)) for features in (val, pack.test))
+    of_val, of_test = (classes.fit_of(sample(features, ROWS)) for features in (val, pack.test))
     # Test images outside: above one half where the network is surer of val.
     surer = separation(-of_val.margins.numpy(), -of_test.margins.numpy())
     gap = surer.auroc - 0.5

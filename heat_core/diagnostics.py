@@ -80,7 +80,7 @@ class ToDiagnose:
 
     Args:
         energy: the whole, of what the chains walk in.
-        correction: E_theta, of the same.
+        e_theta: the learned part E_theta, of the same.
         mixture: Gaussians fitted to the data there.
         z, noise: (N, d) data, and what it was contrasted with.
         bound: of |E_theta| at its optimum; None without one.
@@ -89,14 +89,14 @@ class ToDiagnose:
     >>> from heat_core.features import Features
     >>> z = torch.tensor([[-1.0], [1.0]])
     >>> mixture = GaussianMixture(1, 1).fit(Features(z))
-    >>> learned = ToDiagnose(mixture, mixture, mixture, z, noise=3 * z, density=False)
-    >>> diagnosis = diagnose(learned)
+    >>> to_diagnose = ToDiagnose(mixture, mixture, mixture, z, noise=3 * z, density=False)
+    >>> diagnosis = diagnose(to_diagnose)
     >>> diagnosis.light, round(diagnosis.gap, 2)
     ('green', 4.0)
     """
 
     energy: Energy
-    correction: Energy
+    e_theta: Energy
     mixture: GaussianMixture
     z: Tensor
     noise: Tensor
@@ -104,26 +104,27 @@ class ToDiagnose:
     density: bool = True
 
 
-def diagnose(learned: ToDiagnose, last: Record | None = None, seed: int = 0) -> Diagnosis:
+def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0) -> Diagnosis:
     """Returns the diagnosis of a fitted energy. It takes about a second for small networks.
 
     Args:
+        to_diagnose: the energy, and what to look at it on.
         last: record of the training, for the effective share and log Z.
         seed: of the chains.
     """
-    data_energy = score(learned.correction, learned.z)
-    noise_energy = score(learned.correction, learned.noise)
+    data_energy = score(to_diagnose.e_theta, to_diagnose.z)
+    noise_energy = score(to_diagnose.e_theta, to_diagnose.noise)
     sizes = np.abs(np.concatenate([data_energy, noise_energy]))
     largest = float(np.quantile(sizes, 0.99))
     diagnosis = Diagnosis(
         "green",
         "",
         gap=float(noise_energy.mean() - data_energy.mean()),
-        condition=condition(learned.mixture),
-        bound_used=math.nan if learned.bound is None else largest / learned.bound,
+        condition=condition(to_diagnose.mixture),
+        bound_used=math.nan if to_diagnose.bound is None else largest / to_diagnose.bound,
     )
-    if learned.density:
-        diagnosis = replace(diagnosis, **_chain_figures(learned, seed))
+    if to_diagnose.density:
+        diagnosis = replace(diagnosis, **_chain_figures(to_diagnose, seed))
         if last is not None:
             diagnosis = replace(diagnosis, effective=last.effective, log_z=last.log_z)
     light, reason = light_and_reason(diagnosis)
@@ -175,7 +176,8 @@ def _red_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
         ),
         _Fault(
             diagnosis.bound_used > 2,
-            f"{_bound_used(diagnosis)}: training is far from its optimum; a smaller rate may help.",
+            f"{_bound_used(diagnosis)}: training is far from its optimum; a smaller learning rate "
+            "(lr) may help.",
         ),
         _Fault(
             diagnosis.effective < HARDLY_EFFECTIVE and chains_disagree,
@@ -222,20 +224,21 @@ def _effective_noise(diagnosis: Diagnosis) -> str:
 # -- figures ---------------------------------------------------------------------------------------
 
 
-def _chain_figures(learned: ToDiagnose, seed: int) -> dict[str, Any]:
+def _chain_figures(to_diagnose: ToDiagnose, seed: int) -> dict[str, Any]:
     """Returns the fields of a `Diagnosis` that chains begun at data give."""
-    generator = torch.Generator(learned.z.device).manual_seed(seed)
-    whitened = Whitened(learned.energy, learned.mixture)
-    rows = torch.randint(len(learned.z), (CHAINS,), device=learned.z.device, generator=generator)
-    start = whitened.whiten(learned.z[rows])
-    untuned = MALA(steps=STEPS, step_size=0.5 * learned.z.shape[1] ** (-1 / 3))
+    data = to_diagnose.z
+    generator = torch.Generator(data.device).manual_seed(seed)
+    whitened = Whitened(to_diagnose.energy, to_diagnose.mixture)
+    rows = torch.randint(len(data), (CHAINS,), device=data.device, generator=generator)
+    start = whitened.whiten(data[rows])
+    untuned = MALA(steps=STEPS, step_size=0.5 * data.shape[1] ** (-1 / 3))
     sampler, w = tune_step_size(untuned, whitened, start, generator, rounds=TUNING_STEPS)
     path = sampler.path(whitened, w, generator)
 
     z = whitened.unwhiten(path.flatten(0, 1))
-    chain_energy = score(learned.energy, z).reshape(path.shape[:2])
-    classes = learned.mixture.nearest_class(z).view(path.shape[:2]).cpu().numpy()
-    data_energy = score(learned.energy, learned.z)
+    chain_energy = score(to_diagnose.energy, z).reshape(path.shape[:2])
+    classes = to_diagnose.mixture.nearest_class(z).view(path.shape[:2]).cpu().numpy()
+    data_energy = score(to_diagnose.energy, data)
     late_energy = chain_energy[-STEPS // 4 :]
     drift = abs(late_energy.mean() - data_energy.mean()) / max(data_energy.std(), 1e-12)
     return {
@@ -245,7 +248,7 @@ def _chain_figures(learned: ToDiagnose, seed: int) -> dict[str, Any]:
         "r_hat_class": split_r_hat(classes),
         "ess_energy": effective_size(chain_energy),
         "ess_class": effective_size(classes),
-        "switches": _switches(classes, len(learned.mixture.means)),
+        "switches": _switches(classes, len(to_diagnose.mixture.means)),
         "drift": float(drift),
     }
 

@@ -82,7 +82,7 @@ def _temperature(term: Energy) -> float | None:
     return float(term.temperature) if isinstance(term, Tempered) else None
 
 
-def score_terms(run: Run, features: Features) -> Array:
+def term_values(run: Run, features: Features) -> Array:
     """Returns what each term adds to the score of each row, (N, terms).
 
     They are in the order of `ScoreTerms.of(run).names`.
@@ -91,13 +91,10 @@ def score_terms(run: Run, features: Features) -> Array:
     """
     inputs = run.inputs(features)
     energy = run.energy
-    if not isinstance(energy, WeightedSum):
-        return np.stack([score(term, inputs) for term in energy.terms()], 1)
-    values = np.stack([score(part, inputs) for part in energy.members], 1)
-    weights, shift, scale = (
-        buffer.double().cpu().numpy() for buffer in (energy.weights, energy.shift, energy.scale)
-    )
-    return weights * (values - shift) / scale
+    if isinstance(energy, WeightedSum):
+        energies = np.stack([score(member, inputs) for member in energy.members], 1)
+        return energy.weigh(torch.from_numpy(energies)).numpy()
+    return np.stack([score(term, inputs) for term in energy.terms()], 1)
 
 
 # -- what is near ----------------------------------------------------------------------------------
@@ -106,21 +103,21 @@ ROWS = 8192  # features that are looked at in one go
 QUERIES = 1024  # features whose neighbours are looked for in one go
 
 
-def class_gaussians(train: Features) -> Normalized:
-    """Returns the classes' Gaussians with one covariance, on z / ||z||, fitted to features."""
-    gaussians = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
-    return Normalized(gaussians).fit(train)
+def class_mahalanobis(train: Features) -> Normalized:
+    """Returns the Mahalanobis energy of the classes on z / ||z||, fitted to features."""
+    energy = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
+    return Normalized(energy).fit(train)
 
 
 @torch.inference_mode()
-def class_distances(gaussians: Normalized, features: Features) -> Array:
+def class_distances(mahalanobis: Normalized, features: Features) -> Array:
     """Returns the Mahalanobis distance of each row to each class in standard deviations, (N, C).
 
     Args:
-        gaussians: as `class_gaussians` returns them.
+        mahalanobis: as `class_mahalanobis` returns it.
         features: z is (N, d).
     """
-    classes = gaussians.energy
+    classes = mahalanobis.energy
     assert isinstance(classes, Mahalanobis)
     squared = [classes.squared_distances(unit(z.to(classes.means))) for z in features.z.split(ROWS)]
     return torch.cat(squared).sqrt().double().cpu().numpy()
@@ -128,7 +125,7 @@ def class_distances(gaussians: Normalized, features: Features) -> Array:
 
 @torch.inference_mode()
 def predicted_classes(
-    train: Features, features: Features, gaussians: Normalized | None = None
+    train: Features, features: Features, mahalanobis: Normalized | None = None
 ) -> Rows:
     """Returns the class that each row is taken for, (N,).
 
@@ -137,18 +134,18 @@ def predicted_classes(
     Args:
         train: ID features, with their head.
         features: z is (N, d).
-        gaussians: as `class_gaussians` returns them, for features without a head; fitted anew by
+        mahalanobis: as `class_mahalanobis` returns it, for features without a head; fitted anew by
             default.
     """
     classes = np.empty(len(features), np.int64)
-    predict, rows = _class_predictor(train, gaussians)
+    predict, rows = _class_predictor(train, mahalanobis)
     for start in range(0, len(features), rows):
         classes[start : start + rows] = predict(features.z[start : start + rows]).cpu().numpy()
     return classes
 
 
 def _class_predictor(
-    train: Features, gaussians: Normalized | None
+    train: Features, mahalanobis: Normalized | None
 ) -> tuple[Callable[[Tensor], Tensor], int]:
     """Returns what takes z (N, d) to the rows' classes (N,), and how many rows to give it."""
     head = train.head
@@ -156,7 +153,7 @@ def _class_predictor(
         rows = rows_per_batch(len(head.bias))
         dtype = working_precision(precise_enough(train).z)
         return lambda z: head.logits(z.to(dtype)).argmax(1), rows
-    nearest = (gaussians or class_gaussians(train)).energy
+    nearest = (mahalanobis or class_mahalanobis(train)).energy
     assert isinstance(nearest, Mahalanobis)
     labels = train.classes.to(nearest.means.device)
     rows = rows_per_batch(nearest.numbers_per_row)
@@ -178,8 +175,8 @@ def nearest_training_rows(train: Features, features: Features, count: int) -> tu
     bank = precise_enough(train).z
     z = unit(features.z.to(working_precision(bank)))
     count = min(count, len(train))
-    parts = [_nearest(bank, queries, count) for queries in z.split(QUERIES)]
-    rows, distances = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    blocks = [_nearest(bank, queries, count) for queries in z.split(QUERIES)]
+    rows, distances = (torch.cat(block).cpu().numpy() for block in zip(*blocks, strict=True))
     return rows, distances.astype(np.float64)
 
 

@@ -42,11 +42,11 @@ class Opinion:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedDetector:
-    """A detector fitted to a pack, and its scores there.
+class ScoredRun:
+    """A run, and the scores of its pack's ID sets: what a verdict takes.
 
     Args:
-        run: the detector.
+        run: a detector fitted to the pack.
         test_scores: of the ID test set, (n,).
         calibration_scores: of ID images that nothing was fitted to, (m,).
 
@@ -54,8 +54,8 @@ class FittedDetector:
     >>> from heat_core.detectors.closed_form import MoG
     >>> from heat_core.run import fit
     >>> run = fit(MoG(normalize=False), Features(torch.tensor([[-1.0], [1.0]])))
-    >>> detector = FittedDetector(run, np.array([0.9, 1.0, 1.1]), np.array([0.9, 1.0]))
-    >>> detector.verdict("MoG", Features(torch.tensor([[2.0]])), share=0.5).out
+    >>> scored_run = ScoredRun(run, np.array([0.9, 1.0, 1.1]), np.array([0.9, 1.0]))
+    >>> scored_run.verdict("MoG", Features(torch.tensor([[2.0]])), share=0.5).out
     True
     """
 
@@ -120,13 +120,13 @@ class Judge:
         self._lock = threading.Lock()  # the extractor's hooks see every pass
 
     def __call__(
-        self, pixels: Pixels, detectors: Mapping[str, FittedDetector], share: float = 0.95
+        self, pixels: Pixels, scored_runs: Mapping[str, ScoredRun], share: float = 0.95
     ) -> Opinion:
         """Returns what is made of a picture.
 
         Args:
             pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
-            detectors: {name: a detector of the same pack}.
+            scored_runs: {name of the detector: its run on the same pack}.
             share: of ID that thresholds keep.
         """
         images = Images("own", "picture", pixels[None], np.zeros(1, np.int64), self.classes)
@@ -135,7 +135,7 @@ class Judge:
         probabilities = self.head.logits(features.z[0].double()).softmax(0)
         predicted = int(probabilities.argmax())
         verdicts = tuple(
-            detector.verdict(name, features, share) for name, detector in detectors.items()
+            scored_run.verdict(name, features, share) for name, scored_run in scored_runs.items()
         )
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
 

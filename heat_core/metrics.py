@@ -58,15 +58,15 @@ def separation(inside: ArrayLike, outside: ArrayLike) -> Separation:
     Raises:
         ValueError: a set is empty, or a score is not a finite number.
     """
-    low, high = _sorted("inside", inside), _sorted("outside", outside)
-    below, upto = _ranks(low, high)
-    area, error = _auroc(below, upto, len(low))
+    inside, outside = _sorted("inside", inside), _sorted("outside", outside)
+    below, upto = _ranks(inside, outside)
+    area, error = _auroc(below, upto, len(inside))
     return Separation(
         auroc=area,
         auroc_error=error,
-        fpr95=_accepted(low, high, 0.95),
-        fpr95_ood=_rejected(low, high, 0.95),
-        aupr=_average_precision(below, high, len(low)),
+        fpr95=_accepted(inside, outside, 0.95),
+        fpr95_ood=_rejected(inside, outside, 0.95),
+        aupr=_average_precision(below, outside, len(inside)),
     )
 
 
@@ -78,8 +78,8 @@ def auroc(inside: ArrayLike, outside: ArrayLike) -> float:
     >>> auroc([1.0, 2.0], [2.0, 3.0])
     0.875
     """
-    low, high = _sorted("inside", inside), _sorted("outside", outside)
-    return _auroc(*_ranks(low, high), len(low))[0]
+    inside, outside = _sorted("inside", inside), _sorted("outside", outside)
+    return _auroc(*_ranks(inside, outside), len(inside))[0]
 
 
 def fpr95(inside: ArrayLike, outside: ArrayLike) -> float:
@@ -103,9 +103,9 @@ def aupr(inside: ArrayLike, outside: ArrayLike) -> float:
 
     As scikit-learn defines it. Raises ValueError as `separation` does.
     """
-    low, high = _sorted("inside", inside), _sorted("outside", outside)
-    below, _ = _ranks(low, high)
-    return _average_precision(below, high, len(low))
+    inside, outside = _sorted("inside", inside), _sorted("outside", outside)
+    below, _ = _ranks(inside, outside)
+    return _average_precision(below, outside, len(inside))
 
 
 def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
@@ -133,9 +133,9 @@ def percentile(inside: ArrayLike, scores: ArrayLike) -> Array:
     >>> percentile([1.0, 2.0, 3.0, 4.0], [0.0, 2.5, 9.0])
     array([0. , 0.5, 1. ])
     """
-    low = _sorted("inside", inside)
+    inside = _sorted("inside", inside)
     values = finite_scores("scores", scores) if np.size(scores) else np.empty(0)
-    return np.searchsorted(low, values, "right") / len(low)
+    return np.searchsorted(inside, values, "right") / len(inside)
 
 
 # -- of sorted scores ------------------------------------------------------------------------------
@@ -151,9 +151,9 @@ def _rank_keeping(count: int, share: float) -> int:
     return max(1, math.ceil(share * count - 1e-9)) - 1
 
 
-def _ranks(low: Array, high: Array) -> tuple[Counts, Counts]:
-    """Returns how many of low (N,) are below each of high (M,), and at or below it, (M,) each."""
-    return np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
+def _ranks(inside: Array, outside: Array) -> tuple[Counts, Counts]:
+    """Returns how many of inside (N,) are below each of outside, and at or below, (M,) each."""
+    return np.searchsorted(inside, outside, "left"), np.searchsorted(inside, outside, "right")
 
 
 def _auroc(below: Counts, upto: Counts, n: int) -> tuple[float, float]:
@@ -174,26 +174,27 @@ def _auroc(below: Counts, upto: Counts, n: int) -> tuple[float, float]:
     return float(wins.mean()), math.sqrt(variance)
 
 
-def _accepted(low: Array, high: Array, share: float) -> float:
-    """Returns the share of high (M,) at or below the threshold that keeps a share of low (N,)."""
-    threshold = low[_rank_keeping(len(low), share)]
-    return float(np.searchsorted(high, threshold, "right")) / len(high)
+def _accepted(inside: Array, outside: Array, share: float) -> float:
+    """Returns the share of outside (M,) accepted where a share of inside (N,) is kept."""
+    threshold = inside[_rank_keeping(len(inside), share)]
+    return float(np.searchsorted(outside, threshold, "right")) / len(outside)
 
 
-def _rejected(low: Array, high: Array, share: float) -> float:
-    """Returns the share of low (N,) at or above the score that a share of high (M,) reaches."""
-    threshold = high[len(high) - 1 - _rank_keeping(len(high), share)]
-    return 1 - float(np.searchsorted(low, threshold, "left")) / len(low)
+def _rejected(inside: Array, outside: Array, share: float) -> float:
+    """Returns the share of inside (N,) rejected where a share of outside (M,) is detected."""
+    threshold = outside[len(outside) - 1 - _rank_keeping(len(outside), share)]
+    return 1 - float(np.searchsorted(inside, threshold, "left")) / len(inside)
 
 
-def _average_precision(below: Counts, high: Array, n: int) -> float:
-    """Returns the sum over distinct scores of high (M,) of (recall gained) x (precision there).
+def _average_precision(below: Counts, outside: Array, n: int) -> float:
+    """Returns the sum over distinct outside scores (M,) of (recall gained) x (precision there).
 
     Args:
         below: (M,) how many of the n inside scores are below each.
     """
-    m = len(high)
-    first = np.flatnonzero(np.append(True, high[1:] != high[:-1]))  # of each run of equal scores
+    m = len(outside)
+    begins_run = np.append(True, outside[1:] != outside[:-1])  # of equal scores
+    first = np.flatnonzero(begins_run)
     true_positives = m - first
     false_positives = n - below[first]
     recall_gained = np.diff(first, append=m)  # in outside scores

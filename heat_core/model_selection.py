@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
-from .detectors.learned_energy import parts_of
+from .detectors.learned_energy import energies_within
 from .energies import WeightedSum
 from .features import Features
 from .images.pseudo import TWO_KINDS, kind_of
@@ -193,12 +193,12 @@ def _fold_terms(
 ) -> _FoldTerms:
     """Returns what the terms of a detector say that is fitted to a fold."""
     run = fit(detector, train, seed, extra=fold.extra)
-    (weighted_sum,) = parts_of(run.energy, WeightedSum)
+    (weighted_sum,) = energies_within(run.energy, WeightedSum)
 
     @torch.inference_mode()
     def terms(features: Features) -> Tensor:
         inputs = run.inputs(features).to(weighted_sum.weights.dtype)
-        return weighted_sum.weighted_terms(inputs).double()
+        return weighted_sum.term_values(inputs).double()
 
     families = [terms(extra.pseudoval[name]) for name in fold.judging]
     return _FoldTerms(weighted_sum, terms(_held_out(extra)), families)

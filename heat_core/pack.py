@@ -35,6 +35,7 @@ GROUPS = ("near", "mid", "far")
 PSEUDO_GROUPS = ("pseudo", "pseudoval")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
+AVAILABLE_ROWS = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
 METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
 READ_TRIES = 5  # of a pack that is replaced while it is read
 
@@ -181,6 +182,17 @@ class Pack:
     def set_title(self, name: str) -> str:
         """Returns the name to show for a set."""
         return str(self.card.get("sets", {}).get(name, {}).get("title", name))
+
+    def available_rows(self, name: str) -> int:
+        """Returns how many rows there were for a set, of which its own may be a sample.
+
+        They are those of its own where the card says of no more.
+
+        Raises KeyError if there is no such set.
+        """
+        rows = len(dict(self.sets())[name])
+        available = self.card.get("sets", {}).get(name, {}).get(AVAILABLE_ROWS)
+        return max(rows, available) if isinstance(available, int) else rows
 
     def class_name(self, label: int) -> str:
         """Returns the name to show for a class: the card's, or its number."""

@@ -30,7 +30,7 @@ VERSION = "4"
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A fitted detector.
+    """A fitted detector: its settings, its energy, and how it was fitted.
 
     Args:
         detector: its hyperparameters.

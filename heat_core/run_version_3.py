@@ -27,9 +27,10 @@ RENAMED_FIELDS = {
         "knn": "w_knn",
         "critic": "correction",
     },
-    "Critic": {"compositions": "two_kinds_weight"},
+    "Critic": {"compositions": "two_kinds_weight", "members": "network_count"},
     "MaximumLikelihood": {"both": "include_starts"},
-    "EBM": {"origin": "noise_origin"},
+    "EBM": {"origin": "noise_origin", "members": "network_count"},
+    "HEAT": {"members": "network_count"},
     "Langevin": {**_SAMPLER_FIELDS, "noise": "noise_std"},
     "MALA": {**_SAMPLER_FIELDS, "noise": "noise_std"},
     "Record": {"held_out": "val_loss", "inside": "data_energy", "outside": "noise_energy"},
@@ -54,7 +55,7 @@ OPTIMISER_FIELDS = {
 }
 """{field of an objective then: field of a `TrainConfig` now}."""
 
-SOURCE_FIELDS = ("network", "objective", "training", "members")
+SOURCE_FIELDS = ("network", "objective", "training", "network_count")
 """What HEAT and the EBM hold in a `FromNoise` now."""
 
 
@@ -145,7 +146,7 @@ def _learned_detector(fields: Json) -> Json:
     if fields["kind"] == "EBM" and noise_scale is None:
         noise_scale = temperature**0.5
     from_noise = {"kind": "FromNoise", **source, "noise_scale": noise_scale, "checked": checked}
-    learned = from_noise if critic is None else critic
+    learner = from_noise if critic is None else critic
     if fields["kind"] == "EBM":
-        return {**fields, "learned": learned}
-    return {**fields, "temperature": temperature if critic is None else None, "correction": learned}
+        return {**fields, "learner": learner}
+    return {**fields, "temperature": temperature if critic is None else None, "correction": learner}

@@ -35,7 +35,7 @@ def stratified_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
 def held_out_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
     """Returns `stratified_rows`, but never all rows of a class: so there may be fewer.
 
-    None where every class has a single row.
+    Empty where every class has a single row.
 
     >>> held_out_rows(np.array([0, 0, 0, 0, 1]), 2)
     array([2])

@@ -65,18 +65,29 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Confusion:
-    """The expected outcome of 1000 inputs: ID kept and flagged, OOD caught and missed."""
+    """The expected outcome of 1000 inputs, of which those called out are flagged.
+
+    Args:
+        kept: ID inputs that are not flagged.
+        false_alarms: ID inputs that are.
+        caught: OOD inputs that are flagged.
+        missed: OOD inputs that are not.
+    """
 
     kept: float
-    flagged: float
+    false_alarms: float
     caught: float
     missed: float
 
     @property
+    def flagged(self) -> float:
+        """The inputs that are flagged, ID or OOD."""
+        return self.false_alarms + self.caught
+
+    @property
     def precision(self) -> float:
         """The share of OOD among the flagged inputs; nan if none is flagged."""
-        called_out = self.caught + self.flagged
-        return self.caught / called_out if called_out else math.nan
+        return self.caught / self.flagged if self.flagged else math.nan
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class Outcome:
         return 1 - self.caught
 
     @property
-    def flagged(self) -> float:
+    def false_alarms(self) -> float:
         """The share of ID flagged: the false positive rate with OOD as positive class."""
         return 1 - self.kept
 
@@ -127,7 +138,7 @@ class Outcome:
         outside = 1000 * prevalence
         return Confusion(
             kept=inside * self.kept,
-            flagged=inside * self.flagged,
+            false_alarms=inside * self.false_alarms,
             caught=outside * self.caught,
             missed=outside * self.accepted,
         )
@@ -135,9 +146,9 @@ class Outcome:
     def cost(self, deployment: Deployment) -> float:
         """Returns the expected cost of 1000 inputs, a scalar."""
         expected = self.per_thousand(deployment.prevalence)
-        misses = deployment.miss_cost * expected.missed
-        false_alarms = deployment.false_alarm_cost * expected.flagged
-        return misses + false_alarms
+        of_misses = deployment.miss_cost * expected.missed
+        of_false_alarms = deployment.false_alarm_cost * expected.false_alarms
+        return of_misses + of_false_alarms
 
 
 def evaluate(threshold: float, inside: ArrayLike, outside: GroupedScores) -> Outcome:
@@ -189,15 +200,15 @@ class Sweep:
     caught: Array
 
     @property
-    def flagged(self) -> Array:
+    def false_alarms(self) -> Array:
         """(K,) share of ID above each threshold."""
         return 1 - self.kept
 
     def cost(self, deployment: Deployment) -> Array:
         """Returns the expected cost of 1000 inputs at each threshold, (K,)."""
         missed = deployment.prevalence * (1 - self.caught)
-        flagged = (1 - deployment.prevalence) * (1 - self.kept)
-        return 1000 * (deployment.miss_cost * missed + deployment.false_alarm_cost * flagged)
+        false_alarms = (1 - deployment.prevalence) * self.false_alarms
+        return 1000 * (deployment.miss_cost * missed + deployment.false_alarm_cost * false_alarms)
 
 
 def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
@@ -550,7 +561,7 @@ class F1(_Maximise):
         OOD."""
         prevalence = self.deployment.prevalence
         caught = prevalence * candidates.caught
-        false_alarms = (1 - prevalence) * (1 - candidates.kept)
+        false_alarms = (1 - prevalence) * candidates.false_alarms
         denominator = caught + false_alarms + prevalence
         zeros = np.zeros_like(caught)
         return np.divide(2 * caught, denominator, out=zeros, where=denominator > 0)
@@ -604,7 +615,7 @@ class FlagBudget(ThresholdRule):
         """Returns the smallest threshold within the budget; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
         prevalence = self.deployment.prevalence
-        flagged = (1 - prevalence) * (1 - candidates.kept) + prevalence * candidates.caught
+        flagged = (1 - prevalence) * candidates.false_alarms + prevalence * candidates.caught
         first = np.argmax(flagged <= self.share + 1e-12)  # there is one: the last flags nothing
         return Decision(self, float(candidates.thresholds[first]))
 

@@ -267,13 +267,13 @@ def train_plane() -> Plane:
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
-    truth = toy(TOY)
-    coarse = Grid(truth, SIDE)
-    fine = Grid(truth)
-    train = truth.features()
+    the_toy = toy(TOY)
+    coarse = Grid(the_toy, SIDE)
+    fine = Grid(the_toy)
+    train = the_toy.features()
     prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.terms()
 
-    true_energy = np.minimum(-coarse.truth, MAX_ENERGY).reshape(SIDE, SIDE)
+    true_energy = np.minimum(-coarse.true_log_prob, MAX_ENERGY).reshape(SIDE, SIDE)
     energies = true_energy, coarse.energy(prior), coarse.energy(correction)
     layers = {}
     for name, energy in zip(LAYERS, energies, strict=True):

@@ -72,8 +72,8 @@ def _draw_curves(
     lines, points = {}, {}
     for name, set_scores in drawn.items():
         candidates = sweep(set_scores.test, content.outside[name])
-        lines[name] = (candidates.flagged, candidates.caught)
-        points[name] = (outcomes[name].flagged, outcomes[name].caught)
+        lines[name] = (candidates.false_alarms, candidates.caught)
+        points[name] = (outcomes[name].false_alarms, outcomes[name].caught)
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(
         figures.roc(lines, points),

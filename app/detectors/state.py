@@ -17,7 +17,7 @@ from app.pack.selected import current_selection, selected_masks
 
 if TYPE_CHECKING:
     from heat_core.flips import Flips
-    from heat_core.judge import FittedDetector, Judge, Opinion
+    from heat_core.judge import Judge, Opinion, ScoredRun
 
 
 # -- what is selected ------------------------------------------------------------------------------
@@ -136,17 +136,15 @@ def _judge_image(
         raise NoOpinion(str(error)) from error
 
 
-def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, FittedDetector]:
-    from heat_core.judge import FittedDetector
+def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, ScoredRun]:
+    from heat_core.judge import ScoredRun
 
     fitted = {}
     scores_by_detector, _ = ready_scores(scoring_job(pack_data, "modern"))
     for name, detector_scores in _by_detector(pack_data).items():
         if name in names and detector_scores.run is not None:
             set_scores = scores_by_detector[name]
-            fitted[name] = FittedDetector(
-                detector_scores.run, set_scores.test, set_scores.calibration
-            )
+            fitted[name] = ScoredRun(detector_scores.run, set_scores.test, set_scores.calibration)
     return fitted
 
 

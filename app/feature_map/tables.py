@@ -37,12 +37,11 @@ def set_titles(pack: Pack) -> dict[str, str]:
 
 def sampled_sentence(pack: Pack) -> str:
     """Returns which ID sets are samples of larger ones, as far as the card says, in sentences."""
-    card = pack.card.get("sets", {})
     sentences = []
     for name, title in (("train", "training"), ("test", "test")):
         rows = len(pack.train if name == "train" else pack.test)
-        available = card.get(name, {}).get("moments_of")
-        if isinstance(available, int) and available > rows:
+        available = pack.available_rows(name)
+        if available > rows:
             sentences.append(f"The {title} images are a sample, {rows:,} of {available:,}.")
     return " ".join(sentences)
 

@@ -146,9 +146,9 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
 
 
 def truth_and_error(
-    truth: Layer, reading: EnergyReading, result: ToyResult, settings: LandscapeChoice
+    true_energy: Layer, reading: EnergyReading, result: ToyResult, settings: LandscapeChoice
 ) -> None:
-    """Shows the truth (side, side), where the model is wrong, and the mass of each mode."""
+    """Shows the true energy (side, side), where the model is wrong, and the mass of each mode."""
     distance = result.distance
     st.subheader(
         f"{100 * distance.tv:.1f} % of the probability lies in the wrong place; "
@@ -156,7 +156,7 @@ def truth_and_error(
     )
     truth_column, error_column, modes_column = st.columns(3)
     with truth_column:
-        _truth_panel(truth - reading.log_z - reading.threshold, settings)
+        _truth_panel(true_energy - reading.log_z - reading.threshold, settings)
     with error_column:
         _error_panel(reading, settings)
     with modes_column:

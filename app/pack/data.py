@@ -83,11 +83,11 @@ class PackData:
         return notes_on(self.pack)
 
     @cached_property
-    def class_gaussians(self) -> Normalized:
-        """The Gaussians of its classes, fitted to the training features."""
-        from heat_core.explain import class_gaussians
+    def class_mahalanobis(self) -> Normalized:
+        """The Mahalanobis energy of its classes, fitted to the training features."""
+        from heat_core.explain import class_mahalanobis
 
-        return class_gaussians(self.pack.train)
+        return class_mahalanobis(self.pack.train)
 
     @cached_property
     def assigned_classes(self) -> dict[str, NDArray[np.int64]]:
@@ -98,9 +98,9 @@ class PackData:
         from heat_core.explain import predicted_classes
 
         train = self.pack.train
-        gaussians = None if train.head else self.class_gaussians
+        mahalanobis = None if train.head else self.class_mahalanobis
         return {
-            name: predicted_classes(train, features, gaussians)
+            name: predicted_classes(train, features, mahalanobis)
             for name, features in self.scored_sets.items()
         }
 

@@ -105,7 +105,7 @@ class Insight:
 
 def inspect_row(
     pack: Pack,
-    class_gaussians: Normalized,
+    class_mahalanobis: Normalized,
     all_detector_scores: Sequence[DetectorScores],
     pack_row: PackRow,
     thresholds: Mapping[str, float],
@@ -113,7 +113,7 @@ def inspect_row(
     """Returns what is known of a row.
 
     Args:
-        class_gaussians: as `explain.class_gaussians` returns them.
+        class_mahalanobis: as `explain.class_mahalanobis` returns it.
         all_detector_scores: of the detectors that are ready.
         pack_row: (set, row).
         thresholds: {detector: threshold}.
@@ -147,7 +147,7 @@ def inspect_row(
         pack_row,
         "" if features.y is None else pack.class_name(int(features.y[row])),
         _predicted_class(pack, one_row),
-        _nearest_classes(pack, class_gaussians, one_row),
+        _nearest_classes(pack, class_mahalanobis, one_row),
         nearest_rows,
         nearest_distances,
         tuple(verdicts),
@@ -172,13 +172,13 @@ def _row_score(
 
 def _term_values(detector_scores: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
     """Returns what each term adds to a row's score, (terms,)."""
-    from heat_core.explain import score_terms
+    from heat_core.explain import term_values
 
     name, row = pack_row
     if name in detector_scores.term_values:
         return detector_scores.term_values[name][row]
     assert detector_scores.run is not None
-    return score_terms(detector_scores.run, one_row)[0]
+    return term_values(detector_scores.run, one_row)[0]
 
 
 def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:
@@ -205,12 +205,12 @@ def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Row
 
 
 def _nearest_classes(
-    pack: Pack, class_gaussians: Normalized, one_row: Features
+    pack: Pack, class_mahalanobis: Normalized, one_row: Features
 ) -> tuple[tuple[str, float], ...]:
     """Returns (class, Mahalanobis distance) of every class, nearest first."""
     from heat_core.explain import class_distances
 
-    distances = class_distances(class_gaussians, one_row)[0]
+    distances = class_distances(class_mahalanobis, one_row)[0]
     labels = pack.train.classes.tolist()
     return tuple((pack.class_name(labels[i]), float(distances[i])) for i in np.argsort(distances))
 

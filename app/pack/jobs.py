@@ -99,7 +99,7 @@ def _score_detector(
     name: str, detector: Detector, pack: Pack, seed: int, on_record: OnRecord, keep_run: bool
 ) -> DetectorScores:
     """Returns a detector's scores on a pack, and what its terms add to them."""
-    from heat_core.explain import ScoreTerms, score_terms
+    from heat_core import explain
     from heat_core.run import fit
     from heat_core.scores import score_pack
 
@@ -108,10 +108,10 @@ def _score_detector(
         scores = score_pack(pack, run.score)
     except (ValueError, ArithmeticError) as error:
         return DetectorScores(name, {}, f"{name} failed on these features: {error}")
-    terms = ScoreTerms.of(run)
+    terms = explain.ScoreTerms.of(run)
     term_values = {}
     if len(terms.names) > 1:
-        term_values = score_pack(pack, partial(score_terms, run))
+        term_values = score_pack(pack, partial(explain.term_values, run))
     kept_run = run if keep_run else None
     return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
 

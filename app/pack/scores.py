@@ -118,7 +118,7 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
         if detector_scores.missing_reason or detector_scores.detector in thresholds
     ]
     return inspect_row(
-        pack_data.pack, pack_data.class_gaussians, all_detector_scores, pack_row, thresholds
+        pack_data.pack, pack_data.class_mahalanobis, all_detector_scores, pack_row, thresholds
     )
 
 

@@ -69,10 +69,8 @@ def classifier_sentence(pack: Pack) -> str:
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
     scored = len(pack.test) + sum(map(len, pack.ood.values()))
-    available = pack.card.get("sets", {}).get("train", {}).get("moments_of", 0)
-    of = ""
-    if isinstance(available, int) and available > len(pack.train):
-        of = f" of {available:,}"
+    available = pack.available_rows("train")
+    of = f" of {available:,}" if available > len(pack.train) else ""
     return f"{len(pack.train):,}{of} training rows, {scored:,} scored, none left out"
 
 

@@ -82,12 +82,12 @@ def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains
     from heat_core.sampling import Langevin
     from heat_core.threads import torch_threads
 
-    truth = toy(toy_name)
+    the_toy = toy(toy_name)
     generator = torch.Generator().manual_seed(settings.seed)
     if settings.start == "noise":
         start = torch.randn(CHAINS, 2, generator=generator)
     else:
-        start = truth.sample(CHAINS, generator)[0]
+        start = the_toy.sample(CHAINS, generator)[0]
 
     langevin = Langevin(steps=settings.steps, step_size=settings.step_size)
     with torch_threads(1):
@@ -99,10 +99,10 @@ def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains
             )
         acceptance = langevin.acceptance(energy, path)
 
-    mode = truth.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
+    mode = the_toy.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
     return Chains(
         _drawn_points(path),
-        _mode_switches(mode, truth.modes),
+        _mode_switches(mode, the_toy.modes),
         acceptance,
         langevin.temperature,
         len(np.unique(mode[-1])),

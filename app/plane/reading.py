@@ -231,14 +231,14 @@ def point_terms(
         lower = np.searchsorted(reading.id_energies[name], value)
         percentiles[name] = float(lower / FRESH_POINTS)
 
-    truth = toy(toy_name)
+    the_toy = toy(toy_name)
     exact_point = torch.from_numpy(point)
     return PointTerms(
         {name: energies[name] for name in terms},
         total=energies[TOTAL],
         percentiles=percentiles,
-        true_energy=-float(truth.log_prob(exact_point)),
-        mode=int(truth.mode_of(exact_point)),
+        true_energy=-float(the_toy.log_prob(exact_point)),
+        mode=int(the_toy.mode_of(exact_point)),
         threshold=reading.threshold,
     )
 
@@ -264,8 +264,8 @@ def ray(
     distances = np.linspace(0, extents * reading.extent, RAY_POINTS)
     points = np.array(reading.centre) + distances[:, None] * direction(reading.centre, x, y)
     energies = _term_energies(terms, points)
-    truth = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
-    energies["truth"] = np.where(np.isfinite(truth), truth, np.nan)
+    true_energy = -toy(toy_name).log_prob(torch.from_numpy(points)).numpy() - reading.log_z
+    energies["truth"] = np.where(np.isfinite(true_energy), true_energy, np.nan)
     return Ray(
         distances.astype(np.float32),
         {name: values.astype(np.float32) for name, values in energies.items()},

@@ -80,7 +80,7 @@ def toy_preview(toy_name: str, seed: int) -> ToyPreview:
     """Returns what is drawn of a toy, with training points of a seed."""
     grid = toy_grid(toy_name, COARSE_SIDE)
     toy = grid.toy
-    true_energy = np.minimum(-grid.truth, MAX_TRUE_ENERGY).reshape(COARSE_SIDE, COARSE_SIDE)
+    true_energy = np.minimum(-grid.true_log_prob, MAX_TRUE_ENERGY).reshape(COARSE_SIDE, COARSE_SIDE)
     return ToyPreview(
         title=toy.title,
         axis=drawn_values(grid.axis),

@@ -178,8 +178,8 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     for name, outcome in evaluation.outcomes.items():
         scores = evaluation.shown_scores[name]
         candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
-        point = (outcome.flagged, outcome.caught)
-        curves[name] = (candidates.flagged, candidates.caught), point
+        point = (outcome.false_alarms, outcome.caught)
+        curves[name] = (candidates.false_alarms, candidates.caught), point
     return curves
 
 
@@ -189,14 +189,14 @@ def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve
     curves = {}
     for group, scores_by_name in scores.ood(evaluation.choice.set_names).items():
         candidates = sweep(scores.test, {group: scores_by_name})
-        point = (outcome.flagged, outcome.caught_by_group[group])
-        curves[group] = (candidates.flagged, candidates.caught), point
+        point = (outcome.false_alarms, outcome.caught_by_group[group])
+        curves[group] = (candidates.false_alarms, candidates.caught), point
     selected_ood = [values for name, values in selected.items() if name != "test"]
     if sum(map(len, selected_ood)) >= MIN_OOD_SELECTED:
         together = np.concatenate(selected_ood)
         candidates = sweep(scores.test, {"selected": {"selected": together}})
-        point = (outcome.flagged, float((together > outcome.threshold).mean()))
-        curves["selected"] = (candidates.flagged, candidates.caught), point
+        point = (outcome.false_alarms, float((together > outcome.threshold).mean()))
+        curves["selected"] = (candidates.false_alarms, candidates.caught), point
     return curves
 
 

@@ -29,7 +29,7 @@ from .shared import (
 if TYPE_CHECKING:
     from heat_core.images.classifier_training import Progress, Recipe
     from heat_core.images.extract import Extractor
-    from heat_core.judge import FittedDetector, Opinion, Verdict
+    from heat_core.judge import Opinion, ScoredRun, Verdict
 
 
 def fetch(options: argparse.Namespace) -> None:
@@ -169,7 +169,7 @@ def score_image(options: argparse.Namespace) -> None:
     """
     require("timm")
     from heat_core.images.decoding import read_image
-    from heat_core.judge import FittedDetector, Judge, weights_of
+    from heat_core.judge import Judge, ScoredRun, weights_of
     from heat_core.pack import read_pack
     from heat_core.run import fit
 
@@ -182,18 +182,18 @@ def score_image(options: argparse.Namespace) -> None:
             f"no network at {weights}; give --weights, the one that the pack was extracted with."
         )
     judge = Judge(pack, weights, device)
-    detectors: dict[str, FittedDetector] = {}
+    scored_runs: dict[str, ScoredRun] = {}
     failures: dict[str, str] = {}
     for name, detector in allowed_detectors(pack, options).items():
         try:
             run = fit(detector, pack.train, options.seed, device, extra=pack.extra)
-            detectors[name] = FittedDetector.of(run, pack)
+            scored_runs[name] = ScoredRun.of(run, pack)
         except Exception as error:  # whatever ends one detector, the others stand
             failures[name] = failure_text(error)
-    if failures and not detectors:
+    if failures and not scored_runs:
         raise ValueError(failures_text(failures))
     keep = options.keep / 100
-    opinions = {path: judge(pixels, detectors, keep) for path, pixels in pictures}
+    opinions = {path: judge(pixels, scored_runs, keep) for path, pixels in pictures}
     _print_opinions(opinions, options.json)
     if failures:
         raise Incomplete(failures_text(failures))

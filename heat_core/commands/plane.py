@@ -19,10 +19,10 @@ def toy(options: argparse.Namespace) -> None:
     from heat_core.plane.toys import toy
     from heat_core.run import fit
 
-    truth = toy(options.name)
+    the_toy = toy(options.name)
     detector = preset_detector(options.detector, options.preset, "plane")
-    train = truth.features(seed=options.seed)
-    grid = Grid(truth)
+    train = the_toy.features(seed=options.seed)
+    grid = Grid(the_toy)
     start = time.perf_counter()
     run = fit(detector, train, options.seed, options.device)
     seconds = time.perf_counter() - start
@@ -42,7 +42,7 @@ def toy(options: argparse.Namespace) -> None:
         print(json.dumps(answer))
         return
     settings = f"{options.preset}, seed {options.seed}"
-    print(f"{truth.title}, {options.detector} ({settings}), {seconds:.1f} s")
+    print(f"{the_toy.title}, {options.detector} ({settings}), {seconds:.1f} s")
     print(_distance_text(distance, kl_mog))
 
 

@@ -17,7 +17,7 @@ from heat_core.training.trainer import OnRecord, ignore
 
 from .closed_form import KNN, EnergyLogits, MoG
 from .detector import Detector, Shape
-from .learned_energy import FitContext, FromPseudoOOD, parts_of
+from .learned_energy import FitContext, FromPseudoOOD, energies_within
 
 SCALE_ROWS = 4000  # training rows that set the terms' scales, where no other ID data is held out
 
@@ -41,7 +41,7 @@ class Composed(Detector):
         w_knn: of the distance to the k-th neighbour.
         k: which neighbour.
         beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
-        correction: E_theta, and how it learns from pseudo-OOD.
+        correction: the learner of E_theta from pseudo-OOD.
 
     Raises ValueError on weights that are negative, or all 0.
 
@@ -61,22 +61,22 @@ class Composed(Detector):
     correction: FromPseudoOOD = FromPseudoOOD()
     title: ClassVar[str] = "Composed"
     summary: ClassVar[str] = "several energies on one scale, added up"
-    WEIGHT_FIELDS: ClassVar[Mapping[str, str]] = {
-        "correction": "w_correction",
-        "mog": "w_mog",
-        "spread": "w_std_view",
-        "energy": "w_energy",
-        "odin": "w_odin",
-        "early": "w_early_layer",
-        "knn": "w_knn",
-    }
-    """The terms by name, and the fields of their weights."""
+    TERMS: ClassVar[tuple[str, ...]] = (
+        "correction",
+        "mog",
+        "std_view",
+        "energy",
+        "odin",
+        "early_layer",
+        "knn",
+    )
+    """The terms by name, in order; the weight of each is the field `w_NAME`."""
 
-    PRECOMPUTED: ClassVar[tuple[str, ...]] = ("odin", "early")
-    """Terms whose scores were made at extraction; the views that hold them have their names."""
+    PRECOMPUTED: ClassVar[Mapping[str, str]] = {"odin": "odin", "early_layer": "early"}
+    """Terms whose scores were made at extraction, and the views that hold them."""
 
     def __post_init__(self) -> None:
-        weights = tuple(self.weight(name) for name in self.WEIGHT_FIELDS)
+        weights = tuple(self.weight(name) for name in self.TERMS)
         if not any(weights) or min(weights) < 0:
             raise ValueError(
                 f"the weights of Composed must be 0 or more, and one above 0; got {weights}."
@@ -84,12 +84,11 @@ class Composed(Detector):
 
     def weight(self, term: str) -> float:
         """Returns the weight of a term by its name."""
-        return getattr(self, self.WEIGHT_FIELDS[term])
+        return getattr(self, f"w_{term}")
 
     def with_weights(self, weights: Mapping[str, float]) -> Self:
         """Returns the detector with other weights of the terms that are named."""
-        fields = {self.WEIGHT_FIELDS[name]: weight for name, weight in weights.items()}
-        return replace(self, **fields)
+        return replace(self, **{f"w_{term}": weight for term, weight in weights.items()})
 
     @property
     def objective(self) -> Objective | None:
@@ -97,27 +96,25 @@ class Composed(Detector):
 
     def term_names(self, shape: Shape) -> tuple[str, ...]:
         """Returns the terms with a weight and something to read in features of this shape."""
-        unreadable = {name for name in self.PRECOMPUTED if name not in shape.views}
+        unreadable = {name for name, view in self.PRECOMPUTED.items() if view not in shape.views}
         if not shape.head:
             unreadable.add("energy")
         if "std" not in shape.views:
-            unreadable.add("spread")
-        return tuple(
-            name for name in self.WEIGHT_FIELDS if self.weight(name) and name not in unreadable
-        )
+            unreadable.add("std_view")
+        return tuple(name for name in self.TERMS if self.weight(name) and name not in unreadable)
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
         terms = self.term_names(shape)
         views = ["z"]
-        if "spread" in terms or ("correction" in terms and "std" in shape.views):
+        if "std_view" in terms or ("correction" in terms and "std" in shape.views):
             views.append("std")
-        return (*views, *(name for name in self.PRECOMPUTED if name in terms))
+        return (*views, *(view for name, view in self.PRECOMPUTED.items() if name in terms))
 
     def unsupported_reason(self, shape: Shape) -> str:
         terms = self.term_names(shape)
         if not terms:
             return (
-                "Composed has nothing to read: every part with a weight needs a head or a view "
+                "Composed has nothing to read: every term with a weight needs a head or a view "
                 "that is not there."
             )
         return KNN(k=self.k).unsupported_reason(shape) if "knn" in terms else ""
@@ -133,14 +130,15 @@ class Composed(Detector):
             return self.correction.build(shape)
         starts = self._starts(shape)
         if name in self.PRECOMPUTED:
-            return OnView(PrecomputedScore(), name, starts[name], 1)
+            view = self.PRECOMPUTED[name]
+            return OnView(PrecomputedScore(), view, starts[view], 1)
         detectors: dict[str, Detector] = {
             "mog": MoG(),
-            "spread": MoG(),
+            "std_view": MoG(),
             "energy": EnergyLogits(),
             "knn": KNN(k=self.k),
         }
-        view = "std" if name == "spread" else "z"
+        view = "std" if name == "std_view" else "z"
         width = shape.width(view)
         energy = detectors[name].build(replace(shape, dim=width))
         return OnView(energy, view, starts[view], width)
@@ -160,11 +158,11 @@ class Composed(Detector):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = super().fit(train, seed, on_record, extra)
-        (weighted_sum,) = parts_of(energy, WeightedSum)
+        (weighted_sum,) = energies_within(energy, WeightedSum)
         if self.w_correction:
-            (correction,) = parts_of(energy, DirectionAndNorm)
+            (e_theta,) = energies_within(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra, normalize=True)
-            self.correction.fit(correction, context, seed, on_record)
+            self.correction.fit(e_theta, context, seed, on_record)
         held_out = sample(train, SCALE_ROWS, seed) if extra.val is None else extra.val
         inputs = held_out.columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()
@@ -174,6 +172,6 @@ class Composed(Detector):
     ) -> ToDiagnose | None:
         if not self.w_correction:
             return None
-        (correction,) = parts_of(energy, DirectionAndNorm)
+        (e_theta,) = energies_within(energy, DirectionAndNorm)
         context = FitContext(energy, train, extra, normalize=True)
-        return self.correction.to_diagnose(correction, context, seed)
+        return self.correction.to_diagnose(e_theta, context, seed)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -22,7 +21,7 @@ from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
 from .detector import Normalizing, Shape, check_temperature
-from .learned_energy import FitContext, FromNoise, LearnedEnergy, is_zero, parts_of
+from .learned_energy import EnergyLearner, FitContext, FromNoise, energies_within, is_zero
 
 NOISE_SCALE = 3.0  # of the broad Gaussian that an EBM learns against: times the data's deviations
 
@@ -41,7 +40,7 @@ class HEAT(Normalizing):
         temperature: T_G. By default 1 for a correction from noise, which must know it beforehand;
             for one from pseudo-OOD std(E_G) / std(E_theta) on the training features, so that both
             terms vary as much.
-        correction: E_theta, and what it learns from.
+        correction: the learner of E_theta, which says what it learns from.
 
     Reference: Lafon et al. 2022 for the model; noise-contrastive training against q, and learning
     from pseudo-OOD, are ours.
@@ -53,14 +52,14 @@ class HEAT(Normalizing):
     >>> detector = HEAT(correction=FromNoise(Perceptron(width=8, depth=1), training=training))
     >>> z = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + 2
     >>> energy = detector.fit(Features(z))
-    >>> prior, correction = energy.terms()
+    >>> prior, e_theta = energy.terms()
     >>> inside, outside = energy(torch.tensor([[2.0, 2.0, 2.0], [-2.0, -2.0, -2.0]]))
     >>> bool(inside < outside)
     True
     """
 
     temperature: float | None = None
-    correction: LearnedEnergy = FromNoise()
+    correction: EnergyLearner = FromNoise()
     title: ClassVar[str] = "HEAT"
     summary: ClassVar[str] = "Gaussians, and a learned correction where they are wrong"
 
@@ -83,10 +82,10 @@ class HEAT(Normalizing):
         return self.correction.input_views(shape)
 
     def build(self, shape: Shape) -> Energy:
-        gaussians = GaussianMixture(shape.dim, shape.classes)
-        prior = OnView(self.placed(gaussians), "z", 0, shape.dim)
-        correction = self.correction.build(shape, self.normalize)
-        return prior / self.prior_temperature + correction
+        mixture = GaussianMixture(shape.dim, shape.classes)
+        prior = OnView(self.placed(mixture), "z", 0, shape.dim)
+        e_theta = self.correction.build(shape, self.normalize)
+        return prior / self.prior_temperature + e_theta
 
     def fit(
         self,
@@ -96,35 +95,43 @@ class HEAT(Normalizing):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = self.blank(train).fit(train)  # E_G / T_G + E_theta, which learns now
-        prior, correction = energy.terms()
-        context = self._context(energy, train, extra)
-        self.correction.fit(correction, context, seed, on_record)
+        prior, e_theta = energy.terms()
+        self.correction.fit(e_theta, self._context(energy, train, extra), seed, on_record)
         if self.temperature is None and self.correction.balances_prior:
-            balance(prior, correction, train.columns(self.input_views(Shape.of(train))))
+            balance(prior, e_theta, train.columns(self.input_views(Shape.of(train))))
         return energy.eval()
 
     def _context(self, energy: Energy, train: Features, extra: ExtraID) -> FitContext:
-        """Returns what the correction learns within."""
-        (gaussians,) = parts_of(energy.terms()[0], GaussianMixture)
-        prior = (gaussians / self.prior_temperature).to(gaussians.means)
-        noise_sampler = partial(self.noise_sampler, gaussians, train)
-        return FitContext(energy, train, extra, self.normalize, prior, noise_sampler)
-
-    def noise_sampler(
-        self, gaussians: GaussianMixture, train: Features, learned: FromNoise
-    ) -> NoiseSampler:
-        """Returns samples of the prior's Gaussians, widened as `learned` says.
+        """Returns what E_theta learns within: beside the prior, and against noise of its mixture.
 
         Args:
-            gaussians: fitted to the features.
-            train: the training features.
-            learned: what the noise is for.
+            energy: E_G / T_G + E_theta, its mixture fitted.
+            train, extra: as `fit` takes them.
         """
-        noise_scale = learned.noise_scale
+        prior, _ = energy.terms()
+        (mixture,) = energies_within(prior, GaussianMixture)
+        inner_prior = (mixture / self.prior_temperature).to(mixture.means)
+        context = FitContext(energy, train, extra, self.normalize, inner_prior)
+        if not isinstance(self.correction, FromNoise):
+            return context
+        noise_sampler = self.make_noise_sampler(self.correction, mixture, train)
+        return replace(context, noise_sampler=noise_sampler)
+
+    def make_noise_sampler(
+        self, learner: FromNoise, mixture: GaussianMixture, train: Features
+    ) -> NoiseSampler:
+        """Returns the sampler of the noise: draws of the prior's mixture, widened.
+
+        Args:
+            learner: of E_theta; it says how wide, and on which manifold.
+            mixture: fitted to the training features.
+            train: these features.
+        """
+        noise_scale = learner.noise_scale
         if noise_scale is None:
             noise_scale = self.prior_temperature**0.5
-        manifold = learned.noise_manifold(self.inner_z(train), self.normalize)
-        return widened_mixture(gaussians, noise_scale, manifold)
+        manifold = learner.noise_manifold(self.inner_z(train), self.normalize)
+        return widened_mixture(mixture, noise_scale, manifold)
 
     def warning(self, energy: Energy) -> str:
         if not is_zero(energy):
@@ -135,23 +142,23 @@ class HEAT(Normalizing):
         )
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
-        _, correction = energy.terms()
-        return self.correction.to_diagnose(correction, self._context(energy, train, extra), seed)
+        _, e_theta = energy.terms()
+        return self.correction.to_diagnose(e_theta, self._context(energy, train, extra), seed)
 
 
-def balance(prior: Energy, correction: Energy, inputs: Tensor) -> None:
-    """Sets the temperature of a tempered prior so that it varies as much as the correction.
+def balance(prior: Energy, e_theta: Energy, inputs: Tensor) -> None:
+    """Sets the temperature of a tempered prior so that it varies as much as E_theta.
 
     Args:
         prior: E_G / T_G of (N, d); T_G becomes std(E_G) / std(E_theta), or 1 where either is 0.
-        correction: E_theta of the same.
+        e_theta: E_theta, of the same.
         inputs: (N, d), over which the standard deviations are taken.
     """
-    (tempered,) = parts_of(prior, Tempered)
+    (tempered,) = energies_within(prior, Tempered)
     prior_std = float(score(tempered.energy, inputs).std())
-    correction_std = float(score(correction, inputs).std())
-    vary = min(prior_std, correction_std) > 0
-    tempered.temperature.fill_(prior_std / correction_std if vary else 1.0)
+    e_theta_std = float(score(e_theta, inputs).std())
+    vary = min(prior_std, e_theta_std) > 0
+    tempered.temperature.fill_(prior_std / e_theta_std if vary else 1.0)
 
 
 @dataclass(frozen=True)
@@ -164,8 +171,8 @@ class EBM(Normalizing):
     mean and covariance, on the sphere: E_theta = log n - log p.
 
     Args:
-        learned: E_theta, and what it learns from. The broad Gaussian's deviations are 3 times the
-            data's, where it does not say another `noise_scale`.
+        learner: of E_theta; it says what E_theta learns from. The broad Gaussian's deviations are
+            3 times the data's, where it does not say another `noise_scale`.
         noise_origin: where noise is: `around` the data as above, or `normal`: N(0, I), where the
             paper's chains begin.
 
@@ -173,29 +180,29 @@ class EBM(Normalizing):
 
     Reference: the model, Lafon et al. 2022; they train it by short-run MCMC.
 
-    >>> EBM(learned=FromNoise(checked=True))
+    >>> EBM(learner=FromNoise(checked=True))
     Traceback (most recent call last):
     ValueError: an EBM has no prior that what it learned could be checked against.
     """
 
-    learned: LearnedEnergy = FromNoise()
+    learner: EnergyLearner = FromNoise()
     noise_origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
     summary: ClassVar[str] = "an energy learned from nothing"
 
     def __post_init__(self) -> None:
-        if isinstance(self.learned, FromNoise) and self.learned.checked:
+        if isinstance(self.learner, FromNoise) and self.learner.checked:
             raise ValueError("an EBM has no prior that what it learned could be checked against.")
 
     @property
     def objective(self) -> Objective:
-        return self.learned.objective
+        return self.learner.objective
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
-        return self.learned.input_views(shape)
+        return self.learner.input_views(shape)
 
     def build(self, shape: Shape) -> Energy:
-        return self.learned.build(shape, self.normalize)
+        return self.learner.build(shape, self.normalize)
 
     def fit(
         self,
@@ -205,23 +212,26 @@ class EBM(Normalizing):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = self.blank(train).fit(train)
-        self.learned.fit(energy, self._context(energy, train, extra), seed, on_record)
+        self.learner.fit(energy, self._context(energy, train, extra), seed, on_record)
         return energy.eval()
 
     def _context(self, energy: Energy, train: Features, extra: ExtraID) -> FitContext:
-        noise_sampler = partial(self.noise_sampler, train)
-        return FitContext(energy, train, extra, self.normalize, noise_sampler=noise_sampler)
+        """Returns what E_theta learns within: alone, and against noise around the features."""
+        context = FitContext(energy, train, extra, self.normalize)
+        if not isinstance(self.learner, FromNoise):
+            return context
+        return replace(context, noise_sampler=self.make_noise_sampler(self.learner, train))
 
-    def noise_sampler(self, train: Features, learned: FromNoise) -> NoiseSampler:
-        """Returns the noise around training features, or N(0, I)."""
+    def make_noise_sampler(self, learner: FromNoise, train: Features) -> NoiseSampler:
+        """Returns the sampler of the noise: around the training features, or N(0, I)."""
         z = self.inner_z(train)
         if self.noise_origin == "normal":
             return standard_normal(z)
         if not self.normalize:
             return uniform_cube(z)
-        gaussian = GaussianMixture(train.dim, classes=1).to(z).fit(Features(z))
-        noise_scale = NOISE_SCALE if learned.noise_scale is None else learned.noise_scale
-        return widened_mixture(gaussian, noise_scale, learned.noise_manifold(z, self.normalize))
+        mixture = GaussianMixture(train.dim, classes=1).to(z).fit(Features(z))
+        noise_scale = NOISE_SCALE if learner.noise_scale is None else learner.noise_scale
+        return widened_mixture(mixture, noise_scale, learner.noise_manifold(z, self.normalize))
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
-        return self.learned.to_diagnose(energy, self._context(energy, train, extra), seed)
+        return self.learner.to_diagnose(energy, self._context(energy, train, extra), seed)

@@ -1,9 +1,9 @@
-"""Learned energies E_theta: their networks, and what they learn from: noise, or pseudo-OOD."""
+"""Learners of energies E_theta: their networks, and what they learn from: noise or pseudo-OOD."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -41,9 +41,9 @@ CHECK_SHARE = 0.1  # of the rows check what was learned, where no other ID data 
 E = TypeVar("E", bound=Energy)
 
 
-def parts_of(energy: Energy, kind: type[E]) -> list[E]:
+def energies_within(energy: Energy, kind: type[E]) -> list[E]:
     """Returns the energies of a class that an energy is made of, itself included, in order."""
-    return [part for part in energy.modules() if isinstance(part, kind)]
+    return [module for module in energy.modules() if isinstance(module, kind)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Perceptron:
     plain: bool = False
     temperature: float = 1.0
 
-    def build(self, dim: int, members: int = 1) -> Network | Ensemble:
+    def build(self, dim: int, count: int = 1) -> Network | Ensemble:
         """Returns a blank network of (N, dim), or the mean of several."""
         networks = [
             Network(
@@ -73,16 +73,16 @@ class Perceptron:
                 self.plain,
                 self.temperature,
             )
-            for _ in range(members)
+            for _ in range(count)
         ]
-        return networks[0] if members == 1 else Ensemble(networks)
+        return networks[0] if count == 1 else Ensemble(networks)
 
 
 # -- what is learned, and where it belongs ---------------------------------------------------------
 
 
-def no_noise(learned: FromNoise) -> NoiseSampler:
-    """The noise of a detector that has none. Raises ValueError."""
+def no_noise(count: int, generator: torch.Generator) -> Tensor:
+    """The noise sampler of a detector that has no noise. Raises ValueError."""
     raise ValueError("this detector has no noise that an energy could learn from.")
 
 
@@ -97,7 +97,7 @@ class FitContext:
         normalize: whether what learns from noise sees z / ||z|| for z.
         inner_prior: the energy that is added to E_theta, as a function of what its networks see;
             None where E_theta stands alone.
-        noise_sampler: of the noise that a `FromNoise` asks for.
+        noise_sampler: draws the noise that a `FromNoise` learns against.
     """
 
     energy: Energy
@@ -105,7 +105,7 @@ class FitContext:
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
     inner_prior: Energy | None = None
-    noise_sampler: Callable[[FromNoise], NoiseSampler] = no_noise
+    noise_sampler: NoiseSampler = no_noise
 
     def inner(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
@@ -118,34 +118,36 @@ class FitContext:
     def mixture(self) -> GaussianMixture:
         """Returns the Gaussians of `inner`: those of the prior, or fitted where there is none."""
         if self.inner_prior is not None:
-            (gaussians,) = parts_of(self.inner_prior, GaussianMixture)
-            return gaussians
-        gaussians = GaussianMixture(self.train.dim, len(self.train.classes))
-        return gaussians.to(self.train.z.device).fit(self.inner())
+            (mixture,) = energies_within(self.inner_prior, GaussianMixture)
+            return mixture
+        mixture = GaussianMixture(self.train.dim, len(self.train.classes))
+        return mixture.to(self.train.z.device).fit(self.inner())
 
 
 @dataclass(frozen=True)
-class LearnedEnergy(abc.ABC):
-    """E_theta: its networks, and how they learn.
+class EnergyLearner(abc.ABC):
+    """The learner of E_theta: the size of its networks, and how they learn.
+
+    E_theta itself, an energy, is what it builds and fits.
 
     Args:
         network: the size of each network.
         objective: the loss, and where negatives come from.
         training: optimiser, schedule, and which weights are kept.
-        members: how many networks, trained together from seeds of their own; E_theta is their mean,
-            which varies less (Lakshminarayanan et al. 2017, arXiv:1612.01474).
+        network_count: how many networks, trained together from seeds of their own; E_theta is
+            their mean, which varies less (Lakshminarayanan et al. 2017, arXiv:1612.01474).
 
-    Raises ValueError without a member.
+    Raises ValueError without a network.
     """
 
     network: Perceptron = Perceptron()
     objective: Objective = NoiseContrastive()
     training: TrainConfig = TrainConfig()
-    members: int = 1
+    network_count: int = 1
 
     def __post_init__(self) -> None:
-        if self.members < 1:
-            raise ValueError(f"members must be at least 1, got {self.members}.")
+        if self.network_count < 1:
+            raise ValueError(f"network_count must be at least 1, got {self.network_count}.")
 
     @property
     @abc.abstractmethod
@@ -183,8 +185,8 @@ class LearnedEnergy(abc.ABC):
 
 
 @dataclass(frozen=True)
-class FromNoise(LearnedEnergy):
-    """E_theta learned from data and noise, or from samples of the model that begin at noise.
+class FromNoise(EnergyLearner):
+    """The learner of E_theta from data and noise, or from samples of the model begun at noise.
 
     The detector says what the noise is. Against noise of density n, E_theta = log n - log p.
 
@@ -196,8 +198,8 @@ class FromNoise(LearnedEnergy):
             of kinds that it was not trained on, better than the prior alone does. Else E_theta is
             0, and the scores rank as the prior's.
 
-    >>> learned = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
-    >>> blank = learned.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
+    >>> learner = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
+    >>> blank = learner.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
     >>> blank(torch.ones(5, 3)).shape
     torch.Size([5])
     """
@@ -214,7 +216,7 @@ class FromNoise(LearnedEnergy):
         return ("z",)
 
     def build(self, shape: Shape, normalize: bool) -> Energy:
-        networks = self.network.build(shape.dim, self.members)
+        networks = self.network.build(shape.dim, self.network_count)
         return Normalized(networks) if normalize else networks
 
     def noise_manifold(self, z: Tensor, normalize: bool) -> Manifold:
@@ -225,10 +227,9 @@ class FromNoise(LearnedEnergy):
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         z = context.inner_z()
-        noise_sampler = context.noise_sampler(self)
         return [
-            TrainingTask(network, z, noise_sampler, context.energy, context.inner_prior)
-            for network in parts_of(e_theta, Network)
+            TrainingTask(network, z, context.noise_sampler, context.energy, context.inner_prior)
+            for network in energies_within(e_theta, Network)
         ]
 
     def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
@@ -241,15 +242,15 @@ class FromNoise(LearnedEnergy):
             _set_to_zero(e_theta)
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
-        correction = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
-        total = correction if context.inner_prior is None else Sum(context.inner_prior, correction)
+        inner = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
+        total = inner if context.inner_prior is None else Sum(context.inner_prior, inner)
         mixture = context.mixture()
         context = replace(context, train=sample(context.train, DIAGNOSED_ROWS, seed))
         z = context.inner_z()
         generator = torch.Generator(z.device).manual_seed(seed + 1)
-        noise = context.noise_sampler(self)(len(z), generator)
+        noise = context.noise_sampler(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
-        return ToDiagnose(total, correction, mixture, z, noise, self.objective.bound, is_density)
+        return ToDiagnose(total, inner, mixture, z, noise, self.objective.bound, is_density)
 
 
 def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
@@ -276,7 +277,7 @@ def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
 
 def _output_layers(energy: Energy) -> list[nn.Linear]:
     """Returns the last layer of every network in an energy."""
-    layers = [network.layers[-1] for network in parts_of(energy, Network)]
+    layers = [network.layers[-1] for network in energies_within(energy, Network)]
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
@@ -295,17 +296,17 @@ def is_zero(e_theta: Energy) -> bool:
 
 
 @dataclass(frozen=True)
-class FromPseudoOOD(LearnedEnergy):
-    """E_theta learned from ID features and those of destroyed ID images: a critic.
+class FromPseudoOOD(EnergyLearner):
+    """The learner of E_theta from ID features and those of destroyed ID images: of a critic.
 
-    It sees [z / ||z||, log ||z||] and, where there is one, the same of the std-pooled view. It is a
-    bounded verdict of ID against destroyed ID, not the log of a density ratio. No OOD image is
+    E_theta sees [z / ||z||, log ||z||] and, where there is one, the same of the std-pooled view. It
+    is a bounded verdict of ID against destroyed ID, not the log of a density ratio. No OOD image is
     seen. Which average of the weights is kept is decided on held-out ID images and their destroyed
     versions, where the pack has them.
 
-    Its inputs are standardised, and both sides get noise of `training.jitter` deviations: without
-    it E_theta learns the families' own textures, and judges families that it was not shown worse
-    than Gaussians do.
+    Its inputs are standardised, and those of both sides are jittered by `training.jitter`
+    deviations: without that E_theta learns the families' own textures, and judges families that it
+    was not shown worse than Gaussians do.
 
     Args:
         training: `jitter` is in standard deviations of the training features.
@@ -335,7 +336,7 @@ class FromPseudoOOD(LearnedEnergy):
     def build(self, shape: Shape, normalize: bool = False) -> Energy:
         widths = {name: shape.width(name) for name in self.input_views(shape)}
         dim = sum(widths.values()) + len(widths)
-        return DirectionAndNorm(self.network.build(dim, self.members), widths)
+        return DirectionAndNorm(self.network.build(dim, self.network_count), widths)
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         extra = context.extra
@@ -345,23 +346,23 @@ class FromPseudoOOD(LearnedEnergy):
         negatives = torch.cat([_mapped(e_theta, f, dtype) for f in extra.pseudo.values()])
         weights = self._row_weights(extra.pseudo).to(negatives)
 
-        def sample_noise(count: int, generator: torch.Generator) -> Tensor:
+        def sample_negatives(count: int, generator: torch.Generator) -> Tensor:
             rows = torch.multinomial(weights, count, replacement=True, generator=generator)
             return negatives[rows]
 
         validation = None
         if extra.val is not None and extra.pseudoval:
-            val_noise = [_mapped(e_theta, f, dtype) for f in extra.pseudoval.values()]
-            validation = _mapped(e_theta, extra.val, dtype), torch.cat(val_noise)
+            val_negatives = [_mapped(e_theta, f, dtype) for f in extra.pseudoval.values()]
+            validation = _mapped(e_theta, extra.val, dtype), torch.cat(val_negatives)
         z = _mapped(e_theta, context.train, dtype)
         return [
-            TrainingTask(network, z, sample_noise, context.energy, validation=validation)
-            for network in parts_of(e_theta, Network)
+            TrainingTask(network, z, sample_negatives, context.energy, validation=validation)
+            for network in energies_within(e_theta, Network)
         ]
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         """Returns its size and its gap to diagnose: it is no density, so chains mean nothing."""
-        (critic,) = parts_of(e_theta, DirectionAndNorm)
+        (critic,) = energies_within(e_theta, DirectionAndNorm)
         train = context.train
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
@@ -394,5 +395,5 @@ class FromPseudoOOD(LearnedEnergy):
 
 def _mapped(e_theta: Energy, features: Features, dtype: torch.dtype) -> Tensor:
     """Returns what the networks of a critic see of features, (N, columns)."""
-    (critic,) = parts_of(e_theta, DirectionAndNorm)
+    (critic,) = energies_within(e_theta, DirectionAndNorm)
     return critic.map(features.columns(list(critic.views)).to(dtype))

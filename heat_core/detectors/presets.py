@@ -53,18 +53,18 @@ _PLANE_CHAINS_TRAINING = TrainConfig(steps=500, batch=256, lr=3e-3, keep="last",
 
 def _plane(
     training: TrainConfig,
-    members: int = 1,
+    network_count: int = 1,
     objective: Objective = NoiseContrastive(),
     noise_origin: Literal["around", "normal"] = "around",
 ) -> dict[str, Detector]:
     """Returns the presets of a 2D plane, where the radius matters, by how their energies learn."""
-    learned = FromNoise(_PLANE_NETWORK, objective, training, members)
+    learner = FromNoise(_PLANE_NETWORK, objective, training, network_count)
     return {
         "KNN": KNN(normalize=False),
         "SSD": SSD(normalize=False),
         "MoG": MoG(normalize=False),
-        "EBM": EBM(normalize=False, learned=learned, noise_origin=noise_origin),
-        "HEAT": HEAT(normalize=False, temperature=1.0, correction=learned),
+        "EBM": EBM(normalize=False, learner=learner, noise_origin=noise_origin),
+        "HEAT": HEAT(normalize=False, temperature=1.0, correction=learner),
     }
 
 
@@ -78,7 +78,7 @@ def _features(training: TrainConfig) -> dict[str, Detector]:
     """Returns the presets of features without pseudo-OOD, by how their energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(learned=FromNoise(training=training)),
+        "EBM": EBM(learner=FromNoise(training=training)),
         "HEAT": HEAT(temperature=9.0, correction=FromNoise(training=training, checked=True)),
         "Composed": Composed(),
     }
@@ -175,7 +175,7 @@ def _published(heat: FromNoise, ebm: FromNoise) -> dict[str, Detector]:
     """Returns the presets of Lafon et al. 2022, by how HEAT's and the EBM's energies learn."""
     return {
         **_CLOSED,
-        "EBM": EBM(learned=ebm, noise_origin="normal"),
+        "EBM": EBM(learner=ebm, noise_origin="normal"),
         "HEAT": HEAT(temperature=1e3, correction=heat),
         "Composed": Composed(),
     }
@@ -192,7 +192,7 @@ _PUBLISHED = {
 # Chosen by model_selection.criterion, which sees ID images alone (docs/CRITERION.md): HEAT wants a
 # correction that learned little, the EBM, which has nothing else, one that learned much.
 # `_CRITIC_SHORT` follows it in half the steps.
-_CRITIC = FromPseudoOOD(members=3)
+_CRITIC = FromPseudoOOD(network_count=3)
 _CRITIC_SHORT = FromPseudoOOD(
     training=TrainConfig(
         steps=150, batch=512, lr=2e-4, weight_decay=1e-2, ema_decay=0.97, jitter=2.0
@@ -216,7 +216,7 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
     eager = replace(critic, training=replace(critic.training, lr=_EBM_LR))
     return {
         **_CLOSED,
-        "EBM": EBM(learned=eager),
+        "EBM": EBM(learner=eager),
         "HEAT": HEAT(correction=critic),
         "Composed": composed,
     }
@@ -226,9 +226,9 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
     "plane": {
-        "modern": _plane(_PLANE_LONG, members=2),
+        "modern": _plane(_PLANE_LONG, network_count=2),
         "quick": _plane(_PLANE_SHORT),
-        "best": _plane(_PLANE_LONG, members=8),
+        "best": _plane(_PLANE_LONG, network_count=8),
         "paper": _plane(_PLANE_CHAINS_TRAINING, objective=_PLANE_CHAINS, noise_origin="normal"),
     },
     "features": {

@@ -21,9 +21,9 @@ class WeightedSum(Aggregate):
     Reference: Du et al. 2020, arXiv:2004.06030, for products and mixtures of energies.
 
     Args:
-        energies: the members, all of the same input.
+        members: all of the same input.
         weights: w_i, one a member.
-        beta: how terms are combined.
+        beta: how the terms w_i e_i are combined.
 
     >>> from heat_core.energies import OnView, PrecomputedScore
     >>> columns = [OnView(PrecomputedScore(), "z", start, 1) for start in (0, 1)]
@@ -38,36 +38,45 @@ class WeightedSum(Aggregate):
     scale: Tensor
 
     def __init__(
-        self, energies: Sequence[Energy], weights: Sequence[float], beta: float = 0.0
+        self, members: Sequence[Energy], weights: Sequence[float], beta: float = 0.0
     ) -> None:
-        super().__init__(energies)
+        super().__init__(members)
         self.beta = beta
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.get_default_dtype()))
-        self.register_buffer("shift", torch.zeros(len(energies)))
-        self.register_buffer("scale", torch.ones(len(energies)))
+        self.register_buffer("shift", torch.zeros(len(members)))
+        self.register_buffer("scale", torch.ones(len(members)))
 
     def standardise(self, z: Tensor) -> Self:
         """Returns self with each member's mean and standard deviation taken on ID z (N, d)."""
-        values = np.stack([score(member, z) for member in self.members])
-        mean, std = torch.from_numpy(values.mean(1)), torch.from_numpy(values.std(1))
+        energies = np.stack([score(member, z) for member in self.members])
+        mean, std = torch.from_numpy(energies.mean(1)), torch.from_numpy(energies.std(1))
         self.store(shift=mean, scale=torch.where(std > 0, std, 1.0))
         return self
 
-    def weighted_terms(self, z: Tensor) -> Tensor:
-        """Returns w_i e_i of each row of z (N, d), (N, members): in standard deviations of ID."""
-        values = torch.stack([member(z) for member in self.members], 1)
-        return self.weights * (values - self.shift) / self.scale
-
     def forward(self, z: Tensor) -> Tensor:
-        return self.combine(self.weighted_terms(z))
+        return self.combine(self.term_values(z))
 
-    def combine(self, terms: Tensor) -> Tensor:
-        """Returns the energy of weighted terms (N, members), as (N,)."""
+    def term_values(self, z: Tensor) -> Tensor:
+        """Returns the term w_i e_i of each member for each row of z (N, d), (N, members)."""
+        return self.weigh(torch.stack([member(z) for member in self.members], 1))
+
+    def weigh(self, energies: Tensor) -> Tensor:
+        """Returns the terms w_i e_i of the members' own energies, (N, members) each.
+
+        They are on the device of these energies, and in standard deviations of ID.
+        """
+        weights, shift, scale = (
+            buffer.to(energies.device) for buffer in (self.weights, self.shift, self.scale)
+        )
+        return weights * (energies - shift) / scale
+
+    def combine(self, term_values: Tensor) -> Tensor:
+        """Returns the energy of the terms w_i e_i, (N, members), as (N,)."""
         if self.beta == 0:
-            return terms.sum(1)
+            return term_values.sum(1)
         if math.isinf(self.beta):
-            return terms.amax(1) if self.beta > 0 else terms.amin(1)
-        return (self.beta * terms).logsumexp(1) / self.beta
+            return term_values.amax(1) if self.beta > 0 else term_values.amin(1)
+        return (self.beta * term_values).logsumexp(1) / self.beta
 
 
 class Ensemble(Aggregate):

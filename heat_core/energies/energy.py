@@ -101,7 +101,7 @@ class Aggregate(Energy):
 
     def __init__(self, members: Iterable[Energy]) -> None:
         super().__init__()
-        self.energies = nn.ModuleList(members)
+        self.energies = nn.ModuleList(members)  # its name is part of the tensors' on disk
 
     @property
     def members(self) -> tuple[Energy, ...]:
@@ -118,7 +118,7 @@ class Sum(Aggregate):
     """E(z) = sum_i E_i(z): the product of the densities.
 
     Args:
-        terms: E_i, all of the same input.
+        members: E_i, all of the same input; they are its terms.
 
     >>> from heat_core.energies import PrecomputedScore
     >>> total = PrecomputedScore() + PrecomputedScore() / 2
@@ -126,8 +126,8 @@ class Sum(Aggregate):
     (2, tensor([3., 9.]))
     """
 
-    def __init__(self, *terms: Energy) -> None:
-        super().__init__(terms)
+    def __init__(self, *members: Energy) -> None:
+        super().__init__(members)
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.stack([member(z) for member in self.members]).sum(0)

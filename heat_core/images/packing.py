@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import FILE_NAME, ExtraID, Pack, SetName
+from heat_core.pack import AVAILABLE_ROWS, FILE_NAME, ExtraID, Pack, SetName
 from heat_core.splits import stratified_rows
 
 from .classifier import fingerprint, pixels_tensor
@@ -430,7 +430,7 @@ def make_card(
         classifier["early"] = extractor.early_layer.layer
     classifier |= {"weights": fingerprint(extractor.network), **notes}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
-    sets["train"]["moments_of"] = learned
+    sets["train"][AVAILABLE_ROWS] = learned
     return {
         "title": f"{title}, {network}",
         "id": title,

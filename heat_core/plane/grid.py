@@ -54,7 +54,8 @@ class Grid:
     >>> grid = Grid(toy("blobs"), side=100)
     >>> grid.points.shape
     torch.Size([10000, 2])
-    >>> distance = grid.distance(1.5 - grid.truth)  # the truth itself: a constant does not matter
+    >>> true_energy = 1.5 - grid.true_log_prob  # a constant does not matter
+    >>> distance = grid.distance(true_energy)
     >>> round(distance.kl, 6), distance.modes
     (0.0, 4)
     """
@@ -84,8 +85,8 @@ class Grid:
         return self.toy.log_prob_and_mode(self.points.double())
 
     @property
-    def truth(self) -> Array:
-        """(side^2,) the true log density."""
+    def true_log_prob(self) -> Array:
+        """(side^2,) the toy's exact log density; -inf where it is zero."""
         return self._log_prob_and_mode[0].numpy()
 
     @property
@@ -96,7 +97,7 @@ class Grid:
     @property
     def true_mass(self) -> Array:
         """(side^2,) the true probability of each cell; their sum is what the grid does not miss."""
-        return np.exp(self.truth) * self.area
+        return np.exp(self.true_log_prob) * self.area
 
     def model_mass(self, energy: Array) -> Array:
         """Returns the probability of each cell under exp(-energy), normalised, (side^2,).
@@ -145,7 +146,7 @@ class Grid:
 
         mass = self.true_mass
         true = mass / mass.sum()
-        log_cell = self.truth + np.log(self.area) - np.log(mass.sum())
+        log_cell = self.true_log_prob + np.log(self.area) - np.log(mass.sum())
         log_true = np.where(true > 0, log_cell, 0.0)
 
         log_mean = np.log((true + model) / 2, where=true + model > 0, out=np.zeros_like(true))

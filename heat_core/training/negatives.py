@@ -105,7 +105,7 @@ class ModelSamples:
         sampler: the chains' steps.
         start: where they begin.
         noise_sampler: draws of the density n.
-        correction: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
+        e_theta: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
         total: E_n + E_theta, which the chains walk on.
         include_starts: whether half of the negatives are the points where the chains began.
         bfloat16: whether the network's products are made in it.
@@ -116,7 +116,7 @@ class ModelSamples:
         sampler: Langevin,
         start: Start,
         noise_sampler: NoiseSampler,
-        correction: Energy,
+        e_theta: Energy,
         total: Energy,
         include_starts: bool = False,
         bfloat16: bool = False,
@@ -124,7 +124,7 @@ class ModelSamples:
         self.sampler = sampler
         self.start = start
         self.noise_sampler = noise_sampler
-        self.correction = correction
+        self.e_theta = e_theta
         self.total = total
         self.include_starts = include_starts
         self.bfloat16 = bfloat16
@@ -160,7 +160,7 @@ class ModelSamples:
     @torch.no_grad()
     def _log_weight(self, z: Tensor) -> Tensor:
         """Returns log p - log n of each row up to a constant, (N,)."""
-        return -self.correction(z)
+        return -self.e_theta(z)
 
 
 # -- negatives that test what was learned ----------------------------------------------------------

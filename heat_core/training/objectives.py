@@ -38,14 +38,14 @@ class Objective(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
         """Returns the loss of energies of data and of negatives, (N,) each, as a scalar."""
 
     def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
         """Returns the validation loss of energies of data and of noise, (N,) each, as a scalar."""
         return self.loss(data_energy, noise_energy)
 
-    def negatives(
+    def negative_sampler(
         self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
     ) -> NoiseSampler:
         """Returns the sampler of negatives for a network under training: the noise itself.
@@ -75,8 +75,8 @@ class NoiseContrastive(Objective):
     1.3863
     """
 
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        return softplus(data_energy).mean() + softplus(-noise_energy).mean()
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        return softplus(data_energy).mean() + softplus(-negative_energy).mean()
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,19 @@ class SelfNormalized(Objective):
     -2.0
     """
 
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        return data_energy.mean() + log_mean_exp(-noise_energy)
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        return data_energy.mean() + log_mean_exp(-negative_energy)
 
 
 @dataclass(frozen=True)
 class LeastSquares(Objective):
     """A regularised critic, whose energy is bounded.
 
-    loss = mean E(data) - mean E(noise) + alpha (mean E(data)^2 + mean E(noise)^2)
+    loss = mean E(data) - mean E(negatives) + alpha (mean E(data)^2 + mean E(negatives)^2)
 
-    is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies within 1 / (2 alpha) of 0: a
-    bounded verdict of data against noise, not the log of a density ratio.
+    with negatives of density n is smallest at E_theta = (n - p) / (2 alpha (n + p)), which lies
+    within 1 / (2 alpha) of 0: a bounded verdict of data against negatives, not the log of a density
+    ratio.
 
     Args:
         alpha: how much large energies cost; it sets the scale of E_theta and nothing else at the
@@ -126,9 +127,9 @@ class LeastSquares(Objective):
         """1 / (2 alpha), which |E_theta| does not exceed at the optimum; None without alpha."""
         return 1 / (2 * self.alpha) if self.alpha else None
 
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        gap = data_energy.mean() - noise_energy.mean()
-        size = data_energy.square().mean() + noise_energy.square().mean()
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        gap = data_energy.mean() - negative_energy.mean()
+        size = data_energy.square().mean() + negative_energy.square().mean()
         return gap + self.alpha * size
 
 
@@ -165,7 +166,7 @@ class MaximumLikelihood(LeastSquares):
     def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
         return data_energy.mean() + log_mean_exp(-noise_energy)
 
-    def negatives(
+    def negative_sampler(
         self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
     ) -> NoiseSampler:
         """Returns chains on prior + E_theta that begin at the noise, or where `start` says."""

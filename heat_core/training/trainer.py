@@ -44,7 +44,7 @@ class TrainConfig:
         schedule: the learning rate falls along a `cosine` to 0, stays `constant`, or falls to a
             tenth half-way (`step`).
         ema_decay: largest decay of the weights' moving average; 0 keeps the weights themselves.
-        jitter: standard deviation of Gaussian noise that is added to the networks' inputs.
+        jitter: standard deviation of what is added to the networks' inputs, drawn from a Gaussian.
         bfloat16: whether the networks' products are made in bfloat16, which is several times faster
             where the chip has it; weights, optimiser and everything else stay in float32.
         keep: the `best` average by the validation loss, or the `last`.
@@ -209,8 +209,8 @@ class Trainer:
 
         Raises:
             ValueError: there are several, and negatives are samples of the model.
-            Diverged: a loss is not finite, or energies explode; the networks keep their best
-                weights so far.
+            Diverged: a loss is not finite, or energies explode; the networks get the
+                weights kept so far.
         """
         if len(tasks) > 1 and self.objective.samples_model:
             raise ValueError(
@@ -265,11 +265,11 @@ class NetworksInTraining:
             TrainState(objective, config, task, len(tasks) * seed + i)
             for i, task in enumerate(tasks)
         ]
-        self.template = self.states[0].network
+        self.template = self.states[0].raw_network
         self.stacked = len(tasks) > 1
         if self.stacked:
-            networks = [state.network for state in self.states]
-            self.parameters, self.buffers = stack_module_state(networks)  # type: ignore[arg-type]
+            raw_networks = [state.raw_network for state in self.states]
+            self.parameters, self.buffers = stack_module_state(raw_networks)  # type: ignore[arg-type]
             self.weights = list(self.parameters.values())
         else:
             self.weights = list(self.template.parameters())
@@ -310,8 +310,8 @@ class NetworksInTraining:
 
     def _loss(self, energies: Tensor) -> Tensor:
         """Returns the loss of energies of data, then of negatives, (2 batch,), as a scalar."""
-        data_energy, noise_energy = energies.split(self.config.batch)
-        return self.objective.loss(data_energy, noise_energy)
+        data_energy, negative_energy = energies.split(self.config.batch)
+        return self.objective.loss(data_energy, negative_energy)
 
     @torch.no_grad()
     def _update_averages(self, ema_weight: float) -> None:
@@ -334,7 +334,10 @@ class NetworksInTraining:
 
 
 class TrainState:
-    """The state of one task's training: its data and noise, its network, and its best weights.
+    """The state of one task's training: its data and noise, its networks, and the weights kept.
+
+    The raw network takes the optimiser's steps; the averaged one, the task's own, holds the moving
+    average of its weights.
 
     Args:
         objective, config, task: as `Trainer` has them.
@@ -349,13 +352,13 @@ class TrainState:
         self.averaged_network = task.network
         self.generator = torch.Generator(task.z.device).manual_seed(seed)
         self._split_validation(task)
-        self.network = copy.deepcopy(task.network.randomise(self.generator))
-        self.network.in_bfloat16 = config.bfloat16
-        self.negatives = objective.negatives(
-            task.noise_sampler, self.network, task.prior, config.bfloat16
+        self.raw_network = copy.deepcopy(task.network.randomise(self.generator))
+        self.raw_network.in_bfloat16 = config.bfloat16
+        self.negative_sampler = objective.negative_sampler(
+            task.noise_sampler, self.raw_network, task.prior, config.bfloat16
         )
-        self.best_loss = math.inf
-        self.best_weights: dict[str, Tensor] = {}
+        self.kept_loss = math.inf
+        self.kept_weights: dict[str, Tensor] = {}
 
     def _split_validation(self, task: TrainingTask) -> None:
         """Sets data to train on, (N, d), and data and noise to validate with, (M, d), (K, d)."""
@@ -374,29 +377,29 @@ class TrainState:
         size = self.config.batch
         z = self.train
         rows = torch.randint(len(z), (size,), device=z.device, generator=self.generator)
-        batch = torch.cat([z[rows], self.negatives(size, self.generator)])
+        batch = torch.cat([z[rows], self.negative_sampler(size, self.generator)])
         if self.config.jitter:
-            noise = torch.randn(
+            jitter = torch.randn(
                 batch.shape, device=z.device, dtype=z.dtype, generator=self.generator
             )
-            batch += self.config.jitter * noise
+            batch += self.config.jitter * jitter
         return batch
 
     @torch.no_grad()
     def evaluate(self, step: int, steps: int, loss: float, seconds: float) -> Record:
-        """Returns the record of a step, and keeps the averaged weights if they are the best.
+        """Returns the record of a step, and keeps the averaged weights as `keep` says.
 
-        Raises Diverged, with the best weights back in the task's network.
+        Raises Diverged, with the weights that are kept back in the task's network.
         """
         data_energy = self.averaged_network(self.val_data)
         noise_energy = self.averaged_network(self.val_noise)
         val_loss = float(self.objective.evaluate(data_energy, noise_energy))
         self._check_finite(step, loss, val_loss)
         self._check_limit(step, data_energy, noise_energy)
-        if self.config.keep == "last" or val_loss < self.best_loss:
-            self.best_loss = val_loss
+        if self.config.keep == "last" or val_loss < self.kept_loss:
+            self.kept_loss = val_loss
             state = self.averaged_network.state_dict()
-            self.best_weights = {name: value.clone() for name, value in state.items()}
+            self.kept_weights = {name: value.clone() for name, value in state.items()}
         log_z = log_z_of_weights(-noise_energy)
         return Record(
             step,
@@ -416,7 +419,7 @@ class TrainState:
         self.restore()
         raise Diverged(
             f"training diverged by step {step}: the loss is {loss}. "
-            f"Try a rate below {self.config.lr}."
+            f"Try a learning rate (lr) below {self.config.lr}."
         )
 
     def _check_limit(self, step: int, data_energy: Tensor, noise_energy: Tensor) -> None:
@@ -428,13 +431,13 @@ class TrainState:
         raise Diverged(
             f"energies exploded by step {step}: they are {float(data_energy.mean()):.3g} for data "
             f"and {float(noise_energy.mean()):.3g} for noise. "
-            f"Try a rate below {self.config.lr}, or more regularisation."
+            f"Try a learning rate (lr) below {self.config.lr}, or more regularisation."
         )
 
     def restore(self) -> None:
         """Puts the weights that are kept into the task's network."""
-        if self.best_weights:
-            self.averaged_network.load_state_dict(self.best_weights)
+        if self.kept_weights:
+            self.averaged_network.load_state_dict(self.kept_weights)
 
 
 def mean_record(records: Sequence[Record]) -> Record:

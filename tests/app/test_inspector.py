@@ -118,7 +118,7 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     at = page(item="near_a/3")
     runs = {frame.detector: frame.run for frame in scored(pack).frames if frame.run}
     one_row = pack.ood["near", "a"].take(torch.tensor([3]))
-    prior, correction = explain.score_terms(runs["HEAT"], one_row)[0]
+    prior, correction = explain.term_values(runs["HEAT"], one_row)[0]
     drawer_text = drawer(at)
     total = runs["HEAT"].score(one_row)[0]
     match = re.search(r"HEAT: prior (\S+) \+ correction (\S+) = (\S+), verdict", drawer_text)
@@ -170,7 +170,7 @@ def test_ranks_and_neighbours_are_those_of_counting(pack):
     frames = scored(pack).frames
     thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
     insight = inspect_row(
-        pack, explain.class_gaussians(pack.train), frames, ("far_d", 7), thresholds
+        pack, explain.class_mahalanobis(pack.train), frames, ("far_d", 7), thresholds
     )
     heat = next(frame for frame in frames if frame.detector == "HEAT")
     values = [*heat.term_values["far_d"][7], heat.scores["far_d"][7]]
@@ -191,7 +191,7 @@ def test_a_training_image_among_its_own_copies_has_as_many_neighbours(arrays, ro
     copies = {**arrays, "train_z": arrays["train_z"].copy()}
     copies["train_z"][:40] = copies["train_z"][0]
     pack = pack_from_arrays(copies)
-    insight = inspect_row(pack, explain.class_gaussians(pack.train), [], ("train", row), {})
+    insight = inspect_row(pack, explain.class_mahalanobis(pack.train), [], ("train", row), {})
     rows = insight.nearest_rows.tolist()
     assert len(set(rows)) == len(rows) == len(insight.nearest_distances) == NEIGHBOURS
     assert row not in rows
@@ -202,7 +202,7 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
     frames = scored(pack).frames
     thresholds = {frame.detector: 0.0 for frame in frames if not frame.missing_reason}
     insight = inspect_row(
-        pack, explain.class_gaussians(pack.train), frames, ("train", 5), thresholds
+        pack, explain.class_mahalanobis(pack.train), frames, ("train", 5), thresholds
     )
     assert 5 not in insight.nearest_rows
     assert len(insight.nearest_rows) == NEIGHBOURS

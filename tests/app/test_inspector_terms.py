@@ -17,7 +17,7 @@ from heat_core.detectors import presets
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
-from heat_core.explain import class_gaussians
+from heat_core.explain import class_mahalanobis
 from heat_core.pack import Pack, pack_from_arrays
 from heat_core.scores import SetScores
 from heat_core.training.trainer import TrainConfig
@@ -52,7 +52,7 @@ def all_detector_scores(pack: Pack) -> list[DetectorScores]:
 def insight(pack: Pack, all_detector_scores: list[DetectorScores]) -> Insight:
     thresholds = {detector_scores.detector: 0.0 for detector_scores in all_detector_scores}
     return inspect_row(
-        pack, class_gaussians(pack.train), all_detector_scores, ("far_d", 3), thresholds
+        pack, class_mahalanobis(pack.train), all_detector_scores, ("far_d", 3), thresholds
     )
 
 

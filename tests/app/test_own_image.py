@@ -153,14 +153,14 @@ def test_one_judge_sees_many_pictures_at_once(noise_pack: Path) -> None:
 
     from heat_core.detectors.presets import preset_detector
     from heat_core.images.decoding import read_image
-    from heat_core.judge import FittedDetector, Judge
+    from heat_core.judge import Judge, ScoredRun
     from heat_core.pack import read_pack
     from heat_core.run import fit
 
     pack = read_pack(noise_pack)
     judge, known = (
         Judge(pack, weights_of(noise_pack)),
-        {"MoG": FittedDetector.of(fit(preset_detector("MoG"), pack.train), pack)},
+        {"MoG": ScoredRun.of(fit(preset_detector("MoG"), pack.train), pack)},
     )
     pixels = [read_image(_photo(seed)) for seed in range(24)]
     alone = [judge(one, known).verdicts for one in pixels]

@@ -19,7 +19,7 @@ from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
 from heat_core.energies import score
-from heat_core.explain import ScoreTerms, score_terms
+from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features, Head
 from heat_core.run import VERSION, Run
 from heat_core.training.trainer import Diverged, TrainConfig
@@ -39,13 +39,13 @@ RECIPES: list[Detector] = [
     SSD(normalize=False),
     MoG(),
     MoG(normalize=False),
-    EBM(learned=_NOISE),
-    EBM(normalize=False, learned=_NOISE),
+    EBM(learner=_NOISE),
+    EBM(normalize=False, learner=_NOISE),
     HEAT(temperature=4.0, correction=_NOISE),
     HEAT(normalize=False, correction=_NOISE),
     HEAT(normalize=False, correction=_WAVES),
     ODIN(),
-    EBM(learned=_CRITIC),
+    EBM(learner=_CRITIC),
     HEAT(correction=_CRITIC),
     Composed(k=5),
     Composed(k=5, beta=2.0),
@@ -127,7 +127,7 @@ def test_every_term_has_a_name(detector: Detector, train: Features, far: Feature
     run = fit(detector, train)
     terms = ScoreTerms.of(run)
     assert terms.names == detector.term_names(Shape.of(train)) == run.term_names
-    assert score_terms(run, far).shape == (len(far), len(terms.names))
+    assert term_values(run, far).shape == (len(far), len(terms.names))
     assert len(set(terms.names)) == len(terms.names)
 
 
@@ -344,10 +344,10 @@ def test_training_that_diverges_says_so(detector: Detector, train: Features) -> 
     assert isinstance(detector, EBM | HEAT | Composed)
     fast = TrainConfig(steps=40, batch=32, lr=1e20, log_points=4)
     if isinstance(detector, EBM):
-        wild = replace(detector, learned=replace(detector.learned, training=fast))
+        wild = replace(detector, learner=replace(detector.learner, training=fast))
     else:
         wild = replace(detector, correction=replace(detector.correction, training=fast))
-    with pytest.raises(Diverged, match="Try a rate below"):
+    with pytest.raises(Diverged, match=r"Try a learning rate \(lr\) below"):
         fit(wild, train)
 
 

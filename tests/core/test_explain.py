@@ -25,7 +25,7 @@ assert isinstance(HEAT_QUICK.correction, FromNoise)  # unchecked, it stays on th
 RECIPES = {
     "noise": replace(HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False)),
     "critic": HEAT(correction=QUICK),
-    "EBM": EBM(learned=QUICK),
+    "EBM": EBM(learner=QUICK),
     "Composed": Composed(
         w_correction=1.5,
         w_mog=0.75,
@@ -50,7 +50,7 @@ def runs(train: Features) -> dict[str, Run]:
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "largest"])
 def test_the_terms_add_up_to_the_score(name: str, runs: dict[str, Run], far: Features) -> None:
     run = runs[name]
-    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, far)
+    how, values = explain.ScoreTerms.of(run), explain.term_values(run, far)
     assert values.shape == (len(far), len(how.names))
     assert how.adds
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
@@ -61,7 +61,7 @@ def test_the_terms_of_heat_are_prior_and_correction(
 ) -> None:
     mog = fit(preset_detector("MoG"), train).score(far)
     for name in ("noise", "critic"):
-        how, values = explain.ScoreTerms.of(runs[name]), explain.score_terms(runs[name], far)
+        how, values = explain.ScoreTerms.of(runs[name]), explain.term_values(runs[name], far)
         assert how.names == ("prior", "correction")
         assert how.temperature
         np.testing.assert_allclose(values[:, 0], mog / how.temperature, rtol=1e-4)
@@ -72,9 +72,9 @@ def test_the_terms_of_heat_are_prior_and_correction(
 def test_the_terms_of_composed_are_its_parts_in_standard_deviations(runs: dict[str, Run]) -> None:
     run, judges = runs["Composed"], extra().val
     assert judges is not None
-    how, values = explain.ScoreTerms.of(run), explain.score_terms(run, judges)
+    how, values = explain.ScoreTerms.of(run), explain.term_values(run, judges)
     assert how == explain.ScoreTerms(
-        ("correction", "mog", "spread", "energy", "odin", "knn"), standardised=True
+        ("correction", "mog", "std_view", "energy", "odin", "knn"), standardised=True
     )
     np.testing.assert_allclose(values.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(values.std(0), [1.5, 0.75, 1.5, 2.0, 0.5, 0.5], rtol=1e-4)
@@ -85,7 +85,7 @@ def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_u
 ) -> None:
     assert not explain.ScoreTerms.of(runs["largest"]).adds
     np.testing.assert_allclose(
-        explain.score_terms(runs["largest"], far).max(1),
+        explain.term_values(runs["largest"], far).max(1),
         runs["largest"].score(far),
         rtol=1e-5,
         atol=1e-5,
@@ -95,7 +95,7 @@ def test_a_composition_that_takes_the_largest_part_does_not_say_that_parts_add_u
 def test_others_have_one_term_of_their_own_name(runs: dict[str, Run], far: Features) -> None:
     assert explain.ScoreTerms.of(runs["KNN"]) == explain.ScoreTerms(("KNN",))
     np.testing.assert_array_equal(
-        explain.score_terms(runs["MSP"], far)[:, 0], runs["MSP"].score(far)
+        explain.term_values(runs["MSP"], far)[:, 0], runs["MSP"].score(far)
     )
 
 
@@ -105,9 +105,9 @@ def test_one_row_is_explained_as_it_is_among_many(
     one = far.take(torch.tensor([7]))
     for run in runs.values():
         np.testing.assert_allclose(
-            explain.score_terms(run, one)[0], explain.score_terms(run, far)[7], rtol=1e-4, atol=1e-4
+            explain.term_values(run, one)[0], explain.term_values(run, far)[7], rtol=1e-4, atol=1e-4
         )
-    fitted = explain.class_gaussians(train)
+    fitted = explain.class_mahalanobis(train)
     np.testing.assert_allclose(
         explain.class_distances(fitted, one)[0], explain.class_distances(fitted, far)[7], rtol=1e-4
     )
@@ -119,7 +119,7 @@ def test_one_row_is_explained_as_it_is_among_many(
 
 def test_features_of_another_width_are_refused(runs: dict[str, Run]) -> None:
     with pytest.raises(ValueError, match="must have 12 columns as in training, got 3"):
-        explain.score_terms(runs["KNN"], Features(torch.ones(2, 3)))
+        explain.term_values(runs["KNN"], Features(torch.ones(2, 3)))
 
 
 def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> None:
@@ -133,7 +133,7 @@ def test_class_distances_are_those_of_scipy(train: Features, far: Features) -> N
         [mahalanobis(row, mean, inverse) for mean in means.numpy()] for row in outside.numpy()
     ]
     np.testing.assert_allclose(
-        explain.class_distances(explain.class_gaussians(train), far), wanted, rtol=1e-3
+        explain.class_distances(explain.class_mahalanobis(train), far), wanted, rtol=1e-3
     )
 
 
@@ -157,7 +157,7 @@ def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
     logits = far.z.numpy() @ train.head.weight.numpy().T + train.head.bias.numpy()
     assert explain.predicted_classes(train, far).tolist() == logits.argmax(1).tolist()
     bare = replace(train, head=None)
-    nearest = explain.class_distances(explain.class_gaussians(bare), far).argmin(1)
+    nearest = explain.class_distances(explain.class_mahalanobis(bare), far).argmin(1)
     assert explain.predicted_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
     assert train.y is not None
     assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9

@@ -14,7 +14,7 @@ from heat_core.detectors.closed_form import SSD
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
-from heat_core.judge import FittedDetector, Judge, weights_of
+from heat_core.judge import Judge, ScoredRun, weights_of
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack
 from heat_core.run import fit
@@ -33,15 +33,15 @@ def pack(place: Path) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def known(pack: Pack) -> dict[str, FittedDetector]:
+def known(pack: Pack) -> dict[str, ScoredRun]:
     return {
-        name: FittedDetector.of(fit(recipe, pack.train), pack)
+        name: ScoredRun.of(fit(recipe, pack.train), pack)
         for name, recipe in supported_detectors(pack, names=NAMES)[0].items()
     }
 
 
 def test_an_image_of_the_pack_gets_the_score_it_has_there(
-    place: Path, pack: Pack, known: dict[str, FittedDetector], sheets: Path
+    place: Path, pack: Pack, known: dict[str, ScoredRun], sheets: Path
 ) -> None:
     assert pack.test.index is not None
     row = 17

@@ -49,19 +49,21 @@ def _ramp(rows: int, seed: int) -> Features:
 
 @dataclass(frozen=True)
 class _Backwards(NoiseContrastive):
-    """Takes data for noise, and noise for data."""
+    """Takes data for negatives, and negatives for data."""
 
-    def loss(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        return super().loss(noise_energy, data_energy)
+    def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        return super().loss(negative_energy, data_energy)
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = fit(HEAT(correction=replace(SMALL, members=3)), _blob(200, 0, 0), extra=_auxiliary())
+    run = fit(
+        HEAT(correction=replace(SMALL, network_count=3)), _blob(200, 0, 0), extra=_auxiliary()
+    )
     prior, correction = run.energy.terms()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
     z, members = _blob(50, 1, 7).z, []
-    for member in correction.energy.energies:
+    for member in correction.energy.members:
         one = copy.deepcopy(correction)
         one.energy = member  # type: ignore[assignment]
         members.append(score(one, z))
@@ -71,8 +73,8 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
 
 
 def test_members_must_be_one_or_more() -> None:
-    with pytest.raises(ValueError, match="members must be at least 1, got 0"):
-        FromPseudoOOD(members=0)
+    with pytest.raises(ValueError, match="network_count must be at least 1, got 0"):
+        FromPseudoOOD(network_count=0)
 
 
 def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> None:
@@ -109,11 +111,12 @@ def test_what_helps_stays_and_needs_no_note() -> None:
     assert run.warning == ""
 
 
-def test_composed_hears_the_early_score_alone() -> None:
+def test_composed_hears_the_earlier_layer_alone() -> None:
     train, judged = _blob(200, 0, 0), _blob(50, 2, 5)
     run = fit(Composed(w_mog=0, w_energy=0, w_knn=0, w_early_layer=1), train)
     found, given = run.score(judged), judged.views["early"][:, 0].double().numpy()
     assert np.allclose(np.argsort(found), np.argsort(given))
+    assert run.term_names == ("early_layer",)
     assert "early" in run.detector.input_views(run.shape)
 
 

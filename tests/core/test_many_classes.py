@@ -21,7 +21,7 @@ from heat_core.energies import (
 )
 from heat_core.energies.energy import BATCH_NUMBERS
 from heat_core.energies.gaussian import CLASS_BLOCK
-from heat_core.explain import class_distances, class_gaussians, predicted_classes
+from heat_core.explain import class_distances, class_mahalanobis, predicted_classes
 from heat_core.features import Features, Head
 
 MANY = 2 * CLASS_BLOCK + 500
@@ -113,12 +113,12 @@ def test_neighbours_hold_a_bounded_number_of_products() -> None:
 def test_the_class_of_a_row_is_found_in_bounded_memory(train: Features, has_head: bool) -> None:
     features = train if has_head else Features(train.z, train.y)
     if features.head is None:
-        expected = class_distances(class_gaussians(features), features).argmin(1)
+        expected = class_distances(class_mahalanobis(features), features).argmin(1)
     else:
         expected = features.head.logits(train.z.float()).argmax(1).numpy()
-    gaussians = class_gaussians(features)
+    mahalanobis = class_mahalanobis(features)
     with _Largest() as largest:
-        predicted = predicted_classes(features, features, gaussians)
+        predicted = predicted_classes(features, features, mahalanobis)
     assert np.array_equal(predicted, expected)
     assert largest.numel <= BATCH_NUMBERS
 

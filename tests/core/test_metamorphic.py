@@ -9,7 +9,7 @@ import torch
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.detectors.heat import EBM, HEAT
-from heat_core.detectors.learned_energy import FromNoise, Perceptron, parts_of
+from heat_core.detectors.learned_energy import FromNoise, Perceptron, energies_within
 from heat_core.energies import Network, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.training.trainer import TrainConfig
@@ -115,7 +115,7 @@ def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Feature
     correction = FromNoise(Perceptron(16, 2, frequencies=4))
     detector = HEAT(normalize=normalize, temperature=5.0, correction=correction)
     energy = detector.build(Shape.of(train)).fit(train)
-    (network,) = parts_of(energy, Network)
+    (network,) = energies_within(energy, Network)
     network.randomise(torch.Generator().manual_seed(0))
     mog = MoG(normalize=normalize).fit(train)
     np.testing.assert_allclose(score(energy, far.z), score(mog, far.z) / 5, rtol=1e-5)
@@ -147,7 +147,7 @@ def test_the_logistic_critic_finds_the_log_ratio() -> None:
     z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
     training = TrainConfig(steps=800, batch=512, lr=1e-2, ema_decay=0.97)
     source = FromNoise(Perceptron(32, 2), training=training)
-    energy = EBM(normalize=False, learned=source).fit(Features(z))
+    energy = EBM(normalize=False, learner=source).fit(Features(z))
     probe = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, -1.5], [1.0, 1.0]])
     learned = score(energy, probe)
     volume = float(1.8 * (z.amax(0) - z.amin(0)).amax()) ** 2  # the cube that the noise fills

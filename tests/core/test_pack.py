@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -247,6 +248,15 @@ def test_what_a_pack_may_leave_out(arrays: Arrays) -> None:
     assert pack.test.y is None
     assert pack.train.head is None
     assert list(pack.ood) == [("far", "d")]
+
+
+@pytest.mark.parametrize(
+    ("written", "rows"), [(4500, 4500), (10, 240), (None, 240), ("4500", 240), ([], 240)]
+)
+def test_a_card_says_how_many_rows_there_were(arrays: Arrays, written: object, rows: int) -> None:
+    pack = replace(pack_from_arrays(arrays), card={"sets": {"train": {"moments_of": written}}})
+    assert pack.available_rows("train") == rows
+    assert pack.available_rows("far_d") == len(arrays["far_d"])
 
 
 def _edit_card(folder: Path, **changed: object) -> None:

@@ -82,7 +82,7 @@ def test_families_and_scores_are_where_they_belong(pack: Pack) -> None:
     assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
     assert all(f.y is None for _, f in pack.ood.items())
     assert all("odin" in features.views for _, features in pack.sets())
-    assert pack.card["sets"]["train"]["moments_of"] == 160
+    assert pack.card["sets"]["train"]["moments_of"] == pack.available_rows("train") == 160
     assert pack.card["sets"]["pseudo_warp"]["family"] == "warp"
     assert pack.card["sets"]["far_mnist"]["stands_in_for"] == "SVHN"
 

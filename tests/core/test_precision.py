@@ -32,8 +32,8 @@ PLAIN = [KNN(normalize=False, k=5), SSD(normalize=False), MoG(normalize=False)]
 ON_SPHERE = [KNN(k=5), SSD(), MoG()]
 LOGITS = [MSP(), EnergyLogits()]
 LEARNED = [
-    EBM(learned=NOISE),
-    EBM(learned=CRITIC),
+    EBM(learner=NOISE),
+    EBM(learner=CRITIC),
     HEAT(temperature=9.0, correction=NOISE),
     HEAT(normalize=False, correction=NOISE),
     HEAT(correction=CRITIC),

@@ -90,9 +90,9 @@ def test_a_diagnosis_looks_at_rows_of_every_class(
     rows = torch.arange(400) if order == "in turns" else y.argsort(stable=True)
     train = Features(z[rows], y[rows])
     detector = HEAT(normalize=False, correction=QUICK)
-    learned = detector.to_diagnose(detector.fit(train), train, NO_EXTRA, 0)
-    assert isinstance(learned, ToDiagnose)
-    assert (learned.z.mean(1) / 100).round().long().bincount().tolist() == [10] * 4
+    to_diagnose = detector.to_diagnose(detector.fit(train), train, NO_EXTRA, 0)
+    assert isinstance(to_diagnose, ToDiagnose)
+    assert (to_diagnose.z.mean(1) / 100).round().long().bincount().tolist() == [10] * 4
 
 
 def _tensor(labels: list[int]) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.explain import ScoreTerms, score_terms
+from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features
 from heat_core.run import fit, from_json, load, save, to_json
 from tests.samples import ViM
@@ -19,7 +19,7 @@ from tests.samples import ViM
 def test_its_terms_are_named_and_add_up(train: Features, far: Features) -> None:
     run = fit(ViM(), train)
     assert ScoreTerms.of(run) == ScoreTerms(("residual", "logits"))
-    values = score_terms(run, far)
+    values = term_values(run, far)
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
     residual, logits = run.energy.terms()
     with torch.no_grad():

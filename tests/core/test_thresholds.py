@@ -71,7 +71,7 @@ def test_an_outcome_is_what_counting_says(inside, outside, threshold):
     kept, caught = shares(threshold, inside, outside)
     assert outcome.kept == pytest.approx(kept)
     assert outcome.caught == pytest.approx(caught)
-    assert outcome.flagged == pytest.approx(1 - kept)
+    assert outcome.false_alarms == pytest.approx(1 - kept)
     assert outcome.accepted == pytest.approx(1 - caught)
 
 
@@ -84,24 +84,24 @@ def test_both_fpr95_are_outcomes_at_their_thresholds():
     below_95_percent = np.nextafter(np.sort(outside)[300 - 285], -np.inf)
     catching_ood = evaluate(below_95_percent, inside, groups)
     assert catching_ood.caught == pytest.approx(0.95)
-    assert catching_ood.flagged == pytest.approx(fpr95_ood(inside, outside))
+    assert catching_ood.false_alarms == pytest.approx(fpr95_ood(inside, outside))
 
 
 @given(scores, groups, deployments)
 def test_a_thousand_inputs_are_a_thousand_inputs(inside, outside, deployment):
     outcome = evaluate(0.0, inside, outside)
     counts = outcome.per_thousand(deployment.prevalence)
-    assert counts.kept + counts.flagged + counts.caught + counts.missed == pytest.approx(1000)
+    assert counts.kept + counts.false_alarms + counts.caught + counts.missed == pytest.approx(1000)
     assert counts.caught + counts.missed == pytest.approx(1000 * deployment.prevalence)
-    misses = deployment.miss_cost * counts.missed
-    false_alarms = deployment.false_alarm_cost * counts.flagged
-    assert outcome.cost(deployment) == pytest.approx(misses + false_alarms)
+    of_misses = deployment.miss_cost * counts.missed
+    of_false_alarms = deployment.false_alarm_cost * counts.false_alarms
+    assert outcome.cost(deployment) == pytest.approx(of_misses + of_false_alarms)
 
 
 def test_precision_is_the_share_of_ood_among_the_flagged():
     outcome = evaluate(0.0, [-1.0, -1.0, -1.0, 1.0], {"near": {"a": [1.0, -1.0]}})
     counts = outcome.per_thousand(0.2)
-    assert (counts.flagged, counts.caught) == pytest.approx((200, 100))
+    assert (counts.false_alarms, counts.caught, counts.flagged) == pytest.approx((200, 100, 300))
     assert counts.precision == pytest.approx(1 / 3)
     nothing_flagged = evaluate(9.0, [1.0], {"near": {"a": [1.0]}})
     assert math.isnan(nothing_flagged.per_thousand(0.5).precision)
@@ -113,7 +113,7 @@ def test_a_sweep_is_every_thresholds_outcome(inside, outside, deployment):
     kept, caught = candidates.kept, candidates.caught
     assert (kept[0], kept[-1], caught[-1]) == (0, 1, pytest.approx(0))
     assert caught[0] == pytest.approx(1)
-    assert candidates.flagged == pytest.approx(1 - kept)
+    assert candidates.false_alarms == pytest.approx(1 - kept)
     assert len(candidates.thresholds) == len(all_thresholds(inside, outside))
     costs = candidates.cost(deployment)
     for threshold, *figures in zip(candidates.thresholds, kept, caught, costs, strict=True):

@@ -19,7 +19,7 @@ GRIDS = {name: Grid(known) for name, known in TOYS.items()}
 
 
 def masses(grid: Grid) -> np.ndarray:
-    return np.exp(grid.truth) * grid.area
+    return np.exp(grid.true_log_prob) * grid.area
 
 
 @every_toy
@@ -48,7 +48,7 @@ def test_samples_have_the_entropy_of_the_density(name: str) -> None:
     z, _ = TOYS[name].sample(20_000, torch.Generator().manual_seed(1))
     surprise = -TOYS[name].log_prob(z.double())
     p = masses(GRIDS[name])
-    entropy = -(p * np.where(p > 0, GRIDS[name].truth, 0)).sum()
+    entropy = -(p * np.where(p > 0, GRIDS[name].true_log_prob, 0)).sum()
     error = max(float(surprise.std()) / math.sqrt(len(z)), 1e-6)
     assert float(surprise.mean()) == pytest.approx(entropy, abs=4 * error + 1e-3)
 
@@ -181,7 +181,7 @@ def test_blobs_are_scipys_gaussians() -> None:
 
 @every_toy
 def test_the_truth_is_at_no_distance_from_itself(name: str) -> None:
-    energy = np.where(np.isfinite(GRIDS[name].truth), -GRIDS[name].truth, 800.0)
+    energy = np.where(np.isfinite(GRIDS[name].true_log_prob), -GRIDS[name].true_log_prob, 800.0)
     distance = GRIDS[name].distance(energy + 12.3)  # a constant does not matter
     assert (distance.kl, distance.tv, distance.jsd) == pytest.approx((0, 0, 0), abs=1e-6)
     assert distance.modes == distance.modes_total == TOYS[name].modes
@@ -215,7 +215,7 @@ def test_distances_between_two_gaussians(shift: float, spread: float) -> None:
 
 def test_a_model_that_drops_modes_is_found_out() -> None:
     grid = GRIDS["crosses9"]
-    energy = np.where(grid.mode < 7, -grid.truth, 50.0 - grid.truth)
+    energy = np.where(grid.mode < 7, -grid.true_log_prob, 50.0 - grid.true_log_prob)
     distance = grid.distance(energy)
     assert (distance.modes, distance.modes_total) == (7, 9)
     assert distance.kl > 5
@@ -258,7 +258,7 @@ def test_the_mog_is_as_far_as_its_moments_say(learned: dict) -> None:
     Along each axis, s^2 = 1/6 + sigma^2.
     """
     p = masses(GRIDS["crosses9"])
-    entropy = -(p * GRIDS["crosses9"].truth).sum()
+    entropy = -(p * GRIDS["crosses9"].true_log_prob).sum()
     kl = math.log(9) + math.log(2 * math.pi * (1 / 6 + 0.09**2)) + 1 - entropy
     assert learned["MoG"].kl == pytest.approx(kl, abs=0.01)
     assert learned["MoG"].modes == 9
