@@ -32,7 +32,7 @@ CLOSED_FORMS: list[Detector] = [
     MoG(),
     MoG(normalize=False),
 ]
-LEARNED: list[Detector] = [EBM(learned=NOISE), HEAT(temperature=9.0, correction=NOISE)]
+LEARNED: list[Detector] = [EBM(learner=NOISE), HEAT(temperature=9.0, correction=NOISE)]
 
 
 def _normal(rows: int = ROWS, dim: int = DIM) -> Tensor:
