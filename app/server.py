@@ -15,8 +15,10 @@ import weakref
 
 from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from app.jobs import JobQueue
+from app.left_files import LeftFiles, uploads_limit
 from app.turns import PageTurns
 from app.warm_up import before_each_forward, warm_up
 
@@ -66,6 +68,7 @@ class Server:
             if self._is_open:
                 return
             self._is_open = True
+        bound_left_files()
         sys.setswitchinterval(SWITCH_SECONDS)
         self.jobs.start_thread(self._warm_up)
         threading.Thread(target=self._tend_for_ever, daemon=True).start()
@@ -127,6 +130,14 @@ class Server:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)
+
+
+def bound_left_files() -> None:
+    """Bounds what the files of all tabs may hold, where a server runs."""
+    if runtime.exists():
+        manager = runtime.get_instance().uploaded_file_mgr
+        assert isinstance(manager, MemoryUploadedFileManager)
+        LeftFiles(manager, uploads_limit()).bound()
 
 
 def close_session(tab: str, session: AppSession | None) -> None:
