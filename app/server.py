@@ -134,9 +134,8 @@ class Server:
 
 def bound_left_files() -> None:
     """Bounds what the files of all tabs may hold, where a server runs."""
-    if runtime.exists():
-        manager = runtime.get_instance().uploaded_file_mgr
-        assert isinstance(manager, MemoryUploadedFileManager)
+    manager = runtime.get_instance().uploaded_file_mgr if runtime.exists() else None
+    if isinstance(manager, MemoryUploadedFileManager):  # else it stands in for one, as in tests
         LeftFiles(manager, uploads_limit()).bound()
 
 
