@@ -16,8 +16,10 @@ import weakref
 
 from streamlit import runtime
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from app.jobs import JobQueue
+from app.left_files import LeftFiles, uploads_limit
 from app.turns import PageTurns
 from app.warm_up import before_each_forward, warm_up
 
@@ -67,6 +69,7 @@ class Server:
             if self._is_open:
                 return
             self._is_open = True
+        bound_left_files()
         sys.setswitchinterval(SWITCH_SECONDS)
         self.jobs.start_thread(self._warm_up)
         threading.Thread(target=self._tend_for_ever, daemon=True).start()
@@ -139,6 +142,13 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
+
+
+def bound_left_files() -> None:
+    """Bounds what the files of all tabs may hold, where a server runs."""
+    manager = runtime.get_instance().uploaded_file_mgr if runtime.exists() else None
+    if isinstance(manager, MemoryUploadedFileManager):  # else it stands in for one, as in tests
+        LeftFiles(manager, uploads_limit()).bound()
 
 
 def close_session(tab: str, session: AppSession | None) -> None:

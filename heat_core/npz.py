@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import zipfile
@@ -14,6 +15,9 @@ import numpy as np
 
 MEMBER = b"PK\x01\x02"  # stands before each file in the directory of a zip archive
 INTEGER_BYTES = 8  # whole numbers are kept as int64
+# What numpy writes. What the others unpack to is in memory before it can be counted.
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+MAX_HEADER_BYTES = 10_000  # of what a file says of an array; numpy takes no more, but reads it all
 
 
 class OverLimit(ValueError):
@@ -156,6 +160,8 @@ def npz_headers(path: Path) -> dict[str, ArrayHeader]:
                 key = member.filename.removesuffix(".npy")
                 if key in headers:
                     raise ValueError(f"it holds {key} twice")
+                if member.compress_type not in COMPRESSIONS:
+                    raise ValueError(f"{key} is packed as numpy.savez does not pack it")
                 with archive.open(member) as file:
                     headers[key] = _read_header(file, key)
     except Exception as error:  # as in read_npz
@@ -164,11 +170,13 @@ def npz_headers(path: Path) -> dict[str, ArrayHeader]:
 
 
 def _read_header(file: IO[bytes], key: str) -> ArrayHeader:
-    version = np.lib.format.read_magic(file)
+    """Returns the header at the beginning of a member, of which no more is read than one takes."""
+    beginning = io.BytesIO(file.read(MAX_HEADER_BYTES))
+    version = np.lib.format.read_magic(beginning)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(beginning)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        shape, _, dtype = np.lib.format.read_array_header_2_0(beginning)
     else:  # only names of fields need a later one
         raise ValueError(f"{key} is no plain array of numbers")
     if min(shape, default=0) < 0:

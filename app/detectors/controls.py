@@ -40,7 +40,7 @@ def drawn_group(groups: Sequence[str]) -> str:
         bind="query-params",
         help="all: the mean of the groups. Every set in a group counts the same.",
     )
-    return str(group)
+    return str(group or "all")
 
 
 def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:

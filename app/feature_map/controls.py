@@ -57,7 +57,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
         method = _method_input(pack_data)
         _item_input()
     set_names = _sets_input(titles)
-    return MapChoice(colour, detector, method, set_names, str(order))
+    return MapChoice(colour, detector, method, set_names, str(order or ORDERS[0]))
 
 
 def _reset_for_other_data(pack_data: PackData) -> None:
@@ -116,7 +116,7 @@ def _method_input(pack_data: PackData) -> str:
         help="UMAP keeps neighbours together. PCA keeps the two directions in which features vary "
         "most.",
     )
-    return str(method)
+    return str(method or own_method)
 
 
 def _item_input() -> None:

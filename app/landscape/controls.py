@@ -67,7 +67,7 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             point = _coordinate("x"), _coordinate("y")
     centre = point if zoom != 1 else (0.0, 0.0)
     window = PlaneWindow(*centre, extent / int(zoom or 1))
-    return LandscapeChoice(str(style), float(reach or 8), window, point)
+    return LandscapeChoice(str(style or "contour"), float(reach or 8), window, point)
 
 
 def _coordinate(name: str) -> float:

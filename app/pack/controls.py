@@ -35,18 +35,17 @@ def share_to_keep_input() -> float:
 
 def score_unit() -> str:
     """Returns whether scores are shown as they are or as ID percentiles."""
-    return str(
-        st.segmented_control(
-            "Show scores as",
-            ("ID percentile", "raw"),
-            default="raw",
-            required=True,
-            key="scale",
-            bind="query-params",
-            help="A percentile says what share of the ID test set scores lower, so that detectors "
-            "compare.",
-        )
+    unit = st.segmented_control(
+        "Show scores as",
+        ("ID percentile", "raw"),
+        default="raw",
+        required=True,
+        key="scale",
+        bind="query-params",
+        help="A percentile says what share of the ID test set scores lower, so that detectors "
+        "compare.",
     )
+    return str(unit or "raw")
 
 
 def gallery_page(count: int, key: str, list_id: object) -> slice:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import os
 import tempfile
 import threading
 import weakref
@@ -13,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.left_files import uploads_limit
+
 if TYPE_CHECKING:
     from heat_core.pack import Pack
 
-UPLOADS_VARIABLE = "HEAT_UPLOADS_MB"  # the environment variable that sets what all may hold
-DEFAULT_MB = 1024
 WAIT_SECONDS = 60.0  # for other uploads to be read
 WAY_OUT = (
     "Larger arrays become a pack on the server: `python -m heat_core pack FILE --out PACKS/NAME`, "
@@ -80,12 +79,7 @@ are free.
         weakref.finalize(holder, self.give_back, size).atexit = False
 
 
-def _budget_of_the_server() -> UploadBudget:
-    megabytes = int(os.environ.get(UPLOADS_VARIABLE, DEFAULT_MB))
-    return UploadBudget(megabytes * 2**20)
-
-
-BUDGET = _budget_of_the_server()
+BUDGET = UploadBudget(uploads_limit())
 # One upload is read at a time: what reading takes beside the arrays is taken once.
 _READER = ThreadPoolExecutor(1, thread_name_prefix="uploads")
 

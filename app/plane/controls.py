@@ -85,7 +85,7 @@ def _detector() -> str:
         bind="query-params",
         help=DETECTOR_HELP,
     )
-    return str(detector)
+    return str(detector or "HEAT")
 
 
 def _preset() -> str:
@@ -98,7 +98,7 @@ def _preset() -> str:
         bind="query-params",
         help=PRESET_HELP,
     )
-    return str(preset)
+    return str(preset or "modern")
 
 
 def _seed() -> int:

@@ -69,4 +69,4 @@ def chain_settings() -> ChainSettings:
             width=170,
             help="a in z - a ∇E(z) + √(2a) ε. Small: slow. Large: biased, and then it flies off.",
         )
-    return ChainSettings(steps, float(step_size or 1e-3), str(start))
+    return ChainSettings(steps, float(step_size or 1e-3), str(start or "data"))

@@ -119,3 +119,19 @@ def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page: str, text:
     link["region"] = f"umap:{text}.0-1.1-2.2"
     link["item"] = f"cifar10/test/{text}"
     opened(app(**link).switch_page(f"{page}/page.py"))
+
+
+def _one_choice() -> None:
+    import streamlit as st
+
+    from app.detectors.controls import drawn_group
+    from app.pack.controls import score_unit
+
+    st.text(f"{drawn_group(('near',))} {score_unit()}")
+
+
+def test_a_browser_that_chooses_nothing_where_one_is_required_gets_the_default() -> None:
+    at = opened(AppTest.from_function(_one_choice))
+    for choice in at.button_group:
+        choice.set_value(None)
+    assert opened(at).text[0].value == "all raw"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -122,3 +123,20 @@ def test_of_many_arrays_a_refusal_names_the_first(arrays: Arrays) -> None:
     many = {f"near_{i}": arrays["near_a"] for i in range(1000)}
     line = refused(lambda: pack_from_arrays(many), "wanted an array train_z", "and 980 more")
     assert len(line) < 400
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_header_that_unpacks_to_much_is_refused_without_unpacking_it(
+    tmp_path: Path, compression: int
+) -> None:
+    size = 64 * 2**20
+    beginning = b"\x93NUMPY\x02\x00" + size.to_bytes(4, "little")
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", compression) as archive:
+        archive.writestr("train_z.npy", beginning + bytes(size))
+    assert (tmp_path / "bomb.npz").stat().st_size < 10**5
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a readable npz file"):
+        check_npz(tmp_path / "bomb.npz", Limits())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * 2**20

@@ -40,7 +40,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming"},
+        {"incoming", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"jobs", "turns"},
         {"server"},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.pack.uploads import DEFAULT_MB, UPLOADS_VARIABLE
+from app.left_files import DEFAULT_MB, UPLOADS_VARIABLE
 from heat_core.npz import Limits
 
 ROOT = Path(__file__).parents[2]
