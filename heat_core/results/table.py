@@ -152,7 +152,8 @@ def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
 
 
 def _sample_std(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    """Returns the standard deviation of (seeds,) figures; exactly 0 where all of them are one."""
+    return float(np.std(values, ddof=1)) if min(values) < max(values) else 0.0
 
 
 Entry = TypeVar("Entry", SetResult, GroupMean)

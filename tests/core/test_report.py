@@ -11,7 +11,8 @@ from heat_core.__main__ import main
 from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
-from heat_core.results.table import tabulate
+from heat_core.results.formats import FORMATS
+from heat_core.results.table import over_seeds, tabulate
 from heat_core.set_name import SetName
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
@@ -116,3 +117,13 @@ def test_an_interval_of_one_detector_holds_its_figure() -> None:
     for fpr, area in intervals.values():
         assert fpr.low < fpr.mean < fpr.high
         assert area.low < area.mean < area.high < 1
+
+
+def test_what_is_the_same_for_all_seeds_has_no_deviation() -> None:
+    """The standard deviation of five times .1 is 1e-17 by its formula, and was printed as ± 0.0."""
+    random = np.random.default_rng(0)
+    scores = {"KNN": {"test": random.normal(size=70), "near_a": random.normal(1, 1, 30)}}
+    table = tabulate(scores, [("near", "a")])
+    mean, std = over_seeds([table] * 5)
+    assert {(row.auroc, row.fpr95) for row in std.rows} == {(0.0, 0.0)}
+    assert "±" not in FORMATS["markdown"](mean, std, [])
