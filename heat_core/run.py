@@ -25,7 +25,7 @@ from .run_version_3 import upgrade_card, upgrade_state
 from .threads import torch_threads
 from .training.trainer import OnRecord, Record, ignore
 
-VERSION = "4"
+VERSION = "5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +206,9 @@ def _read(path: Path) -> Run:
         raise ValueError("run.json is not the card of a run")
     version = card.get("version")
     if version not in ("3", VERSION):
-        raise ValueError(f"a run of version {version}; this program reads version {VERSION}, and 3")
+        raise ValueError(
+            f"a run of version {version}; this program reads version {VERSION}, and 3; fit it anew"
+        )
     state = load_file(str(path / "energy.safetensors"))
     if version == "3":
         card = upgrade_card(card)

@@ -1,4 +1,4 @@
-"""Runs that heat_core 0.1 saved (version 3), in the words of version 4.
+"""Runs that heat_core 0.1 saved (version 3), in the words of version 5.
 
 Version 3 held the optimiser's settings in the objective; HEAT and the EBM held everything that an
 energy learned from noise needs, and beside it a `critic` for one learned from pseudo-OOD, or None.
@@ -60,10 +60,10 @@ SOURCE_FIELDS = ("network", "objective", "training", "network_count")
 
 
 def upgrade_card(card: Mapping[str, Any]) -> Json:
-    """Returns the card of a run of version 3 as one of version 4."""
+    """Returns the card of a run of version 3 as one of version 5."""
     return {
         "format": card["format"],
-        "version": "4",
+        "version": "5",
         "detector": upgrade_detector(card["recipe"]),
         "seed": card["seed"],
         "shape": card["shape"],
@@ -73,7 +73,7 @@ def upgrade_card(card: Mapping[str, Any]) -> Json:
 
 
 def upgrade_detector(recipe: Json) -> Json:
-    """Returns the JSON of a detector of version 3 as one of version 4."""
+    """Returns the JSON of a detector of version 3 as one of version 5."""
     detector = _rename_all(recipe)
     if detector["kind"] in ("HEAT", "EBM"):
         return _learned_detector(detector)
@@ -87,7 +87,7 @@ def upgrade_state(detector: Mapping[str, Any], state: Mapping[str, Any]) -> Json
     now; the prior says which columns it reads.
 
     Args:
-        detector: its JSON of version 4.
+        detector: its JSON of version 5.
         state: {name: tensor}.
     """
     if detector["kind"] != "HEAT" or detector["correction"]["kind"] != "FromNoise":

@@ -401,7 +401,7 @@ class KeepShare(ThresholdRule):
     share: float = 0.95
     title: ClassVar = "Keep a share of ID"
     summary: ClassVar = (
-        "The smallest cut that keeps this share of the ID scores it is chosen on. "
+        "The lowest threshold that keeps this share of the ID scores it is chosen on. "
         "Needs no OOD data."
     )
     widget: ClassVar[Widget] = "keep"
@@ -597,8 +597,8 @@ class FlagBudget(ThresholdRule):
     deployment: Deployment = Deployment()
     title: ClassVar = "Flag at most a share of traffic"
     summary: ClassVar = (
-        "The cut that catches the most while no more than this share of all inputs is flagged, "
-        "at the prevalence set."
+        "The threshold that catches the most while no more than this share of all inputs is "
+        "flagged, at the prevalence set."
     )
     needs_ood: ClassVar[bool] = True
     widget: ClassVar[Widget] = "flag"

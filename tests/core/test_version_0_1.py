@@ -8,6 +8,7 @@ so that names may change where files are translated.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -299,3 +300,11 @@ def test_score_writes_the_parquet_that_it_wrote(tmp_path: Path) -> None:
     )
     now, then = pd.read_parquet(out), pd.read_parquet(SAVED / "score.parquet")
     pd.testing.assert_frame_equal(now, then, rtol=1e-5, atol=1e-5)
+
+
+def test_a_run_of_a_version_that_no_release_wrote_says_what_to_do(tmp_path: Path) -> None:
+    shutil.copytree(SAVED / "fitted" / "pseudo-modern-MoG", tmp_path / "run")
+    card = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**card, "version": "4"}))
+    with pytest.raises(ValueError, match="of version 4; this program reads .* fit it anew"):
+        load(tmp_path / "run")
