@@ -306,5 +306,5 @@ def test_a_run_of_a_version_that_no_release_wrote_says_what_to_do(tmp_path: Path
     shutil.copytree(SAVED / "fitted" / "pseudo-modern-MoG", tmp_path / "run")
     card = json.loads((tmp_path / "run" / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps({**card, "version": "4"}))
-    with pytest.raises(ValueError, match="of version 4; this program reads .* fit it anew"):
+    with pytest.raises(ValueError, match=r"of version 4; this program reads .* fit it anew"):
         load(tmp_path / "run")
