@@ -30,6 +30,11 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the journeys first: one worker, with one app, takes them while others take the rest."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """Small tensors on a shared machine run fastest on one thread."""

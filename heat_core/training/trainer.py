@@ -419,7 +419,7 @@ class TrainState:
         self.restore()
         raise Diverged(
             f"training diverged by step {step}: the loss is {loss}. "
-            f"Try a learning rate (lr) below {self.config.lr}."
+            f"Try a learning rate below {self.config.lr}."
         )
 
     def _check_limit(self, step: int, data_energy: Tensor, noise_energy: Tensor) -> None:
@@ -431,7 +431,7 @@ class TrainState:
         raise Diverged(
             f"energies exploded by step {step}: they are {float(data_energy.mean()):.3g} for data "
             f"and {float(noise_energy.mean()):.3g} for noise. "
-            f"Try a learning rate (lr) below {self.config.lr}, or more regularisation."
+            f"Try a learning rate below {self.config.lr}, or more regularisation."
         )
 
     def restore(self) -> None:

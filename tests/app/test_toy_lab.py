@@ -318,7 +318,7 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
             if record.step > 30:
                 raise Diverged(
                     "training diverged by step 36: the loss is nan. "
-                    "Try a learning rate (lr) below 0.01."
+                    "Try a learning rate below 0.01."
                 )
 
         return fit(detector, train, seed, on_record=then, **rest)
@@ -328,7 +328,7 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
     at = press(app(toy="blobs", preset="quick"), "Train HEAT")
     wait(at, lambda page: page.error)
     assert "The alarm went off" in at.error[0].value
-    assert "Try a learning rate (lr) below" in at.error[0].value
+    assert "Try a learning rate below" in at.error[0].value
     assert at.metric
 
 
