@@ -317,8 +317,7 @@ def test_divergence_raises_the_alarm_and_keeps_the_last_sound_state(monkeypatch)
             on_record(record, energy)
             if record.step > 30:
                 raise Diverged(
-                    "training diverged by step 36: the loss is nan. "
-                    "Try a learning rate below 0.01."
+                    "training diverged by step 36: the loss is nan. Try a learning rate below 0.01."
                 )
 
         return fit(detector, train, seed, on_record=then, **rest)
