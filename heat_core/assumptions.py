@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .energies import unit
+from .energies import rows_per_batch, unit
 from .features import Features
 from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_KINDS
@@ -23,7 +23,6 @@ from .pack import Pack
 from .splits import sample
 
 ROWS = 5000  # of a set that are looked at
-LOGITS = 2**22  # logits at once
 CHANCE_MARGIN = 0.1  # of the way from chance to always right: a head below it is doubted
 ERRORS = 3.0  # standard errors beyond which a difference is no accident
 LEAST_DIFFERENCE = 0.01  # in AUROC or accuracy: a smaller one does no harm
@@ -147,10 +146,10 @@ class _Classes:
         return unit(z) @ self.directions.T if self.head is None else self.head.logits(z)
 
     def fit_of(self, rows: Features) -> _Fit:
-        """Returns how well rows fit the classes, by blocks of at most `LOGITS` logits."""
+        """Returns how well rows fit the classes, batch by batch."""
         right = 0
         margins = []
-        size = max(1, LOGITS // len(self.labels))
+        size = rows_per_batch(len(self.labels))
         for start in range(0, len(rows), size):
             logits = self.logits(rows.z[start : start + size].float())
             top = logits.topk(min(2, len(self.labels)), 1)
