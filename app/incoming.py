@@ -1,11 +1,14 @@
-"""Numbers that come from a link or a browser: anything may come, only what is in range is taken."""
+"""What comes from a link or a browser: only what is offered, or in range, is taken."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
+
+T = TypeVar("T")
 
 
 def number_within(value: Any, low: float, high: float) -> float | None:
@@ -39,6 +42,35 @@ def numbers_within(
     numbers = [number_within(value, low, high) for value in values]
     within = [number for number in numbers if number is not None]
     return within if len(within) == len(numbers) else None
+
+
+def choice_input(
+    label: str,
+    options: Sequence[T],
+    default: T,
+    key: str,
+    format_func: Callable[[Any], str] = str,
+    help: str | None = None,
+) -> T:
+    """Returns the one of several options that a person chooses, which stays in the link.
+
+    Streamlit keeps a browser from choosing none; one that does not listen gets the default.
+
+    Args:
+        key: of the widget, and in the link.
+        help: what a question mark beside it says.
+    """
+    choice = st.segmented_control(
+        label,
+        options,
+        default=default,
+        required=True,
+        key=key,
+        bind="query-params",
+        format_func=format_func,
+        help=help,
+    )
+    return default if choice is None else choice
 
 
 def whole_number_input(

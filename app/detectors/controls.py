@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from app.incoming import choice_input
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
@@ -31,16 +32,13 @@ def drawn_detectors() -> list[str]:
 
 def drawn_group(groups: Sequence[str]) -> str:
     """Returns a group of OOD sets, or `all`."""
-    group = st.segmented_control(
+    return choice_input(
         "OOD",
         ("all", *groups),
         default="all",
-        required=True,
         key="rocgroup",
-        bind="query-params",
         help="all: the mean of the groups. Every set in a group counts the same.",
     )
-    return str(group or "all")
 
 
 def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:

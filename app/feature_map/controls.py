@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.feature_map.tables import set_titles
+from app.incoming import choice_input
 from app.pack.data import PackData
 from app.pack.selected import map_region, open_item, waiting_region
 from app.session import SCORES_OF_KEY, warn_if_not_offered
@@ -51,13 +52,11 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = _colour_input()
         detector = _detector_input(detectors)
-        order = st.segmented_control(
-            "Gallery", ORDERS, default=ORDERS[0], required=True, key="order", bind="query-params"
-        )
+        order = choice_input("Gallery", ORDERS, default=ORDERS[0], key="order")
         method = _method_input(pack_data)
         _item_input()
     set_names = _sets_input(titles)
-    return MapChoice(colour, detector, method, set_names, str(order or ORDERS[0]))
+    return MapChoice(colour, detector, method, set_names, order)
 
 
 def _reset_for_other_data(pack_data: PackData) -> None:
@@ -105,18 +104,15 @@ def _detector_input(detectors: Sequence[str]) -> str:
 def _method_input(pack_data: PackData) -> str:
     """Returns the method of the layout, by default the one that the data comes with."""
     own_method = pack_data.layout.method if pack_data.layout else METHODS[0]
-    method = st.segmented_control(
+    return choice_input(
         "Layout",
         METHODS if own_method in METHODS else (own_method, *METHODS),
         default=own_method,
-        required=True,
         key="layout",
-        bind="query-params",
         format_func=str.upper,
         help="UMAP keeps neighbours together. PCA keeps the two directions in which features vary "
         "most.",
     )
-    return str(method or own_method)
 
 
 def _item_input() -> None:

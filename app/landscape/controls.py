@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.incoming import choice_input
 from app.plane.reading import PlaneWindow
 
 
@@ -33,13 +34,11 @@ def landscape_choice(extent: float) -> LandscapeChoice:
         extent: half the side of the toy's square.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        style = st.segmented_control(
+        style = choice_input(
             "Draw as",
             ("contour", "surface"),
             default="contour",
-            required=True,
             key="draw",
-            bind="query-params",
         )
         reach = st.number_input(
             "Colours reach ± nats",
@@ -53,21 +52,19 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             help="The same for all three panels, centred on zero. "
             "Small values show a bounded correction.",
         )
-        zoom = st.segmented_control(
+        zoom = choice_input(
             "Zoom",
             (1, 2, 4, 8),
             default=1,
-            required=True,
             key="zoom",
-            bind="query-params",
             format_func=lambda factor: f"{factor} ×",
             help="Around the point.",
         )
         with st.container(horizontal=True, width="content"):
             point = _coordinate("x"), _coordinate("y")
     centre = point if zoom != 1 else (0.0, 0.0)
-    window = PlaneWindow(*centre, extent / int(zoom or 1))
-    return LandscapeChoice(str(style or "contour"), float(reach or 8), window, point)
+    window = PlaneWindow(*centre, extent / zoom)
+    return LandscapeChoice(style, float(reach or 8), window, point)
 
 
 def _coordinate(name: str) -> float:

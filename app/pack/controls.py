@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.incoming import choice_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, remove_from_selection
@@ -35,17 +36,14 @@ def share_to_keep_input() -> float:
 
 def score_unit() -> str:
     """Returns whether scores are shown as they are or as ID percentiles."""
-    unit = st.segmented_control(
+    return choice_input(
         "Show scores as",
         ("ID percentile", "raw"),
         default="raw",
-        required=True,
         key="scale",
-        bind="query-params",
         help="A percentile says what share of the ID test set scores lower, so that detectors "
         "compare.",
     )
-    return str(unit or "raw")
 
 
 def gallery_page(count: int, key: str, list_id: object) -> slice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
-from app.incoming import whole_number_input
+from app.incoming import choice_input, whole_number_input
 from app.plane.state import toy_title
 from app.plane.training import ToyChoice
 
@@ -76,29 +76,23 @@ def _toy() -> str:
 
 
 def _detector() -> str:
-    detector = st.segmented_control(
+    return choice_input(
         "Detector",
         PLANE_DETECTORS,
         default="HEAT",
-        required=True,
         key="detector",
-        bind="query-params",
         help=DETECTOR_HELP,
     )
-    return str(detector or "HEAT")
 
 
 def _preset() -> str:
-    preset = st.segmented_control(
+    return choice_input(
         "Preset",
         PRESETS,
         default="modern",
-        required=True,
         key="preset",
-        bind="query-params",
         help=PRESET_HELP,
     )
-    return str(preset or "modern")
 
 
 def _seed() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.incoming import whole_number_input
+from app.incoming import choice_input, whole_number_input
 from app.plane.chains import STARTS, ChainSettings
 from app.plane.state import COMPARED_DETECTORS, start_training
 from app.plane.training import ToyChoice
@@ -47,13 +47,11 @@ def _open_figure(toy: str, compare: bool) -> None:
 def chain_settings() -> ChainSettings:
     """Returns how chains are run."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        start = st.segmented_control(
+        start = choice_input(
             "Start from",
             STARTS,
             default="data",
-            required=True,
             key="start",
-            bind="query-params",
             help="noise: N(0, I), as the paper's EBM starts. data: points of the true density.",
         )
         steps = whole_number_input("Steps", 1, 2000, 300, 100, "steps", width=140)
@@ -69,4 +67,4 @@ def chain_settings() -> ChainSettings:
             width=170,
             help="a in z - a ∇E(z) + √(2a) ε. Small: slow. Large: biased, and then it flies off.",
         )
-    return ChainSettings(steps, float(step_size or 1e-3), str(start or "data"))
+    return ChainSettings(steps, float(step_size or 1e-3), start)
