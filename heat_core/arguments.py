@@ -49,6 +49,18 @@ def check_share(share: float) -> None:
         raise ValueError(f"the share must be above 0 and at most 1, got {share}.")
 
 
+def check_confidence(confidence: float) -> float:
+    """Returns a confidence. Raises ValueError unless it lies between 0 and 1, neither of them.
+
+    >>> check_confidence(95)
+    Traceback (most recent call last):
+    ValueError: the confidence must lie between 0 and 1, got 95.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"the confidence must lie between 0 and 1, got {confidence}.")
+    return confidence
+
+
 def check_threshold(threshold: float) -> None:
     """Raises ValueError if a threshold is nan, below and above which there is nothing.
 

@@ -121,8 +121,8 @@ def threshold_keeping(inside: ArrayLike, share: float = 0.95) -> float:
     """
     check_share(share)
     scores = finite_scores("inside", inside)
-    rank = _rank_keeping(len(scores), share)
-    return float(np.partition(scores, rank)[rank])
+    position = rank_keeping(len(scores), share) - 1
+    return float(np.partition(scores, position)[position])
 
 
 def percentile(inside: ArrayLike, scores: ArrayLike) -> Array:
@@ -146,9 +146,13 @@ def _sorted(name: str, scores: ArrayLike) -> Array:
     return np.sort(finite_scores(name, scores))
 
 
-def _rank_keeping(count: int, share: float) -> int:
-    """Returns the rank, from 0, of the smallest of so many scores that keeps a share of them."""
-    return max(1, math.ceil(share * count - 1e-9)) - 1
+def rank_keeping(count: int, share: float) -> int:
+    """Returns the rank, from 1, of the smallest of so many scores that keeps a share of them.
+
+    >>> rank_keeping(10, 0.95), rank_keeping(10, 0.3)
+    (10, 3)
+    """
+    return max(1, math.ceil(share * count - 1e-9))
 
 
 def _ranks(inside: Array, outside: Array) -> tuple[Counts, Counts]:
@@ -176,13 +180,13 @@ def _auroc(below: Counts, upto: Counts, n: int) -> tuple[float, float]:
 
 def _accepted(inside: Array, outside: Array, share: float) -> float:
     """Returns the share of outside (M,) accepted where a share of inside (N,) is kept."""
-    threshold = inside[_rank_keeping(len(inside), share)]
+    threshold = inside[rank_keeping(len(inside), share) - 1]
     return float(np.searchsorted(outside, threshold, "right")) / len(outside)
 
 
 def _rejected(inside: Array, outside: Array, share: float) -> float:
     """Returns the share of inside (N,) rejected where a share of outside (M,) is detected."""
-    threshold = outside[len(outside) - 1 - _rank_keeping(len(outside), share)]
+    threshold = outside[len(outside) - rank_keeping(len(outside), share)]
     return 1 - float(np.searchsorted(inside, threshold, "left")) / len(inside)
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .id_only import Conformal, KeepShare, PerClassConformal
+from .assessment import Assessment
+from .halves import CalibrationScores, TestScores, assess, decide, split_scores
+from .id_only import Conformal, KeepShare, KeepWithConfidence, PerClassConformal
+from .learn_then_test import PrecisionAtLeast, RecallAtLeast
 from .outcome import (
     Confusion,
     Deployment,
@@ -21,7 +24,10 @@ from .outcome import (
     shortest_equivalent,
     sweep,
 )
+from .p_values import Discoveries, discoveries, p_values
+from .proportion import Interval, Proportion
 from .rule import Decision, ThresholdRule, Widget, choose_threshold
+from .three_way import ThreeWay, ThreeWayDecision
 from .with_ood import F1, FlagBudget, MinExpectedCost, Youden
 
 RULES: Mapping[str, type[ThresholdRule]] = {
@@ -36,24 +42,40 @@ RULES: Mapping[str, type[ThresholdRule]] = {
 """Every rule by name, in the order in which they are offered."""
 
 __all__ = [
-    "RULES",
     "F1",
-    "Confusion",
+    "RULES",
+    "Assessment",
+    "CalibrationScores",
     "Conformal",
+    "Confusion",
     "Decision",
     "Deployment",
+    "Discoveries",
     "FlagBudget",
     "GroupedScores",
+    "Interval",
     "KeepShare",
+    "KeepWithConfidence",
     "MinExpectedCost",
     "Outcome",
     "PerClassConformal",
+    "PrecisionAtLeast",
+    "Proportion",
+    "RecallAtLeast",
     "Sweep",
+    "TestScores",
+    "ThreeWay",
+    "ThreeWayDecision",
     "ThresholdRule",
     "Widget",
     "Youden",
+    "assess",
     "choose_threshold",
+    "decide",
+    "discoveries",
     "evaluate",
+    "p_values",
     "shortest_equivalent",
+    "split_scores",
     "sweep",
 ]

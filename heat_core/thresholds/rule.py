@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from heat_core.arguments import finite_scores
 
+from .assessment import Assessment
 from .outcome import NO_OOD, Array, GroupedScores, shortest_equivalent
+from .proportion import Interval
 
 if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
-Widget = Literal["none", "keep", "flag", "deployment"]
+Widget = Literal["none", "keep", "keep_with_confidence", "flag", "deployment", "least", "precision"]
 """The setting that a rule asks a person for, beside its title."""
 
 
@@ -25,6 +27,7 @@ class ThresholdRule(abc.ABC):
     """A rule that chooses a threshold. Subclasses are frozen dataclasses of its settings.
 
     title, summary: the rule in a few words, and in a sentence.
+    assumption: what its guarantee rests on, as the end of a sentence; nothing without one.
     needs_ood: whether it reads OOD scores.
     per_class: whether it gives every predicted class a threshold of its own.
     widget: the setting that a person chooses for it.
@@ -32,6 +35,7 @@ class ThresholdRule(abc.ABC):
 
     title: ClassVar[str]
     summary: ClassVar[str]
+    assumption: ClassVar[str] = ""
     needs_ood: ClassVar[bool] = False
     per_class: ClassVar[bool] = False
     widget: ClassVar[Widget] = "none"
@@ -56,6 +60,32 @@ class ThresholdRule(abc.ABC):
             ValueError: these scores do not allow the rule; in one line.
         """
 
+    @property
+    def guarantee(self) -> str:
+        """What the rule promises of new inputs, in a sentence; nothing where it promises nothing.
+
+        It holds under `assumption`.
+        """
+        return ""
+
+    def threshold_interval(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> Interval | None:
+        """Returns where the threshold lies for other draws of these scores, by the bootstrap.
+
+        None where the rule has more than one threshold.
+
+        Args:
+            inside, outside: as `fit` takes them.
+            confidence: the share of draws within the interval.
+            seed: of resamples, where there are any.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -64,6 +94,9 @@ class Decision:
     Args:
         rule: what chose it.
         thresholds: one for inputs of all classes, or {predicted class: its threshold}.
+        n_calibration: how many ID scores it was chosen on; 0 where a hand chose.
+        interval: where the threshold lies for other draws of the scores, if that was asked for.
+        assessment: what it does to scores that it was not chosen on, if that was asked for.
 
     >>> from heat_core.thresholds import KeepShare
     >>> decision = KeepShare(0.5).fit([1.0, 2.0, 3.0, 4.0])
@@ -73,6 +106,9 @@ class Decision:
 
     rule: ThresholdRule
     thresholds: float | Mapping[int, float]
+    n_calibration: int = 0
+    interval: Interval | None = None
+    assessment: Assessment | None = None
 
     @property
     def threshold(self) -> float:

@@ -9,20 +9,24 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heat_core.arguments import check_share
+from heat_core.arguments import check_confidence, check_share, finite_scores
 
 from .outcome import NO_OOD, Array, Deployment, GroupedScores, Sweep, sweep
+from .proportion import Interval
 from .rule import Decision, ThresholdRule, Widget
 
+GRID = 1000  # thresholds, at most, that resamples choose from
+RESAMPLES = 1000
 
-class _Maximise(ThresholdRule):
-    """The threshold where a figure is largest; of equals the one that keeps the most ID."""
+
+class _OfSweep(ThresholdRule):
+    """A rule that looks at what every threshold does to ID and OOD scores, and takes one."""
 
     needs_ood: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def figure(self, candidates: Sweep) -> Array:
-        """Returns the figure to maximise, (K,)."""
+    def choose(self, candidates: Sweep) -> int:
+        """Returns the position of the threshold to take."""
 
     def fit(
         self,
@@ -30,12 +34,81 @@ class _Maximise(ThresholdRule):
         outside: GroupedScores = NO_OOD,
         predicted: ArrayLike | None = None,
     ) -> Decision:
-        """Returns the threshold where the figure is largest; `inside` is (N,)."""
+        """Returns the threshold that is chosen; `inside` is (N,)."""
         candidates = _sweep_with_ood(self, inside, outside)
+        threshold = candidates.thresholds[self.choose(candidates)]
+        return Decision(self, float(threshold), np.size(inside))
+
+    def threshold_interval(
+        self,
+        inside: ArrayLike,
+        outside: GroupedScores = NO_OOD,
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> Interval:
+        """Returns the bootstrap interval of the threshold, from resamples of ID and of every set.
+
+        Resamples choose from `GRID` thresholds at most, spread over the scores.
+        """
+        tail = (1 - check_confidence(confidence)) / 2
+        candidates = _sweep_with_ood(self, inside, outside)
+        positions = np.linspace(0, len(candidates.thresholds) - 1, GRID).round().astype(int)
+        thresholds = candidates.thresholds[np.unique(positions)]
+        random = np.random.default_rng(seed)
+        kept = _resampled_shares(finite_scores("inside", inside), thresholds, random)
+        groups = [
+            [
+                _resampled_shares(finite_scores(name, scores), thresholds, random)
+                for name, scores in sets.items()
+            ]
+            for sets in outside.values()
+            if sets
+        ]
+        caught = 1 - np.mean([np.mean(sets, axis=0) for sets in groups], axis=0)
+        chosen = [
+            self._threshold_of(Sweep(thresholds, of_id, of_ood))
+            for of_id, of_ood in zip(kept, caught, strict=True)
+        ]
+        low, high = np.quantile(chosen, [tail, 1 - tail], method="inverted_cdf")
+        return float(low), float(high)
+
+    def _threshold_of(self, candidates: Sweep) -> float:
+        """Returns the threshold that is chosen of those that differ in what they do."""
+        differs = (np.diff(candidates.kept) != 0) | (np.diff(candidates.caught) != 0)
+        is_distinct = np.append(True, differs)
+        distinct = Sweep(
+            candidates.thresholds[is_distinct],
+            candidates.kept[is_distinct],
+            candidates.caught[is_distinct],
+        )
+        return float(distinct.thresholds[self.choose(distinct)])
+
+
+def _resampled_shares(scores: Array, thresholds: Array, random: np.random.Generator) -> Array:
+    """Returns the shares of resampled scores at or below each threshold, (RESAMPLES, K).
+
+    How many scores of a resample lie between neighbouring thresholds is multinomial.
+
+    Args:
+        scores: (n,).
+        thresholds: (K,) ascending.
+    """
+    cells = np.bincount(np.searchsorted(thresholds, scores), minlength=len(thresholds) + 1)
+    counts = random.multinomial(len(scores), cells / len(scores), size=RESAMPLES)
+    return counts[:, :-1].cumsum(1) / len(scores)
+
+
+class _Maximise(_OfSweep):
+    """The threshold where a figure is largest; of equals the one that keeps the most ID."""
+
+    @abc.abstractmethod
+    def figure(self, candidates: Sweep) -> Array:
+        """Returns the figure to maximise, (K,)."""
+
+    def choose(self, candidates: Sweep) -> int:
         figure = self.figure(candidates)
         tolerance = 1e-12 * max(1.0, abs(figure.max()))
-        best = np.flatnonzero(figure >= figure.max() - tolerance)
-        return Decision(self, float(candidates.thresholds[best[-1]]))
+        return int(np.flatnonzero(figure >= figure.max() - tolerance)[-1])
 
 
 @dataclass(frozen=True)
@@ -100,7 +173,7 @@ class MinExpectedCost(_Maximise):
 
 
 @dataclass(frozen=True)
-class FlagBudget(ThresholdRule):
+class FlagBudget(_OfSweep):
     """The smallest threshold at which at most a share of all inputs is flagged, at a prevalence.
 
     >>> FlagBudget(0.2).fit([1.0, 2.0, 3.0, 4.0], {"near": {"a": [5.0]}}).threshold
@@ -114,24 +187,15 @@ class FlagBudget(ThresholdRule):
         "The threshold that catches the most while no more than this share of all inputs is "
         "flagged, at the prevalence set."
     )
-    needs_ood: ClassVar[bool] = True
     widget: ClassVar[Widget] = "flag"
 
     def __post_init__(self) -> None:
         check_share(self.share)
 
-    def fit(
-        self,
-        inside: ArrayLike,
-        outside: GroupedScores = NO_OOD,
-        predicted: ArrayLike | None = None,
-    ) -> Decision:
-        """Returns the smallest threshold within the budget; `inside` is (N,)."""
-        candidates = _sweep_with_ood(self, inside, outside)
+    def choose(self, candidates: Sweep) -> int:
         prevalence = self.deployment.prevalence
         flagged = (1 - prevalence) * candidates.false_alarms + prevalence * candidates.caught
-        first = np.argmax(flagged <= self.share + 1e-12)  # there is one: the last flags nothing
-        return Decision(self, float(candidates.thresholds[first]))
+        return int(np.argmax(flagged <= self.share + 1e-12))  # the last flags nothing
 
 
 def _sweep_with_ood(rule: ThresholdRule, inside: ArrayLike, outside: GroupedScores) -> Sweep:
