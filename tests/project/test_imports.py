@@ -26,7 +26,7 @@ LAYERS = {
         {"pack", "splits"},
         {"scores"},
         {"energies", "thresholds"},
-        {"sampling", "images", "projection"},
+        {"sampling", "images", "projection", "monitoring"},
         {"log_partition"},
         {"training"},
         {"diagnostics"},
@@ -55,9 +55,10 @@ LAYERS = {
 # What stands beside the others in heat_core: these alone may import it.
 BESIDE = {
     "images": {"assumptions", "detectors", "model_selection", "judge", "commands"},
+    "monitoring": {"commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},
-    "thresholds": {"results", "commands"},
+    "thresholds": {"monitoring", "results", "commands"},
 }
 
 # What is imported slowly, or only by what is seen, and the files that do without it.

@@ -1,0 +1,157 @@
+"""Tests of drift, held against what they promise over many streams, and against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from heat_core.monitoring import (
+    Martingale,
+    RunLengthDetector,
+    alarm_rates,
+    betting_score,
+    kernel_two_sample,
+    kolmogorov_smirnov,
+    mix_in,
+    online_p_values,
+)
+from heat_core.thresholds import Conformal, KeepShare, PerClassConformal, Youden
+
+STREAMS = 1000
+
+
+# -- p-values and wealth ---------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=10),
+    st.lists(st.integers(-3, 3).map(float), max_size=10),
+)
+def test_an_online_p_value_is_what_counting_says(calibration, stream):
+    p = online_p_values(calibration, stream, seed=1)
+    chance = np.random.default_rng(1).random(len(stream))
+    before = list(calibration)
+    for row, score in enumerate(stream):
+        higher, ties = sum(b > score for b in before), 1 + sum(b == score for b in before)
+        assert p[row] == pytest.approx((higher + chance[row] * ties) / (len(before) + 1))
+        before.append(score)
+
+
+def test_every_bet_is_fair():
+    p = (np.arange(1_000_000) + 0.5) / 1_000_000
+    assert betting_score(p).mean(0) == pytest.approx(1, abs=2e-3)
+
+
+def test_without_drift_few_streams_alarm_and_with_it_nearly_all_do_soon():
+    random = np.random.default_rng(0)
+    false_alarms, delays = 0, []
+    for stream in range(STREAMS):
+        calibration = random.normal(size=200)
+        calm = online_p_values(calibration, random.normal(size=250), seed=stream)
+        false_alarms += Martingale(20).test(calm).at is not None
+    assert false_alarms / STREAMS <= 0.05
+    for stream in range(200):
+        scores = random.normal(size=1000)
+        is_ood, _ = mix_in(1000, 0.1, 500, inside=1, outside=1, seed=stream)
+        scores[is_ood] += 5  # far
+        alarm = Martingale(20).test(online_p_values(random.normal(size=1000), scores, seed=stream))
+        delays.append(np.inf if alarm.at is None else alarm.at - 500)
+    assert np.mean(np.less(delays, 500)) >= 0.95
+
+
+def test_false_alarms_of_the_run_length_detector_are_as_rare_as_stated():
+    random = np.random.default_rng(1)
+    detector = RunLengthDetector(run_length=200)
+    lengths = []
+    for _ in range(150):
+        at = detector.test(random.random(4000)).at
+        lengths.append(4000 if at is None else at + 1)
+    assert np.mean(lengths) >= 200
+
+
+def test_wealth_grows_as_the_bets_say():
+    p = np.array([0.01, 0.5, 0.9])
+    factors = betting_score(p)
+    first = Martingale(restart=0.0).test(p).log_wealth
+    # without a restart each bet keeps its stake for ever
+    assert np.exp(first) == pytest.approx(factors.cumprod(0).mean(1))
+
+
+# -- alarms over time ------------------------------------------------------------------------------
+
+
+def test_the_band_of_alarms_holds_nineteen_of_twenty_windows():
+    random = np.random.default_rng(2)
+    outside = []
+    for _ in range(300):
+        decision = Conformal(0.9).fit(random.normal(size=500))
+        outside.append(alarm_rates(decision, random.normal(size=200), 100).is_outside)
+    assert np.mean(outside) <= 0.05
+    moved = alarm_rates(decision, random.normal(1.5, 1, 200), 100)
+    assert moved.is_outside.all()
+
+
+@given(st.integers(1, 60), st.integers(1, 200))
+def test_windows_count_every_row_once(window, rows):
+    scores = np.random.default_rng(rows).normal(size=rows)
+    decision = KeepShare(0.8).fit(np.random.default_rng(0).normal(size=99))
+    rates = alarm_rates(decision, scores, window)
+    assert rates.rows.sum() == rows
+    assert rates.counts.sum() == decision.flags(scores).sum()
+    assert rates.starts.tolist() == list(range(0, rows, window))
+
+
+def test_what_says_nothing_of_alarms_has_no_band():
+    outside = {"far": {"a": [5.0, 6.0]}}
+    with pytest.raises(ValueError, match="says nothing of how many ID inputs it flags"):
+        alarm_rates(Youden().fit([1.0, 2.0], outside), [1.0], 1)
+    with pytest.raises(ValueError, match="says nothing"):
+        alarm_rates(PerClassConformal(0.5).fit([1.0, 2.0], predicted=[0, 0]), [1.0], 1)
+    with pytest.raises(ValueError, match="the window must be at least 1 row, got 0"):
+        alarm_rates(KeepShare().fit([1.0]), [1.0], 0)
+
+
+# -- two windows -----------------------------------------------------------------------------------
+
+
+def test_windows_of_scores_are_compared_as_scipy_does():
+    random = np.random.default_rng(3)
+    one, other = random.normal(size=40), random.normal(0.5, 1, 30)
+    assert kolmogorov_smirnov(one, other) == stats.ks_2samp(one, other).pvalue
+
+
+def test_windows_of_features_from_one_distribution_differ_as_seldom_as_p_says():
+    p = []
+    for seed in range(100):
+        rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(seed))
+        p.append(kernel_two_sample(rows[:25], rows[25:], permutations=99, seed=seed))
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_windows_of_features_that_differ_in_spread_alone_are_told_apart():
+    draw = torch.Generator().manual_seed(0)
+    one, other = torch.randn(1500, 4, generator=draw), 2 * torch.randn(1200, 4, generator=draw)
+    assert kernel_two_sample(one, other, permutations=199) == 1 / 200
+
+
+@pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((5, 3), (5, 2))])
+def test_windows_that_cannot_be_compared_are_refused(shapes):
+    with pytest.raises(ValueError, match="wanted two windows of at least 2 rows"):
+        kernel_two_sample(*(torch.zeros(shape) for shape in shapes))
+
+
+# -- simulated streams -----------------------------------------------------------------------------
+
+
+def test_ood_rows_come_from_the_start_on_and_in_their_share():
+    is_ood, index = mix_in(10_000, 0.25, start=4000, inside=50, outside=7, seed=3)
+    assert not is_ood[:4000].any()
+    assert is_ood[4000:].mean() == pytest.approx(0.25, abs=0.02)
+    assert set(index[is_ood]) == set(range(7))
+    assert set(index[~is_ood]) == set(range(50))
+    with pytest.raises(ValueError, match="wanted rows to draw from, got 10, 0 and 5"):
+        mix_in(10, 0.5, 0, inside=0, outside=5)
