@@ -9,7 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from heat_core.version import __version__
+
 if TYPE_CHECKING:
+    from .bundles import Bundle, bundle_of, load, save_bundle
     from .detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
     from .detectors.composed import Composed
     from .detectors.heat import EBM, HEAT
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from .metrics import auroc, fpr95, separation, threshold_keeping
     from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
     from .plane.toys import toy
-    from .run import Run, fit, load, save
+    from .run import Run, fit, save
     from .scores import SetScores, score_pack
     from .thresholds import KeepShare, choose_threshold
     from .training.objectives import (
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     )
     from .training.trainer import TrainConfig
 
-__version__ = "0.1.0"
-
 __all__ = [
     "DETECTORS",
     "EBM",
@@ -42,6 +43,7 @@ __all__ = [
     "MSP",
     "ODIN",
     "SSD",
+    "Bundle",
     "Composed",
     "EnergyLogits",
     "ExtraID",
@@ -62,6 +64,7 @@ __all__ = [
     "SetScores",
     "TrainConfig",
     "auroc",
+    "bundle_of",
     "choose_threshold",
     "fit",
     "fpr95",
@@ -72,6 +75,7 @@ __all__ = [
     "read_features",
     "read_pack",
     "save",
+    "save_bundle",
     "score",
     "score_pack",
     "term_values",
@@ -95,7 +99,8 @@ _MODULES = {
     "metrics": ("auroc", "fpr95", "separation", "threshold_keeping"),
     "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),
     "plane.toys": ("toy",),
-    "run": ("Run", "fit", "load", "save"),
+    "bundles": ("Bundle", "bundle_of", "load", "save_bundle"),
+    "run": ("Run", "fit", "save"),
     "scores": ("SetScores", "score_pack"),
     "thresholds": ("KeepShare", "choose_threshold"),
     "training.objectives": (

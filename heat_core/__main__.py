@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .commands import dashboard, images, names, packs, plane, results, runs
+from .commands import dashboard, decisions, images, names, packs, plane, results, runs
 from .commands.shared import Incomplete, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
@@ -331,6 +331,29 @@ def _score(add: Add) -> None:
     _add_overwrite(add)
 
 
+def _decide(add: Add) -> None:
+    add("run_folder", metavar="RUN", type=Path)
+    add("pack", metavar="PACK", type=Path, help="that the run was fitted to")
+    add("--rule", default="conformal", help="what chooses the threshold; `list` names them")
+    add("--share", type=float, help="of ID to keep, or of OOD to catch, by the rule: .95")
+    add("--confidence", type=float, help="of the promise, by the rule: .95")
+    add("--prevalence", type=float, help="share of inputs that are OOD, by the rule: .1")
+    add("--miss-cost", type=float, help="of an OOD input that is missed, by the rule")
+    add("--false-alarm-cost", type=float, help="of an ID input that is flagged, by the rule")
+    add("--ood", help="OOD sets that the rule may read, such as near_cifar100; by default all")
+    add("--preset", default="", help="what the run was fitted by, for the record")
+    add("--out", type=Path, help="the bundle's folder; without it the decision is printed as JSON")
+    _add_seed(add)
+    _add_device(add)
+    _add_overwrite(add)
+
+
+def _check(add: Add) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    add("pack", metavar="PACK", type=Path, help="that it was made of")
+    _add_device(add)
+
+
 def _app(add: Add) -> None:
     add(
         "--port",
@@ -445,6 +468,21 @@ COMMANDS = (
         add_options=_score,
         summary="Score a features file with a kept detector.",
         example="runs/heat features.npz --out scores.parquet",
+    ),
+    Command(
+        name="decide",
+        run=decisions.decide,
+        add_options=_decide,
+        summary="Choose a threshold for a run, and keep both as a bundle.",
+        example="runs/heat assets/packs/cifar10-resnet18 --rule conformal --share 0.95 "
+        "--out bundles/heat",
+    ),
+    Command(
+        name="check",
+        run=decisions.check,
+        add_options=_check,
+        summary="Make a bundle anew from its recipe and seed, and say whether it holds.",
+        example="bundles/heat assets/packs/cifar10-resnet18",
     ),
     Command(
         name="app",

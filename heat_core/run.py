@@ -153,6 +153,13 @@ def save(run: Run, path: Path, overwrite: bool = True) -> None:
     Raises:
         FileExistsError: there is one, and it is not to be replaced.
     """
+    with whole_folder(path, overwrite) as folder:
+        for name, content in run_files(run).items():
+            (folder / name).write_bytes(content)
+
+
+def run_files(run: Run) -> dict[str, bytes]:
+    """Returns the files of a run, {name: content}."""
     from safetensors.torch import save as to_bytes
 
     diagnosis = run.diagnosis
@@ -166,9 +173,10 @@ def save(run: Run, path: Path, overwrite: bool = True) -> None:
         "diagnosis": None if diagnosis is None else dataclasses.asdict(diagnosis),
     }
     state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
-    with whole_folder(path, overwrite) as folder:
-        (folder / "run.json").write_text(json.dumps(card, indent=2) + "\n")
-        (folder / "energy.safetensors").write_bytes(to_bytes(state))
+    return {
+        "run.json": (json.dumps(card, indent=2) + "\n").encode(),
+        "energy.safetensors": to_bytes(state),
+    }
 
 
 def load(path: Path | str, device: str = "cpu") -> Run:

@@ -197,11 +197,39 @@ def flag_input() -> float:
     return float(percent or 10.0) / 100
 
 
+def least_input() -> float:
+    """Returns the share that is caught, or of flagged inputs that are OOD, at least."""
+    percent = st.number_input(
+        "At least (%)", 1.0, 99.9, 80.0, 1.0, "%.1f", key="least", bind="query-params", width=NARROW
+    )
+    return float(percent or 80.0) / 100
+
+
+def confidence_input() -> float:
+    """Returns the confidence of a promise."""
+    percent = st.number_input(
+        "Confidence (%)",
+        50.0,
+        99.9,
+        95.0,
+        1.0,
+        "%.1f",
+        key="confidence",
+        bind="query-params",
+        width=NARROW,
+        help="How often the promise holds, over draws of the scores that the line is chosen on.",
+    )
+    return float(percent or 95.0) / 100
+
+
 RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
     "none": lambda deployment: (),
     "keep": lambda deployment: (rule_share_to_keep_input(),),
+    "keep_with_confidence": lambda deployment: (rule_share_to_keep_input(), confidence_input()),
     "flag": lambda deployment: (flag_input(), deployment),
     "deployment": lambda deployment: (deployment,),
+    "least": lambda deployment: (least_input(), confidence_input()),
+    "precision": lambda deployment: (least_input(), deployment, confidence_input()),
 }
 """{widget of a rule: its settings, in the order of its fields}; some show a widget of their own."""
 

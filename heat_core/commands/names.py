@@ -8,10 +8,11 @@ from typing import Any
 
 
 def list_known(options: argparse.Namespace) -> None:
-    """Prints the names of detectors, presets, toys and datasets."""
+    """Prints the names of detectors, presets, toys, datasets and threshold rules."""
     from heat_core.detectors.presets import DETECTORS, PRESETS
     from heat_core.images.datasets import DATASETS
     from heat_core.plane.toys import TOYS
+    from heat_core.thresholds import RULES
 
     datasets = {
         name: f"{dataset.title} ({dataset.group}; {dataset.source})"
@@ -22,6 +23,7 @@ def list_known(options: argparse.Namespace) -> None:
         "presets": {space: list(presets) for space, presets in PRESETS.items()},
         "toys": {name: toy.title for name, toy in TOYS.items()},
         "datasets": datasets,
+        "rules": {name: rule.title for name, rule in RULES.items()},
     }
     if options.json:
         print(json.dumps(names, indent=1))
@@ -30,4 +32,4 @@ def list_known(options: argparse.Namespace) -> None:
         print(kind)
         for name, entry in entries.items():
             text = entry if isinstance(entry, str) else ", ".join(entry)
-            print(f"  {name:15} {text}")
+            print(f"  {name:20} {text}")

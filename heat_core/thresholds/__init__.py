@@ -33,10 +33,13 @@ from .with_ood import F1, FlagBudget, MinExpectedCost, Youden
 RULES: Mapping[str, type[ThresholdRule]] = {
     "keep": KeepShare,
     "conformal": Conformal,
+    "keep_with_confidence": KeepWithConfidence,
     "youden": Youden,
     "f1": F1,
     "cost": MinExpectedCost,
     "flag": FlagBudget,
+    "recall": RecallAtLeast,
+    "precision": PrecisionAtLeast,
     "conformal_per_class": PerClassConformal,
 }
 """Every rule by name, in the order in which they are offered."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,17 +56,20 @@ class TestScores:
 
 
 def split_scores(
-    scores: SetScores, ood_names: Iterable[str] = (), seed: int = 0
+    scores: SetScores,
+    ood_names: Iterable[str] = (),
+    predicted: Mapping[str, Classes] | None = None,
+    seed: int = 0,
 ) -> tuple[CalibrationScores, TestScores]:
     """Returns the half of a detector's scores to choose on, and the half to judge on.
 
     ID to choose on is `val` where there is one, and then `test` judges; else `test` is split by a
-    seeded shuffle. Every OOD set is split so.
+    seeded shuffle. OOD sets that the rule may read are split so; the others judge whole.
 
     Args:
         scores: of the detector.
-        ood_names: OOD sets that the rule may read; all of them are judged on, those by the half
-            that is not read.
+        ood_names: OOD sets that the rule may read.
+        predicted: {set: (n,) predicted classes}, where they are known.
         seed: of the shuffles.
 
     Raises KeyError if a set has no scores.
@@ -77,25 +80,51 @@ def split_scores(
     >>> [(len(half.inside), len(half.outside["far"]["a"])) for half in halves]
     [(5, 3), (5, 3)]
     """
-    random = np.random.default_rng(seed)
-
-    def halves(values: Array) -> tuple[Array, Array]:
-        order = random.permutation(len(values))
-        return values[order[: len(values) // 2]], values[order[len(values) // 2 :]]
-
-    inside = (scores["val"], scores.test) if "val" in scores else halves(scores.test)
     read = set(ood_names)
-    outside: tuple[dict[str, dict[str, Array]], ...] = ({}, {})
-    for text in scores.ood_names:
-        group, name = SetName.parse(text)
-        parts = halves(scores[text]) if text in read else (None, scores[text])
-        for by_group, part in zip(outside, parts, strict=True):
-            if part is not None:
-                by_group.setdefault(group, {})[name] = part
     missing = read.difference(scores.ood_names)
     if missing:
         raise KeyError(f"there are no scores of {', '.join(sorted(missing))}.")
-    return CalibrationScores(inside[0], outside[0]), TestScores(inside[1], outside[1])
+    chosen = _rows_to_choose_on(scores, read, seed)
+    judged = {
+        name: np.setdiff1d(np.arange(len(scores[name])), chosen.get(name, ()))
+        for name in ("test", *scores.ood_names)
+    }
+    of = scores.calibration_name
+    calibration = CalibrationScores(
+        scores[of][chosen[of]],
+        _by_group(scores, chosen),
+        None if predicted is None else predicted[of][chosen[of]],
+    )
+    test = TestScores(
+        scores.test[judged["test"]],
+        _by_group(scores, judged),
+        None if predicted is None else predicted["test"][judged["test"]],
+        None if predicted is None else _by_group(predicted, judged),
+    )
+    return calibration, test
+
+
+def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> dict[str, Classes]:
+    """Returns {set: rows (n,)} to choose on: all of `val`, or half of `test`; half of OOD sets."""
+    random = np.random.default_rng(seed)
+    rows = {}
+    for name, values in scores.items():
+        if name == scores.calibration_name or name in read:
+            count = len(values) if name == "val" else len(values) // 2
+            rows[name] = np.sort(random.permutation(len(values))[:count])
+    return rows
+
+
+def _by_group(
+    arrays: Mapping[str, Any], rows: Mapping[str, Classes]
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Returns the rows of arrays of OOD sets, {group: {set: (n,)}}."""
+    groups: dict[str, dict[str, NDArray[Any]]] = {}
+    for text, of_set in rows.items():
+        if text not in ("test", "val"):
+            group, name = SetName.parse(text)
+            groups.setdefault(group, {})[name] = arrays[text][of_set]
+    return groups
 
 
 def decide(

@@ -173,7 +173,7 @@ class KeepWithConfidence(AtRank):
 
     share: float = 0.95
     confidence: float = 0.95
-    title: ClassVar = "Keep at least a share of ID, for sure (PAC)"
+    title: ClassVar = "Keep a share of ID, with confidence"
     summary: ClassVar = (
         "At least this share of all ID inputs is kept, with this confidence: the promise holds "
         "for this very threshold, but for bad luck in the calibration scores. Needs no OOD data."

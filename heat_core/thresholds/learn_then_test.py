@@ -43,7 +43,7 @@ class RecallAtLeast(ThresholdRule):
 
     share: float = 0.9
     confidence: float = 0.95
-    title: ClassVar = "Catch at least a share of OOD, for sure"
+    title: ClassVar = "Catch a share of OOD, with confidence"
     summary: ClassVar = (
         "The threshold that keeps the most ID while at least this share of every OOD set is "
         "caught, with this confidence."
@@ -112,7 +112,7 @@ class PrecisionAtLeast(ThresholdRule):
     share: float = 0.9
     deployment: Deployment = Deployment()
     confidence: float = 0.95
-    title: ClassVar = "Flag with at least a precision, for sure"
+    title: ClassVar = "Flag with a precision, with confidence"
     summary: ClassVar = (
         "The threshold that catches the most while at least this share of what it flags is OOD, "
         "with this confidence, at the prevalence set."

@@ -204,11 +204,20 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     "title", [title for title, rule in RULES_BY_TITLE.items() if not rule.per_class]
 )
 def test_every_rule_puts_the_line_where_it_says(title):
-    at = opened(objective=title)
+    at = opened(objective=title, prevalence="50")
     scores = set_scores(1.5)
     groups = grouped(scores)
+    deployment = Deployment(0.5)
     rule = RULES_BY_TITLE[title]
-    settings = {"none": [], "keep": [0.95], "flag": [0.1], "deployment": []}[rule.widget]
+    settings = {
+        "none": [],
+        "keep": [0.95],
+        "keep_with_confidence": [0.95, 0.95],
+        "flag": [0.1, deployment],
+        "deployment": [deployment],
+        "least": [0.8, 0.95],
+        "precision": [0.8, deployment, 0.95],
+    }[rule.widget]
     exact = rule(*settings).fit(scores["test"], groups).threshold
     wanted = evaluate(exact, scores["test"], groups)
     outcome = evaluate(at.number_input(key="cut").value, scores["test"], groups)

@@ -39,6 +39,8 @@ COMMANDS = [
     "score-image",
     "fit",
     "score",
+    "decide",
+    "check",
     "app",
 ]
 QUICK = "MSP,Energy,KNN,SSD,MoG"

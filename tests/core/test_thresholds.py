@@ -249,12 +249,14 @@ def test_one_threshold_flags_what_lies_above_it(values, threshold):
 def test_a_decision_is_chosen_on_held_out_scores_and_parts_all_scores_alike():
     random = np.random.default_rng(7)
     sets = {name: random.normal(size=200) for name in ("test", "val", "near_a", "far_b")}
+    sets["near_a"] += 5  # so that every promise can be given
     classes = {"val": np.arange(200) % 4, "test": np.arange(200) % 3}
     detector_scores = SetScores(sets)
     every_score = np.concatenate(list(sets.values()))
     for kind in RULES.values():
-        decision = choose_threshold(kind(), detector_scores, ["near_a"], classes)
-        exact = kind().fit(sets["val"], {"near": {"a": sets["near_a"]}}, classes["val"])
+        rule = kind(0.5) if kind.widget == "precision" else kind()
+        decision = choose_threshold(rule, detector_scores, ["near_a"], classes)
+        exact = rule.fit(sets["val"], {"near": {"a": sets["near_a"]}}, classes["val"])
         assert decision.by_class == exact.by_class
         if kind.per_class:
             assert decision.thresholds == exact.thresholds
@@ -310,8 +312,8 @@ def test_what_cannot_be_done_is_refused_in_one_line():
             with pytest.raises(ValueError, match=r"needs OOD scores, got none\.$"):
                 kind().fit(inside, {"near": {}})
         else:
-            share = () if kind.widget == "none" else (0.5,)
-            decision = kind(*share).fit(inside, predicted=[0, 0])
+            settings = {"none": (), "keep_with_confidence": (0.5, 0.5)}.get(kind.widget, (0.5,))
+            decision = kind(*settings).fit(inside, predicted=[0, 0])
             thresholds = list(decision.by_class.values()) or [decision.threshold]
             assert len(thresholds) == 1
             assert thresholds[0] in inside

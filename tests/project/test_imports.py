@@ -21,7 +21,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"arguments", "files", "npz", "set_name"},
+        {"arguments", "files", "npz", "set_name", "version"},
         {"features", "metrics", "threads"},
         {"pack", "splits"},
         {"scores"},
@@ -34,6 +34,7 @@ LAYERS = {
         {"run_version_3"},
         {"run"},
         {"assumptions", "explain", "flips", "model_selection", "plane"},
+        {"bundles"},
         {"judge", "results"},
         {"commands"},
         {"__main__"},
@@ -58,7 +59,7 @@ BESIDE = {
     "monitoring": {"commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},
-    "thresholds": {"monitoring", "results", "commands"},
+    "thresholds": {"bundles", "monitoring", "results", "commands"},
 }
 
 # What is imported slowly, or only by what is seen, and the files that do without it.

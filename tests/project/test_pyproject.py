@@ -87,6 +87,6 @@ def test_the_version_stands_in_one_place() -> None:
         files += sorted((ROOT / folder).rglob("*.py"))
     written = re.compile(rf"""["']{re.escape(__version__)}["']""")
     found = [file for file in files if written.search(file.read_text(encoding="utf-8"))]
-    assert found == [ROOT / "heat_core" / "__init__.py"]
+    assert found == [ROOT / "heat_core" / "version.py"]
     assert "version" not in PROJECT
     assert PROJECT["dynamic"] == ["version"]

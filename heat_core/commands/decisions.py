@@ -1,0 +1,104 @@
+"""A threshold chosen, kept with its detector, and checked."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from .shared import check_out, split_names
+
+if TYPE_CHECKING:
+    from heat_core.thresholds import Decision, ThresholdRule
+
+
+def decide(options: argparse.Namespace) -> None:
+    """Chooses a threshold for a run and writes the bundle of both, or prints the decision."""
+    import json
+
+    from heat_core.bundles import bundle_of, save_bundle
+    from heat_core.bundles.files import decision_card
+    from heat_core.pack import read_pack
+    from heat_core.run import load
+
+    if options.out is not None:
+        check_out(options.out, options.overwrite)
+    rule = rule_of(options)
+    run = load(options.run_folder, options.device)
+    pack = read_pack(options.pack)
+    names = split_names(options.ood) if options.ood else ()
+    if rule.needs_ood and not names:
+        names = tuple(map(str, pack.ood))
+    bundle = bundle_of(run, pack, rule, names, options.preset, options.seed)
+    if options.out is None:
+        print(json.dumps(decision_card(bundle), indent=2))
+    else:
+        save_bundle(bundle, options.out, options.overwrite)
+        print(f"{options.out}: {run.detector.title} with its decision, to score and to ship with.")
+    print_decision(bundle.decision)
+
+
+def rule_of(options: argparse.Namespace) -> ThresholdRule:
+    """Returns the rule that is asked for. Raises ValueError on a setting that it does not have."""
+    from heat_core.thresholds import RULES, Deployment
+
+    if options.rule not in RULES:
+        raise ValueError(f"--rule must be one of {', '.join(RULES)}; got {options.rule!r}.")
+    rule = RULES[options.rule]
+    known = {field.name for field in fields(rule)}  # type: ignore[arg-type]
+    settings: dict[str, Any] = {}
+    for name in ("share", "confidence"):
+        value = getattr(options, name)
+        if value is not None and name not in known:
+            raise ValueError(f"--rule {options.rule} has no --{name}.")
+        if value is not None:
+            settings[name] = value
+    given = [name for name in DEPLOYMENT if getattr(options, name) is not None]
+    if given and "deployment" not in known:
+        raise ValueError(f"--rule {options.rule} has no --{given[0].replace('_', '-')}.")
+    if given:
+        settings["deployment"] = Deployment(**{name: getattr(options, name) for name in given})
+    return rule(**settings)
+
+
+DEPLOYMENT = ("prevalence", "miss_cost", "false_alarm_cost")
+
+
+def print_decision(decision: Decision) -> None:
+    """Prints a decision in plain words, on standard error."""
+    rule, assessment = decision.rule, decision.assessment
+    lines = [f"{rule.title}, chosen on {decision.n_calibration:,} ID scores."]
+    if decision.by_class:
+        lines.append(f"{len(decision.by_class)} thresholds, one a predicted class.")
+    else:
+        interval = decision.interval
+        within = f" (95 % interval {interval[0]:.6g} to {interval[1]:.6g})" if interval else ""
+        lines.append(f"Threshold {decision.threshold:.6g}{within}; a score above it is OOD.")
+    if rule.guarantee:
+        lines.append(f"{rule.guarantee} That holds if {rule.assumption}.")
+    if assessment is not None:
+        lines.append(assessment.remark)
+        for group, sets in assessment.caught.items():
+            for name, caught in sets.items():
+                low, high = (100 * bound for bound in caught.interval())
+                lines.append(
+                    f"{group} {name}: {100 * caught.share:.1f} % of {caught.n:,} caught "
+                    f"({low:.1f} to {high:.1f} %)."
+                )
+    print("\n".join(lines), file=sys.stderr)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Makes a bundle anew from its recipe and seed, and says whether it holds."""
+    from heat_core.bundles import check_bundle, load_bundle
+    from heat_core.pack import read_pack
+
+    bundle = load_bundle(options.bundle, options.device)
+    differences = check_bundle(bundle, read_pack(options.pack), options.device)
+    if differences:
+        raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")
+    print(
+        f"{options.bundle}: fitted anew from its recipe and seed, {bundle.detector.title} gives "
+        "the same scores, and its rule the same threshold."
+    )
