@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from heat_core.version import __version__
+from heat_core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .bundles import Bundle, bundle_of, load, save_bundle
