@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .commands import dashboard, decisions, images, names, packs, plane, results, runs
+from .commands import dashboard, decisions, images, names, packs, plane, results, runs, scoring
 from .commands.shared import Incomplete, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
@@ -324,9 +324,21 @@ def _fit(add: Add) -> None:
 
 
 def _score(add: Add) -> None:
-    add("run_folder", metavar="RUN", type=Path)
-    add("features", metavar="FEATURES", type=Path, help="safetensors from a pack, or an npz with z")
-    add("--out", type=Path, required=True, help="a .parquet or a .csv file")
+    add("run_folder", metavar="RUN", type=Path, help="a run, or a bundle, which decides as well")
+    features = (
+        "safetensors from a pack, an npz with z, an npy, Parquet (a file, a folder, or a pattern "
+        "with *), or - for JSON lines"
+    )
+    add("features", metavar="FEATURES", help=features)
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        help="a file; without an ending a folder, in which a killed run goes on",
+    )
+    add("--format", choices=("parquet", "csv", "jsonl"), help="by default as --out ends")
+    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add("--id", default="", help="the column or key that names a row; else rows are counted")
     _add_device(add)
     _add_overwrite(add)
 
@@ -464,9 +476,9 @@ COMMANDS = (
     ),
     Command(
         name="score",
-        run=runs.score,
+        run=scoring.score,
         add_options=_score,
-        summary="Score a features file with a kept detector.",
+        summary="Score rows with a kept detector, or decide about them with a bundle.",
         example="runs/heat features.npz --out scores.parquet",
     ),
     Command(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
@@ -31,12 +32,27 @@ def write_whole(path: Path, content: bytes) -> None:
     ...     Path(folder, "new", "a.bin").read_bytes()
     b'content'
     """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Gives a file to fill, which replaces `path` if the block ends without an error.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder, "a.bin")) as file:
+    ...         _ = file.write(b"con")
+    ...         _ = file.write(b"tent")
+    ...     Path(folder, "a.bin").read_bytes()
+    b'content'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file, _at_work(temporary):
-            file.write(content)
+            yield file
             file.flush()
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)

@@ -1,13 +1,12 @@
-"""Fitted detectors: kept in a folder, and what they score."""
+"""Detectors fitted, and kept in a folder."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .shared import check_out, check_parent, check_suffix, print_notes
+from .shared import check_out, print_notes
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
@@ -41,36 +40,4 @@ def _report_record(record: Record, energy: Energy) -> None:
         f"step {record.step}/{record.steps}: loss {record.loss:.4f}, "
         f"held out {record.val_loss:.4f}",
         file=sys.stderr,
-    )
-
-
-def score(options: argparse.Namespace) -> None:
-    """Scores a features file by a run, into a table."""
-    import pandas as pd
-
-    from heat_core.features import read_features
-    from heat_core.files import write_whole
-    from heat_core.run import load
-
-    check_suffix(options.out, [".parquet", ".csv"])
-    if options.out.exists() and not (options.overwrite and options.out.is_file()):
-        raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
-    check_parent(options.out)
-    run = load(options.run_folder, options.device)
-    features = read_features(options.features, with_labels=False)
-    scores = run.score(features)
-    columns: dict[str, Any] = {"row": range(len(features)), "score": scores}
-    if features.index is not None:
-        columns["source"] = features.source
-        columns["index"] = features.index.numpy()
-    table = pd.DataFrame(columns)
-    buffer = io.BytesIO()
-    if options.out.suffix == ".csv":
-        table.to_csv(buffer, index=False)
-    else:
-        table.to_parquet(buffer, index=False)
-    write_whole(options.out, buffer.getvalue())
-    print(
-        f"{options.out}: {len(scores):,} scores of {run.detector.title}; "
-        "larger is more out-of-distribution."
     )

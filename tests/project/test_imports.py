@@ -34,7 +34,7 @@ LAYERS = {
         {"run_version_3"},
         {"run"},
         {"assumptions", "explain", "flips", "model_selection", "plane"},
-        {"bundles"},
+        {"bundles", "streams"},
         {"judge", "results"},
         {"commands"},
         {"__main__"},

@@ -1,0 +1,161 @@
+"""Rows of any number scored by a run, or decided by a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .shared import check_parent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from heat_core.run import Run
+    from heat_core.streams import Part, RowBatch
+
+MANIFEST = "scores.json"  # in a folder of tables: what they were made with
+
+
+def score(options: argparse.Namespace) -> None:
+    """Scores rows by a run, or decides about them by a bundle, into a table or a folder of them."""
+    from heat_core.bundles import load
+    from heat_core.streams import format_of, parts_of
+
+    kind = format_of(options.out, options.format)
+    run = load(options.run_folder, options.device)
+    parts = parts_of(options.features, options.z, options.id)
+    check_parent(options.out)
+    tally = _Tally(sum(part.rows or 0 for part in parts))
+    if options.out.suffix == f".{kind}":
+        if options.out.exists() and not (options.overwrite and options.out.is_file()):
+            raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
+        _score_parts(run, parts, options.out, kind, tally)
+    else:
+        _check_folder(options, run, kind)
+        for number, part in enumerate(parts):
+            path = options.out / f"{part.name}.{kind}"
+            if path.exists():
+                tally.skip(part)
+            else:
+                _score_parts(run, [part], path, kind, tally)
+                tally.report(number + 1, len(parts))
+    print(tally.summary(options.out, run.detector.title))
+
+
+def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: _Tally) -> None:
+    """Writes what is said of the rows of some parts into a file."""
+    from heat_core.streams import write_part
+
+    def tables() -> Iterator[pd.DataFrame]:
+        for part in parts:
+            for batch in part.batches():
+                table = table_of(run, batch)
+                tally.count(table)
+                yield table
+
+    write_part(path, kind, tables())
+
+
+def table_of(run: Run, batch: RowBatch) -> pd.DataFrame:
+    """Returns a row for each row of a batch: a bundle's decision, or a run's score."""
+    import pandas as pd
+
+    from heat_core.bundles import Bundle
+
+    if isinstance(run, Bundle):
+        return run.decide(batch.features).table(batch.ids)
+    features = batch.features
+    rows = range(batch.start, batch.start + len(features))
+    columns: dict[str, Any] = {"row": rows, "score": run.score(features)}
+    if features.index is not None:
+        columns["source"] = features.source
+        columns["index"] = features.index.numpy()
+    elif batch.ids != rows:
+        columns["id"] = batch.ids
+    return pd.DataFrame(columns)
+
+
+# -- a folder of tables ----------------------------------------------------------------------------
+
+
+def _check_folder(options: argparse.Namespace, run: Run, kind: str) -> None:
+    """Writes what tables in the folder are made with, or raises ValueError if others are there."""
+    from heat_core.files import write_whole
+    from heat_core.run import run_files
+
+    digests = [hashlib.sha256(content).hexdigest() for content in run_files(run).values()]
+    manifest = {"format": "heat-scores", "source": str(options.features), "run": digests}
+    path = options.out / MANIFEST
+    if path.is_file() and not options.overwrite:
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            found = None
+        if found != manifest:
+            raise ValueError(
+                f"{options.out} holds tables of another run or source; take another --out, or "
+                "--overwrite them."
+            )
+        return
+    if options.out.exists() and not options.overwrite and any(options.out.iterdir()):
+        raise FileExistsError(f"{options.out} is there, and holds something else than tables.")
+    if options.overwrite:
+        for table in options.out.glob(f"*.{kind}"):
+            table.unlink()
+    write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+# -- what was done ---------------------------------------------------------------------------------
+
+
+@dataclass
+class _Tally:
+    """How many rows were scored, and how many of them flagged.
+
+    Args:
+        total: rows in all.
+    """
+
+    total: int
+    rows: int = 0
+    flagged: int = 0
+    skipped: int = 0
+    has_decisions: bool = False
+
+    def __post_init__(self) -> None:
+        self.began = time.perf_counter()
+
+    def count(self, table: pd.DataFrame) -> None:
+        self.rows += len(table)
+        if "is_ood" in table:
+            self.has_decisions = True
+            self.flagged += int(table["is_ood"].to_numpy().sum())
+
+    def skip(self, part: Part) -> None:
+        self.skipped += part.rows or 0
+
+    def report(self, done: int, parts: int) -> None:
+        """Prints how far the parts are, on standard error."""
+        speed = self.rows / max(time.perf_counter() - self.began, 1e-9)
+        left = (self.total - self.skipped - self.rows) / speed
+        print(
+            f"part {done:,} of {parts:,}: {self.rows:,} rows, {speed:,.0f} a second, "
+            f"{left:,.0f} s left",
+            file=sys.stderr,
+        )
+
+    def summary(self, out: Path, title: str) -> str:
+        """Returns what was done, in a line; of a bundle prints how many were flagged, too."""
+        if self.has_decisions:
+            share = f"{100 * self.flagged / max(self.rows, 1):.1f} %"
+            print(f"{self.flagged:,} of {self.rows:,} rows flagged ({share}).", file=sys.stderr)
+        was_there = f" ({self.skipped:,} were there)" if self.skipped else ""
+        scores = f"{self.rows:,} scores of {title}{was_there}"
+        return f"{out}: {scores}; larger is more out-of-distribution."

@@ -1,0 +1,8 @@
+"""Rows to score from files of any size, and tables of what was said of them, part by part."""
+
+from __future__ import annotations
+
+from .sinks import FORMATS, format_of, write_part
+from .sources import Part, RowBatch, parts_of
+
+__all__ = ["FORMATS", "Part", "RowBatch", "format_of", "parts_of", "write_part"]

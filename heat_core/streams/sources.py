@@ -1,0 +1,292 @@
+"""Rows to score: from features files, arrays, Parquet or JSON lines, batch by batch."""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from heat_core.features import Features, read_features
+
+BATCH_ROWS = 65_536  # of Parquet and arrays that are read at a time
+PART_ROWS = 2**20  # of a large Parquet file that make a part, at least
+LINES = 1024  # of JSON that are scored at a time
+
+
+class RowBatch(NamedTuple):
+    """Some rows, and what they are called.
+
+    Args:
+        ids: one a row.
+        features: (n, d) and views.
+        start: the number of the first row, from 0.
+    """
+
+    ids: Sequence[Any]
+    features: Features
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that are scored into one table.
+
+    Args:
+        name: what its table is called, without an ending.
+        rows: how many; None where that is not known beforehand.
+        batches: gives them in order.
+    """
+
+    name: str
+    rows: int | None
+    batches: Callable[[], Iterator[RowBatch]]
+
+
+def parts_of(
+    source: str, z: str = "z", id_column: str = "", stdin: IO[str] | None = None
+) -> list[Part]:
+    """Returns the parts of a source, in order.
+
+    Args:
+        source: a features file (.safetensors), .npz with `z`, .npy (N, d), .parquet, a folder of
+            Parquet files or a pattern with `*` that names some, or `-` for JSON lines on standard
+            input: `{"id": ..., "z": [...]}`, or the list alone.
+        z: the column of Parquet or the key of JSON that holds the features, a list a row. Columns
+            `z__VIEW` are its views.
+        id_column: the column or key that names a row; by default rows are counted from 0.
+        stdin: what `-` reads; by default standard input.
+
+    Raises:
+        ValueError: there is no such file, or it is of no kind that is read.
+    """
+    if source == "-":
+        lines = sys.stdin if stdin is None else stdin
+        return [Part("stdin", None, lambda: _json_batches(lines, z, id_column))]
+    path = Path(source)
+    files = sorted(map(Path, glob.glob(source))) if "*" in source else [path]
+    if path.is_dir():
+        files = sorted(path.glob("*.parquet"))
+    if not files or not all(file.is_file() for file in files):
+        wanted = "no Parquet files in it" if path.is_dir() else "no such file"
+        raise ValueError(f"{source}: {wanted}.")
+    if files[0].suffix == ".parquet":
+        return [part for file in files for part in _parquet_parts(file, z, id_column)]
+    if len(files) > 1:
+        raise ValueError(f"{source}: of several files all must be .parquet, got {files[0].name}.")
+    readers = {".npy": _array_part, ".npz": _features_part, ".safetensors": _features_part}
+    if path.suffix not in readers:
+        raise ValueError(
+            f"{source}: wanted .safetensors, .npz, .npy, .parquet, a folder of Parquet files, or - "
+            "for JSON lines."
+        )
+    return [readers[path.suffix](path)]
+
+
+def _features_part(path: Path) -> Part:
+    features = read_features(path, with_labels=False)
+    ids: Sequence[Any] = range(len(features))
+    if features.index is not None and features.source:
+        ids = [f"{features.source}/{index}" for index in features.index.tolist()]
+    return Part(path.stem, len(features), lambda: iter([RowBatch(ids, features)]))
+
+
+def _array_part(path: Path) -> Part:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: not an array as numpy writes it ({error}).") from None
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path}: wanted numbers of shape (N, d), got {array.dtype} of shape {array.shape}."
+        )
+
+    def batches() -> Iterator[RowBatch]:
+        for start in range(0, len(array), BATCH_ROWS):
+            rows = np.array(array[start : start + BATCH_ROWS])
+            ids = range(start, start + len(rows))
+            yield RowBatch(ids, features_of({"z": rows}, path, start), start)
+
+    return Part(path.stem, len(array), batches)
+
+
+def features_of(arrays: dict[str, np.ndarray], source: object, start: int) -> Features:
+    """Returns features of `z` (n, d) and its views `z__VIEW`.
+
+    Raises ValueError that names the source, and the row that the arrays begin at.
+    """
+    tensors = {
+        key: torch.from_numpy(array if array.dtype.kind == "f" else array.astype(np.float32))
+        for key, array in arrays.items()
+    }
+    views = {key.removeprefix("z__"): view for key, view in tensors.items() if key != "z"}
+    try:
+        return Features(tensors["z"], views=views)
+    except ValueError as error:
+        raise ValueError(f"{source}, rows from {start:,} on: {error}") from None
+
+
+# -- Parquet ---------------------------------------------------------------------------------------
+
+
+def _parquet_parts(path: Path, z: str, id_column: str) -> list[Part]:
+    """Returns the parts of a Parquet file: its row groups, `PART_ROWS` together at least."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata, schema = file.metadata, file.schema_arrow
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a Parquet file ({_first_line(error)}).") from None
+    for name in (z, id_column):
+        if name and name not in schema.names:
+            option = "--z" if name == z else "--id"
+            raise ValueError(
+                f"{path} has no column {name}; {option} names one of {', '.join(schema.names)}."
+            )
+    columns = {z: "z"}
+    views = {name: f"z__{name.removeprefix(f'{z}__')}" for name in schema.names}
+    columns |= {name: key for name, key in views.items() if name.startswith(f"{z}__")}
+    blocks = _blocks([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])
+    digits = len(str(len(blocks) - 1))
+    parts = []
+    for number, (groups, start, rows) in enumerate(blocks):
+        name = path.stem if len(blocks) == 1 else f"{path.stem}-{number:0{digits}}"
+        reader = _ParquetRows(path, columns, id_column, groups, start)
+        parts.append(Part(name, rows, reader.batches))
+    return parts
+
+
+def _blocks(sizes: Sequence[int]) -> list[tuple[list[int], int, int]]:
+    """Returns (row groups, first row, rows) of blocks of at least `PART_ROWS`, but for the last.
+
+    >>> _blocks([PART_ROWS - 1, 1, 5])
+    [([0, 1], 0, 1048576), ([2], 1048576, 5)]
+    """
+    blocks: list[tuple[list[int], int, int]] = []
+    groups: list[int] = []
+    start = rows = 0
+    for group, size in enumerate(sizes):
+        groups.append(group)
+        rows += size
+        if rows >= PART_ROWS or group == len(sizes) - 1:
+            blocks.append((groups, start, rows))
+            start += rows
+            groups, rows = [], 0
+    return blocks or [([], 0, 0)]
+
+
+@dataclass(frozen=True)
+class _ParquetRows:
+    """Some row groups of a Parquet file.
+
+    Args:
+        path: of the file.
+        columns: {column: `z` or `z__VIEW`}.
+        id_column: what names a row; nothing where rows are counted.
+        groups: which row groups.
+        start: the first row.
+    """
+
+    path: Path
+    columns: dict[str, str]
+    id_column: str
+    groups: list[int]
+    start: int
+
+    def batches(self) -> Iterator[RowBatch]:
+        """Gives the rows in batches. Raises ValueError on a column that holds no features."""
+        import pyarrow.parquet as pq
+
+        names = [*self.columns, *([self.id_column] if self.id_column else [])]
+        row = self.start
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:
+            for batch in file.iter_batches(BATCH_ROWS, self.groups, columns=names):
+                if not batch.num_rows:
+                    continue
+                arrays = {
+                    key: self._matrix(name, batch.column(name), row)
+                    for name, key in self.columns.items()
+                }
+                ids: Sequence[Any] = range(row, row + batch.num_rows)
+                if self.id_column:
+                    ids = batch.column(self.id_column).to_pylist()
+                yield RowBatch(ids, features_of(arrays, self.path, row), row)
+                row += batch.num_rows
+
+    def _matrix(self, name: str, column: Any, row: int) -> np.ndarray:
+        """Returns a column of lists of numbers as (n, d)."""
+        import pyarrow as pa
+
+        kind = column.type
+        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        if not (is_list or pa.types.is_fixed_size_list(kind)):
+            raise ValueError(f"{self.path}: {name} must hold a list of numbers a row, got {kind}.")
+        values = column.flatten()
+        width, rest = divmod(len(values), len(column))
+        lengths = set() if not is_list else set(column.value_lengths().unique().to_pylist())
+        if column.null_count or values.null_count or rest or lengths - {width}:
+            raise ValueError(
+                f"{self.path}: {name} must hold a list of one length and no empty place in each "
+                f"row, and from row {row:,} on it does not."
+            )
+        if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+            raise ValueError(f"{self.path}: {name} must hold numbers, got {values.type}.")
+        return np.array(values.to_numpy(zero_copy_only=False)).reshape(len(column), width)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
+
+
+# -- JSON lines ------------------------------------------------------------------------------------
+
+
+def _json_batches(lines: IO[str], z: str, id_column: str) -> Iterator[RowBatch]:
+    """Gives the rows of JSON lines, as soon as `LINES` of them are there.
+
+    Raises ValueError that names the line.
+    """
+    ids: list[Any] = []
+    rows: list[list[float]] = []
+    start = 0
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        name, row = _json_row(line, number, z, id_column)
+        ids.append(name)
+        rows.append(row)
+        if len(rows) == LINES:
+            yield _json_batch(ids, rows, start)
+            start, ids, rows = start + len(rows), [], []
+    if rows:
+        yield _json_batch(ids, rows, start)
+
+
+def _json_row(line: str, number: int, z: str, id_column: str) -> tuple[Any, list[float]]:
+    try:
+        value = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"line {number + 1:,} is not JSON: {error}.") from None
+    row = value.get(z) if isinstance(value, dict) else value
+    if not isinstance(row, list) or not row or not all(type(x) in (int, float) for x in row):
+        raise ValueError(f'line {number + 1:,} must be {{"{z}": [numbers]}} or the list alone.')
+    name = value.get(id_column or "id", number) if isinstance(value, dict) else number
+    return name, row
+
+
+def _json_batch(ids: list[Any], rows: list[list[float]], start: int) -> RowBatch:
+    widths = {len(row) for row in rows}
+    if len(widths) > 1:
+        raise ValueError(
+            f"all rows must be as wide as the first, got {min(widths)} to {max(widths)} numbers "
+            f"among rows {start:,} to {start + len(rows) - 1:,}."
+        )
+    return RowBatch(ids, features_of({"z": np.array(rows, np.float64)}, "-", start), start)
