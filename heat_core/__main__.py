@@ -250,11 +250,16 @@ def _extract(add: Add) -> None:
     add("--pseudo-rows", type=_numbers, default=(200, 80), help=pseudo_rows)
     _add_switch(add, "--std", "store the std-pooled view too")
     _add_switch(add, "--odin", "store ODIN's score too")
-    early = (
-        "store a score of this earlier layer too, such as layer2: "
-        "Gaussians on its average-pooled output"
+    mirror = (
+        "average features over an image and its mirror image, at twice the time; --no-mirror where "
+        "left and right mean something: text, digits, medical images"
     )
-    add("--early", default="", help=early)
+    _add_switch(add, "--mirror", mirror)
+    early = (
+        "store a score of an earlier layer too, Gaussians on its average-pooled output: its name, "
+        "auto (the middle stage: layer2 of a ResNet) or none"
+    )
+    add("--early", default="auto", metavar="LAYER", help=early)
     dtype = "what features are stored in; float16 ends at 65,504"
     add("--dtype", default="float16", choices=("float16", "float32"), help=dtype)
     _add_roots(add)

@@ -2,7 +2,8 @@
 
 Whether head and labels belong together, whether the network has seen the held-out images, which
 pseudo-OOD families are of no known kind; and, of an extracted pack, which files were left out, how
-images were normalised, and whether the head's logits are the network's own.
+images were normalised, whether features are means over mirror images, and whether the head's logits
+are the network's own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .features import Features
 from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_KINDS
 from .metrics import separation
-from .pack import Pack
+from .pack import MIRROR, MIRRORED, Pack
 from .splits import sample
 
 ROWS = 5000  # of a set that are looked at
@@ -61,7 +62,12 @@ def notes_on_features(pack: Pack) -> tuple[Note, ...]:
 def notes_on_card(pack: Pack) -> tuple[Note, ...]:
     """Returns what the card of an extracted pack says of its extraction."""
     classifier = pack.card.get("classifier", {})
-    return *_left_out(pack), *_normalisation(classifier), *logits_notes(classifier)
+    return (
+        *_left_out(pack),
+        *_normalisation(classifier),
+        *_mirror(pack),
+        *logits_notes(classifier),
+    )
 
 
 # -- the card --------------------------------------------------------------------------------------
@@ -83,21 +89,29 @@ def _normalisation(classifier: dict[str, Any]) -> Iterator[Note]:
         yield Note("Images", normalisation_text(mean, std))
 
 
+def _mirror(pack: Pack) -> Iterator[Note]:
+    if pack.is_mirrored:
+        yield Note("Mirror images", MIRRORED, pack.passes_sentence.removesuffix("."))
+
+
 def logits_notes(classifier: dict[str, Any]) -> Iterator[Note]:
     """Gives a note on whether the head's logits are the network's own, where that was checked.
 
     Args:
         classifier: of a card; `logits_difference` is the largest difference, relative to the
-            largest logit.
+            largest logit; `mirror` whether both were means over an image and its mirror image.
     """
     difference = classifier.get("logits_difference")
     if not isinstance(difference, float):
         return
-    text = f"within {100 * difference:.2g} % of the network's own, checked at extraction"
+    own = "the network's own"
+    if classifier.get(MIRROR) is True:
+        own += " (both are means over an image and its mirror image)"
     if difference <= LOGITS_TOLERANCE:
+        text = f"within {100 * difference:.2g} % of {own}, checked at extraction"
         yield Note("Logits of the head", text)
         return
-    found = f"up to {100 * difference:.2g} % off the network's own, checked at extraction"
+    found = f"up to {100 * difference:.2g} % off {own}, checked at extraction"
     so = "MSP and Energy are not what the network says; its last layer is more than a product"
     yield Note("Logits of the head", found, so, is_warning=True)
 

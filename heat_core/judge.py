@@ -89,8 +89,11 @@ class Judge:
         weights: the network that the pack was extracted with.
         device: where the network runs.
 
-    Raises ValueError if the weights are another network's or cannot be read, or the pack has no
-    head.
+    Pictures are read as the card says that the pack's images were: with their mirror images or
+    without.
+
+    Raises ValueError if the weights are another network's or cannot be read, the pack has no head,
+    or it does not say of which layer its view `early` is.
     """
 
     def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
@@ -116,6 +119,7 @@ class Judge:
             dtype=pack.train.z.dtype,
             device=device,
             early_layer=_early_layer(pack),
+            mirror=pack.is_mirrored,
         )
         self._lock = threading.Lock()  # the extractor's hooks see every pass
 
@@ -141,11 +145,20 @@ class Judge:
 
 
 def _early_layer(pack: Pack) -> EarlyLayer | None:
-    """Returns the earlier layer that the pack's view `early` is of, if it has that view."""
+    """Returns the earlier layer that the pack's view `early` is of, if it has that view.
+
+    Raises ValueError if the card does not name it, or its moments are missing.
+    """
     if "early" not in pack.train.views:
         return None
     layer = pack.card.get("classifier", {}).get("early")
-    return EarlyLayer.of(layer, pack.train.moments[f"unit {layer}"])
+    moments = pack.train.moments.get(f"unit {layer}")
+    if moments is None:
+        raise ValueError(
+            f"the pack has the view early, and no moments of the layer that it is of (the card "
+            f"names {layer or 'none'})."
+        )
+    return EarlyLayer.of(layer, moments)
 
 
 def weights_of(pack: Path) -> Path:

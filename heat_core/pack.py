@@ -35,6 +35,8 @@ GROUPS = ("near", "mid", "far")
 PSEUDO_GROUPS = ("pseudo", "pseudoval")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
+MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors
+MIRRORED = "features are means over an image and its mirror image"
 AVAILABLE_ROWS = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
 METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
 READ_TRIES = 5  # of a pack that is replaced while it is read
@@ -174,6 +176,24 @@ class Pack:
         Thresholds are chosen on them.
         """
         return self.test if self.extra.val is None else self.extra.val
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether features are means over an image and its mirror image, as the card says.
+
+        They are not where it says nothing.
+        """
+        return self.card.get("classifier", {}).get(MIRROR) is True
+
+    @property
+    def passes_sentence(self) -> str:
+        """What a table of scores says of a mirrored pack, in a sentence; empty for another."""
+        if not self.is_mirrored:
+            return ""
+        return (
+            "Scores take two passes of the network, one over the mirror image; published figures "
+            "take one."
+        )
 
     @property
     def title(self) -> str:
@@ -458,6 +478,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{file}: `sets` and `classifier` must be objects; `sets` holds one object a set."
         )
+    _check_mirror(file, card.get("classifier", {}))
     _check_map(file, card.get("map"))
     return card
 
@@ -469,6 +490,15 @@ def _check_order(file: Path, order: Any) -> None:
     if len(set(order)) < len(order):
         name, times = Counter(order).most_common(1)[0]
         raise ValueError(f"{file}: `order` must name each set once, got {name} {times:,} times.")
+
+
+def _check_mirror(file: Path, classifier: Mapping[str, Any]) -> None:
+    """Raises ValueError unless what a card says of mirror images is true or false."""
+    mirror = classifier.get(MIRROR, False)
+    if not isinstance(mirror, bool):
+        raise ValueError(
+            f"{file}: `classifier.{MIRROR}` must be true or false, got {mirror!r:.100}."
+        )
 
 
 def _check_map(file: Path, layout: Any) -> None:

@@ -99,8 +99,8 @@ def _export_buttons(pack: Pack, results: Table) -> None:
     table = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in results.rows])
     exports = {
         "CSV": (table.to_csv(index=False), "csv"),
-        "Markdown": (to_markdown(results), "md"),
-        "LaTeX": (to_latex(results), "tex"),
+        "Markdown": (to_markdown(results, note=pack.passes_sentence), "md"),
+        "LaTeX": (to_latex(results, note=pack.passes_sentence), "tex"),
     }
     with st.container(horizontal=True):
         for label, (content, ending) in exports.items():

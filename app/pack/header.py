@@ -64,6 +64,8 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
             icon=":material/error:",
         )
     if pack_data is not None:
+        if pack_data.pack.is_mirrored:
+            st.caption(pack_data.pack.passes_sentence)
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected

@@ -63,7 +63,8 @@ def classifier_sentence(pack: Pack) -> str:
     accuracy = classifier.get("test_accuracy")
     if not isinstance(architecture, dict) or not isinstance(accuracy, float):
         return ""
-    return f"Classifier: timm {architecture.get('model')}, test accuracy {accuracy:.1%}."
+    passes = " in one pass" if pack.is_mirrored else ""
+    return f"Classifier: timm {architecture.get('model')}, test accuracy {accuracy:.1%}{passes}."
 
 
 def row_counts(pack: Pack) -> str:

@@ -27,6 +27,9 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from heat_core.images.classifier import Architecture
     from heat_core.images.classifier_training import Progress, Recipe
     from heat_core.images.extract import Extractor
     from heat_core.judge import Opinion, ScoredRun, Verdict
@@ -145,6 +148,7 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
     network, architecture, notes = classifier.load(options.weights, architecture)
+    early = _early_layer(options, network, architecture)
     extractor = Extractor(
         network,
         architecture,
@@ -153,9 +157,30 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
         options.odin,
         dtype=getattr(torch, options.dtype),
         device=device_of(options),
-        early_layer=EarlyLayer(options.early) if options.early else None,
+        early_layer=EarlyLayer(early) if early else None,
+        mirror=options.mirror,
     )
     return extractor, notes
+
+
+def _early_layer(
+    options: argparse.Namespace, network: nn.Module, architecture: Architecture
+) -> str:
+    """Returns the name of the earlier layer asked for, empty for none.
+
+    Says so where `auto` finds none.
+    """
+    from heat_core.images.extract import middle_stage
+
+    if options.early != "auto":
+        return "" if options.early == "none" else options.early
+    layer = middle_stage(network, architecture, options.layer)
+    if not layer:
+        _print_note(
+            f"Earlier layer: none, timm lists no stages of {architecture.model} that can be read; "
+            "--early names a layer."
+        )
+    return layer
 
 
 def _print_note(text: str) -> None:
@@ -194,6 +219,8 @@ def score_image(options: argparse.Namespace) -> None:
         raise ValueError(failures_text(failures))
     keep = options.keep / 100
     opinions = {path: judge(pixels, scored_runs, keep) for path, pixels in pictures}
+    if pack.is_mirrored:
+        _print_note(pack.passes_sentence)
     _print_opinions(opinions, options.json)
     if failures:
         raise Incomplete(failures_text(failures))

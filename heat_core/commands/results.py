@@ -44,7 +44,10 @@ def benchmark(options: argparse.Namespace) -> None:
     fitted = _fit_all(pack, options)
     fitted.check_any()
     mean, std = over_seeds([tabulate(by_detector, pack.ood) for by_detector in fitted.scores])
-    print(FORMATS[options.format](mean, std if options.seeds > 1 else None, published))
+    spread = std if options.seeds > 1 else None
+    print(FORMATS[options.format](mean, spread, published, pack.passes_sentence))
+    if options.format == "json" and pack.is_mirrored:
+        print(pack.passes_sentence, file=sys.stderr)
     if options.published:
         print(what_differs(pack), file=sys.stderr)
     print_notes(notes_on(pack), warnings_only=True)

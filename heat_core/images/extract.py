@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,6 +61,12 @@ class EarlyLayer:
 class Extractor:
     """A network, and what is read from it about an image.
 
+    With `mirror`, z and every view are means over an image and its mirror image, so that the two
+    have the same features: z' = (z(x) + z(mirror x)) / 2. The network's head is linear, so its
+    logits of z' are the mean of the logits of both images, W z' + b = (f(x) + f(mirror x)) / 2. It
+    takes two forward passes, one batch after the other: a batch of twice the size is slower on a
+    CPU.
+
     Args:
         network: a timm network.
         architecture: how its images are normalised.
@@ -68,10 +74,13 @@ class Extractor:
             network's last layer.
         std: add the view `std`: the last map's standard deviation over positions, where the network
             has a map.
-        odin: add the view `odin`, as `odin` computes it.
+        odin: add the view `odin`, as `odin` computes it; with `mirror` the mean of the scores of
+            both images, each moved along its own gradient.
         dtype: that z and `std` are stored in.
         device: where the network runs.
-        early_layer: add the view `early`, of an earlier layer.
+        early_layer: add the view `early`, of an earlier layer; with `mirror` its energy is of the
+            mean of both images' averages.
+        mirror: read every image a second time, its left on the right.
 
     Example:
         >>> architecture = Architecture("resnet18", channels=(8, 8, 8, 8))
@@ -89,6 +98,7 @@ class Extractor:
     dtype: torch.dtype = torch.float16
     device: str = "cpu"
     early_layer: EarlyLayer | None = None
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         names = dict(self.network.named_modules())
@@ -114,13 +124,37 @@ class Extractor:
                 features are not finite, or too large or small for `dtype`.
         """
         inputs = self.architecture.normalise(pixels.to(self.device))
-        odin_scores = None
+        views = _mean_by_name([self._read(images) for images in self.passes(inputs)])
+        arrays = {"z": self._rounded("z", views["z"])}
+        if "std" in views:
+            arrays["std"] = self._rounded("the view std", views["std"])
+        if "odin" in views:
+            arrays["odin"] = views["odin"]
+        if self.early_layer:
+            arrays["early"] = self._early_view(self.early_layer, views["early"])
+        return {name: array.cpu() for name, array in arrays.items()}
+
+    def passes(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Returns what the network reads, and features are means of: (N, 3, H, W) a pass.
+
+        Args:
+            inputs: (N, 3, H, W), normalised.
+        """
+        return (inputs, inputs.flip(3)) if self.mirror else (inputs,)
+
+    def _read(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Returns z and the views of one pass, (N, d) each, `early` as averages; not rounded.
+
+        Args:
+            inputs: (N, 3, H, W), normalised.
+        """
+        views = {}
         with (
             torch.inference_mode(not self.odin),
             _record(self.network, self.layer, self._early_name) as outputs,
         ):
             if self.odin:
-                odin_scores = odin(self.network, inputs, self.architecture.std)
+                views["odin"] = odin(self.network, inputs, self.architecture.std)[:, None]
             else:
                 self.network(inputs)
         if "z" not in outputs and "map" not in outputs:
@@ -128,16 +162,12 @@ class Extractor:
                 f"{self.architecture.model} has no single last layer to read; give a layer."
             )
         mean, std = self._pool(outputs["map"] if "map" in outputs else outputs["z"])
-        z = self._pool(outputs["z"])[0] if "z" in outputs else mean
-        arrays = {"z": self._rounded("z", z)}
+        views["z"] = self._pool(outputs["z"])[0] if "z" in outputs else mean
         if self.std and std is not None:
-            arrays["std"] = self._rounded("the view std", std)
-        if odin_scores is not None:
-            arrays["odin"] = odin_scores[:, None]
+            views["std"] = std
         if self.early_layer:
-            averages = self._pool(outputs["early"])[0]
-            arrays["early"] = self._early_view(self.early_layer, averages)
-        return {name: array.cpu() for name, array in arrays.items()}
+            views["early"] = self._pool(outputs["early"])[0]
+        return views
 
     def _rounded(self, name: str, values: Tensor) -> Tensor:
         """Returns values (N, d) in the precision that they are stored in.
@@ -181,6 +211,11 @@ class Extractor:
         return early_layer.energy.to(self.device)(averages.float())[:, None]
 
 
+def _mean_by_name(passes: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the mean over passes of each of their views, (N, d) by name."""
+    return {name: torch.stack([views[name] for views in passes]).mean(0) for name in passes[0]}
+
+
 @contextmanager
 def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
     """Records, for the block, the first pass through a network.
@@ -196,27 +231,79 @@ def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Te
 
         return module.register_forward_pre_hook(hook)
 
-    def record_output(name: str, module: nn.Module) -> Any:
+    def record_output(name: str, path: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not isinstance(output, Tensor):
+                kind = type(output).__name__
+                raise ValueError(f"a layer that is read must give a tensor; {path} gives a {kind}.")
             outputs.setdefault(name, output.detach())
 
-        return module.register_forward_hook(hook)
+        return network.get_submodule(path).register_forward_hook(hook)
 
     handles = []
     if layer:
-        handles.append(record_output("map", network.get_submodule(layer)))
+        handles.append(record_output("map", layer))
     else:
         ends = {"z": network.get_classifier(), "map": _global_pool(network)}  # type: ignore[operator]
         for name, module in ends.items():
             if isinstance(module, nn.Module):
                 handles.append(record_input(name, module))
     if early:
-        handles.append(record_output("early", network.get_submodule(early)))
+        handles.append(record_output("early", early))
     try:
         yield outputs
     finally:
         for handle in handles:
             handle.remove()
+
+
+def middle_stage(network: nn.Module, architecture: Architecture, layer: str = "") -> str:
+    """Returns the name of the stage in the middle of a network: `layer2` of a ResNet.
+
+    Stages are what timm lists as such (`feature_info`) and what gives a tensor; of an even number
+    it is the earlier one of the two in the middle.
+
+    Args:
+        layer: the name of a module that is read in place of the last layer; stages before it count.
+
+    Returns an empty name where there is none, or where the network takes no image of 32 pixels.
+
+    >>> middle_stage(Architecture("resnet18").build(), Architecture("resnet18"))
+    'layer2'
+    """
+    modules = dict(network.named_modules())
+    listed: Any = getattr(network, "feature_info", [])
+    stages = [name for name in (entry["module"] for entry in listed) if name in modules]
+    if layer:
+        earlier = list(modules)[: list(modules).index(layer)]
+        stages = [name for name in stages if name in earlier and not layer.startswith(f"{name}.")]
+    stages = [name for name in stages if name in _giving_tensors(network, architecture, stages)]
+    return stages[(len(stages) - 1) // 2] if stages else ""
+
+
+@torch.inference_mode()
+def _giving_tensors(
+    network: nn.Module, architecture: Architecture, names: Sequence[str]
+) -> set[str]:
+    """Returns which of the modules of these names give a tensor, when a black image is read."""
+    giving: set[str] = set()
+
+    def record(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+            if isinstance(output, Tensor):
+                giving.add(name)
+
+        return network.get_submodule(name).register_forward_hook(hook)
+
+    handles = [record(name) for name in names]
+    try:
+        network.eval()(architecture.normalise(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)))
+    except (RuntimeError, AssertionError):  # it takes no such image
+        giving.clear()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return giving
 
 
 def _global_pool(network: nn.Module) -> nn.Module | None:
@@ -296,7 +383,8 @@ def extract(
 def logits_difference(extractor: Extractor, head: Head, pixels: Tensor) -> float:
     """Returns how far the head's logits of stored features are from the network's own.
 
-    The largest difference, relative to the largest logit.
+    The largest difference, relative to the largest logit. Features that are means over two passes
+    are held against the mean of the network's logits over the same two.
 
     Args:
         head: of the extractor's network, as `head_of` gives it.
@@ -304,7 +392,8 @@ def logits_difference(extractor: Extractor, head: Head, pixels: Tensor) -> float
     """
     plain = replace(extractor, odin=False, early_layer=None)
     inputs = extractor.architecture.normalise(pixels.to(extractor.device))
-    wanted = extractor.network(inputs).float().cpu()
+    passes = [extractor.network(images).float() for images in extractor.passes(inputs)]
+    wanted = torch.stack(passes).mean(0).cpu()
     logits = head.logits(plain(pixels)["z"].float())
     if logits.shape != wanted.shape:
         return 1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import AVAILABLE_ROWS, FILE_NAME, ExtraID, Pack, SetName
+from heat_core.pack import AVAILABLE_ROWS, FILE_NAME, MIRROR, MIRRORED, ExtraID, Pack, SetName
 from heat_core.splits import stratified_rows
 
 from .classifier import fingerprint, pixels_tensor
@@ -40,6 +40,7 @@ from .pseudo import FAMILIES, TWO_KINDS, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
+LONG_VALUE = 60  # characters of a setting and another; longer ones are not written out
 FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
 OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
@@ -155,7 +156,7 @@ def build_pack(
     for split in (images, test_images):
         skipped += _check_first_batch(extractor, split)
     _check_settings(work, extractor, notes, contents)
-    for text in (f"Images: {extractor.architecture.normalisation}.", *skipped):
+    for text in (*_readings(extractor), *skipped):
         on_note(text)
     plain = _Shards(
         replace(extractor, odin=False), work, on_batch
@@ -196,6 +197,15 @@ def _check_network(extractor: Extractor) -> None:
         raise ValueError(
             f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
         ) from None
+
+
+def _readings(extractor: Extractor) -> Iterator[str]:
+    """Gives a line on how images are normalised, on the mirror, and on the earlier layer."""
+    yield f"Images: {extractor.architecture.normalisation}."
+    if extractor.mirror:
+        yield f"Mirror images: {MIRRORED}."
+    if extractor.early_layer:
+        yield f"Earlier layer: {extractor.early_layer.layer}."
 
 
 def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:
@@ -262,7 +272,7 @@ def _check_settings(
     work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents
 ) -> None:
     """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
-    settings = {
+    settings: dict[str, Any] = {
         "weights": fingerprint(extractor.network),
         "architecture": asdict(extractor.architecture),
         "layer": extractor.layer,
@@ -280,14 +290,43 @@ def _check_settings(
         },
         "held_out_images": notes.get("held_out_images", 0),
     }
-    text = json.dumps(settings, indent=2, sort_keys=True)
+    if extractor.mirror:  # version 0.1 had none and wrote nothing of it
+        settings["mirror"] = True
     file = work / "settings.json"
-    if not file.is_file():
-        write_whole(file, text.encode())
-    elif file.read_text() != text:
+    if file.is_file():
+        _check_same(work, _read_settings(file), json.loads(json.dumps(settings)))
+    elif next(work.glob("*.safetensors"), None):
+        raise ValueError(f"{work} holds shards, and no settings.json says of what; delete it.")
+    else:
+        write_whole(file, json.dumps(settings, indent=2, sort_keys=True).encode())
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """Returns what shards are of. Raises ValueError if that cannot be read."""
+    try:
+        settings = json.loads(file.read_text())
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
         raise ValueError(
-            f"{work} holds the shards of an extraction with other settings; "
-            "delete it or give them again."
+            f"{file} does not say what the shards beside it are of; delete {file.parent}."
+        )
+    return settings
+
+
+def _check_same(work: Path, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the settings of the shards in `work` that are not those wanted."""
+    differences = []
+    for name in sorted({*settings, *wanted}):
+        there, here = settings.get(name, False), wanted.get(name, False)
+        if there == here:
+            continue
+        values = f"{json.dumps(there)}, not {json.dumps(here)}"
+        differences.append(f"{name} {values if len(values) < LONG_VALUE else 'of another kind'}")
+    if differences:
+        raise ValueError(
+            f"{work} holds the shards of an extraction with other settings "
+            f"({'; '.join(differences)}); delete it or give them again."
         )
 
 
@@ -428,6 +467,9 @@ def make_card(
     classifier = {"architecture": asdict(architecture), "layer": extractor.layer}
     if extractor.early_layer:
         classifier["early"] = extractor.early_layer.layer
+    classifier[MIRROR] = extractor.mirror
+    if extractor.mirror and extractor.odin:
+        classifier["odin"] = "the mean of the scores of an image and its mirror image"
     classifier |= {"weights": fingerprint(extractor.network), **notes}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
     sets["train"][AVAILABLE_ROWS] = learned

@@ -17,6 +17,10 @@ _CAPTION = (
 )
 
 
+def _caption(note: str) -> str:
+    return f"{_CAPTION} {note}".rstrip()
+
+
 # -- cells -----------------------------------------------------------------------------------------
 
 
@@ -70,7 +74,9 @@ def _figure_cells(entry: SetResult | GroupMean) -> list[str]:
 # -- formats ---------------------------------------------------------------------------------------
 
 
-def to_json(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
+def to_json(
+    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+) -> str:
     """Returns the contract that scripts read, with these keys and no others, as fractions.
 
     {"rows": [{detector, set, group, n, auroc, fpr95, fpr95_ood, aupr}],
@@ -89,12 +95,14 @@ def _json_of(table: Table) -> dict[str, Any]:
     }
 
 
-def to_markdown(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
-    """Returns the two tables, groups and sets, in Markdown."""
+def to_markdown(
+    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+) -> str:
+    """Returns the two tables, groups and sets, in Markdown, with a note in their caption."""
     heading, body = group_cells(table, spread)
     groups = markdown(heading, [*body, *beside])
     sets = markdown(*_set_cells(table))
-    return f"{groups}\n\n{_CAPTION}\n\n{sets}"
+    return f"{groups}\n\n{_caption(note)}\n\n{sets}"
 
 
 def markdown(heading: Row, body: Sequence[Row]) -> str:
@@ -109,12 +117,14 @@ def markdown(heading: Row, body: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def to_latex(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
-    """Returns the two tables, groups and sets, in LaTeX (booktabs)."""
+def to_latex(
+    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+) -> str:
+    """Returns the two tables, groups and sets, in LaTeX (booktabs), with a note in the caption."""
     heading, body = group_cells(table, spread)
     groups = _tabular(heading, [*body, *beside])
     sets = _tabular(*_set_cells(table))
-    return f"{groups}\n\n{sets}\n% {_CAPTION}"
+    return f"{groups}\n\n{sets}\n% {_caption(note)}"
 
 
 def _tabular(heading: Row, body: Sequence[Row]) -> str:
@@ -137,13 +147,15 @@ def _tabular(heading: Row, body: Sequence[Row]) -> str:
     )
 
 
-def to_text(table: Table, spread: Table | None = None, beside: Sequence[Row] = ()) -> str:
-    """Returns the two tables with columns aligned, for a terminal."""
+def to_text(
+    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+) -> str:
+    """Returns the two tables with columns aligned, for a terminal, with a note in their caption."""
     heading, body = group_cells(table, spread)
     set_heading, set_body = _set_cells(table)
     groups = _aligned([heading, *body, *beside])
     sets = _aligned([set_heading, *set_body])
-    return "\n".join([*groups, "", *sets, "", _CAPTION])
+    return "\n".join([*groups, "", *sets, "", _caption(note)])
 
 
 def _aligned(rows: Sequence[Row]) -> list[str]:
@@ -163,4 +175,5 @@ FORMATS: Mapping[str, Callable[..., str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-"""{name: format}. Each takes a table, its spread over seeds, and rows of text to add below."""
+"""{name: format}. Each takes a table, its spread over seeds, rows of text to add below, and a note
+that its caption ends in; JSON has no caption."""

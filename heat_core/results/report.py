@@ -60,9 +60,14 @@ def report(
 def _introduction(pack: Pack, seeds: int) -> str:
     """Returns what the figures are of, and what they were chosen by."""
     accuracy = pack.card.get("classifier", {}).get("test_accuracy")
-    network = f"The classifier is right on {accuracy:.2%} of the ID test set. " if accuracy else ""
+    passes = " in one pass" if pack.is_mirrored else ""
+    network = ""
+    if accuracy:
+        network = f"The classifier is right on {accuracy:.2%} of the ID test set{passes}. "
+    mirror = f"{pack.passes_sentence} " if pack.is_mirrored else ""
     return (
-        f"{network}Mean and standard deviation over {seeds} seeds of what trains; FPR95 (ID+) / "
+        f"{network}{mirror}"
+        f"Mean and standard deviation over {seeds} seeds of what trains; FPR95 (ID+) / "
         "AUROC in percent. Settings were chosen by a criterion that sees ID images alone. No code "
         "reads OOD sets to choose; whoever ran it saw their figures beside the criterion."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from heat_core.detectors.closed_form import MoG
 from heat_core.energies import GaussianMixture, Normalized, moments_of, on_sphere
 from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
-from heat_core.images.extract import Extractor, extract
+from heat_core.images.extract import EarlyLayer, Extractor, extract
 from heat_core.images.packing import Contents, build_pack
 from heat_core.images.pseudo import FAMILIES, TWO_KINDS
 from heat_core.images.thumbnails import decode_sheet, encode_sheet
@@ -112,13 +114,82 @@ def test_a_pack_comes_back_from_disk(pack: Pack, tmp_path: Path) -> None:
     )
 
 
+EARLY = EarlyLayer("layer2")
+
+
+@pytest.fixture(scope="module")
+def mirrored(
+    extractor: Extractor, sheets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Pack, Pack]:
+    """A pack with the mirror and all views, and one of the same images mirrored."""
+    flipping = copy.deepcopy(extractor.network)
+    flipping.register_forward_pre_hook(lambda module, inputs: (inputs[0].flip(3),))
+    one, other = (
+        build_pack(
+            replace(
+                extractor, network=network, mirror=True, early_layer=EARLY, dtype=torch.float32
+            ),
+            NOTES,
+            CONTENTS,
+            [sheets],
+            tmp_path_factory.mktemp("mirrored"),
+        )
+        for network in (extractor.network, flipping)
+    )
+    return one, other
+
+
+def test_no_set_of_a_mirrored_pack_knows_left_from_right(mirrored: tuple[Pack, Pack]) -> None:
+    """Bank, held-out and test images, families and OOD, in z and every view."""
+    one, other = mirrored
+    assert [name for name, _ in one.sets()] == [name for name, _ in other.sets()]
+    for (name, features), (_, of_mirrored) in zip(one.sets(), other.sets(), strict=True):
+        assert set(features.views) == {"std", "odin", "early"}, name
+        assert torch.allclose(features.z, of_mirrored.z, atol=1e-5), name
+        for view in ("std", "odin", "early"):
+            assert torch.allclose(features.views[view], of_mirrored.views[view], rtol=1e-3), name
+    for name, moments in one.train.moments.items():
+        assert torch.allclose(moments.means, other.train.moments[name].means, atol=1e-5)
+
+
+def test_the_card_says_that_features_are_of_two_passes(
+    mirrored: tuple[Pack, Pack], pack: Pack, tmp_path: Path
+) -> None:
+    card = mirrored[0].card["classifier"]
+    assert (card["mirror"], card["early"]) == (True, "layer2")
+    assert card["odin"] == "the mean of the scores of an image and its mirror image"
+    assert card["logits_difference"] < 1e-5
+    assert (pack.card["classifier"]["mirror"], pack.is_mirrored) == (False, False)
+    assert "odin" not in pack.card["classifier"]
+    write_pack(mirrored[0], tmp_path / "pack")
+    again = read_pack(tmp_path / "pack")
+    assert again.is_mirrored
+    assert again.passes_sentence.startswith("Scores take two passes")
+
+
+def test_a_card_that_says_nothing_clear_of_mirrors_is_refused(
+    mirrored: tuple[Pack, Pack], tmp_path: Path
+) -> None:
+    classifier = mirrored[0].card["classifier"] | {"mirror": "yes"}
+    odd = replace(mirrored[0], card={**mirrored[0].card, "classifier": classifier})
+    write_pack(odd, tmp_path / "pack")
+    with pytest.raises(ValueError, match=r"classifier.mirror` must be true or false, got 'yes'"):
+        read_pack(tmp_path / "pack")
+
+
 class Killed(Exception):
     pass
 
 
+@pytest.mark.parametrize("mirror", [False, True])
 def test_a_killed_extraction_goes_on_and_ends_the_same(
-    pack: Pack, extractor: Extractor, sheets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mirror: bool,
+    extractor: Extractor,
+    sheets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    extractor = replace(extractor, mirror=mirror)
     monkeypatch.setattr(packing, "SHARD", 50)  # 160 seen images are 4 shards
     done: list[str] = []
 
@@ -144,7 +215,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
         lambda what, images, total: again.append(what),
     )
     whole: list[str] = []
-    build_pack(
+    pack = build_pack(
         extractor,
         NOTES,
         CONTENTS,
@@ -166,8 +237,40 @@ def test_shards_of_other_settings_are_refused(
     without = build_pack(extractor, {}, few, [sheets], tmp_path)
     assert without.extra.val is None
     assert not without.extra.pseudo
-    with pytest.raises(ValueError, match="shards of an extraction with other settings; delete it"):
+    with pytest.raises(
+        ValueError,
+        match=r"extraction with other settings \(held_out_images 0, not 40\); delete it",
+    ):
         build_pack(extractor, NOTES, few, [sheets], tmp_path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_shards_with_the_mirror_and_without_are_never_mixed(
+    first: bool, extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    few = replace(CONTENTS, pseudo_rows=(0, 0))
+    one, other = (replace(extractor, odin=False, mirror=mirror) for mirror in (first, not first))
+    build_pack(one, NOTES, few, [sheets], tmp_path)
+    there, here = ("true", "false") if first else ("false", "true")
+    with pytest.raises(
+        ValueError, match=rf"other settings \(mirror {there}, not {here}\); delete it or give them"
+    ):
+        build_pack(other, NOTES, few, [sheets], tmp_path)
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(ValueError, match=r"holds shards, and no settings\.json says of what"):
+        build_pack(one, NOTES, few, [sheets], tmp_path)
+    (tmp_path / "settings.json").write_text("cut")
+    with pytest.raises(ValueError, match=r"settings\.json does not say what the shards .* delete"):
+        build_pack(one, NOTES, few, [sheets], tmp_path)
+
+
+def test_an_extraction_that_version_0_1_began_goes_on_without_the_mirror(
+    extractor: Extractor, sheets: Path, tmp_path: Path
+) -> None:
+    """Its settings said nothing of mirrors."""
+    few = replace(CONTENTS, pseudo_rows=(0, 0))
+    build_pack(extractor, NOTES, few, [sheets], tmp_path)
+    assert "mirror" not in json.loads((tmp_path / "settings.json").read_text())
 
 
 def test_a_missing_dataset_is_named_before_anything_is_extracted(
