@@ -91,7 +91,8 @@ def _normalisation(classifier: dict[str, Any]) -> Iterator[Note]:
 
 def _mirror(pack: Pack) -> Iterator[Note]:
     if pack.is_mirrored:
-        yield Note("Mirror images", MIRRORED, pack.passes_sentence.removesuffix("."))
+        so = "scores take two passes of the network, published figures one"
+        yield Note("Mirror images", MIRRORED, so)
 
 
 def logits_notes(classifier: dict[str, Any]) -> Iterator[Note]:

@@ -191,8 +191,8 @@ class Pack:
         if not self.is_mirrored:
             return ""
         return (
-            "Scores take two passes of the network, one over the mirror image; published figures "
-            "take one."
+            "Scores take two passes of the network, over an image and its mirror image; published "
+            "figures take one."
         )
 
     @property

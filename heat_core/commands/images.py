@@ -27,9 +27,6 @@ from .shared import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from heat_core.images.classifier import Architecture
     from heat_core.images.classifier_training import Progress, Recipe
     from heat_core.images.extract import Extractor
     from heat_core.judge import Opinion, ScoredRun, Verdict
@@ -142,13 +139,15 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
     import torch
 
     from heat_core.images import classifier
-    from heat_core.images.extract import EarlyLayer, Extractor
+    from heat_core.images.extract import EarlyLayer, Extractor, middle_stage
 
     architecture = None
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
     network, architecture, notes = classifier.load(options.weights, architecture)
-    early = _early_layer(options, network, architecture)
+    early = "" if options.early == "none" else options.early
+    if early == "auto":
+        early = middle_stage(network, architecture, options.layer)
     extractor = Extractor(
         network,
         architecture,
@@ -161,26 +160,6 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
         mirror=options.mirror,
     )
     return extractor, notes
-
-
-def _early_layer(
-    options: argparse.Namespace, network: nn.Module, architecture: Architecture
-) -> str:
-    """Returns the name of the earlier layer asked for, empty for none.
-
-    Says so where `auto` finds none.
-    """
-    from heat_core.images.extract import middle_stage
-
-    if options.early != "auto":
-        return "" if options.early == "none" else options.early
-    layer = middle_stage(network, architecture, options.layer)
-    if not layer:
-        _print_note(
-            f"Earlier layer: none, timm lists no stages of {architecture.model} that can be read; "
-            "--early names a layer."
-        )
-    return layer
 
 
 def _print_note(text: str) -> None:

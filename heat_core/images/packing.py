@@ -204,8 +204,7 @@ def _readings(extractor: Extractor) -> Iterator[str]:
     yield f"Images: {extractor.architecture.normalisation}."
     if extractor.mirror:
         yield f"Mirror images: {MIRRORED}."
-    if extractor.early_layer:
-        yield f"Earlier layer: {extractor.early_layer.layer}."
+    yield f"Earlier layer: {extractor.early_layer.layer if extractor.early_layer else 'none'}."
 
 
 def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:

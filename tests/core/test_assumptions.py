@@ -125,6 +125,13 @@ def test_a_card_says_what_was_left_out_normalised_and_checked(pack: Pack) -> Non
         "in [0, 1].",
         "Logits of the head: within 0.04 % of the network's own, checked at extraction.",
     ]
+    card["classifier"]["mirror"] = True
+    assert [str(note) for note in notes_on_card(replace(pack, card=card))][2:] == [
+        "Mirror images: features are means over an image and its mirror image; scores take two "
+        "passes of the network, published figures one.",
+        "Logits of the head: within 0.04 % of the network's own (both are means over an image and "
+        "its mirror image), checked at extraction.",
+    ]
     card["classifier"]["logits_difference"] = 0.3
     note = notes_on_card(replace(pack, card=card))[-1]
     assert note.is_warning

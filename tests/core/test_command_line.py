@@ -758,6 +758,22 @@ def test_datasets_that_are_not_there_are_refused(
     assert "none.safetensors" in refuses(*missing)
 
 
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_the_table_of_a_mirrored_pack_says_that_scores_take_two_passes(
+    is_mirrored: bool, pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = json.loads((pack / "card.json").read_text())
+    card["classifier"] = {"mirror": is_mirrored}
+    (pack / "card.json").write_text(json.dumps(card))
+    two_passes = "Scores take two passes of the network, over an image and its mirror image;"
+    for form in ("", "--markdown", "--latex", "--json"):
+        assert main(["benchmark", str(pack), "--detectors", "MoG", *filter(None, [form])]) == 0
+        output = capsys.readouterr()
+        said, silent = (output.err, output.out) if form == "--json" else (output.out, output.err)
+        assert said.count(two_passes) == is_mirrored
+        assert two_passes not in silent
+
+
 # -- from images to a pack -------------------------------------------------------------------------
 
 
@@ -788,6 +804,8 @@ def test_extract_makes_a_pack_of_images(
     output = capsys.readouterr()
     assert "60 training rows, 30 test rows, 2 OOD sets" in output.out
     assert "Images: normalised by the means 0.4914, 0.4822, 0.4465 and deviations" in output.err
+    assert "\nMirror images: features are means over an image and its mirror" in output.err
+    assert "\nEarlier layer: layer2.\n" in output.err
     assert re.search(r"Logits of the head: within [\d.e-]+ % of the network's own", output.err)
     assert "Warning: Head and labels: agree on" in output.err  # nothing was learned
     assert "Held-out ID and the network: AUROC of test against val" in output.err
@@ -806,9 +824,13 @@ def test_extract_makes_a_pack_of_images(
     assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
     assert [len(f) for f in pack.extra.pseudoval.values()] == [*[2] * 16, 4]
     assert not (tmp_path / "pack.shards").exists()
+    assert (pack.card["classifier"]["mirror"], pack.card["classifier"]["early"]) == (True, "layer2")
+    assert pack.train.views["early"].shape == (60, 1)
     plain = ["--no-std", "--no-odin", "--pseudo-rows", "0,0", "--dtype", "float32"]
-    assert main([*common, *rows, *plain, "--out", str(tmp_path / "plain")]) == 0
+    one_pass = ["--no-mirror", "--early", "none"]
+    assert main([*common, *rows, *plain, *one_pass, "--out", str(tmp_path / "plain")]) == 0
     assert not read_pack(tmp_path / "plain").train.views
+    assert not read_pack(tmp_path / "plain").is_mirrored
     assert read_pack(tmp_path / "plain").train.z.dtype == torch.float32
     capsys.readouterr()
     assert main(["benchmark", str(tmp_path / "pack"), "--detectors", "MSP,KNN", "--json"]) == 0

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from heat_core.energies import Energy, moments_of, on_sphere
 from heat_core.features import Head
 from heat_core.images import classifier
 from heat_core.images.classifier import Architecture
 from heat_core.images.datasets import Images
-from heat_core.images.extract import Extractor, extract, head_of, logits_difference, odin
+from heat_core.images.extract import (
+    EarlyLayer,
+    Extractor,
+    extract,
+    head_of,
+    logits_difference,
+    middle_stage,
+    odin,
+)
 from tests.samples import colours
 
 TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))
@@ -227,3 +238,133 @@ def test_changed_pixels_are_what_the_network_sees(network: nn.Module, images: Im
     assert torch.allclose(changed.z, extract(_reads(network), negative, rows).z, atol=1e-5)
     assert changed.index is not None
     assert changed.index.tolist() == [5, 2]
+
+
+# -- the mirror ------------------------------------------------------------------------------------
+
+
+def _mirrored(images: Images) -> Images:
+    pixels = np.ascontiguousarray(images.pixels[:, :, ::-1])
+    return Images("colours", "train", pixels, images.labels, images.classes)
+
+
+def _full(network: nn.Module, mirror: bool, energy: Energy | None = None) -> Extractor:
+    """Returns an extractor of every view."""
+    early_layer = EarlyLayer("layer2", energy)
+    return Extractor(
+        network, TINY, odin=True, dtype=torch.float32, early_layer=early_layer, mirror=mirror
+    )
+
+
+def test_features_of_two_passes_are_the_mean_over_both_images(
+    network: nn.Module, images: Images
+) -> None:
+    both = extract(_full(network, mirror=True), images, batch=20)
+    one, other = (
+        extract(_full(network, mirror=False), each, batch=20)
+        for each in (images, _mirrored(images))
+    )
+    assert not torch.allclose(one.z, other.z, atol=1e-3)
+    for name in ("z", "std", "odin", "early"):
+        mean = (one.columns([name]) + other.columns([name])) / 2
+        assert torch.allclose(both.columns([name]), mean, rtol=1e-6, atol=1e-7), name
+    averages = both.view("early")
+    energy = EarlyLayer.of("layer2", moments_of(on_sphere(averages))).energy
+    assert energy is not None
+    scores = extract(_full(network, True, energy), images).views["early"]
+    assert torch.allclose(scores[:, 0], energy(averages.z), rtol=1e-4)
+
+
+def test_images_that_are_their_own_mirror_have_the_features_of_one_pass(
+    network: nn.Module, images: Images
+) -> None:
+    pixels = images.pixels.copy()
+    pixels[:, :, 16:] = pixels[:, :, 15::-1]
+    images = replace(images, pixels=pixels)
+    one, two = (extract(_full(network, mirror), images) for mirror in (False, True))
+    for name in ("z", "std", "odin", "early"):
+        assert torch.equal(one.columns([name]), two.columns([name])), name
+
+
+def test_the_heads_logits_of_two_passes_are_the_mean_of_the_networks(
+    network: nn.Module, images: Images
+) -> None:
+    head = head_of(network)
+    assert head is not None
+    pixels = classifier.pixels_tensor(images)
+    with torch.inference_mode():
+        logits = [network(TINY.normalise(each)) for each in (pixels, pixels.flip(3))]
+    wanted = (logits[0] + logits[1]) / 2
+    assert not torch.allclose(wanted, logits[0], atol=1e-2)
+    extractor = _full(network, mirror=True)
+    assert torch.allclose(head.logits(extract(extractor, images).z), wanted, atol=1e-5)
+    assert logits_difference(extractor, head, pixels) < 1e-5
+    moved = Head(head.weight, head.bias + 1)
+    difference = logits_difference(extractor, moved, pixels)
+    assert difference == pytest.approx(1 / float(wanted.abs().max()), rel=1e-3)
+
+
+@pytest.mark.parametrize(("odin", "passes"), [(False, 1), (True, 2)])
+def test_the_mirror_takes_twice_the_passes_and_no_more(
+    odin: bool, passes: int, network: nn.Module, images: Images
+) -> None:
+    sizes: list[int] = []
+    handle = network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    try:
+        for mirror in (False, True):
+            extract(replace(_full(network, mirror), odin=odin), images, np.arange(5))
+    finally:
+        handle.remove()
+    assert sizes == [5] * passes * 3
+
+
+# -- layers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "stage"),
+    [
+        ("resnet18", "", "layer2"),
+        ("resnet18", "layer3.0.conv1", "layer1"),
+        ("resnet18", "conv1", ""),
+        ("mobilenetv3_small_050", "", "blocks.1"),
+        ("convnext_atto", "", "stages.1"),
+        ("vit_tiny_patch16_224", "", "blocks.5"),
+        ("inception_v3", "", ""),  # it takes no image of 32 pixels
+    ],
+)
+def test_the_middle_stage_is_the_earlier_layer(model: str, layer: str, stage: str) -> None:
+    architecture = Architecture(model, small_stem=False)
+    assert middle_stage(architecture.build(), architecture, layer) == stage
+
+
+class _Branches(nn.Module):
+    """A stage that gives two maps."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return inputs, -inputs
+
+
+class _First(nn.Module):
+    def forward(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        return inputs[0]
+
+
+def test_a_stage_that_gives_no_tensor_is_no_earlier_layer(images: Images) -> None:
+    network = nn.Sequential()
+    for name, module in {
+        "stem": nn.Conv2d(3, 4, 3),
+        "branches": _Branches(),
+        "first": _First(),
+        "global_pool": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        "fc": nn.Linear(4, 3),
+    }.items():
+        network.add_module(name, module)
+    network.get_classifier = lambda: network.fc  # type: ignore[method-assign]
+    assert middle_stage(network, TINY) == ""  # none are listed
+    network.feature_info = [  # type: ignore[assignment]
+        {"module": name} for name in ("stem", "branches", "first", "gone")
+    ]
+    assert middle_stage(network, TINY) == "stem"
+    with pytest.raises(ValueError, match="a layer that is read must give a tensor; branches gives"):
+        extract(Extractor(network, TINY, early_layer=EarlyLayer("branches")), images)

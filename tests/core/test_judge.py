@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from heat_core.__main__ import main
 from heat_core.detectors.closed_form import SSD
+from heat_core.detectors.composed import Composed
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
@@ -57,6 +59,70 @@ def test_an_image_of_the_pack_gets_the_score_it_has_there(
         assert verdict.out == (verdict.score > verdict.threshold)
     assert opinion.predicted in pack.card["classes"]
     assert 0.1 <= opinion.probability <= 1
+
+
+@pytest.fixture(scope="module")
+def mirrored(place: Path, sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack with the mirror and an earlier layer, by the command."""
+    out = tmp_path_factory.mktemp("packs") / "mirrored"
+    command = ["extract", "--weights", str(weights_of(place)), "--root", str(sheets)]
+    rows = ["--train-rows", "100", "--test-rows", "60", "--ood-rows", "20", "--pseudo-rows", "0,0"]
+    assert main([*command, *rows, "--ood", "mnist", "--out", str(out)]) == 0
+    shutil.copy(weights_of(place), weights_of(out))
+    return out
+
+
+def test_a_picture_and_its_mirror_image_get_the_score_that_it_has_in_a_mirrored_pack(
+    mirrored: Path, sheets: Path
+) -> None:
+    pack = read_pack(mirrored)
+    assert pack.is_mirrored
+    assert pack.test.index is not None
+    early = Composed(w_mog=0, w_energy=0, w_knn=0, w_early_layer=1)
+    detectors = {**supported_detectors(pack, names=NAMES)[0], "early": early}
+    runs = {name: ScoredRun.of(fit(one, pack.train), pack) for name, one in detectors.items()}
+    judge = Judge(pack, weights_of(mirrored))
+    images = datasets.read_images("cifar10", [sheets], "test")
+    pixels = images.pixels[pack.test.index.numpy()]
+    one_pass = Judge(_without_the_mirror(pack), weights_of(mirrored))
+    differences = []
+    for row in (3, 17, 44):
+        here, flipped = judge(pixels[row], runs), judge(pixels[row][:, ::-1].copy(), runs)
+        without = one_pass(pixels[row], runs)
+        for verdict, other, single in zip(
+            here.verdicts, flipped.verdicts, without.verdicts, strict=True
+        ):
+            score = runs[verdict.detector].test_scores[row]
+            assert verdict.score == pytest.approx(score, rel=1e-3, abs=1e-3)
+            assert other.score == pytest.approx(verdict.score, rel=1e-5, abs=1e-5)
+            differences.append(abs(single.score - score))
+    assert max(differences) > 0.1  # so that the pass that is missing would show
+
+
+def _without_the_mirror(pack: Pack) -> Pack:
+    classifier = {**pack.card["classifier"], "mirror": False}
+    return replace(pack, card={**pack.card, "classifier": classifier})
+
+
+def test_verdicts_by_a_mirrored_pack_say_that_they_take_two_passes(
+    mirrored: Path, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
+    for pack, passes in ((place, 0), (mirrored, 1)):
+        command = ["score-image", str(tmp_path / "fine.png"), "--pack", str(pack), "--json"]
+        capsys.readouterr()
+        assert main([*command, "--detectors", "KNN"]) == 0
+        said = capsys.readouterr()
+        assert said.err.count("Scores take two passes") == passes
+        assert len(json.loads(said.out)) == 1
+
+
+def test_an_earlier_layer_that_the_card_does_not_name_is_asked_for(mirrored: Path) -> None:
+    pack = read_pack(mirrored)
+    classifier = {**pack.card["classifier"]}
+    del classifier["early"]
+    with pytest.raises(ValueError, match=r"view early, and no moments .* \(the card names none\)"):
+        Judge(replace(pack, card={**pack.card, "classifier": classifier}), weights_of(mirrored))
 
 
 def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.formats import FORMATS
+from heat_core.results.report import report
 from heat_core.results.table import over_seeds, tabulate
+from heat_core.scores import SetScores
 from heat_core.set_name import SetName
 
 SETS = [("near", "a"), ("near", "b"), ("far", "c")]
@@ -64,6 +67,20 @@ def test_the_page_has_every_detector(
     assert "HEAT is " in page
     assert "| Against | Group |" in page
     assert "The paper's numbers" not in page  # it has none for these features
+
+
+def test_the_page_of_a_mirrored_pack_says_once_that_scores_take_two_passes(arrays: dict) -> None:
+    pack = pack_from_arrays(arrays, "mine")
+    random = np.random.default_rng(0)
+    scores = SetScores({name: random.normal(size=len(rows)) for name, rows in pack.sets()})
+    pages = []
+    for classifier in ({"test_accuracy": 0.9}, {"test_accuracy": 0.9, "mirror": True}):
+        card = {**pack.card, "classifier": classifier}
+        pages.append(report(replace(pack, card=card), [{"MoG": scores}], [{"MoG": scores}], "it"))
+    assert "two passes" not in pages[0]
+    assert "right on 90.00% of the ID test set. Mean and" in pages[0]
+    assert pages[1].count("two passes") == 1
+    assert "right on 90.00% of the ID test set in one pass. Scores take two passes" in pages[1]
 
 
 def test_the_plane_is_told_by_its_worst_seed() -> None:
