@@ -51,7 +51,9 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -
     left, right = st.columns([1, 4])
     side = opinion.pixels.shape[0]
     enlarged = opinion.pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1)
-    left.image(enlarged, f"As the network sees it: {side} x {side} pixels", output_format="PNG")
+    mirror = ", and its mirror image" if pack_data.pack.is_mirrored else ""
+    caption = f"As the network sees it: {side} x {side} pixels{mirror}"
+    left.image(enlarged, caption, output_format="PNG")
     right.markdown(f"**{plain(opinion_finding(opinion))}**")
     if opinion.verdicts:
         right.dataframe(

@@ -55,7 +55,7 @@ contents = packing.Contents(
 def report(*progress):
     print(*progress, flush=True)
     time.sleep(pause)
-extractor = Extractor(tiny.build().eval(), tiny, odin=True)
+extractor = Extractor(tiny.build().eval(), tiny, odin=True, mirror=True)
 notes = {"held_out_images": 40}
 pack = packing.build_pack(extractor, notes, contents, [sheets], folder / "work", report)
 write_pack(pack, folder / "pack")
