@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.text import plain
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, opened, wait
 
@@ -33,6 +34,7 @@ HARMLESS: dict[str, dict[str, object]] = {
 REFUSED: dict[str, dict[str, object]] = {
     "a method that is a number": {"map": {"method": 7}},
     "a map that is a number": {"map": 3},
+    "a mirror that is a word": {"classifier": {"mirror": "yes"}},
     "an order that repeats a name": {"order": ["train", "test", *["near_a"] * 100_000]},
 }
 
@@ -90,6 +92,23 @@ def test_a_sheet_that_cannot_be_read_is_said_in_one_line(
     at = opened(app().switch_page(f"{page}/page.py"))
     (error,) = at.error
     assert "test.webp: not readable" in error.value.replace("\\", "")
+
+
+@pytest.mark.parametrize("page", PACK_PAGES)
+def test_every_page_of_a_mirrored_pack_says_once_that_scores_take_two_passes(
+    folder: Path, page: str
+) -> None:
+    for mirror in (False, True):
+        classifier = {"mirror": mirror, "architecture": {"model": "vit"}, "test_accuracy": 0.9}
+        _change_card(folder, {"classifier": classifier})
+        at = opened(app().switch_page(f"{page}/page.py"))
+        wait(at, lambda page: not page.get("progress"))
+        captions = [caption.value for caption in at.caption]
+        assert sum("Scores take two passes" in caption for caption in captions) == mirror
+        sentence = f"Classifier: timm vit, test accuracy 90.0%{' in one pass' if mirror else ''}."
+        assert plain(sentence) in captions
+        notes = at.table[0].value["Found"].to_dict()
+        assert ("Mirror images" in notes) == mirror
 
 
 def test_a_pack_that_is_being_written_is_not_offered(folder: Path) -> None:
