@@ -321,7 +321,7 @@ def _check_same(work: Path, settings: Mapping[str, Any], wanted: Mapping[str, An
         if there == here:
             continue
         values = f"{json.dumps(there)}, not {json.dumps(here)}"
-        differences.append(f"{name} {values if len(values) < LONG_VALUE else 'of another kind'}")
+        differences.append(f"{name} {values if len(values) < LONG_VALUE else 'different'}")
     if differences:
         raise ValueError(
             f"{work} holds the shards of an extraction with other settings "
