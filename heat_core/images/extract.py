@@ -135,7 +135,7 @@ class Extractor:
         return {name: array.cpu() for name, array in arrays.items()}
 
     def passes(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Returns what the network reads, and features are means of: (N, 3, H, W) a pass.
+        """Returns the images of each pass, (N, 3, H, W): as they are and, with `mirror`, mirrored.
 
         Args:
             inputs: (N, 3, H, W), normalised.
@@ -148,7 +148,7 @@ class Extractor:
         Args:
             inputs: (N, 3, H, W), normalised.
         """
-        views = {}
+        views: dict[str, Tensor] = {}
         with (
             torch.inference_mode(not self.odin),
             _record(self.network, self.layer, self._early_name) as outputs,
@@ -260,38 +260,37 @@ def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Te
 def middle_stage(network: nn.Module, architecture: Architecture, layer: str = "") -> str:
     """Returns the name of the stage in the middle of a network: `layer2` of a ResNet.
 
-    Stages are what timm lists as such (`feature_info`) and what gives a tensor; of an even number
-    it is the earlier one of the two in the middle.
+    Stages are what timm lists as such (`feature_info`), as far as they give a tensor; of an even
+    number it is the earlier one of the two in the middle. The name is empty where there is none, or
+    where the network takes no image of 32 pixels.
 
     Args:
-        layer: the name of a module that is read in place of the last layer; stages before it count.
-
-    Returns an empty name where there is none, or where the network takes no image of 32 pixels.
+        layer: the name of a module that is read in place of the last layer: stages before it count.
 
     >>> middle_stage(Architecture("resnet18").build(), Architecture("resnet18"))
     'layer2'
     """
-    modules = dict(network.named_modules())
     listed: Any = getattr(network, "feature_info", [])
-    stages = [name for name in (entry["module"] for entry in listed) if name in modules]
-    if layer:
-        earlier = list(modules)[: list(modules).index(layer)]
-        stages = [name for name in stages if name in earlier and not layer.startswith(f"{name}.")]
-    stages = [name for name in stages if name in _giving_tensors(network, architecture, stages)]
+    names = [name for name, _ in network.named_modules()]
+    if layer in names[1:]:  # the first is the network itself
+        names = [name for name in names[: names.index(layer)] if not layer.startswith(f"{name}.")]
+    stages = [entry["module"] for entry in listed if entry["module"] in names]
+    readable = _readable_layers(network, architecture, stages)
+    stages = [name for name in stages if name in readable]
     return stages[(len(stages) - 1) // 2] if stages else ""
 
 
 @torch.inference_mode()
-def _giving_tensors(
+def _readable_layers(
     network: nn.Module, architecture: Architecture, names: Sequence[str]
 ) -> set[str]:
-    """Returns which of the modules of these names give a tensor, when a black image is read."""
-    giving: set[str] = set()
+    """Returns which of the layers of these names give a tensor of one row an image."""
+    readable: set[str] = set()
 
     def record(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-            if isinstance(output, Tensor):
-                giving.add(name)
+            if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and len(output) == 1:
+                readable.add(name)
 
         return network.get_submodule(name).register_forward_hook(hook)
 
@@ -299,11 +298,11 @@ def _giving_tensors(
     try:
         network.eval()(architecture.normalise(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)))
     except (RuntimeError, AssertionError):  # it takes no such image
-        giving.clear()
+        readable.clear()
     finally:
         for handle in handles:
             handle.remove()
-    return giving
+    return readable
 
 
 def _global_pool(network: nn.Module) -> nn.Module | None:

@@ -837,6 +837,20 @@ def test_extract_makes_a_pack_of_images(
     assert all(math.isfinite(row["auroc"]) for row in json.loads(capsys.readouterr().out)["rows"])
 
 
+@pytest.mark.parametrize("option", ["--layer", "--early"])
+def test_a_layer_that_the_network_lacks_is_refused(
+    option: str, tmp_path: Path, sheets: Path, refuses: Callable[..., str]
+) -> None:
+    from heat_core.images import classifier
+
+    tiny = classifier.Architecture("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
+    classifier.save(tiny.build(), tiny, tmp_path / "w.safetensors", {})
+    place = ["--weights", tmp_path / "w.safetensors", "--root", sheets, "--out", tmp_path / "pack"]
+    line = refuses("extract", *place, "--ood", "mnist", option, "layer9")
+    assert "layer must be one of the network's, such as" in line
+    assert "got 'layer9'" in line
+
+
 TINY = ["--model", "resnet18", "--layers", "1,1,1,1", "--channels", "8,8,8,8"]
 
 

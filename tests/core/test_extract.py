@@ -335,7 +335,11 @@ def test_the_mirror_takes_twice_the_passes_and_no_more(
 )
 def test_the_middle_stage_is_the_earlier_layer(model: str, layer: str, stage: str) -> None:
     architecture = Architecture(model, small_stem=False)
-    assert middle_stage(architecture.build(), architecture, layer) == stage
+    network = architecture.build()
+    passes: list[int] = []
+    network.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
+    assert middle_stage(network, architecture, layer) == stage
+    assert passes == [1]
 
 
 class _Branches(nn.Module):
