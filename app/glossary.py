@@ -23,6 +23,10 @@ TERMS: Mapping[str, str] = {
         "The numbers that a classifier makes of an image just before it decides on a class. A "
         "point in space, z."
     ),
+    "Two passes": (
+        "Features of some packs are means over an image and its mirror image, so that left and "
+        "right do not matter. The network looks twice; for published figures it looks once."
+    ),
     "Logits": (
         "What the classifier's last layer makes of features: one number a class, the largest wins."
     ),
