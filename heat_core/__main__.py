@@ -1,7 +1,8 @@
 """The command line: `heat COMMAND --help`, or `python -m heat_core COMMAND --help`.
 
 What a user can put right ends in one line on standard error and exit code 2; where some detectors
-failed and the others' answer is printed, the code is 3; ctrl-C is 130.
+failed and the others' answer is printed, the code is 3; ctrl-C is 130, once what is finished is
+printed.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .commands import dashboard, decisions, images, names, packs, plane, results, runs, scoring
-from .commands.shared import Incomplete, refusal_text
+from .commands.outcome import Incomplete, Interrupted, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
     "streamlit": "app",
@@ -31,7 +35,8 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
 
 EXIT_CODES = (
     "exit code: 0 done; 2 refused, in one line on standard error; 3 some detectors failed, named "
-    "there,\nand the answer is of the others; 130 interrupted"
+    "there,\nand the answer is of the others; 130 interrupted, and the answer is of what was "
+    "finished"
 )
 MAX_SEED = 2**32 - 1  # the largest that every library here takes
 MAX_SEEDS = 1000
@@ -44,12 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         command = f"{command} {options.command}"
-        options.run(options)
+        with _terminated_as_interrupted():
+            options.run(options)
         sys.stdout.flush()
     except _UsageError as error:
         command, message = error.args
     except Incomplete as error:
         code, message = 3, str(error)
+    except Interrupted as error:
+        code, message = 130, f"interrupted; {error}"
     except KeyboardInterrupt:
         code, message = 130, "interrupted"
     except BrokenPipeError:  # as of `| head`: nobody reads on, and nothing is wrong
@@ -63,6 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     print(f"{command}: {message}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Makes SIGTERM the same as ctrl-C for a block, which prints what is finished."""
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _reason(error: Exception) -> str | None:

@@ -21,6 +21,7 @@ from .energies import Energy, precise_enough, score
 from .features import Features
 from .files import whole_folder
 from .pack import NO_EXTRA, ExtraID
+from .progress import report_progress
 from .run_version_3 import upgrade_card, upgrade_state
 from .threads import torch_threads
 from .training.trainer import OnRecord, Record, ignore
@@ -96,6 +97,8 @@ def fit(
 ) -> Run:
     """Returns the run of a detector fitted to ID features.
 
+    `progress_to` hears how far it is, whatever the detector does.
+
     Args:
         detector: its hyperparameters.
         train: ID features.
@@ -122,6 +125,7 @@ def fit(
     diagnosis = None
     to_diagnose = detector.to_diagnose(energy, train, extra, seed) if detector.trains else None
     if to_diagnose is not None:
+        report_progress("diagnosing")
         last_record = history[-1] if history else None
         with torch_threads(1):
             diagnosis = diagnose(to_diagnose, last_record, seed)

@@ -11,22 +11,21 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .outcome import Interrupted, Outcome, work_through
+from .progress import ProgressBars, progress_line
 from .shared import (
-    Incomplete,
-    ProgressBars,
     allowed_detectors,
     check_out,
     check_parent,
     check_suffix,
     device_of,
-    failure_text,
-    failures_text,
     print_notes,
     require,
     split_names,
 )
 
 if TYPE_CHECKING:
+    from heat_core.detectors.detector import Detector
     from heat_core.images.classifier_training import Progress, Recipe
     from heat_core.images.extract import Extractor
     from heat_core.judge import Opinion, ScoredRun, Verdict
@@ -38,8 +37,11 @@ def fetch(options: argparse.Namespace) -> None:
     from heat_core.images.fetching import fetch
 
     check_parent(options.root / options.name)
-    with ProgressBars("B", is_scaled=True) as bars:
-        source = fetch(options.name, options.root, bars.show)
+    try:
+        with ProgressBars("B", is_scaled=True) as bars:
+            source = fetch(options.name, options.root, bars.show)
+    except KeyboardInterrupt:
+        raise Interrupted("the same command goes on with what has come") from None
     print(f"{options.name} is in {options.root} (from {source}).")
 
 
@@ -67,9 +69,14 @@ def train_classifier(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     checkpoint = options.out.with_suffix(".checkpoint")
     on_progress = partial(_report_training, recipe=recipe)
-    network = train(
-        architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
-    )
+    try:
+        network = train(
+            architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
+        )
+    except KeyboardInterrupt:
+        if not checkpoint.exists():
+            raise
+        raise Interrupted(f"the same command goes on from {checkpoint}") from None
     notes = {
         "id": options.id,
         "classes": list(images.classes),
@@ -120,10 +127,15 @@ def extract(options: argparse.Namespace) -> None:
     )
     extractor, notes = _extractor(options)
     work = options.out.with_name(f"{options.out.name}.shards")
-    with ProgressBars("image") as bars:
-        pack = packing.build_pack(
-            extractor, notes, contents, options.root, work, bars.show, _print_note
-        )
+    try:
+        with ProgressBars("image") as bars:
+            pack = packing.build_pack(
+                extractor, notes, contents, options.root, work, bars.show, _print_note
+            )
+    except KeyboardInterrupt:
+        if not work.exists():
+            raise
+        raise Interrupted(f"the same command goes on from {work}") from None
     write_pack(pack, options.out, options.overwrite)
     packing.delete_shards(work)
     families = len(pack.extra.pseudo)
@@ -167,9 +179,10 @@ def _print_note(text: str) -> None:
 
 
 def score_image(options: argparse.Namespace) -> None:
-    """Judges pictures by the detectors of a pack that can be fitted.
+    """Judges images by the detectors of a pack that can be fitted.
 
-    Raises ValueError if none can, and Incomplete after the verdicts if some cannot.
+    Raises ValueError if none can; after the verdicts Incomplete if some cannot, and Interrupted if
+    ctrl-C came before all were fitted, or all images judged.
     """
     require("timm")
     from heat_core.images.decoding import read_image
@@ -179,30 +192,30 @@ def score_image(options: argparse.Namespace) -> None:
 
     device = device_of(options)
     pack = read_pack(options.pack)
-    pictures = [(str(path), read_image(path)) for path in options.pictures]
+    images = {str(path): read_image(path) for path in options.pictures}
     weights = options.weights or weights_of(options.pack)
     if not weights.is_file():
         raise FileNotFoundError(
             f"no network at {weights}; give --weights, the one that the pack was extracted with."
         )
     judge = Judge(pack, weights, device)
-    scored_runs: dict[str, ScoredRun] = {}
-    failures: dict[str, str] = {}
-    for name, detector in allowed_detectors(pack, options).items():
-        try:
+
+    def scored_run(name: str, detector: Detector) -> ScoredRun:
+        with progress_line(name):
             run = fit(detector, pack.train, options.seed, device, extra=pack.extra)
-            scored_runs[name] = ScoredRun.of(run, pack)
-        except Exception as error:  # whatever ends one detector, the others stand
-            failures[name] = failure_text(error)
-    if failures and not scored_runs:
-        raise ValueError(failures_text(failures))
+            return ScoredRun.of(run, pack)
+
+    fitted = work_through(allowed_detectors(pack, options), scored_run)
+    fitted.check_any()
     keep = options.keep / 100
-    opinions = {path: judge(pixels, scored_runs, keep) for path, pixels in pictures}
+    judged = work_through(images, lambda _, pixels: judge(pixels, fitted.results, keep))
+    judged.check_any()
     if pack.is_mirrored:
         _print_note(pack.passes_sentence)
-    _print_opinions(opinions, options.json)
-    if failures:
-        raise Incomplete(failures_text(failures))
+    _print_opinions(judged.results, options.json)
+    Outcome(
+        {}, {**fitted.failures, **judged.failures}, [*fitted.unfinished, *judged.unfinished]
+    ).check_all()
 
 
 def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
+from .progress import progress_line
 from .shared import check_out, print_notes
 
 
@@ -30,7 +32,10 @@ def project(options: argparse.Namespace) -> None:
     from heat_core.pack import read_pack, write_pack
     from heat_core.projection import project_pack
 
-    pack = project_pack(read_pack(options.pack), options.method, options.seed)
+    pack = read_pack(options.pack)
+    with progress_line(options.method) as line:
+        on_progress = partial(line.show, "laying out")
+        pack = project_pack(pack, options.method, options.seed, on_progress)
     write_pack(pack, options.pack)
     layout = pack.card["map"]
     print(

@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from .progress import progress_line
+
 if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
 
@@ -24,10 +26,11 @@ def toy(options: argparse.Namespace) -> None:
     train = the_toy.features(seed=options.seed)
     grid = Grid(the_toy)
     start = time.perf_counter()
-    run = fit(detector, train, options.seed, options.device)
-    seconds = time.perf_counter() - start
+    with progress_line(options.detector):
+        run = fit(detector, train, options.seed, options.device)
+        seconds = time.perf_counter() - start
+        distance = grid.distance(grid.energy(run.energy))
     mog = fit(preset_detector("MoG", space="plane"), train)
-    distance = grid.distance(grid.energy(run.energy))
     kl_mog = grid.distance(grid.energy(mog.energy)).kl
     if options.json:
         answer = {

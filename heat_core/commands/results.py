@@ -5,29 +5,28 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .shared import (
-    Incomplete,
-    allowed_detectors,
-    device_of,
-    failure_text,
-    failures_text,
-    print_notes,
-)
+from .outcome import Outcome, failure_text, work_through
+from .progress import progress_line
+from .shared import allowed_detectors, device_of, print_notes
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
     from heat_core.pack import Pack
     from heat_core.plane.suite import Trial
+    from heat_core.results.report import Results
     from heat_core.scores import SetScores
+
+FEATURES_ALONE = ("EBM", "HEAT")  # the detectors that learn, and can do so from features alone
 
 
 def benchmark(options: argparse.Namespace) -> None:
     """Prints the paper's table for a pack, of every detector that could be fitted.
 
-    Raises ValueError if none could, and Incomplete after the table if some could not.
+    Raises ValueError if none could; after the table Incomplete if some could not, and Interrupted
+    if ctrl-C came before all were.
     """
     from heat_core.assumptions import notes_on
     from heat_core.pack import read_pack
@@ -43,7 +42,8 @@ def benchmark(options: argparse.Namespace) -> None:
         published = [[f"{name} (paper)", *cells] for name, *cells in rows]
     fitted = _fit_all(pack, options)
     fitted.check_any()
-    mean, std = over_seeds([tabulate(by_detector, pack.ood) for by_detector in fitted.scores])
+    tables = [tabulate(scores, pack.ood) for scores in _by_seed(fitted, options)]
+    mean, std = over_seeds(tables)
     spread = std if options.seeds > 1 else None
     print(FORMATS[options.format](mean, spread, published, pack.passes_sentence))
     if options.format == "json" and pack.is_mirrored:
@@ -57,45 +57,156 @@ def benchmark(options: argparse.Namespace) -> None:
 def report(options: argparse.Namespace) -> None:
     """Prints all results on a pack as one Markdown page.
 
+    After ctrl-C it holds the tables of what is finished by then, and compares nothing.
+
     Raises as `benchmark` does.
     """
     from heat_core.assumptions import notes_on
     from heat_core.pack import read_pack
-    from heat_core.results.report import report
+    from heat_core.results.report import Results
 
     options.device = device_of(options)
     pack = read_pack(options.pack)
-    features_only = argparse.Namespace(**vars(options))
-    features_only.detectors = "EBM,HEAT"
-    if pack.extra.pseudo:
-        features_only.preset = "cached"
     fitted = _fit_all(pack, options)
     fitted.check_any()
-    cached = _fit_all(pack, features_only)
-    plane, plane_failure = _plane_trials(options) if options.plane else ([], {})
-    cached_failures = {
-        f"{name} from the features alone": reason for name, reason in cached.failures.items()
-    }
-    failures = {**fitted.failures, **cached_failures, **plane_failure}
-    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    print(report(pack, fitted.scores, cached.scores, command, plane, failures), end="")
+    cached = _fit_from_features_alone(pack, options, is_wanted=not fitted.unfinished)
+    plane = _Plane()
+    if options.plane:
+        plane = _plane_trials(options, is_wanted=not (fitted.unfinished or cached.unfinished))
+    results = Results(
+        _by_seed(fitted, options),
+        _by_seed(cached, options),
+        plane.trials,
+        {**fitted.failures, **cached.failures, **plane.failures},
+        [*fitted.unfinished, *cached.unfinished, *plane.unfinished],
+    )
+    _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
-    if failures:
-        raise Incomplete(failures_text(failures))
+    Outcome({}, dict(results.failures), results.unfinished).check_all()
 
 
-def _plane_trials(options: argparse.Namespace) -> tuple[list[Trial], dict[str, str]]:
-    """Returns the trials in the plane, and {"the plane": why} if one of them failed."""
+def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> None:
+    """Prints the page; without comparisons if ctrl-C comes while they are made."""
+    from heat_core.results.report import report
+
+    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
+    try:
+        with progress_line("Comparing"):
+            page = report(pack, results, command)
+    except KeyboardInterrupt:
+        results.unfinished.append("the comparisons")
+        page = report(pack, results, command)
+    print(page, end="")
+
+
+# -- the detectors ---------------------------------------------------------------------------------
+
+
+def _fit_all(pack: Pack, options: argparse.Namespace) -> Outcome[list[SetScores]]:
+    """Returns the scores of the detectors asked for that the pack allows, of every seed."""
+    detectors = allowed_detectors(pack, options)
+
+    def score(name: str, detector: Detector) -> list[SetScores]:
+        start = time.perf_counter()
+        by_seed = _scores_by_seed(name, detector, pack, options)
+        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        return by_seed
+
+    def say_failure(name: str, reason: str) -> None:
+        if len(detectors) > 1:  # of a single one, the last line says it
+            print(f"{name} failed: {reason}", file=sys.stderr)
+
+    return work_through(detectors, score, say_failure)
+
+
+def _fit_from_features_alone(
+    pack: Pack, options: argparse.Namespace, is_wanted: bool
+) -> Outcome[list[SetScores]]:
+    """Returns the scores of the detectors that learn, where they see no destroyed image.
+
+    Args:
+        is_wanted: false after ctrl-C: then nothing is fitted, and all of it is unfinished.
+    """
+
+    def full(name: str) -> str:
+        return f"{name} from the features alone"
+
+    if not is_wanted:
+        return Outcome(unfinished=[full(name) for name in FEATURES_ALONE])
+    features_only = argparse.Namespace(**vars(options))
+    features_only.detectors = ",".join(FEATURES_ALONE)
+    if pack.extra.pseudo:
+        features_only.preset = "cached"
+    fitted = _fit_all(pack, features_only)
+    failures = {full(name): reason for name, reason in fitted.failures.items()}
+    return Outcome(fitted.results, failures, [full(name) for name in fitted.unfinished])
+
+
+def _by_seed(
+    fitted: Outcome[list[SetScores]], options: argparse.Namespace
+) -> list[dict[str, SetScores]]:
+    """Returns a seed each, {detector: scores of the pack's sets}."""
+    return [
+        {name: by_seed[number] for name, by_seed in fitted.results.items()}
+        for number in range(options.seeds)
+    ]
+
+
+def _scores_by_seed(
+    name: str, detector: Detector, pack: Pack, options: argparse.Namespace
+) -> list[SetScores]:
+    """Returns the scores of a detector, of every seed; one that does not train is fitted once.
+
+    Raises ValueError if a score is no finite number, and what fitting raises.
+    """
+    from heat_core.run import fit
+    from heat_core.scores import score_pack
+
+    count = options.seeds if detector.trains else 1
+    by_seed: list[SetScores] = []
+    for number in range(count):
+        seed = options.seed + number
+        with progress_line(f"{name}, seed {seed}" if count > 1 else name):
+            run = fit(detector, pack.train, seed, options.device, extra=pack.extra)
+            by_seed.append(score_pack(pack, run.score))
+    return by_seed if detector.trains else by_seed * options.seeds
+
+
+# -- the plane -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """The trials in the plane that are finished, and {"the plane": why} if one failed.
+
+    Args:
+        unfinished: `the plane`, if ctrl-C came first.
+    """
+
+    trials: list[Trial] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+
+
+def _plane_trials(options: argparse.Namespace, is_wanted: bool) -> _Plane:
+    """Returns the trials in the plane; none after ctrl-C, when nothing more is wanted."""
     from heat_core.plane.suite import trials
 
-    done: list[Trial] = []
+    plane = _Plane()
+    if not is_wanted:
+        plane.unfinished.append("the plane")
+        return plane
     try:
-        for trial in trials(seeds=options.seeds):
-            _report_trial(trial)
-            done.append(trial)
+        with progress_line("The plane") as line:
+            for trial in trials(seeds=options.seeds):
+                line.clear()
+                _report_trial(trial)
+                plane.trials.append(trial)
+    except KeyboardInterrupt:
+        plane.unfinished.append("the plane")
     except Exception as error:
-        return done, {"the plane": failure_text(error)}
-    return done, {}
+        plane.failures["the plane"] = failure_text(error)
+    return plane
 
 
 def _report_trial(trial: Trial) -> None:
@@ -106,61 +217,3 @@ def _report_trial(trial: Trial) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """The scores of detectors on a pack.
-
-    Args:
-        scores: a seed each, {detector: scores of the pack's sets}.
-        failures: {detector: why it has no scores}.
-    """
-
-    scores: list[dict[str, SetScores]]
-    failures: dict[str, str]
-
-    def check_any(self) -> None:
-        """Raises ValueError if every detector failed."""
-        if self.failures and not self.scores[0]:
-            raise ValueError(failures_text(self.failures))
-
-    def check_all(self) -> None:
-        """Raises Incomplete if a detector failed."""
-        if self.failures:
-            raise Incomplete(failures_text(self.failures))
-
-
-def _fit_all(pack: Pack, options: argparse.Namespace) -> _Fitted:
-    """Returns the scores of the detectors asked for that the pack allows, of every seed."""
-    fitted = _Fitted([{} for _ in range(options.seeds)], {})
-    detectors = allowed_detectors(pack, options)
-    for name, detector in detectors.items():
-        start = time.perf_counter()
-        try:
-            by_seed = _scores_by_seed(detector, pack, options)
-        except Exception as error:  # whatever ends one detector, the others stand
-            fitted.failures[name] = failure_text(error)
-            if len(detectors) > 1:  # of a single one, the last line says it
-                print(f"{name} failed: {fitted.failures[name]}", file=sys.stderr)
-            continue
-        for by_detector, scores in zip(fitted.scores, by_seed, strict=True):
-            by_detector[name] = scores
-        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    return fitted
-
-
-def _scores_by_seed(detector: Detector, pack: Pack, options: argparse.Namespace) -> list[SetScores]:
-    """Returns the scores of a detector, of every seed; one that does not train is fitted once.
-
-    Raises ValueError if a score is no finite number, and what fitting raises.
-    """
-    from heat_core.run import fit
-    from heat_core.scores import score_pack
-
-    by_seed: list[SetScores] = []
-    for number in range(options.seeds if detector.trains else 1):
-        seed = options.seed + number
-        run = fit(detector, pack.train, seed, options.device, extra=pack.extra)
-        by_seed.append(score_pack(pack, run.score))
-    return by_seed if detector.trains else by_seed * options.seeds

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
+from .progress import ProgressLine, progress_line
 from .shared import check_out, print_notes
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ def fit(options: argparse.Namespace) -> None:
     check_out(options.out, options.overwrite)
     pack = read_pack(options.pack)
     detector = preset_detector(options.detector, options.preset, space_of(pack.extra))
-    run = fit(detector, pack.train, options.seed, options.device, _report_record, pack.extra)
+    with progress_line(options.detector) as line:
+        on_record = partial(_report_record, line)
+        run = fit(detector, pack.train, options.seed, options.device, on_record, pack.extra)
     save(run, options.out, options.overwrite)
     print(
         f"{options.out}: {options.detector} ({options.preset}) fitted to "
@@ -34,8 +38,9 @@ def fit(options: argparse.Namespace) -> None:
     print_notes(notes_on(pack), warnings_only=True)
 
 
-def _report_record(record: Record, energy: Energy) -> None:
-    """Prints one line of a training's history."""
+def _report_record(line: ProgressLine, record: Record, energy: Energy) -> None:
+    """Prints one line of a training's history, in the place of the progress."""
+    line.clear()
     print(
         f"step {record.step}/{record.steps}: loss {record.loss:.4f}, "
         f"held out {record.val_loss:.4f}",

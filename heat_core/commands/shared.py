@@ -1,62 +1,19 @@
-"""What several commands share: checks before any work, the detectors asked for, progress."""
+"""What several commands share: checks before any work, the detectors asked for, notes."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from heat_core.assumptions import Note
     from heat_core.detectors.detector import Detector
     from heat_core.pack import Pack
-
-
-class Incomplete(Exception):
-    """Some of what was asked for failed, and the rest is printed; the message says what and why."""
-
-
-def refusal_text(error: Exception) -> str | None:
-    """Returns in one line what a user can put right; None of an error of ours.
-
-    >>> refusal_text(FileNotFoundError(2, "No such file or directory", "cat.png"))
-    'cat.png: No such file or directory'
-    """
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError | RuntimeError):  # so torch calls it
-        wanted = re.search(r"allocate ([\d.]+ \w+)", text)
-        if wanted:
-            return f"not enough memory: there are no {wanted[1]} to be had."
-        return "not enough memory." if isinstance(error, MemoryError) else None
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    # ArithmeticError: training diverged
-    return text if text and isinstance(error, ValueError | OSError | ArithmeticError) else None
-
-
-def failure_text(error: Exception) -> str:
-    """Returns why a detector failed, in one line.
-
-    >>> failure_text(KeyError("std")), failure_text(ValueError("k must be at least 1."))
-    ("KeyError: 'std'", 'k must be at least 1.')
-    """
-    text = " ".join(str(error).split())
-    return refusal_text(error) or f"{type(error).__name__}: {text}".removesuffix(": ")
-
-
-def failures_text(failures: Mapping[str, str]) -> str:
-    """Returns {what failed: why} in one line.
-
-    >>> failures_text({"KNN": "KNN needs at least k = 50 training rows, got 40."})
-    'failed: KNN (KNN needs at least k = 50 training rows, got 40)'
-    """
-    parts = (f"{name} ({reason.rstrip('.')})" for name, reason in failures.items())
-    return f"failed: {', '.join(parts)}"
 
 
 def print_notes(notes: Iterable[Note], warnings_only: bool = False) -> None:
@@ -129,33 +86,3 @@ def device_of(options: argparse.Namespace) -> str:
     from heat_core.run import resolve_device
 
     return resolve_device(options.device)
-
-
-class ProgressBars:
-    """Progress bars on standard error, one a file or set.
-
-    Args:
-        unit: of what is counted.
-        is_scaled: print large counts in thousands or millions.
-    """
-
-    def __init__(self, unit: str, is_scaled: bool = False) -> None:
-        self.unit, self.is_scaled = unit, is_scaled
-        self._bars: dict[str, Any] = {}
-
-    def show(self, name: str, done: int, total: int) -> None:
-        """Moves the bar of a name."""
-        from tqdm import tqdm
-
-        if name not in self._bars:
-            self._bars[name] = tqdm(
-                total=total, unit=self.unit, unit_scale=self.is_scaled, desc=name, initial=0
-            )
-        self._bars[name].update(done - self._bars[name].n)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for bar in self._bars.values():
-            bar.close()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heat_core.features import Features
+from heat_core.progress import row_blocks
 
 MIN_SPREAD = 1e-3  # of rows around their mean, below which they are told apart in float64
 SPREAD_ROWS = 2000  # rows that this is seen from
@@ -80,6 +81,14 @@ class Energy(nn.Module, abc.ABC):
         children = (child for child in self.modules() if child is not self)
         energies = (child for child in children if isinstance(child, Energy))
         return max((energy.numbers_per_row for energy in energies), default=1)
+
+    @property
+    def rows_at_a_time(self) -> int:
+        """How many rows to score in one go: as many as its own numbers and its children's allow."""
+        children = (child for child in self.modules() if child is not self)
+        energies = (child for child in children if isinstance(child, Energy))
+        own = rows_per_batch(self.numbers_per_row)
+        return min((own, *(energy.rows_at_a_time for energy in energies)))
 
     def terms(self) -> tuple[Energy, ...]:
         """Returns the energies that add up to this one, in order."""
@@ -208,7 +217,7 @@ def score(energy: Energy, z: Tensor, batch: int | None = None) -> NDArray[np.flo
 
     Rows go through in batches, on the device and in the precision of the energy, so z may be larger
     than the device's memory. By default a batch has fewer rows where each holds more numbers, such
-    as one a class.
+    as one a class. After each batch `progress_to` hears how many are scored.
 
     >>> from heat_core.energies import PrecomputedScore
     >>> score(PrecomputedScore(), torch.tensor([[2.0], [6.0]]))
@@ -217,9 +226,9 @@ def score(energy: Energy, z: Tensor, batch: int | None = None) -> NDArray[np.flo
     floats = (value for value in energy.state_dict().values() if value.is_floating_point())
     like = next(floats, z)
     if batch is None:
-        batch = min(rows_per_batch(energy.numbers_per_row), max(1, BATCH_INPUTS // z.shape[1]))
+        batch = min(energy.rows_at_a_time, max(1, BATCH_INPUTS // z.shape[1]))
     scores = np.empty(len(z))
-    for start in range(0, len(z), batch):
-        rows = z[start : start + batch].to(like.device, like.dtype)
-        scores[start : start + batch] = energy(rows).double().cpu().numpy()
+    for block in row_blocks("scoring", len(z), batch):
+        rows = z[block].to(like.device, like.dtype)
+        scores[block] = energy(rows).double().cpu().numpy()
     return scores

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features, Moments
+from heat_core.progress import report_progress, row_blocks
 from heat_core.threads import torch_threads
 
 from .energy import Energy, working_precision
@@ -42,9 +43,9 @@ def _class_means(z: Tensor, label: Tensor, count: Tensor, rows: int) -> Tensor:
     """Returns the mean of each class, (C, d) float64, of z (N, d) with labels (N,), counts (C,)."""
     centre = z.mean(0)  # taken off first, for precision
     total = torch.zeros(len(count), z.shape[1], dtype=torch.float64, device=z.device)
-    for block, block_label in zip(z.split(rows), label.split(rows), strict=True):
+    for block in row_blocks("averaging classes", len(z), rows):
         sums = torch.zeros_like(total, dtype=z.dtype)
-        total += sums.index_add_(0, block_label, block - centre)
+        total += sums.index_add_(0, label[block], z[block] - centre)
     return total / count[:, None] + centre
 
 
@@ -52,8 +53,8 @@ def _pooled_covariance(z: Tensor, label: Tensor, means: Tensor, rows: int) -> Te
     """Returns the covariance of z (N, d) around the means (C, d) of its labels (N,), (d, d)."""
     scatter = torch.zeros(z.shape[1], z.shape[1], dtype=torch.float64, device=z.device)
     class_means = means.to(z.dtype)
-    for block, block_label in zip(z.split(rows), label.split(rows), strict=True):
-        residual = block - class_means[block_label]
+    for block in row_blocks("estimating the covariance", len(z), rows):
+        residual = z[block] - class_means[label[block]]
         scatter += residual.T @ residual
     return scatter / len(z)
 
@@ -99,6 +100,7 @@ class Gaussians(Energy):
         moments = moments.to(train.z.device, torch.float64)
         rows = moments.count.sum()
         centre = moments.count @ moments.means / rows
+        report_progress("decomposing the covariance")
         with torch_threads(1):  # two wait for each other thousands of times
             variances, directions = torch.linalg.eigh(moments.covariance)
         rounding = torch.finfo(self.centre.dtype).eps * moments.means.square().mean().sqrt()

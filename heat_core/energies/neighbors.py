@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from heat_core.features import Features
+from heat_core.progress import row_blocks
 
 from .energy import Energy, working_precision
 
 LARGE_BANK = 2**15  # rows
+FIT_ROWS = 8192  # rows of a bank that are filled at a time
 
 
 class Neighbors(Energy):
@@ -52,9 +54,17 @@ class Neighbors(Energy):
     def fit(self, train: Features) -> Self:
         self.to(train.z.device, working_precision(train.z))
         self.store(centre=train.z.mean(0, dtype=torch.float64))
-        self.store(bank=train.z.to(self.centre) - self.centre)
-        self.store(offset=-0.5 * torch.linalg.vector_norm(self.bank, dim=1).square())
+        self.bank = self.centre.new_empty(train.z.shape)
+        self.offset = self.centre.new_empty(len(train))
+        for block in row_blocks("filling the bank", len(train), FIT_ROWS):
+            rows = train.z[block].to(self.centre) - self.centre
+            self.bank[block] = rows
+            self.offset[block] = -0.5 * torch.linalg.vector_norm(rows, dim=1).square()
         return self
+
+    @property
+    def rows_at_a_time(self) -> int:
+        return _rows_at_a_time(len(self.bank))
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         # runs of earlier versions have the bank as it was, from the origin
@@ -72,7 +82,7 @@ class Neighbors(Energy):
             rows: of z, whose products with the bank are held at a time.
         """
         if rows is None:
-            rows = _rows_at_a_time(len(self.bank))
+            rows = self.rows_at_a_time
         z = z - self.centre
         nearest = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for start in range(0, len(z), rows):

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features
+from heat_core.progress import report_progress, row_blocks
 
 from .energy import Energy, working_precision
+
+FIT_ROWS = 8192  # rows that are normalised at a time
 
 
 class Normalized(Energy):
@@ -121,6 +124,7 @@ class DirectionAndNorm(Energy):
 
     def fit(self, train: Features) -> Self:
         z = train.columns(list(self.views))
+        report_progress("standardising")
         mean, std = mean_and_std(self._directions_and_norms(z.to(working_precision(z))))
         self.store(shift=mean, scale=std)
         return self
@@ -168,6 +172,8 @@ def on_sphere(features: Features) -> Features:
 
     They have no head, since logits need the norm, and no views.
     """
-    z = features.z.to(working_precision(features.z))
+    z = torch.empty_like(features.z, dtype=working_precision(features.z))
+    for block in row_blocks("normalising", len(features), FIT_ROWS):
+        z[block] = unit(features.z[block].to(z.dtype))
     moments = {"z": features.moments["unit z"]} if "unit z" in features.moments else {}
-    return Features(unit(z), features.y, None, {}, features.index, features.source, moments)
+    return Features(z, features.y, None, {}, features.index, features.source, moments)

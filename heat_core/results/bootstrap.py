@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from heat_core.arguments import finite_scores
 from heat_core.pack import GROUPS
+from heat_core.progress import report_progress
 from heat_core.set_name import SetName
 
 from .table import AllScores, Array
@@ -171,7 +172,8 @@ def _image_counts(sizes: Mapping[str, int], rounds: int, seed: int) -> Iterator[
     """Gives {set: (n,) how often each image is drawn}: each once, then `rounds` times by chance."""
     generator = np.random.default_rng(seed)
     yield {name: np.ones(n, np.int64) for name, n in sizes.items()}
-    for _ in range(rounds):
+    for number in range(rounds):
+        report_progress("resampling images", number / rounds)
         yield {
             name: np.bincount(generator.integers(n, size=n), minlength=n)
             for name, n in sizes.items()

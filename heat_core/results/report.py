@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from heat_core.pack import Pack
 from heat_core.plane.suite import Trial, trial_rows
@@ -14,47 +15,77 @@ from .table import AllScores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 BySeed = Sequence[AllScores]
-NO_FAILURES: Mapping[str, str] = {}
 
 
-def report(
-    pack: Pack,
-    scores: BySeed,
-    cached: BySeed,
-    command: str,
-    plane: Sequence[Trial] = (),
-    failures: Mapping[str, str] = NO_FAILURES,
-) -> str:
+@dataclass(frozen=True)
+class Results:
+    """What a page is made of.
+
+    Args:
+        scores: a seed each, {detector: {set: (n,) scores}} with the preset that the page is about.
+        cached: the same of the detectors that learn, from the features alone; no section where no
+            detector has any.
+        plane: trials in the plane; no section without them.
+        failures: {what has no figures: why}.
+        unfinished: what an interrupt left undone; then nothing is compared.
+    """
+
+    scores: BySeed
+    cached: BySeed = ()
+    plane: Sequence[Trial] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+
+
+def report(pack: Pack, results: Results, command: str) -> str:
     """Returns the page.
 
     Args:
         pack: the data.
-        scores: a seed each, {detector: {set: (n,) scores}} with the preset that the page is about.
-        cached: the same of the detectors that learn, from the features alone.
+        results: on it, and in the plane.
         command: that prints the page.
-        plane: trials in the plane; no section without them.
-        failures: {what has no figures: why}.
     """
+    scores = results.scores
     sections = [
         f"# Results on {pack.title}",
         f"Printed by `{command}`; written by no hand.",
         _introduction(pack, len(scores)),
-        *(f"**{name} failed**: {reason}" for name, reason in failures.items()),
+        *_gaps(results),
         "## Every detector",
         _averages(pack, scores),
-        "## From the features alone",
-        "No destroyed image is seen; the noise is a broad Gaussian.",
-        _averages(pack, cached),
+        *_cached_sections(pack, results.cached),
         *_paper_sections(pack),
-        "## Where HEAT helps",
-        *_comparison_sections(pack, scores, "HEAT", ("MoG",)),
-        "## Composed against the others",
-        *_comparison_sections(pack, scores, "Composed", (*BASELINES, "HEAT")),
-        *_plane_sections(plane),
+    ]
+    if not results.unfinished:
+        sections += [
+            "## Where HEAT helps",
+            *_comparison_sections(pack, scores, "HEAT", ("MoG",)),
+            "## Composed against the others",
+            *_comparison_sections(pack, scores, "Composed", (*BASELINES, "HEAT")),
+        ]
+    sections += [
+        *_plane_sections(results.plane),
         "## Every set, first seed",
         to_markdown(tabulate(scores[0], pack.ood)),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _gaps(results: Results) -> list[str]:
+    """Returns a paragraph on each thing that failed, and one on what is not finished."""
+    gaps = [f"**{name} failed**: {reason}" for name, reason in results.failures.items()]
+    if results.unfinished:
+        names = ", ".join(results.unfinished)
+        gaps.append(f"**Interrupted**: not finished are {names}. Nothing is compared.")
+    return gaps
+
+
+def _cached_sections(pack: Pack, cached: BySeed) -> list[str]:
+    """Returns the section on the detectors that learn from features alone, if there are any."""
+    if not any(cached):
+        return []
+    introduction = "No destroyed image is seen; the noise is a broad Gaussian."
+    return ["## From the features alone", introduction, _averages(pack, cached)]
 
 
 def _introduction(pack: Pack, seeds: int) -> str:

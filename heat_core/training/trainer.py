@@ -16,6 +16,7 @@ from torch.func import functional_call, stack_module_state
 
 from heat_core.energies import Energy, Network
 from heat_core.log_partition import log_z_of_weights
+from heat_core.progress import report_progress
 from heat_core.threads import torch_threads
 
 from .negatives import NoiseSampler
@@ -228,6 +229,7 @@ class Trainer:
         last_logged = 0
         start = time.perf_counter()
         for step in range(1, steps + 1):
+            report_progress("training", (step - 1) / steps)
             lr = self.config.lr * self.config.lr_factor((step - 1) / steps)
             loss_sum += networks.step(lr, self.config.ema_weight(step))
             if step in log_steps:
