@@ -216,6 +216,21 @@ def _mean_by_name(passes: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([views[name] for views in passes]).mean(0) for name in passes[0]}
 
 
+def check_network(extractor: Extractor) -> None:
+    """Reads one black image of 32 pixels.
+
+    Raises ValueError if the network does not take it, or its features cannot be read or stored.
+    """
+    extractor.network.to(extractor.device).eval()
+    try:
+        extractor(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
+        ) from None
+
+
 @contextmanager
 def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
     """Records, for the block, the first pass through a network.

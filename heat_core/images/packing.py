@@ -32,6 +32,7 @@ from .extract import (
     Extractor,
     OnBatch,
     Transform,
+    check_network,
     extract,
     head_of,
     logits_difference,
@@ -143,7 +144,7 @@ def build_pack(
             `extractor.dtype`, a class would have no row, or `work` holds the shards of another
             extraction.
     """
-    _check_network(extractor)
+    check_network(extractor)
     skipped: list[str] = []
     ood_images = [read_images(name, roots) for name in contents.ood_names]
     for split in ood_images:
@@ -185,18 +186,6 @@ def build_pack(
 def delete_shards(work: Path) -> None:
     """Deletes the folder of the shards."""
     shutil.rmtree(work, ignore_errors=True)
-
-
-def _check_network(extractor: Extractor) -> None:
-    """Reads one black image. Raises ValueError if the network does not take it."""
-    extractor.network.to(extractor.device).eval()
-    try:
-        extractor(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
-        ) from None
 
 
 def _readings(extractor: Extractor) -> Iterator[str]:

@@ -193,36 +193,6 @@ def test_any_layer_can_be_read(network: nn.Module, images: Images) -> None:
         Extractor(network, TINY, layer="layer9")
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "vit_tiny_patch16_224",
-        "mobilenetv3_small_050",
-        "efficientnet_lite0",
-        "convnext_atto",
-        "resnetv2_18",
-        "swin_tiny_patch4_window7_224",
-    ],
-)
-def test_z_is_what_the_head_of_any_timm_network_reads(model: str, images: Images) -> None:
-    """Among them: one size of image only, pooling in the head, a convolution as last layer,
-    channels last.
-    """
-    images = images.take(np.arange(3), "train")
-    architecture = Architecture(model, classes=5, small_stem=False)
-    network = architecture.build().eval()
-    features, head = (
-        extract(Extractor(network, architecture, dtype=torch.float32), images),
-        head_of(network),
-    )
-    assert head is not None
-    with torch.inference_mode():
-        logits = network(architecture.normalise(classifier.pixels_tensor(images)))
-    assert torch.allclose(features.z @ head.weight.T + head.bias, logits, atol=1e-4)
-    if not model.startswith("vit"):
-        assert features.views["std"].shape[1] in (features.dim, getattr(network, "num_features", 0))
-
-
 def test_a_network_with_several_last_layers_wants_a_layer(images: Images) -> None:
     architecture = Architecture("levit_128s", classes=5, small_stem=False)
     with pytest.raises(
