@@ -39,6 +39,8 @@ class Cancelled(Exception):
 class Job:
     """Work under way, and what it has reported. `frames` only grows; read it by index.
 
+    `doing` says in words what it does at the moment, where that is worth saying.
+
     Every watcher allows some number of frames: all of them (play), those there are (pause), one
     more (step). The work goes on as far as the watcher who allows most, so nobody's pause stops
     another; a job that is paused gives its slot to the next in line. It is cancelled when its last
@@ -71,6 +73,7 @@ class Job:
         self.was_refused = False  # by a queue that was full: it has failed, and nobody keeps it
         self.state: State = "waiting"
         self.progress = 0.0
+        self.doing = ""
         self.frames: list[Any] = []
         self.result: Any = None
         self.error = ""
@@ -102,8 +105,10 @@ class Job:
 
     # -- what the work calls
 
-    def report(self, progress: float, frame: Any = None) -> None:
-        """Sets the progress (0 to 1) and keeps a frame; pauses while no watcher allows more.
+    def report(self, progress: float, frame: Any = None, doing: str = "") -> None:
+        """Sets the progress (0 to 1) and what is being done, and keeps a frame.
+
+        It pauses while no watcher allows more frames.
 
         Where the slot is due to somebody else, it waits for the next one.
 
@@ -112,6 +117,7 @@ class Job:
         if self._stop.is_set() or self._has_lost_owner():
             raise Cancelled
         self.progress = progress
+        self.doing = doing
         if frame is not None:
             self.frames.append(frame)
             if self._must_pause():

@@ -62,6 +62,7 @@ def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0
 
     def work(job: Job) -> Bootstrap | None:
         from heat_core.detectors.presets import DETECTORS, supported_detectors
+        from heat_core.progress import progress_to
         from heat_core.results.bootstrap import bootstrap
 
         detectors, unsupported_reasons = supported_detectors(pack, preset)
@@ -72,18 +73,29 @@ def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0
                 detector_scores = DetectorScores(name, {}, unsupported_reasons[name])
             else:
                 on_record = _progress_of_fit(job, i, count)
-                detector_scores = _score_detector(
-                    name, detectors[name], pack, seed, on_record, keep_runs
-                )
+                with progress_to(partial(_say_step, job, name)):
+                    detector_scores = _score_detector(
+                        name, detectors[name], pack, seed, on_record, keep_runs
+                    )
             job.report((i + 1) / count, detector_scores)
         scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames
             if not detector_scores.missing_reason
         }
-        return bootstrap(scores_by_detector, pack.ood) if scores_by_detector else None
+        if not scores_by_detector:
+            return None
+        with progress_to(partial(_say_step, job, "Intervals")):
+            return bootstrap(scores_by_detector, pack.ood)
 
     return work
+
+
+def _say_step(job: Job, name: str, doing: str, share: float | None) -> None:
+    """Reports what is being done for a detector, or all of them, and how far that is."""
+    from heat_core.progress import progress_text
+
+    job.report(job.progress, doing=f"{name}: {progress_text(doing, share)}")
 
 
 def _progress_of_fit(job: Job, i: int, count: int) -> OnRecord:

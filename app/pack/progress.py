@@ -37,7 +37,9 @@ def show_progress(
     wanted: Collection[str] = (),
     note: Callable[[Job], str] = lambda job: "",
 ) -> None:
-    """Shows how far a job is, every second, and runs the page anew once that can show more.
+    """Shows how far a job is and what it does, every second.
+
+    It runs the page anew once that can show more.
 
     Args:
         job: the work; it is over at the latest when the page can show more.
@@ -47,4 +49,5 @@ def show_progress(
     """
     if job.over or any(frame.detector in wanted for frame in job.frames):
         st.rerun()
-    st.progress(job.progress, f"{doing}: {job.progress:.0%}{note(job)}")
+    step = f" ({job.doing})" if job.doing else ""
+    st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{note(job)}")

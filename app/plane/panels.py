@@ -74,22 +74,23 @@ def transport_buttons(choice: ToyChoice, job: Job) -> None:
 
 def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> None:
     """Says how far a training is, or where in line."""
-    record = snapshots[-1].record if snapshots else None
+    record = snapshots[-1].record if snapshots and not job.doing else None
     share = record.step / record.steps if record else job.progress
     st.progress(share, _progress_text(choice, job, snapshots))
 
 
 def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
     kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
+    doing = f"{job.doing or 'Training'} {choice.detector}: {job.progress:.0%}{kl}"
     if job.state == "waiting":
         if job.has_begun:
-            return f"Training {choice.detector}: {job.progress:.0%}{kl}, in turn with others' work"
+            return f"{doing}, in turn with others' work"
         number = job_queue().ahead_of(job) + 1
         return f"Waiting: number {number} in line. Two jobs are under way, and this one follows."
     is_paused = job.allowed_frames(tab_id()) < math.inf
     if is_paused:
         return f"Paused after snapshot {len(snapshots)}{kl}.{_paused_text(job)}"
-    return f"Training {choice.detector}: {job.progress:.0%}{kl}"
+    return doing
 
 
 def _paused_text(job: Job) -> str:

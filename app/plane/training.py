@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,6 +142,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
 
     def work(job: Job) -> ToyResult:
         from heat_core.detectors.presets import preset_detector
+        from heat_core.progress import progress_to
         from heat_core.run import fit
 
         train = fine.toy.features(seed=choice.seed)
@@ -152,19 +154,25 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         job.report(0.0)
         outcome = _fit(detector, train, choice.seed, snapshots)
         job.report(1.0)
-        return ToyResult(
-            snapshots.take(outcome.energy),
-            fine.distance(fine.energy(outcome.energy)),
-            fine.distance(fine.energy(mog)),
-            snapshots.seconds,
-            outcome.energy,
-            term_names,
-            outcome.end_reason,
-            outcome.diverged,
-            outcome.diagnosis,
-        )
+        with progress_to(partial(_say_measuring, job)):
+            return ToyResult(
+                snapshots.take(outcome.energy),
+                fine.distance(fine.energy(outcome.energy)),
+                fine.distance(fine.energy(mog)),
+                snapshots.seconds,
+                outcome.energy,
+                term_names,
+                outcome.end_reason,
+                outcome.diverged,
+                outcome.diagnosis,
+            )
 
     return work
+
+
+def _say_measuring(job: Job, doing: str, share: float | None) -> None:
+    """Reports how far a fitted energy is measured on a grid."""
+    job.report(share or 0.0, doing="Measuring")
 
 
 @dataclass(frozen=True, eq=False)

@@ -126,7 +126,7 @@ class Grid:
 
     def energy(self, energy: Energy) -> Array:
         """Returns the energies of all points, (side, side), the first axis y."""
-        return score(energy, self.points, batch=16384).reshape(self.side, self.side)
+        return score(energy, self.points).reshape(self.side, self.side)
 
     def distance(self, energy: Array) -> Distance:
         """Returns how far exp(-energy), normalised on the grid, is from the truth.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job
-from app.pack.jobs import DetectorScores
+from app.pack.jobs import DetectorScores, scoring_work
+from app.plane.training import train_toy
+from heat_core.pack import pack_from_arrays
 from tests.app.pages import press
+from tests.app.plane import GRIDS, QUICK
 
 
 def _progress_page() -> None:
@@ -55,6 +60,58 @@ def test_progress_says_what_is_done_how_far_it_is_and_more():
     at = _run(_progress_page, _job("MSP"))
     assert at.get("progress")[0].proto.text == "Fitting HEAT: 42% (waiting)"
     assert at.session_state["runs"] == 1
+
+
+def test_progress_says_which_step_of_the_work_is_under_way():
+    job = _job("MSP")
+    job.doing = "KNN: normalising, 60%"
+    shown = _run(_progress_page, job).get("progress")[0].proto.text
+    assert shown == "Fitting HEAT: 42% (KNN: normalising, 60%) (waiting)"
+
+
+class _Listener(Job):
+    """A job that keeps what it is told."""
+
+    def report(self, progress, frame=None, doing=""):
+        super().report(progress, frame, doing)
+        TOLD.append((progress, doing))
+
+
+TOLD: list[tuple[float, str]] = []
+
+
+def test_scoring_says_what_closed_forms_and_intervals_do(arrays, monkeypatch):
+    from heat_core.detectors import presets
+
+    two = {name: presets.DETECTORS[name] for name in ("MSP", "KNN")}
+    monkeypatch.setattr(presets, "DETECTORS", two)
+    TOLD.clear()
+    job = _Listener("any", scoring_work(pack_from_arrays(arrays), "quick"))
+    job.run()
+    assert job.state == "done", job.error
+    assert [frame.detector for frame in job.frames] == ["MSP", "KNN"]
+    steps = list(dict.fromkeys(doing.partition(",")[0] for _, doing in TOLD if doing))
+    assert steps == [
+        "MSP: scoring",
+        "KNN: normalising",
+        "KNN: filling the bank",
+        "KNN: scoring",
+        "Intervals: resampling images",
+    ]
+    shares = [share for share, _ in TOLD]
+    assert shares == sorted(shares)  # the whole never goes back when another step begins
+    assert (0.5, "KNN: normalising, 100%") in TOLD
+
+
+def test_a_fitted_energy_of_the_plane_is_measured_and_says_so():
+    TOLD.clear()
+    job = _Listener("any", train_toy(replace(QUICK, detector="KNN"), *GRIDS))
+    job.run()
+    assert job.state == "done", job.error
+    measured = [share for share, doing in TOLD if doing == "Measuring"]
+    assert measured[0] == 0.0
+    assert len(set(measured)) > 5
+    assert measured[-1] == 1.0
 
 
 def test_the_page_runs_anew_when_a_wanted_detector_is_ready_or_the_job_is_over():
