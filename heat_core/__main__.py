@@ -38,7 +38,6 @@ EXIT_CODES = (
     "there,\nand the answer is of the others; 130 interrupted, and the answer is of what was "
     "finished"
 )
-MAX_SEED = 2**32 - 1  # the largest that every library here takes
 MAX_SEEDS = 1000
 
 
@@ -143,8 +142,13 @@ def _add_preset(add: Add) -> None:
 
 
 def _add_seed(add: Add) -> None:
-    seed = _whole_number(0, MAX_SEED)
-    add("--seed", type=seed, default=0, help="the same seed gives the same scores")
+    add("--seed", type=_seed, default=0, help="the same seed gives the same scores")
+
+
+def _seed(text: str) -> int:
+    from heat_core.arguments import MAX_SEED
+
+    return _whole_number(0, MAX_SEED)(text)
 
 
 def _add_device(add: Add) -> None:

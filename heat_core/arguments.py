@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+MAX_SEED = 2**32 - 1  # the largest that every library here takes
 
 
 def finite_scores(name: str, scores: ArrayLike) -> NDArray[np.float64]:
@@ -70,3 +75,32 @@ def check_threshold(threshold: float) -> None:
     """
     if np.isnan(threshold):
         raise ValueError(f"the threshold must be a number, got {threshold}.")
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError unless a seed is a whole number that every library here takes.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ValueError: the seed must be a whole number from 0 to 4,294,967,295, got -1.
+    """
+    number = None if isinstance(seed, bool | np.bool_) else _whole_number(seed)
+    if number is None or not 0 <= number <= MAX_SEED:
+        raise ValueError(
+            f"the seed must be a whole number from 0 to {MAX_SEED:,}, got {_short(seed)}."
+        )
+
+
+def _whole_number(value: Any) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _short(value: Any) -> str:
+    """Returns a value as a message shows it: Python refuses to print numbers of many digits."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"one of {value.bit_length():,} bits"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."

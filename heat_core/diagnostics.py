@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .arguments import check_seed
 from .energies import Energy, GaussianMixture, Whitened, score
 from .sampling import MALA, tune_step_size
 from .training.trainer import Record
@@ -112,6 +113,7 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
         last: record of the training, for the effective share and log Z.
         seed: of the chains.
     """
+    check_seed(seed)
     data_energy = score(to_diagnose.e_theta, to_diagnose.z)
     noise_energy = score(to_diagnose.e_theta, to_diagnose.noise)
     sizes = np.abs(np.concatenate([data_energy, noise_energy]))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .arguments import check_seed
 from .energies import on_sphere
 from .features import Features
 from .pack import Pack
@@ -90,6 +91,7 @@ def project_rows(
     >>> project_rows(rows, "pca").shape
     (20, 2)
     """
+    check_seed(seed)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     if len(rows) <= NEIGHBOURS:
@@ -158,6 +160,7 @@ def trustworthiness_of(rows: Array, positions: Array, seed: int = 0) -> float:
     """
     from sklearn.manifold import trustworthiness
 
+    check_seed(seed)
     sample = np.random.default_rng(seed).permutation(len(rows))[:TRUST_ROWS]
     neighbours = min(NEIGHBOURS, (len(sample) - 1) // 2)
     return float(trustworthiness(rows[sample], positions[sample], n_neighbors=neighbours))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .arguments import check_seed
 from .detectors import presets as _presets  # noqa: F401  a file names the detectors it defines
 from .detectors.detector import Detector, Shape
 from .diagnostics import Diagnosis, diagnose
@@ -109,7 +110,8 @@ def fit(
             comes here.
 
     Raises:
-        ValueError: the features lack what the detector needs, or there is no such device.
+        ValueError: the features lack what the detector needs, the seed is no whole number that
+            libraries take, or there is no such device.
         Diverged: training left what numbers can hold.
     """
     history: list[Record] = []
@@ -118,6 +120,7 @@ def fit(
         history.append(record)
         on_record(record, energy)
 
+    check_seed(seed)
     device = resolve_device(device)
     train = precise_enough(train.to(device))
     extra = extra.to(device)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .arguments import check_seed
 from .features import Features
 
 Rows = NDArray[np.int64]
@@ -19,11 +20,12 @@ def stratified_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
         count: all rows if there are fewer.
 
     Raises:
-        ValueError: the count is below 0.
+        ValueError: the count is below 0, or the seed is none.
 
     >>> stratified_rows(np.array([0, 0, 0, 0, 1, 1]), 3)
     array([0, 3, 4])
     """
+    check_seed(seed)
     if count < 0:
         raise ValueError(f"the number of rows must be 0 or more, got {count}.")
     shuffled = np.random.default_rng(seed).permutation(len(labels))
@@ -58,6 +60,7 @@ def sample(features: Features, count: int, seed: int = 0) -> Features:
     >>> sample(features, 4).y.tolist()
     [0, 1, 0, 1]
     """
+    check_seed(seed)
     if count >= len(features):
         return features
     rows = stratified_rows(_labels(features), count, seed)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from heat_core.arguments import check_seed
 from heat_core.diagnostics import ToDiagnose
 from heat_core.energies import (
     Energy,
@@ -108,8 +109,9 @@ class Detector(abc.ABC):
             extra: what else was made of ID images; a detector without use for it does not look.
 
         Raises:
-            ValueError: the features lack what the detector needs.
+            ValueError: the features lack what the detector needs, or the seed is none.
         """
+        check_seed(seed)
         return self.blank(train).fit(train)
 
     def warning(self, energy: Energy) -> str:

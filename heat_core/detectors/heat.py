@@ -94,7 +94,7 @@ class HEAT(Normalizing):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        energy = self.blank(train).fit(train)  # E_G / T_G + E_theta, which learns now
+        energy = super().fit(train, seed)  # E_G / T_G + E_theta, which learns now
         prior, e_theta = energy.terms()
         self.correction.fit(e_theta, self._context(energy, train, extra), seed, on_record)
         if self.temperature is None and self.correction.balances_prior:
@@ -211,7 +211,7 @@ class EBM(Normalizing):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        energy = self.blank(train).fit(train)
+        energy = super().fit(train, seed)
         self.learner.fit(energy, self._context(energy, train, extra), seed, on_record)
         return energy.eval()
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, pad
 
+from heat_core.arguments import check_seed
 from heat_core.files import write_whole
 
 from .classifier import Architecture, evaluate, pixels_tensor
@@ -155,6 +156,7 @@ def train(
         ValueError: there are fewer images than a batch or none held out, or the checkpoint is
             damaged or of another training.
     """
+    check_seed(seed)
     if len(images) < recipe.batch:
         raise ValueError(
             f"training needs at least one batch of {recipe.batch} images, got {len(images)}."

@@ -14,6 +14,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, interpolate, pad
 
+from heat_core.arguments import check_seed
+
 Family = Callable[[Tensor, Generator], Tensor]
 TWO_KINDS = "composed"  # the family of images destroyed in two ways, as packs call it
 
@@ -204,6 +206,7 @@ def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
         >>> destroy(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "invert")[0, 0, 0]
         tensor([255, 255, 255, 255], dtype=torch.uint8)
     """
+    check_seed(seed)
     if any(side % 4 for side in pixels.shape[2:]):
         raise ValueError(
             f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}."

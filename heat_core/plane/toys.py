@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heat_core.arguments import check_seed
 from heat_core.features import Features
 
 
@@ -64,6 +65,7 @@ class Toy(abc.ABC):
             count: of points; by default `size`.
             seed: of the draw.
         """
+        check_seed(seed)
         z, y = self.sample(count or self.size, torch.Generator().manual_seed(seed))
         return Features(z, y)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.arguments import finite_scores
+from heat_core.arguments import check_seed, finite_scores
 from heat_core.pack import GROUPS
 from heat_core.progress import report_progress
 from heat_core.set_name import SetName
@@ -118,6 +118,7 @@ def bootstrap(
     Raises:
         ValueError: a score is not a finite number, or detectors score different numbers of rows.
     """
+    check_seed(seed)
     set_names = [SetName(*key) for key in sets]
     names = [str(name) for name in set_names]
     sizes = _common_sizes(scores, ("test", *names))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state
 
+from heat_core.arguments import check_seed
 from heat_core.energies import Energy, Network
 from heat_core.log_partition import log_z_of_weights
 from heat_core.progress import report_progress
@@ -213,6 +214,7 @@ class Trainer:
             Diverged: a loss is not finite, or energies explode; the networks get the
                 weights kept so far.
         """
+        check_seed(seed)
         if len(tasks) > 1 and self.objective.samples_model:
             raise ValueError(
                 f"{type(self.objective).__name__} draws negatives from the model, so its networks "
