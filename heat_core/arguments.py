@@ -77,8 +77,8 @@ def check_threshold(threshold: float) -> None:
         raise ValueError(f"the threshold must be a number, got {threshold}.")
 
 
-def check_seed(seed: int) -> None:
-    """Raises ValueError unless a seed is a whole number that every library here takes.
+def check_seed(seed: int) -> int:
+    """Returns a seed. Raises ValueError unless it is a whole number that every library here takes.
 
     >>> check_seed(-1)
     Traceback (most recent call last):
@@ -89,6 +89,7 @@ def check_seed(seed: int) -> None:
         raise ValueError(
             f"the seed must be a whole number from 0 to {MAX_SEED:,}, got {_short(seed)}."
         )
+    return number
 
 
 def _whole_number(value: Any) -> int | None:

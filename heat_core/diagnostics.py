@@ -45,7 +45,8 @@ class Diagnosis:
         r_hat_energy, r_hat_class: split R-hat of chains begun at data, of E and of the class they
             are in; 1 where they agree.
         ess_energy, ess_class: the independent draws that all steps are worth.
-        switches: (C, C) how often a step went from the class of the row to that of the column.
+        switch_counts: (class before, class after, how often) of the chains' steps, of every pair of
+            classes that a step joined.
         gap: mean E_theta of noise less that of data.
         bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it
             has left its bound.
@@ -66,7 +67,7 @@ class Diagnosis:
     r_hat_class: float = math.nan
     ess_energy: float = math.nan
     ess_class: float = math.nan
-    switches: tuple[tuple[int, ...], ...] = ()
+    switch_counts: tuple[tuple[int, int, int], ...] = ()
     gap: float = math.nan
     bound_used: float = math.nan
     effective: float = math.nan
@@ -113,7 +114,7 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
         last: record of the training, for the effective share and log Z.
         seed: of the chains.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     data_energy = score(to_diagnose.e_theta, to_diagnose.z)
     noise_energy = score(to_diagnose.e_theta, to_diagnose.noise)
     sizes = np.abs(np.concatenate([data_energy, noise_energy]))
@@ -250,7 +251,7 @@ def _chain_figures(to_diagnose: ToDiagnose, seed: int) -> dict[str, Any]:
         "r_hat_class": split_r_hat(classes),
         "ess_energy": effective_size(chain_energy),
         "ess_class": effective_size(classes),
-        "switches": _switches(classes, len(to_diagnose.mixture.means)),
+        "switch_counts": switch_counts(classes),
         "drift": float(drift),
     }
 
@@ -311,12 +312,16 @@ def effective_size(values: NDArray) -> float:
     return float(min(size, draws * math.log10(draws)))
 
 
-def _switches(classes: NDArray, count: int) -> tuple[tuple[int, ...], ...]:
-    """Returns how often a step went from one class to another, (count, count).
+def switch_counts(classes: NDArray) -> tuple[tuple[int, int, int], ...]:
+    """Returns (class before, class after, how often) of the steps, in order of the classes.
 
     Args:
         classes: (steps, chains).
+
+    >>> switch_counts(np.array([[0, 7], [0, 7], [2, 7]]))  # two chains
+    ((0, 0, 1), (0, 2, 1), (7, 7, 2))
     """
-    table = np.zeros((count, count), dtype=int)
-    np.add.at(table, (classes[:-1], classes[1:]), 1)
-    return tuple(tuple(row) for row in table.tolist())
+    steps = np.stack([classes[:-1].ravel(), classes[1:].ravel()], 1)
+    pairs, counts = np.unique(steps, axis=0, return_counts=True)
+    triples = np.column_stack([pairs, counts]).tolist()
+    return tuple((before, after, count) for before, after, count in triples)

@@ -67,8 +67,7 @@ def by_importance(
     >>> f"{by_importance(mixture, mixture, draws=100).value:.4f}"
     '0.0000'
     """
-    check_seed(seed)
-    generator = torch.Generator(mixture.means.device).manual_seed(seed)
+    generator = torch.Generator(mixture.means.device).manual_seed(check_seed(seed))
     z = mixture.sample(draws, generator, std_factor)
     return log_z_of_weights(-energy(z) - mixture.widened(std_factor).log_prob(z))
 
@@ -93,9 +92,8 @@ def by_annealing(
         mixture: fitted; q has standard deviations `std_factor` times as large.
         chains, levels: the error falls with either.
     """
-    check_seed(seed)
     q = mixture.widened(std_factor)
-    generator = torch.Generator(mixture.means.device).manual_seed(seed)
+    generator = torch.Generator(mixture.means.device).manual_seed(check_seed(seed))
     start, end = Whitened(q, mixture), Whitened(energy, mixture)
     annealed = _Interpolation(start, end)
     w = start.whiten(q.sample(chains, generator))

@@ -91,7 +91,7 @@ def project_rows(
     >>> project_rows(rows, "pca").shape
     (20, 2)
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
     if len(rows) <= NEIGHBOURS:
@@ -160,7 +160,7 @@ def trustworthiness_of(rows: Array, positions: Array, seed: int = 0) -> float:
     """
     from sklearn.manifold import trustworthiness
 
-    check_seed(seed)
+    seed = check_seed(seed)
     sample = np.random.default_rng(seed).permutation(len(rows))[:TRUST_ROWS]
     neighbours = min(NEIGHBOURS, (len(sample) - 1) // 2)
     return float(trustworthiness(rows[sample], positions[sample], n_neighbors=neighbours))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def fit(
         history.append(record)
         on_record(record, energy)
 
-    check_seed(seed)
+    seed = check_seed(seed)
     device = resolve_device(device)
     train = precise_enough(train.to(device))
     extra = extra.to(device)
@@ -248,8 +249,21 @@ def _dtype_of(state: dict[str, Tensor]) -> torch.dtype:
 def _diagnosis_from_json(values: dict[str, Any] | None) -> Diagnosis | None:
     if values is None:
         return None
-    switches = tuple(tuple(row) for row in values["switches"])  # a file gives lists
-    return from_json(Diagnosis, {**values, "switches": switches})
+    values = dict(values)
+    if "switches" in values:  # a table of all classes, as earlier runs have it
+        values["switch_counts"] = _pair_counts(values.pop("switches"))
+    counts = tuple(tuple(triple) for triple in values["switch_counts"])  # a file gives lists
+    return from_json(Diagnosis, {**values, "switch_counts": counts})
+
+
+def _pair_counts(table: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """Returns (row, column, count) of what is not 0 in a table of counts, (C, C)."""
+    return [
+        (before, after, count)
+        for before, row in enumerate(table)
+        for after, count in enumerate(row)
+        if count
+    ]
 
 
 # -- dataclasses as JSON ---------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def stratified_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
     >>> stratified_rows(np.array([0, 0, 0, 0, 1, 1]), 3)
     array([0, 3, 4])
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if count < 0:
         raise ValueError(f"the number of rows must be 0 or more, got {count}.")
     shuffled = np.random.default_rng(seed).permutation(len(labels))
@@ -60,7 +60,7 @@ def sample(features: Features, count: int, seed: int = 0) -> Features:
     >>> sample(features, 4).y.tolist()
     [0, 1, 0, 1]
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if count >= len(features):
         return features
     rows = stratified_rows(_labels(features), count, seed)

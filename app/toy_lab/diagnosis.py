@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -136,8 +137,8 @@ def diagnosis_panel(diagnosis: Diagnosis) -> None:
     ) as expander:
         if expander.open:
             st.table(_table_rows(diagnosis), width="content")
-            if len(diagnosis.switches) > 1:
-                _mode_switches(diagnosis.switches)
+            if len(diagnosis.switch_counts) > 1:
+                _mode_switches(diagnosis.switch_counts)
 
 
 def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
@@ -151,12 +152,19 @@ def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
     return rows
 
 
-def _mode_switches(switches: tuple[tuple[int, ...], ...]) -> None:
-    """Shows how often a chain stepped from the mode of a row to that of a column."""
-    steps = sum(sum(row) for row in switches)
-    stayed = sum(row[mode] for mode, row in enumerate(switches))
+def _mode_switches(switch_counts: Sequence[tuple[int, int, int]]) -> None:
+    """Shows how often a chain stepped from the mode of a row to that of a column.
+
+    Modes where no chain has been have no row.
+    """
+    modes = sorted({mode for pair in switch_counts for mode in pair[:2]})
+    names = [f"mode {mode + 1}" for mode in modes]
+    table = pd.DataFrame(0, names, names)
+    for before, after, count in switch_counts:
+        table.loc[f"mode {before + 1}", f"mode {after + 1}"] = count
+    steps = sum(count for _, _, count in switch_counts)
+    stayed = sum(count for before, after, count in switch_counts if before == after)
     st.markdown(
         f"**Mode switches: {steps - stayed:,} steps of {steps:,}** :small[(from row to column)]"
     )
-    names = [f"mode {mode + 1}" for mode in range(len(switches))]
-    st.dataframe(pd.DataFrame(switches, names, names), width="content")
+    st.dataframe(table, width="content")

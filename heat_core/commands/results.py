@@ -103,7 +103,13 @@ def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> No
 
 
 def _fit_all(pack: Pack, options: argparse.Namespace) -> Outcome[list[SetScores]]:
-    """Returns the scores of the detectors asked for that the pack allows, of every seed."""
+    """Returns the scores of the detectors asked for that the pack allows, of every seed.
+
+    Raises ValueError if a detector or a seed is none.
+    """
+    from heat_core.arguments import check_seed
+
+    check_seed(options.seed + options.seeds - 1)  # the last one, before hours are spent
     detectors = allowed_detectors(pack, options)
 
     def score(name: str, detector: Detector) -> list[SetScores]:

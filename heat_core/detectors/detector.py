@@ -111,7 +111,7 @@ class Detector(abc.ABC):
         Raises:
             ValueError: the features lack what the detector needs, or the seed is none.
         """
-        check_seed(seed)
+        seed = check_seed(seed)
         return self.blank(train).fit(train)
 
     def warning(self, energy: Energy) -> str:

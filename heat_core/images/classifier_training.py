@@ -156,7 +156,7 @@ def train(
         ValueError: there are fewer images than a batch or none held out, or the checkpoint is
             damaged or of another training.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if len(images) < recipe.batch:
         raise ValueError(
             f"training needs at least one batch of {recipe.batch} images, got {len(images)}."

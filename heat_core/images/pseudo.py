@@ -206,7 +206,7 @@ def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
         >>> destroy(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "invert")[0, 0, 0]
         tensor([255, 255, 255, 255], dtype=torch.uint8)
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     if any(side % 4 for side in pixels.shape[2:]):
         raise ValueError(
             f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}."

@@ -7,7 +7,7 @@ import bisect
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heat_core.arguments import finite_scores
+from heat_core.arguments import check_seed, finite_scores
 from heat_core.thresholds.outcome import Array
 
 
@@ -32,7 +32,7 @@ def online_p_values(calibration: ArrayLike, stream: ArrayLike, seed: int = 0) ->
     """
     before = np.sort(finite_scores("calibration", calibration)).tolist()
     scores = finite_scores("stream", stream) if np.size(stream) else np.empty(0)
-    chance = np.random.default_rng(seed).random(len(scores))
+    chance = np.random.default_rng(check_seed(seed)).random(len(scores))
     p = np.empty(len(scores))
     for row, score in enumerate(scores.tolist()):
         upto = bisect.bisect_right(before, score)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.arguments import check_share
+from heat_core.arguments import check_seed, check_share
 
 
 def mix_in(
@@ -31,7 +31,7 @@ def mix_in(
     check_share(share)
     if min(rows, inside, outside) < 1:
         raise ValueError(f"wanted rows to draw from, got {rows}, {inside} and {outside}.")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(check_seed(seed))
     is_ood = (np.arange(rows) >= start) & (random.random(rows) < share)
     index = np.where(
         is_ood, random.integers(outside, size=rows), random.integers(inside, size=rows)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from heat_core.arguments import finite_scores
+from heat_core.arguments import check_seed, finite_scores
 
 MAX_ROWS = 1000  # of each window whose features are compared
 
@@ -51,7 +51,7 @@ def kernel_two_sample(one: Tensor, other: Tensor, permutations: int = 500, seed:
             "wanted two windows of at least 2 rows and the same width, got "
             f"{tuple(one.shape)} and {tuple(other.shape)}."
         )
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(check_seed(seed))
     windows = [_sample(window, random) for window in (one, other)]
     n, total = len(windows[0]), sum(map(len, windows))
     kernel = _gaussian_kernel(torch.cat(windows).double())

@@ -65,8 +65,7 @@ class Toy(abc.ABC):
             count: of points; by default `size`.
             seed: of the draw.
         """
-        check_seed(seed)
-        z, y = self.sample(count or self.size, torch.Generator().manual_seed(seed))
+        z, y = self.sample(count or self.size, torch.Generator().manual_seed(check_seed(seed)))
         return Features(z, y)
 
 

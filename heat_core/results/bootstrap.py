@@ -118,7 +118,7 @@ def bootstrap(
     Raises:
         ValueError: a score is not a finite number, or detectors score different numbers of rows.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     set_names = [SetName(*key) for key in sets]
     names = [str(name) for name in set_names]
     sizes = _common_sizes(scores, ("test", *names))

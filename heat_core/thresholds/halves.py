@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heat_core.arguments import check_seed
 from heat_core.set_name import SetName
 
 from .assessment import Assessment
@@ -106,7 +107,7 @@ def split_scores(
 
 def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> dict[str, Classes]:
     """Returns {set: rows (n,)} to choose on: all of `val`, or half of `test`; half of OOD sets."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(check_seed(seed))
     rows = {}
     for name, values in scores.items():
         if name == scores.calibration_name or name in read:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heat_core.arguments import check_share, finite_scores
+from heat_core.arguments import check_seed, check_share, finite_scores
 
 from .outcome import Array
 
@@ -38,7 +38,7 @@ def p_values(calibration: ArrayLike, scores: ArrayLike, seed: int | None = None)
     if seed is None:
         return (1 + as_high) / (n + 1)
     higher = n - np.searchsorted(ordered, values, "right")
-    chance = np.random.default_rng(seed).random(len(values))
+    chance = np.random.default_rng(check_seed(seed)).random(len(values))
     return (higher + chance * (1 + as_high - higher)) / (n + 1)
 
 

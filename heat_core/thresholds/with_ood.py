@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heat_core.arguments import check_confidence, check_share, finite_scores
+from heat_core.arguments import check_confidence, check_seed, check_share, finite_scores
 
 from .outcome import NO_OOD, Array, Deployment, GroupedScores, Sweep, sweep
 from .proportion import Interval
@@ -54,7 +54,7 @@ class _OfSweep(ThresholdRule):
         candidates = _sweep_with_ood(self, inside, outside)
         positions = np.linspace(0, len(candidates.thresholds) - 1, GRID).round().astype(int)
         thresholds = candidates.thresholds[np.unique(positions)]
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(check_seed(seed))
         kept = _resampled_shares(finite_scores("inside", inside), thresholds, random)
         groups = [
             [

@@ -214,7 +214,7 @@ class Trainer:
             Diverged: a loss is not finite, or energies explode; the networks get the
                 weights kept so far.
         """
-        check_seed(seed)
+        seed = check_seed(seed)
         if len(tasks) > 1 and self.objective.samples_model:
             raise ValueError(
                 f"{type(self.objective).__name__} draws negatives from the model, so its networks "

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heat_core import metrics, thresholds
-from heat_core.results.bootstrap import bootstrap
+from heat_core import metrics, projection, run, splits, thresholds
+from heat_core.detectors.closed_form import MoG
+from heat_core.detectors.composed import Composed
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, Perceptron
+from heat_core.diagnostics import ToDiagnose, diagnose
+from heat_core.energies import GaussianMixture
+from heat_core.features import Features
+from heat_core.images.classifier import Architecture, pixels_tensor
+from heat_core.images.classifier_training import Recipe, train
+from heat_core.images.datasets import split_validation
+from heat_core.images.pseudo import destroy
+from heat_core.log_partition import by_annealing, by_importance
+from heat_core.model_selection import criterion
+from heat_core.monitoring.online import online_p_values
+from heat_core.monitoring.simulation import mix_in
+from heat_core.monitoring.two_sample import kernel_two_sample
+from heat_core.pack import ExtraID
+from heat_core.plane.toys import toy
+from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.scores import SetScores
+from heat_core.training.trainer import TrainConfig, Trainer
+from tests.checks import refused
+from tests.samples import colours
 
 GOOD = [0.5, 1.0, 2.0]
 OOD = {"near": {"a": [1.5, 3.0]}}
@@ -128,3 +151,73 @@ def test_detectors_of_other_rows_are_not_compared() -> None:
     }
     with pytest.raises(ValueError, match="the same rows of near_a, got 3 and 4 of MoG"):
         bootstrap(scores, [("near", "a")])
+
+
+# -- seeds -----------------------------------------------------------------------------------------
+
+FEATURES = Features(torch.randn(40, 3, generator=torch.Generator().manual_seed(0)))
+MIXTURE = GaussianMixture(3, 1).fit(FEATURES)
+LABELS = np.arange(6) % 2
+SCORES = {"test": np.arange(4.0), "near_a": np.arange(3.0)}
+IMAGES = colours(12, 0)
+TINY = FromNoise(Perceptron(8, 1), training=TrainConfig(steps=2, batch=8))
+
+TAKE_SEED: dict[str, Callable[[Any], Any]] = {
+    "fit": lambda seed: run.fit(MoG(), FEATURES, seed),
+    **{
+        f"{type(detector).__name__}.fit": lambda seed, detector=detector: detector.fit(
+            FEATURES, seed
+        )
+        for detector in (MoG(), HEAT(correction=TINY), EBM(learner=TINY), Composed(k=2))
+    },
+    "diagnose": lambda seed: diagnose(
+        ToDiagnose(MIXTURE, MIXTURE, MIXTURE, FEATURES.z, FEATURES.z, density=False), seed=seed
+    ),
+    "Trainer.fit": lambda seed: Trainer(TINY.objective, TINY.training).fit([], seed),
+    "by_importance": lambda seed: by_importance(MIXTURE, MIXTURE, draws=4, seed=seed),
+    "by_annealing": lambda seed: by_annealing(MIXTURE, MIXTURE, 2, 2, seed),
+    "Toy.features": lambda seed: toy("blobs").features(5, seed),
+    "stratified_rows": lambda seed: splits.stratified_rows(LABELS, 2, seed),
+    "held_out_rows": lambda seed: splits.held_out_rows(LABELS, 2, seed),
+    "sample": lambda seed: splits.sample(FEATURES, 2, seed),
+    "sample of all": lambda seed: splits.sample(FEATURES, 99, seed),
+    "hold_out": lambda seed: splits.hold_out(FEATURES, 0.5, seed),
+    "bootstrap": lambda seed: bootstrap({"KNN": SCORES}, [("near", "a")], 2, seed),
+    "paired_differences": lambda seed: paired_differences(SCORES, SCORES, [("near", "a")], 2, seed),
+    "project_rows": lambda seed: projection.project_rows(FEATURES.z.numpy(), "pca", seed),
+    "trustworthiness_of": lambda seed: projection.trustworthiness_of(
+        FEATURES.z.numpy(), FEATURES.z.numpy()[:, :2], seed
+    ),
+    "destroy": lambda seed: destroy(pixels_tensor(IMAGES), "noise", seed),
+    "split_validation": lambda seed: split_validation(IMAGES, 3, seed),
+    "train": lambda seed: train(
+        Architecture(), IMAGES, IMAGES, Path("none"), Recipe(epochs=1, batch=1000), seed
+    ),
+    "criterion": lambda seed: criterion(MoG(), FEATURES, EXTRA, seed),
+    "p_values": lambda seed: thresholds.p_values(GOOD, GOOD, seed),
+    "split_scores": lambda seed: thresholds.split_scores(SetScores(SCORES), seed=seed),
+    "threshold_interval": lambda seed: thresholds.Youden().threshold_interval(GOOD, OOD, seed=seed),
+    "online_p_values": lambda seed: online_p_values(GOOD, GOOD, seed),
+    "mix_in": lambda seed: mix_in(6, 0.5, 2, 5, 5, seed),
+    "kernel_two_sample": lambda seed: kernel_two_sample(FEATURES.z, FEATURES.z, 2, seed),
+}
+EXTRA = ExtraID(FEATURES, {}, {"blur": FEATURES})
+BAD_SEEDS = [-1, 2**32, 10**30, 10**5000, 1.5, "1", True]
+
+
+@pytest.mark.parametrize(
+    "seed", BAD_SEEDS, ids=["-1", "2^32", "10^30", "10^5000", "1.5", "text", "True"]
+)
+@pytest.mark.parametrize("take", [pytest.param(f, id=name) for name, f in TAKE_SEED.items()])
+def test_what_is_no_seed_is_refused_everywhere_in_one_line(
+    take: Callable[[Any], Any], seed: Any
+) -> None:
+    message = refused(lambda: take(seed), "the seed must be a whole number from 0 to 4,294,967,295")
+    assert len(message) < 150
+
+
+def test_the_largest_seed_is_one_to_whoever_takes_it() -> None:
+    for name, take in TAKE_SEED.items():
+        if name not in ("Trainer.fit", "train"):  # which are given nothing to train
+            take(2**32 - 1)
+            take(np.int64(3))

@@ -677,6 +677,7 @@ def test_unknown_names_are_refused(
         (["toy", "cross", "MoG", "--seed", "-1"], "got '-1'"),
         (["benchmark", "PACK", "--seeds", "0"], "--seeds: wanted a whole number from 1 to 1,000"),
         (["benchmark", "PACK", "--seeds", str(10**12)], "got '1000000000000'"),
+        (["benchmark", "PACK", "--seed", str(2**32 - 1), "--seeds", "2"], "got 4294967296"),
         (["benchmark", "PACK", "--detectors", ","], "--detectors must name at least one"),
         (["score-image", "a.png", "--pack", "PACK", "--keep", "0.95"], "in percent, such as 95"),
         (["score-image", "a.png", "--pack", "PACK", "--keep", "nan"], "wanted percent"),

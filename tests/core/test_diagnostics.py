@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,14 @@ from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.detectors.presets import preset_detector
 from heat_core.diagnostics import (
+    CHAINS,
+    STEPS,
     Diagnosis,
     condition,
     effective_size,
     light_and_reason,
     split_r_hat,
+    switch_counts,
 )
 from heat_core.energies import GaussianMixture
 from heat_core.features import Features
@@ -73,7 +77,7 @@ def test_r_hat_is_one_where_chains_agree_and_more_where_one_does_not() -> None:
 )
 def test_the_light_and_its_reason(change: dict, light: str, word: str) -> None:
     sound = Diagnosis(
-        "green", "", 0.57, 0.1, 1.01, 1.0, 500, 500, ((1,),), 3.0, 0.8, 0.4, 0.0, 0.1, 100.0
+        "green", "", 0.57, 0.1, 1.01, 1.0, 500, 500, ((0, 0, 1),), 3.0, 0.8, 0.4, 0.0, 0.1, 100.0
     )
     diagnosis = replace(sound, **change)
     assert light_and_reason(diagnosis)[0] == light
@@ -93,8 +97,10 @@ def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
     assert lost is not None
     assert sound.light == "green", sound.reason
     assert lost.light == "red", lost.reason
-    stayed = np.trace(np.array(sound.switches)) / np.sum(sound.switches)
-    assert stayed > 0.9  # the crosses lie apart
+    steps = sum(count for _, _, count in sound.switch_counts)
+    stayed = sum(count for before, after, count in sound.switch_counts if before == after)
+    assert steps == CHAINS * STEPS
+    assert stayed / steps > 0.9  # the crosses lie apart
     assert sound.acceptance == pytest.approx(0.574, abs=0.15)
 
 
@@ -106,7 +112,7 @@ def test_a_run_keeps_its_diagnosis(train: Features, tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded.light == run.diagnosis.light
     assert loaded.reason == run.diagnosis.reason
-    assert loaded.switches == run.diagnosis.switches
+    assert loaded.switch_counts == run.diagnosis.switch_counts
     assert fit(preset_detector("MoG"), train).diagnosis is None
 
 
@@ -114,3 +120,24 @@ def test_the_condition_number_is_numpys(train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
     sigma = (mixture.unwhitener.T @ mixture.unwhitener).double().numpy()
     assert condition(mixture) == pytest.approx(np.linalg.cond(sigma), rel=1e-3)
+
+
+def test_switches_are_counted_by_pair_and_take_no_table_of_all_classes() -> None:
+    classes = RANDOM.integers(9_000, 9_012, size=(50, 8))
+    table = np.zeros((12, 12), int)
+    np.add.at(table, (classes[:-1] - 9_000, classes[1:] - 9_000), 1)
+    counted = switch_counts(classes)
+    assert sum(count for _, _, count in counted) == 49 * 8
+    assert all(table[before - 9_000, after - 9_000] == count for before, after, count in counted)
+    assert list(counted) == sorted(counted)
+
+
+def test_a_table_of_an_earlier_run_is_read_as_counts(train: Features, tmp_path: Path) -> None:
+    save(fit(preset_detector("HEAT", "quick", "plane"), train), tmp_path / "run")
+    card = json.loads((tmp_path / "run" / "run.json").read_text())
+    del card["diagnosis"]["switch_counts"]
+    card["diagnosis"]["switches"] = [[7, 0, 1], [0, 3, 0], [2, 0, 0]]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(card))
+    diagnosis = load(tmp_path / "run").diagnosis
+    assert diagnosis is not None
+    assert diagnosis.switch_counts == ((0, 0, 7), (0, 2, 1), (1, 1, 3), (2, 0, 2))
