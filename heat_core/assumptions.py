@@ -12,10 +12,12 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from .energies import rows_per_batch, unit
+from .energies import Normalized
+from .explain import class_mahalanobis, predict
 from .features import Features
 from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_KINDS
@@ -49,14 +51,27 @@ class Note(NamedTuple):
         return f"{warning}{self.part}: {self.found}{so}."
 
 
-def notes_on(pack: Pack) -> tuple[Note, ...]:
-    """Returns what the figures of a pack rest on, those of its card first."""
-    return *notes_on_card(pack), *notes_on_features(pack)
+def notes_on(pack: Pack, mahalanobis: Normalized | None = None) -> tuple[Note, ...]:
+    """Returns what the figures of a pack rest on, those of its card first.
+
+    Args:
+        mahalanobis: as `explain.class_mahalanobis` returns it, where it is at hand; a pack with
+            `val` and no head wants it.
+    """
+    return *notes_on_card(pack), *notes_on_features(pack, mahalanobis)
 
 
-def notes_on_features(pack: Pack) -> tuple[Note, ...]:
-    """Returns what features, head and labels of a pack say of themselves."""
-    return *_head_and_labels(pack.train), *_val_and_network(pack), *_unknown_families(pack)
+def notes_on_features(pack: Pack, mahalanobis: Normalized | None = None) -> tuple[Note, ...]:
+    """Returns what features, head and labels of a pack say of themselves.
+
+    Args:
+        mahalanobis: as `notes_on` takes it.
+    """
+    return (
+        *_head_and_labels(pack.train),
+        *_val_and_network(pack, mahalanobis),
+        *_unknown_families(pack),
+    )
 
 
 def notes_on_card(pack: Pack) -> tuple[Note, ...]:
@@ -124,7 +139,7 @@ def _head_and_labels(train: Features) -> Iterator[Note]:
     if train.head is None or train.y is None:
         return
     rows = sample(train, ROWS)
-    accuracy = _Classes(train).fit_of(rows).accuracy
+    accuracy = _fit_of(train, rows).accuracy
     shares = torch.bincount(train.class_index) / len(train)
     chance = float(shares.max())
     found = f"agree on {_percent(accuracy)} of {len(rows):,} training rows"
@@ -142,49 +157,20 @@ class _Fit(NamedTuple):
     """How well rows fit the classes: accuracy (nan without labels) and margins (n,) float64."""
 
     accuracy: float
-    margins: Tensor
+    margins: NDArray[np.float64]
 
 
-class _Classes:
-    """Logits by the head of training features, or by the directions of their class means."""
+def _fit_of(train: Features, rows: Features, mahalanobis: Normalized | None = None) -> _Fit:
+    """Returns how well rows fit the classes of training features.
 
-    def __init__(self, train: Features) -> None:
-        self.head = train.head
-        if self.head is None:
-            self.labels = train.classes
-            self.directions = unit(_class_means(train))
-        else:
-            self.labels = torch.arange(len(self.head.weight))
-
-    def logits(self, z: Tensor) -> Tensor:
-        """Returns the logits (n, C) of z (n, d)."""
-        return unit(z) @ self.directions.T if self.head is None else self.head.logits(z)
-
-    def fit_of(self, rows: Features) -> _Fit:
-        """Returns how well rows fit the classes, batch by batch."""
-        right = 0
-        margins = []
-        size = rows_per_batch(len(self.labels))
-        for start in range(0, len(rows), size):
-            logits = self.logits(rows.z[start : start + size].float())
-            top = logits.topk(min(2, len(self.labels)), 1)
-            margins.append((top.values[:, 0] - top.values[:, -1]).double())
-            if rows.y is not None:
-                predicted = self.labels[top.indices[:, 0]]
-                right += int((predicted == rows.y[start : start + size]).sum())
-        accuracy = right / len(rows) if rows.y is not None else math.nan
-        return _Fit(accuracy, torch.cat(margins))
-
-
-def _class_means(train: Features) -> Tensor:
-    """Returns the mean of each class, (C, d) float32."""
-    if "z" in train.moments:
-        return train.moments["z"].means.float()
-    index = train.class_index
-    sums = torch.zeros(len(train.classes), train.dim)
-    for z, classes in zip(train.z.split(ROWS), index.split(ROWS), strict=True):
-        sums.index_add_(0, classes, z.float())
-    return sums / torch.bincount(index)[:, None]
+    Args:
+        mahalanobis: as `explain.predict` takes it.
+    """
+    predictions = predict(train, rows, mahalanobis)
+    accuracy = math.nan
+    if rows.y is not None:
+        accuracy = float((predictions.classes == rows.y.cpu().numpy()).mean())
+    return _Fit(accuracy, predictions.margins)
 
 
 def _percent(share: float) -> str:
@@ -194,19 +180,26 @@ def _percent(share: float) -> str:
 # -- held-out images and the network ---------------------------------------------------------------
 
 
-def _val_and_network(pack: Pack) -> Iterator[Note]:
+def _val_and_network(pack: Pack, mahalanobis: Normalized | None) -> Iterator[Note]:
     """Gives a note on whether the network has seen `val`: it is surer there, and more often right.
 
     A threshold that keeps 95 % of such a `val` keeps less of `test`.
+
+    Args:
+        mahalanobis: as `explain.predict` takes it.
     """
     val = pack.extra.val
     if val is None:
         return
     part = "Held-out ID and the network"
-    classes = _Classes(pack.train)
-    of_val, of_test = (classes.fit_of(sample(features, ROWS)) for features in (val, pack.test))
+    train = pack.train
+    if train.head is None and mahalanobis is None:
+        mahalanobis = class_mahalanobis(train)
+    of_val, of_test = (
+        _fit_of(train, sample(features, ROWS), mahalanobis) for features in (val, pack.test)
+    )
     # Test images outside: above one half where the network is surer of val.
-    surer = separation(-of_val.margins.numpy(), -of_test.margins.numpy())
+    surer = separation(-of_val.margins, -of_test.margins)
     gap = surer.auroc - 0.5
     found = f"AUROC of test against val {surer.auroc:.3f}"
     counts = len(of_val.margins), len(of_test.margins)

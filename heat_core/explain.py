@@ -25,6 +25,7 @@ from .energies import (
 )
 from .features import Features
 from .metrics import percentile
+from .progress import row_blocks
 from .run import Run
 
 Array = NDArray[np.float64]
@@ -105,6 +106,7 @@ QUERIES = 1024  # features whose neighbours are looked for in one go
 
 def class_mahalanobis(train: Features) -> Normalized:
     """Returns the Mahalanobis energy of the classes on z / ||z||, fitted to features."""
+    train = precise_enough(train)
     energy = Mahalanobis(train.dim, len(train.classes)).to(working_precision(train.z))
     return Normalized(energy).fit(train)
 
@@ -123,11 +125,32 @@ def class_distances(mahalanobis: Normalized, features: Features) -> Array:
     return torch.cat(squared).sqrt().double().cpu().numpy()
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The classes that rows are taken for.
+
+    Args:
+        classes: (N,).
+        margins: (N,) how much more each is taken for its class than for the next: a difference of
+            logits, or of squared Mahalanobis distances; 0 where there is one class.
+    """
+
+    classes: Rows
+    margins: Array
+
+
 def predicted_classes(
     train: Features, features: Features, mahalanobis: Normalized | None = None
 ) -> Rows:
-    """Returns the class that each row is taken for, (N,).
+    """Returns the class that each row is taken for, (N,), as `predict` finds it."""
+    return predict(train, features, mahalanobis).classes
+
+
+@torch.inference_mode()
+def predict(
+    train: Features, features: Features, mahalanobis: Normalized | None = None
+) -> Predictions:
+    """Returns the class that each row is taken for, and by how much.
 
     It is what the classifier's head says, or the nearest class where there is no head.
 
@@ -136,28 +159,37 @@ def predicted_classes(
         features: z is (N, d).
         mahalanobis: as `class_mahalanobis` returns it, for features without a head; fitted anew by
             default.
+
+    >>> from heat_core.features import Head
+    >>> z = torch.tensor([[3.0, 0.0], [0.0, 2.0]])
+    >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
+    >>> predict(train, train)
+    Predictions(classes=array([0, 1]), margins=array([3., 2.]))
     """
+    logits_of, labels = _class_logits(train, mahalanobis)
     classes = np.empty(len(features), np.int64)
-    predict, rows = _class_predictor(train, mahalanobis)
-    for start in range(0, len(features), rows):
-        classes[start : start + rows] = predict(features.z[start : start + rows]).cpu().numpy()
-    return classes
+    margins = np.empty(len(features))
+    for block in row_blocks("predicting classes", len(features), rows_per_batch(len(labels))):
+        logits = logits_of(features.z[block])
+        top = logits.topk(min(2, len(labels)), 1).values
+        classes[block] = labels[logits.argmax(1)].cpu().numpy()
+        margins[block] = (top[:, 0] - top[:, -1]).double().cpu().numpy()
+    return Predictions(classes, margins)
 
 
-def _class_predictor(
+def _class_logits(
     train: Features, mahalanobis: Normalized | None
-) -> tuple[Callable[[Tensor], Tensor], int]:
-    """Returns what takes z (N, d) to the rows' classes (N,), and how many rows to give it."""
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Returns what takes z (N, d) to logits (N, C), and the classes' labels (C,)."""
     head = train.head
     if head is not None:
-        rows = rows_per_batch(len(head.bias))
         dtype = working_precision(precise_enough(train).z)
-        return lambda z: head.logits(z.to(dtype)).argmax(1), rows
-    nearest = (mahalanobis or class_mahalanobis(train)).energy
-    assert isinstance(nearest, Mahalanobis)
-    labels = train.classes.to(nearest.means.device)
-    rows = rows_per_batch(nearest.numbers_per_row)
-    return lambda z: labels[nearest.nearest_class(unit(z.to(nearest.means)))], rows
+        labels = torch.arange(len(head.bias), device=train.z.device)
+        return lambda z: head.logits(z.to(dtype)), labels
+    classes = (mahalanobis or class_mahalanobis(train)).energy
+    assert isinstance(classes, Mahalanobis)
+    labels = train.classes.to(classes.means.device)
+    return lambda z: -classes.squared_distances(unit(z.to(classes.means))), labels
 
 
 @torch.inference_mode()

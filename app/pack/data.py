@@ -80,7 +80,8 @@ class PackData:
         """What its figures rest on without saying it."""
         from heat_core.assumptions import notes_on
 
-        return notes_on(self.pack)
+        is_wanted = self.pack.train.head is None and self.pack.extra.val is not None
+        return notes_on(self.pack, self.class_mahalanobis if is_wanted else None)
 
     @cached_property
     def class_mahalanobis(self) -> Normalized:

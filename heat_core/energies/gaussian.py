@@ -296,7 +296,3 @@ class Mahalanobis(Gaussians):
     def forward(self, z: Tensor) -> Tensor:
         blocks = [squared.amin(-1) for _, squared in self.distance_blocks(z)]
         return blocks[0] if len(blocks) == 1 else torch.stack(blocks).amin(0)
-
-    def nearest_class(self, z: Tensor) -> Tensor:
-        """Returns the position of the nearest class of each row of z (N, d), (N,)."""
-        return _first_smallest(squared for _, squared in self.distance_blocks(z))

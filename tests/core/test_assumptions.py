@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heat_core.assumptions import Note, notes_on, notes_on_card
+from heat_core.explain import class_mahalanobis
 from heat_core.features import Features, Head
 from heat_core.pack import NO_EXTRA, ExtraID, Pack
 
@@ -145,3 +146,15 @@ def test_an_odd_card_says_nothing(odd: object, pack: Pack) -> None:
     odd_numbers = {"architecture": {"mean": odd, "std": odd}}
     for note in notes_on_card(replace(pack, card={"classifier": odd_numbers})):
         assert note.part == "Images"
+
+
+def test_classes_that_are_fitted_already_are_not_fitted_again(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = replace(pack.train, head=None)
+    headless = replace(pack, train=seen, extra=ExtraID(seen))
+    wanted, fitted = notes_on(headless), class_mahalanobis(seen)
+    monkeypatch.setattr("heat_core.assumptions.class_mahalanobis", None)
+    assert notes_on(headless, fitted) == wanted
+    with pytest.raises(TypeError):
+        notes_on(headless)

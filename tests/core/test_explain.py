@@ -163,6 +163,31 @@ def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
     assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9
 
 
+def test_margins_are_what_lies_between_the_first_class_and_the_second(
+    train: Features, far: Features
+) -> None:
+    assert train.head is not None
+    logits = np.sort(train.head.logits(far.z).numpy(), 1)
+    margins = explain.predict(train, far).margins
+    np.testing.assert_allclose(margins, logits[:, -1] - logits[:, -2], rtol=1e-5)
+    bare = replace(train, head=None)
+    mahalanobis = explain.class_mahalanobis(bare)
+    squared = np.sort(explain.class_distances(mahalanobis, far) ** 2, 1)
+    margins = explain.predict(bare, far, mahalanobis).margins
+    np.testing.assert_allclose(margins, squared[:, 1] - squared[:, 0], rtol=1e-3, atol=1e-3)
+    one_class = replace(bare, y=None)
+    assert not explain.predict(one_class, far).margins.any()
+
+
+def test_classes_of_features_with_a_common_offset_are_fitted_precisely(train: Features) -> None:
+    offset = replace(train, head=None, z=train.z + 1e4)
+    in_double = replace(offset, z=offset.z.double())
+    predicted = explain.predicted_classes(offset, offset)
+    assert np.array_equal(predicted, explain.predicted_classes(in_double, in_double))
+    assert train.y is not None
+    assert np.mean(predicted == train.y.numpy()) > 0.9
+
+
 def test_a_training_row_is_nearest_to_itself_and_counts_end_at_the_bank(train: Features) -> None:
     half = replace(train.take(torch.arange(6)), z=train.z[:6].half())
     rows, distances = explain.nearest_training_rows(half, half, 50)
