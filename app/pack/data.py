@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.jobs import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
+from app.pack.progress import show_waiting
 from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class PackData:
         """The Mahalanobis energy of its classes, fitted to the training features."""
         from heat_core.explain import class_mahalanobis
 
-        return class_mahalanobis(self.pack.train)
+        with show_waiting():
+            return class_mahalanobis(self.pack.train)
 
     @cached_property
     def assigned_classes(self) -> dict[str, NDArray[np.int64]]:
@@ -100,10 +102,11 @@ class PackData:
 
         train = self.pack.train
         mahalanobis = None if train.head else self.class_mahalanobis
-        return {
-            name: predicted_classes(train, features, mahalanobis)
-            for name, features in self.scored_sets.items()
-        }
+        with show_waiting():
+            return {
+                name: predicted_classes(train, features, mahalanobis)
+                for name, features in self.scored_sets.items()
+            }
 
 
 def offered_packs() -> dict[str, Path]:

@@ -1,13 +1,17 @@
-"""Background work on a page: how far it is, and why it failed."""
+"""Work that a page waits for: how far it is, and why it failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
 from app.jobs import Job
 from app.text import plain
+
+PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
 
 
 def show_failure(job: Job | None, start: Callable[..., None], *args: object) -> bool:
@@ -51,3 +55,26 @@ def show_progress(
         st.rerun()
     step = f" ({job.doing})" if job.doing else ""
     st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{note(job)}")
+
+
+@contextmanager
+def show_waiting() -> Iterator[None]:
+    """Shows what the page itself computes in a block, and how far it is, once that takes long."""
+    from heat_core.progress import progress_text, progress_to
+
+    start = time.monotonic()
+    places = []
+
+    def show(doing: str, share: float | None) -> None:
+        if not places and time.monotonic() - start < PATIENCE_SECONDS:
+            return
+        if not places:
+            places.append(st.empty())
+        places[0].progress(share or 0.0, progress_text(doing, share).capitalize())
+
+    try:
+        with progress_to(show):
+            yield
+    finally:
+        for place in places:
+            place.empty()

@@ -9,8 +9,10 @@ from streamlit.testing.v1 import AppTest
 
 from app.jobs import Job
 from app.pack.jobs import DetectorScores, scoring_work
+from app.pack.progress import show_waiting
 from app.plane.training import train_toy
 from heat_core.pack import pack_from_arrays
+from heat_core.progress import report_progress
 from tests.app.pages import press
 from tests.app.plane import GRIDS, QUICK
 
@@ -152,3 +154,38 @@ def test_what_has_not_failed_shows_no_failure():
         assert not at.session_state["has_failed"]
         assert not at.error
         assert not at.button
+
+
+class _Place:
+    """A stand-in for an empty place of a page, which keeps what it is made to show."""
+
+    def __init__(self):
+        self.shown = []
+
+    def progress(self, share, text):
+        self.shown.append((share, text))
+
+    def empty(self):
+        self.shown.append(None)
+
+
+def test_a_page_says_what_it_waits_for_once_that_takes_long(monkeypatch):
+    place, now = _Place(), [0.0]
+    monkeypatch.setattr("app.pack.progress.st.empty", lambda: place)
+    monkeypatch.setattr("app.pack.progress.time.monotonic", lambda: now[0])
+    with show_waiting():
+        report_progress("normalising", 0.5)  # at once: a page that is quick does not flicker
+        now[0] = 1.5
+        report_progress("estimating the covariance", 0.25)
+        report_progress("decomposing the covariance")
+    assert place.shown == [
+        (0.25, "Estimating the covariance, 25%"),
+        (0.0, "Decomposing the covariance"),
+        None,
+    ]
+
+
+def test_a_quick_page_shows_no_progress(monkeypatch):
+    monkeypatch.setattr("app.pack.progress.st.empty", lambda: pytest.fail("it has not waited"))
+    with show_waiting():
+        report_progress("normalising", 0.5)
