@@ -31,10 +31,10 @@ LEGEND = dict(orientation="h", x=0, y=1.02, yanchor="bottom")  # of two lines, i
 QUIET = {"displayModeBar": False}
 
 
-def set_colour(name: str) -> str:
+def colour_of(name: str) -> str:
     """Returns the colour of a set's group; that of ID for a set without one, such as `test`.
 
-    >>> set_colour("near_cifar100"), set_colour("test")
+    >>> colour_of("near_cifar100"), colour_of("test")
     ('#D55E00', '#0072B2')
     """
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])

@@ -92,7 +92,7 @@ def _left_out(pack: Pack) -> Iterator[Note]:
     for name, entry in pack.card.get("sets", {}).items():
         text = entry.get("skipped_files")
         if text:
-            yield Note(f"Files of {pack.set_title(name)}", str(text), is_warning=True)
+            yield Note(f"Files of {pack.title_of(name)}", str(text), is_warning=True)
 
 
 def _normalisation(classifier: dict[str, Any]) -> Iterator[Note]:

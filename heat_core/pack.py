@@ -199,7 +199,7 @@ class Pack:
     def title(self) -> str:
         return str(self.card.get("title", "features"))
 
-    def set_title(self, name: str) -> str:
+    def title_of(self, name: str) -> str:
         """Returns the name to show for a set."""
         return str(self.card.get("sets", {}).get(name, {}).get("title", name))
 

@@ -62,7 +62,7 @@ def _show_pair(
     if selection:
         flips = flips.within(selected_masks(pack_data, selection))
     heading.subheader(flips_finding(accepts, rejects, flips.counts))
-    titles = {name: pack_data.pack.set_title(name) for name in flips.counts}
+    titles = {name: pack_data.pack.title_of(name) for name in flips.counts}
     set_names = counted_sets(titles, flips.counts)
     flips = flips.within(_whole_sets(pack_data, set_names))
 
@@ -102,7 +102,7 @@ def _gallery(pack_data: PackData, flips: Flips, is_corrected: bool, list_id: obj
     rows = order[gallery_page(len(flips), "flips", list_id)]
     pack_rows = list(zip(flips.sets[rows].tolist(), flips.rows[rows].tolist(), strict=True))
     moves = [move_text(move, is_corrected) for move in flips.moves[rows].tolist()]
-    titles = [pack_data.pack.set_title(name) for name, _ in pack_rows]
+    titles = [pack_data.pack.title_of(name) for name, _ in pack_rows]
     captions = list(zip(titles, moves, strict=True))
     show_tiles(pack_data, pack_rows, captions, "flipped", opened_item())
 

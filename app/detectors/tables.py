@@ -140,7 +140,7 @@ def contents_table(pack: Pack) -> pd.DataFrame:
         about = described.get(name, {})
         rows.append(
             {
-                "set": pack.set_title(name),
+                "set": pack.title_of(name),
                 "role": SetName.parse(name).group,
                 "rows": len(features),
                 "source": str(about.get("source", "")),

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.feature_map.drawing import SHAPES, Points
-from app.feature_map.tables import set_title
-from app.figures import GREY, set_colour
+from app.feature_map.tables import title_on_map
+from app.figures import GREY, colour_of
 from app.pack.layout import Layout, Mask, Point
 
 if TYPE_CHECKING:
@@ -112,17 +112,17 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     colours = {}
     entries = []
     for i, name in enumerate(layout.coordinates):
-        colour = _set_colour(name)
+        colour = _colour_on_map(name)
         palette_colours.append(colour)
         rows = len(layout.coordinates[name])
         colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
         if name in set_names:
-            entries.append((colour, SHAPES[i % len(SHAPES)], set_title(pack, name)))
-    return Colouring(colours, _set_shapes(layout), _palette(palette_colours), "", tuple(entries))
+            entries.append((colour, SHAPES[i % len(SHAPES)], title_on_map(pack, name)))
+    return Colouring(colours, _shapes_by_set(layout), _palette(palette_colours), "", tuple(entries))
 
 
-def _set_colour(name: str) -> str:
-    return TRAIN_COLOUR if name == "train" else set_colour(name)
+def _colour_on_map(name: str) -> str:
+    return TRAIN_COLOUR if name == "train" else colour_of(name)
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:
@@ -202,7 +202,7 @@ def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bo
     grey = (GREY, "●", "training images are not scored: the detectors were fitted to them")
     return Colouring(
         colours,
-        _set_shapes(layout),
+        _shapes_by_set(layout),
         _palette(_interpolated(anchors, SCALE_STEPS)),
         title,
         (grey,),
@@ -222,7 +222,7 @@ def _plain_colours(layout: Layout) -> dict[str, Indices]:
     return {name: np.full(len(rows), PLAIN, np.uint8) for name, rows in layout.coordinates.items()}
 
 
-def _set_shapes(layout: Layout) -> dict[str, Indices]:
+def _shapes_by_set(layout: Layout) -> dict[str, Indices]:
     """Returns {set: its own shape, of every row (n,)}."""
     return {
         name: np.full(len(rows), i % len(SHAPES), np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.feature_map.tables import set_titles
+from app.feature_map.tables import titles_by_set
 from app.incoming import choice_input
 from app.pack.data import PackData
 from app.pack.selected import map_region, open_item, waiting_region
@@ -44,7 +44,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     Args:
         detectors: names of those that are offered.
     """
-    titles = set_titles(pack_data.pack)
+    titles = titles_by_set(pack_data.pack)
     _reset_for_other_data(pack_data)
     _show_sets_of_region(titles)
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.feature_map.controls import ORDERS, MapChoice
-from app.feature_map.tables import selected_finding, selected_table, set_titles, tile_lines
+from app.feature_map.tables import selected_finding, selected_table, tile_lines, titles_by_set
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
@@ -36,7 +36,7 @@ def show_summary(
     if masks is None:
         _offer_selection(pack_data, choice.set_names)
         return
-    titles = set_titles(pack_data.pack)
+    titles = titles_by_set(pack_data.pack)
     st.subheader(selected_finding(masks, titles))
     share_to_keep = current_share_to_keep()
     threshold = threshold_keeping(scores["test"], share_to_keep) if scores else None

@@ -21,18 +21,18 @@ Mask = NDArray[np.bool]
 TRUSTED = 0.9  # trustworthiness from which neighbours on a map are called neighbours
 
 
-def set_title(pack: Pack, name: str) -> str:
+def title_on_map(pack: Pack, name: str) -> str:
     """Returns what a set is called where ID sets stand beside each other."""
-    title = pack.set_title(name)
+    title = pack.title_of(name)
     if title == name:
         return name
     suffix = {"train": " training", "test": " test"}.get(name, "")
     return f"{title}{suffix}"
 
 
-def set_titles(pack: Pack) -> dict[str, str]:
+def titles_by_set(pack: Pack) -> dict[str, str]:
     """Returns {set: title} of the sets that are on a map."""
-    return {name: set_title(pack, name) for name in mapped_sets(pack)}
+    return {name: title_on_map(pack, name) for name in mapped_sets(pack)}
 
 
 def sampled_sentence(pack: Pack) -> str:
@@ -121,7 +121,7 @@ def tile_lines(
     if name in ("train", "test") and labels is not None:
         first = pack.class_name(int(labels[row]))
     else:
-        first = pack.set_title(name)
+        first = pack.title_of(name)
     if name == "train":
         return first, "training"
     if np.isnan(row_percentile):

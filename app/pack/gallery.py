@@ -27,7 +27,7 @@ def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np
     is_bare = np.isin(row_sets, bare_sets)
     if is_bare.all() or not is_bare.any():
         return np.arange(len(row_sets))
-    titles = [pack_data.pack.set_title(name) for name in bare_sets]
+    titles = [pack_data.pack.title_of(name) for name in bare_sets]
     if not pictures_first(int(is_bare.sum()), titles):
         return np.arange(len(row_sets))
     return np.argsort(is_bare, kind="stable")
@@ -66,8 +66,8 @@ def _tile(
     """Returns the tile of a row; without an image its number stands beside the first line."""
     name, row = pack_row
     item = item_id(dict(pack_data.pack.sets())[name], name, row)
-    label = f"{pack_data.pack.set_title(name)} {row}: {', '.join(lines)}"
-    colour = figures.set_colour(name)
+    label = f"{pack_data.pack.title_of(name)} {row}: {', '.join(lines)}"
+    colour = figures.colour_of(name)
     if image is None:
         number = item.rpartition("/")[2]
         return Tile(item, "", (f"{lines[0]} {number}", *lines[1:]), label, colour)

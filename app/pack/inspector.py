@@ -95,7 +95,7 @@ def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
         left.image(enlarged, output_format="PNG", alt=f"Image {item}")
         caption += f", {height} x {width} pixels"
     name = insight.pack_row[0]
-    finding = tables.insight_finding(insight, pack_data.pack.set_title(name))
+    finding = tables.insight_finding(insight, pack_data.pack.title_of(name))
     right.markdown(f"**{plain(finding)}**")
     right.caption(caption)
     right.markdown(_nearest_classes_sentence(pack_data, insight))

@@ -62,7 +62,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
 
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
-    titles = {str(name): pack_data.pack.set_title(str(name)) for name in pack_data.pack.ood}
+    titles = {str(name): pack_data.pack.title_of(str(name)) for name in pack_data.pack.ood}
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
 
     job = scoring_job(pack_data, "modern")

@@ -281,7 +281,7 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
         pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
         verdict = row_outcome(score > threshold, set_name)
-        captions.append((pack_data.pack.set_title(set_name), f"{margin} {verdict}"))
+        captions.append((pack_data.pack.title_of(set_name), f"{margin} {verdict}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 

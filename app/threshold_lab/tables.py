@@ -283,7 +283,7 @@ def nearest_table(
         score = float(scores[set_name][row])
         cells = {
             "Item": item_id(features[set_name], set_name, row),
-            "Set": pack.set_title(set_name),
+            "Set": pack.title_of(set_name),
             "Class": _class_name(pack, set_name, row),
             "Score": score,
             "Above the line": score - threshold,

@@ -59,9 +59,7 @@ class Gallery:
             return self._thumbnails(name)[list(rows)]
         features = self._features[name]
         if features.index is None or "/" not in features.source:
-            raise LookupError(
-                f"{self.pack.set_title(name)} came as features alone, without images."
-            )
+            raise LookupError(f"{self.pack.title_of(name)} came as features alone, without images.")
         index = features.index[list(rows)].numpy()
         return self._read(features.source).pixels[index]
 

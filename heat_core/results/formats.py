@@ -52,7 +52,7 @@ def _group_cell(table: Table, spread: Table | None, detector: str, group: str) -
     return " / ".join(parts)
 
 
-def _set_cells(table: Table) -> tuple[list[str], list[list[str]]]:
+def _cells_by_set(table: Table) -> tuple[list[str], list[list[str]]]:
     """Returns (heading, rows of text) with every figure: sets, then groups, then their average."""
     heading = ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"]
     body = []
@@ -101,7 +101,7 @@ def to_markdown(
     """Returns the two tables, groups and sets, in Markdown, with a note in their caption."""
     heading, body = group_cells(table, spread)
     groups = markdown(heading, [*body, *beside])
-    sets = markdown(*_set_cells(table))
+    sets = markdown(*_cells_by_set(table))
     return f"{groups}\n\n{_caption(note)}\n\n{sets}"
 
 
@@ -123,7 +123,7 @@ def to_latex(
     """Returns the two tables, groups and sets, in LaTeX (booktabs), with a note in the caption."""
     heading, body = group_cells(table, spread)
     groups = _tabular(heading, [*body, *beside])
-    sets = _tabular(*_set_cells(table))
+    sets = _tabular(*_cells_by_set(table))
     return f"{groups}\n\n{sets}\n% {_caption(note)}"
 
 
@@ -152,7 +152,7 @@ def to_text(
 ) -> str:
     """Returns the two tables with columns aligned, for a terminal, with a note in their caption."""
     heading, body = group_cells(table, spread)
-    set_heading, set_body = _set_cells(table)
+    set_heading, set_body = _cells_by_set(table)
     groups = _aligned([heading, *body, *beside])
     sets = _aligned([set_heading, *set_body])
     return "\n".join([*groups, "", *sets, "", _caption(note)])

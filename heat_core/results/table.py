@@ -98,13 +98,13 @@ def tabulate(scores: AllScores, sets: Iterable[tuple[str, str]]) -> Table:
     rows: list[SetResult] = []
     averages: list[GroupMean] = []
     for detector, set_scores in scores.items():
-        results = [_set_result(detector, set_scores, name) for name in set_names]
+        results = [_result_of(detector, set_scores, name) for name in set_names]
         rows += results
         averages += _group_means(detector, results)
     return Table(tuple(rows), tuple(averages))
 
 
-def _set_result(detector: str, scores: Mapping[str, Array], name: SetName) -> SetResult:
+def _result_of(detector: str, scores: Mapping[str, Array], name: SetName) -> SetResult:
     outside = scores[str(name)]
     figures = asdict(separation(scores["test"], outside))
     return SetResult(detector, name.name, name.group, len(outside), **figures)

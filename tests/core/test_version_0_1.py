@@ -169,7 +169,7 @@ def test_what_is_said_of_a_run_that_did_not_help_is_said_still() -> None:
 
 
 def test_the_pack_holds_what_it_held(pack: Pack) -> None:
-    assert (pack.title, pack.class_name(3), pack.set_title("far_noise.v1")) == (
+    assert (pack.title, pack.class_name(3), pack.title_of("far_noise.v1")) == (
         "Version 0.1",
         "cat",
         "Noise",

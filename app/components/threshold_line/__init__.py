@@ -116,7 +116,7 @@ def binned(
                 "name": group,
                 "colour": colours[group],
                 "sets": [
-                    _set_counts(name, scores, edges, threshold) for name, scores in sets.items()
+                    _counts_of(name, scores, edges, threshold) for name, scores in sets.items()
                 ],
                 "selected": _bar_counts(selected.get(group, ()), edges, bar),
             }
@@ -125,7 +125,7 @@ def binned(
     }
 
 
-def _set_counts(name: str, scores: Array, edges: Array, threshold: float) -> dict[str, Any]:
+def _counts_of(name: str, scores: Array, edges: Array, threshold: float) -> dict[str, Any]:
     """Returns a set's name and size, and how many of its sorted scores, (n,), lie where.
 
     `counts` are those that each step adds, the first all below it; `passed` those at or below the
