@@ -44,8 +44,8 @@ def benchmark(options: argparse.Namespace) -> None:
     fitted.check_any()
     tables = [tabulate(scores, pack.ood) for scores in _by_seed(fitted, options)]
     mean, std = over_seeds(tables)
-    spread = std if options.seeds > 1 else None
-    print(FORMATS[options.format](mean, spread, published, pack.passes_sentence))
+    std = std if options.seeds > 1 else None
+    print(FORMATS[options.format](mean, std, published, pack.passes_sentence))
     if options.format == "json" and pack.is_mirrored:
         print(pack.passes_sentence, file=sys.stderr)
     if options.published:

@@ -146,7 +146,7 @@ class SSD(Normalizing):
     """
 
     title: ClassVar[str] = "SSD"
-    summary: ClassVar[str] = "how far the nearest class is, in units of the classes' own spread"
+    summary: ClassVar[str] = "how far the nearest class is, in standard deviations of the classes"
 
     def build(self, shape: Shape) -> Energy:
         return self.placed(Mahalanobis(shape.dim, shape.classes))

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from heat_core.features import Features
 from heat_core.progress import row_blocks
 
-MIN_SPREAD = 1e-3  # of rows around their mean, below which they are told apart in float64
-SPREAD_ROWS = 2000  # rows that this is seen from
+MIN_VARIATION = 1e-3  # of rows, below which they are told apart in float64
+VARIATION_ROWS = 2000  # rows that their variation is taken of
 MAX_BATCH = 16_384  # rows that are scored at a time, at most
 BATCH_NUMBERS = 2**21  # that they may hold in one tensor beside themselves: 8 MiB in float32
 BATCH_INPUTS = 2**25  # that they may have themselves: 128 MiB
@@ -190,13 +190,16 @@ def precise_enough(train: Features) -> Features:
 
 
 def _is_offset(array: Tensor) -> bool:
-    """Returns whether rows (N, d) lie within `MIN_SPREAD` of their mean, in units of its length."""
+    """Returns whether the coefficient of variation of rows (N, d) is below `MIN_VARIATION`.
+
+    It is the root of their mean squared distance from their mean, over the length of that mean.
+    """
     if array.dtype == torch.float64 or array.shape[1] < 2:
         return False
-    some = array[:: math.ceil(len(array) / SPREAD_ROWS)].double()
+    some = array[:: math.ceil(len(array) / VARIATION_ROWS)].double()
     mean = some.mean(0)
-    spread = (some - mean).square().sum(1).mean()
-    return bool(spread < MIN_SPREAD**2 * mean.square().sum())
+    variance = (some - mean).square().sum(1).mean()
+    return bool(variance < MIN_VARIATION**2 * mean.square().sum())
 
 
 # -- scoring ---------------------------------------------------------------------------------------

@@ -24,28 +24,28 @@ def _caption(note: str) -> str:
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def group_cells(table: Table, spread: Table | None = None) -> tuple[list[str], list[list[str]]]:
+def group_cells(table: Table, std: Table | None = None) -> tuple[list[str], list[list[str]]]:
     """Returns (heading, rows of text) in the paper's form: FPR95 / AUROC in percent.
 
     Args:
         table: of the results.
-        spread: their standard deviation over seeds, written beside them where it is not 0.
+        std: their standard deviation over seeds, written beside them where it is not 0.
     """
     heading = ["Detector", *(group.capitalize() for group in table.groups)]
     body = []
     for detector in table.detectors:
-        cells = [_group_cell(table, spread, detector, group) for group in table.groups]
+        cells = [_group_cell(table, std, detector, group) for group in table.groups]
         body.append([detector, *cells])
     return heading, body
 
 
-def _group_cell(table: Table, spread: Table | None, detector: str, group: str) -> str:
+def _group_cell(table: Table, std: Table | None, detector: str, group: str) -> str:
     mean = table.average(detector, group)
-    std = spread.average(detector, group) if spread else None
+    deviation = std.average(detector, group) if std else None
     parts = []
     for figure in ("fpr95", "auroc"):
         part = f"{100 * getattr(mean, figure):.1f}"
-        percent_std = 100 * getattr(std, figure) if std else 0.0
+        percent_std = 100 * getattr(deviation, figure) if deviation else 0.0
         if percent_std:
             part += f" ± {percent_std:.1f}"
         parts.append(part)
@@ -75,16 +75,16 @@ def _figure_cells(entry: SetResult | GroupMean) -> list[str]:
 
 
 def to_json(
-    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+    table: Table, std: Table | None = None, beside: Sequence[Row] = (), note: str = ""
 ) -> str:
     """Returns the contract that scripts read, with these keys and no others, as fractions.
 
     {"rows": [{detector, set, group, n, auroc, fpr95, fpr95_ood, aupr}],
-    "averages": [{detector, group, auroc, fpr95}]}; and the same as `spread`, where there is one.
+    "averages": [{detector, group, auroc, fpr95}]}; and under `spread` the same of std.
     """
     content = _json_of(table)
-    if spread:
-        content["spread"] = _json_of(spread)
+    if std:
+        content["spread"] = _json_of(std)
     return json.dumps(content, indent=1)
 
 
@@ -96,10 +96,10 @@ def _json_of(table: Table) -> dict[str, Any]:
 
 
 def to_markdown(
-    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+    table: Table, std: Table | None = None, beside: Sequence[Row] = (), note: str = ""
 ) -> str:
     """Returns the two tables, groups and sets, in Markdown, with a note in their caption."""
-    heading, body = group_cells(table, spread)
+    heading, body = group_cells(table, std)
     groups = markdown(heading, [*body, *beside])
     sets = markdown(*_cells_by_set(table))
     return f"{groups}\n\n{_caption(note)}\n\n{sets}"
@@ -118,10 +118,10 @@ def markdown(heading: Row, body: Sequence[Row]) -> str:
 
 
 def to_latex(
-    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+    table: Table, std: Table | None = None, beside: Sequence[Row] = (), note: str = ""
 ) -> str:
     """Returns the two tables, groups and sets, in LaTeX (booktabs), with a note in the caption."""
-    heading, body = group_cells(table, spread)
+    heading, body = group_cells(table, std)
     groups = _tabular(heading, [*body, *beside])
     sets = _tabular(*_cells_by_set(table))
     return f"{groups}\n\n{sets}\n% {_caption(note)}"
@@ -148,10 +148,10 @@ def _tabular(heading: Row, body: Sequence[Row]) -> str:
 
 
 def to_text(
-    table: Table, spread: Table | None = None, beside: Sequence[Row] = (), note: str = ""
+    table: Table, std: Table | None = None, beside: Sequence[Row] = (), note: str = ""
 ) -> str:
     """Returns the two tables with columns aligned, for a terminal, with a note in their caption."""
-    heading, body = group_cells(table, spread)
+    heading, body = group_cells(table, std)
     set_heading, set_body = _cells_by_set(table)
     groups = _aligned([heading, *body, *beside])
     sets = _aligned([set_heading, *set_body])
@@ -175,5 +175,5 @@ FORMATS: Mapping[str, Callable[..., str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
 }
-"""{name: format}. Each takes a table, its spread over seeds, rows of text to add below, and a note
+"""{name: format}. Each takes a table, its std over seeds, rows of text to add below, and a note
 that its caption ends in; JSON has no caption."""

@@ -106,8 +106,8 @@ def _introduction(pack: Pack, seeds: int) -> str:
 
 def _averages(pack: Pack, scores: BySeed) -> str:
     """Returns the table of averages over seeds."""
-    table, spread = over_seeds([tabulate(seed_scores, pack.ood) for seed_scores in scores])
-    return markdown(*group_cells(table, spread))
+    table, std = over_seeds([tabulate(seed_scores, pack.ood) for seed_scores in scores])
+    return markdown(*group_cells(table, std))
 
 
 def _paper_sections(pack: Pack) -> list[str]:

@@ -128,24 +128,6 @@ def _mean(detector: str, group: str, results: Sequence[SetResult | GroupMean]) -
     return GroupMean(detector, group, **means)
 
 
-def scores_by_group(
-    scores: Mapping[str, Array], sets: Iterable[tuple[str, str]]
-) -> dict[str, Array]:
-    """Returns {`ID` or group: (n,) scores} of one detector, the sets of a group put together.
-
-    Args:
-        scores: {set: (n,) scores}.
-        sets: (group, name) of the OOD sets; a group without a set is left out.
-    """
-    set_names = [SetName(*key) for key in sets]
-    by_group = {"ID": scores["test"]}
-    for group in GROUPS:
-        parts = [scores[str(name)] for name in set_names if name.group == group]
-        if parts:
-            by_group[group] = np.concatenate(parts)
-    return by_group
-
-
 def over_seeds(tables: Sequence[Table]) -> tuple[Table, Table]:
     """Returns the tables' mean, and their standard deviation over seeds (0 of one table)."""
     return _summarise(tables, np.mean), _summarise(tables, _sample_std)

@@ -199,17 +199,17 @@ def gaussian(title: str = "one") -> Toy:
     )
 
 
-@pytest.mark.parametrize(("shift", "spread"), [(0.5, 1.0), (0.0, 1.5), (1.0, 0.8)])
-def test_distances_between_two_gaussians(shift: float, spread: float) -> None:
+@pytest.mark.parametrize(("shift", "std"), [(0.5, 1.0), (0.0, 1.5), (1.0, 0.8)])
+def test_distances_between_two_gaussians(shift: float, std: float) -> None:
     """KL(N(0, I) || N(m, s^2 I)) in two dimensions is 2 log s + (2 + m^2) / (2 s^2) - 1."""
     grid = Grid(gaussian())
     square = (grid.points[:, 0].numpy() - shift) ** 2 + grid.points[:, 1].numpy() ** 2
-    distance = grid.distance(square / (2 * spread**2))
+    distance = grid.distance(square / (2 * std**2))
     assert distance.kl == pytest.approx(
-        2 * math.log(spread) + (2 + shift**2) / (2 * spread**2) - 1, abs=1e-5
+        2 * math.log(std) + (2 + shift**2) / (2 * std**2) - 1, abs=1e-5
     )
     assert 0 < distance.jsd < min(distance.kl, math.log(2))
-    if spread == 1:
+    if std == 1:
         assert distance.tv == pytest.approx(2 * stats.norm.cdf(shift / 2) - 1, abs=1e-4)
 
 
