@@ -332,7 +332,7 @@ def _project(add: Add) -> None:
 
 
 def _score_image(add: Add) -> None:
-    add("pictures", metavar="PICTURE", type=Path, nargs="+")
+    add("images", metavar="IMAGE", type=Path, nargs="+")
     add("--pack", type=Path, required=True)
     weights = (
         "the network that the pack was extracted with; PACK.classifier.safetensors if not given"
@@ -497,7 +497,7 @@ COMMANDS = (
         name="score-image",
         run=images.score_image,
         add_options=_score_image,
-        summary="Judge pictures: their class, and every detector's score and verdict.",
+        summary="Judge images: their class, and every detector's score and verdict.",
         example="cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
     ),
     Command(

@@ -1,4 +1,4 @@
-"""A picture of one's own: the class it is taken for, and every detector's verdict on it."""
+"""An image of one's own: the class it is taken for, and every detector's verdict on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Opinion:
-    """What the classifier and the detectors make of a picture.
+    """What the classifier and the detectors make of an image.
 
     Args:
         pixels: (size, size, 3) RGB, as the network sees them.
@@ -82,7 +82,7 @@ class ScoredRun:
 
 
 class Judge:
-    """A pack's network, ready for pictures, from any thread.
+    """A pack's network, ready for images, from any thread.
 
     Args:
         pack: with the network's fingerprint on its card.
@@ -105,7 +105,7 @@ class Judge:
             )
         if pack.train.head is None:
             raise ValueError(
-                "the pack has no head (weight and bias), so nothing says what class a picture is."
+                "the pack has no head (weight and bias), so nothing says what class an image is."
             )
         self.head = pack.train.head
         numbers = tuple(str(number) for number in range(architecture.classes))
@@ -126,14 +126,14 @@ class Judge:
     def __call__(
         self, pixels: Pixels, scored_runs: Mapping[str, ScoredRun], share: float = 0.95
     ) -> Opinion:
-        """Returns what is made of a picture.
+        """Returns what is made of an image.
 
         Args:
             pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
             scored_runs: {name of the detector: its run on the same pack}.
             share: of ID that thresholds keep.
         """
-        images = Images("own", "picture", pixels[None], np.zeros(1, np.int64), self.classes)
+        images = Images("own", "image", pixels[None], np.zeros(1, np.int64), self.classes)
         with self._lock:
             features = replace(extract(self.extractor, images), y=None)
         probabilities = self.head.logits(features.z[0].double()).softmax(0)

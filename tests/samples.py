@@ -76,8 +76,8 @@ def write_digits(root: Path, folder: str, count: int) -> np.ndarray:
     return pixels
 
 
-def picture_bytes(grey: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
-    """Returns a picture file of one grey."""
+def image_bytes(grey: int, kind: str = "JPEG", size: tuple[int, int] = (48, 40)) -> bytes:
+    """Returns an image file of one grey."""
     content = io.BytesIO()
     Image.new("RGB", size, (grey, grey, grey)).save(content, kind, lossless=True)
     return content.getvalue()

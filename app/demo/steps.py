@@ -18,8 +18,8 @@ from app.plane.figures import energy_heatmap
 from app.plane.training import Layer
 from app.text import plain
 
-ENLARGED = 6  # pixels sent a pixel of a picture's, so that a browser does not blur it
-LARGE = 170  # width of a picture on the screen
+ENLARGED = 6  # pixels sent a pixel of an image's, so that a browser does not blur it
+LARGE = 170  # width of an image on the screen
 SMALL = 88
 MARKS = {
     "familiar": (0.0, -3.0),  # on a cross
@@ -71,32 +71,32 @@ def _sure_sentence(story: Story) -> str:
     kinds = " and ".join(story.card.kinds.values())
     return (
         f"This classifier knows {len(story.card.classes)} things, {first} to {last}; "
-        f"shown {len(story.kind_scores):,} pictures of {kinds}, "
+        f"shown {len(story.kind_scores):,} images of {kinds}, "
         f"it is more than {100 * CONFIDENCE:.0f} % sure what {story.confident_count:,} of them are."
     )
 
 
-def _sure_pictures(story: Story) -> None:
+def _sure_picture(story: Story) -> None:
     captions = [
         f"{name}, {100 * probability:.0f} %"
         for name, probability in zip(story.predicted, story.probabilities, strict=True)
     ]
-    _pictures(story, captions, LARGE)
+    _show_images(story, captions, LARGE)
     st.caption(
         f"Not chosen by hand: {len(captions)} of the {story.confident_count:,}, "
         "evenly from the surest to the least sure."
     )
 
 
-def _pictures(story: Story, captions: Sequence[str], width: int) -> None:
+def _show_images(story: Story, captions: Sequence[str], width: int) -> None:
     with st.container(horizontal=True):
-        for pixels, name, caption in zip(story.pixels, story.picture_sets, captions, strict=True):
+        for pixels, name, caption in zip(story.pixels, story.image_sets, captions, strict=True):
             st.image(
                 pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1),
                 caption,
                 width=width,
                 output_format="PNG",
-                alt=f"A picture of {story.card.kinds[name]}: {caption}",
+                alt=f"An image of {story.card.kinds[name]}: {caption}",
             )
 
 
@@ -137,12 +137,12 @@ def _energy_picture(story: Story) -> None:
 
 
 def _compare(story: Story, first: str, second: str, first_text: str, second_text: str) -> None:
-    """Says what share of OOD pictures two detectors catch, in words for each of them."""
+    """Says what share of OOD images two detectors catch, in words for each of them."""
     first_caught = story.outcomes[first].caught
     second_caught = story.outcomes[second].caught
     with st.container(horizontal=True):
         st.metric(
-            f"Strange pictures caught by {first_text}",
+            f"Strange images caught by {first_text}",
             f"{100 * first_caught:.0f} %",
             width="content",
         )
@@ -151,7 +151,7 @@ def _compare(story: Story, first: str, second: str, first_text: str, second_text
             f"{100 * second_caught:.0f} %",
             f"{100 * (second_caught - first_caught):+.0f} points",
             width="content",
-            help="Where 95 of 100 familiar pictures pass; the mean of near, mid and far sets.",
+            help="Where 95 of 100 familiar images pass; the mean of near, mid and far sets.",
         )
 
 
@@ -224,7 +224,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
 def _threshold_sentence(story: Story) -> str:
     outcome = story.outcomes["HEAT"]
     return (
-        f"Draw a line that {_per_hundred(outcome.kept)} familiar pictures stay below, "
+        f"Draw a line that {_per_hundred(outcome.kept)} familiar images stay below, "
         f"and {_per_hundred(outcome.caught)} strange ones land above it, "
         f"among them {story.out('HEAT').sum()} of the {len(story.pixels)} "
         "that the classifier was so sure of."
@@ -241,21 +241,19 @@ def _threshold_picture(story: Story) -> None:
     figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})
     figure.update_xaxes(title_text="energy (larger is stranger)")
     shares = [
-        f"{100 * share:.0f} % of {group} pictures"
-        for group, share in outcome.caught_by_group.items()
+        f"{100 * share:.0f} % of {group} images" for group, share in outcome.caught_by_group.items()
     ]
     caught = ", ".join(shares)
     st.plotly_chart(
         figure,
         key="line",
-        alt=f"Energies of familiar and strange pictures; caught: {caught}",
+        alt=f"Energies of familiar and strange images; caught: {caught}",
         config=figures.QUIET,
     )
     st.caption(
-        "Strange pictures by how unlike the familiar they are: near, mid and far. "
-        f"Caught: {caught}."
+        f"Strange images by how unlike the familiar they are: near, mid and far. Caught: {caught}."
     )
-    _pictures(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
+    _show_images(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
 
 
 # -- all steps
@@ -264,8 +262,8 @@ STEPS = (
     Step(
         "Sure, and wrong",
         _sure_sentence,
-        _sure_pictures,
-        PageLink("detectors/page.py", "Every detector on these pictures"),
+        _sure_picture,
+        PageLink("detectors/page.py", "Every detector on these images"),
     ),
     Step(
         "Energy says how strange something is",
@@ -337,7 +335,7 @@ def data_sentence(story: Story) -> str:
     familiar = len(scores.test)
     strange = sum(len(scores[name]) for name in scores.ood_names)
     return (
-        f"Pictures: {plain(story.card.pack_title)}; {familiar:,} familiar and {strange:,} strange "
+        f"Images: {plain(story.card.pack_title)}; {familiar:,} familiar and {strange:,} strange "
         "ones scored, none left out. "
         f"Plane: {story.card.training_points:,} training points."
     )

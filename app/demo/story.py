@@ -34,8 +34,8 @@ DETECTORS = ("MSP", "Energy", "MoG", "HEAT")
 TOY = "crosses9"
 SIDE = 100  # points a side of what is drawn in the plane
 POINTS = 400  # training points drawn there
-CONFIDENCE = 0.9  # of the classifier, at least, in every picture
-PICTURES = 12
+CONFIDENCE = 0.9  # of the classifier, at least, in every image
+IMAGES = 12
 LAYERS = ("truth", "prior", "correction")
 MAX_ENERGY = 1000.0  # nats, where the true density is zero
 OOD_KINDS = {"far_fashion-mnist": "clothes", "far_mnist": "handwritten digits"}
@@ -49,7 +49,7 @@ class StoryCard:
         pack_title: of the pack.
         pack_digest: of the pack's card, as `digest` returns it.
         detectors: {detector: its settings, as text}, and HEAT's of the plane.
-        kinds: {OOD set: what its pictures show}, of the sets that pictures come from.
+        kinds: {OOD set: what its images show}, of the sets that images come from.
         classes: of the classifier.
         training_points: in the plane.
         total_variation: {detector: of its model in the plane from the truth}.
@@ -86,10 +86,10 @@ class Story:
         points: (POINTS, 2) training points in the plane.
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
         scores: {detector: its scores of the pack's sets}, float32.
-        pixels: (PICTURES, 32, 32, 3) OOD pictures that the classifier is sure of.
-        picture_sets: (PICTURES,) the OOD set of each.
-        rows: (PICTURES,) its row there.
-        predicted: (PICTURES,) the class that it is taken for.
+        pixels: (IMAGES, 32, 32, 3) OOD images that the classifier is sure of.
+        image_sets: (IMAGES,) the OOD set of each.
+        rows: (IMAGES,) its row there.
+        predicted: (IMAGES,) the class that it is taken for.
     """
 
     card: StoryCard
@@ -98,7 +98,7 @@ class Story:
     layers: Mapping[str, Layer]
     scores: Mapping[str, SetScores]
     pixels: NDArray[np.uint8]
-    picture_sets: Sequence[str]
+    image_sets: Sequence[str]
     rows: NDArray[np.int64]
     predicted: Sequence[str]
 
@@ -121,16 +121,16 @@ class Story:
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """(PICTURES,) softmax probability of each picture's predicted class."""
-        return confidence(self._picture_scores("MSP"))
+        """(IMAGES,) softmax probability of each image's predicted class."""
+        return confidence(self._image_scores("MSP"))
 
     def out(self, detector: str) -> NDArray[np.bool]:
-        """Returns a detector's verdicts: which pictures lie above its threshold, (PICTURES,)."""
-        return self._picture_scores(detector) > self.outcomes[detector].threshold
+        """Returns a detector's verdicts: which images lie above its threshold, (IMAGES,)."""
+        return self._image_scores(detector) > self.outcomes[detector].threshold
 
     @property
     def kind_scores(self) -> NDArray[np.float32]:
-        """(n,) MSP of all pictures of the sets that pictures come from."""
+        """(n,) MSP of all images of the sets that images come from."""
         scores = [self.scores["MSP"][name] for name in self.card.kinds]
         return np.concatenate(scores, dtype=np.float32)
 
@@ -139,10 +139,10 @@ class Story:
         """How many of them the classifier is sure of."""
         return int(np.sum(confidence(self.kind_scores) > CONFIDENCE))
 
-    def _picture_scores(self, detector: str) -> NDArray[np.float32]:
+    def _image_scores(self, detector: str) -> NDArray[np.float32]:
         scores = self.scores[detector]
-        pictures = zip(self.picture_sets, self.rows, strict=True)
-        return np.array([scores[name][row] for name, row in pictures], dtype=np.float32)
+        images = zip(self.image_sets, self.rows, strict=True)
+        return np.array([scores[name][row] for name, row in images], dtype=np.float32)
 
 
 def confidence(scores: NDArray[Any]) -> NDArray[Any]:
@@ -158,7 +158,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
 
     Args:
         folder: of the pack.
-        kinds: {OOD set with thumbnails: what its pictures show}.
+        kinds: {OOD set with thumbnails: what its images show}.
     """
     from heat_core.pack import read_pack
     from heat_core.threads import torch_threads
@@ -167,8 +167,8 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
     with torch_threads(1):
         scores = _pack_scores(pack)
         plane = train_plane()
-    picture_sets, rows = confident_pictures(scores["MSP"], tuple(kinds))
-    pixels, predicted = pictures(pack, picture_sets, rows)
+    image_sets, rows = confident_images(scores["MSP"], tuple(kinds))
+    pixels, predicted = images_of(pack, image_sets, rows)
     card = StoryCard(
         pack_title=pack.title,
         pack_digest=digest(folder),
@@ -180,7 +180,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
     )
     points = plane.points[:POINTS]
     return Story(
-        card, plane.axis, points, plane.layers, scores, pixels, picture_sets, rows, predicted
+        card, plane.axis, points, plane.layers, scores, pixels, image_sets, rows, predicted
     )
 
 
@@ -206,24 +206,24 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
-def confident_pictures(
+def confident_images(
     scores: SetScores, set_names: Iterable[str]
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Returns the sets and rows, (PICTURES,) each, of pictures that the classifier is sure of.
+    """Returns the sets and rows, (IMAGES,) each, of images that the classifier is sure of.
 
-    They are every n-th of all such pictures, the surest first. Nobody picks them by hand.
+    They are every n-th of all such images, the surest first. Nobody picks them by hand.
 
     Args:
         scores: of MSP.
         set_names: of the sets to look in.
     """
-    pictures = []
+    images = []
     for name in set_names:
         for row in np.flatnonzero(confidence(scores[name]) > CONFIDENCE):
-            pictures.append((float(scores[name][row]), name, int(row)))
-    pictures.sort(key=lambda picture: picture[0])
-    positions = np.linspace(0, len(pictures) - 1, PICTURES).round().astype(int)
-    selected = [pictures[position] for position in positions]
+            images.append((float(scores[name][row]), name, int(row)))
+    images.sort(key=lambda image: image[0])
+    positions = np.linspace(0, len(images) - 1, IMAGES).round().astype(int)
+    selected = [images[position] for position in positions]
     rows = np.array([row for _, _, row in selected], dtype=np.int64)
     return [name for _, name, _ in selected], rows
 
@@ -287,8 +287,8 @@ def train_plane() -> Plane:
     return Plane(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
 
 
-def pictures(
-    pack: Pack, picture_sets: Sequence[str], rows: NDArray[np.int64]
+def images_of(
+    pack: Pack, image_sets: Sequence[str], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Returns pixels (n, 32, 32, 3) and predicted classes (n,) of rows (n,) of sets (n,)."""
     from heat_core.images.gallery import Gallery
@@ -299,7 +299,7 @@ def pictures(
     assert head is not None
     pixels = []
     predicted = []
-    for name, row in zip(picture_sets, rows.tolist(), strict=True):
+    for name, row in zip(image_sets, rows.tolist(), strict=True):
         pixels.append(gallery.pixels(name, [row]))
         logits = head.logits(features[name].z[row].double())
         predicted.append(pack.card["classes"][int(logits.argmax())])
@@ -314,7 +314,7 @@ def write(story: Story, path: Path = PATH) -> None:
     from heat_core.files import write_whole
 
     card = {key: getattr(story.card, field) for field, key in CARD_KEYS.items()}
-    text = {"about": card, "of": list(story.picture_sets), "taken_for": list(story.predicted)}
+    text = {"about": card, "of": list(story.image_sets), "taken_for": list(story.predicted)}
     arrays: dict[str, Any] = {
         "text": np.array(json.dumps(text)),
         "axis": story.axis,
@@ -368,7 +368,7 @@ def _story(arrays: Mapping[str, NDArray]) -> Story:
         layers={name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
         scores={detector: SetScores(by_set) for detector, by_set in scores.items()},
         pixels=arrays["pixels"],
-        picture_sets=text["of"],
+        image_sets=text["of"],
         rows=arrays["rows"],
         predicted=text["taken_for"],
     )

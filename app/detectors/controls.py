@@ -124,7 +124,7 @@ def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]
 def image_upload() -> UploadedFile | None:
     """Returns an image that was uploaded, if there is one."""
     return st.file_uploader(
-        "A picture",
+        "An image",
         IMAGE_TYPES,
         key="picture",
         max_upload_size=25,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ENLARGED = 6  # screen pixels a pixel of the network's
 NO_CLASSIFIER = (
-    "This data comes without its classifier, so a picture of your own cannot be scored. `python -m "
+    "This data comes without its classifier, so an image of your own cannot be scored. `python -m "
     "heat_core train-classifier` writes one and `extract --weights` a pack of it; keep the "
     "classifier beside the pack as `PACK.classifier.safetensors`."
 )
@@ -32,7 +32,7 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         pack_data: whose classifier and detectors judge it.
         share_to_keep: the share of ID that thresholds keep.
     """
-    st.subheader("A picture of your own")
+    st.subheader("An image of your own")
     if pack_data.weights is None:
         st.info(NO_CLASSIFIER, icon=":material/info:")
         return
@@ -60,7 +60,7 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -
             verdicts_table(opinion.verdicts),
             hide_index=True,
             height="content",
-            alt="What every detector says of the picture",
+            alt="What every detector says of the image",
         )
     right.caption(
         f"The thresholds keep {100 * share_to_keep:g} % of the "

@@ -117,7 +117,7 @@ def image_opinion(
     detectors = tuple(ready)
     question = (pack_data.key, hashlib.sha256(content).hexdigest(), name, share_to_keep, detectors)
     if st.session_state.get("opinion", (None,))[0] != question:
-        with st.spinner("Looking at the picture …"):
+        with st.spinner("Looking at the image …"):
             opinion = _judge_image(pack_data, content, name, share_to_keep, detectors)
         st.session_state["opinion"] = (question, opinion)
     return st.session_state["opinion"][1]

@@ -63,15 +63,15 @@ def gallery_page(count: int, key: str, list_id: object) -> slice:
     return slice((number - 1) * GALLERY_SIZE, number * GALLERY_SIZE)
 
 
-def pictures_first(bare_count: int, bare_titles: Sequence[str]) -> bool:
-    """Returns whether a gallery begins with the rows that have pictures.
+def images_first(bare_count: int, bare_titles: Sequence[str]) -> bool:
+    """Returns whether a gallery begins with the rows that have images.
 
     It says how many come after them, and of which sets.
     """
-    first = st.toggle("Those with pictures first", True, key="pictured", bind="query-params")
+    first = st.toggle("Those with images first", True, key="pictured", bind="query-params")
     if first:
         sets = plain(", ".join(bare_titles), 200)
-        st.caption(f"{bare_count:,} come after them: there are no pictures at hand of {sets}.")
+        st.caption(f"{bare_count:,} come after them: there are no images at hand of {sets}.")
     return first
 
 

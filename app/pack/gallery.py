@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.components.tiles import Tile, encoded, tiles
-from app.pack.controls import pictures_first
+from app.pack.controls import images_first
 from app.pack.data import PackData, has_images, images_of
 from app.pack.items import PackRow, item_id
 from app.pack.selected import open_item
@@ -18,7 +18,7 @@ from app.text import plain
 
 
 def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Returns the order in which to show rows, (N,): with pictures first, unless unwanted.
+    """Returns the order in which to show rows, (N,): with images first, unless unwanted.
 
     Args:
         row_sets: (N,) names of the rows' sets, in the order that the gallery is sorted by.
@@ -28,7 +28,7 @@ def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np
     if is_bare.all() or not is_bare.any():
         return np.arange(len(row_sets))
     titles = [pack_data.pack.title_of(name) for name in bare_sets]
-    if not pictures_first(int(is_bare.sum()), titles):
+    if not images_first(int(is_bare.sum()), titles):
         return np.arange(len(row_sets))
     return np.argsort(is_bare, kind="stable")
 

@@ -92,7 +92,7 @@ def pack_report(
         ("Classifier's last layer", _head_size(pack), ""),
         ("Other views", _view_sizes(pack), ""),
         ("Pseudo-OOD families", *_pseudo_report(pack)),
-        ("Pictures", *_pictures_report(pack)),
+        ("Thumbnails", *_thumbnails_report(pack)),
     ]
     rows += [(note.part, note.found, _consequence(note)) for note in notes]
     rows += [(f"{name} is absent", "", reason) for name, reason in unsupported_reasons.items()]
@@ -150,7 +150,7 @@ def _pseudo_report(pack: Pack) -> tuple[str, str]:
     return f"{len(families)}, {rows:,} rows", "HEAT, EBM and Composed learn from them"
 
 
-def _pictures_report(pack: Pack) -> tuple[str, str]:
+def _thumbnails_report(pack: Pack) -> tuple[str, str]:
     if not pack.thumbnails:
         return "none", "rows are named, not shown"
     return f"of {len(pack.thumbnails)} sets", ""

@@ -1,4 +1,4 @@
-"""From images: datasets, a classifier, its features as a pack, and verdicts on pictures."""
+"""From images: datasets, a classifier, its features as a pack, and verdicts on images."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def score_image(options: argparse.Namespace) -> None:
 
     device = device_of(options)
     pack = read_pack(options.pack)
-    images = {str(path): read_image(path) for path in options.pictures}
+    images = {str(path): read_image(path) for path in options.images}
     weights = options.weights or weights_of(options.pack)
     if not weights.is_file():
         raise FileNotFoundError(
@@ -219,7 +219,7 @@ def score_image(options: argparse.Namespace) -> None:
 
 
 def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
-    """Prints what is made of pictures, {path: opinion}."""
+    """Prints what is made of images, {path: opinion}."""
     if as_json:
         entries = [_opinion_entry(path, opinion) for path, opinion in opinions.items()]
         print(json.dumps(entries, indent=1))
@@ -231,7 +231,7 @@ def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
 
 
 def _verdict_text(verdict: Verdict) -> str:
-    """Returns one line of a detector on a picture."""
+    """Returns one line of a detector on an image."""
     return (
         f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test"
         f"  {'out' if verdict.out else 'in'}"
@@ -239,7 +239,7 @@ def _verdict_text(verdict: Verdict) -> str:
 
 
 def _opinion_entry(path: str, opinion: Opinion) -> dict[str, Any]:
-    """Returns the JSON of a picture."""
+    """Returns the JSON of an image."""
     return {
         "picture": path,
         "class": opinion.predicted,

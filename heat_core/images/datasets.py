@@ -25,7 +25,7 @@ FOLDER = "folder:"  # what the name of a folder of images begins with
 
 
 class SkippedFile(NamedTuple):
-    """A file that was to be read and is no picture that can be: its name, and why in a line."""
+    """A file that was to be read and is no image that can be: its name, and why in a line."""
 
     name: str
     reason: str
@@ -297,7 +297,7 @@ def read_images(
 ) -> Images:
     """Returns one split of a dataset, from the first root that has it.
 
-    Single files that are no picture are skipped.
+    Single files that are no image are skipped.
 
     Args:
         name: a key of `DATASETS`, or `folder:PATH` for a folder of images or of folders, each a
@@ -375,7 +375,7 @@ def _read_each(
 ) -> tuple[NDArray[np.uint8], list[int], tuple[SkippedFile, ...]]:
     """Returns pixels (n, size, size, 3), their n rows, and the files of the other rows.
 
-    Raises ValueError if no row is a picture.
+    Raises ValueError if no row is an image.
     """
     pixels = np.empty((len(rows), size, size, 3), np.uint8)
     readable: list[int] = []
@@ -392,7 +392,7 @@ def _read_each(
         readable.append(row)
     if skipped and not readable:
         first = skipped[0].reason
-        raise ValueError(f"none of {len(skipped):,} files is a picture; the first: {first}")
+        raise ValueError(f"none of {len(skipped):,} files is an image; the first: {first}")
     return pixels[: len(readable)], readable, tuple(skipped)
 
 

@@ -1,4 +1,4 @@
-"""One picture as the network sees it: a centred square, shrunk with antialiasing, 8-bit RGB."""
+"""One image as the network sees it: a centred square, shrunk with antialiasing, 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 50_000_000  # more is refused from the header, before anything is decoded
 REQUIREMENT = (
-    f"wanted a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture "
+    f"wanted a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image "
     f"of at most {MAX_PIXELS // 10**6} megapixels"
 )
 
@@ -24,7 +24,7 @@ REQUIREMENT = (
 def read_image(
     source: Path | bytes | BinaryIO, size: int = 32, name: str = ""
 ) -> NDArray[np.uint8]:
-    """Returns a picture as RGB pixels (size, size, 3) uint8.
+    """Returns an image as RGB pixels (size, size, 3) uint8.
 
     It is turned as its EXIF orientation says, laid on white where it is transparent, and cropped
     and resized as `to_square` does. Of an animation the first frame is taken. 16-bit greys keep
@@ -36,7 +36,7 @@ def read_image(
         name: what messages call it; the file's name if not given.
 
     Raises:
-        ValueError: it is no picture, cut off, too large, or of 32-bit greys; the line says what
+        ValueError: it is no image, cut off, too large, or of 32-bit greys; the line says what
             came and what was wanted.
 
     Example:
@@ -47,9 +47,9 @@ def read_image(
         >>> pixels.shape, pixels[0, 0].tolist()
         ((32, 32, 3), [255, 0, 0])
     """
-    name = name or (source.name if isinstance(source, Path) else "the picture")
+    name = name or (source.name if isinstance(source, Path) else "the image")
     with warnings.catch_warnings():
-        # Pillow warns of large pictures and odd metadata; both are judged here.
+        # Pillow warns of large images and odd metadata; both are judged here.
         warnings.simplefilter("ignore")
         try:
             content = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -77,7 +77,7 @@ def to_square(image: Image, size: int) -> Image:
 
 
 def _decode(source: Path | BinaryIO) -> Image:
-    """Returns the whole picture in RGB. Raises ValueError or whatever Pillow raises."""
+    """Returns the whole image in RGB. Raises ValueError or whatever Pillow raises."""
     from PIL import Image, ImageOps
 
     with Image.open(source, formats=FORMATS) as image:
@@ -98,11 +98,11 @@ def _decode(source: Path | BinaryIO) -> Image:
 
 
 def _reason(error: Exception) -> str:
-    """Returns why a picture cannot be read, in one line without addresses of objects."""
+    """Returns why an image cannot be read, in one line without addresses of objects."""
     from PIL import Image
 
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not a picture"
+        return "not an image"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {MAX_PIXELS // 10**6} megapixels"
     if isinstance(error, OSError) and error.strerror:

@@ -180,7 +180,7 @@ class Extractor:
             return rounded
         if not torch.isfinite(values).all():
             raise ValueError(
-                f"{self.architecture.model} gives {name} that is not finite, for a picture of "
+                f"{self.architecture.model} gives {name} that is not finite, for an image of "
                 "finite pixels; its weights or its normalisation are wrong."
             )
         dtype = str(self.dtype).removeprefix("torch.")

@@ -261,7 +261,7 @@ def _label_files(files: list[Path], class_of: list[str], classes: list[str]) -> 
 
 
 def _read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Returns a picture (height, width, 3), however large."""
+    """Returns an image (height, width, 3), however large."""
     from PIL import Image
 
     with Image.open(path) as image:

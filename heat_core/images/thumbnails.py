@@ -1,4 +1,4 @@
-"""Sheets of thumbnails: many small images as the tiles of one picture, row by row, 100 a row."""
+"""Sheets of thumbnails: many small images as the tiles of a large one, row by row, 100 a row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUALITY = 70  # of WebP; a 32-pixel tile takes about 250 bytes
 
 
 def encode_sheet(pixels: NDArray[np.uint8]) -> bytes:
-    """Returns images (N, size, size, 3) as one lossy WebP picture. Good to look at, not to score.
+    """Returns images (N, size, size, 3) as one lossy WebP image. Good to look at, not to score.
 
     Example:
         >>> sheet = encode_sheet(np.full((2, 32, 32, 3), 255, np.uint8))
@@ -38,7 +38,7 @@ def decode_sheet(
 ) -> NDArray[np.uint8]:
     """Returns the first `count` tiles of a sheet, (count, side, side, 3); all if not given.
 
-    Raises ValueError if it is no picture, or not of so many tiles.
+    Raises ValueError if it is no image, or not of so many tiles.
     """
     from PIL import Image
 

@@ -109,7 +109,7 @@ def test_the_story_is_of_this_pack_and_of_these_detectors(shipped: Story, pack: 
     )
 
 
-def test_scores_and_pictures_are_the_packs(shipped: Story, pack: Pack) -> None:
+def test_scores_and_images_are_the_packs(shipped: Story, pack: Pack) -> None:
     from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
     from heat_core.scores import score_pack
@@ -119,10 +119,10 @@ def test_scores_and_pictures_are_the_packs(shipped: Story, pack: Pack) -> None:
         assert set(again) == set(shipped.scores[name])
         for set_name, scores in again.items():
             assert np.allclose(scores, shipped.scores[name][set_name], rtol=1e-4, atol=1e-4)
-    sets, rows = story.confident_pictures(shipped.scores["MSP"], tuple(shipped.card.kinds))
-    assert sets == shipped.picture_sets
+    sets, rows = story.confident_images(shipped.scores["MSP"], tuple(shipped.card.kinds))
+    assert sets == shipped.image_sets
     assert np.array_equal(rows, shipped.rows)
-    pixels, predicted = story.pictures(pack, sets, rows)
+    pixels, predicted = story.images_of(pack, sets, rows)
     assert np.array_equal(pixels, shipped.pixels)
     assert predicted == shipped.predicted
 
@@ -179,9 +179,9 @@ def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.M
     monkeypatch.setattr(story, "CONFIDENCE", 0.0)
     empty = story.Plane(np.zeros(1), np.zeros((1, 2)), {}, {})
     monkeypatch.setattr(story, "train_plane", lambda: empty)
-    monkeypatch.setattr(story, "PICTURES", 3)
+    monkeypatch.setattr(story, "IMAGES", 3)
     torch.manual_seed(0)
     made = story.make(noise_pack, {"far_mnist": "digits"})
-    assert made.picture_sets == ["far_mnist"] * 3
+    assert made.image_sets == ["far_mnist"] * 3
     assert made.pixels.shape == (3, 32, 32, 3)
     assert made.probabilities[0] == pytest.approx(1 - np.exp(min(made.scores["MSP"]["far_mnist"])))

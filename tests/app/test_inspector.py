@@ -356,7 +356,7 @@ def test_one_set_of_the_flips_is_picked(pack):
     assert set(at.session_state["selection"].items) == {"far_d"}
 
 
-def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
+def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch):
     galleries: list = []
     monkeypatch.setattr(
         gallery,
@@ -377,7 +377,7 @@ def test_what_has_pictures_comes_first_unless_that_is_not_wanted(pack, monkeypat
     assert galleries[-1][:pictured] == [few] * pictured
     assert few not in galleries[-1][pictured:]
     page_text = text(at).replace("\\", "")
-    assert f"{bare} come after them: there are no pictures at hand of" in page_text
+    assert f"{bare} come after them: there are no images at hand of" in page_text
     at.toggle(key="pictured").set_value(False)
     opened(at)
     assert galleries[-1][:pictured] != [few] * pictured

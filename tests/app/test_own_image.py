@@ -54,7 +54,7 @@ def _photo(seed: int = 0) -> bytes:
     return content.getvalue()
 
 
-def test_a_picture_is_judged_by_every_detector(
+def test_an_image_is_judged_by_every_detector(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -75,7 +75,7 @@ def test_a_picture_is_judged_by_every_detector(
     assert "thresholds keep 60 %" in text(page)
 
 
-def test_what_is_made_of_a_picture_goes_with_its_session(page: AppTest) -> None:
+def test_what_is_made_of_an_image_goes_with_its_session(page: AppTest) -> None:
     _upload(page, _photo())
     held = weakref.ref(page.session_state["opinion"][1])
     assert held() is not None
@@ -84,10 +84,10 @@ def test_what_is_made_of_a_picture_goes_with_its_session(page: AppTest) -> None:
     assert held() is None
 
 
-def test_what_is_no_picture_is_refused_in_one_line_and_costs_nothing_else(page: AppTest) -> None:
+def test_what_is_no_image_is_refused_in_one_line_and_costs_nothing_else(page: AppTest) -> None:
     before = [frame.value.shape for frame in page.dataframe]
     for content, said in (
-        (b"words", "not a picture"),
+        (b"words", "not an image"),
         (_photo()[:200], "mine"),
         (_bomb(), "10000 x 10000 pixels"),
     ):
@@ -134,7 +134,7 @@ def test_a_pack_without_its_classifier_says_so(
     )
 
 
-def test_fitted_detectors_are_kept_only_where_a_picture_can_be_judged(
+def test_fitted_detectors_are_kept_only_where_an_image_can_be_judged(
     noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for weights in (True, False):
@@ -147,7 +147,7 @@ def test_fitted_detectors_are_kept_only_where_a_picture_can_be_judged(
         )
 
 
-def test_one_judge_sees_many_pictures_at_once(noise_pack: Path) -> None:
+def test_one_judge_sees_many_images_at_once(noise_pack: Path) -> None:
     """The network's hooks see every pass, so passes must not mix."""
     from concurrent.futures import ThreadPoolExecutor
 

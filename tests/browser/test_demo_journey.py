@@ -39,7 +39,7 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link(url: str):
         _wait_for_step(page, "2. Energy says")
         page.keyboard.press("ArrowLeft")
         _wait_for_step(page, "1. Sure, and wrong")
-        _check_pictures(page)
+        _check_images(page)
         page.get_by_role("button", name="Glossary").click()
         page.get_by_text("Out-of-distribution (OOD)", exact=True).wait_for()
         page.set_viewport_size({"width": 400, "height": 900})
@@ -48,9 +48,9 @@ def test_the_demo_is_told_by_arrow_keys_and_a_step_is_a_link(url: str):
         assert errors == []
 
 
-def _check_pictures(page: Page) -> None:
-    """All pictures of the first step are there, with a text for screen readers."""
-    pictures = page.locator('[data-testid="stImage"] img')
-    assert pictures.count() == story.PICTURES
-    for number in range(story.PICTURES):
-        assert "A picture of" in (pictures.nth(number).get_attribute("alt") or "")
+def _check_images(page: Page) -> None:
+    """All images of the first step are there, with a text for screen readers."""
+    images = page.locator('[data-testid="stImage"] img')
+    assert images.count() == story.IMAGES
+    for number in range(story.IMAGES):
+        assert "An image of" in (images.nth(number).get_attribute("alt") or "")

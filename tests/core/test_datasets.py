@@ -15,7 +15,7 @@ from heat_core.images.datasets import (
     split_validation,
 )
 from heat_core.splits import stratified_rows
-from tests.samples import picture_bytes, write_digits, write_files
+from tests.samples import image_bytes, write_digits, write_files
 
 # -- names -----------------------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ def test_groups_are_the_papers_for_both_cifars() -> None:
 def test_a_count_opens_only_the_chosen_files(tmp_path: Path) -> None:
     write_files(
         tmp_path,
-        {f"{name}/{i}.png": picture_bytes(i, "PNG") for name in ("x", "y") for i in range(20)},
+        {f"{name}/{i}.png": image_bytes(i, "PNG") for name in ("x", "y") for i in range(20)},
     )
     images = read_images(f"folder:{tmp_path}", [], count=6, seed=1)
     assert np.bincount(images.labels).tolist() == [3, 3]

@@ -1,4 +1,4 @@
-"""Pictures of every kind that people have, and of every kind that is refused."""
+"""Images of every kind that people have, and of every kind that is refused."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_every_format_is_read(kind: str, tmp_path: Path) -> None:
     assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8)
     assert np.abs(pixels[4, 16].astype(int) - RED).max() <= 4
     assert np.abs(pixels[27, 16].astype(int) - BLUE).max() <= 4
-    (tmp_path / "picture").write_bytes(content)
-    assert np.array_equal(read_image(tmp_path / "picture"), pixels)
+    (tmp_path / "image").write_bytes(content)
+    assert np.array_equal(read_image(tmp_path / "image"), pixels)
     assert np.array_equal(read_image(io.BytesIO(content)), pixels)
 
 
@@ -67,7 +67,7 @@ def test_one_pixel_fills_the_square(mode: str, size: tuple[int, int]) -> None:
     assert (read_image(_bytes(Image.new(mode, size, "white"), "PNG")) == 255).all()
 
 
-def test_exif_turns_the_picture() -> None:
+def test_exif_turns_the_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise for viewing
     pixels = read_image(_bytes(_halves(), "PNG", exif=exif))
@@ -157,16 +157,16 @@ def test_a_bomb_is_refused_by_its_header(
         b"P6 1 1 255\n123",
     ],
 )
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
+def test_what_is_no_image_is_refused(content: bytes) -> None:
     with pytest.raises(
         ValueError,
-        match=r"^the picture: not a picture; wanted a whole PNG, JPEG, WEBP, BMP, TIFF or GIF",
+        match=r"^the image: not an image; wanted a whole PNG, JPEG, WEBP, BMP, TIFF or GIF",
     ):
         read_image(content)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_half_a_picture_is_refused(kind: str) -> None:
+def test_half_an_image_is_refused(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8))
     content = _bytes(noise, kind)
     with pytest.raises(ValueError, match=r"^half: .*; wanted a whole PNG") as caught:
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_greys_of_32_bits_are_refused(kind: type) -> None:
-    with pytest.raises(ValueError, match=r"^the picture: 32-bit greys; wanted"):
+    with pytest.raises(ValueError, match=r"^the image: 32-bit greys; wanted"):
         read_image(_bytes(Image.fromarray(np.ones((4, 4), kind)), "TIFF"))
 
 
@@ -195,7 +195,7 @@ WHOLE = [_bytes(_halves(), kind) for kind in FORMATS]
     st.integers(0, 5000),
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=8),
 )
-def test_damaged_bytes_give_a_picture_or_one_line(
+def test_damaged_bytes_give_an_image_or_one_line(
     whole: bytes, cut: int, changes: list[tuple[int, int]]
 ) -> None:
     content = bytearray(whole)

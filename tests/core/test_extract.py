@@ -105,7 +105,7 @@ class _Headless(nn.Module):
     [
         (1e6, r"z reaches [\d.e+]+, which float16 cannot hold .*; extract with --dtype float32"),
         (1e-7, r"z reaches [\d.e-]+, which float16 cannot hold"),
-        (float("nan"), "resnet18 gives z that is not finite, for a picture of finite pixels"),
+        (float("nan"), "resnet18 gives z that is not finite, for an image of finite pixels"),
     ],
 )
 def test_features_that_float16_cannot_hold_are_refused_and_float32_holds_them(

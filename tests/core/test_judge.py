@@ -1,4 +1,4 @@
-"""A picture of one's own: judged as the pack's images are, or refused in one line."""
+"""An image of one's own: judged as the pack's images are, or refused in one line."""
 
 from __future__ import annotations
 
@@ -140,17 +140,17 @@ def test_without_a_head_there_is_no_class(place: Path, pack: Pack) -> None:
         Judge(headless, weights_of(place))
 
 
-def test_the_command_judges_pictures_of_any_kind(
+def test_the_command_judges_images_of_any_kind(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("CMYK", (90, 40), (10, 60, 90, 0)).save(tmp_path / "a.jpg")
     Image.new("RGB", (1, 1), "red").save(tmp_path / "b.png")
-    pictures = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
+    images = [str(tmp_path / "a.jpg"), str(tmp_path / "b.png")]
     assert (
         main(
             [
                 "score-image",
-                *pictures,
+                *images,
                 "--pack",
                 str(place),
                 "--detectors",
@@ -161,16 +161,16 @@ def test_the_command_judges_pictures_of_any_kind(
         == 0
     )
     told = json.loads(capsys.readouterr().out)
-    assert [entry["picture"] for entry in told] == pictures
+    assert [entry["picture"] for entry in told] == images
     for entry in told:
         assert [verdict["detector"] for verdict in entry["verdicts"]] == ["MSP", "ODIN", "KNN"]
         assert all(
             verdict["out"] == (verdict["score"] > verdict["threshold"])
             for verdict in entry["verdicts"]
         )
-    assert main(["score-image", *pictures, "--pack", str(place), "--detectors", "KNN"]) == 0
+    assert main(["score-image", *images, "--pack", str(place), "--detectors", "KNN"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{pictures[0]}: c")
+    assert lines[0].startswith(f"{images[0]}: c")
     assert "of ID test" in lines[1]
     assert len(lines) == 4
 
@@ -199,10 +199,10 @@ def test_a_detector_that_fails_leaves_the_verdicts_of_the_others(
 def test_what_cannot_be_judged_ends_in_one_line(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "words.png").write_text("no image")
     Image.new("RGB", (4, 4)).save(tmp_path / "fine.png")
     for arguments, word in (
-        ([tmp_path / "words.png", "--pack", place], "words.png: not a picture"),
+        ([tmp_path / "words.png", "--pack", place], "words.png: not an image"),
         ([tmp_path / "none.png", "--pack", place], "none.png"),
         ([tmp_path / "fine.png", "--pack", tmp_path], "is not a pack"),
         (

@@ -420,7 +420,7 @@ def test_files_that_are_left_out_are_counted_by_their_kind(
     few = replace(CONTENTS, ood_names=("mnist", f"folder:{folder}"), pseudo_rows=(0, 0))
     lines: list[str] = []
     pack = build_pack(extractor, NOTES, few, [sheets], tmp_path / "work", on_note=lines.append)
-    text = "36 of 40 files left out (35 .heic, 1 .txt); the first: IMG_0.txt: not a picture"
+    text = "36 of 40 files left out (35 .heic, 1 .txt); the first: IMG_0.txt: not an image"
     assert lines[0] == f"Images: {TINY.normalisation}."
     assert lines[1] == "Earlier layer: none."
     assert lines[2].startswith(f"holidays (all): {text}")
@@ -430,7 +430,7 @@ def test_files_that_are_left_out_are_counted_by_their_kind(
     assert pack.card["classifier"]["logits_difference"] < 1e-3
 
 
-def test_a_damaged_picture_among_whole_ones_is_skipped(
+def test_a_damaged_image_among_whole_ones_is_skipped(
     extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
     from PIL import Image

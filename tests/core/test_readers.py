@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from heat_core.images.datasets import find_dataset, read_images
-from tests.samples import greys_of, picture_bytes, write_digits, write_files
+from tests.samples import greys_of, image_bytes, write_digits, write_files
 
 RANDOM = np.random.default_rng(0)
 
@@ -176,7 +176,7 @@ def test_textures_are_the_three_parts_of_the_first_split(tmp_path: Path) -> None
     }
     write_files(
         tmp_path / "dtd/dtd/images",
-        {f"{name}.jpg": picture_bytes(grey) for name, grey in greys.items()},
+        {f"{name}.jpg": image_bytes(grey) for name, grey in greys.items()},
     )
     images = read_images("textures", [tmp_path])
     assert (greys_of(images), images.labels.tolist(), images.classes) == (
@@ -196,8 +196,8 @@ def test_places365_is_read_by_its_lists(folder: str, tmp_path: Path) -> None:
         {
             "places365_val.txt": "Places365_val_00000001.jpg 1\nPlaces365_val_00000002.jpg 0\n",
             "categories_places365.txt": "/b/bar 1\n/a/airfield 0\n",
-            f"{folder}/Places365_val_00000001.jpg": picture_bytes(60),
-            f"{folder}/Places365_val_00000002.jpg": picture_bytes(70),
+            f"{folder}/Places365_val_00000001.jpg": image_bytes(60),
+            f"{folder}/Places365_val_00000002.jpg": image_bytes(70),
         },
     )
     images = read_images("places365", [tmp_path])
@@ -217,10 +217,10 @@ def test_tinyimagenet_is_read_by_its_annotations(tmp_path: Path) -> None:
         {
             "wnids.txt": "n02\nn01\n",
             "val/val_annotations.txt": "val_0.JPEG\tn02\t0\t1\t5\t9\nval_1.JPEG\tn01\t0\t1\t5\t9\n",
-            "val/images/val_0.JPEG": picture_bytes(50),
-            "val/images/val_1.JPEG": picture_bytes(60),
-            "train/n01/images/n01_0.JPEG": picture_bytes(70),
-            "train/n02/images/n02_0.JPEG": picture_bytes(80),
+            "val/images/val_0.JPEG": image_bytes(50),
+            "val/images/val_1.JPEG": image_bytes(60),
+            "train/n01/images/n01_0.JPEG": image_bytes(70),
+            "train/n02/images/n02_0.JPEG": image_bytes(80),
             "train/n01/n01_boxes.txt": "n01_0.JPEG\t0\t0\t9\t9\n",
         },
     )
@@ -261,7 +261,7 @@ def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
             for i in range(3):
                 writing.put(
                     f"key{i}".encode(),
-                    b"damaged" if label and not i else picture_bytes(90 * label + 10 * i, "WEBP"),
+                    b"damaged" if label and not i else image_bytes(90 * label + 10 * i, "WEBP"),
                 )
     images = read_images("lsun", [tmp_path])
     assert (greys_of(images), images.labels.tolist(), images.classes) == (
@@ -269,7 +269,7 @@ def test_lsun_is_read_from_a_database_a_class(tmp_path: Path) -> None:
         [0, 0, 0, 1, 1],
         ("bedroom", "bridge"),
     )
-    assert [file.reason.partition(";")[0] for file in images.skipped] == ["image 3: not a picture"]
+    assert [file.reason.partition(";")[0] for file in images.skipped] == ["image 3: not an image"]
     (tmp_path / "tower_val_lmdb").mkdir()
     with pytest.raises(ValueError, match=r"LSUN \(val\) in .* cannot be read: .*tower_val_lmdb"):
         read_images("lsun", [tmp_path])
@@ -282,9 +282,9 @@ def test_a_folder_of_folders_has_a_class_each(tmp_path: Path) -> None:
     write_files(
         tmp_path,
         {
-            "dog/1.png": picture_bytes(2, "PNG"),
-            "cat/deep/1.jpg": picture_bytes(1),
-            "dog/2.webp": picture_bytes(3, "WEBP"),
+            "dog/1.png": image_bytes(2, "PNG"),
+            "cat/deep/1.jpg": image_bytes(1),
+            "dog/2.webp": image_bytes(3, "WEBP"),
         },
     )
     images = read_images(f"folder:{tmp_path}", [])
@@ -300,10 +300,10 @@ def test_a_plain_folder_is_one_class_and_names_what_it_skips(tmp_path: Path) -> 
     write_files(
         tmp_path,
         {
-            "a.png": picture_bytes(1, "PNG"),
-            "b.jpg": picture_bytes(2)[:300],
+            "a.png": image_bytes(1, "PNG"),
+            "b.jpg": image_bytes(2)[:300],
             "c.txt": "a note",
-            "d.png": picture_bytes(4, "PNG"),
+            "d.png": image_bytes(4, "PNG"),
             ".hidden": "x",
             "e.png": "",
         },
@@ -318,14 +318,14 @@ def test_a_plain_folder_is_one_class_and_names_what_it_skips(tmp_path: Path) -> 
     assert images.take(np.array([1]), "some").skipped == images.skipped
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="To get it: give a folder that exists"):
         read_images(f"folder:{tmp_path / 'none'}", [])
     with pytest.raises(ValueError, match="cannot be read: the folder is empty"):
         read_images(f"folder:{tmp_path}", [])
     write_files(tmp_path, {"a.txt": "text", "b.txt": "text"})
     with pytest.raises(
-        ValueError, match=r"none of 2 files is a picture; the first: a.txt: not a picture; wanted"
+        ValueError, match=r"none of 2 files is an image; the first: a.txt: not an image; wanted"
     ) as caught:
         read_images(f"folder:{tmp_path}", [])
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Tiles go into a sheet and come back in order; a picture that is no sheet is refused."""
+"""Tiles go into a sheet and come back in order; an image that is no sheet is refused."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def test_tiles_come_back_in_order() -> None:
 
 
 def test_what_is_no_sheet_is_refused() -> None:
-    picture = io.BytesIO()
-    Image.new("RGB", (64, 64)).save(picture, "PNG")
+    image = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(image, "PNG")
     with pytest.raises(
         ValueError, match="must be 3200 pixels wide and a multiple of 32 high, got 64 x 64"
     ):
-        decode_sheet(picture.getvalue())
+        decode_sheet(image.getvalue())
     with pytest.raises(ValueError, match="not a readable sheet"):
-        decode_sheet(b"RIFF no picture")
+        decode_sheet(b"RIFF no image")
     with pytest.raises(ValueError, match="wanted a sheet of 101 tiles, got 100"):
         decode_sheet(encode_sheet(np.zeros((5, 32, 32, 3), np.uint8)), 101)
