@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .files import write_whole
+from .files import read_tensors, write_whole
 from .npz import listed, no_file_text, read_npz
 
 VERSION = "1"
@@ -348,15 +348,11 @@ def read_features(path: Path | str, with_labels: bool = True) -> Features:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """Returns the tensors of a features file, and its source."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise ValueError(no_file_text(path))
     try:
-        with safe_open(str(path), "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError):
+        tensors, meta = read_tensors(path)
+    except ValueError:
         raise ValueError(
             "not a whole safetensors file; wanted features of a pack, or an .npz with z."
         ) from None

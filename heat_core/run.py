@@ -22,6 +22,7 @@ from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, precise_enough, score
 from .features import Features
 from .files import whole_folder
+from .messages import one_line
 from .pack import NO_EXTRA, ExtraID
 from .progress import report_progress
 from .run_version_3 import upgrade_card, upgrade_state
@@ -207,8 +208,7 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         RuntimeError,
         SafetensorError,
     ) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not a readable run: {reason}.") from None
+        raise ValueError(f"{path} is not a readable run: {one_line(error)}.") from None
     energy = run.energy.to(resolve_device(device)).eval()
     return dataclasses.replace(run, energy=energy)
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from heat_core.files import write_whole
+from heat_core.files import read_tensors, write_whole
+from heat_core.messages import one_line
 
 from .datasets import Images
 
@@ -215,9 +216,8 @@ def load(
         _check_weights(architecture, network, weights)
         network.load_state_dict(weights)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} does not hold the network that it is said to hold: {reason[:200]}"
+            f"{path} does not hold the network that it is said to hold: {one_line(error)[:200]}"
         ) from None
     return network.eval(), architecture, notes
 
@@ -244,20 +244,16 @@ def _check_weights(
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Returns the weights in float32, and the metadata. Raises ValueError."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise ValueError(f"{path}: no such file; wanted the safetensors of a network.")
     try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {key: file.get_tensor(key).float() for key in file.keys()}
-    except (SafetensorError, OSError):
+        tensors, metadata = read_tensors(path)
+    except ValueError:
         raise ValueError(
             f"{path} is not a whole safetensors file; wanted one that train-classifier wrote, "
             "or weights of timm."
         ) from None
-    return weights, metadata
+    return {name: tensor.float() for name, tensor in tensors.items()}, metadata
 
 
 def _fit_to_weights(architecture: Architecture, weights: dict[str, Tensor]) -> Architecture:

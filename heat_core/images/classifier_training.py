@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, pad
 
 from heat_core.arguments import check_seed
-from heat_core.files import write_whole
+from heat_core.files import read_tensors, write_whole
 
 from .classifier import Architecture, evaluate, pixels_tensor
 from .datasets import Images
@@ -274,13 +274,9 @@ class _Training:
 
         Raises ValueError if it is damaged or of another training.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
-            with safe_open(str(path), "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except SafetensorError as error:
+            tensors, metadata = read_tensors(path)
+        except ValueError as error:
             raise ValueError(
                 f"{path} is a damaged checkpoint ({error}); delete it to begin again."
             ) from None

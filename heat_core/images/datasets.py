@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.messages import one_line
 from heat_core.splits import stratified_rows
 
 from .decoding import read_image, to_square
@@ -122,6 +123,10 @@ class Dataset:
         if self.name == id_name:
             return "in"
         return "near" if self.group == "in" else self.group
+
+    def how_to_get(self, root: str) -> str:
+        """Returns what to do to have the dataset in a folder: a command, or what it takes else."""
+        return self.manual_download or f"python -m heat_core fetch {self.name} --root {root}"
 
 
 NO_LICENCE = "research use; no licence stated by the source"
@@ -324,15 +329,13 @@ def read_images(
             if stored is not None:
                 return _decode(dataset, split, stored, size, count, seed)
         except READ_ERRORS as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
-                f"{dataset.title} ({split}) in {root} cannot be read: {reason}"
+                f"{dataset.title} ({split}) in {root} cannot be read: {one_line(error)}"
             ) from None
     folders = [str(root) for root in roots]
-    command = f"python -m heat_core fetch {name} --root {next(iter(folders), '')}"
     raise FileNotFoundError(
         f"{dataset.title} ({split}) is not in {', '.join(folders)}. "
-        f"To get it: {dataset.manual_download or command}."
+        f"To get it: {dataset.how_to_get(next(iter(folders), ''))}."
     )
 
 

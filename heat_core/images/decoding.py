@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.messages import one_line
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -107,4 +109,4 @@ def _reason(error: Exception) -> str:
         return f"more than {MAX_PIXELS // 10**6} megapixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)

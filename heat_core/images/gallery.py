@@ -98,9 +98,7 @@ class Gallery:
                 self._images[source] = read_images(name, self.roots, split)
             except (FileNotFoundError, ValueError) as error:
                 dataset = find_dataset(name)
-                command = f"python -m heat_core fetch {name} --root data"
                 raise LookupError(
-                    f"{dataset.title} is not at hand. "
-                    f"To see it: {dataset.manual_download or command}."
+                    f"{dataset.title} is not at hand. To see it: {dataset.how_to_get('data')}."
                 ) from error
         return self._images[source]

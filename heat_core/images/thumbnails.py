@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.messages import one_line
+
 COLUMNS = 100
 QUALITY = 70  # of WebP; a 32-pixel tile takes about 250 bytes
 
@@ -46,8 +48,7 @@ def decode_sheet(
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             sheet = np.asarray(image.convert("RGB"))
     except (OSError, Image.DecompressionBombError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"not a readable sheet of images ({reason}).") from None
+        raise ValueError(f"not a readable sheet of images ({one_line(error)}).") from None
     height, width = sheet.shape[:2]
     if height % side or width != COLUMNS * side:
         raise ValueError(

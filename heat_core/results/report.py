@@ -10,7 +10,7 @@ from heat_core.plane.suite import Trial, trial_rows
 
 from .bootstrap import Interval, Intervals, paired_differences
 from .formats import group_cells, markdown, to_markdown
-from .published import PAPER, published_rows, what_differs
+from .published import FIGURE_GROUPS, PAPER, published_rows, what_differs
 from .table import AllScores, over_seeds, tabulate
 
 BASELINES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
@@ -116,7 +116,7 @@ def _paper_sections(pack: Pack) -> list[str]:
     id_set = pack.card.get("id", "")
     if id_set not in PAPER:
         return []
-    heading = ["Detector", "Near", "Mid", "Far", "Average"]
+    heading = ["Detector", *(group.capitalize() for group in FIGURE_GROUPS)]
     table = markdown(heading, published_rows(id_set))
     return ["## The paper's numbers", what_differs(pack), table]
 
