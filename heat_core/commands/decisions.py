@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from .progress import progress_line
 from .shared import check_out, split_names
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def decide(options: argparse.Namespace) -> None:
     names = split_names(options.ood) if options.ood else ()
     if rule.needs_ood and not names:
         names = tuple(map(str, pack.ood))
-    bundle = bundle_of(run, pack, rule, names, options.preset, options.seed)
+    with progress_line(run.detector.title):
+        bundle = bundle_of(run, pack, rule, names, options.preset, options.seed)
     if options.out is None:
         print(json.dumps(decision_card(bundle), indent=2))
     else:
@@ -95,7 +97,9 @@ def check(options: argparse.Namespace) -> None:
     from heat_core.pack import read_pack
 
     bundle = load_bundle(options.bundle, options.device)
-    differences = check_bundle(bundle, read_pack(options.pack), options.device)
+    pack = read_pack(options.pack)
+    with progress_line(bundle.detector.title):
+        differences = check_bundle(bundle, pack, options.device)
     if differences:
         raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")
     print(

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from heat_core.files import whole_folder
+from heat_core.messages import one_line
 
 from .datasets import find_dataset
 
@@ -65,7 +66,7 @@ def fetch(
             fetcher(root, on_progress)
             return source
         except FETCH_ERRORS as error:
-            reasons.append(f"{source}: {' '.join(str(error).split())}")
+            reasons.append(f"{source}: {one_line(error)}")
     raise ConnectionError(f"{name} could not be fetched. {' | '.join(reasons)}")
 
 
