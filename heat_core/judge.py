@@ -89,7 +89,7 @@ class Judge:
         weights: the network that the pack was extracted with.
         device: where the network runs.
 
-    Pictures are read as the card says that the pack's images were: with their mirror images or
+    Images are read as the card says that the pack's images were: with their mirror images or
     without.
 
     Raises ValueError if the weights are another network's or cannot be read, the pack has no head,

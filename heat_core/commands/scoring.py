@@ -9,9 +9,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heat_core.progress import progress_to
+
+from .outcome import Interrupted
+from .progress import ProgressLine
 from .shared import check_parent
 
 if TYPE_CHECKING:
@@ -32,21 +37,36 @@ def score(options: argparse.Namespace) -> None:
     run = load(options.run_folder, options.device)
     parts = parts_of(options.features, options.z, options.id)
     check_parent(options.out)
-    tally = _Tally(sum(part.rows or 0 for part in parts))
+    tally = _Tally(sum(part.rows or 0 for part in parts), ProgressLine(run.detector.title))
     if options.out.suffix == f".{kind}":
         if options.out.exists() and not (options.overwrite and options.out.is_file()):
             raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
         _score_parts(run, parts, options.out, kind, tally)
     else:
         _check_folder(options, run, kind)
-        for number, part in enumerate(parts):
-            path = options.out / f"{part.name}.{kind}"
-            if path.exists():
-                tally.skip(part)
-            else:
-                _score_parts(run, [part], path, kind, tally)
-                tally.report(number + 1, len(parts))
+        _score_into_folder(run, parts, options.out, kind, tally)
     print(tally.summary(options.out, run.detector.title))
+
+
+def _score_into_folder(
+    run: Run, parts: Sequence[Part], folder: Path, kind: str, tally: _Tally
+) -> None:
+    """Writes a table for each part that has none yet.
+
+    Raises Interrupted on ctrl-C, saying how many there are.
+    """
+    for number, part in enumerate(parts):
+        path = folder / f"{part.name}.{kind}"
+        if path.exists():
+            tally.skip(part)
+            continue
+        try:
+            _score_parts(run, [part], path, kind, tally)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{number:,} of {len(parts):,} parts are in {folder}; the same command goes on"
+            ) from None
+        tally.report(number + 1, len(parts))
 
 
 def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: _Tally) -> None:
@@ -56,11 +76,15 @@ def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: 
     def tables() -> Iterator[pd.DataFrame]:
         for part in parts:
             for batch in part.batches():
-                table = table_of(run, batch)
+                with progress_to(partial(tally.show, len(batch.features))):
+                    table = table_of(run, batch)
                 tally.count(table)
                 yield table
 
-    write_part(path, kind, tables())
+    try:
+        write_part(path, kind, tables())
+    finally:
+        tally.line.clear()
 
 
 def table_of(run: Run, batch: RowBatch) -> pd.DataFrame:
@@ -120,10 +144,12 @@ class _Tally:
     """How many rows were scored, and how many of them flagged.
 
     Args:
-        total: rows in all.
+        total: rows in all; 0 where the files do not say.
+        line: shows how far the scoring is.
     """
 
     total: int
+    line: ProgressLine
     rows: int = 0
     flagged: int = 0
     skipped: int = 0
@@ -137,6 +163,11 @@ class _Tally:
         if "is_ood" in table:
             self.has_decisions = True
             self.flagged += int(table["is_ood"].to_numpy().sum())
+
+    def show(self, batch_rows: int, doing: str, share: float | None) -> None:
+        """Shows how far all rows are, while a share of a batch is scored."""
+        done = self.skipped + self.rows + batch_rows * (share or 0.0)
+        self.line.show(doing, min(done / self.total, 1.0) if self.total else None)
 
     def skip(self, part: Part) -> None:
         self.skipped += part.rows or 0

@@ -72,7 +72,7 @@ def mirrored(place: Path, sheets: Path, tmp_path_factory: pytest.TempPathFactory
     return out
 
 
-def test_a_picture_and_its_mirror_image_get_the_score_that_it_has_in_a_mirrored_pack(
+def test_an_image_and_its_mirror_image_get_the_score_that_it_has_in_a_mirrored_pack(
     mirrored: Path, sheets: Path
 ) -> None:
     pack = read_pack(mirrored)

@@ -19,6 +19,7 @@ import pytest
 
 from heat_core.__main__ import main
 from heat_core.bundles import Bundle, bundle_of, save_bundle
+from heat_core.commands import scoring
 from heat_core.detectors.closed_form import MoG
 from heat_core.features import Features, write_features
 from heat_core.pack import NO_EXTRA, Pack
@@ -136,6 +137,30 @@ def test_a_folder_of_files_becomes_a_folder_of_tables(folder, bundle, far):
         tables = [pd.read_parquet(out / f"p{part}.parquet") for part in range(5)]
         scores = pd.concat(tables)["score"]
         np.testing.assert_allclose(scores, bundle.decide(far).scores, rtol=1e-6)
+
+
+def test_an_interrupted_run_says_how_far_it_is_and_goes_on(folder, far, monkeypatch, capsys):
+    def table_or_stop(run, batch):
+        made.append(batch)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return table_of(run, batch)
+
+    made = []
+    table_of = scoring.table_of
+    monkeypatch.setattr(scoring, "table_of", table_or_stop)
+    (folder / "rows").mkdir()
+    for name in ("a", "b", "c"):
+        write_parquet(folder / "rows" / f"{name}.parquet", far.z[:9].numpy(), groups=9)
+    out = folder / "out"
+    words = ["score", str(folder / "bundle"), str(folder / "rows"), "--out", str(out)]
+    words += ["--format", "csv"]
+    assert main(words) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"interrupted; 1 of 3 parts are in {out}; the same command goes on")
+    assert len(list(out.glob("*.csv"))) == 1
+    assert main(words) == 0
+    assert len(list(out.glob("*.csv"))) == 3
 
 
 def test_a_large_file_has_parts_and_rows_go_on_being_counted(folder, bundle, far, monkeypatch):
