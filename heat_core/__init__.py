@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .metrics import auroc, fpr95, separation, threshold_keeping
     from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
     from .plane.toys import toy
+    from .progress import progress_to
     from .run import Run, fit, save
     from .scores import SetScores, score_pack
     from .thresholds import KeepShare, choose_threshold
@@ -72,6 +73,7 @@ __all__ = [
     "pack_from_arrays",
     "pack_from_npz",
     "preset_detector",
+    "progress_to",
     "read_features",
     "read_pack",
     "save",
@@ -99,6 +101,7 @@ _MODULES = {
     "metrics": ("auroc", "fpr95", "separation", "threshold_keeping"),
     "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),
     "plane.toys": ("toy",),
+    "progress": ("progress_to",),
     "bundles": ("Bundle", "bundle_of", "load", "save_bundle"),
     "run": ("Run", "fit", "save"),
     "scores": ("SetScores", "score_pack"),
