@@ -13,7 +13,7 @@ from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.plane.suite import trial_rows, trials
 from heat_core.results.bootstrap import bootstrap, paired_differences
 from heat_core.results.formats import FORMATS
-from heat_core.results.report import report
+from heat_core.results.report import Results, report
 from heat_core.results.table import over_seeds, tabulate
 from heat_core.scores import SetScores
 from heat_core.set_name import SetName
@@ -76,7 +76,8 @@ def test_the_page_of_a_mirrored_pack_says_once_that_scores_take_two_passes(array
     pages = []
     for classifier in ({"test_accuracy": 0.9}, {"test_accuracy": 0.9, "mirror": True}):
         card = {**pack.card, "classifier": classifier}
-        pages.append(report(replace(pack, card=card), [{"MoG": scores}], [{"MoG": scores}], "it"))
+        results = Results([{"MoG": scores}], [{"MoG": scores}])
+        pages.append(report(replace(pack, card=card), results, "it"))
     assert "two passes" not in pages[0]
     assert "right on 90.00% of the ID test set. Mean and" in pages[0]
     assert pages[1].count("two passes") == 1
