@@ -393,6 +393,13 @@ def _decide(add: Add) -> None:
     _add_overwrite(add)
 
 
+def _export(add: Add) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    add("--to", choices=("numpy",), default="numpy", help="what it is to score with")
+    add("--out", type=Path, required=True, help="a folder")
+    _add_overwrite(add)
+
+
 def _check(add: Add) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
     add("pack", metavar="PACK", type=Path, help="that it was made of")
@@ -528,6 +535,13 @@ COMMANDS = (
         add_options=_check,
         summary="Make a bundle anew from its recipe and seed, and say whether it holds.",
         example="bundles/heat assets/packs/cifar10-resnet18",
+    ),
+    Command(
+        name="export",
+        run=decisions.export,
+        add_options=_export,
+        summary="Turn a bundle into a folder that scores without torch.",
+        example="bundles/heat --to numpy --out scorers/heat",
     ),
     Command(
         name="app",

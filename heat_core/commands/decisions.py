@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .progress import progress_line
-from .shared import check_out, split_names
+from .shared import check_out, check_parent, split_names
 
 if TYPE_CHECKING:
     from heat_core.thresholds import Decision, ThresholdRule
@@ -89,6 +89,20 @@ def print_decision(decision: Decision) -> None:
                     f"({low:.1f} to {high:.1f} %)."
                 )
     print("\n".join(lines), file=sys.stderr)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes a bundle as a folder that scores without torch."""
+    from heat_core.bundles import load_bundle
+    from heat_core.export import export_numpy
+
+    if options.out.exists() and not options.overwrite:
+        raise FileExistsError(f"{options.out} exists already; --overwrite replaces it.")
+    if options.out.exists() and not (options.out / "program.json").is_file():
+        raise FileExistsError(f"{options.out} is no exported bundle, so it is not replaced.")
+    check_parent(options.out)
+    export_numpy(load_bundle(options.bundle), options.out, options.overwrite)
+    print(f"{options.out}: score.py scores rows with numpy and safetensors alone.")
 
 
 def check(options: argparse.Namespace) -> None:

@@ -81,9 +81,11 @@ class Neighbors(Energy):
         Args:
             rows: of z, whose products with the bank are held at a time.
         """
+        z = z - self.centre
+        if torch.compiler.is_exporting():  # one graph for any number of rows
+            return torch.addmm(self.offset, z, self.bank.T).topk(self.k, dim=1).indices[:, -1]
         if rows is None:
             rows = self.rows_at_a_time
-        z = z - self.centre
         nearest = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for start in range(0, len(z), rows):
             products = _products(z[start : start + rows], self.bank, self.offset)

@@ -41,6 +41,7 @@ COMMANDS = [
     "score",
     "decide",
     "check",
+    "export",
     "app",
 ]
 QUICK = "MSP,Energy,KNN,SSD,MoG"

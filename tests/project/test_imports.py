@@ -36,7 +36,7 @@ LAYERS = {
         {"run"},
         {"explain", "flips", "model_selection", "plane"},
         {"bundles", "streams"},
-        {"assumptions", "judge", "results"},
+        {"assumptions", "export", "judge", "results"},
         {"commands"},
         {"__main__"},
         {"__init__"},
@@ -60,7 +60,7 @@ BESIDE = {
     "monitoring": {"commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},
-    "thresholds": {"bundles", "monitoring", "results", "commands"},
+    "thresholds": {"bundles", "export", "monitoring", "results", "commands"},
 }
 
 # What is imported slowly, or only by what is seen, and the files that do without it.

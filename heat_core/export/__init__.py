@@ -1,0 +1,7 @@
+"""Bundles for where neither torch nor heat_core is: a NumPy scorer."""
+
+from __future__ import annotations
+
+from .folder import export_numpy
+
+__all__ = ["export_numpy"]

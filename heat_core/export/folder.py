@@ -1,0 +1,64 @@
+"""A bundle as a folder that scores with NumPy alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from heat_core.bundles import Bundle
+from heat_core.bundles.files import decision_card
+from heat_core.files import whole_folder
+
+from . import score
+from .program import program_of
+
+FORMAT, VERSION = "heat-scorer", "1"
+
+
+def export_numpy(bundle: Bundle, path: Path, overwrite: bool = False) -> None:
+    """Writes a folder that scores and decides with NumPy alone, whole or not at all.
+
+    It holds `score.py`, the energy as `program.json` with `tensors.safetensors`, and `card.json`.
+    Scores are computed in float64.
+
+    Raises:
+        FileExistsError: there is a folder, and it is not to be replaced.
+        ValueError: the detector takes an operation that the scorer does not know.
+    """
+    from safetensors.torch import save_file
+
+    views = bundle.detector.input_views(bundle.shape)
+    widths = [bundle.shape.width(view) for view in views]
+    program = program_of(bundle.energy, sum(widths))
+    steps = {
+        "inputs": ["z" if view == "z" else f"z__{view}" for view in views],
+        "widths": widths,
+        "steps": program.steps,
+        "result": program.result,
+    }
+    card = {
+        **decision_card(bundle),
+        "format": FORMAT,
+        "version": VERSION,
+        "numbers_per_row": bundle.energy.numbers_per_row,
+    }
+    with whole_folder(path, overwrite) as folder:
+        (folder / "score.py").write_bytes(Path(score.__file__).read_bytes())
+        (folder / "program.json").write_text(json.dumps(steps) + "\n")
+        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+        save_file({**program.tensors, **_own_tensors(bundle)}, folder / "tensors.safetensors")
+
+
+def _own_tensors(bundle: Bundle) -> dict[str, Tensor]:
+    """Returns what the scorer reads beside the energy: calibration scores and the head."""
+    calibration = bundle.calibration
+    tensors = {"calibration": torch.from_numpy(calibration.inside.copy())}
+    if calibration.predicted is not None:
+        tensors["calibration_class"] = torch.from_numpy(calibration.predicted.copy())
+    if bundle.head is not None:
+        tensors["weight"] = bundle.head.weight.detach().cpu().contiguous()
+        tensors["bias"] = bundle.head.bias.detach().cpu().contiguous()
+    return tensors

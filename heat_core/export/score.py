@@ -1,0 +1,298 @@
+"""Scores rows and decides about them, with NumPy alone: no torch, nothing of heat_core.
+
+    python score.py ROWS [OUT.csv]      ROWS: .npy, .npz with z (and z__VIEW), or .parquet
+    from score import Scorer            Scorer(FOLDER).decide(z)["is_ood"]
+
+`program.json` is the energy as a list of array operations, `tensors.safetensors` what they read,
+`card.json` the decision. The energy is computed in float64; larger is more out-of-distribution.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+BATCH_NUMBERS = 2**22  # that a batch of rows may hold in one array
+
+
+def topk(x, k, dim=-1, largest=True, is_sorted=True):
+    order = np.argsort(-x if largest else x, axis=dim, kind="stable")
+    index = np.take(order, np.arange(k), axis=dim)
+    return np.take_along_axis(x, index, dim), index
+
+
+def scatter(x, dim, index, values):
+    x = x.copy()
+    np.put_along_axis(x, index, values, dim)
+    return x
+
+
+def reduce(function):
+    def apply(x, dim=None, keepdim=False, **_):
+        axis = tuple(dim) if isinstance(dim, list) else dim
+        return function(x, axis=None if axis == () else axis, keepdims=keepdim)
+
+    return apply
+
+
+def index(x, indices):
+    return x[tuple(slice(None) if each is None else each for each in indices)]
+
+
+def expand(x, size):
+    kept = enumerate(size, -len(size))
+    return np.broadcast_to(x, [x.shape[axis] if n == -1 else n for axis, n in kept])
+
+
+def take_slice(x, dim=0, start=None, end=None, step=1):
+    place = [slice(None)] * x.ndim
+    place[dim] = slice(start, None if end is not None and end > 2**62 else end, step)
+    return x[tuple(place)]
+
+
+def split(x, sizes, dim=0):
+    return np.split(x, np.cumsum(sizes)[:-1], axis=dim)
+
+
+def addmm(bias, a, b, beta=1, alpha=1):
+    return beta * bias + alpha * (a @ b)
+
+
+def sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def layer_norm(x, shape, weight, bias, eps):
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    centred = x - x.mean(axes, keepdims=True)
+    inverse = 1 / np.sqrt((centred**2).mean(axes, keepdims=True) + eps)
+    normal = centred * inverse
+    return normal * (1 if weight is None else weight) + (0 if bias is None else bias), None, inverse
+
+
+def pad(x, widths, value=0.0):
+    pairs = [(widths[i], widths[i + 1]) for i in range(0, len(widths), 2)][::-1]
+    return np.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + pairs, constant_values=value)
+
+
+def variance(x, dim=None, correction=1, keepdim=False):
+    return np.var(x, axis=tuple(dim) if dim else None, ddof=correction, keepdims=keepdim)
+
+
+def sort(x, dim=-1, descending=False):
+    order = np.argsort(-x if descending else x, axis=dim, kind="stable")
+    return np.take_along_axis(x, order, dim), order
+
+
+def same(x, *_, **__):
+    return x
+
+
+OPERATIONS = {
+    "abs": np.abs,
+    "add": lambda a, b, alpha=1: a + alpha * b,
+    "addmm": addmm,
+    "alias": same,
+    "amax": reduce(np.max),
+    "amin": reduce(np.min),
+    "any": reduce(np.any),
+    "arange": np.arange,
+    "argmax": lambda x, dim=None, keepdim=False: np.argmax(x, axis=dim, keepdims=keepdim),
+    "argmin": lambda x, dim=None, keepdim=False: np.argmin(x, axis=dim, keepdims=keepdim),
+    "bitwise_and": np.bitwise_and,
+    "bitwise_not": np.bitwise_not,
+    "bitwise_or": np.bitwise_or,
+    "bmm": np.matmul,
+    "cat": lambda tensors, dim=0: np.concatenate(tensors, axis=dim),
+    "ceil": np.ceil,
+    "clamp": lambda x, low=None, high=None: np.clip(x, low, high),
+    "clone": same,
+    "constant_pad_nd": pad,
+    "cos": np.cos,
+    "cumsum": lambda x, dim: np.cumsum(x, axis=dim),
+    "detach": same,
+    "div": np.divide,
+    "empty": lambda size, **_: np.zeros(size),
+    "eq": np.equal,
+    "exp": np.exp,
+    "expand": expand,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "full": lambda size, value, **_: np.full(size, value),
+    "full_like": lambda x, value, **_: np.full_like(x, value),
+    "gather": lambda x, dim, place: np.take_along_axis(x, place, dim),
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "index": index,
+    "index_select": lambda x, dim, place: np.take(x, place, axis=dim),
+    "le": np.less_equal,
+    "leaky_relu": lambda x, slope=0.01: np.where(x > 0, x, slope * x),
+    "log": np.log,
+    "log1p": np.log1p,
+    "logical_and": np.logical_and,
+    "logical_not": np.logical_not,
+    "logical_or": np.logical_or,
+    "lt": np.less,
+    "maximum": np.maximum,
+    "mean": reduce(np.mean),
+    "minimum": np.minimum,
+    "mm": np.matmul,
+    "mul": np.multiply,
+    "native_layer_norm": layer_norm,
+    "ne": np.not_equal,
+    "neg": np.negative,
+    "permute": np.transpose,
+    "pow": np.power,
+    "prod": reduce(np.prod),
+    "reciprocal": np.reciprocal,
+    "relu": lambda x: np.maximum(x, 0),
+    "repeat": np.tile,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "scalar_tensor": lambda value, **_: np.asarray(value),
+    "scatter": scatter,
+    "select": lambda x, dim, place: np.take(x, place, axis=dim),
+    "sigmoid": sigmoid,
+    "sin": np.sin,
+    "slice": take_slice,
+    "sort": sort,
+    "split_with_sizes": split,
+    "sqrt": np.sqrt,
+    "squeeze": lambda x, dim=None: np.squeeze(x, tuple(dim) if isinstance(dim, list) else dim),
+    "sub": lambda a, b, alpha=1: a - alpha * b,
+    "sum": reduce(np.sum),
+    "sym_size": lambda x, dim: x.shape[dim],
+    "tanh": np.tanh,
+    "topk": topk,
+    "unsqueeze": np.expand_dims,
+    "var": variance,
+    "view": np.reshape,
+    "where": np.where,
+    "getitem": lambda values, place: values[place],
+}
+for name in ("_to_copy", "lift_fresh_copy"):
+    OPERATIONS[name] = same
+
+
+class Scorer:
+    """The energy and the decision in a folder.
+
+    Attributes:
+        inputs: the arrays that `score` takes: `z`, then views.
+        card: what was decided, and what is promised.
+    """
+
+    def __init__(self, folder):
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        self.card = json.loads((folder / "card.json").read_text())
+        program = json.loads((folder / "program.json").read_text())
+        self.inputs, self.widths = program["inputs"], program["widths"]
+        self.steps, self.result = program["steps"], program["result"]
+        self.tensors = {
+            name: array.astype(np.float64) if array.dtype.kind == "f" else array
+            for name, array in load_file(folder / "tensors.safetensors").items()
+        }
+
+    def score(self, *arrays):
+        """Returns the score of each row, (N,), of arrays (N, d) in the order of `inputs`."""
+        rows = self._checked(arrays)
+        batch = max(1, BATCH_NUMBERS // max(self.card["numbers_per_row"], rows.shape[1]))
+        batches = [self._run(rows[i : i + batch]) for i in range(0, len(rows), batch)]
+        return np.concatenate(batches) if batches else np.empty(0)
+
+    def decide(self, *arrays):
+        """Returns score, p_value, threshold and is_ood of each row, and predicted with a head."""
+        scores = self.score(*arrays)
+        predicted = self._predicted(np.asarray(arrays[0], np.float64))
+        by_class = self.card["thresholds_by_class"]
+        thresholds = np.full(len(scores), self.card["threshold"], np.float64)
+        p_values = np.empty(len(scores))
+        if not by_class:
+            p_values[:] = self._p_values(self.tensors["calibration"], scores)
+        for label in np.unique(predicted) if predicted is not None and by_class else ():
+            if str(label) not in by_class:
+                raise ValueError(f"class {label} has no threshold.")
+            rows = predicted == label
+            thresholds[rows] = by_class[str(label)]
+            chosen = self.tensors["calibration"][self.tensors["calibration_class"] == label]
+            p_values[rows] = self._p_values(chosen, scores[rows])
+        decisions = {"score": scores, "p_value": p_values, "threshold": thresholds}
+        decisions["is_ood"] = scores > thresholds
+        return decisions if predicted is None else {**decisions, "predicted": predicted}
+
+    def _checked(self, arrays):
+        if len(arrays) != len(self.inputs):
+            raise ValueError(f"wanted the arrays {', '.join(self.inputs)}, got {len(arrays)}.")
+        columns = []
+        for name, width, array in zip(self.inputs, self.widths, arrays, strict=True):
+            array = np.asarray(array)
+            if array.dtype.kind not in "fiu":
+                raise ValueError(f"{name} must hold numbers, got {array.dtype}.")
+            if array.ndim != 2 or array.shape[1] != width:
+                raise ValueError(f"{name} must have shape (N, {width}), got {array.shape}.")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite.")
+            columns.append(array.astype(np.float64))
+        if len({len(array) for array in columns}) > 1:
+            raise ValueError("all arrays must have as many rows.")
+        return np.concatenate(columns, axis=1)
+
+    def _run(self, rows):
+        values = dict(self.tensors, rows=rows)
+
+        def read(value):
+            if isinstance(value, list):
+                return [read(each) for each in value]
+            if isinstance(value, dict):
+                return values[value["is"]] if "is" in value else float(value["float"])
+            return value
+
+        with np.errstate(all="ignore"):
+            for name, operation, arguments, options in self.steps:
+                given = {key: read(value) for key, value in options.items()}
+                values[name] = OPERATIONS[operation](*map(read, arguments), **given)
+        return np.asarray(values[self.result], np.float64)
+
+    def _predicted(self, z):
+        if "weight" not in self.tensors:
+            return None
+        return np.argmax(z @ self.tensors["weight"].T + self.tensors["bias"], axis=1)
+
+    @staticmethod
+    def _p_values(calibration, scores):
+        ordered = np.sort(calibration)
+        as_high = len(ordered) - np.searchsorted(ordered, scores, "left")
+        return (1 + as_high) / (len(ordered) + 1)
+
+
+def read(path, names):
+    """Returns the arrays of these names in a file."""
+    path = Path(path)
+    if path.suffix == ".npy":
+        return [np.load(path, allow_pickle=False)]
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(path, columns=list(names))
+    columns = [table.column(name).combine_chunks() for name in names]
+    return [c.flatten().to_numpy(zero_copy_only=False).reshape(len(c), -1) for c in columns]
+
+
+def main():
+    scorer = Scorer(Path(__file__).parent)
+    decisions = scorer.decide(*read(sys.argv[1], scorer.inputs))
+    rows = zip(*(column.tolist() for column in decisions.values()), strict=True)
+    lines = [",".join(map(str, [row, *values])) for row, values in enumerate(rows)]
+    text = "\n".join([",".join(["row", *decisions]), *lines, ""])
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(text)
+    else:
+        sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
