@@ -26,7 +26,7 @@ TUNING_STEPS = 60  # before them, in which the step size is tuned
 
 # R-hat above which chains disagree (Gelman and Rubin 1992; Vehtari et al. 2021 ask for less)
 MAX_R_HAT = 1.1
-# effective shares of the noise below which log Z is a guess, and the model is elsewhere
+# effective shares of the noise below which log Z to it is a guess, and the model is elsewhere
 FEW_EFFECTIVE = 0.02
 HARDLY_EFFECTIVE = 0.01
 MAX_DRIFT = 3.0  # standard deviations of the data's energy
@@ -49,7 +49,7 @@ class Diagnosis:
         bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it
             has left its bound.
         effective: the effective share of the noise as weighted draws of the model.
-        log_z: log mean exp(-E_theta) over noise.
+        log_z_to_noise: log mean exp(-E_theta) over noise of density n: log Z of n exp(-E_theta).
         drift: how far long chains leave the data's energy, in its standard deviations.
         condition: of the data's covariance within classes.
 
@@ -69,7 +69,7 @@ class Diagnosis:
     gap: float = math.nan
     bound_used: float = math.nan
     effective: float = math.nan
-    log_z: float = math.nan
+    log_z_to_noise: float = math.nan
     drift: float = math.nan
     condition: float = math.nan
 
@@ -109,7 +109,7 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
 
     Args:
         to_diagnose: the energy, and what to look at it on.
-        last: record of the training, for the effective share and log Z.
+        last: record of the training, for the effective share and log Z to the noise.
         seed: of the chains.
     """
     data_energy = score(to_diagnose.e_theta, to_diagnose.z)
@@ -126,7 +126,8 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
     if to_diagnose.density:
         diagnosis = replace(diagnosis, **_chain_figures(to_diagnose, seed))
         if last is not None:
-            diagnosis = replace(diagnosis, effective=last.effective, log_z=last.log_z)
+            log_z_to_noise = last.log_z_to_noise
+            diagnosis = replace(diagnosis, effective=last.effective, log_z_to_noise=log_z_to_noise)
     light, reason = light_and_reason(diagnosis)
     return replace(diagnosis, light=light, reason=reason)
 
@@ -193,7 +194,7 @@ def _amber_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
     return (
         _Fault(
             diagnosis.effective < FEW_EFFECTIVE,
-            f"{_effective_noise(diagnosis)}: log Z is a guess.",
+            f"{_effective_noise(diagnosis)}: log Z to the noise is a guess.",
         ),
         _Fault(
             diagnosis.acceptance < 0.2,

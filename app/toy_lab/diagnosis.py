@@ -104,10 +104,10 @@ ROWS = (
         "the effective share of the noise as weighted draws of the model",
     ),
     DiagnosisRow(
-        "log_z",
-        "log Z",
+        "log_z_to_noise",
+        "log Z to the noise",
         ".3f",
-        "by importance sampling from the noise, in nats",
+        "log mean exp(-E_θ) over noise, in nats; 0 for a self-normalised model",
     ),
     DiagnosisRow(
         "drift",

@@ -117,9 +117,10 @@ class Record:
         data_energy: mean E_theta of the held-out data.
         noise_energy: mean E_theta of noise; less `data_energy` it is the energy gap.
         seconds: since the training began.
-        log_z: log of the mean of exp(-E_theta) over noise: 0 for a self-normalised model.
+        log_z_to_noise: log of the mean of exp(-E_theta) over noise, log Z of n exp(-E_theta): 0 for
+            a self-normalised model.
         effective: the effective share of the noise as weighted draws of the model, in (0, 1];
-            where it is small, log_z is a guess.
+            where it is small, log_z_to_noise is a guess.
 
     >>> record = Record(100, 800, 1.21, 1.25, data_energy=-0.4, noise_energy=0.3, seconds=2.0)
     >>> round(record.noise_energy - record.data_energy, 1)
@@ -133,7 +134,7 @@ class Record:
     data_energy: float
     noise_energy: float
     seconds: float
-    log_z: float = math.nan
+    log_z_to_noise: float = math.nan
     effective: float = math.nan
 
 
@@ -400,7 +401,7 @@ class TrainState:
             self.kept_loss = val_loss
             state = self.averaged_network.state_dict()
             self.kept_weights = {name: value.clone() for name, value in state.items()}
-        log_z = log_z_of_weights(-noise_energy)
+        to_noise = log_z_of_weights(-noise_energy)
         return Record(
             step,
             steps,
@@ -409,8 +410,8 @@ class TrainState:
             float(data_energy.mean()),
             float(noise_energy.mean()),
             seconds,
-            log_z.value,
-            log_z.effective,
+            to_noise.value,
+            to_noise.effective,
         )
 
     def _check_finite(self, step: int, loss: float, val_loss: float) -> None:

@@ -129,13 +129,15 @@ def test_chains_run_one_network_at_a_time(train: Features) -> None:
         HEAT(normalize=False, correction=walking).fit(train)
 
 
-def test_records_tell_log_z_and_how_much_noise_counts(train: Features) -> None:
+def test_records_tell_log_z_to_the_noise_and_how_much_noise_counts(train: Features) -> None:
     seen: list[Record] = []
     training = TrainConfig(steps=60, batch=128, log_points=3)
     detector = HEAT(normalize=False, correction=FromNoise(Perceptron(16, 2), training=training))
     detector.fit(train, on_record=lambda record, energy: seen.append(record))
     assert [record.step for record in seen] == [20, 40, 60]
-    assert all(0 < record.effective <= 1 and math.isfinite(record.log_z) for record in seen)
+    assert all(
+        0 < record.effective <= 1 and math.isfinite(record.log_z_to_noise) for record in seen
+    )
 
 
 def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Features) -> None:
