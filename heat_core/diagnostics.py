@@ -45,9 +45,9 @@ class Diagnosis:
             are in; 1 where they agree.
         ess_energy, ess_class: the independent draws that all steps are worth.
         switches: (C, C) how often a step went from the class of the row to that of the column.
-        gap: mean E_theta of noise less that of data.
-        bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it
-            has left its bound.
+        gap: mean E_theta of negatives less that of data.
+        bound_used: what 99 % of |E_theta| on data and negatives lie below, times 2 alpha; above
+            1 it has left its bound.
         effective: the effective share of the noise as weighted draws of the model.
         log_z_to_noise: log mean exp(-E_theta) over noise of density n: log Z of n exp(-E_theta).
         drift: how far long chains leave the data's energy, in its standard deviations.
@@ -76,20 +76,20 @@ class Diagnosis:
 
 @dataclass(frozen=True, eq=False)
 class ToDiagnose:
-    """A fitted energy with its learned part, and the data and noise to diagnose them on.
+    """A fitted energy with its learned part, and the data and negatives to diagnose them on.
 
     Args:
         energy: the whole, of what the chains walk in.
         e_theta: the learned part E_theta, of the same.
         mixture: Gaussians fitted to the data there.
-        z, noise: (N, d) data, and what it was contrasted with.
+        z, negatives: (N, d) data, and what it was contrasted with, noise or pseudo-OOD features.
         bound: of |E_theta| at its optimum; None without one.
         density: whether exp(-E) is meant as a density, so that chains and weights mean something.
 
     >>> from heat_core.features import Features
     >>> z = torch.tensor([[-1.0], [1.0]])
     >>> mixture = GaussianMixture(1, 1).fit(Features(z))
-    >>> to_diagnose = ToDiagnose(mixture, mixture, mixture, z, noise=3 * z, density=False)
+    >>> to_diagnose = ToDiagnose(mixture, mixture, mixture, z, negatives=3 * z, density=False)
     >>> diagnosis = diagnose(to_diagnose)
     >>> diagnosis.light, round(diagnosis.gap, 2)
     ('green', 4.0)
@@ -99,7 +99,7 @@ class ToDiagnose:
     e_theta: Energy
     mixture: GaussianMixture
     z: Tensor
-    noise: Tensor
+    negatives: Tensor
     bound: float | None = None
     density: bool = True
 
@@ -113,13 +113,13 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
         seed: of the chains.
     """
     data_energy = score(to_diagnose.e_theta, to_diagnose.z)
-    noise_energy = score(to_diagnose.e_theta, to_diagnose.noise)
-    sizes = np.abs(np.concatenate([data_energy, noise_energy]))
+    negative_energy = score(to_diagnose.e_theta, to_diagnose.negatives)
+    sizes = np.abs(np.concatenate([data_energy, negative_energy]))
     largest = float(np.quantile(sizes, 0.99))
     diagnosis = Diagnosis(
         "green",
         "",
-        gap=float(noise_energy.mean() - data_energy.mean()),
+        gap=float(negative_energy.mean() - data_energy.mean()),
         condition=condition(to_diagnose.mixture),
         bound_used=math.nan if to_diagnose.bound is None else largest / to_diagnose.bound,
     )
@@ -167,7 +167,7 @@ def _red_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
     return (
         _Fault(
             diagnosis.gap < 0,
-            f"The learned energy is lower on noise than on data (gap {diagnosis.gap:.2f}): "
+            f"The learned energy is lower on negatives than on data (gap {diagnosis.gap:.2f}): "
             "it has learned nothing, or collapsed.",
         ),
         _Fault(

@@ -28,7 +28,7 @@ from .training.trainer import OnRecord, Record, ignore
 VERSION = "5"
 
 IN_RUNS = {
-    "Record": {"log_z_to_noise": "log_z"},
+    "Record": {"negative_energy": "noise_energy", "log_z_to_noise": "log_z"},
     "Diagnosis": {"log_z_to_noise": "log_z"},
 }
 """{class: {field: its key in a run}}, where a field of version 5 has got another name since."""

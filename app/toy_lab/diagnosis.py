@@ -89,7 +89,7 @@ ROWS = (
         "gap",
         "Energy gap",
         ".2f",
-        "mean E_θ of noise less that of data; below 0 it learned nothing",
+        "mean E_θ of negatives less that of data; below 0 it learned nothing",
     ),
     DiagnosisRow(
         "bound_used",

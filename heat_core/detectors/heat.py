@@ -12,7 +12,7 @@ from heat_core.energies import Energy, GaussianMixture, OnView, Tempered, score
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.negatives import (
-    NoiseSampler,
+    Sampler,
     standard_normal,
     uniform_cube,
     widened_mixture,
@@ -119,7 +119,7 @@ class HEAT(Normalizing):
 
     def make_noise_sampler(
         self, learner: FromNoise, mixture: GaussianMixture, train: Features
-    ) -> NoiseSampler:
+    ) -> Sampler:
         """Returns the sampler of the noise: draws of the prior's mixture, widened.
 
         Args:
@@ -222,7 +222,7 @@ class EBM(Normalizing):
             return context
         return replace(context, noise_sampler=self.make_noise_sampler(self.learner, train))
 
-    def make_noise_sampler(self, learner: FromNoise, train: Features) -> NoiseSampler:
+    def make_noise_sampler(self, learner: FromNoise, train: Features) -> Sampler:
         """Returns the sampler of the noise: around the training features, or N(0, I)."""
         z = self.inner_z(train)
         if self.noise_origin == "normal":

@@ -29,7 +29,7 @@ from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
 from heat_core.splits import hold_out, sample
-from heat_core.training.negatives import NoiseSampler, manifold_of, perturbed
+from heat_core.training.negatives import Sampler, manifold_of, perturbed
 from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
 from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingTask
 
@@ -105,7 +105,7 @@ class FitContext:
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
     inner_prior: Energy | None = None
-    noise_sampler: NoiseSampler = no_noise
+    noise_sampler: Sampler = no_noise
 
     def inner(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
@@ -248,9 +248,9 @@ class FromNoise(EnergyLearner):
         context = replace(context, train=sample(context.train, DIAGNOSED_ROWS, seed))
         z = context.inner_z()
         generator = torch.Generator(z.device).manual_seed(seed + 1)
-        noise = context.noise_sampler(len(z), generator)
+        negatives = context.noise_sampler(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
-        return ToDiagnose(total, inner, mixture, z, noise, self.objective.bound, is_density)
+        return ToDiagnose(total, inner, mixture, z, negatives, self.objective.bound, is_density)
 
 
 def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
@@ -367,13 +367,13 @@ class FromPseudoOOD(EnergyLearner):
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
         z = _mapped(e_theta, sample(train, DIAGNOSED_ROWS, seed), dtype)
-        noise = _mapped(e_theta, first_family, dtype)
+        negatives = _mapped(e_theta, first_family, dtype)
         return ToDiagnose(
             context.energy,
             critic.energy,
             context.mixture(),
             z,
-            noise,
+            negatives,
             self.objective.bound,
             density=False,
         )

@@ -1,4 +1,7 @@
-"""Negatives, which data is contrasted with: draws of a noise density, or of the model itself."""
+"""Negatives, which data is contrasted with: draws of a noise density, or of the model itself.
+
+Pseudo-OOD features are negatives too: `detectors.learned_energy.FromPseudoOOD` draws them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from heat_core.sampling import (
     project,
 )
 
-NoiseSampler = Callable[[int, Generator], Tensor]
+Sampler = Callable[[int, Generator], Tensor]
 """Draws points: from their count and a generator to (count, d)."""
 
 Start = Literal["noise", "chains", "resampled", "metropolis"]
@@ -35,7 +38,7 @@ OVERSAMPLING = 4  # draws of the noise for each one that importance resampling k
 # -- noise -----------------------------------------------------------------------------------------
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
+def uniform_cube(z: Tensor, margin: float = 0.4) -> Sampler:
     """Returns uniform noise on a cube around the data.
 
     A cube, not the bounding box: what is learned means nothing where there is no noise, and a flat
@@ -63,7 +66,7 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
     return sample
 
 
-def standard_normal(z: Tensor) -> NoiseSampler:
+def standard_normal(z: Tensor) -> Sampler:
     """Returns noise of N(0, I) in the d dimensions of data z, (N, d)."""
 
     def sample(count: int, generator: Generator) -> Tensor:
@@ -75,7 +78,7 @@ def standard_normal(z: Tensor) -> NoiseSampler:
 
 def widened_mixture(
     mixture: GaussianMixture, noise_scale: float, manifold: Manifold = "space"
-) -> NoiseSampler:
+) -> Sampler:
     """Returns noise of Gaussians with wider deviations, projected to a manifold.
 
     Args:
@@ -115,7 +118,7 @@ class ModelSamples:
         self,
         sampler: Langevin,
         start: Start,
-        noise_sampler: NoiseSampler,
+        noise_sampler: Sampler,
         e_theta: Energy,
         total: Energy,
         include_starts: bool = False,
