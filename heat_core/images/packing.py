@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import AVAILABLE_ROWS, FILE_NAME, MIRROR, MIRRORED, ExtraID, Pack, SetName
+from heat_core.pack import AVAILABLE_ROWS, MIRROR, MIRRORED, ExtraID, Pack, SetName, check_set_name
 from heat_core.splits import stratified_rows
 
 from .classifier import fingerprint, pixels_tensor
@@ -98,16 +98,17 @@ class Contents:
                 f"an OOD set must not be the in-distribution one, got {self.id_name} as both."
             )
         names = [short_name(name) for name in self.ood_names]
-        for name in names:
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(
-                    "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
-                    f"got {name!r}."
-                )
+        for ood_name, name in zip(self.ood_names, names, strict=True):
+            check_set_name(str(self.set_name(ood_name)))
             if names.count(name) > 1:
                 raise ValueError(
                     f"OOD sets must have names of their own, got {name} {names.count(name)} times."
                 )
+
+    def set_name(self, ood_name: str) -> SetName:
+        """Returns what the set of an OOD dataset is called in the pack. Raises ValueError."""
+        group = find_dataset(ood_name).group_beside(self.id_name)
+        return SetName(group, short_name(ood_name))
 
 
 def short_name(name: str) -> str:
@@ -378,9 +379,8 @@ class _Sets:
         """Returns {set: features}; their classes mean nothing to the network."""
         sets = {}
         for name, images in zip(contents.ood_names, ood_images, strict=True):
-            group = find_dataset(name).group_beside(contents.id_name)
             rows = stratified_rows(images.labels, contents.ood_rows)
-            key = SetName(group, short_name(name))
+            key = contents.set_name(name)
             sets[key] = replace(self.features_with_thumbnails(str(key), images, rows), y=None)
         return sets
 

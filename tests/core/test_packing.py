@@ -298,8 +298,9 @@ def test_a_missing_dataset_is_named_before_anything_is_extracted(
         ({"pseudo_rows": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
         ({"ood_names": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
         ({"ood_names": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
-        ({"ood_names": ("folder:a,b",)}, "got 'a,b'"),
-        ({"ood_names": ("folder:/",)}, "got ''"),
+        ({"ood_names": ("folder:a,b",)}, "got 'far_a,b'"),
+        ({"ood_names": ("folder:/",)}, "got 'far_'"),
+        ({"ood_names": (f"folder:{57 * 'a'}",)}, "with its group, must be up to 60 .* got 'far_a"),
     ],
 )
 def test_contents_that_cannot_be_are_refused_at_once(change: dict, message: str) -> None:
@@ -450,3 +451,8 @@ def test_a_damaged_picture_among_whole_ones_is_skipped(
     pack = build_pack(extractor, {}, few, [sheets], tmp_path / "work")
     assert len(pack.ood["far", "own"]) == 4
     assert pack.card["sets"]["far_own"]["skipped"] == 1
+
+
+def test_a_name_of_sixty_characters_with_its_group_is_taken() -> None:
+    contents = Contents("cifar10", (f"folder:{56 * 'a'}",))
+    assert len(str(contents.set_name(contents.ood_names[0]))) == 60
