@@ -18,7 +18,7 @@ from heat_core.features import Features, Head, Moments
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
 
-OnBatch = Callable[[str, int, int], None]  # of a set's name, images done, images in all
+OnBatch = Callable[[int], None]  # of how many images are done
 Transform = Callable[[Tensor], Tensor]  # of pixels (N, 3, H, W) uint8
 MAX_ROUNDING = 2e-3  # of the largest value of a batch; float16 rounds it by 5e-4 at most
 
@@ -348,7 +348,7 @@ def extract(
     index: NDArray[np.int64] | None = None,
     transform: Transform | None = None,
     batch: int = 250,
-    on_batch: OnBatch = lambda name, done, total: None,
+    on_batch: OnBatch = lambda done: None,
 ) -> Features:
     """Returns the features of n images.
 
@@ -371,7 +371,7 @@ def extract(
         for name, array in extractor(part).items():
             batches.setdefault(name, []).append(array)
         done += len(part)
-        on_batch(source, done, len(rows))
+        on_batch(done)
     views = {name: torch.cat(arrays) for name, arrays in batches.items()}
     z = views.pop("z")
     labels = torch.from_numpy(images.labels[rows])

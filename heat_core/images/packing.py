@@ -30,7 +30,6 @@ from .datasets import FOLDER, Images, find_dataset, read_images
 from .extract import (
     EarlyLayer,
     Extractor,
-    OnBatch,
     Transform,
     extract,
     head_of,
@@ -43,6 +42,9 @@ SHARD = 5000
 LONG_VALUE = 60  # characters of a setting and another; longer ones are not written out
 FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
+OnProgress = Callable[[str, int, int], None]
+"""A callback of a set's name, the images of it that are done, and how many it has."""
+
 OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
 
 
@@ -122,7 +124,7 @@ def build_pack(
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
-    on_batch: OnBatch = lambda name, done, total: None,
+    on_progress: OnProgress = lambda name, done, total: None,
     on_note: OnNote = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
@@ -135,6 +137,7 @@ def build_pack(
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
+        on_progress: called after every batch; `seen` are all images that the network learned from.
         on_note: called, once all is checked, with a line on how images are normalised and on each
             dataset of which files are left out.
 
@@ -160,11 +163,11 @@ def build_pack(
     for text in (*_readings(extractor), *skipped):
         on_note(text)
     plain = _Shards(
-        replace(extractor, odin=False), work, on_batch
+        replace(extractor, odin=False), work, on_progress
     )  # ODIN takes three times as long
     moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, rows.learned))
     extractor = _fit_early_layer(extractor, moments)
-    sets = _Sets(_Shards(extractor, work, on_batch))
+    sets = _Sets(_Shards(extractor, work, on_progress))
     train = sets.features_with_thumbnails("train", images, rows.bank)
     extra = ExtraID(
         sets.features("val", images, rows.held_out) if len(rows.held_out) else None,
@@ -339,7 +342,7 @@ class _Shards:
 
     extractor: Extractor
     work: Path
-    on_batch: OnBatch
+    on_progress: OnProgress
 
     def read_or_extract(
         self, name: str, images: Images, rows: Rows, transform: Transform | None = None
@@ -350,7 +353,15 @@ class _Shards:
             file = self.work / f"{name}-{number:04}.safetensors"
             if not file.is_file():
                 part = rows[start : start + SHARD]
-                features = extract(self.extractor, images, part, transform, on_batch=self.on_batch)
+                features = extract(
+                    self.extractor,
+                    images,
+                    part,
+                    transform,
+                    on_batch=lambda done, start=start: self.on_progress(
+                        name, start + done, len(rows)
+                    ),
+                )
                 write_features(features, file)
             shards.append(read_features(file))
         return _concatenate(shards)

@@ -228,6 +228,25 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
     assert torch.equal(resumed.extra.pseudo["warp"].z, pack.extra.pseudo["warp"].z)
 
 
+def test_progress_is_of_each_set_whatever_its_shards(
+    extractor: Extractor, sheets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "SHARD", 50)
+    done_of: dict[str, list[int]] = {}
+    total_of: dict[str, int] = {}
+
+    def note_progress(name: str, done: int, total: int) -> None:
+        done_of.setdefault(name, []).append(done)
+        assert total_of.setdefault(name, total) == total
+
+    pack = build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path, note_progress)
+    assert set(total_of) == {"seen", *(name for name, _ in pack.sets())}
+    assert all(total_of[name] == len(features) for name, features in pack.sets())
+    for name, done in done_of.items():
+        assert done == sorted(set(done))
+        assert done[-1] == total_of[name]
+
+
 def test_shards_of_other_settings_are_refused(
     extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
