@@ -30,6 +30,7 @@ VERSION = "5"
 IN_RUNS = {
     "Record": {"negative_energy": "noise_energy", "log_z_to_noise": "log_z"},
     "Diagnosis": {"log_z_to_noise": "log_z"},
+    "FromPseudoOOD": {"two_families_weight": "two_kinds_weight"},
 }
 """{class: {field: its key in a run}}, where a field of version 5 has got another name since."""
 

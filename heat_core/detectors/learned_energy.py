@@ -24,7 +24,7 @@ from heat_core.energies import (
     working_precision,
 )
 from heat_core.features import Features
-from heat_core.images.pseudo import TWO_KINDS
+from heat_core.images.pseudo import TWO_FAMILIES
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
@@ -310,8 +310,8 @@ class FromPseudoOOD(EnergyLearner):
 
     Args:
         training: `jitter` is in standard deviations of the training features.
-        two_kinds_weight: the weight of the family of images destroyed in two ways; each other
-            family has weight 1.
+        two_families_weight: the weight of the family of images destroyed by two families in a row;
+            each other family has weight 1.
 
     >>> shape = Shape(dim=3, classes=2, rows=90, head=0, views={"std": 3})
     >>> FromPseudoOOD().input_views(shape)
@@ -323,7 +323,7 @@ class FromPseudoOOD(EnergyLearner):
     training: TrainConfig = TrainConfig(
         steps=300, batch=256, lr=1e-4, weight_decay=1e-2, jitter=2.0
     )
-    two_kinds_weight: float = 4.0
+    two_families_weight: float = 4.0
 
     @property
     def balances_prior(self) -> bool:
@@ -380,7 +380,9 @@ class FromPseudoOOD(EnergyLearner):
 
     def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
         """Returns the weight of each family, {name: weight}."""
-        return {name: self.two_kinds_weight if name == TWO_KINDS else 1.0 for name in families}
+        return {
+            name: self.two_families_weight if name == TWO_FAMILIES else 1.0 for name in families
+        }
 
     def _row_weights(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other, (rows,)."""

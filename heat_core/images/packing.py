@@ -35,7 +35,7 @@ from .extract import (
     head_of,
     logits_difference,
 )
-from .pseudo import FAMILIES, TWO_KINDS, destroy
+from .pseudo import FAMILIES, TWO_FAMILIES, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
@@ -59,9 +59,9 @@ class Contents:
             their moments are of all.
         test_rows: ID test rows.
         ood_rows: rows an OOD set.
-        pseudo_rows: destroyed training images a pseudo-OOD family, and held-out ones; the family of
-            two in a row has four times as many of the first and twice of the second. 0 leaves the
-            families out.
+        pseudo_rows: destroyed training images a pseudo-OOD family, and held-out ones; that of two
+            families in a row has four times as many of the first and twice of the second. 0 leaves
+            the families out.
 
     Example:
         >>> contents = Contents("cifar10", ("mnist", "folder:holidays/beach"))
@@ -404,11 +404,11 @@ class _Sets:
         """
         if not count or not len(rows):
             return {}
-        factor = 4 if kind == "pseudo" else 2  # of the family of two in a row
+        factor = 4 if kind == "pseudo" else 2  # of that of two families in a row
         noise_seed = 0 if kind == "pseudo" else 1
         families = {}
-        for seed, family in enumerate((*FAMILIES, TWO_KINDS)):
-            size = count * factor if family == TWO_KINDS else count
+        for seed, family in enumerate((*FAMILIES, TWO_FAMILIES)):
+            size = count * factor if family == TWO_FAMILIES else count
             chosen_rows = rows[stratified_rows(images.labels[rows], size, seed)]
             # Shuffled, since some families mix an image with the next one: of another class.
             shuffled = np.random.default_rng(seed).permutation(chosen_rows)

@@ -18,7 +18,7 @@ from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
 from heat_core.images.extract import EarlyLayer, Extractor, extract
 from heat_core.images.packing import Contents, build_pack
-from heat_core.images.pseudo import FAMILIES, TWO_KINDS
+from heat_core.images.pseudo import FAMILIES, TWO_FAMILIES
 from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 
@@ -80,7 +80,7 @@ def test_moments_are_of_all_images_that_the_network_saw(
 
 
 def test_families_and_scores_are_where_they_belong(pack: Pack) -> None:
-    assert list(pack.extra.pseudo) == list(pack.extra.pseudoval) == [*FAMILIES, TWO_KINDS]
+    assert list(pack.extra.pseudo) == list(pack.extra.pseudoval) == [*FAMILIES, TWO_FAMILIES]
     assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
     assert all(f.y is None for _, f in pack.ood.items())
     assert all("odin" in features.views for _, features in pack.sets())

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from heat_core.detectors.heat import EBM
-from heat_core.detectors.learned_energy import FromNoise, Perceptron
+from heat_core.detectors.learned_energy import EnergyLearner, FromNoise, FromPseudoOOD, Perceptron
 from heat_core.features import Features
-from heat_core.run import fit, load, save
+from heat_core.run import fit, from_json, load, save, to_json
 from heat_core.training.trainer import TrainConfig
 
 
@@ -20,6 +20,8 @@ def test_keys_of_a_run_outlive_the_names_of_fields(train: Features, tmp_path: Pa
     card = json.loads((tmp_path / "run" / "run.json").read_text())
     assert {"noise_energy", "log_z"} <= card["history"][0].keys()
     assert "log_z" in card["diagnosis"]
+    assert to_json(FromPseudoOOD())["two_kinds_weight"] == 4.0
+    assert from_json(EnergyLearner, to_json(FromPseudoOOD())) == FromPseudoOOD()
     again = load(tmp_path / "run")
     assert again.history == run.history
     assert again.diagnosis is not None
