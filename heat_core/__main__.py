@@ -114,7 +114,7 @@ Add = Callable[..., Any]  # argparse's add_argument
 
 
 def _add_preset(add: Add) -> None:
-    presets = "modern, quick, cached (no image seen), paper, official; see `list`"
+    presets = "modern, quick, features-only (no image seen), paper, official; see `list`"
     add("--preset", default="modern", help=presets)
 
 

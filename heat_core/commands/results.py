@@ -65,20 +65,21 @@ def report(options: argparse.Namespace) -> None:
 
     options.device = device_of(options)
     pack = read_pack(options.pack)
-    features_only = argparse.Namespace(**vars(options))
-    features_only.detectors = "EBM,HEAT"
+    features_only_options = argparse.Namespace(**vars(options))
+    features_only_options.detectors = "EBM,HEAT"
     if pack.extra.pseudo:
-        features_only.preset = "cached"
+        features_only_options.preset = "features-only"
     fitted = _fit_all(pack, options)
     fitted.check_any()
-    cached = _fit_all(pack, features_only)
+    features_only = _fit_all(pack, features_only_options)
     plane, plane_failure = _plane_trials(options) if options.plane else ([], {})
-    cached_failures = {
-        f"{name} from the features alone": reason for name, reason in cached.failures.items()
+    features_only_failures = {
+        f"{name} from the features alone": reason for name, reason in features_only.failures.items()
     }
-    failures = {**fitted.failures, **cached_failures, **plane_failure}
+    failures = {**fitted.failures, **features_only_failures, **plane_failure}
     command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    print(report(pack, fitted.scores, cached.scores, command, plane, failures), end="")
+    scores = fitted.scores, features_only.scores
+    print(report(pack, *scores, command, plane, failures), end="")
     print_notes(notes_on(pack), warnings_only=True)
     if failures:
         raise Incomplete(failures_text(failures))

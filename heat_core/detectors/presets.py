@@ -239,17 +239,20 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
     "pseudo": {
         "modern": _pseudo(_CRITIC),
         "quick": _pseudo(_CRITIC_SHORT),
-        "cached": _features(_FEATURES_LONG),
+        "features-only": _features(_FEATURES_LONG),
         **_PUBLISHED,
     },
 }
 """Detectors by space, preset and name.
 
 Spaces are a 2D `plane`, classifier `features`, and features with `pseudo`-OOD families beside them;
-there, `cached` is what `modern` is without them: no image is ever seen. `paper` and `official` are
-the values of Lafon et al. 2022 and of their public code, by maximum likelihood with Langevin
-chains; in the plane, `paper` is that objective at the plane's scale.
+there, `features-only` is what `modern` is without them: no image is ever seen. `paper` and
+`official` are the values of Lafon et al. 2022 and of their public code, by maximum likelihood with
+Langevin chains; in the plane, `paper` is that objective at the plane's scale.
 """
+
+RENAMED_PRESETS = {"cached": "features-only"}
+"""{preset in version 0.1: preset now}; both are taken."""
 
 
 def space_of(extra: ExtraID) -> str:
@@ -260,11 +263,16 @@ def space_of(extra: ExtraID) -> str:
 def preset_detector(detector: str, preset: str = "modern", space: str = "features") -> Detector:
     """Returns a detector by name.
 
+    Args:
+        preset: also by its name in version 0.1.
+
     Raises ValueError on an unknown name, and names the known ones.
 
     >>> preset_detector("KNN", "quick", "plane")
     KNN(normalize=False, k=50)
     """
+    if RENAMED_PRESETS.get(preset) in PRESETS.get(space, {}):
+        preset = RENAMED_PRESETS[preset]
     for label, name, known in (
         ("space", space, PRESETS),
         ("detector", detector, DETECTORS),

@@ -20,7 +20,7 @@ NO_FAILURES: Mapping[str, str] = {}
 def report(
     pack: Pack,
     scores: BySeed,
-    cached: BySeed,
+    features_only: BySeed,
     command: str,
     plane: Sequence[Trial] = (),
     failures: Mapping[str, str] = NO_FAILURES,
@@ -30,7 +30,7 @@ def report(
     Args:
         pack: the data.
         scores: a seed each, {detector: {set: (n,) scores}} with the preset that the page is about.
-        cached: the same of the detectors that learn, from the features alone.
+        features_only: the same of the detectors that learn, from the features alone.
         command: that prints the page.
         plane: trials in the plane; no section without them.
         failures: {what has no figures: why}.
@@ -44,7 +44,7 @@ def report(
         _averages(pack, scores),
         "## From the features alone",
         "No destroyed image is seen; the noise is a broad Gaussian.",
-        _averages(pack, cached),
+        _averages(pack, features_only),
         *_paper_sections(pack),
         "## Where HEAT helps",
         *_comparison_sections(pack, scores, "HEAT", ("MoG",)),

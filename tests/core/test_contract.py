@@ -373,6 +373,13 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         preset_detector("MSP", space="plane")
 
 
+def test_a_preset_is_taken_by_its_name_in_version_0_1_where_there_is_such_a_one() -> None:
+    features_only = preset_detector("HEAT", "features-only", "pseudo")
+    assert preset_detector("HEAT", "cached", "pseudo") is features_only
+    with pytest.raises(ValueError, match="got 'cached'"):
+        preset_detector("HEAT", "cached", "features")
+
+
 SHORT = {"format": "heat-run", "version": VERSION, "detector": []}
 
 
