@@ -43,7 +43,8 @@ def report(
         "## Every detector",
         _averages(pack, scores),
         "## From the features alone",
-        "No destroyed image is seen; the noise is a broad Gaussian.",
+        "No destroyed image is seen: the EBM learns against one broad Gaussian, HEAT against "
+        "those of its prior, widened.",
         _averages(pack, features_only),
         *_paper_sections(pack),
         "## Where HEAT helps",
