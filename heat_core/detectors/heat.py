@@ -188,7 +188,7 @@ class EBM(Normalizing):
     learner: EnergyLearner = FromNoise()
     noise_origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
-    summary: ClassVar[str] = "an energy learned from nothing"
+    summary: ClassVar[str] = "an energy learned alone, without a prior"
 
     def __post_init__(self) -> None:
         if isinstance(self.learner, FromNoise) and self.learner.checked:
