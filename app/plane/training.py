@@ -144,7 +144,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         from heat_core.run import fit
 
         train = fine.toy.features(seed=choice.seed)
-        mog = fit(preset_detector("MoG", space="plane"), train).energy
+        mog = fit(preset_detector("MoG", domain="plane"), train).energy
         mog_distance = coarse.distance(coarse.energy(mog))
         detector = preset_detector(choice.detector, choice.preset, "plane")
         term_names = names_of_terms(detector, train)

@@ -20,7 +20,7 @@ def list_known(options: argparse.Namespace) -> None:
     }
     names: dict[str, dict[str, Any]] = {
         "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
-        "presets": {space: list(presets) for space, presets in PRESETS.items()},
+        "presets": {domain: list(presets) for domain, presets in PRESETS.items()},
         "toys": {name: toy.title for name, toy in TOYS.items()},
         "datasets": datasets,
         "rules": {name: rule.title for name, rule in RULES.items()},

@@ -26,7 +26,7 @@ def toy(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     run = fit(detector, train, options.seed, options.device)
     seconds = time.perf_counter() - start
-    mog = fit(preset_detector("MoG", space="plane"), train)
+    mog = fit(preset_detector("MoG", domain="plane"), train)
     distance = grid.distance(grid.energy(run.energy))
     kl_mog = grid.distance(grid.energy(mog.energy)).kl
     if options.json:

@@ -70,7 +70,7 @@ def trials(suite: Sequence[tuple[str, str, str]] = SUITE, seeds: int = 5) -> Ite
 
 def _trial(grid: Grid, toy: str, detector: str, preset: str, seed: int) -> Trial:
     train = grid.toy.features(seed=seed)
-    mog = fit(preset_detector("MoG", space="plane"), train)
+    mog = fit(preset_detector("MoG", domain="plane"), train)
     start = time.process_time()
     run = fit(preset_detector(detector, preset, "plane"), train, seed)
     seconds = time.process_time() - start
