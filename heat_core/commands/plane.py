@@ -38,6 +38,8 @@ def toy(options: argparse.Namespace) -> None:
             **asdict(distance),
             "seconds": seconds,
             "kl_mog": kl_mog,
+            "modes_kept": distance.modes,
+            "missed": distance.mass_beyond_grid,  # key of version 0.1
         }
         print(json.dumps(answer))
         return
@@ -51,5 +53,6 @@ def _distance_text(distance: Distance, kl_mog: float) -> str:
     return (
         f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
         f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
-        f"modes {distance.modes} of {distance.modes_total}, mass missed {distance.missed:.1e}"
+        f"modes {distance.modes} of {distance.modes_total}, "
+        f"mass beyond the grid {distance.mass_beyond_grid:.1e}"
     )

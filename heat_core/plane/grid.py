@@ -29,7 +29,7 @@ class Distance:
         jsd: Jensen-Shannon divergence in nats.
         modes: how many of `modes_total` hold at least half of their true mass in the model.
         modes_total: modes of the truth.
-        missed: the share of the true mass that lies beyond the grid.
+        mass_beyond_grid: the share of the true mass that lies there.
     """
 
     kl: float
@@ -37,7 +37,7 @@ class Distance:
     jsd: float
     modes: int
     modes_total: int
-    missed: float
+    mass_beyond_grid: float
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Grid:
 
     @property
     def true_mass(self) -> Array:
-        """(side^2,) the true probability of each cell; their sum is what the grid does not miss."""
+        """(side^2,) the true probability of each cell; their sum is the mass on the grid."""
         return np.exp(self.true_log_prob) * self.area
 
     def model_mass(self, energy: Array) -> Array:
@@ -159,5 +159,5 @@ class Grid:
             jsd=float(kl_true_to_mean + kl_model_to_mean) / 2,
             modes=int(np.sum(is_kept)),
             modes_total=self.toy.modes,
-            missed=float(1 - mass.sum()),
+            mass_beyond_grid=float(1 - mass.sum()),
         )

@@ -185,7 +185,7 @@ def test_the_truth_is_at_no_distance_from_itself(name: str) -> None:
     distance = GRIDS[name].distance(energy + 12.3)  # a constant does not matter
     assert (distance.kl, distance.tv, distance.jsd) == pytest.approx((0, 0, 0), abs=1e-6)
     assert distance.modes == distance.modes_total == TOYS[name].modes
-    assert abs(distance.missed) < 1e-6
+    assert abs(distance.mass_beyond_grid) < 1e-6
 
 
 def gaussian(title: str = "one") -> Toy:
