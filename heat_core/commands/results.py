@@ -103,7 +103,7 @@ def _report_trial(trial: Trial) -> None:
     """Prints one line on a trial in the plane."""
     print(
         f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: "
-        f"KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s",
+        f"KL {trial.distance.kl:.3f}, {trial.cpu_seconds:.1f} CPU seconds",
         file=sys.stderr,
         flush=True,
     )

@@ -43,7 +43,7 @@ class Trial:
         seed: of the training points and of the fit.
         distance: of the fitted model.
         mog_distance: of one Gaussian a class fitted to the same points.
-        seconds: of CPU time that the fit took.
+        cpu_seconds: CPU time that the fit took.
     """
 
     toy: str
@@ -52,7 +52,7 @@ class Trial:
     seed: int
     distance: Distance
     mog_distance: Distance
-    seconds: float
+    cpu_seconds: float
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -73,10 +73,10 @@ def _trial(grid: Grid, toy: str, detector: str, preset: str, seed: int) -> Trial
     mog = fit(preset_detector("MoG", domain="plane"), train)
     start = time.process_time()
     run = fit(preset_detector(detector, preset, "plane"), train, seed)
-    seconds = time.process_time() - start
+    cpu_seconds = time.process_time() - start
     distance = grid.distance(grid.energy(run.energy))
     mog_distance = grid.distance(grid.energy(mog.energy))
-    return Trial(toy, detector, preset, seed, distance, mog_distance, seconds)
+    return Trial(toy, detector, preset, seed, distance, mog_distance, cpu_seconds)
 
 
 def trial_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
@@ -96,7 +96,7 @@ def _row(seeds: Sequence[Trial]) -> list[str]:
     mog_kl = [trial.mog_distance.kl for trial in seeds]
     worst_ratio = max(ours / mog for ours, mog in zip(kl, mog_kl, strict=True))
     fewest_modes = min(trial.distance.modes for trial in seeds)
-    median_seconds = statistics.median_high(trial.seconds for trial in seeds)
+    median_seconds = statistics.median_high(trial.cpu_seconds for trial in seeds)
     return [
         *seeds[0].name,
         f"{sum(mog_kl) / len(seeds):.3f}",
