@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
 
 
+IN_ANSWERS = {"mass_beyond_grid": "missed"}
+"""{field of a distance: its key in JSON}, where version 0.1 had another word; both are there."""
+
+
 def toy(options: argparse.Namespace) -> None:
     """Trains a detector on a toy, and prints its distance from the truth."""
     from heat_core.detectors.presets import preset_detector
@@ -35,17 +39,22 @@ def toy(options: argparse.Namespace) -> None:
             "detector": options.detector,
             "preset": options.preset,
             "seed": options.seed,
-            **asdict(distance),
+            **_distance_fields(distance),
             "seconds": seconds,
             "kl_mog": kl_mog,
             "modes_kept": distance.modes,
-            "missed": distance.mass_beyond_grid,  # key of version 0.1
+            "mass_beyond_grid": distance.mass_beyond_grid,
         }
         print(json.dumps(answer))
         return
     settings = f"{options.preset}, seed {options.seed}"
     print(f"{the_toy.title}, {options.detector} ({settings}), {seconds:.1f} s")
     print(_distance_text(distance, kl_mog))
+
+
+def _distance_fields(distance: Distance) -> dict[str, float]:
+    """Returns a distance by the keys of version 0.1."""
+    return {IN_ANSWERS.get(name, name): value for name, value in asdict(distance).items()}
 
 
 def _distance_text(distance: Distance, kl_mog: float) -> str:
