@@ -38,6 +38,6 @@ def _report_record(record: Record, energy: Energy) -> None:
     """Prints one line of a training's history."""
     print(
         f"step {record.step}/{record.steps}: loss {record.loss:.4f}, "
-        f"held out {record.val_loss:.4f}",
+        f"validation loss {record.val_loss:.4f}",
         file=sys.stderr,
     )
