@@ -83,11 +83,11 @@ def _averages(pack: Pack, scores: BySeed) -> str:
 def _paper_sections(pack: Pack) -> list[str]:
     """Returns the paper's table and why its numbers are others, where it has one for this ID
     set."""
-    id_set = pack.card.get("id", "")
-    if id_set not in PAPER:
+    id_title = pack.card.get("id", "")
+    if id_title not in PAPER:
         return []
     heading = ["Detector", "Near", "Mid", "Far", "Average"]
-    table = markdown(heading, published_rows(id_set))
+    table = markdown(heading, published_rows(id_title))
     return ["## The paper's numbers", what_differs(pack), table]
 
 
