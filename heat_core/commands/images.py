@@ -39,8 +39,8 @@ def fetch(options: argparse.Namespace) -> None:
 
     check_parent(options.root / options.name)
     with ProgressBars("B", is_scaled=True) as bars:
-        source = fetch(options.name, options.root, bars.show)
-    print(f"{options.name} is in {options.root} (from {source}).")
+        host = fetch(options.name, options.root, bars.show)
+    print(f"{options.name} is in {options.root} (from {host}).")
 
 
 def train_classifier(options: argparse.Namespace) -> None:

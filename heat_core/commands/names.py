@@ -15,7 +15,7 @@ def list_known(options: argparse.Namespace) -> None:
     from heat_core.thresholds import RULES
 
     datasets = {
-        name: f"{dataset.title} ({dataset.group}; {dataset.source})"
+        name: f"{dataset.title} ({dataset.group}; {dataset.attribution})"
         for name, dataset in DATASETS.items()
     }
     names: dict[str, dict[str, Any]] = {

@@ -493,7 +493,7 @@ def make_card(
 
 
 def _describe(name: str, features: Features, images: Images | None) -> dict[str, Any]:
-    """Returns the entry of a set on the card: count, source, licence, and what it stands in for.
+    """Returns the entry of a set on the card: its rows, attribution and licence, and so on.
 
     Args:
         images: of the set; None of a pseudo-OOD family.
@@ -504,7 +504,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         "title": dataset.title,
         "split": split,
         "rows": len(features),
-        "source": dataset.source,
+        "source": dataset.attribution,  # key of version 0.1
         "licence": dataset.licence,
     }
     if images is None:
