@@ -42,7 +42,7 @@ class Images:
         labels: (N,) int64, into `classes`.
         classes: their names.
         skipped: every file that was to be read and could not be.
-        files: how many files were to be read; 0 where images do not lie in files.
+        file_count: how many files were to be read; 0 where images do not lie in files.
 
     Example:
         >>> images = Images(
@@ -59,7 +59,7 @@ class Images:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     skipped: tuple[SkippedFile, ...] = ()
-    files: int = 0
+    file_count: int = 0
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -74,7 +74,7 @@ class Images:
         if len(suffixes) > len(kinds):
             kinds.append("...")
         return (
-            f"{len(self.skipped):,} of {self.files:,} files left out ({', '.join(kinds)}); "
+            f"{len(self.skipped):,} of {self.file_count:,} files left out ({', '.join(kinds)}); "
             f"the first: {self.skipped[0].reason.rstrip('.')}"
         )
 
@@ -366,7 +366,7 @@ def _decode(
         return Images(dataset.name, split, pixels, labels[rows], stored.classes)
     pixels, readable, skipped = _read_each(encoded, rows, size)
     return Images(
-        dataset.name, split, pixels, labels[readable], stored.classes, skipped, files=len(rows)
+        dataset.name, split, pixels, labels[readable], stored.classes, skipped, file_count=len(rows)
     )
 
 

@@ -148,19 +148,19 @@ def build_pack(
             extraction.
     """
     _check_network(extractor)
-    skipped: list[str] = []
+    skipped_texts: list[str] = []
     ood_images = [read_images(name, roots) for name in contents.ood_names]
     for split in ood_images:
-        skipped += _check_first_batch(extractor, split)
+        skipped_texts += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
     rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
     head = None if extractor.layer else head_of(extractor.network)
     _check_labels(images, test_images, rows, head)
     for split in (images, test_images):
-        skipped += _check_first_batch(extractor, split)
+        skipped_texts += _check_first_batch(extractor, split)
     _check_settings(work, extractor, notes, contents)
-    for text in (*_readings(extractor), *skipped):
+    for text in (*_readings(extractor), *skipped_texts):
         on_note(text)
     plain = _Shards(
         replace(extractor, odin=False), work, on_progress
@@ -513,6 +513,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
     if dataset.stands_in_for and not is_complete:
         entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
+        # keys of version 0.1: their number, and a sentence
         entry["skipped"] = len(images.skipped)
         entry["skipped_files"] = images.skipped_text
     return entry
