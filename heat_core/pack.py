@@ -37,7 +37,7 @@ VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 SET_NAME = re.compile(r"[\w .+-]{1,60}")  # with its group; it becomes a file name
 MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors
 MIRRORED = "features are means over an image and its mirror image"
-AVAILABLE_ROWS = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
+AVAILABLE_ROWS_KEY = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
 METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
 READ_TRIES = 5  # of a pack that is replaced while it is read
 
@@ -224,7 +224,7 @@ class Pack:
         Raises KeyError if there is no such set.
         """
         rows = len(dict(self.sets())[name])
-        available = self.card.get("sets", {}).get(name, {}).get(AVAILABLE_ROWS)
+        available = self.card.get("sets", {}).get(name, {}).get(AVAILABLE_ROWS_KEY)
         return max(rows, available) if isinstance(available, int) else rows
 
     def class_name(self, label: int) -> str:

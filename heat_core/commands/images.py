@@ -122,7 +122,7 @@ def extract(options: argparse.Namespace) -> None:
     work = options.out.with_name(f"{options.out.name}.shards")
     with ProgressBars("image") as bars:
         pack = packing.build_pack(
-            extractor, notes, contents, options.root, work, bars.show, _print_note
+            extractor, notes, contents, options.root, work, bars.show, _print_message
         )
     write_pack(pack, options.out, options.overwrite)
     packing.delete_shards(work)
@@ -162,7 +162,7 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
     return extractor, notes
 
 
-def _print_note(text: str) -> None:
+def _print_message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

@@ -23,6 +23,9 @@ from heat_core.files import write_whole
 from .datasets import Images
 
 
+FINGERPRINT_KEY = "weights"  # of the fingerprint, on cards and among settings, since version 0.1
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A timm network and how its images are normalised.

@@ -22,10 +22,18 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import AVAILABLE_ROWS, MIRROR, MIRRORED, ExtraID, Pack, SetName, check_set_name
+from heat_core.pack import (
+    AVAILABLE_ROWS_KEY,
+    MIRROR,
+    MIRRORED,
+    ExtraID,
+    Pack,
+    SetName,
+    check_set_name,
+)
 from heat_core.splits import stratified_rows
 
-from .classifier import fingerprint, pixels_tensor
+from .classifier import FINGERPRINT_KEY, fingerprint, pixels_tensor
 from .datasets import FOLDER, Images, find_dataset, read_images
 from .extract import (
     EarlyLayer,
@@ -45,7 +53,7 @@ Rows = NDArray[np.int64]
 OnProgress = Callable[[str, int, int], None]
 """A callback of a set's name, the images of it that are done, and how many it has."""
 
-OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
+OnMessage = Callable[[str], None]  # of a line on what was found, before the extraction
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ def build_pack(
     roots: Sequence[Path],
     work: Path,
     on_progress: OnProgress = lambda name, done, total: None,
-    on_note: OnNote = lambda text: None,
+    on_message: OnMessage = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
 
@@ -138,7 +146,7 @@ def build_pack(
             and accuracies go on the card.
         roots: folders with the datasets.
         on_progress: called after every batch; `seen` are all images that the network learned from.
-        on_note: called, once all is checked, with a line on how images are normalised and on each
+        on_message: called, once all is checked, with a line on how images are normalised and on each
             dataset of which files are left out.
 
     Raises:
@@ -161,7 +169,7 @@ def build_pack(
         skipped_texts += _check_first_batch(extractor, split)
     _check_settings(work, extractor, notes, contents)
     for text in (*_readings(extractor), *skipped_texts):
-        on_note(text)
+        on_message(text)
     plain = _Shards(
         replace(extractor, odin=False), work, on_progress
     )  # ODIN takes three times as long
@@ -252,13 +260,13 @@ def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | N
             f"{images.name} has {classes.max() + 1} classes, and the network's last layer "
             f"{len(head.weight)}; wanted a network that was trained on {images.name}."
         )
-    learned, counts = np.unique(images.labels[rows.learned], return_counts=True)
+    learned_classes, counts = np.unique(images.labels[rows.learned], return_counts=True)
     missing = np.setdiff1d(classes, images.labels[rows.bank])
     if not len(missing):
         return
     names = ", ".join(images.classes[label] for label in missing[:5])
     names += ", ..." if len(missing) > 5 else ""
-    if len(np.setdiff1d(missing, learned)):
+    if len(np.setdiff1d(missing, learned_classes)):
         raise ValueError(
             f"no training image of {names} is left for the bank, but other images of "
             f"{images.name} are; wanted at least one a class."
@@ -276,7 +284,7 @@ def _check_settings(
 ) -> None:
     """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
     settings: dict[str, Any] = {
-        "weights": fingerprint(extractor.network),
+        FINGERPRINT_KEY: fingerprint(extractor.network),
         "architecture": asdict(extractor.architecture),
         "layer": extractor.layer,
         "std": extractor.std,
@@ -395,17 +403,17 @@ class _Sets:
             sets[key] = replace(self.features_with_thumbnails(str(key), images, rows), y=None)
         return sets
 
-    def families(self, kind: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
+    def families(self, group: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
         """Returns the pseudo-OOD families made of rows (n,), each of rows of its own choice.
 
         Args:
-            kind: `pseudo`, of images that the network learned from, or `pseudoval`.
+            group: `pseudo`, of images that the network learned from, or `pseudoval`.
             count: images a family; none if 0.
         """
         if not count or not len(rows):
             return {}
-        factor = 4 if kind == "pseudo" else 2  # of that of two families in a row
-        noise_seed = 0 if kind == "pseudo" else 1
+        factor = 4 if group == "pseudo" else 2  # of that of two families in a row
+        noise_seed = 0 if group == "pseudo" else 1
         families = {}
         for seed, family in enumerate((*FAMILIES, TWO_FAMILIES)):
             size = count * factor if family == TWO_FAMILIES else count
@@ -413,7 +421,9 @@ class _Sets:
             # Shuffled, since some families mix an image with the next one: of another class.
             shuffled = np.random.default_rng(seed).permutation(chosen_rows)
             transform = partial(destroy, family=family, seed=noise_seed)
-            features = self.shards.read_or_extract(f"{kind}_{family}", images, shuffled, transform)
+            features = self.shards.read_or_extract(
+                str(SetName(group, family)), images, shuffled, transform
+            )
             families[family] = replace(features, y=None)
         return families
 
@@ -461,13 +471,13 @@ def make_card(
     notes: Mapping[str, Any],
     pack: Pack,
     images: Mapping[str, Images],
-    learned: int,
+    learned_count: int,
 ) -> dict[str, Any]:
     """Returns the card of an extracted pack: the network, its accuracy, and every set.
 
     Args:
         images: {set: what its images were}, of all but the pseudo-OOD families.
-        learned: images that the network learned from.
+        learned_count: images that the network learned from.
     """
     title = find_dataset(id_name).title
     architecture = extractor.architecture
@@ -480,9 +490,9 @@ def make_card(
     classifier[MIRROR] = extractor.mirror
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
-    classifier |= {"weights": fingerprint(extractor.network), **notes}
+    classifier |= {FINGERPRINT_KEY: fingerprint(extractor.network), **notes}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
-    sets["train"][AVAILABLE_ROWS] = learned
+    sets["train"][AVAILABLE_ROWS_KEY] = learned_count
     return {
         "title": f"{title}, {network}",
         "id": title,
