@@ -22,7 +22,6 @@ from heat_core.files import write_whole
 
 from .datasets import Images
 
-
 FINGERPRINT_KEY = "weights"  # of the fingerprint, on cards and among settings, since version 0.1
 
 

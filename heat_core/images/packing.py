@@ -146,8 +146,8 @@ def build_pack(
             and accuracies go on the card.
         roots: folders with the datasets.
         on_progress: called after every batch; `seen` are all images that the network learned from.
-        on_message: called, once all is checked, with a line on how images are normalised and on each
-            dataset of which files are left out.
+        on_message: called, once all is checked, with a line on how images are normalised, and one
+            on each dataset of which files are left out.
 
     Raises:
         FileNotFoundError: a dataset is not there.
