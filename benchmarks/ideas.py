@@ -133,7 +133,7 @@ class Classed(HEAT):
         assert train.head is not None
         assert train.y is not None
         shape = Shape.of(train)
-        prior, _ = self.blank(train).fit(train).terms()
+        prior, _ = self.blank(train).fit(train).addends()
         energies: list[Energy] = []
         for label in range(len(train.head.bias)):
             member = self.correction.build(shape, self.normalize).fit(train)

@@ -1,4 +1,4 @@
-"""Why a row scores as it does: the energy's terms, what is near, and each detector's verdict."""
+"""Why a row scores as it does: the score's terms, what is near, and each detector's verdict."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class ScoreTerms:
     def of(cls, run: Run) -> Self:
         """Returns how a run's scores are put together.
 
-        Raises ValueError if the detector does not name as many terms as its energy has.
+        Raises ValueError if the detector does not name as many terms as its score has.
         """
         energy = run.energy
         names = run.term_names
         if isinstance(energy, WeightedSum):
             return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
-        terms = energy.terms()
-        return cls(_checked(names, run, len(terms)), _temperature(terms[0]))
+        addends = energy.addends()
+        return cls(_checked(names, run, len(addends)), _temperature(addends[0]))
 
 
 def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
@@ -77,9 +77,9 @@ def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
     return names
 
 
-def _temperature(term: Energy) -> float | None:
-    """Returns what a term was divided by; None where it was not."""
-    return float(term.temperature) if isinstance(term, Tempered) else None
+def _temperature(energy: Energy) -> float | None:
+    """Returns what an energy was divided by; None where it was not."""
+    return float(energy.temperature) if isinstance(energy, Tempered) else None
 
 
 def term_values(run: Run, features: Features) -> Array:
@@ -94,7 +94,7 @@ def term_values(run: Run, features: Features) -> Array:
     if isinstance(energy, WeightedSum):
         energies = np.stack([score(member, inputs) for member in energy.members], 1)
         return energy.weigh(torch.from_numpy(energies)).numpy()
-    return np.stack([score(term, inputs) for term in energy.terms()], 1)
+    return np.stack([score(addend, inputs) for addend in energy.addends()], 1)
 
 
 # -- what is near ----------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Run:
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """The names of the energy's terms, in their order."""
+        """The names of the score's terms, as `explain.term_values` has them, in order."""
         return self.detector.term_names(self.shape)
 
     @property

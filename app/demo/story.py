@@ -271,7 +271,7 @@ def train_plane() -> Plane:
     coarse = Grid(the_toy, SIDE)
     fine = Grid(the_toy)
     train = the_toy.features()
-    prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.terms()
+    prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.addends()
 
     true_energy = np.minimum(-coarse.true_log_prob, MAX_ENERGY).reshape(SIDE, SIDE)
     energies = true_energy, coarse.energy(prior), coarse.energy(correction)

@@ -112,7 +112,7 @@ class ToyResult:
     @property
     def terms(self) -> dict[str, Energy]:
         """{name: term} of the fitted energy, in the order in which they add up."""
-        return dict(zip(self.term_names, self.energy.terms(), strict=True))
+        return dict(zip(self.term_names, self.energy.addends(), strict=True))
 
 
 def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
@@ -271,7 +271,7 @@ class SnapshotTaker:
         Raises:
             ValueError: the energy is not finite.
         """
-        terms = [self.grid.energy(term) for term in energy.terms()]
+        terms = [self.grid.energy(term) for term in energy.addends()]
         self._last_terms = {
             name: self._shared(name, drawn_values(term))
             for name, term in zip(self.term_names, terms, strict=True)

@@ -271,7 +271,7 @@ def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
         inside = score(energy, z)
         return sum(auroc(inside, score(energy, outside)) for outside in kinds.values())
 
-    prior, *_ = energy.terms()
+    prior, *_ = energy.addends()
     return total_auroc(energy) > total_auroc(prior)
 
 

@@ -37,8 +37,8 @@ class Normalized(Energy):
         self.energy.fit(on_sphere(train))
         return self
 
-    def terms(self) -> tuple[Energy, ...]:
-        return tuple(Normalized(term) for term in self.energy.terms())
+    def addends(self) -> tuple[Energy, ...]:
+        return tuple(Normalized(addend) for addend in self.energy.addends())
 
 
 class OnView(Energy):
@@ -68,9 +68,9 @@ class OnView(Energy):
         self.energy.fit(train.view(self.view))
         return self
 
-    def terms(self) -> tuple[Energy, ...]:
+    def addends(self) -> tuple[Energy, ...]:
         return tuple(
-            OnView(term, self.view, self.start, self.width) for term in self.energy.terms()
+            OnView(addend, self.view, self.start, self.width) for addend in self.energy.addends()
         )
 
 

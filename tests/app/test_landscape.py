@@ -262,7 +262,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
-    prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
+    prior, correction = fit(bounded, toy("blobs").features()).energy.addends()
     own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
     assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
     assert own.largest_correction is not None

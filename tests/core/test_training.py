@@ -113,10 +113,10 @@ def test_several_networks_train_together_as_they_would_alone(train: Features) ->
     together = HEAT(normalize=False, correction=replace(single, network_count=3)).fit(train, 2)
     alone = [HEAT(normalize=False, correction=single).fit(train, seed=seed) for seed in (6, 7, 8)]
     with torch.no_grad():
-        mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
-        assert torch.allclose(together.terms()[1](train.z), mean, atol=1e-4, rtol=1e-3)
+        mean = torch.stack([energy.addends()[1](train.z) for energy in alone]).mean(0)
+        assert torch.allclose(together.addends()[1](train.z), mean, atol=1e-4, rtol=1e-3)
         assert not torch.allclose(
-            together.terms()[1](train.z), alone[0].terms()[1](train.z), atol=1e-2
+            together.addends()[1](train.z), alone[0].addends()[1](train.z), atol=1e-2
         )
 
 
