@@ -238,7 +238,7 @@ def _chain_figures(to_diagnose: ToDiagnose, seed: int) -> dict[str, Any]:
 
     z = whitened.unwhiten(path.flatten(0, 1))
     chain_energy = score(to_diagnose.energy, z).reshape(path.shape[:2])
-    classes = to_diagnose.mixture.nearest_class(z).view(path.shape[:2]).cpu().numpy()
+    classes = to_diagnose.mixture.most_probable_class(z).view(path.shape[:2]).cpu().numpy()
     data_energy = score(to_diagnose.energy, data)
     late_energy = chain_energy[-STEPS // 4 :]
     drift = abs(late_energy.mean() - data_energy.mean()) / max(data_energy.std(), 1e-12)

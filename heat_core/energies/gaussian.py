@@ -233,7 +233,7 @@ class GaussianMixture(Gaussians):
         )
         return wide
 
-    def nearest_class(self, z: Tensor) -> Tensor:
+    def most_probable_class(self, z: Tensor) -> Tensor:
         """Returns the position of the most probable class of each row of z (N, d), (N,)."""
         blocks = self.distance_blocks(z)
         return _first_smallest(
