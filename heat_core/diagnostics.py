@@ -259,8 +259,8 @@ def condition(mixture: GaussianMixture) -> float:
 
     It is the largest eigenvalue over the smallest.
     """
-    lengths = mixture.whitener.double().square().sum(0)
-    return float(lengths.max() / lengths.min())
+    squared_lengths = mixture.whitener.double().square().sum(0)
+    return float(squared_lengths.max() / squared_lengths.min())
 
 
 def split_r_hat(values: NDArray) -> float:

@@ -189,8 +189,8 @@ def _is_offset(array: Tensor) -> bool:
         return False
     some = array[:: math.ceil(len(array) / SPREAD_ROWS)].double()
     mean = some.mean(0)
-    spread = (some - mean).square().sum(1).mean()
-    return bool(spread < MIN_SPREAD**2 * mean.square().sum())
+    squared_spread = (some - mean).square().sum(1).mean()
+    return bool(squared_spread < MIN_SPREAD**2 * mean.square().sum())
 
 
 # -- scoring ---------------------------------------------------------------------------------------
