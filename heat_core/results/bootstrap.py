@@ -24,9 +24,9 @@ BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, and the bounds between which 95 % of its resamples lie."""
+    """A figure as observed, and the bounds between which 95 % of its resamples lie."""
 
-    mean: float
+    observed: float
     low: float
     high: float
 

@@ -161,4 +161,6 @@ def _comparison_sentence(name: str, other: str, differences: Mapping[str, Interv
 
 
 def _interval_text(interval: Interval) -> str:
-    return f"{100 * interval.mean:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    return (
+        f"{100 * interval.observed:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    )
