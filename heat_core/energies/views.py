@@ -21,7 +21,7 @@ class Normalized(Energy):
 
     >>> from heat_core.energies import Neighbors
     >>> train = Features(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
-    >>> energy = Normalized(Neighbors(dim=2, rows=2, k=1)).fit(train)
+    >>> energy = Normalized(Neighbors(dim=2, bank_rows=2, k=1)).fit(train)
     >>> energy(torch.tensor([[5.0, 0.0], [-1.0, 0.0]]))
     tensor([0.0000, 1.4142])
     """
