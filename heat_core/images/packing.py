@@ -173,7 +173,8 @@ def build_pack(
     plain = _Shards(
         replace(extractor, odin=False), work, on_progress
     )  # ODIN takes three times as long
-    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, rows.learned))
+    seen = plain.read_or_extract("seen", images, rows.learned)  # its view `early` is averages
+    moments = _moments_of_views(extractor, seen)
     extractor = _fit_early_layer(extractor, moments)
     sets = _Sets(_Shards(extractor, work, on_progress))
     train = sets.features_with_thumbnails("train", images, rows.bank)
@@ -486,7 +487,7 @@ def make_card(
         network = f"{network} of widths {', '.join(map(str, architecture.channels))}"
     classifier = {"architecture": asdict(architecture), "layer": extractor.layer}
     if extractor.early_layer:
-        classifier["early"] = extractor.early_layer.layer
+        classifier["early"] = extractor.early_layer.layer  # key of version 0.1
     classifier[MIRROR] = extractor.mirror
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
