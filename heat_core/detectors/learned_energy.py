@@ -107,21 +107,21 @@ class FitContext:
     inner_prior: Energy | None = None
     noise_sampler: Sampler = no_noise
 
-    def inner(self) -> Features:
+    def inner_features(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
         return on_sphere(self.train) if self.normalize else self.train
 
     def inner_z(self) -> Tensor:
-        """Returns z of `inner`, (N, d), at least in float32."""
-        return self.inner().z.to(working_precision(self.train.z))
+        """Returns z of `inner_features`, (N, d), at least in float32."""
+        return self.inner_features().z.to(working_precision(self.train.z))
 
     def mixture(self) -> GaussianMixture:
-        """Returns the Gaussians of `inner`: those of the prior, or fitted where there is none."""
+        """Returns the Gaussians of `inner_features`: of the prior, or fitted where there is none."""
         if self.inner_prior is not None:
             (mixture,) = energies_within(self.inner_prior, GaussianMixture)
             return mixture
         mixture = GaussianMixture(self.train.dim, len(self.train.classes))
-        return mixture.to(self.train.z.device).fit(self.inner())
+        return mixture.to(self.train.z.device).fit(self.inner_features())
 
 
 @dataclass(frozen=True)
@@ -242,15 +242,18 @@ class FromNoise(EnergyLearner):
             _set_to_zero(e_theta)
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
-        inner = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
-        total = inner if context.inner_prior is None else Sum(context.inner_prior, inner)
+        inner_energy = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
+        prior = context.inner_prior
+        total = inner_energy if prior is None else Sum(prior, inner_energy)
         mixture = context.mixture()
         context = replace(context, train=sample(context.train, DIAGNOSED_ROWS, seed))
         z = context.inner_z()
         generator = torch.Generator(z.device).manual_seed(seed + 1)
         negatives = context.noise_sampler(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
-        return ToDiagnose(total, inner, mixture, z, negatives, self.objective.bound, is_density)
+        return ToDiagnose(
+            total, inner_energy, mixture, z, negatives, self.objective.bound, is_density
+        )
 
 
 def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
