@@ -102,14 +102,15 @@ def manifold_of(z: Tensor) -> Manifold:
 
 
 class ModelSamples:
-    """Samples of the model p = n exp(-E_theta) / Z: Langevin chains on its energy.
+    """Samples of the model p ~ exp(-total): Langevin chains on its total energy.
 
     Args:
         sampler: the chains' steps.
         start: where they begin.
         noise_sampler: draws of the density n.
-        e_theta: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
-        total: E_n + E_theta, which the chains walk on.
+        e_theta: E_theta of (N, d); -E_theta weighs draws of n as draws of n exp(-E_theta), which is
+            the model where n ~ exp(-prior).
+        total: prior + E_theta, or E_theta where it stands alone; the chains walk on it.
         include_starts: whether half of the negatives are the points where the chains began.
         bfloat16: whether the network's products are made in it.
     """
