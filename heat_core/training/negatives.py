@@ -77,18 +77,18 @@ def standard_normal(z: Tensor) -> Sampler:
 
 
 def widened_mixture(
-    mixture: GaussianMixture, noise_scale: float, manifold: Manifold = "space"
+    mixture: GaussianMixture, std_factor: float, manifold: Manifold = "space"
 ) -> Sampler:
     """Returns noise of Gaussians with wider deviations, projected to a manifold.
 
     Args:
         mixture: fitted, of (N, d).
-        noise_scale: how many times as large the deviations are.
+        std_factor: how many times as large the deviations are.
         manifold: where the noise lives.
     """
 
     def sample(count: int, generator: Generator) -> Tensor:
-        return project(mixture.sample(count, generator, noise_scale), manifold)
+        return project(mixture.sample(count, generator, std_factor), manifold)
 
     return sample
 
