@@ -30,7 +30,7 @@ class Row:
     Args:
         what: was measured.
         ours: seconds, the median of the rounds; without a peer, the 95th percentile.
-        peer: who else did it, or `quiet`: we ourselves without the burden; empty where the bar is in
+        peer: who else did it, or `quiet`: ourselves without the burden; empty where the bar is in
             seconds.
         theirs: seconds, as `ours`: the median of the rounds, of `quiet` the 95th percentile.
         ratio: ours / theirs; of rounds the median of the ratios of each.

@@ -116,7 +116,7 @@ class FitContext:
         return self.inner_features().z.to(working_precision(self.train.z))
 
     def mixture(self) -> GaussianMixture:
-        """Returns the Gaussians of `inner_features`: of the prior, or fitted where there is none."""
+        """Returns the Gaussians of `inner_features`: the prior's, or fitted where there is none."""
         if self.inner_prior is not None:
             (mixture,) = energies_within(self.inner_prior, GaussianMixture)
             return mixture
