@@ -222,7 +222,7 @@ class Verdict:
         detector: its name.
         score: larger means more out-of-distribution.
         percentile: the share of ID test rows that score at most as much, in [0, 1].
-        threshold: a score above it is out.
+        threshold: a score above it is flagged.
 
     >>> verdict = Verdict.of("KNN", 8.5, np.arange(10.0), threshold=8.0)
     >>> verdict.percentile, verdict.out
@@ -242,11 +242,11 @@ class Verdict:
             detector: its name.
             score: of the row.
             inside: (n,) scores of ID test rows.
-            threshold: a score above it is out.
+            threshold: a score above it is flagged.
         """
         return cls(detector, score, float(percentile(inside, [score])[0]), threshold)
 
     @property
     def out(self) -> bool:
-        """Whether the row is rejected."""
+        """Whether the row is flagged: its score lies above the threshold."""
         return self.score > self.threshold
