@@ -28,9 +28,9 @@ def make_pack(options: argparse.Namespace) -> None:
 def project(options: argparse.Namespace) -> None:
     """Adds a map of its rows to a pack."""
     from heat_core.pack import read_pack, write_pack
-    from heat_core.projection import project_pack
+    from heat_core.projection import lay_out
 
-    pack = project_pack(read_pack(options.pack), options.method, options.seed)
+    pack = lay_out(read_pack(options.pack), options.method, options.seed)
     write_pack(pack, options.pack)
     layout = pack.card["map"]
     print(
