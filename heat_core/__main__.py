@@ -498,7 +498,7 @@ COMMANDS = (
         name="check",
         run=decisions.check,
         add_options=_check,
-        summary="Make a bundle anew from its recipe and seed, and say whether it holds.",
+        summary="Make a bundle anew from its settings and seed, and say whether it holds.",
         example="bundles/heat assets/packs/cifar10-resnet18",
     ),
     Command(
