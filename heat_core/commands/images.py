@@ -199,7 +199,7 @@ def score_image(options: argparse.Namespace) -> None:
     keep = options.keep / 100
     opinions = {path: judge(pixels, scored_runs, keep) for path, pixels in pictures}
     if pack.is_mirrored:
-        _print_note(pack.passes_sentence)
+        _print_message(pack.passes_sentence)
     _print_opinions(opinions, options.json)
     if failures:
         raise Incomplete(failures_text(failures))
