@@ -47,7 +47,7 @@ TERMS: Mapping[str, str] = {
         "prior has to say."
     ),
     "HEAT": "Prior and correction added up: E = E_G / T_G + E_θ (Lafon et al. 2022).",
-    "EBM": "An energy learned from nothing, without a prior.",
+    "EBM": "An energy learned alone, without a prior.",
     "MoG, SSD, KNN": (
         "Energies with a formula: Gaussians, distance to the nearest class, distance to the "
         "k-th nearest image."

@@ -34,7 +34,9 @@ def main() -> int:
 def _arguments() -> tuple[list[str], Options]:
     """Returns the names and options of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Speed against named peers, as a table."
+        prog="python -m benchmarks",
+        description="Speed against named peers, as a table; the paper's table is printed by "
+        "`python -m heat_core benchmark`.",
     )
     parser.add_argument(
         "names",

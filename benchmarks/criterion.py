@@ -25,9 +25,9 @@ from .timing import Options
 SEEDS = 2
 BAR = 0.8  # the rank correlation that is asked for, for HEAT
 HEADING = (
-    "# Does the ID-only criterion rank recipes as OOD sets do?\n\n"
+    "# Does the ID-only criterion rank settings as OOD sets do?\n\n"
     "Printed by `python -m benchmarks criterion`. The criterion sees ID images alone; OOD sets are "
-    "looked at here to judge it, and\nnever to choose a recipe."
+    "looked at here to judge it, and\nnever to choose a setting."
 )
 BOTH = (
     "The criterion compares settings of one detector: its fits see fewer kinds of families than "
@@ -56,7 +56,7 @@ def preset_learner(name: str) -> FromPseudoOOD:
 
 def variants(preset: FromPseudoOOD) -> dict[str, FromPseudoOOD]:
     """Returns {what differs from the preset: how an energy learns}."""
-    settings = {"the recipe": preset, "3 networks": replace(preset, network_count=3)}
+    settings = {"the preset": preset, "3 networks": replace(preset, network_count=3)}
     silent = replace(preset.training, jitter=0.0)
     for width, depth in NETWORKS:
         network = Perceptron(width=width, depth=depth)

@@ -29,7 +29,7 @@ from .timing import Options
 
 SEEDS = 3
 HEADING = (
-    "# Ideas beyond the recipe\n\n"
+    "# Ideas beyond the presets\n\n"
     "Printed by `python -m benchmarks ideas`. The criterion, which sees ID images alone, decides; "
     "OOD sets are looked at here to\nreport. It compares settings of one detector, so HEAT with "
     "HEAT and Composed with Composed."
@@ -133,7 +133,7 @@ class Classed(HEAT):
         assert train.head is not None
         assert train.y is not None
         shape = Shape.of(train)
-        prior, _ = self.blank(train).fit(train).terms()
+        prior, _ = self.blank(train).fit(train).addends()
         energies: list[Energy] = []
         for label in range(len(train.head.bias)):
             member = self.correction.build(shape, self.normalize).fit(train)
@@ -204,13 +204,13 @@ def ideas() -> dict[str, Detector]:
     assert isinstance(composed, Composed)
     return {
         "HEAT as first found: wide, no jitter": HEAT(correction=WIDE),
-        "HEAT, the recipe: jitter on standardised inputs": HEAT(correction=source),
+        "HEAT, the preset: jitter on standardised inputs": HEAT(correction=source),
         "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(network_count=5)),
         "SGLD-refined pseudo-negatives": Refined(correction=source),
         "leave-classes-out: each class once a family": Classed(correction=source, own=False),
         "a correction per class": Classed(correction=source),
         "learned weights of families": Weighted(correction=source),
-        "Composed, the recipe: with an earlier layer": composed,
+        "Composed, the preset: with an earlier layer": composed,
         "Composed without the earlier layer": replace(composed, w_early_layer=0.0),
         "Composed of closed forms alone": replace(composed, w_correction=0.0),
     }

@@ -30,9 +30,10 @@ class Row:
     Args:
         what: was measured.
         ours: seconds, the median of the rounds; without a peer, the 95th percentile.
-        peer: who else did it; empty where the bar is in seconds.
-        theirs: seconds, the median of the rounds.
-        ratio: ours / theirs, the median over the rounds of the two times of one round.
+        peer: who else did it, or `quiet`: ourselves without the burden; empty where the bar is in
+            seconds.
+        theirs: seconds, as `ours`: the median of the rounds, of `quiet` the 95th percentile.
+        ratio: ours / theirs; of rounds the median of the ratios of each.
         bar: what is asked for.
         holds: whether it is met; None where nothing was measured, and `bar` says why.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 PLAIN = ("--no-sandbox", "--disable-gpu")
-LIMIT = 60_000  # milliseconds after which nothing is expected any more
+PATIENCE_MS = 60_000  # after which nothing is expected any more
 TOUCH = """for (const kind of ['pointerup', 'keydown'])
     addEventListener(kind, () => { window.touched = performance.now(); }, true);"""
 # The texts of a page and of the components within it where a selector fits, and of which item.
@@ -75,7 +75,7 @@ def since_touched(page: Page, condition: str, argument: Any = None) -> float:
         const check = () => {{
             const waited = performance.now() - window.touched;
             if (condition(argument)) done(waited / 1000);
-            else if (waited > {LIMIT})
+            else if (waited > {PATIENCE_MS})
                 fail(new Error('it did not come: ' + JSON.stringify(argument)));
             else setTimeout(check, 5);
         }};

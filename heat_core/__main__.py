@@ -137,7 +137,7 @@ Add = Callable[..., Any]  # argparse's add_argument
 
 
 def _add_preset(add: Add) -> None:
-    presets = "modern, quick, cached (no image seen), paper, official; see `list`"
+    presets = "modern, quick, features-only (no image seen), paper, official; see `list`"
     add("--preset", default="modern", help=presets)
 
 
@@ -483,7 +483,7 @@ COMMANDS = (
         name="benchmark",
         run=results.benchmark,
         add_options=_benchmark,
-        summary="Print the paper's table for a pack.",
+        summary="Print the paper's table for a pack: FPR95 and AUROC, no speeds.",
         example="assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
     ),
     Command(
@@ -533,7 +533,7 @@ COMMANDS = (
         name="check",
         run=decisions.check,
         add_options=_check,
-        summary="Make a bundle anew from its recipe and seed, and say whether it holds.",
+        summary="Make a bundle anew from its settings and seed, and say whether it holds.",
         example="bundles/heat assets/packs/cifar10-resnet18",
     ),
     Command(

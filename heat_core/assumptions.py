@@ -20,7 +20,7 @@ from .energies import Normalized
 from .explain import class_mahalanobis, predict
 from .features import Features
 from .images.classifier import normalisation_text
-from .images.pseudo import FAMILIES, TWO_KINDS
+from .images.pseudo import FAMILIES, TWO_FAMILIES
 from .metrics import separation
 from .pack import MIRROR, MIRRORED, Pack
 from .splits import sample
@@ -235,7 +235,7 @@ def _is_large(difference: float, error: float) -> bool:
 
 def _unknown_families(pack: Pack) -> Iterator[Note]:
     names = dict.fromkeys([*pack.extra.pseudo, *pack.extra.pseudoval])
-    unknown = [name for name in names if name not in FAMILIES and name != TWO_KINDS]
+    unknown = [name for name in names if name not in FAMILIES and name != TWO_FAMILIES]
     if unknown:
         so = (
             "each counts as a kind of its own, so settings may be judged by what training saw "

@@ -27,7 +27,7 @@ TUNING_STEPS = 60  # before them, in which the step size is tuned
 
 # R-hat above which chains disagree (Gelman and Rubin 1992; Vehtari et al. 2021 ask for less)
 MAX_R_HAT = 1.1
-# effective shares of the noise below which log Z is a guess, and the model is elsewhere
+# effective shares of the noise below which log Z to it is a guess, and the model is elsewhere
 FEW_EFFECTIVE = 0.02
 HARDLY_EFFECTIVE = 0.01
 MAX_DRIFT = 3.0  # standard deviations of the data's energy
@@ -47,11 +47,11 @@ class Diagnosis:
         ess_energy, ess_class: the independent draws that all steps are worth.
         switch_counts: (class before, class after, how often) of the chains' steps, of every pair of
             classes that a step joined.
-        gap: mean E_theta of noise less that of data.
-        bound_used: what 99 % of |E_theta| on data and noise lie below, times 2 alpha; above 1 it
-            has left its bound.
+        gap: mean E_theta of negatives less that of data.
+        bound_used: what 99 % of |E_theta| on data and negatives lie below, times 2 alpha; above
+            1 it has left its bound.
         effective: the effective share of the noise as weighted draws of the model.
-        log_z: log mean exp(-E_theta) over noise.
+        log_z_to_noise: log mean exp(-E_theta) over noise of density n: log Z of n exp(-E_theta).
         drift: how far long chains leave the data's energy, in its standard deviations.
         condition: of the data's covariance within classes.
 
@@ -71,27 +71,27 @@ class Diagnosis:
     gap: float = math.nan
     bound_used: float = math.nan
     effective: float = math.nan
-    log_z: float = math.nan
+    log_z_to_noise: float = math.nan
     drift: float = math.nan
     condition: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
 class ToDiagnose:
-    """A fitted energy with its learned part, and the data and noise to diagnose them on.
+    """A fitted energy with its learned part, and the data and negatives to diagnose them on.
 
     Args:
         energy: the whole, of what the chains walk in.
         e_theta: the learned part E_theta, of the same.
         mixture: Gaussians fitted to the data there.
-        z, noise: (N, d) data, and what it was contrasted with.
+        z, negatives: (N, d) data, and what it was contrasted with, noise or pseudo-OOD features.
         bound: of |E_theta| at its optimum; None without one.
         density: whether exp(-E) is meant as a density, so that chains and weights mean something.
 
     >>> from heat_core.features import Features
     >>> z = torch.tensor([[-1.0], [1.0]])
     >>> mixture = GaussianMixture(1, 1).fit(Features(z))
-    >>> to_diagnose = ToDiagnose(mixture, mixture, mixture, z, noise=3 * z, density=False)
+    >>> to_diagnose = ToDiagnose(mixture, mixture, mixture, z, negatives=3 * z, density=False)
     >>> diagnosis = diagnose(to_diagnose)
     >>> diagnosis.light, round(diagnosis.gap, 2)
     ('green', 4.0)
@@ -101,7 +101,7 @@ class ToDiagnose:
     e_theta: Energy
     mixture: GaussianMixture
     z: Tensor
-    noise: Tensor
+    negatives: Tensor
     bound: float | None = None
     density: bool = True
 
@@ -111,25 +111,26 @@ def diagnose(to_diagnose: ToDiagnose, last: Record | None = None, seed: int = 0)
 
     Args:
         to_diagnose: the energy, and what to look at it on.
-        last: record of the training, for the effective share and log Z.
+        last: record of the training, for the effective share and log Z to the noise.
         seed: of the chains.
     """
     seed = check_seed(seed)
     data_energy = score(to_diagnose.e_theta, to_diagnose.z)
-    noise_energy = score(to_diagnose.e_theta, to_diagnose.noise)
-    sizes = np.abs(np.concatenate([data_energy, noise_energy]))
+    negative_energy = score(to_diagnose.e_theta, to_diagnose.negatives)
+    sizes = np.abs(np.concatenate([data_energy, negative_energy]))
     largest = float(np.quantile(sizes, 0.99))
     diagnosis = Diagnosis(
         "green",
         "",
-        gap=float(noise_energy.mean() - data_energy.mean()),
+        gap=float(negative_energy.mean() - data_energy.mean()),
         condition=condition(to_diagnose.mixture),
         bound_used=math.nan if to_diagnose.bound is None else largest / to_diagnose.bound,
     )
     if to_diagnose.density:
         diagnosis = replace(diagnosis, **_chain_figures(to_diagnose, seed))
         if last is not None:
-            diagnosis = replace(diagnosis, effective=last.effective, log_z=last.log_z)
+            log_z_to_noise = last.log_z_to_noise
+            diagnosis = replace(diagnosis, effective=last.effective, log_z_to_noise=log_z_to_noise)
     light, reason = light_and_reason(diagnosis)
     return replace(diagnosis, light=light, reason=reason)
 
@@ -169,7 +170,7 @@ def _red_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
     return (
         _Fault(
             diagnosis.gap < 0,
-            f"The learned energy is lower on noise than on data (gap {diagnosis.gap:.2f}): "
+            f"The learned energy is lower on negatives than on data (gap {diagnosis.gap:.2f}): "
             "it has learned nothing, or collapsed.",
         ),
         _Fault(
@@ -196,7 +197,7 @@ def _amber_faults(diagnosis: Diagnosis) -> tuple[_Fault, ...]:
     return (
         _Fault(
             diagnosis.effective < FEW_EFFECTIVE,
-            f"{_effective_noise(diagnosis)}: log Z is a guess.",
+            f"{_effective_noise(diagnosis)}: log Z to the noise is a guess.",
         ),
         _Fault(
             diagnosis.acceptance < 0.2,
@@ -240,7 +241,7 @@ def _chain_figures(to_diagnose: ToDiagnose, seed: int) -> dict[str, Any]:
 
     z = whitened.unwhiten(path.flatten(0, 1))
     chain_energy = score(to_diagnose.energy, z).reshape(path.shape[:2])
-    classes = to_diagnose.mixture.nearest_class(z).view(path.shape[:2]).cpu().numpy()
+    classes = to_diagnose.mixture.most_probable_class(z).view(path.shape[:2]).cpu().numpy()
     data_energy = score(to_diagnose.energy, data)
     late_energy = chain_energy[-STEPS // 4 :]
     drift = abs(late_energy.mean() - data_energy.mean()) / max(data_energy.std(), 1e-12)
@@ -261,8 +262,8 @@ def condition(mixture: GaussianMixture) -> float:
 
     It is the largest eigenvalue over the smallest.
     """
-    lengths = mixture.whitener.double().square().sum(0)
-    return float(lengths.max() / lengths.min())
+    squared_lengths = mixture.whitener.double().square().sum(0)
+    return float(squared_lengths.max() / squared_lengths.min())
 
 
 def split_r_hat(values: NDArray) -> float:

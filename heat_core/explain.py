@@ -1,4 +1,4 @@
-"""Why a row scores as it does: the energy's terms, what is near, and each detector's verdict."""
+"""Why a row scores as it does: the score's terms, what is near, and each detector's verdict."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class ScoreTerms:
     def of(cls, run: Run) -> Self:
         """Returns how a run's scores are put together.
 
-        Raises ValueError if the detector does not name as many terms as its energy has.
+        Raises ValueError if the detector does not name as many terms as its score has.
         """
         energy = run.energy
         names = run.term_names
         if isinstance(energy, WeightedSum):
             return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
-        terms = energy.terms()
-        return cls(_checked(names, run, len(terms)), _temperature(terms[0]))
+        addends = energy.addends()
+        return cls(_checked(names, run, len(addends)), _temperature(addends[0]))
 
 
 def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
@@ -78,9 +78,9 @@ def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
     return names
 
 
-def _temperature(term: Energy) -> float | None:
-    """Returns what a term was divided by; None where it was not."""
-    return float(term.temperature) if isinstance(term, Tempered) else None
+def _temperature(energy: Energy) -> float | None:
+    """Returns what an energy was divided by; None where it was not."""
+    return float(energy.temperature) if isinstance(energy, Tempered) else None
 
 
 def term_values(run: Run, features: Features) -> Array:
@@ -95,7 +95,7 @@ def term_values(run: Run, features: Features) -> Array:
     if isinstance(energy, WeightedSum):
         energies = np.stack([score(member, inputs) for member in energy.members], 1)
         return energy.weigh(torch.from_numpy(energies)).numpy()
-    return np.stack([score(term, inputs) for term in energy.terms()], 1)
+    return np.stack([score(addend, inputs) for addend in energy.addends()], 1)
 
 
 # -- what is near ----------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Verdict:
         detector: its name.
         score: larger means more out-of-distribution.
         percentile: the share of ID test rows that score at most as much, in [0, 1].
-        threshold: a score above it is out.
+        threshold: a score above it is flagged.
 
     >>> verdict = Verdict.of("KNN", 8.5, np.arange(10.0), threshold=8.0)
     >>> verdict.percentile, verdict.out
@@ -274,11 +274,11 @@ class Verdict:
             detector: its name.
             score: of the row.
             inside: (n,) scores of ID test rows.
-            threshold: a score above it is out.
+            threshold: a score above it is flagged.
         """
         return cls(detector, score, float(percentile(inside, [score])[0]), threshold)
 
     @property
     def out(self) -> bool:
-        """Whether the row is rejected."""
+        """Whether the row is flagged: its score lies above the threshold."""
         return self.score > self.threshold

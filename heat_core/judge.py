@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .explain import Verdict
 from .features import Features
-from .images.classifier import fingerprint, load
+from .images.classifier import FINGERPRINT_KEY, fingerprint, load
 from .images.datasets import Images
 from .images.extract import EarlyLayer, Extractor, extract
 from .metrics import threshold_keeping
@@ -99,7 +99,7 @@ class Judge:
     def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
         network, architecture, _ = load(weights)
         classifier_card = pack.card.get("classifier", {})
-        if fingerprint(network) != classifier_card.get("weights"):
+        if fingerprint(network) != classifier_card.get(FINGERPRINT_KEY):
             raise ValueError(
                 f"{weights.name} is not the network that {pack.title} was extracted with."
             )

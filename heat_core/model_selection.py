@@ -20,7 +20,7 @@ from .detectors.detector import Detector, Shape
 from .detectors.learned_energy import energies_within
 from .energies import WeightedSum
 from .features import Features
-from .images.pseudo import TWO_KINDS, kind_of
+from .images.pseudo import TWO_FAMILIES, kind_of
 from .metrics import auroc
 from .pack import ExtraID
 from .run import fit
@@ -35,9 +35,9 @@ def criterion(detector: Detector, train: Features, extra: ExtraID, seed: int = 0
     """Returns the mean AUROC of held-out ID images against destroyed ones, in [0, 1].
 
     `val` is held against the families of `pseudoval`, each judged by a fit that never saw its kind.
-    Images destroyed in two ways contain every kind, so they take no part. It compares settings of
-    one detector: each fit saw fewer kinds than the final one will, so detectors that lean on what
-    is not learned from families do better here than they would.
+    Images destroyed by two families in a row contain every kind, so they take no part. It compares
+    settings of one detector: each fit saw fewer kinds than the final one will, so detectors that
+    lean on what is not learned from families do better here than they would.
 
     Args:
         detector: what is judged.
@@ -90,7 +90,7 @@ def _folds(extra: ExtraID, trains: bool) -> list[_Fold]:
 
     Raises ValueError if there are too few kinds.
     """
-    names = [name for name in extra.pseudoval if name != TWO_KINDS]
+    names = [name for name in extra.pseudoval if name != TWO_FAMILIES]
     kinds = list(dict.fromkeys(map(kind_of, names)))
     least = 2 if trains else 1
     if len(kinds) < least:
@@ -103,7 +103,7 @@ def _folds(extra: ExtraID, trains: bool) -> list[_Fold]:
     folds = []
     for fold in range(min(FOLDS, len(kinds))):
         judging = [name for name in names if kinds.index(kind_of(name)) % FOLDS == fold]
-        hidden = {*judging, TWO_KINDS}
+        hidden = {*judging, TWO_FAMILIES}
         pseudo = {name: family for name, family in extra.pseudo.items() if name not in hidden}
         pseudoval = {name: family for name, family in extra.pseudoval.items() if name in pseudo}
         folds.append(_Fold(judging, replace(extra, pseudo=pseudo, pseudoval=pseudoval)))

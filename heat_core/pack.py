@@ -34,12 +34,28 @@ GROUPS = ("near", "mid", "far")
 # families made of ID images: of training images, and of held-out ones
 PSEUDO_GROUPS = ("pseudo", "pseudoval")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
-FILE_NAME = re.compile(r"[\w .+-]{1,60}")  # what a set may be called: it becomes a file name
+SET_NAME = re.compile(r"[\w .+-]{1,60}")  # with its group; it becomes a file name
 MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors
 MIRRORED = "features are means over an image and its mirror image"
-AVAILABLE_ROWS = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
+AVAILABLE_ROWS_KEY = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
 METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
 READ_TRIES = 5  # of a pack that is replaced while it is read
+
+
+def check_set_name(name: str) -> None:
+    """Raises ValueError unless a set may be called so, its group included: files bear its name.
+
+    >>> check_set_name("near_a/b")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: the name of a set, with its group, must be up to 60 letters, digits, ...; got ...
+    """
+    _, underscore, short_name = name.partition("_")
+    if SET_NAME.fullmatch(name) and (short_name or not underscore):
+        return
+    raise ValueError(
+        "the name of a set, with its group, must be up to 60 letters, digits, spaces and . + - _; "
+        f"got {name!r}."
+    )
 
 
 # -- packs -----------------------------------------------------------------------------------------
@@ -72,7 +88,7 @@ class ExtraID:
         )
 
     def sets(self) -> Iterator[tuple[str, Features]]:
-        """Gives (file name, features) of every set."""
+        """Gives (name with its group, features) of every set."""
         if self.val is not None:
             yield "val", self.val
         for group in PSEUDO_GROUPS:
@@ -97,7 +113,8 @@ class Pack:
 
     Raises:
         ValueError: `train` has no labels or a single class, there is no OOD set, a set has a name
-            that is no file name or another width than `train`, or labels that `train` lacks.
+            that `check_set_name` refuses or another width than `train`, or labels that `train`
+            lacks.
 
     >>> z = torch.eye(4)
     >>> train, test = Features(z, torch.tensor([0, 0, 1, 1])), Features(z)
@@ -134,12 +151,8 @@ class Pack:
             self._check_labels("val", self.extra.val)
 
     def _check_set(self, name: str, features: Features) -> None:
-        """Raises ValueError if the set's name is no file name, or it is not as wide as train."""
-        if not FILE_NAME.fullmatch(name):
-            raise ValueError(
-                "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
-                f"got {name!r}."
-            )
+        """Raises ValueError if the set cannot be called so, or is not as wide as train."""
+        check_set_name(name)
         if features.dim != self.train.dim:
             raise ValueError(
                 f"{name} must have {self.train.dim} features a row like train, got {features.dim}."
@@ -162,7 +175,7 @@ class Pack:
             raise ValueError(f"{name}_y must hold only labels of train_y, got {int(unknown[0])}.")
 
     def sets(self) -> Iterator[tuple[str, Features]]:
-        """Gives (file name, features) of every set in the pack."""
+        """Gives (name with its group, features) of every set in the pack."""
         yield "train", self.train
         yield "test", self.test
         for name, features in self.ood.items():
@@ -211,7 +224,7 @@ class Pack:
         Raises KeyError if there is no such set.
         """
         rows = len(dict(self.sets())[name])
-        available = self.card.get("sets", {}).get(name, {}).get(AVAILABLE_ROWS)
+        available = self.card.get("sets", {}).get(name, {}).get(AVAILABLE_ROWS_KEY)
         return max(rows, available) if isinstance(available, int) else rows
 
     def class_name(self, label: int) -> str:

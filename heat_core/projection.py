@@ -27,7 +27,7 @@ def ignore(progress: float) -> None:
     """Does nothing with the progress."""
 
 
-def project_pack(
+def lay_out(
     pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnProgress = ignore
 ) -> Pack:
     """Returns the pack with the view `map` (N, 2) on `train`, `test` and every OOD set.
@@ -48,7 +48,7 @@ def project_pack(
     for name, features in pack.ood.items():
         sets[str(name)] = features
     rows = np.concatenate([on_sphere(features).z.float().numpy() for features in sets.values()])
-    positions = project_rows(rows, method, seed, on_progress)
+    positions = lay_out_rows(rows, method, seed, on_progress)
 
     mapped: dict[str, Features] = {}
     start = 0
@@ -76,19 +76,19 @@ def _with_map(features: Features, positions: Array) -> Features:
     return replace(features, views={**features.views, "map": view})
 
 
-def project_rows(
+def lay_out_rows(
     rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProgress = ignore
 ) -> Array:
     """Returns the positions on the map, (N, 2), of rows (N, d).
 
     Args:
-        method, on_progress: as `project_pack` takes them.
+        method, on_progress: as `lay_out` takes them.
 
     Raises:
         ValueError: the method is unknown, or N or d is too small.
 
     >>> rows = np.eye(20, dtype=np.float32)
-    >>> project_rows(rows, "pca").shape
+    >>> lay_out_rows(rows, "pca").shape
     (20, 2)
     """
     seed = check_seed(seed)

@@ -31,6 +31,13 @@ from .training.trainer import OnRecord, Record, ignore
 
 VERSION = "5"
 
+IN_RUNS = {
+    "Record": {"negative_energy": "noise_energy", "log_z_to_noise": "log_z"},
+    "Diagnosis": {"log_z_to_noise": "log_z"},
+    "FromPseudoOOD": {"two_families_weight": "two_kinds_weight"},
+}
+"""{class: {field: its key in a run}}, where a field of version 5 has got another name since."""
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -59,7 +66,7 @@ class Run:
 
     @property
     def term_names(self) -> tuple[str, ...]:
-        """The names of the energy's terms, in their order."""
+        """The names of the score's terms, as `explain.term_values` has them, in order."""
         return self.detector.term_names(self.shape)
 
     @property
@@ -178,8 +185,8 @@ def run_files(run: Run) -> dict[str, bytes]:
         "detector": to_json(run.detector),
         "seed": run.seed,
         "shape": dataclasses.asdict(run.shape),
-        "history": [dataclasses.asdict(record) for record in run.history],
-        "diagnosis": None if diagnosis is None else dataclasses.asdict(diagnosis),
+        "history": [_fields_by_key(record) for record in run.history],
+        "diagnosis": None if diagnosis is None else _fields_by_key(diagnosis),
     }
     state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
     return {
@@ -278,18 +285,23 @@ def to_json(value: Any) -> Any:
     """
     if not dataclasses.is_dataclass(value):
         return value
-    fields = {
-        field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)
-    }
+    fields = {key: to_json(inner) for key, inner in _fields_by_key(value).items()}
     return {"kind": type(value).__name__, **fields}
 
 
+def _fields_by_key(value: Any) -> dict[str, Any]:
+    """Returns the fields of a dataclass by their keys in a run."""
+    keys = IN_RUNS.get(type(value).__name__, {})
+    names = [field.name for field in dataclasses.fields(value)]
+    return {keys.get(name, name): getattr(value, name) for name in names}
+
+
 def from_json(base: type, values: dict[str, Any]) -> Any:
-    """Returns the nested dataclass that `to_json` or `dataclasses.asdict` took apart.
+    """Returns the nested dataclass that `to_json` took apart, or any by its fields.
 
     Args:
         base: the class that it is of, or derived from; of it where `values` name no `kind`.
-        values: its fields by name.
+        values: its fields by their keys in a run.
 
     Raises TypeError on a kind or a field that is not known.
 
@@ -298,10 +310,12 @@ def from_json(base: type, values: dict[str, Any]) -> Any:
     """
     cls = _class_named(base, values.get("kind", base.__name__))
     hints = typing.get_type_hints(cls)
+    names = {key: name for name, key in IN_RUNS.get(cls.__name__, {}).items()}
     fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if name == "kind":
+    for key, value in values.items():
+        if key == "kind":
             continue
+        name = names.get(key, key)
         inner = _dataclass_in(hints.get(name))
         if isinstance(value, dict) and inner is not None:
             fields[name] = from_json(inner, value)

@@ -17,7 +17,7 @@ from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, LogSumExp
 from heat_core.features import Features, Head
 from heat_core.images.datasets import Images
-from heat_core.images.pseudo import TWO_KINDS
+from heat_core.images.pseudo import TWO_FAMILIES
 from heat_core.pack import ExtraID
 
 DIM, CLASSES = 12, 4
@@ -44,7 +44,7 @@ def extra() -> ExtraID:
     families = {
         "shifted": with_views(z.roll(1, 1)),
         "halved": with_views(0.5 * z),
-        TWO_KINDS: with_views(0.5 * z.roll(1, 1)),
+        TWO_FAMILIES: with_views(0.5 * z.roll(1, 1)),
     }
     held_out = {name: family.take(torch.arange(20)) for name, family in families.items()}
     return ExtraID(val, families, held_out)

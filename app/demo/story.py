@@ -186,10 +186,10 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
 
 def story_detectors(pack: Pack) -> dict[str, Detector]:
     """Returns {name: detector} that the story compares on a pack."""
-    from heat_core.detectors.presets import preset_detector, space_of
+    from heat_core.detectors.presets import domain_of, preset_detector
 
-    space = space_of(pack.extra)
-    return {name: preset_detector(name, "modern", space) for name in DETECTORS}
+    domain = domain_of(pack.extra)
+    return {name: preset_detector(name, "modern", domain) for name in DETECTORS}
 
 
 def described(pack: Pack) -> dict[str, str]:
@@ -271,7 +271,7 @@ def train_plane() -> Plane:
     coarse = Grid(the_toy, SIDE)
     fine = Grid(the_toy)
     train = the_toy.features()
-    prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.terms()
+    prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.addends()
 
     true_energy = np.minimum(-coarse.true_log_prob, MAX_ENERGY).reshape(SIDE, SIDE)
     energies = true_energy, coarse.energy(prior), coarse.energy(correction)

@@ -25,8 +25,8 @@ LEARNED_FROM_IMAGES = (
     "of a density."
 )
 LEARNED_FROM_FEATURES = (
-    "EBM and HEAT learn here from the features alone, against broad Gaussian noise (T_G = 9, set "
-    "beforehand): no image, no OOD data. Expect HEAT near its MoG, and the EBM behind it."
+    "EBM and HEAT learn here from the features alone, against noise of broader Gaussians (T_G = 9, "
+    "set beforehand): no image, no OOD data. Expect HEAT near its MoG, and the EBM behind it."
 )
 
 

@@ -88,7 +88,7 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
     best, equals = bootstrap.best("average", "fpr95")
     averages = {name: bootstrap.intervals(name)["average"] for name in bootstrap.detectors}
     rows = []
-    for name in sorted(averages, key=lambda name: averages[name].fpr95.mean):
+    for name in sorted(averages, key=lambda name: averages[name].fpr95.observed):
         behind = bootstrap.differences(name, best)["average"].fpr95
         if name == best:
             verdict = "the best"
@@ -109,8 +109,8 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
 
 
 def _interval_text(interval: Interval, sign: str = "") -> str:
-    mean, low, high = 100 * interval.mean, 100 * interval.low, 100 * interval.high
-    return f"{mean:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
+    observed, low, high = 100 * interval.observed, 100 * interval.low, 100 * interval.high
+    return f"{observed:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:

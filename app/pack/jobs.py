@@ -132,10 +132,10 @@ def layout_work(pack: Pack, method: str) -> Work:
     """Returns the work of laying a pack out on a map; its result is a `Layout`."""
 
     def work(job: Job) -> Layout:
-        from heat_core.projection import project_pack
+        from heat_core.projection import lay_out
 
         job.report(0.0)
-        layout = layout_of(project_pack(pack, method, on_progress=job.report))
+        layout = layout_of(lay_out(pack, method, on_progress=job.report))
         assert layout is not None
         return layout
 

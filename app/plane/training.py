@@ -113,7 +113,7 @@ class ToyResult:
     @property
     def terms(self) -> dict[str, Energy]:
         """{name: term} of the fitted energy, in the order in which they add up."""
-        return dict(zip(self.term_names, self.energy.terms(), strict=True))
+        return dict(zip(self.term_names, self.energy.addends(), strict=True))
 
 
 def names_of_terms(detector: Detector, train: Features) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         from heat_core.run import fit
 
         train = fine.toy.features(seed=choice.seed)
-        mog = fit(preset_detector("MoG", space="plane"), train).energy
+        mog = fit(preset_detector("MoG", domain="plane"), train).energy
         mog_distance = coarse.distance(coarse.energy(mog))
         detector = preset_detector(choice.detector, choice.preset, "plane")
         term_names = names_of_terms(detector, train)
@@ -279,7 +279,7 @@ class SnapshotTaker:
         Raises:
             ValueError: the energy is not finite.
         """
-        terms = [self.grid.energy(term) for term in energy.terms()]
+        terms = [self.grid.energy(term) for term in energy.addends()]
         self._last_terms = {
             name: self._shared(name, drawn_values(term))
             for name, term in zip(self.term_names, terms, strict=True)

@@ -90,7 +90,7 @@ ROWS = (
         "gap",
         "Energy gap",
         ".2f",
-        "mean E_θ of noise less that of data; below 0 it learned nothing",
+        "mean E_θ of negatives less that of data; below 0 it learned nothing",
     ),
     DiagnosisRow(
         "bound_used",
@@ -105,10 +105,10 @@ ROWS = (
         "the effective share of the noise as weighted draws of the model",
     ),
     DiagnosisRow(
-        "log_z",
-        "log Z",
+        "log_z_to_noise",
+        "log Z to the noise",
         ".3f",
-        "by importance sampling from the noise, in nats",
+        "log mean exp(-E_θ) over noise, in nats; 0 for a self-normalised model",
     ),
     DiagnosisRow(
         "drift",

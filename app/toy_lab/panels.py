@@ -114,19 +114,19 @@ def _kl_curve(recorded: Sequence[Snapshot], marked_step: int | None) -> None:
 
 
 def _loss_curve(choice: ToyChoice, recorded: Sequence[Snapshot], marked_step: int | None) -> None:
-    st.markdown("**Loss** :small[(held out: on data that training does not see)]")
+    st.markdown("**Loss** :small[(validation: on data that training does not see)]")
     records = [snapshot.record for snapshot in recorded if snapshot.record]
     steps = [record.step for record in records]
     losses = {
         "training": [record.loss for record in records],
-        "held out": [record.val_loss for record in records],
+        "validation": [record.val_loss for record in records],
     }
     figure = curve(steps, losses, "nats")
     dashed = dict(dash="dash", color=GREY, width=1.5)
     for name, level in loss_levels(choice, recorded[-1].mog_distance).items():
         figure.add_hline(level, line=dashed, annotation=dict(text=name))
     _mark_step(figure, marked_step)
-    alt = "Training and held-out loss by training step"
+    alt = "Training and validation loss by training step"
     st.plotly_chart(figure, key="loss", alt=alt, config=figures.QUIET)
 
 

@@ -1,4 +1,4 @@
-"""Whether a bundle is what its recipe, its seed and its rule give."""
+"""Whether a bundle is what its settings, its seed and its rule give."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit_rule(rule: ThresholdRule, calibration: CalibrationScores) -> Decision:
 def check_bundle(bundle: Bundle, pack: Pack, device: str = "cpu") -> list[str]:
     """Returns in what a bundle differs from one that is made anew; nothing where it holds.
 
-    The detector is fitted anew to the pack by the bundle's recipe and seed, and the threshold is
+    The detector is fitted anew to the pack by the bundle's settings and seed, and the threshold is
     chosen anew.
 
     Args:

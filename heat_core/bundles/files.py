@@ -72,7 +72,7 @@ def decision_card(bundle: Bundle) -> dict[str, Any]:
         "version": VERSION,
         "detector": bundle.detector.title,
         "preset": bundle.preset,
-        "recipe": {
+        "recipe": {  # the settings that make it anew
             "detector": to_json(bundle.detector),
             "seed": bundle.seed,
             "rule": to_json(rule),

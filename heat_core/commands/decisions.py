@@ -106,7 +106,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Makes a bundle anew from its recipe and seed, and says whether it holds."""
+    """Makes a bundle anew from its settings and seed, and says whether it holds."""
     from heat_core.bundles import check_bundle, load_bundle
     from heat_core.pack import read_pack
 
@@ -117,6 +117,6 @@ def check(options: argparse.Namespace) -> None:
     if differences:
         raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")
     print(
-        f"{options.bundle}: fitted anew from its recipe and seed, {bundle.detector.title} gives "
+        f"{options.bundle}: fitted anew from its settings and seed, {bundle.detector.title} gives "
         "the same scores, and its rule the same threshold."
     )

@@ -39,10 +39,10 @@ def fetch(options: argparse.Namespace) -> None:
     check_parent(options.root / options.name)
     try:
         with ProgressBars("B", is_scaled=True) as bars:
-            source = fetch(options.name, options.root, bars.show)
+            host = fetch(options.name, options.root, bars.show)
     except KeyboardInterrupt:
         raise Interrupted("the same command goes on with what has come") from None
-    print(f"{options.name} is in {options.root} (from {source}).")
+    print(f"{options.name} is in {options.root} (from {host}).")
 
 
 def train_classifier(options: argparse.Namespace) -> None:
@@ -130,7 +130,7 @@ def extract(options: argparse.Namespace) -> None:
     try:
         with ProgressBars("image") as bars:
             pack = packing.build_pack(
-                extractor, notes, contents, options.root, work, bars.show, _print_note
+                extractor, notes, contents, options.root, work, bars.show, _print_message
             )
     except KeyboardInterrupt:
         if not work.exists():
@@ -174,7 +174,7 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
     return extractor, notes
 
 
-def _print_note(text: str) -> None:
+def _print_message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
@@ -211,7 +211,7 @@ def score_image(options: argparse.Namespace) -> None:
     judged = work_through(images, lambda _, pixels: judge(pixels, fitted.results, keep))
     judged.check_any()
     if pack.is_mirrored:
-        _print_note(pack.passes_sentence)
+        _print_message(pack.passes_sentence)
     _print_opinions(judged.results, options.json)
     Outcome(
         {}, {**fitted.failures, **judged.failures}, [*fitted.unfinished, *judged.unfinished]

@@ -15,12 +15,12 @@ def list_known(options: argparse.Namespace) -> None:
     from heat_core.thresholds import RULES
 
     datasets = {
-        name: f"{dataset.title} ({dataset.group}; {dataset.source})"
+        name: f"{dataset.title} ({dataset.group}; {dataset.attribution})"
         for name, dataset in DATASETS.items()
     }
     names: dict[str, dict[str, Any]] = {
         "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
-        "presets": {space: list(presets) for space, presets in PRESETS.items()},
+        "presets": {domain: list(presets) for domain, presets in PRESETS.items()},
         "toys": {name: toy.title for name, toy in TOYS.items()},
         "datasets": datasets,
         "rules": {name: rule.title for name, rule in RULES.items()},

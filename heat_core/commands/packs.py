@@ -30,12 +30,12 @@ def make_pack(options: argparse.Namespace) -> None:
 def project(options: argparse.Namespace) -> None:
     """Adds a map of its rows to a pack."""
     from heat_core.pack import read_pack, write_pack
-    from heat_core.projection import project_pack
+    from heat_core.projection import lay_out
 
     pack = read_pack(options.pack)
     with progress_line(options.method) as line:
         on_progress = partial(line.show, "laying out")
-        pack = project_pack(pack, options.method, options.seed, on_progress)
+        pack = lay_out(pack, options.method, options.seed, on_progress)
     write_pack(pack, options.pack)
     layout = pack.card["map"]
     print(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
 
 
+IN_ANSWERS = {"mass_beyond_grid": "missed"}
+"""{field of a distance: its key in JSON}, where version 0.1 had another word; both are there."""
+
+
 def toy(options: argparse.Namespace) -> None:
     """Trains a detector on a toy, and prints its distance from the truth."""
     from heat_core.detectors.presets import preset_detector
@@ -30,7 +34,7 @@ def toy(options: argparse.Namespace) -> None:
         run = fit(detector, train, options.seed, options.device)
         seconds = time.perf_counter() - start
         distance = grid.distance(grid.energy(run.energy))
-    mog = fit(preset_detector("MoG", space="plane"), train)
+    mog = fit(preset_detector("MoG", domain="plane"), train)
     kl_mog = grid.distance(grid.energy(mog.energy)).kl
     if options.json:
         answer = {
@@ -38,9 +42,11 @@ def toy(options: argparse.Namespace) -> None:
             "detector": options.detector,
             "preset": options.preset,
             "seed": options.seed,
-            **asdict(distance),
+            **_distance_fields(distance),
             "seconds": seconds,
             "kl_mog": kl_mog,
+            "modes_kept": distance.modes,
+            "mass_beyond_grid": distance.mass_beyond_grid,
         }
         print(json.dumps(answer))
         return
@@ -49,10 +55,16 @@ def toy(options: argparse.Namespace) -> None:
     print(_distance_text(distance, kl_mog))
 
 
+def _distance_fields(distance: Distance) -> dict[str, float]:
+    """Returns a distance by the keys of version 0.1."""
+    return {IN_ANSWERS.get(name, name): value for name, value in asdict(distance).items()}
+
+
 def _distance_text(distance: Distance, kl_mog: float) -> str:
     """Returns one line on how far a model is from the truth."""
     return (
         f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
         f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
-        f"modes {distance.modes} of {distance.modes_total}, mass missed {distance.missed:.1e}"
+        f"modes {distance.modes} of {distance.modes_total}, "
+        f"mass beyond the grid {distance.mass_beyond_grid:.1e}"
     )

@@ -69,16 +69,17 @@ def report(options: argparse.Namespace) -> None:
     pack = read_pack(options.pack)
     fitted = _fit_all(pack, options)
     fitted.check_any()
-    cached = _fit_from_features_alone(pack, options, is_wanted=not fitted.unfinished)
+    features_only = _fit_from_features_alone(pack, options, is_wanted=not fitted.unfinished)
     plane = _Plane()
     if options.plane:
-        plane = _plane_trials(options, is_wanted=not (fitted.unfinished or cached.unfinished))
+        is_wanted = not (fitted.unfinished or features_only.unfinished)
+        plane = _plane_trials(options, is_wanted)
     results = Results(
         _by_seed(fitted, options),
-        _by_seed(cached, options),
+        _by_seed(features_only, options),
         plane.trials,
-        {**fitted.failures, **cached.failures, **plane.failures},
-        [*fitted.unfinished, *cached.unfinished, *plane.unfinished],
+        {**fitted.failures, **features_only.failures, **plane.failures},
+        [*fitted.unfinished, *features_only.unfinished, *plane.unfinished],
     )
     _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
@@ -142,7 +143,7 @@ def _fit_from_features_alone(
     features_only = argparse.Namespace(**vars(options))
     features_only.detectors = ",".join(FEATURES_ALONE)
     if pack.extra.pseudo:
-        features_only.preset = "cached"
+        features_only.preset = "features-only"
     fitted = _fit_all(pack, features_only)
     failures = {full(name): reason for name, reason in fitted.failures.items()}
     return Outcome(fitted.results, failures, [full(name) for name in fitted.unfinished])
@@ -219,7 +220,7 @@ def _report_trial(trial: Trial) -> None:
     """Prints one line on a trial in the plane."""
     print(
         f"{trial.toy} {trial.detector} {trial.preset}, seed {trial.seed}: "
-        f"KL {trial.distance.kl:.3f}, {trial.seconds:.1f} s",
+        f"KL {trial.distance.kl:.3f}, {trial.cpu_seconds:.1f} CPU seconds",
         file=sys.stderr,
         flush=True,
     )

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def fit(options: argparse.Namespace) -> None:
     """Fits a detector to a pack and writes the run."""
     from heat_core.assumptions import notes_on
-    from heat_core.detectors.presets import preset_detector, space_of
+    from heat_core.detectors.presets import domain_of, preset_detector
     from heat_core.pack import read_pack
     from heat_core.run import fit, save
 
     check_out(options.out, options.overwrite)
     pack = read_pack(options.pack)
-    detector = preset_detector(options.detector, options.preset, space_of(pack.extra))
+    detector = preset_detector(options.detector, options.preset, domain_of(pack.extra))
     with progress_line(options.detector) as line:
         on_record = partial(_report_record, line)
         run = fit(detector, pack.train, options.seed, options.device, on_record, pack.extra)
@@ -43,6 +43,6 @@ def _report_record(line: ProgressLine, record: Record, energy: Energy) -> None:
     line.clear()
     print(
         f"step {record.step}/{record.steps}: loss {record.loss:.4f}, "
-        f"held out {record.val_loss:.4f}",
+        f"validation loss {record.val_loss:.4f}",
         file=sys.stderr,
     )

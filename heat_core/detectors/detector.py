@@ -86,7 +86,10 @@ class Detector(abc.ABC):
         """Returns a blank energy, ready for `load_state_dict`."""
 
     def term_names(self, shape: Shape) -> tuple[str, ...]:
-        """Returns the names of the energy's terms, in their order; of a single term, the title."""
+        """Returns the names of the score's terms, as `explain.term_values` has them, in order.
+
+        The title where there is a single one.
+        """
         return (self.title,)
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:

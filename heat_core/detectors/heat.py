@@ -12,7 +12,7 @@ from heat_core.energies import Energy, GaussianMixture, OnView, Tempered, score
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.negatives import (
-    NoiseSampler,
+    Sampler,
     standard_normal,
     uniform_cube,
     widened_mixture,
@@ -52,7 +52,7 @@ class HEAT(Normalizing):
     >>> detector = HEAT(correction=FromNoise(Perceptron(width=8, depth=1), training=training))
     >>> z = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) + 2
     >>> energy = detector.fit(Features(z))
-    >>> prior, e_theta = energy.terms()
+    >>> prior, e_theta = energy.addends()
     >>> inside, outside = energy(torch.tensor([[2.0, 2.0, 2.0], [-2.0, -2.0, -2.0]]))
     >>> bool(inside < outside)
     True
@@ -95,7 +95,7 @@ class HEAT(Normalizing):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         energy = super().fit(train, seed)  # E_G / T_G + E_theta, which learns now
-        prior, e_theta = energy.terms()
+        prior, e_theta = energy.addends()
         self.correction.fit(e_theta, self._context(energy, train, extra), seed, on_record)
         if self.temperature is None and self.correction.balances_prior:
             balance(prior, e_theta, train.columns(self.input_views(Shape.of(train))))
@@ -108,7 +108,7 @@ class HEAT(Normalizing):
             energy: E_G / T_G + E_theta, its mixture fitted.
             train, extra: as `fit` takes them.
         """
-        prior, _ = energy.terms()
+        prior, _ = energy.addends()
         (mixture,) = energies_within(prior, GaussianMixture)
         inner_prior = (mixture / self.prior_temperature).to(mixture.means)
         context = FitContext(energy, train, extra, self.normalize, inner_prior)
@@ -119,7 +119,7 @@ class HEAT(Normalizing):
 
     def make_noise_sampler(
         self, learner: FromNoise, mixture: GaussianMixture, train: Features
-    ) -> NoiseSampler:
+    ) -> Sampler:
         """Returns the sampler of the noise: draws of the prior's mixture, widened.
 
         Args:
@@ -142,7 +142,7 @@ class HEAT(Normalizing):
         )
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
-        _, e_theta = energy.terms()
+        _, e_theta = energy.addends()
         return self.correction.to_diagnose(e_theta, self._context(energy, train, extra), seed)
 
 
@@ -188,7 +188,7 @@ class EBM(Normalizing):
     learner: EnergyLearner = FromNoise()
     noise_origin: Literal["around", "normal"] = "around"
     title: ClassVar[str] = "EBM"
-    summary: ClassVar[str] = "an energy learned from nothing"
+    summary: ClassVar[str] = "an energy learned alone, without a prior"
 
     def __post_init__(self) -> None:
         if isinstance(self.learner, FromNoise) and self.learner.checked:
@@ -222,7 +222,7 @@ class EBM(Normalizing):
             return context
         return replace(context, noise_sampler=self.make_noise_sampler(self.learner, train))
 
-    def make_noise_sampler(self, learner: FromNoise, train: Features) -> NoiseSampler:
+    def make_noise_sampler(self, learner: FromNoise, train: Features) -> Sampler:
         """Returns the sampler of the noise: around the training features, or N(0, I)."""
         z = self.inner_z(train)
         if self.noise_origin == "normal":

@@ -24,12 +24,12 @@ from heat_core.energies import (
     working_precision,
 )
 from heat_core.features import Features
-from heat_core.images.pseudo import TWO_KINDS
+from heat_core.images.pseudo import TWO_FAMILIES
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
 from heat_core.splits import hold_out, sample
-from heat_core.training.negatives import NoiseSampler, manifold_of, perturbed
+from heat_core.training.negatives import Sampler, manifold_of, perturbed
 from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
 from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingTask
 
@@ -105,23 +105,23 @@ class FitContext:
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
     inner_prior: Energy | None = None
-    noise_sampler: NoiseSampler = no_noise
+    noise_sampler: Sampler = no_noise
 
-    def inner(self) -> Features:
+    def inner_features(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""
         return on_sphere(self.train) if self.normalize else self.train
 
     def inner_z(self) -> Tensor:
-        """Returns z of `inner`, (N, d), at least in float32."""
-        return self.inner().z.to(working_precision(self.train.z))
+        """Returns z of `inner_features`, (N, d), at least in float32."""
+        return self.inner_features().z.to(working_precision(self.train.z))
 
     def mixture(self) -> GaussianMixture:
-        """Returns the Gaussians of `inner`: those of the prior, or fitted where there is none."""
+        """Returns the Gaussians of `inner_features`: the prior's, or fitted where there is none."""
         if self.inner_prior is not None:
             (mixture,) = energies_within(self.inner_prior, GaussianMixture)
             return mixture
         mixture = GaussianMixture(self.train.dim, len(self.train.classes))
-        return mixture.to(self.train.z.device).fit(self.inner())
+        return mixture.to(self.train.z.device).fit(self.inner_features())
 
 
 @dataclass(frozen=True)
@@ -242,15 +242,18 @@ class FromNoise(EnergyLearner):
             _set_to_zero(e_theta)
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
-        inner = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
-        total = inner if context.inner_prior is None else Sum(context.inner_prior, inner)
+        inner_energy = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
+        prior = context.inner_prior
+        total = inner_energy if prior is None else Sum(prior, inner_energy)
         mixture = context.mixture()
         context = replace(context, train=sample(context.train, DIAGNOSED_ROWS, seed))
         z = context.inner_z()
         generator = torch.Generator(z.device).manual_seed(seed + 1)
-        noise = context.noise_sampler(len(z), generator)
+        negatives = context.noise_sampler(len(z), generator)
         is_density = not context.normalize or self.objective.samples_model
-        return ToDiagnose(total, inner, mixture, z, noise, self.objective.bound, is_density)
+        return ToDiagnose(
+            total, inner_energy, mixture, z, negatives, self.objective.bound, is_density
+        )
 
 
 def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
@@ -271,7 +274,7 @@ def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
         inside = score(energy, z)
         return sum(auroc(inside, score(energy, outside)) for outside in kinds.values())
 
-    prior, *_ = energy.terms()
+    prior, *_ = energy.addends()
     return total_auroc(energy) > total_auroc(prior)
 
 
@@ -310,8 +313,8 @@ class FromPseudoOOD(EnergyLearner):
 
     Args:
         training: `jitter` is in standard deviations of the training features.
-        two_kinds_weight: the weight of the family of images destroyed in two ways; each other
-            family has weight 1.
+        two_families_weight: the weight of the family of images destroyed by two families in a row;
+            each other family has weight 1.
 
     >>> shape = Shape(dim=3, classes=2, rows=90, head=0, views={"std": 3})
     >>> FromPseudoOOD().input_views(shape)
@@ -323,7 +326,7 @@ class FromPseudoOOD(EnergyLearner):
     training: TrainConfig = TrainConfig(
         steps=300, batch=256, lr=1e-4, weight_decay=1e-2, jitter=2.0
     )
-    two_kinds_weight: float = 4.0
+    two_families_weight: float = 4.0
 
     @property
     def balances_prior(self) -> bool:
@@ -367,20 +370,22 @@ class FromPseudoOOD(EnergyLearner):
         dtype = working_precision(train.z)
         first_family = next(iter(context.extra.pseudo.values()))
         z = _mapped(e_theta, sample(train, DIAGNOSED_ROWS, seed), dtype)
-        noise = _mapped(e_theta, first_family, dtype)
+        negatives = _mapped(e_theta, first_family, dtype)
         return ToDiagnose(
             context.energy,
             critic.energy,
             context.mixture(),
             z,
-            noise,
+            negatives,
             self.objective.bound,
             density=False,
         )
 
     def family_weights(self, families: Mapping[str, Features]) -> dict[str, float]:
         """Returns the weight of each family, {name: weight}."""
-        return {name: self.two_kinds_weight if name == TWO_KINDS else 1.0 for name in families}
+        return {
+            name: self.two_families_weight if name == TWO_FAMILIES else 1.0 for name in families
+        }
 
     def _row_weights(self, families: Mapping[str, Features]) -> Tensor:
         """Returns the weight of each row of the families, one after the other, (rows,)."""

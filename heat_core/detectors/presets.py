@@ -1,4 +1,4 @@
-"""The detectors by name, and their presets: which hyperparameters, in which space."""
+"""The detectors by name, and their presets: which hyperparameters, in which domain."""
 
 from __future__ import annotations
 
@@ -239,42 +239,50 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
     "pseudo": {
         "modern": _pseudo(_CRITIC),
         "quick": _pseudo(_CRITIC_SHORT),
-        "cached": _features(_FEATURES_LONG),
+        "features-only": _features(_FEATURES_LONG),
         **_PUBLISHED,
     },
 }
-"""Detectors by space, preset and name.
+"""Detectors by domain, preset and name.
 
-Spaces are a 2D `plane`, classifier `features`, and features with `pseudo`-OOD families beside them;
-there, `cached` is what `modern` is without them: no image is ever seen. `paper` and `official` are
-the values of Lafon et al. 2022 and of their public code, by maximum likelihood with Langevin
-chains; in the plane, `paper` is that objective at the plane's scale.
+Domains are a 2D `plane`, classifier `features`, and features with `pseudo`-OOD families beside
+them; there, `features-only` is what `modern` is without them: no image is ever seen. `paper` and
+`official` are the values of Lafon et al. 2022 and of their public code, by maximum likelihood with
+Langevin chains; in the plane, `paper` is that objective at the plane's scale.
 """
 
+RENAMED_PRESETS = {"cached": "features-only"}
+"""{preset in version 0.1: preset now}; both are taken."""
 
-def space_of(extra: ExtraID) -> str:
-    """Returns the space of a pack's features: `pseudo` if it has such families, else `features`."""
+
+def domain_of(extra: ExtraID) -> str:
+    """Returns the domain of a pack: `pseudo` if it has such families, else `features`."""
     return "pseudo" if extra.pseudo else "features"
 
 
-def preset_detector(detector: str, preset: str = "modern", space: str = "features") -> Detector:
+def preset_detector(detector: str, preset: str = "modern", domain: str = "features") -> Detector:
     """Returns a detector by name.
+
+    Args:
+        preset: also by its name in version 0.1.
 
     Raises ValueError on an unknown name, and names the known ones.
 
     >>> preset_detector("KNN", "quick", "plane")
     KNN(normalize=False, k=50)
     """
+    if RENAMED_PRESETS.get(preset) in PRESETS.get(domain, {}):
+        preset = RENAMED_PRESETS[preset]
     for label, name, known in (
-        ("space", space, PRESETS),
+        ("domain", domain, PRESETS),
         ("detector", detector, DETECTORS),
-        ("preset", preset, PRESETS.get(space, {})),
+        ("preset", preset, PRESETS.get(domain, {})),
     ):
         if name not in known:
             raise ValueError(f"{label} must be one of {', '.join(known)}; got {name!r}.")
-    if detector not in PRESETS[space][preset]:
+    if detector not in PRESETS[domain][preset]:
         raise ValueError(f"{detector} reads a classifier's logits, which a 2D toy does not have.")
-    return PRESETS[space][preset][detector]
+    return PRESETS[domain][preset][detector]
 
 
 def supported_detectors(
@@ -288,11 +296,11 @@ def supported_detectors(
     Raises ValueError on a name that is unknown.
     """
     shape = Shape.of(pack.train)
-    space = space_of(pack.extra)
+    domain = domain_of(pack.extra)
     detectors: dict[str, Detector] = {}
     reasons: dict[str, str] = {}
     for name in names or DETECTORS:
-        detector = preset_detector(name, preset, space)
+        detector = preset_detector(name, preset, domain)
         reason = detector.unsupported_reason(shape)
         if reason:
             reasons[name] = reason

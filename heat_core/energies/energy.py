@@ -90,12 +90,15 @@ class Energy(nn.Module, abc.ABC):
         own = rows_per_batch(self.numbers_per_row)
         return min((own, *(energy.rows_at_a_time for energy in energies)))
 
-    def terms(self) -> tuple[Energy, ...]:
-        """Returns the energies that add up to this one, in order."""
+    def addends(self) -> tuple[Energy, ...]:
+        """Returns the energies that add up to this one, in order; itself if it is no plain sum.
+
+        They are the terms of a score, but where `WeightedSum` weighs terms of its own.
+        """
         return (self,)
 
     def __add__(self, other: Energy) -> Sum:
-        return Sum(*self.terms(), *other.terms())
+        return Sum(*self.addends(), *other.addends())
 
     def __truediv__(self, temperature: float) -> Tempered:
         return Tempered(self, temperature)
@@ -127,11 +130,11 @@ class Sum(Aggregate):
     """E(z) = sum_i E_i(z): the product of the densities.
 
     Args:
-        members: E_i, all of the same input; they are its terms.
+        members: E_i, all of the same input; they are its addends.
 
     >>> from heat_core.energies import PrecomputedScore
     >>> total = PrecomputedScore() + PrecomputedScore() / 2
-    >>> len(total.terms()), total(torch.tensor([[2.0], [6.0]]))
+    >>> len(total.addends()), total(torch.tensor([[2.0], [6.0]]))
     (2, tensor([3., 9.]))
     """
 
@@ -141,7 +144,7 @@ class Sum(Aggregate):
     def forward(self, z: Tensor) -> Tensor:
         return torch.stack([member(z) for member in self.members]).sum(0)
 
-    def terms(self) -> tuple[Energy, ...]:
+    def addends(self) -> tuple[Energy, ...]:
         return self.members
 
 

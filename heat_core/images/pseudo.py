@@ -17,7 +17,7 @@ from torch.nn.functional import affine_grid, avg_pool2d, conv2d, grid_sample, in
 from heat_core.arguments import check_seed
 
 Family = Callable[[Tensor, Generator], Tensor]
-TWO_KINDS = "composed"  # the family of images destroyed in two ways, as packs call it
+TWO_FAMILIES = "composed"  # images destroyed by two families in a row; packs call it so
 
 
 def _uniform(x: Tensor, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -179,7 +179,7 @@ def kind_of(family: str) -> str:
     return next((kind for kind, members in KINDS.items() if family in members), family)
 
 
-def two_kinds(x: Tensor, generator: Generator) -> Tensor:
+def two_families(x: Tensor, generator: Generator) -> Tensor:
     """Returns images destroyed by two different families in a row, (N, 3, H, W)."""
     order = torch.rand(len(x), len(FAMILIES), device=x.device, generator=generator).argsort(1)
     for turn in (0, 1):
@@ -196,7 +196,7 @@ def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
 
     Args:
         pixels: (N, 3, H, W) uint8.
-        family: a key of `FAMILIES`, or `TWO_KINDS`.
+        family: a key of `FAMILIES`, or `TWO_FAMILIES`.
         seed: for whatever is random.
 
     Raises:
@@ -211,7 +211,7 @@ def destroy(pixels: Tensor, family: str, seed: int = 0) -> Tensor:
         raise ValueError(
             f"images must have sides that are multiples of 4, got {tuple(pixels.shape[2:])}."
         )
-    families = {**FAMILIES, TWO_KINDS: two_kinds}
+    families = {**FAMILIES, TWO_FAMILIES: two_families}
     if family not in families:
         raise ValueError(f"family must be one of {', '.join(families)}; got {family!r}.")
     number = list(families).index(family)

@@ -29,7 +29,7 @@ class Distance:
         jsd: Jensen-Shannon divergence in nats.
         modes: how many of `modes_total` hold at least half of their true mass in the model.
         modes_total: modes of the truth.
-        missed: the share of the true mass that lies beyond the grid.
+        mass_beyond_grid: the share of the true mass that lies there.
     """
 
     kl: float
@@ -37,7 +37,7 @@ class Distance:
     jsd: float
     modes: int
     modes_total: int
-    missed: float
+    mass_beyond_grid: float
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Grid:
         return torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1)).float()
 
     @property
-    def area(self) -> float:
+    def cell_area(self) -> float:
         """The area of a cell."""
         return (2 * self.toy.extent / self.side) ** 2
 
@@ -96,8 +96,8 @@ class Grid:
 
     @property
     def true_mass(self) -> Array:
-        """(side^2,) the true probability of each cell; their sum is what the grid does not miss."""
-        return np.exp(self.true_log_prob) * self.area
+        """(side^2,) the true probability of each cell; their sum is the mass on the grid."""
+        return np.exp(self.true_log_prob) * self.cell_area
 
     def model_mass(self, energy: Array) -> Array:
         """Returns the probability of each cell under exp(-energy), normalised, (side^2,).
@@ -117,7 +117,7 @@ class Grid:
         """
         flat = np.asarray(energy, dtype=np.float64).ravel()
         weight = np.exp(flat.min() - flat)
-        return float(np.log(weight.sum() * self.area) - flat.min())
+        return float(np.log(weight.sum() * self.cell_area) - flat.min())
 
     def mode_mass(self, mass: Array) -> Array:
         """Returns the sum over the cells of each mode, (modes,), of a mass (side^2,)."""
@@ -146,7 +146,7 @@ class Grid:
 
         mass = self.true_mass
         true = mass / mass.sum()
-        log_cell = self.true_log_prob + np.log(self.area) - np.log(mass.sum())
+        log_cell = self.true_log_prob + np.log(self.cell_area) - np.log(mass.sum())
         log_true = np.where(true > 0, log_cell, 0.0)
 
         log_mean = np.log((true + model) / 2, where=true + model > 0, out=np.zeros_like(true))
@@ -159,5 +159,5 @@ class Grid:
             jsd=float(kl_true_to_mean + kl_model_to_mean) / 2,
             modes=int(np.sum(is_kept)),
             modes_total=self.toy.modes,
-            missed=float(1 - mass.sum()),
+            mass_beyond_grid=float(1 - mass.sum()),
         )

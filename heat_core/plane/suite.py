@@ -43,7 +43,7 @@ class Trial:
         seed: of the training points and of the fit.
         distance: of the fitted model.
         mog_distance: of one Gaussian a class fitted to the same points.
-        seconds: of CPU time that the fit took.
+        cpu_seconds: CPU time that the fit took.
     """
 
     toy: str
@@ -52,7 +52,7 @@ class Trial:
     seed: int
     distance: Distance
     mog_distance: Distance
-    seconds: float
+    cpu_seconds: float
 
     @property
     def name(self) -> tuple[str, str, str]:
@@ -70,13 +70,13 @@ def trials(suite: Sequence[tuple[str, str, str]] = SUITE, seeds: int = 5) -> Ite
 
 def _trial(grid: Grid, toy: str, detector: str, preset: str, seed: int) -> Trial:
     train = grid.toy.features(seed=seed)
-    mog = fit(preset_detector("MoG", space="plane"), train)
+    mog = fit(preset_detector("MoG", domain="plane"), train)
     start = time.process_time()
     run = fit(preset_detector(detector, preset, "plane"), train, seed)
-    seconds = time.process_time() - start
+    cpu_seconds = time.process_time() - start
     distance = grid.distance(grid.energy(run.energy))
     mog_distance = grid.distance(grid.energy(mog.energy))
-    return Trial(toy, detector, preset, seed, distance, mog_distance, seconds)
+    return Trial(toy, detector, preset, seed, distance, mog_distance, cpu_seconds)
 
 
 def trial_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
@@ -87,22 +87,22 @@ def trial_rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     by_name: dict[tuple[str, str, str], list[Trial]] = {}
     for trial in trials:
         by_name.setdefault(trial.name, []).append(trial)
-    return HEADING, [_row(seeds) for seeds in by_name.values()]
+    return HEADING, [_row(over_seeds) for over_seeds in by_name.values()]
 
 
-def _row(seeds: Sequence[Trial]) -> list[str]:
-    """Returns one row of text: the same trial over its seeds."""
-    kl = [trial.distance.kl for trial in seeds]
-    mog_kl = [trial.mog_distance.kl for trial in seeds]
+def _row(trials: Sequence[Trial]) -> list[str]:
+    """Returns one row of text, of trials that differ in their seeds."""
+    kl = [trial.distance.kl for trial in trials]
+    mog_kl = [trial.mog_distance.kl for trial in trials]
     worst_ratio = max(ours / mog for ours, mog in zip(kl, mog_kl, strict=True))
-    fewest_modes = min(trial.distance.modes for trial in seeds)
-    median_seconds = statistics.median_high(trial.seconds for trial in seeds)
+    fewest_modes = min(trial.distance.modes for trial in trials)
+    median_seconds = statistics.median_high(trial.cpu_seconds for trial in trials)
     return [
-        *seeds[0].name,
-        f"{sum(mog_kl) / len(seeds):.3f}",
-        f"{sum(kl) / len(seeds):.3f}",
+        *trials[0].name,
+        f"{sum(mog_kl) / len(trials):.3f}",
+        f"{sum(kl) / len(trials):.3f}",
         f"{max(kl):.3f}",
         f"{worst_ratio:.2f}",
-        f"{fewest_modes} of {seeds[0].distance.modes_total}",
+        f"{fewest_modes} of {trials[0].distance.modes_total}",
         f"{median_seconds:.1f}",
     ]

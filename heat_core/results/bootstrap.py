@@ -19,15 +19,15 @@ from .table import AllScores, Array
 
 Counts = NDArray[np.int64]
 Order = NDArray[np.intp]
-FIGURES = ("fpr95", "auroc")  # the last axis of `Bootstrap.observed`
+BOOTSTRAP_FIGURES = ("fpr95", "auroc")  # the last axis of `Bootstrap.observed`
 BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, and the bounds between which 95 % of its resamples lie."""
+    """A figure as observed, and the bounds between which 95 % of its resamples lie."""
 
-    mean: float
+    observed: float
     low: float
     high: float
 
@@ -84,7 +84,7 @@ class Bootstrap:
             group: one of `groups`.
             figure: `fpr95` or `auroc`.
         """
-        g, f = self.groups.index(group), FIGURES.index(figure)
+        g, f = self.groups.index(group), BOOTSTRAP_FIGURES.index(figure)
         observed, resampled = self.observed[:, g, f], self.resampled[:, :, g, f]
         best = int(observed.argmin() if figure == "fpr95" else observed.argmax())
         lows, highs = np.quantile(resampled - resampled[:, [best]], BOUNDS, axis=0)

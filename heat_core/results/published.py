@@ -38,7 +38,7 @@ FPR95 is ID-positive.
 """
 
 
-def published_rows(id_set: str) -> list[list[str]]:
+def published_rows(id_title: str) -> list[list[str]]:
     """Returns one row per detector: its name, then FPR95 / AUROC of each group, in percent.
 
     Raises ValueError if the paper has no table for this ID dataset.
@@ -46,13 +46,13 @@ def published_rows(id_set: str) -> list[list[str]]:
     >>> published_rows("CIFAR-10")[-1]
     ['HEAT', '47.5 / 89.9', '41.0 / 92.5', '8.7 / 98.6', '32.4 / 93.7']
     """
-    if id_set not in PAPER:
+    if id_title not in PAPER:
         raise ValueError(
             f"the paper has numbers for {' and '.join(PAPER)}; the pack's ID set is "
-            f"{id_set or 'not named'}."
+            f"{id_title or 'not named'}."
         )
     rows = []
-    for name, figures in PAPER[id_set].items():
+    for name, figures in PAPER[id_title].items():
         cells = [f"{fpr95:.1f} / {auroc:.1f}" for fpr95, auroc in figures]
         rows.append([name, *cells])
     return rows

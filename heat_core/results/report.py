@@ -23,15 +23,15 @@ class Results:
 
     Args:
         scores: a seed each, {detector: {set: (n,) scores}} with the preset that the page is about.
-        cached: the same of the detectors that learn, from the features alone; no section where no
-            detector has any.
+        features_only: the same of the detectors that learn, from the features alone; no section
+            where no detector has any.
         plane: trials in the plane; no section without them.
         failures: {what has no figures: why}.
         unfinished: what an interrupt left undone; then nothing is compared.
     """
 
     scores: BySeed
-    cached: BySeed = ()
+    features_only: BySeed = ()
     plane: Sequence[Trial] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
@@ -53,7 +53,7 @@ def report(pack: Pack, results: Results, command: str) -> str:
         *_gaps(results),
         "## Every detector",
         _averages(pack, scores),
-        *_cached_sections(pack, results.cached),
+        *_features_only_sections(pack, results.features_only),
         *_paper_sections(pack),
     ]
     if not results.unfinished:
@@ -80,12 +80,15 @@ def _gaps(results: Results) -> list[str]:
     return gaps
 
 
-def _cached_sections(pack: Pack, cached: BySeed) -> list[str]:
+def _features_only_sections(pack: Pack, features_only: BySeed) -> list[str]:
     """Returns the section on the detectors that learn from features alone, if there are any."""
-    if not any(cached):
+    if not any(features_only):
         return []
-    introduction = "No destroyed image is seen; the noise is a broad Gaussian."
-    return ["## From the features alone", introduction, _averages(pack, cached)]
+    introduction = (
+        "No destroyed image is seen: the EBM learns against one broad Gaussian, HEAT against "
+        "those of its prior, widened."
+    )
+    return ["## From the features alone", introduction, _averages(pack, features_only)]
 
 
 def _introduction(pack: Pack, seeds: int) -> str:
@@ -113,11 +116,11 @@ def _averages(pack: Pack, scores: BySeed) -> str:
 def _paper_sections(pack: Pack) -> list[str]:
     """Returns the paper's table and why its numbers are others, where it has one for this ID
     set."""
-    id_set = pack.card.get("id", "")
-    if id_set not in PAPER:
+    id_title = pack.card.get("id", "")
+    if id_title not in PAPER:
         return []
     heading = ["Detector", *(group.capitalize() for group in FIGURE_GROUPS)]
-    table = markdown(heading, published_rows(id_set))
+    table = markdown(heading, published_rows(id_title))
     return ["## The paper's numbers", what_differs(pack), table]
 
 
@@ -191,4 +194,6 @@ def _comparison_sentence(name: str, other: str, differences: Mapping[str, Interv
 
 
 def _interval_text(interval: Interval) -> str:
-    return f"{100 * interval.mean:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    return (
+        f"{100 * interval.observed:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    )

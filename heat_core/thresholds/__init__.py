@@ -1,4 +1,4 @@
-"""Rules that choose a threshold: a score above it is called out-of-distribution (OOD).
+"""Rules that choose a threshold: a score above it is flagged as out-of-distribution (OOD).
 
 A rule is fitted to scores and gives a `Decision`. Rules with `needs_ood` read OOD scores: what they
 choose is the best for the OOD sets that they see, and promises nothing about others. Every group of

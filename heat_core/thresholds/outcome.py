@@ -47,7 +47,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Confusion:
-    """The expected outcome of 1000 inputs, of which those called out are flagged.
+    """The expected outcome of 1000 inputs, some of them flagged.
 
     Args:
         kept: ID inputs that are not flagged.
@@ -77,7 +77,7 @@ class Outcome:
     """The effect of a threshold on ID and OOD scores; every figure is a fraction.
 
     Args:
-        threshold: scores above it are called out.
+        threshold: scores above it are flagged.
         kept: share of ID at or below the threshold.
         caught_by_set: {group: {set: share of OOD above the threshold}}.
 
@@ -137,7 +137,7 @@ def evaluate(threshold: float, inside: ArrayLike, outside: GroupedScores) -> Out
     """Returns the effect of a threshold.
 
     Args:
-        threshold: scores above it are called out.
+        threshold: scores above it are flagged.
         inside: ID scores, (N,).
         outside: {group: {set: (n,) OOD scores}}; a group without a set is left out.
 

@@ -123,7 +123,7 @@ class Decision:
         return self.thresholds if isinstance(self.thresholds, Mapping) else {}
 
     def margin(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> Array:
-        """Returns scores less their thresholds, (N,): an input is called out where this is above 0.
+        """Returns scores less their thresholds, (N,): an input is flagged where this is above 0.
 
         Args:
             scores: (N,).
@@ -151,7 +151,7 @@ class Decision:
         return values - thresholds[positions]
 
     def flags(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> NDArray[np.bool]:
-        """Returns which inputs are called out, (N,); arguments and errors are those of `margin`."""
+        """Returns which inputs are flagged, (N,); arguments and errors are those of `margin`."""
         return self.margin(scores, predicted) > 0
 
 

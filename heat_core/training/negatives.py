@@ -1,4 +1,7 @@
-"""Negatives, which data is contrasted with: draws of a noise density, or of the model itself."""
+"""Negatives, which data is contrasted with: draws of a noise density, or of the model itself.
+
+Pseudo-OOD features are negatives too: `detectors.learned_energy.FromPseudoOOD` draws them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from heat_core.sampling import (
     project,
 )
 
-NoiseSampler = Callable[[int, Generator], Tensor]
+Sampler = Callable[[int, Generator], Tensor]
 """Draws points: from their count and a generator to (count, d)."""
 
 Start = Literal["noise", "chains", "resampled", "metropolis"]
@@ -35,7 +38,7 @@ OVERSAMPLING = 4  # draws of the noise for each one that importance resampling k
 # -- noise -----------------------------------------------------------------------------------------
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
+def uniform_cube(z: Tensor, margin: float = 0.4) -> Sampler:
     """Returns uniform noise on a cube around the data.
 
     A cube, not the bounding box: what is learned means nothing where there is no noise, and a flat
@@ -63,7 +66,7 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> NoiseSampler:
     return sample
 
 
-def standard_normal(z: Tensor) -> NoiseSampler:
+def standard_normal(z: Tensor) -> Sampler:
     """Returns noise of N(0, I) in the d dimensions of data z, (N, d)."""
 
     def sample(count: int, generator: Generator) -> Tensor:
@@ -74,18 +77,18 @@ def standard_normal(z: Tensor) -> NoiseSampler:
 
 
 def widened_mixture(
-    mixture: GaussianMixture, noise_scale: float, manifold: Manifold = "space"
-) -> NoiseSampler:
+    mixture: GaussianMixture, std_factor: float, manifold: Manifold = "space"
+) -> Sampler:
     """Returns noise of Gaussians with wider deviations, projected to a manifold.
 
     Args:
         mixture: fitted, of (N, d).
-        noise_scale: how many times as large the deviations are.
+        std_factor: how many times as large the deviations are.
         manifold: where the noise lives.
     """
 
     def sample(count: int, generator: Generator) -> Tensor:
-        return project(mixture.sample(count, generator, noise_scale), manifold)
+        return project(mixture.sample(count, generator, std_factor), manifold)
 
     return sample
 
@@ -99,14 +102,15 @@ def manifold_of(z: Tensor) -> Manifold:
 
 
 class ModelSamples:
-    """Samples of the model p = n exp(-E_theta) / Z: Langevin chains on its energy.
+    """Samples of the model p ~ exp(-total): Langevin chains on its total energy.
 
     Args:
         sampler: the chains' steps.
         start: where they begin.
         noise_sampler: draws of the density n.
-        e_theta: E_theta of (N, d); -E_theta weighs draws of n as draws of the model.
-        total: E_n + E_theta, which the chains walk on.
+        e_theta: E_theta of (N, d); -E_theta weighs draws of n as draws of n exp(-E_theta), which is
+            the model where n ~ exp(-prior).
+        total: prior + E_theta, or E_theta where it stands alone; the chains walk on it.
         include_starts: whether half of the negatives are the points where the chains began.
         bfloat16: whether the network's products are made in it.
     """
@@ -115,7 +119,7 @@ class ModelSamples:
         self,
         sampler: Langevin,
         start: Start,
-        noise_sampler: NoiseSampler,
+        noise_sampler: Sampler,
         e_theta: Energy,
         total: Energy,
         include_starts: bool = False,

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 from heat_core.energies import Energy, Network, Sum
 from heat_core.sampling import Langevin, Manifold
 
-from .negatives import ModelSamples, NoiseSampler, Start
+from .negatives import ModelSamples, Sampler, Start
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Objective(abc.ABC):
 
     Attributes:
         samples_model: whether negatives are the model's own samples, whose chains run one network
-            at a time; else they are noise.
+            at a time; else they are what the training's task draws, noise or pseudo-OOD features.
     """
 
     samples_model: ClassVar[bool] = False
@@ -41,22 +41,22 @@ class Objective(abc.ABC):
     def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
         """Returns the loss of energies of data and of negatives, (N,) each, as a scalar."""
 
-    def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        """Returns the validation loss of energies of data and of noise, (N,) each, as a scalar."""
-        return self.loss(data_energy, noise_energy)
+    def evaluate(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        """Returns the validation loss of energies of data, (M,), and negatives, (K,), a scalar."""
+        return self.loss(data_energy, negative_energy)
 
     def negative_sampler(
-        self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
-    ) -> NoiseSampler:
-        """Returns the sampler of negatives for a network under training: the noise itself.
+        self, sample_negatives: Sampler, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> Sampler:
+        """Returns the sampler of a step's negatives for a network under training.
 
         Args:
-            noise_sampler: draws from n.
+            sample_negatives: draws what the training's task says; here it is what is returned.
             network: E_theta.
             prior: the energy that is added to E_theta in the model, if there is one.
             bfloat16: whether the network's products are made in it.
         """
-        return noise_sampler
+        return sample_negatives
 
 
 @dataclass(frozen=True)
@@ -163,16 +163,22 @@ class MaximumLikelihood(LeastSquares):
     def chain_manifold(self) -> Manifold | None:
         return self.sampler.manifold
 
-    def evaluate(self, data_energy: Tensor, noise_energy: Tensor) -> Tensor:
-        return data_energy.mean() + log_mean_exp(-noise_energy)
+    def evaluate(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+        return data_energy.mean() + log_mean_exp(-negative_energy)
 
     def negative_sampler(
-        self, noise_sampler: NoiseSampler, network: Network, prior: Energy | None, bfloat16: bool
-    ) -> NoiseSampler:
+        self, sample_negatives: Sampler, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> Sampler:
         """Returns chains on prior + E_theta that begin at the noise, or where `start` says."""
         total = network if prior is None else Sum(prior, network)
         return ModelSamples(
-            self.sampler, self.start, noise_sampler, network, total, self.include_starts, bfloat16
+            self.sampler,
+            self.start,
+            sample_negatives,
+            network,
+            total,
+            self.include_starts,
+            bfloat16,
         )
 
 

@@ -20,10 +20,10 @@ from heat_core.log_partition import log_z_of_weights
 from heat_core.progress import report_progress
 from heat_core.threads import torch_threads
 
-from .negatives import NoiseSampler
+from .negatives import Sampler
 from .objectives import Objective
 
-MIN_VALIDATION_NOISE = 1000  # draws of noise that a validation loss is taken over, at least
+MIN_VAL_NEGATIVES = 1000  # negatives that a validation loss is taken over, at least
 EMA_WARM_UP = 10  # the moving average forgets its first steps: its decay is at most t / (t + 10)
 
 # -- what a training is told, and what it tells ----------------------------------------------------
@@ -52,7 +52,8 @@ class TrainConfig:
         keep: the `best` average by the validation loss, or the `last`.
         val_fraction: the share of the data that only validates, between 0 and 1.
         log_points: how often the average is evaluated and `on_record` called.
-        limit: training has diverged once the mean |E_theta| of validation data or noise is larger.
+        limit: training has diverged once the mean |E_theta| of validation data or negatives is
+            larger.
 
     Raises ValueError on values with which nothing can train.
 
@@ -113,18 +114,20 @@ class Record:
         step: how many steps are done.
         steps: how many there are.
         loss: mean over the stretch since the last record (2 log 2 nats where a logistic critic
-            cannot tell data from noise).
+            cannot tell data from negatives).
         val_loss: the objective on data held out of training, with the averaged weights; smaller is
             better.
         data_energy: mean E_theta of the held-out data.
-        noise_energy: mean E_theta of noise; less `data_energy` it is the energy gap.
+        negative_energy: mean E_theta of the held-out negatives; less `data_energy` it is the
+            energy gap.
         seconds: since the training began.
-        log_z: log of the mean of exp(-E_theta) over noise: 0 for a self-normalised model.
+        log_z_to_noise: log of the mean of exp(-E_theta) over the negatives: where they are noise of
+            density n, log Z of n exp(-E_theta), 0 for a self-normalised model.
         effective: the effective share of the noise as weighted draws of the model, in (0, 1];
-            where it is small, log_z is a guess.
+            where it is small, log_z_to_noise is a guess.
 
-    >>> record = Record(100, 800, 1.21, 1.25, data_energy=-0.4, noise_energy=0.3, seconds=2.0)
-    >>> round(record.noise_energy - record.data_energy, 1)
+    >>> record = Record(100, 800, 1.21, 1.25, data_energy=-0.4, negative_energy=0.3, seconds=2.0)
+    >>> round(record.negative_energy - record.data_energy, 1)
     0.7
     """
 
@@ -133,9 +136,9 @@ class Record:
     loss: float
     val_loss: float
     data_energy: float
-    noise_energy: float
+    negative_energy: float
     seconds: float
-    log_z: float = math.nan
+    log_z_to_noise: float = math.nan
     effective: float = math.nan
 
 
@@ -153,21 +156,22 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True, eq=False)
 class TrainingTask:
-    """A network, its training data and its noise.
+    """A network, its training data and its negatives.
 
     Args:
         network: E_theta, a part of `energy`; trained in place, it holds the averaged weights.
         z: (N, d) data as the network sees it, on its device; at least 2 rows.
-        noise_sampler: draws from n.
+        sample_negatives: draws what z is contrasted with, noise of a density n or pseudo-OOD
+            features; chains that sample the model begin there.
         energy: the whole energy, for the callback.
         prior: the energy that is added to E_theta in the model; None without one.
-        validation: data and noise held out of training, (M, d) and (K, d); by default a share of z
-            and fresh noise.
+        validation: data and negatives held out of training, (M, d) and (K, d); by default a share
+            of z and fresh draws.
     """
 
     network: Network
     z: Tensor
-    noise_sampler: NoiseSampler
+    sample_negatives: Sampler
     energy: Energy
     prior: Energy | None = None
     validation: tuple[Tensor, Tensor] | None = None
@@ -338,7 +342,7 @@ class NetworksInTraining:
 
 
 class TrainState:
-    """The state of one task's training: its data and noise, its networks, and the weights kept.
+    """The state of one task's training: its data, negatives, networks, and the weights kept.
 
     The raw network takes the optimiser's steps; the averaged one, the task's own, holds the moving
     average of its weights.
@@ -359,22 +363,22 @@ class TrainState:
         self.raw_network = copy.deepcopy(task.network.randomise(self.generator))
         self.raw_network.in_bfloat16 = config.bfloat16
         self.negative_sampler = objective.negative_sampler(
-            task.noise_sampler, self.raw_network, task.prior, config.bfloat16
+            task.sample_negatives, self.raw_network, task.prior, config.bfloat16
         )
         self.kept_loss = math.inf
         self.kept_weights: dict[str, Tensor] = {}
 
     def _split_validation(self, task: TrainingTask) -> None:
-        """Sets data to train on, (N, d), and data and noise to validate with, (M, d), (K, d)."""
+        """Sets data to train on, (N, d), and what validates, data (M, d) and negatives (K, d)."""
         if task.validation is not None:
             self.train = task.z
-            self.val_data, self.val_noise = task.validation
+            self.val_data, self.val_negatives = task.validation
             return
         order = torch.randperm(len(task.z), device=task.z.device, generator=self.generator)
         count = max(1, round(self.config.val_fraction * len(task.z)))
         self.train = task.z[order[count:]]
         self.val_data = task.z[order[:count]]
-        self.val_noise = task.noise_sampler(max(count, MIN_VALIDATION_NOISE), self.generator)
+        self.val_negatives = task.sample_negatives(max(count, MIN_VAL_NEGATIVES), self.generator)
 
     def next_batch(self) -> Tensor:
         """Returns a step's input: data, then as many negatives, (2 batch, d)."""
@@ -396,25 +400,25 @@ class TrainState:
         Raises Diverged, with the weights that are kept back in the task's network.
         """
         data_energy = self.averaged_network(self.val_data)
-        noise_energy = self.averaged_network(self.val_noise)
-        val_loss = float(self.objective.evaluate(data_energy, noise_energy))
+        negative_energy = self.averaged_network(self.val_negatives)
+        val_loss = float(self.objective.evaluate(data_energy, negative_energy))
         self._check_finite(step, loss, val_loss)
-        self._check_limit(step, data_energy, noise_energy)
+        self._check_limit(step, data_energy, negative_energy)
         if self.config.keep == "last" or val_loss < self.kept_loss:
             self.kept_loss = val_loss
             state = self.averaged_network.state_dict()
             self.kept_weights = {name: value.clone() for name, value in state.items()}
-        log_z = log_z_of_weights(-noise_energy)
+        to_noise = log_z_of_weights(-negative_energy)
         return Record(
             step,
             steps,
             loss,
             val_loss,
             float(data_energy.mean()),
-            float(noise_energy.mean()),
+            float(negative_energy.mean()),
             seconds,
-            log_z.value,
-            log_z.effective,
+            to_noise.value,
+            to_noise.effective,
         )
 
     def _check_finite(self, step: int, loss: float, val_loss: float) -> None:
@@ -426,15 +430,15 @@ class TrainState:
             f"Try a learning rate below {self.config.lr}."
         )
 
-    def _check_limit(self, step: int, data_energy: Tensor, noise_energy: Tensor) -> None:
+    def _check_limit(self, step: int, data_energy: Tensor, negative_energy: Tensor) -> None:
         """Raises Diverged where energies, (M,) and (K,), are larger than the limit."""
-        largest = max(float(data_energy.abs().mean()), float(noise_energy.abs().mean()))
+        largest = max(float(data_energy.abs().mean()), float(negative_energy.abs().mean()))
         if not largest > self.config.limit:
             return
         self.restore()
         raise Diverged(
             f"energies exploded by step {step}: they are {float(data_energy.mean()):.3g} for data "
-            f"and {float(noise_energy.mean()):.3g} for noise. "
+            f"and {float(negative_energy.mean()):.3g} for negatives. "
             f"Try a learning rate below {self.config.lr}, or more regularisation."
         )
 

@@ -115,7 +115,7 @@ def test_scores_and_images_are_the_packs(shipped: Story, pack: Pack) -> None:
     from heat_core.scores import score_pack
 
     for name in ("MSP", "Energy", "MoG"):
-        again = score_pack(pack, fit(preset_detector(name, space="pseudo"), pack.train).score)
+        again = score_pack(pack, fit(preset_detector(name, domain="pseudo"), pack.train).score)
         assert set(again) == set(shipped.scores[name])
         for set_name, scores in again.items():
             assert np.allclose(scores, shipped.scores[name][set_name], rtol=1e-4, atol=1e-4)

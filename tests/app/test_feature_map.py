@@ -52,7 +52,7 @@ from app.pack.layout import (
 from app.pack.scores import scoring_job
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
-from heat_core.projection import project_pack
+from heat_core.projection import lay_out
 from tests.app.pages import PAGES, app, link, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
@@ -68,7 +68,7 @@ def pack(arrays) -> Pack:
     plain = replace(
         plain, test=replace(plain.test, index=torch.arange(60) * 2, source="cifar10/test")
     )
-    return project_pack(replace(plain, card={"title": "small"}), "pca")
+    return lay_out(replace(plain, card={"title": "small"}), "pca")
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
 
 def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monkeypatch):
     """A model that is far too broad has too little at the modes, too much where no data is."""
-    broad = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 9.0
+    broad = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy / 9.0
     choice = ToyChoice("blobs", "MoG", "quick", 0)
     too_broad = reading.read({"total": broad}, choice, GRIDS[1])
     error = too_broad.density_error
@@ -262,7 +262,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     bounded = dataclasses.replace(quick, temperature=4.0, correction=correction)
     only = {"plane": {"quick": {**presets.PRESETS["plane"]["quick"], "HEAT": bounded}}}
     monkeypatch.setattr(presets, "PRESETS", only)
-    prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
+    prior, correction = fit(bounded, toy("blobs").features()).energy.addends()
     own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
     assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
     assert own.largest_correction is not None
@@ -271,7 +271,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
 
 def test_a_detector_without_prior_or_network_says_none():
     choice = ToyChoice("blobs", "MoG", "quick", 0)
-    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
+    energy = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy
     own = reading.read({"total": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
     assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
@@ -279,7 +279,7 @@ def test_a_detector_without_prior_or_network_says_none():
 
 def test_the_only_term_of_an_energy_is_its_total():
     choice, train = ToyChoice("blobs", "MoG", "quick", 0), toy("blobs").features()
-    detector = preset_detector("MoG", space="plane")
+    detector = preset_detector("MoG", domain="plane")
     assert names_of_terms(detector, train) == ("total",)
     terms = {"total": fit(detector, train).energy}
     own = reading.read(terms, choice, GRIDS[1])
@@ -310,7 +310,7 @@ def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, 
 
 def test_where_the_density_is_zero_the_truth_is_no_line():
     choice = ToyChoice("checkerboard", "MoG", "quick", 0)
-    energy = fit(preset_detector("MoG", space="plane"), toy("checkerboard").features()).energy
+    energy = fit(preset_detector("MoG", domain="plane"), toy("checkerboard").features()).energy
     terms = {"total": energy}
     own = reading.read(terms, choice, Grid(toy(choice.toy)))
     ray = reading.ray(terms, own, "checkerboard", 1.0, 0.2, 10)
@@ -322,7 +322,7 @@ def test_where_the_density_is_zero_the_truth_is_no_line():
 
 def test_an_untrained_correction_changes_nothing():
     """With E_theta = 0 the sum is the prior, whatever the window."""
-    prior = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy / 1.0
+    prior = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy / 1.0
     correction = Network(2, 8, 1).randomise(torch.Generator().manual_seed(0))
     layers = reading.layers({"prior": prior, "correction": correction}, PlaneWindow(0, 0, 5))
     assert not layers["correction"].any()

@@ -462,7 +462,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     from heat_core.detectors.presets import preset_detector
     from heat_core.run import fit
 
-    energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
+    energy = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy
     short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
     long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance

@@ -129,7 +129,9 @@ def test_toy_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert {"kl", "tv", "jsd", "modes", "modes_total", "seconds", "kl_mog"} <= set(answer)
     assert answer["kl"] == pytest.approx(answer["kl_mog"])
-    assert (answer["modes"], answer["modes_total"]) == (4, 4)
+    assert (answer["modes_kept"], answer["modes_total"]) == (4, 4)
+    assert answer["modes"] == answer["modes_kept"]
+    assert answer["missed"] == answer["mass_beyond_grid"]
     assert answer["seed"] == 3
     assert main(["toy", "blobs", "SSD"]) == 0
     assert "KL(true || model)" in capsys.readouterr().out

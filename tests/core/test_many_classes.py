@@ -68,7 +68,7 @@ def test_gaussians_of_many_classes_are_those_of_all_at_once(train: Features) -> 
     torch.testing.assert_close(distance(train.z), squared.amin(1), rtol=1e-6, atol=1e-6)
     expected = mixture.log_volume + np.log(MANY) - (-0.5 * squared).logsumexp(1)
     torch.testing.assert_close(mixture(train.z), expected, rtol=1e-6, atol=1e-6)
-    assert torch.equal(mixture.nearest_class(train.z), squared.argmin(1))
+    assert torch.equal(mixture.most_probable_class(train.z), squared.argmin(1))
 
 
 def test_a_mixture_of_many_classes_has_the_gradient_of_its_energy(train: Features) -> None:
@@ -105,7 +105,7 @@ def test_neighbours_hold_a_bounded_number_of_products() -> None:
     with torch.no_grad(), _Largest() as largest:
         neighbors(z)
     assert largest.numel <= 2**24 < len(z) * len(bank)
-    assert torch.equal(neighbors.nearest(z, rows=700), neighbors.nearest(z))
+    assert torch.equal(neighbors.nearest(z, batch=700), neighbors.nearest(z))
 
 
 @pytest.mark.parametrize("has_head", [True, False])

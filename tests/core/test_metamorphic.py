@@ -103,7 +103,7 @@ def test_total_less_prior_is_the_correction(
 ) -> None:
     detector = HEAT(normalize=normalize, temperature=3.0, correction=SHORT)
     energy, z = detector.fit(train), far.z
-    prior, correction = energy.terms()
+    prior, correction = energy.addends()
     with torch.no_grad():
         assert torch.equal(energy(z), prior(z) + correction(z))
     mog = MoG(normalize=normalize).fit(train)
@@ -133,7 +133,7 @@ def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: 
 def test_energies_add_and_divide(train: Features, far: Features) -> None:
     mog, ssd = MoG(normalize=False).fit(train), SSD(normalize=False).fit(train)
     total = mog / 2.0 + ssd + mog
-    assert len(total.terms()) == 3
+    assert len(total.addends()) == 3
     with torch.no_grad():
         wanted = mog(far.z) / 2 + ssd(far.z) + mog(far.z)
     np.testing.assert_allclose(score(total, far.z), wanted.double().numpy(), rtol=1e-6)

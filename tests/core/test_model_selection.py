@@ -13,7 +13,7 @@ from heat_core.detectors.closed_form import KNN
 from heat_core.detectors.composed import Composed
 from heat_core.energies import Energy
 from heat_core.features import Features
-from heat_core.images.pseudo import FAMILIES, KINDS, TWO_KINDS, kind_of
+from heat_core.images.pseudo import FAMILIES, KINDS, TWO_FAMILIES, kind_of
 from heat_core.model_selection import best_detector, choose_weights, criterion
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.trainer import OnRecord, ignore
@@ -92,7 +92,7 @@ class Watched(KNN):
 
 
 def test_no_family_is_judged_by_a_fit_that_saw_one_of_its_kind() -> None:
-    extra = _auxiliary((*FAMILIES, "my own", TWO_KINDS))
+    extra = _auxiliary((*FAMILIES, "my own", TWO_FAMILIES))
     Watched.shown.clear()
     criterion(Watched(k=5), _blob(200, 0, 0), extra)
     everything = {*FAMILIES, "my own"}

@@ -18,7 +18,7 @@ from heat_core.images import datasets, packing
 from heat_core.images.classifier import Architecture
 from heat_core.images.extract import EarlyLayer, Extractor, extract
 from heat_core.images.packing import Contents, build_pack
-from heat_core.images.pseudo import FAMILIES, TWO_KINDS
+from heat_core.images.pseudo import FAMILIES, TWO_FAMILIES
 from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 
@@ -80,7 +80,7 @@ def test_moments_are_of_all_images_that_the_network_saw(
 
 
 def test_families_and_scores_are_where_they_belong(pack: Pack) -> None:
-    assert list(pack.extra.pseudo) == list(pack.extra.pseudoval) == [*FAMILIES, TWO_KINDS]
+    assert list(pack.extra.pseudo) == list(pack.extra.pseudoval) == [*FAMILIES, TWO_FAMILIES]
     assert [len(f) for f in pack.extra.pseudo.values()] == [*[5] * 16, 20]
     assert all(f.y is None for _, f in pack.ood.items())
     assert all("odin" in features.views for _, features in pack.sets())
@@ -228,6 +228,25 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
     assert torch.equal(resumed.extra.pseudo["warp"].z, pack.extra.pseudo["warp"].z)
 
 
+def test_progress_is_of_each_set_whatever_its_shards(
+    extractor: Extractor, sheets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "SHARD", 50)
+    done_of: dict[str, list[int]] = {}
+    total_of: dict[str, int] = {}
+
+    def note_progress(name: str, done: int, total: int) -> None:
+        done_of.setdefault(name, []).append(done)
+        assert total_of.setdefault(name, total) == total
+
+    pack = build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path, note_progress)
+    assert set(total_of) == {"seen", *(name for name, _ in pack.sets())}
+    assert all(total_of[name] == len(features) for name, features in pack.sets())
+    for name, done in done_of.items():
+        assert done == sorted(set(done))
+        assert done[-1] == total_of[name]
+
+
 def test_shards_of_other_settings_are_refused(
     extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
@@ -298,8 +317,9 @@ def test_a_missing_dataset_is_named_before_anything_is_extracted(
         ({"pseudo_rows": (5, -1)}, "two numbers of 0 or more, got 5, -1"),
         ({"ood_names": ("cifar10",)}, "must not be the in-distribution one, got cifar10"),
         ({"ood_names": ("folder:a/x", "folder:b/x")}, "names of their own, got x 2 times"),
-        ({"ood_names": ("folder:a,b",)}, "got 'a,b'"),
-        ({"ood_names": ("folder:/",)}, "got ''"),
+        ({"ood_names": ("folder:a,b",)}, "got 'far_a,b'"),
+        ({"ood_names": ("folder:/",)}, "got 'far_'"),
+        ({"ood_names": (f"folder:{57 * 'a'}",)}, "with its group, must be up to 60 .* got 'far_a"),
     ],
 )
 def test_contents_that_cannot_be_are_refused_at_once(change: dict, message: str) -> None:
@@ -450,3 +470,8 @@ def test_a_damaged_image_among_whole_ones_is_skipped(
     pack = build_pack(extractor, {}, few, [sheets], tmp_path / "work")
     assert len(pack.ood["far", "own"]) == 4
     assert pack.card["sets"]["far_own"]["skipped"] == 1
+
+
+def test_a_name_of_sixty_characters_with_its_group_is_taken() -> None:
+    contents = Contents("cifar10", (f"folder:{56 * 'a'}",))
+    assert len(str(contents.set_name(contents.ood_names[0]))) == 60

@@ -8,7 +8,7 @@ import torch
 
 from heat_core.features import Features
 from heat_core.pack import ExtraID, Pack, read_pack, write_pack
-from heat_core.projection import project_pack, project_rows, trustworthiness_of
+from heat_core.projection import lay_out, lay_out_rows, trustworthiness_of
 from heat_core.set_name import SetName
 from tests.samples import clusters
 
@@ -22,8 +22,8 @@ def pack(train: Features, test: Features, far: Features) -> Pack:
 
 @pytest.mark.parametrize("method", ["umap", "pca"])
 def test_a_pack_gets_a_map(pack: Pack, method: str, tmp_path) -> None:
-    mapped = project_pack(pack, method, seed=3)
-    repeated = project_pack(pack, method, seed=3)
+    mapped = lay_out(pack, method, seed=3)
+    repeated = lay_out(pack, method, seed=3)
     for name, features in mapped.sets():
         assert features.views["map"].shape == (len(features), 2)
         assert features.views["map"].dtype == torch.float32
@@ -42,7 +42,7 @@ def test_a_pack_gets_a_map(pack: Pack, method: str, tmp_path) -> None:
 def test_umap_keeps_classes_together() -> None:
     z, y = clusters(200, seed=4)
     rows = (z / z.norm(dim=1, keepdim=True)).numpy()
-    positions, labels = project_rows(rows), y.numpy()
+    positions, labels = lay_out_rows(rows), y.numpy()
     distances = ((positions[:, None] - positions[None]) ** 2).sum(-1)
     np.fill_diagonal(distances, np.inf)
     assert (labels[distances.argmin(1)] == labels).mean() > 0.95
@@ -57,14 +57,14 @@ def test_trust_is_one_for_the_rows_themselves_and_chance_for_noise() -> None:
 
 def test_a_method_or_rows_without_a_map_are_refused() -> None:
     with pytest.raises(ValueError, match="method must be one of umap, pca; got 'tsne'"):
-        project_rows(np.zeros((50, 3), np.float32), "tsne")
+        lay_out_rows(np.zeros((50, 3), np.float32), "tsne")
     with pytest.raises(ValueError, match="more than 15 rows, got 15"):
-        project_rows(np.zeros((15, 3), np.float32))
+        lay_out_rows(np.zeros((15, 3), np.float32))
 
 
 def test_progress_is_reported_and_can_end_the_layout() -> None:
     rows, reports = clusters(200, seed=4)[0].numpy(), []
-    project_rows(rows, on_progress=reports.append)
+    lay_out_rows(rows, on_progress=reports.append)
     assert reports == sorted(reports)
     assert (reports[0], reports[-1]) == (0.0, 1.0)
 
@@ -72,4 +72,4 @@ def test_progress_is_reported_and_can_end_the_layout() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        project_rows(rows, on_progress=interrupt)
+        lay_out_rows(rows, on_progress=interrupt)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.images.pseudo import FAMILIES, TWO_KINDS, destroy
+from heat_core.images.pseudo import FAMILIES, TWO_FAMILIES, destroy
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def pixels() -> Tensor:
     )
 
 
-@pytest.mark.parametrize("family", [*FAMILIES, TWO_KINDS])
+@pytest.mark.parametrize("family", [*FAMILIES, TWO_FAMILIES])
 def test_every_family_destroys_every_image_and_is_seeded(family: str, pixels: Tensor) -> None:
     out = destroy(pixels, family)
     assert out.shape == pixels.shape
@@ -30,7 +30,7 @@ def test_every_family_destroys_every_image_and_is_seeded(family: str, pixels: Te
 
 @pytest.mark.parametrize(
     "family",
-    ["jigsaw 2x2", "jigsaw 4x4", "mixup", "cutmix", "noise", "zoom", "phase", "warp", TWO_KINDS],
+    ["jigsaw 2x2", "jigsaw 4x4", "mixup", "cutmix", "noise", "zoom", "phase", "warp", TWO_FAMILIES],
 )
 def test_another_seed_destroys_otherwise(family: str, pixels: Tensor) -> None:
     assert not torch.equal(destroy(pixels, family, 1), destroy(pixels, family, 2))

@@ -35,14 +35,14 @@ def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
     differences = paired_differences(ours, theirs, SETS, rounds=60)
     assert list(differences) == ["near", "far", "average"]
     for group, (fpr, area) in differences.items():
-        assert fpr.mean == pytest.approx(
+        assert fpr.observed == pytest.approx(
             table.average("ours", group).fpr95 - table.average("theirs", group).fpr95
         )
-        assert area.mean == pytest.approx(
+        assert area.observed == pytest.approx(
             table.average("ours", group).auroc - table.average("theirs", group).auroc
         )
-        assert fpr.low < fpr.mean < fpr.high < 0
-        assert 0 < area.low < area.mean < area.high
+        assert fpr.low < fpr.observed < fpr.high < 0
+        assert 0 < area.low < area.observed < area.high
 
 
 def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
@@ -133,8 +133,8 @@ def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
 def test_an_interval_of_one_detector_holds_its_figure() -> None:
     intervals = bootstrap({"ours": _scores(0, 1.5)}, SETS, rounds=80).intervals("ours")
     for fpr, area in intervals.values():
-        assert fpr.low < fpr.mean < fpr.high
-        assert area.low < area.mean < area.high < 1
+        assert fpr.low < fpr.observed < fpr.high
+        assert area.low < area.observed < area.high < 1
 
 
 def test_what_is_the_same_for_all_seeds_has_no_deviation() -> None:

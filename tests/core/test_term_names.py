@@ -21,7 +21,7 @@ def test_its_terms_are_named_and_add_up(train: Features, far: Features) -> None:
     assert ScoreTerms.of(run) == ScoreTerms(("residual", "logits"))
     values = term_values(run, far)
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
-    residual, logits = run.energy.terms()
+    residual, logits = run.energy.addends()
     with torch.no_grad():
         np.testing.assert_allclose(values[:, 0], residual(far.z).numpy(), rtol=1e-5)
         np.testing.assert_allclose(values[:, 1], logits(far.z).numpy(), rtol=1e-5)

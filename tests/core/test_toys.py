@@ -19,7 +19,7 @@ GRIDS = {name: Grid(known) for name, known in TOYS.items()}
 
 
 def masses(grid: Grid) -> np.ndarray:
-    return np.exp(grid.true_log_prob) * grid.area
+    return np.exp(grid.true_log_prob) * grid.cell_area
 
 
 @every_toy
@@ -35,7 +35,7 @@ def test_modes_share_the_mass_and_have_samples(name: str) -> None:
     assert z.shape == (20_000, 2)
     assert (z.dtype, y.dtype) == (torch.float32, torch.int64)
     densities = np.exp(known.mode_log_prob(GRIDS[name].points).double().numpy())
-    share = densities.sum(0) * GRIDS[name].area
+    share = densities.sum(0) * GRIDS[name].cell_area
     counted = torch.bincount(y, minlength=known.modes).numpy()
     assert len(counted) == known.modes == len(share)
     if known.modes > 1:
@@ -185,7 +185,7 @@ def test_the_truth_is_at_no_distance_from_itself(name: str) -> None:
     distance = GRIDS[name].distance(energy + 12.3)  # a constant does not matter
     assert (distance.kl, distance.tv, distance.jsd) == pytest.approx((0, 0, 0), abs=1e-6)
     assert distance.modes == distance.modes_total == TOYS[name].modes
-    assert abs(distance.missed) < 1e-6
+    assert abs(distance.mass_beyond_grid) < 1e-6
 
 
 def gaussian(title: str = "one") -> Toy:

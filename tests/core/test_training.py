@@ -113,10 +113,10 @@ def test_several_networks_train_together_as_they_would_alone(train: Features) ->
     together = HEAT(normalize=False, correction=replace(single, network_count=3)).fit(train, 2)
     alone = [HEAT(normalize=False, correction=single).fit(train, seed=seed) for seed in (6, 7, 8)]
     with torch.no_grad():
-        mean = torch.stack([energy.terms()[1](train.z) for energy in alone]).mean(0)
-        assert torch.allclose(together.terms()[1](train.z), mean, atol=1e-4, rtol=1e-3)
+        mean = torch.stack([energy.addends()[1](train.z) for energy in alone]).mean(0)
+        assert torch.allclose(together.addends()[1](train.z), mean, atol=1e-4, rtol=1e-3)
         assert not torch.allclose(
-            together.terms()[1](train.z), alone[0].terms()[1](train.z), atol=1e-2
+            together.addends()[1](train.z), alone[0].addends()[1](train.z), atol=1e-2
         )
 
 
@@ -129,13 +129,15 @@ def test_chains_run_one_network_at_a_time(train: Features) -> None:
         HEAT(normalize=False, correction=walking).fit(train)
 
 
-def test_records_tell_log_z_and_how_much_noise_counts(train: Features) -> None:
+def test_records_tell_log_z_to_the_noise_and_how_much_noise_counts(train: Features) -> None:
     seen: list[Record] = []
     training = TrainConfig(steps=60, batch=128, log_points=3)
     detector = HEAT(normalize=False, correction=FromNoise(Perceptron(16, 2), training=training))
     detector.fit(train, on_record=lambda record, energy: seen.append(record))
     assert [record.step for record in seen] == [20, 40, 60]
-    assert all(0 < record.effective <= 1 and math.isfinite(record.log_z) for record in seen)
+    assert all(
+        0 < record.effective <= 1 and math.isfinite(record.log_z_to_noise) for record in seen
+    )
 
 
 def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Features) -> None:
