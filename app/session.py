@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 
@@ -51,7 +52,20 @@ def visitor() -> Visitor:
     """
     address = st.context.ip_address
     cookie = st.context.cookies.get(BROWSER_COOKIE, "")
-    return address if isinstance(address, str) else "", _token_of(str(cookie))
+    return _network_of(str(address or "")), _token_of(str(cookie))
+
+
+def _network_of(address: str) -> str:
+    """Returns an address, of IPv6 its network: whoever has one has all the addresses in it.
+
+    >>> _network_of("192.0.2.1"), _network_of("2001:db8::1:2"), _network_of("")
+    ('192.0.2.1', '2001:db8::/64', '')
+    """
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        return address
+    return address if version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _token_of(cookie: str) -> str:
