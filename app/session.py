@@ -60,12 +60,18 @@ def _network_of(address: str) -> str:
 
     >>> _network_of("192.0.2.1"), _network_of("2001:db8::1:2"), _network_of("")
     ('192.0.2.1', '2001:db8::/64', '')
+    >>> _network_of("::ffff:192.0.2.1")  # as a socket of both kinds says it
+    '192.0.2.1'
     """
     try:
-        version = ipaddress.ip_address(address).version
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _token_of(cookie: str) -> str:
