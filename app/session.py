@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.jobs import EVERYBODY, Job, JobQueue, Work
+from app.job import EVERYBODY, Job, Work
+from app.jobs import JobQueue
 from app.server import SERVER
 from app.slots import Visitor
 from app.text import plain

@@ -18,7 +18,7 @@ from tests.browser.driver import server
 from tests.samples import CLASSES, DIM, clusters, with_views
 
 if TYPE_CHECKING:
-    from app.jobs import Job
+    from app.job import Job
 
 settings.register_profile(
     "steady",
@@ -67,7 +67,7 @@ def few_detectors(
 @pytest.fixture(scope="session")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    from app.jobs import Job
+    from app.job import Job
     from app.plane.training import train_toy
     from tests.app.plane import GRIDS, QUICK
 

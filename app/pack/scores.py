@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.incoming import number_within
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
