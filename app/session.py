@@ -15,6 +15,7 @@ from app.jobs import JobQueue
 from app.server import SERVER
 from app.slots import Visitor
 from app.text import plain
+from app.uploads import UploadReader
 
 # Keys of widgets, which are words of the link, too. The words that pages and code have now are
 # others; these stay, so that old links go on to work.
@@ -37,6 +38,11 @@ def visit() -> Iterator[None]:
 def job_queue() -> JobQueue:
     """Returns the server's job queue."""
     return SERVER.jobs
+
+
+def upload_reader() -> UploadReader:
+    """Returns what reads uploads for the server."""
+    return SERVER.uploads
 
 
 def tab_id() -> str:

@@ -44,10 +44,13 @@ def _one_thread() -> None:
 @pytest.fixture
 def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The app remembers no job of another test, and none of this one goes on after it."""
+    from app.left_files import uploads_limit
     from app.server import SERVER
+    from app.uploads import UploadBudget, UploadReader
     from tests.app.pages import JOB_SECONDS, new_queue
 
     monkeypatch.setattr(SERVER, "jobs", new_queue())
+    monkeypatch.setattr(SERVER, "uploads", UploadReader(UploadBudget(uploads_limit())))
     yield
     assert SERVER.jobs.stop(JOB_SECONDS)
 

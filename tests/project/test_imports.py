@@ -44,7 +44,7 @@ LAYERS = {
     "app": (
         {"incoming", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
-        {"job", "turns"},
+        {"job", "turns", "uploads"},
         {"jobs"},
         {"server"},
         {"session"},
