@@ -21,7 +21,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"arguments", "messages", "progress", "set_name", "version"},
+        {"arguments", "messages", "progress", "set_name", "texts", "version"},
         {"files", "npz"},
         {"features", "metrics", "threads"},
         {"pack", "splits"},
