@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.server import return_freed_memory
 from app.uploads import UploadBudget, UploadReader
 
 Arrays = dict[str, np.ndarray]
@@ -85,3 +88,27 @@ def test_one_upload_is_read_at_a_time(
     monkeypatch.setattr(reader, "_read", read)
     for future in [reader.start_reading(b"", "mine.npz") for _ in range(20)]:
         future.result()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what is held")
+def test_uploads_one_after_another_hold_no_more_than_one() -> None:
+    reader = UploadReader(UploadBudget(2**26))
+    z = np.random.default_rng(0).normal(size=(10_000, 256))  # 20 MB
+    content = _npz(
+        {"train_z": z, "train_y": np.arange(len(z)) % 4, "test_z": z[:5], "far_a": z[:5]}
+    )
+    assert len(content) > 20e6
+    held = []
+    for _ in range(30):
+        _, pack = reader.start_reading(content, "mine.npz").result()
+        assert reader.budget.free < reader.budget.limit - len(content)
+        del pack
+        assert reader.budget.free == reader.budget.limit
+        return_freed_memory()
+        held.append(_held_bytes())
+    assert max(held[1:]) - held[0] < len(content) / 2
+
+
+def _held_bytes() -> int:
+    """Returns the resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
