@@ -73,6 +73,48 @@ def choice_input(
     return default if choice is None else choice
 
 
+def number_input(
+    label: str,
+    low: float,
+    high: float,
+    default: float,
+    step: float,
+    key: str,
+    decimals: int = 2,
+    width: int | None = None,
+    help: str | None = None,
+    in_link: bool = True,
+) -> float:
+    """Returns a number that a person sets, which stays in the link; 0 is a number like any other.
+
+    Streamlit puts the default in the place of what a link says that is beyond the range or no
+    number. What a browser sends that is, or nothing, gets the default, too.
+
+    Args:
+        low, high: the range.
+        step: of the two buttons beside it.
+        key: of the widget, and in the link.
+        decimals: digits that are shown after the point.
+        width: in pixels; as wide as there is room if None.
+        help: what a question mark beside it says.
+        in_link: whether it stays in the link.
+    """
+    value = st.number_input(
+        label,
+        float(low),
+        float(high),
+        float(default),
+        float(step),
+        f"%.{decimals}f",
+        key=key,
+        bind="query-params" if in_link else None,
+        width="stretch" if width is None else width,
+        help=help,
+    )
+    number = number_within(value, low, high)
+    return float(default) if number is None else number
+
+
 def whole_number_input(
     label: str,
     low: int,
@@ -83,30 +125,9 @@ def whole_number_input(
     width: int | None = None,
     help: str | None = None,
 ) -> int:
-    """Returns a whole number that a person sets, which stays in the link.
+    """Returns a whole number that a person sets, as `number_input` does.
 
-    Streamlit takes what comes for a number with digits, and puts the default in the place of what
-    is beyond the range or no number. As a whole number it would fail on infinity, which 400 digits
-    in a link are to it.
-
-    Args:
-        low, high: the range.
-        step: of the two buttons beside it.
-        key: of the widget, and in the link.
-        width: in pixels; as wide as there is room if None.
-        help: what a question mark beside it says.
+    Streamlit takes what comes for a number with digits: as a whole number it would fail on
+    infinity, which 400 digits in a link are to it.
     """
-    value = st.number_input(
-        label,
-        float(low),
-        float(high),
-        float(default),
-        float(step),
-        "%.0f",
-        key=key,
-        bind="query-params",
-        width="stretch" if width is None else width,
-        help=help,
-    )
-    number = number_within(value, low, high)
-    return default if number is None else math.floor(number)
+    return math.floor(number_input(label, low, high, default, step, key, 0, width, help))

@@ -1,4 +1,4 @@
-"""What lives as long as the server: its job queue, and what clears up behind visitors."""
+"""What lives as long as the server: its job queue, its uploads, what clears up behind visitors."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from app.jobs import JobQueue
 from app.left_files import LeftFiles, uploads_limit
 from app.turns import PageTurns
+from app.uploads import UploadBudget, UploadReader
 from app.warm_up import before_each_forward, warm_up
 
 LOGGER = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def is_connected(tab: str) -> bool:
 
 
 class Server:
-    """The job queue, the tabs that were seen, and the threads that work beside the pages.
+    """The job queue, the uploads, the tabs that were seen, and the threads beside the pages.
 
     There is one, `SERVER`, made when this module is imported. It is no global state of a page: it
     is what the process consists of, as its threads are. It is not in `st.cache_resource`, since any
@@ -53,6 +54,7 @@ class Server:
     def __init__(self) -> None:
         self.jobs = JobQueue(is_connected=is_connected)
         self.pages = PageTurns()
+        self.uploads = UploadReader(UploadBudget(uploads_limit()))
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
         self._last_collection = time.monotonic()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app.jobs import EVERYBODY, Job, JobQueue, Work
+from app.job import EVERYBODY, Job, Work
+from app.jobs import JobQueue
 from app.server import SERVER
 from app.slots import Visitor
 from app.text import plain
+from app.uploads import UploadReader
 
 # Keys of widgets, which are words of the link, too. The words that pages and code have now are
 # others; these stay, so that old links go on to work.
@@ -37,6 +40,11 @@ def job_queue() -> JobQueue:
     return SERVER.jobs
 
 
+def upload_reader() -> UploadReader:
+    """Returns what reads uploads for the server."""
+    return SERVER.uploads
+
+
 def tab_id() -> str:
     """Returns the id of the browser tab that this run is for."""
     context = get_script_run_ctx()
@@ -51,7 +59,26 @@ def visitor() -> Visitor:
     """
     address = st.context.ip_address
     cookie = st.context.cookies.get(BROWSER_COOKIE, "")
-    return address if isinstance(address, str) else "", _token_of(str(cookie))
+    return _network_of(str(address or "")), _token_of(str(cookie))
+
+
+def _network_of(address: str) -> str:
+    """Returns an address, of IPv6 its network: whoever has one has all the addresses in it.
+
+    >>> _network_of("192.0.2.1"), _network_of("2001:db8::1:2"), _network_of("")
+    ('192.0.2.1', '2001:db8::/64', '')
+    >>> _network_of("::ffff:192.0.2.1")  # as a socket of both kinds says it
+    '192.0.2.1'
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def _token_of(cookie: str) -> str:

@@ -197,7 +197,7 @@ class FairSlots:
         last_turns = dict(self._last_turns)
         turn = max(last_turns.values(), default=0)
         while waiting:
-            place = min(waiting, key=lambda place: _rank(place, slots, last_turns))
+            place = min(waiting, key=lambda place: rank(place, slots, last_turns))
             waiting.remove(place)
             yield place
             turn += 1
@@ -215,7 +215,7 @@ class FairSlots:
             del self._last_turns[group]
 
 
-def _rank(
+def rank(
     place: Place, slots: Mapping[Visitor, int], last_turns: Mapping[Visitor, int]
 ) -> tuple[list[tuple[int, int]], int]:
     """Returns what sorts places by their turn: the smaller, the sooner."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from heat_core.texts import one_line
+
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#~|$:!])")
+_SHORTCODE = re.compile(r":(?=[\w/+-]+:)")  # such as :material/home: or :smile:
+_JOINER = "\u2060"  # is not seen; Streamlit draws a shortcode also where its marks are escaped
 
 
 def plain(text: object, longest: int = 300) -> str:
@@ -13,5 +17,5 @@ def plain(text: object, longest: int = 300) -> str:
     >>> print(plain("a*b [c](d)"))
     a\\*b \\[c\\]\\(d\\)
     """
-    line = " ".join(str(text).split())
-    return _MARKS.sub(r"\\\1", line if len(line) <= longest else line[: longest - 1] + "…")
+    line = _SHORTCODE.sub(f":{_JOINER}", one_line(text, longest))
+    return _MARKS.sub(r"\\\1", line)

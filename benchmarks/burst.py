@@ -1,11 +1,14 @@
-"""One visitor opens 50 links that train, within 8 s: what another visitor feels of it."""
+"""Somebody opens 50 links that train, within 8 s: what a visitor of another address feels of it.
+
+They come from one browser, or each from a browser of its own at the same address.
+"""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from .start import serving
 from .timing import Options, Row
@@ -17,25 +20,45 @@ MOST = 2.0  # times the quiet value
 BAR = f"p95 <= {MOST:g} times that of a quiet server"
 PAGES = ("", "landscape", "detectors", "threshold_lab", "feature_map")
 BURST_SEED = 1000  # of the first link
+ANNS_ADDRESS = "192.0.2.1"
+BURST_ADDRESS = "192.0.2.2"
 
 
 def measure(options: Options) -> list[Row]:
-    """Returns a row for another visitor's pages while the links come, and for their trainings."""
-    with serving() as url:
-        ann = Visitor(url)
-        seeds = itertools.count()
-        _prepare(ann)
-        quiet_pages = _page_waits(ann, SECONDS)
-        quiet_trainings = [_training_wait(ann, next(seeds)) for _ in range(4 * options.rounds)]
-        links = [
-            {"toy": "blobs", "preset": "best", "seed": str(seed), "job": _key("best", seed)}
-            for seed in range(BURST_SEED, BURST_SEED + LINKS)
-        ]
-        with burst(Visitor(url), links, SECONDS):
-            pages = _page_waits(ann, SECONDS)
-            trainings = [_training_wait(ann, next(seeds)) for _ in range(4 * options.rounds)]
+    """Returns a row for another visitor's pages while the links come, and for their trainings.
+
+    Both for a burst of one browser and for one of many.
+    """
+    rows = []
+    for browsers in (1, LINKS):
+        with serving() as url:
+            crowd = [Visitor(url, BURST_ADDRESS) for _ in range(browsers)]
+            visitors = list(itertools.islice(itertools.cycle(crowd), LINKS))
+            rows += _measure_burst(Visitor(url, ANNS_ADDRESS), visitors, options.rounds)
+    return rows
+
+
+def _measure_burst(ann: Visitor, visitors: Sequence[Visitor], rounds: int) -> list[Row]:
+    """Returns a row for Ann's pages and one for her trainings.
+
+    Args:
+        visitors: who opens each link.
+    """
+    seeds = itertools.count()
+    _prepare(ann)
+    quiet_pages = _page_waits(ann, SECONDS)
+    quiet_trainings = _training_waits(ann, seeds, rounds)
+    links = [
+        {"toy": "blobs", "preset": "best", "seed": str(seed), "job": _key("best", seed)}
+        for seed in range(BURST_SEED, BURST_SEED + LINKS)
+    ]
+    with burst(visitors, links, SECONDS):
+        pages = _page_waits(ann, SECONDS)
+        trainings = _training_waits(ann, seeds, rounds)
+    browsers = len(set(visitors))
+    of = f"{LINKS} links come from {browsers} browser{'s' * (browsers > 1)} of one address"
     return [
-        _row(f"another's page while {LINKS} links come", pages, quiet_pages),
+        _row(f"another's page while {of}", pages, quiet_pages),
         _row("another's quick training while they train", trainings, quiet_trainings),
     ]
 
@@ -69,6 +92,11 @@ def _page_waits(visitor: Visitor, seconds: float) -> list[float]:
 def _open(visitor: Visitor, page: str) -> None:
     with visitor.tab() as tab:
         tab.open(page)
+
+
+def _training_waits(visitor: Visitor, seeds: Iterator[int], rounds: int) -> list[float]:
+    """Returns the seconds that each of some quick trainings took."""
+    return [_training_wait(visitor, next(seeds)) for _ in range(4 * rounds)]
 
 
 def _training_wait(visitor: Visitor, seed: int) -> float:

@@ -61,7 +61,7 @@ def _pack() -> object:
 
 
 def _fit_all() -> object:
-    from app.jobs import Job
+    from app.job import Job
     from app.pack.jobs import scoring_work
     from heat_core.pack import read_pack
 

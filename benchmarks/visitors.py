@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -23,10 +23,13 @@ class Visitor:
 
     Args:
         url: of the server.
+        address: in the network, which the server takes from a proxy on its own machine; none by
+            default, which is that machine.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str = "") -> None:
         self.url = url
+        self.address = address
         with urllib.request.urlopen(f"{url}/_stcore/health") as answer:
             cookies = answer.headers.get_all("Set-Cookie") or []
         self.cookie = "; ".join(cookie.partition(";")[0] for cookie in cookies)
@@ -41,11 +44,15 @@ class Visitor:
             f"ws://{urlsplit(self.url).netloc}/_stcore/stream",
             origin=Origin(self.url),
             subprotocols=[Subprotocol("streamlit")],
-            additional_headers={"Cookie": self.cookie},
+            additional_headers=self._headers(),
             max_size=None,
             open_timeout=PATIENCE,
         ) as connection:
             yield Tab(self.url, connection)
+
+    def _headers(self) -> dict[str, str]:
+        forwarded = {"X-Forwarded-For": self.address} if self.address else {}
+        return {"Cookie": self.cookie, **forwarded}
 
 
 class Tab:
@@ -115,27 +122,29 @@ class Tab:
 
 
 @contextlib.contextmanager
-def burst(visitor: Visitor, links: list[dict[str, str]], seconds: float) -> Iterator[None]:
+def burst(
+    visitors: Sequence[Visitor], links: Sequence[dict[str, str]], seconds: float
+) -> Iterator[None]:
     """Opens links in tabs of their own, evenly over some seconds, and keeps the tabs open.
 
     The block runs meanwhile; when it ends, the tabs are closed.
 
     Args:
-        visitor: whose tabs they are.
+        visitors: who opens each link.
         links: the query parameters of each.
     """
     stack = contextlib.ExitStack()
     lock = threading.Lock()
 
-    def open_one(query: dict[str, str], delay: float) -> None:
+    def open_one(visitor: Visitor, query: dict[str, str], delay: float) -> None:
         time.sleep(delay)
         with lock:
             tab = stack.enter_context(visitor.tab())
         tab.open(**query)
 
     threads = [
-        threading.Thread(target=open_one, args=(query, i * seconds / len(links)))
-        for i, query in enumerate(links)
+        threading.Thread(target=open_one, args=(visitor, query, i * seconds / len(links)))
+        for i, (visitor, query) in enumerate(zip(visitors, links, strict=True))
     ]
     for thread in threads:
         thread.start()

@@ -29,6 +29,7 @@ from .features import (
 from .files import whole_folder
 from .npz import Limits, OverLimit, check_npz, listed, read_npz
 from .set_name import SetName
+from .texts import one_line
 
 GROUPS = ("near", "mid", "far")
 # families made of ID images: of training images, and of held-out ones
@@ -210,11 +211,12 @@ class Pack:
 
     @property
     def title(self) -> str:
-        return str(self.card.get("title", "features"))
+        """The name to show for it, in one line."""
+        return one_line(self.card.get("title", "features"))
 
     def title_of(self, name: str) -> str:
-        """Returns the name to show for a set."""
-        return str(self.card.get("sets", {}).get(name, {}).get("title", name))
+        """Returns the name to show for a set, in one line."""
+        return one_line(self.card.get("sets", {}).get(name, {}).get("title", name))
 
     def available_rows(self, name: str) -> int:
         """Returns how many rows there were for a set, of which its own may be a sample.
@@ -228,10 +230,10 @@ class Pack:
         return max(rows, available) if isinstance(available, int) else rows
 
     def class_name(self, label: int) -> str:
-        """Returns the name to show for a class: the card's, or its number."""
+        """Returns the name to show for a class, in one line: the card's, or its number."""
         classes = self.card.get("classes")
         if isinstance(classes, list) and 0 <= label < len(classes):
-            return str(classes[label])
+            return one_line(classes[label])
         return str(label)
 
 

@@ -18,7 +18,7 @@ from tests.browser.driver import server
 from tests.samples import CLASSES, DIM, clusters, with_views
 
 if TYPE_CHECKING:
-    from app.jobs import Job
+    from app.job import Job
 
 settings.register_profile(
     "steady",
@@ -44,10 +44,13 @@ def _one_thread() -> None:
 @pytest.fixture
 def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The app remembers no job of another test, and none of this one goes on after it."""
+    from app.left_files import uploads_limit
     from app.server import SERVER
+    from app.uploads import UploadBudget, UploadReader
     from tests.app.pages import JOB_SECONDS, new_queue
 
     monkeypatch.setattr(SERVER, "jobs", new_queue())
+    monkeypatch.setattr(SERVER, "uploads", UploadReader(UploadBudget(uploads_limit())))
     yield
     assert SERVER.jobs.stop(JOB_SECONDS)
 
@@ -67,7 +70,7 @@ def few_detectors(
 @pytest.fixture(scope="session")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
-    from app.jobs import Job
+    from app.job import Job
     from app.plane.training import train_toy
     from tests.app.plane import GRIDS, QUICK
 

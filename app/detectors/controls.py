@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.incoming import choice_input
+from app.incoming import choice_input, number_input
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
@@ -49,21 +49,22 @@ def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
     """
     with st.popover("Select by score", icon=":material/filter_alt:"):
         name = st.selectbox("Detector", names, len(names) - 1, key="range-of")
-        low = st.number_input("From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from")
-        high = st.number_input(
+        low = number_input(
+            "From ID percentile", 0.0, 100.0, 95.0, 1.0, key="range-from", in_link=False
+        )
+        high = number_input(
             "To ID percentile",
             0.0,
             100.0,
-            100.0,
-            1.0,
+            default=100.0,
+            step=1.0,
             key="range-to",
             help="100 takes all beyond, too.",
+            in_link=False,
         )
         is_pressed = st.button("Select")
     if not is_pressed:
         return None
-    low = 0.0 if low is None else float(low)
-    high = 100.0 if high is None else float(high)
     return str(name), low / 100, high / 100
 
 

@@ -13,6 +13,7 @@ from app.feature_map.drawing import SHAPES, Points
 from app.feature_map.tables import title_on_map
 from app.figures import GREY, colour_of
 from app.pack.layout import Layout, Mask, Point
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -36,6 +37,7 @@ CLASS_COLOURS = (
 )
 SEQUENTIAL = ("#3b5fa8", "#6d7f9a", "#9a9a7f", "#c9b85a", "#f2d83a")  # reads on white and on black
 DIVERGING = ("#0072B2", "#b4bac1", "#D55E00")
+MAX_LABEL = 40  # characters of a name on the map
 SCALE_STEPS = 48  # colours of a scale
 SCALE_QUANTILE = 0.99  # of absolute values, at the ends of a diverging scale
 MAX_NAMED_CLASSES = 20  # whose names are written on the map
@@ -173,13 +175,13 @@ def _class_medians(
     labels: Mapping[str, NDArray[np.int64]],
     classes: Sequence[int],
 ) -> dict[str, Point]:
-    """Returns {name of a class: the median of its positions}."""
+    """Returns {name of a class, short enough for the map: the median of its positions}."""
     all_positions = np.concatenate([layout.positions[name] for name in labels])
     all_labels = np.concatenate(list(labels.values()))
     medians = {}
     for label in classes:
         x, y = np.median(all_positions[all_labels == label], axis=0)
-        medians[pack.class_name(label)] = (float(x), float(y))
+        medians[one_line(pack.class_name(label), MAX_LABEL)] = (float(x), float(y))
     return medians
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PackData
 from app.pack.layout import mapped_sets
 from app.pack.layout_state import layout_job, leave_layout, start_layout

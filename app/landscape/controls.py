@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.incoming import choice_input
+from app.incoming import choice_input, number_input
 from app.plane.reading import PlaneWindow
 
 
@@ -40,14 +40,13 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             default="contour",
             key="draw",
         )
-        reach = st.number_input(
+        reach = number_input(
             "Colours reach ± nats",
             0.01,
             1000.0,
-            8.0,
-            1.0,
+            default=8.0,
+            step=1.0,
             key="reach",
-            bind="query-params",
             width=180,
             help="The same for all three panels, centred on zero. "
             "Small values show a bounded correction.",
@@ -64,14 +63,11 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             point = _coordinate("x"), _coordinate("y")
     centre = point if zoom != 1 else (0.0, 0.0)
     window = PlaneWindow(*centre, extent / zoom)
-    return LandscapeChoice(style, float(reach or 8), window, point)
+    return LandscapeChoice(style, reach, window, point)
 
 
 def _coordinate(name: str) -> float:
-    value = st.number_input(
-        name, -20.0, 20.0, 0.0, 0.1, format="%.3f", key=name, bind="query-params", width=140
-    )
-    return float(value or 0)
+    return number_input(name, -20.0, 20.0, 0.0, 0.1, key=name, decimals=3, width=140)
 
 
 def select_point(x: float, y: float) -> None:

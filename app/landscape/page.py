@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.landscape.controls import landscape_choice
 from app.landscape.panels import (
     energy_rays,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.incoming import choice_input
+from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, remove_from_selection
@@ -18,20 +18,19 @@ GALLERY_SIZE = 24  # images on a page of a gallery
 
 def share_to_keep_input() -> float:
     """Returns the share of ID that the threshold must keep."""
-    percent = st.number_input(
+    percent = number_input(
         "Keep at least this much of ID (%)",
         50.0,
         99.9,
-        95.0,
-        0.5,
-        format="%.1f",
+        default=95.0,
+        step=0.5,
         key=SHARE_TO_KEEP_KEY,
-        bind="query-params",
+        decimals=1,
         width=300,
         help="The threshold of each detector is the smallest one that keeps this share of the ID "
         "test set.",
     )
-    return float(percent or 95.0) / 100
+    return percent / 100
 
 
 def score_unit() -> str:

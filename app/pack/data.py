@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import Job, Work
+from app.job import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.progress import show_waiting

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.jobs import Job, Work
+from app.job import Job, Work
 from app.pack.layout import Layout, layout_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
 from app.pack.jobs import layout_work

@@ -8,7 +8,8 @@ import streamlit as st
 
 from app.pack.data import PackData, forget_own_data, set_own_data
 from app.pack.selected import clear_selection, open_item
-from app.pack.uploads import WAIT_SECONDS, start_reading
+from app.session import upload_reader
+from app.uploads import WAIT_SECONDS
 
 
 def accept_upload(file: io.BytesIO, name: str) -> None:
@@ -16,7 +17,7 @@ def accept_upload(file: io.BytesIO, name: str) -> None:
 
     A mistake is kept for `upload_error` and changes nothing else.
     """
-    reading = start_reading(file.getvalue(), name)
+    reading = upload_reader().start_reading(file.getvalue(), name)
     try:
         with st.spinner("Reading your arrays …"):
             digest, pack = reading.result(WAIT_SECONDS)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.text import plain
 
 PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for

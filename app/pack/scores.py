@@ -9,7 +9,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import Job
+from app.incoming import number_within
+from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
@@ -124,4 +125,5 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
 
 def current_share_to_keep() -> float:
     """Returns the share of ID that thresholds keep in this tab, where no page says otherwise."""
-    return float(st.session_state.get(SHARE_TO_KEEP_KEY) or 95.0) / 100
+    percent = number_within(st.session_state.get(SHARE_TO_KEEP_KEY), 50.0, 99.9)
+    return 0.95 if percent is None else percent / 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.plane.state import cancel_training, reset_training, start_training
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id

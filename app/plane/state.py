@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.jobs import Job
+from app.job import Job
 from app.plane import reading
 from app.plane.chains import Chains, ChainSettings, run_chains
 from app.plane.reading import MAX_TRUE_ENERGY, EnergyReading, PlaneWindow, Ray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.jobs import Job, Work
+from app.job import Job, Work
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector

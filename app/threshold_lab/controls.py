@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.incoming import whole_number_input
+from app.incoming import number_input, whole_number_input
 from app.pack.controls import score_unit
 from app.session import (
     RULE_KEY,
@@ -126,26 +126,19 @@ def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
 def deployment_input() -> Deployment:
     """Returns what arrives in use, and what mistakes cost."""
     with st.popover("Prevalence and costs", icon=":material/balance:"):
-        prevalence = st.number_input(
+        prevalence = number_input(
             "OOD among inputs (%)",
             0.0,
             100.0,
-            10.0,
-            1.0,
+            default=10.0,
+            step=1.0,
             key="prevalence",
-            bind="query-params",
             help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, "
             "costs and flagged share.",
         )
-        miss_cost = st.number_input(
-            "Cost of an OOD input missed", 0.0, 1e6, 10.0, key="miss", bind="query-params"
-        )
-        false_alarm_cost = st.number_input(
-            "Cost of an ID input flagged", 0.0, 1e6, 1.0, key="alarm", bind="query-params"
-        )
-    return Deployment(
-        float(prevalence or 0) / 100, float(miss_cost or 0), float(false_alarm_cost or 0)
-    )
+        miss_cost = number_input("Cost of an OOD input missed", 0.0, 1e6, 10.0, 0.01, "miss")
+        false_alarm_cost = number_input("Cost of an ID input flagged", 0.0, 1e6, 1.0, 0.01, "alarm")
+    return Deployment(prevalence / 100, miss_cost, false_alarm_cost)
 
 
 def rule_input(deployment: Deployment) -> ThresholdRule | None:
@@ -167,34 +160,32 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
 
 def rule_share_to_keep_input() -> float:
     """Returns the share of ID to keep."""
-    percent = st.number_input(
+    percent = number_input(
         "ID to keep (%)",
         50.0,
         99.9,
-        95.0,
-        0.5,
-        "%.1f",
+        default=95.0,
+        step=0.5,
         key=SHARE_TO_KEEP_KEY,
-        bind="query-params",
+        decimals=1,
         width=NARROW,
     )
-    return float(percent or 95.0) / 100
+    return percent / 100
 
 
 def flag_input() -> float:
     """Returns the share of inputs that may be flagged."""
-    percent = st.number_input(
+    percent = number_input(
         "Flagged at most (%)",
         0.1,
         99.9,
-        10.0,
-        1.0,
-        "%.1f",
+        default=10.0,
+        step=1.0,
         key="flag",
-        bind="query-params",
+        decimals=1,
         width=NARROW,
     )
-    return float(percent or 10.0) / 100
+    return percent / 100
 
 
 def least_input() -> float:
@@ -248,7 +239,7 @@ def threshold_input(proposed: float, by_hand: bool) -> float:
     """
     current = st.session_state.get(THRESHOLD_KEY)
     if not by_hand:
-        current = proposed or current
+        current = proposed
         st.session_state[THRESHOLD_KEY] = proposed
     step = 10.0 ** (math.floor(math.log10(abs(current or 1.0))) - 2)
     threshold = st.number_input(

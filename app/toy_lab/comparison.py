@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.panels import PanelTitle
 from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.incoming import choice_input, whole_number_input
+from app.incoming import choice_input, number_input, whole_number_input
 from app.plane.chains import STARTS, ChainSettings
 from app.plane.state import COMPARED_DETECTORS, start_training
 from app.plane.training import ToyChoice
@@ -55,16 +55,15 @@ def chain_settings() -> ChainSettings:
             help="noise: N(0, I), as the paper's EBM starts. data: points of the true density.",
         )
         steps = whole_number_input("Steps", 1, 2000, 300, 100, "steps", width=140)
-        step_size = st.number_input(
+        step_size = number_input(
             "Step size",
             1e-5,
             1.0,
-            1e-3,
-            1e-3,
-            format="%.5f",
+            default=1e-3,
+            step=1e-3,
             key="size",
-            bind="query-params",
+            decimals=5,
             width=170,
             help="a in z - a ∇E(z) + √(2a) ε. Small: slow. Large: biased, and then it flies off.",
         )
-    return ChainSettings(steps, float(step_size or 1e-3), start)
+    return ChainSettings(steps, step_size, start)

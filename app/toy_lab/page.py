@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.jobs import Job
+from app.job import Job
 from app.pack import header
 from app.plane.controls import toy_choice
 from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons

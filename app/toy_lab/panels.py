@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import figures
-from app.jobs import Job
+from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
 from app.plane.panels import PanelTitle

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 
 from .progress import progress_line
-from .shared import check_out, print_notes
+from .shared import check_out, check_parent, print_notes
 
 
 def make_pack(options: argparse.Namespace) -> None:
@@ -33,6 +33,7 @@ def project(options: argparse.Namespace) -> None:
     from heat_core.projection import lay_out
 
     pack = read_pack(options.pack)
+    check_parent(options.pack)
     with progress_line(options.method) as line:
         on_progress = partial(line.show, "laying out")
         pack = lay_out(pack, options.method, options.seed, on_progress)

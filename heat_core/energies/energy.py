@@ -25,7 +25,7 @@ MIN_VARIATION = 1e-3  # of rows, below which they are told apart in float64
 VARIATION_ROWS = 2000  # rows that their variation is taken of
 MAX_BATCH = 16_384  # rows that are scored at a time, at most
 BATCH_NUMBERS = 2**21  # that they may hold in one tensor beside themselves: 8 MiB in float32
-BATCH_INPUTS = 2**25  # that they may have themselves: 128 MiB
+BATCH_INPUTS = 2**23  # that they may have themselves: 32 MiB, of which several are held at a time
 
 
 class Energy(nn.Module, abc.ABC):

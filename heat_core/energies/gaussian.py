@@ -46,7 +46,7 @@ def _class_means(z: Tensor, label: Tensor, count: Tensor, rows: int) -> Tensor:
     for block in row_blocks("averaging classes", len(z), rows):
         sums = torch.zeros_like(total, dtype=z.dtype)
         total += sums.index_add_(0, label[block], z[block] - centre)
-    return total / count[:, None] + centre
+    return total.div_(count[:, None]).add_(centre)
 
 
 def _pooled_covariance(z: Tensor, label: Tensor, means: Tensor, rows: int) -> Tensor:

@@ -100,10 +100,10 @@ def _batch_size(bank_rows: int) -> int:
     """Returns how many rows to multiply with a bank at a time.
 
     Their products take 64 MiB in float32, or up to 128 for 1,024 rows. A large bank wants more
-    rows, up to 512 MiB, since each product reads all of it.
+    rows, up to 256 MiB, since each product reads all of it. torch holds as much again meanwhile.
     """
     if bank_rows > LARGE_BANK:
-        return max(1, 2**27 // bank_rows)
+        return max(1, 2**26 // bank_rows)
     return max(1024, 2**24 // bank_rows)
 
 

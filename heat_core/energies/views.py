@@ -14,6 +14,7 @@ from heat_core.progress import report_progress, row_blocks
 from .energy import Energy, working_precision
 
 FIT_ROWS = 8192  # rows that are normalised at a time
+PRECISE_NUMBERS = 2**24  # that are held in float64 at a time: 128 MiB
 
 
 class Normalized(Energy):
@@ -160,11 +161,18 @@ def mean_and_std(z: Tensor) -> tuple[Tensor, Tensor]:
 
     No standard deviation is below a thousandth of the largest; they are 1 where nothing varies.
     """
-    precise = z.double()
-    std = precise.std(0, correction=0)
+    columns = max(1, PRECISE_NUMBERS // len(z))
+    blocks = [_precise_mean_and_std(block) for block in z.split(columns, 1)]
+    mean, std = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     largest = std.max()
     std = std.clamp(min=1e-3 * largest) if largest > 0 else torch.ones_like(std)
-    return precise.mean(0).to(z.dtype), std.to(z.dtype)
+    return mean.to(z.dtype), std.to(z.dtype)
+
+
+def _precise_mean_and_std(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation of each column of z (N, d), (d,) float64 each."""
+    precise = z.double()
+    return precise.mean(0), precise.std(0, correction=0)
 
 
 def on_sphere(features: Features) -> Features:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job, JobQueue
+from app.job import Job
+from app.jobs import JobQueue
 from app.server import SERVER, is_connected
 
 PAGES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "app").glob("*/page.py"))
@@ -96,6 +97,14 @@ def endless(job: Job) -> None:
     while True:
         time.sleep(0.01)
         job.report(0.5)
+
+
+def framing(job: Job) -> str:
+    """Work that reports a frame every few milliseconds."""
+    for i in range(10_000):
+        job.report(i / 10_000, i)
+        time.sleep(0.002)
+    return "end"
 
 
 def until(condition, seconds: float = 20) -> None:

@@ -31,7 +31,7 @@ from app.feature_map.tables import (
     selected_table,
     trust_sentence,
 )
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
 from app.pack.jobs import DetectorScores

@@ -111,6 +111,55 @@ def test_a_whole_number_in_range_is_taken_from_a_link_and_from_a_browser() -> No
     assert opened(at).text[0].value == "20"
 
 
+def _one_number() -> None:
+    import streamlit as st
+
+    from app.incoming import number_input
+
+    st.text(str(number_input("Cost", 0, 100, 10, 1, "cost")))
+
+
+@pytest.mark.parametrize("value", [None, *(x for x in BAD_NUMBERS if isinstance(x, float))])
+def test_a_number_that_is_cleared_or_out_of_range_is_the_default(value: float | None) -> None:
+    at = opened(AppTest.from_function(_one_number))
+    at.number_input(key="cost").set_value(value)
+    assert opened(at).text[0].value == "10.0"
+
+
+def test_zero_is_a_number_like_any_other() -> None:
+    at = opened(AppTest.from_function(_one_number))
+    at.number_input(key="cost").set_value(0.0)
+    assert opened(at).text[0].value == "0.0"
+
+
+def _every_number() -> None:
+    import streamlit as st
+
+    from app.landscape.controls import landscape_choice
+    from app.pack.controls import share_to_keep_input
+    from app.pack.scores import current_share_to_keep
+    from app.plane.controls import toy_choice
+    from app.threshold_lab.controls import deployment_input, flag_input, images_near_threshold
+    from app.toy_lab.controls import chain_settings
+
+    settings = toy_choice(), landscape_choice(4.0), chain_settings()
+    shares = share_to_keep_input(), current_share_to_keep(), flag_input()
+    st.text(f"{settings} {shares} {deployment_input()} {images_near_threshold()}")
+
+
+def test_every_number_that_is_cleared_is_its_default() -> None:
+    at = opened(AppTest.from_function(_every_number))
+    defaults = at.text[0].value
+    numbers = {str(box.key): float(box.value) for box in at.number_input}
+    changed = set()
+    for key, number in numbers.items():
+        at.number_input(key=key).set_value(0.5 if key == "size" else number + 1)
+        changed.add(opened(at).text[0].value)
+        at.number_input(key=key).set_value(None)
+        assert opened(at).text[0].value == defaults, key
+    assert len(changed - {defaults}) == len(numbers) > 10
+
+
 @pytest.mark.parametrize("text", BAD_TEXTS)
 @pytest.mark.parametrize("page", PAGES)
 def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page: str, text: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from app.detectors.tables import AUROC, FPR
-from app.jobs import Job
+from app.job import Job
 from app.pack import gallery
 from app.pack.data import PackData
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from app.jobs import Job
+from app.job import Job
 from app.pack import inspector
 from app.pack.insight import Insight, inspect_row
 from app.pack.jobs import DetectorScores, scoring_work

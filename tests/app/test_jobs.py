@@ -1,22 +1,16 @@
-"""Background jobs: the line, who watches, and what a pause of one does to another."""
+"""The queue of jobs: the line, who may have how many in it, and what it forgets."""
 
 from __future__ import annotations
 
 import threading
 
-from app.jobs import EVERYBODY, Cancelled, Job, JobQueue
-from tests.app.pages import JOB_SECONDS, endless, until
+from app.job import EVERYBODY, Job
+from app.jobs import JobQueue
+from tests.app.pages import JOB_SECONDS, endless, framing, until
 
 ANN, CAROL = ("10.0.0.1", "ann"), ("10.0.0.1", "carol")
 BOB = ("10.0.0.2", "bob")
 BOTH = (ANN, BOB)
-
-
-def _framing(job: Job) -> str:
-    for i in range(10_000):
-        job.report(i / 10_000, i)
-        threading.Event().wait(0.002)
-    return "end"
 
 
 def test_two_jobs_run_and_a_third_waits_in_line():
@@ -101,7 +95,7 @@ def test_nobody_takes_more_than_their_share_of_the_line():
 
 def test_paused_work_holds_no_place_in_the_line():
     queue = JobQueue(workers=2, max_unfinished=2)
-    paused = [queue.submit(f"job {i}", _framing, ANN) for i in range(2)]
+    paused = [queue.submit(f"job {i}", framing, ANN) for i in range(2)]
     for job in paused:
         job.watch("ann")
         until(lambda job=job: job.frames)
@@ -115,7 +109,7 @@ def test_paused_work_holds_no_place_in_the_line():
 
 def test_of_too_many_paused_jobs_of_a_visitor_the_oldest_ends():
     queue = JobQueue(max_paused=2)
-    jobs = [queue.submit(f"{visitor} {i}", _framing, visitor) for i in range(3) for visitor in BOTH]
+    jobs = [queue.submit(f"{visitor} {i}", framing, visitor) for i in range(3) for visitor in BOTH]
     for job in jobs[:4] + jobs[5:]:  # of the six, Bob has three and Ann two
         job.watch("tab")
         until(lambda job=job: job.frames)
@@ -153,8 +147,8 @@ def test_work_that_another_wants_too_is_not_held_up_by_whoever_asked_first():
 def test_a_watchers_closed_tab_ends_the_work_unless_it_is_everybodys():
     connected = {"ann", "bob"}
     queue = JobQueue(unwatched_seconds=0, is_connected=connected.__contains__)
-    training = queue.submit("training", _framing, ANN)
-    scoring = queue.submit("scoring", _framing)
+    training = queue.submit("training", framing, ANN)
+    scoring = queue.submit("scoring", framing)
     for job in (training, scoring):
         job.watch("ann")
         until(lambda job=job: job.frames)
@@ -172,7 +166,7 @@ def test_a_watchers_closed_tab_ends_the_work_unless_it_is_everybodys():
 def test_a_tab_that_comes_back_in_time_keeps_its_work():
     connected = {"ann"}
     queue = JobQueue(unwatched_seconds=1e9, is_connected=connected.__contains__)
-    job = queue.submit("training", _framing, ANN)
+    job = queue.submit("training", framing, ANN)
     job.watch("ann")
     connected.discard("ann")
     queue.tend()
@@ -186,7 +180,7 @@ def test_a_tab_that_comes_back_in_time_keeps_its_work():
 
 def test_a_queue_that_stops_ends_every_job_and_takes_no_other():
     queue = JobQueue(workers=2)
-    jobs = [queue.submit(f"job {i}", _framing, ANN) for i in range(4)]
+    jobs = [queue.submit(f"job {i}", framing, ANN) for i in range(4)]
     jobs[0].watch("ann")
     until(lambda: jobs[0].frames)
     jobs[0].pause("ann")
@@ -209,71 +203,9 @@ def test_a_queue_that_stops_waits_no_longer_than_it_was_told():
     assert queue.stop(JOB_SECONDS)
 
 
-def test_one_watcher_leaves_and_the_other_keeps_the_job():
-    queue = JobQueue()
-    job = queue.submit("shared", _framing)
-    job.watch("ann")
-    job.watch("bob")
-    job.leave("ann")
-    frames = len(job.frames)
-    until(lambda: len(job.frames) > frames + 3)
-    assert job.state == "running"
-    job.leave("bob")
-    until(lambda: job.state == "cancelled")
-
-
-def test_a_watcher_whose_page_is_closed_keeps_nothing():
-    connected = {"ann", "bob"}
-    queue = JobQueue(is_connected=connected.__contains__)
-    job = queue.submit("shared", _framing)
-    job.watch("ann")
-    job.watch("bob")
-    connected.discard("bob")
-    job.leave("ann")
-    until(lambda: job.state == "cancelled")
-
-
-def test_pause_stops_the_work_and_step_lets_one_frame_through():
-    job = JobQueue().submit("mine", _framing)
-    job.watch("ann")
-    until(lambda: len(job.frames) > 2)
-    job.pause("ann")
-    until(lambda: job.state == "paused")
-    allowed = int(job.allowed_frames("ann"))
-    for _ in range(3):
-        job.step("ann")
-        allowed += 1
-        until(lambda allowed=allowed: job.state == "paused" and len(job.frames) >= allowed)
-        assert job.allowed_frames("ann") == allowed
-    assert len(job.frames) <= allowed + 1  # the frame that was under way when pause was pressed
-    job.play("ann")
-    until(lambda: len(job.frames) > allowed + 5)
-    job.leave("ann")
-    until(lambda: job.over)
-
-
-def test_the_pause_of_one_does_not_stop_another():
-    job = JobQueue().submit("shared", _framing)
-    job.watch("ann")
-    job.watch("bob")
-    until(lambda: len(job.frames) > 2)
-    job.pause("ann")
-    allowed = job.allowed_frames("ann")
-    until(lambda: len(job.frames) > allowed + 5)
-    assert job.state == "running"
-    job.pause("bob")
-    until(lambda: job.state == "paused")
-    job.watch("carol")  # whoever comes now finds it paused
-    assert job.allowed_frames("carol") == len(job.frames)
-    job.play("ann")
-    until(lambda: job.state == "running")
-    job.cancel()
-    until(lambda: job.over)
-
-
 def test_a_paused_job_gives_its_place_to_the_next_in_line():
     queue = JobQueue(workers=1)
-    first, second = queue.submit("first", _framing), queue.submit("second", _framing)
+    first, second = queue.submit("first", framing), queue.submit("second", framing)
     first.watch("ann")
     second.watch("bob")
     until(lambda: first.frames)
@@ -306,10 +238,10 @@ def test_a_job_that_is_cancelled_in_line_never_begins():
 def test_work_on_ones_own_data_is_kept_nowhere_and_stops_when_its_owner_is_gone():
     connected = {"ann"}
     queue = JobQueue(max_unfinished=1, is_connected=connected.__contains__)
-    job = queue.submit_owned("own", _framing, "ann", ANN)
+    job = queue.submit_owned("own", framing, "ann", ANN)
     until(lambda: job.frames)
     assert queue.get("own") is None
-    assert "The line is full" in queue.submit_owned("own", _framing, "ann", ANN).error
+    assert "The line is full" in queue.submit_owned("own", framing, "ann", ANN).error
     connected.discard("ann")
     until(lambda: job.state == "cancelled")
 
@@ -324,20 +256,3 @@ def test_work_in_line_on_data_whose_owner_is_gone_ends_there():
     until(lambda: job.state == "cancelled")
     assert not job.has_begun
     assert queue.stop(JOB_SECONDS)
-
-
-def test_the_work_is_told_by_an_exception():
-    raised = []
-
-    def work(job: Job) -> None:
-        try:
-            endless(job)
-        except Cancelled:
-            raised.append(True)
-            raise
-
-    job = JobQueue().submit("any", work)
-    until(lambda: job.state == "running")
-    job.cancel()
-    until(lambda: job.state == "cancelled")
-    assert raised == [True]

@@ -12,7 +12,7 @@ import torch
 
 from app.components import surfaces
 from app.components.surfaces import HEIGHT_STEPS, Block, Surface
-from app.jobs import Job
+from app.job import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
 from app.plane.reading import EnergyReading, PlaneWindow, PointTerms

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PACKS_VARIABLE, offered_packs
 from app.session import job_queue
 from heat_core.pack import pack_from_arrays, write_pack

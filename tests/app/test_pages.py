@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job, Work
+from app.job import Job, Work
 from app.pack.data import offered_packs
 from app.pack.jobs import scoring_work
 from heat_core.detectors.presets import DETECTORS

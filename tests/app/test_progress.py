@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.jobs import Job
+from app.job import Job
 from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.progress import show_waiting
 from app.plane.training import train_toy

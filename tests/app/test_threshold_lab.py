@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import figures
 from app.components import threshold_line as component
-from app.jobs import Job
+from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
 from app.pack.jobs import DetectorScores

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from app.jobs import Job
+from app.job import Job
 from app.plane import chains, reading, training
 from app.plane import figures as figures_of_plane
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.pack import uploads
-from app.pack.uploads import UploadBudget, start_reading
+from app.server import return_freed_memory
+from app.uploads import UploadBudget, UploadReader
 
 Arrays = dict[str, np.ndarray]
 
@@ -22,60 +24,60 @@ def _npz(arrays: Arrays) -> bytes:
 
 
 @pytest.fixture
-def budget(monkeypatch: pytest.MonkeyPatch) -> UploadBudget:
-    """What all uploads may hold: 150 KB, which is that of two of the arrays."""
-    budget = UploadBudget(150_000)
-    monkeypatch.setattr(uploads, "BUDGET", budget)
-    return budget
+def reader() -> UploadReader:
+    """A reader of uploads that may hold 150 KB together, which is that of two of the arrays."""
+    return UploadReader(UploadBudget(150_000))
 
 
-def test_what_an_upload_holds_is_given_back_with_it(arrays: Arrays, budget: UploadBudget) -> None:
+def test_what_an_upload_holds_is_given_back_with_it(arrays: Arrays, reader: UploadReader) -> None:
     content = _npz(arrays)
-    _, pack = start_reading(content, "mine.npz").result()
+    _, pack = reader.start_reading(content, "mine.npz").result()
     arrays_bytes = sum(array.nbytes for array in arrays.values())
-    assert budget.limit - budget.free == len(content) + arrays_bytes
+    assert reader.budget.limit - reader.budget.free == len(content) + arrays_bytes
     del pack
     gc.collect()
-    assert budget.free == budget.limit
+    assert reader.budget.free == reader.budget.limit
 
 
-def test_an_upload_that_is_refused_holds_nothing(arrays: Arrays, budget: UploadBudget) -> None:
+def test_an_upload_that_is_refused_holds_nothing(arrays: Arrays, reader: UploadReader) -> None:
     broken = arrays | {"train_y": arrays["train_y"][:-1]}
     with pytest.raises(ValueError, match="train_y"):
-        start_reading(_npz(broken), "mine.npz").result()
-    assert budget.free == budget.limit
+        reader.start_reading(_npz(broken), "mine.npz").result()
+    assert reader.budget.free == reader.budget.limit
 
 
 def test_more_than_all_may_hold_is_refused_until_somebody_leaves(
-    arrays: Arrays, budget: UploadBudget
+    arrays: Arrays, reader: UploadReader
 ) -> None:
     content = _npz(arrays)
-    kept = [start_reading(content, "mine.npz").result()]
-    size = budget.limit - budget.free
-    while budget.free >= size:
-        kept.append(start_reading(content, "mine.npz").result())
+    kept = [reader.start_reading(content, "mine.npz").result()]
+    size = reader.budget.limit - reader.budget.free
+    while reader.budget.free >= size:
+        kept.append(reader.start_reading(content, "mine.npz").result())
     with pytest.raises(ValueError) as caught:
-        start_reading(content, "mine.npz").result()
+        reader.start_reading(content, "mine.npz").result()
     line = str(caught.value)
     assert "all visitors' arrays may hold 150,000 together" in line
     assert "heat_core pack" in line
     assert "HEAT_PACKS" in line
     kept.clear()
-    assert start_reading(content, "mine.npz").result()
+    assert reader.start_reading(content, "mine.npz").result()
 
 
 def test_too_many_sets_are_refused_with_the_bound_and_the_way_out(
-    arrays: Arrays, budget: UploadBudget
+    arrays: Arrays, reader: UploadReader
 ) -> None:
     z = arrays["near_a"][:1]
     many = arrays | {f"far_{i}": z for i in range(300)}
     with pytest.raises(ValueError) as caught:
-        start_reading(_npz(many), "mine.npz").result()
+        reader.start_reading(_npz(many), "mine.npz").result()
     assert str(caught.value).startswith("more than 300 arrays; at most 300 are taken. ")
     assert "HEAT_PACKS" in str(caught.value)
 
 
-def test_one_upload_is_read_at_a_time(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_upload_is_read_at_a_time(
+    reader: UploadReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reading = threading.Lock()
 
     def read(content: bytes, name: str) -> None:
@@ -83,6 +85,30 @@ def test_one_upload_is_read_at_a_time(arrays: Arrays, monkeypatch: pytest.Monkey
         gc.collect()
         reading.release()
 
-    monkeypatch.setattr(uploads, "_read_upload", read)
-    for future in [start_reading(b"", "mine.npz") for _ in range(20)]:
+    monkeypatch.setattr(reader, "_read", read)
+    for future in [reader.start_reading(b"", "mine.npz") for _ in range(20)]:
         future.result()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what is held")
+def test_uploads_one_after_another_hold_no_more_than_one() -> None:
+    reader = UploadReader(UploadBudget(2**26))
+    z = np.random.default_rng(0).normal(size=(10_000, 256))  # 20 MB
+    content = _npz(
+        {"train_z": z, "train_y": np.arange(len(z)) % 4, "test_z": z[:5], "far_a": z[:5]}
+    )
+    assert len(content) > 20e6
+    held = []
+    for _ in range(30):
+        _, pack = reader.start_reading(content, "mine.npz").result()
+        assert reader.budget.free < reader.budget.limit - len(content)
+        del pack
+        assert reader.budget.free == reader.budget.limit
+        return_freed_memory()
+        held.append(_held_bytes())
+    assert max(held[1:]) - held[0] < len(content) / 2
+
+
+def _held_bytes() -> int:
+    """Returns the resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -892,3 +893,81 @@ def test_a_dataset_without_a_test_split_is_refused_before_training(
     )
     place = ["--root", tmp_path / "half", "--out", tmp_path / "w.safetensors"]
     assert "CIFAR-10 (test) is not in" in refuses("train-classifier", *TINY, *place)
+
+
+# -- folders that cannot be written ----------------------------------------------------------------
+
+WRITING = {
+    "pack": ["pack", "FILE", "--out", "ROOT/out"],
+    "project": ["project", "PACK", "--method", "pca"],
+    "fit": ["fit", "PACK", "MoG", "--out", "ROOT/out"],
+    "score": ["score", "RUN", "FEATURES", "--out", "ROOT/s.csv"],
+}
+
+
+def _writing(command: str, pack: Path, npz: Path) -> list[str]:
+    """Returns the arguments of a command that writes into the folder of the pack."""
+    root = pack.parent
+    run = root / "run"
+    if command == "score":
+        assert main(["fit", str(pack), "MoG", "--out", str(run)]) == 0
+    places = {"FILE": npz, "PACK": pack, "RUN": run, "FEATURES": pack / "test.safetensors"}
+    return [str(places.get(word, word)).replace("ROOT", str(root)) for word in WRITING[command]]
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_read_only_folder_is_refused_before_any_work(
+    command: str, pack: Path, npz: Path, refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = _writing(command, pack, npz)
+
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("no work is done for what cannot be written")
+
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # which is never so for root
+    monkeypatch.setattr("heat_core.projection.project_pack", work)
+    monkeypatch.setattr("heat_core.run.fit", work)
+    assert f"cannot be written: no permission in {pack.parent}" in refuses(*arguments)
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_folder_that_turns_out_to_be_read_only_gives_one_line(
+    command: str, pack: Path, npz: Path, refuses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = _writing(command, pack, npz)
+
+    def denied(suffix: str, prefix: str, folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder / f"{prefix}x{suffix}"))
+
+    monkeypatch.setattr("tempfile.mkdtemp", denied)
+    monkeypatch.setattr("tempfile.mkstemp", denied)
+    line = refuses(*arguments)
+    assert str(pack.parent) in line
+    assert "Permission denied" in line
+
+
+@pytest.mark.skipif(
+    getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write into any folder"
+)
+@pytest.mark.parametrize("command", WRITING)
+def test_a_folder_without_write_permission_is_refused(
+    command: str, pack: Path, npz: Path, refuses
+) -> None:
+    arguments = _writing(command, pack, npz)
+    pack.parent.chmod(0o500)
+    try:
+        assert "no permission in" in refuses(*arguments)
+    finally:
+        pack.parent.chmod(0o700)
+
+
+def test_a_read_only_pack_is_read_as_any_other(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (*pack.iterdir(), pack):
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    before = contents(pack)
+    assert main(["benchmark", str(pack), "--detectors", "MoG"]) == 0
+    assert "MoG" in capsys.readouterr().out
+    assert contents(pack) == before
+    pack.chmod(0o700)

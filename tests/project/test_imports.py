@@ -21,7 +21,7 @@ PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"arguments", "messages", "progress", "set_name", "version"},
+        {"arguments", "messages", "progress", "set_name", "texts", "version"},
         {"files", "npz"},
         {"features", "metrics", "threads"},
         {"pack", "splits"},
@@ -44,7 +44,8 @@ LAYERS = {
     "app": (
         {"incoming", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
-        {"jobs", "turns"},
+        {"job", "turns", "uploads"},
+        {"jobs"},
         {"server"},
         {"session"},
         {"plane", "pack"},
@@ -67,7 +68,10 @@ BESIDE = {
 SLOW = {"torch", "sklearn", "umap", "timm"}
 PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
 # without a page
-BACKGROUND = {"slots", "jobs", "warm_up", "uploads", "training", "chains", "reading", "insight"}
+BACKGROUND = {
+    *("slots", "turns", "job", "jobs", "warm_up", "uploads"),
+    *("training", "chains", "reading", "insight"),
+}
 
 
 class Import(NamedTuple):

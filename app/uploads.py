@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.left_files import uploads_limit
-
 if TYPE_CHECKING:
     from heat_core.pack import Pack
 
@@ -79,56 +77,60 @@ are free.
         weakref.finalize(holder, self.give_back, size).atexit = False
 
 
-BUDGET = UploadBudget(uploads_limit())
-# One upload is read at a time: what reading takes beside the arrays is taken once.
-_READER = ThreadPoolExecutor(1, thread_name_prefix="uploads")
-
-
-def start_reading(content: bytes, name: str) -> Future[tuple[str, Pack]]:
-    """Returns what will be (digest of an upload, its pack), read by another thread.
-
-    It raises ValueError with what is wrong with the upload, in one line.
+class UploadReader:
+    """Reads uploads, one at a time: what reading takes beside the arrays is taken once.
 
     Args:
-        content: of an npz file.
-        name: of the file.
+        budget: of what all that were read may hold.
     """
-    return _READER.submit(_read_upload, content, name)
 
+    def __init__(self, budget: UploadBudget) -> None:
+        self.budget = budget
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="uploads")
 
-def _read_upload(content: bytes, name: str) -> tuple[str, Pack]:
-    from heat_core.npz import OverLimit
+    def start_reading(self, content: bytes, name: str) -> Future[tuple[str, Pack]]:
+        """Returns what will be (digest of an upload, its pack), read by another thread.
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload.npz"
-        path.write_bytes(content)
+        It raises ValueError with what is wrong with the upload, in one line.
+
+        Args:
+            content: of an npz file.
+            name: of the file.
+        """
+        return self._thread.submit(self._read, content, name)
+
+    def _read(self, content: bytes, name: str) -> tuple[str, Pack]:
+        from heat_core.npz import OverLimit
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "upload.npz"
+            path.write_bytes(content)
+            try:
+                pack = self._read_within_budget(path, len(content))
+            except OverLimit as error:
+                raise ValueError(f"{_without_path(error, path)} {WAY_OUT}") from None
+            except ValueError as error:
+                raise ValueError(_without_path(error, path)) from None
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        pack = replace(pack, card={"title": Path(name).stem})
+        return digest, pack
+
+    def _read_within_budget(self, path: Path, file_size: int) -> Pack:
+        """Returns the pack in a file, which counts as held, with the file, until it is gone."""
+        from heat_core.npz import Limits, check_npz
+        from heat_core.pack import pack_from_npz
+
+        limits = Limits()
+        size = file_size + check_npz(path, limits)
+        self.budget.take(size)
         try:
-            pack = _read_within_budget(path, len(content))
-        except OverLimit as error:
-            raise ValueError(f"{_without_path(error, path)} {WAY_OUT}") from None
-        except ValueError as error:
-            raise ValueError(_without_path(error, path)) from None
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    pack = replace(pack, card={"title": Path(name).stem})
-    return digest, pack
+            pack = pack_from_npz(path, limits)
+        except BaseException:
+            self.budget.give_back(size)
+            raise
+        self.budget.belongs_to(pack.train, size)
+        return pack
 
 
 def _without_path(error: ValueError, path: Path) -> str:
     return str(error).removeprefix(f"{path}: ")
-
-
-def _read_within_budget(path: Path, file_size: int) -> Pack:
-    """Returns the pack in a file, which counts as held, with the file itself, until it is gone."""
-    from heat_core.npz import Limits, check_npz
-    from heat_core.pack import pack_from_npz
-
-    limits = Limits()
-    size = file_size + check_npz(path, limits)
-    BUDGET.take(size)
-    try:
-        pack = pack_from_npz(path, limits)
-    except BaseException:
-        BUDGET.give_back(size)
-        raise
-    BUDGET.belongs_to(pack.train, size)
-    return pack
