@@ -16,7 +16,7 @@ from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
 from app.pack.items import Part, items_of
 from app.pack.scores import ready_scores, scoring_job
-from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
+from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -115,5 +115,5 @@ def _select_button(pack_data: PackData, flips: Flips, label: str) -> None:
         help="On every page, until cleared.",
     )
     if is_pressed:
-        add_to_selection(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
+        set_part(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
         st.rerun()

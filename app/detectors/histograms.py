@@ -17,7 +17,7 @@ from app.incoming import number_within
 from app.pack.data import PackData
 from app.pack.items import Mask, Part, items_of
 from app.pack.scores import ScoresByDetector
-from app.pack.selected import add_to_selection, current_selection, selected_masks
+from app.pack.selected import current_selection, selected_masks, set_part
 from heat_core.metrics import percentile, threshold_keeping
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _bar_selector(
         high = np.inf if is_last else edges[bar + 1]
         label = f"{name} {scores.axis} {_range_text(low, high)}"
         items = items_of(pack_data.pack, scores.between(low, high))
-        add_to_selection(Part(f"bar-{name}", label, items))
+        set_part(Part(f"bar-{name}", label, items))
 
     return select_bar
 
@@ -183,5 +183,5 @@ def _select_range(
             ranks = percentile(inside, values)
             masks[set_name] = (ranks >= low) & (ranks <= high)
     label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
-    add_to_selection(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
+    set_part(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
     st.rerun()

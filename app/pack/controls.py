@@ -9,7 +9,7 @@ import streamlit as st
 from app.incoming import choice_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
-from app.pack.selected import clear_selection, current_selection, remove_from_selection
+from app.pack.selected import clear_selection, current_selection, drop_part
 from app.session import SHARE_TO_KEEP_KEY
 from app.text import plain
 
@@ -118,7 +118,7 @@ def _on_upload() -> None:
 
 
 def selection_chips() -> None:
-    """Shows what is selected: a chip a part, removed by a click, and a button that clears all.
+    """Shows what is selected: a chip a part, dropped by a click, and a button that clears all.
 
     Nothing if nothing is selected. The container is always there, so that what comes below keeps
     its place on the page, and so its state.
@@ -138,12 +138,12 @@ def _chip_row() -> None:
                 f"{plain(part.label, 60)}: {len(part):,}",
                 icon=":material/close:",
                 key=f"chip-{part.origin}",
-                on_click=remove_from_selection,
+                on_click=drop_part,
                 args=(part.origin,),
-                help="Take this out of the selection.",
+                help="Drop this condition.",
             )
         st.button(
             "Clear the selection", type="tertiary", key="clear-selection", on_click=clear_selection
         )
     if not len(selection) and len(selection.parts) > 1:
-        st.caption("Nothing is in all of these at once; take one out.")
+        st.caption("Nothing is in all of these at once; drop one.")

@@ -11,10 +11,10 @@ from app.pack.jobs import layout_work
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
-    add_to_selection,
     drop_waiting_region,
     keep_region_in_link,
     map_region,
+    set_part,
     waiting_region,
 )
 from app.session import tab_id
@@ -73,7 +73,7 @@ def select_region(pack_data: PackData, layout: Layout, region: Region) -> None:
     """Selects the rows that a region holds, in place of those drawn around before."""
     region = region.rounded()
     items = items_of(pack_data.pack, rows_in_region(layout, region))
-    add_to_selection(Part(FROM_MAP, "Drawn on the map", items, region))
+    set_part(Part(FROM_MAP, "Drawn on the map", items, region))
     drop_waiting_region()
 
 

@@ -82,13 +82,13 @@ def current_selection() -> Selection:
     return st.session_state.get("selection", Selection())
 
 
-def add_to_selection(part: Part) -> None:
-    """Adds a part to the selection, in place of the one of the same origin."""
+def set_part(part: Part) -> None:
+    """Narrows the selection down by a part, which replaces the one of the same origin."""
     st.session_state["selection"] = current_selection().with_part(part)
 
 
-def remove_from_selection(origin: str) -> None:
-    """Takes the part of an origin out of the selection."""
+def drop_part(origin: str) -> None:
+    """Drops the part of an origin, so that the selection is as wide as the others leave it."""
     st.session_state["selection"] = current_selection().without(origin)
 
 
@@ -108,7 +108,7 @@ def select_linked_items() -> None:
         state.has_read_items = True
         for part in parse_parts(st.query_params.get("picked", "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
-                add_to_selection(part)
+                set_part(part)
     keep_in_link("picked", current_selection().text_without(FROM_MAP))
 
 

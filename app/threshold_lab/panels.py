@@ -16,7 +16,7 @@ from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
-from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
+from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.tables import format_score, style_digits
 from app.text import plain
 from app.threshold_lab.controls import images_near_threshold
@@ -302,7 +302,7 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     )
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
-    add_to_selection(Part(FROM_LINE, label, items))
+    set_part(Part(FROM_LINE, label, items))
     st.rerun()
 
 
