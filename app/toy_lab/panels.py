@@ -153,7 +153,7 @@ def training_result(choice: ToyChoice, result: ToyResult) -> None:
         )
         st.metric(
             "Modes kept",
-            f"{distance.modes} of {distance.modes_total}",
+            f"{distance.modes_kept} of {distance.modes_total}",
             help="A mode is kept if it has at least half of its mass.",
         )
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")

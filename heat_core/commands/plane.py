@@ -38,7 +38,7 @@ def toy(options: argparse.Namespace) -> None:
             "detector": options.detector,
             "preset": options.preset,
             "seed": options.seed,
-            **asdict(distance),
+            **_distance_fields(distance),
             "seconds": seconds,
             "kl_mog": kl_mog,
         }
@@ -49,10 +49,16 @@ def toy(options: argparse.Namespace) -> None:
     print(_distance_text(distance, kl_mog))
 
 
+def _distance_fields(distance: Distance) -> dict[str, float]:
+    """Returns {key of the answer: value} of a distance; the key of the modes kept is `modes`."""
+    fields = asdict(distance)
+    return {"modes" if name == "modes_kept" else name: value for name, value in fields.items()}
+
+
 def _distance_text(distance: Distance, kl_mog: float) -> str:
     """Returns one line on how far a model is from the truth."""
     return (
         f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
         f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
-        f"modes {distance.modes} of {distance.modes_total}, mass missed {distance.missed:.1e}"
+        f"modes {distance.modes_kept} of {distance.modes_total}, mass missed {distance.missed:.1e}"
     )

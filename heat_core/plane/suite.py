@@ -95,7 +95,7 @@ def _row(seeds: Sequence[Trial]) -> list[str]:
     kl = [trial.distance.kl for trial in seeds]
     mog_kl = [trial.mog_distance.kl for trial in seeds]
     worst_ratio = max(ours / mog for ours, mog in zip(kl, mog_kl, strict=True))
-    fewest_modes = min(trial.distance.modes for trial in seeds)
+    fewest_modes = min(trial.distance.modes_kept for trial in seeds)
     median_seconds = statistics.median_high(trial.seconds for trial in seeds)
     return [
         *seeds[0].name,

@@ -209,7 +209,7 @@ def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
 
 def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     d = trained.result.distance
-    assert int((blobs_reading.model_mass >= 0.5 * blobs_reading.true_mass).sum()) == d.modes
+    assert int((blobs_reading.model_mass >= 0.5 * blobs_reading.true_mass).sum()) == d.modes_kept
     assert blobs_reading.true_mass.sum() == pytest.approx(1)
     assert blobs_reading.model_mass.sum() == pytest.approx(1)
     assert blobs_reading.log_z == pytest.approx(
