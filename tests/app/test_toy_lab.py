@@ -467,7 +467,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
     assert short.temperature == 1.0
-    assert short.switches.sum() == 200 * chains.CHAINS
+    assert short.transitions.sum() == 200 * chains.CHAINS
     assert long.switch_count > short.switch_count
     assert short.paths.shape[1:] == (chains.CHAINS, 2)
     assert len(short.paths) <= chains.MAX_DRAWN
