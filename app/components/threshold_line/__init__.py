@@ -22,7 +22,7 @@ Array = NDArray[np.floating]
 Ticks = list[tuple[float, str]]  # (fraction of the axis, text)
 
 STEPS = 1000  # places of the threshold at most: about one a pixel
-BARS = 100  # about
+BAR_COUNT = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
 _mount = declared("threshold_line")
 
@@ -97,7 +97,7 @@ def binned(
             [scores for sets in rows.values() for scores in sets.values()]
         )
         edges, ticks = _score_axis(pooled_scores, sorted_inside)
-    bar = max(1, round((len(edges) - 1) / BARS))
+    bar = max(1, round((len(edges) - 1) / BAR_COUNT))
     return {
         "edges": edges.tolist(),
         "ticks": ticks,

@@ -2,7 +2,7 @@
 // with the data, so every number shown while dragging is exact. One message leaves when the line is let go.
 
 const HEADER = 22; // px above the bars of a row
-const BARS = 46; // px of the tallest bar
+const BAR_HEIGHT = 46; // px of the tallest bar
 const GAP = 8;
 const PATIENCE = 250; // ms without a key before the line counts as let go
 const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
@@ -198,7 +198,7 @@ function build(lab) {
   for (const place of [lab.rows, lab.axis, lab.readout]) place.replaceChildren();
   data.rows.forEach((row, i) => {
     const line = element("div", "", lab.rows);
-    line.style.top = `${i * (HEADER + BARS + GAP)}px`;
+    line.style.top = `${i * (HEADER + BAR_HEIGHT + GAP)}px`;
     const name = element("span", "", line);
     element("i", "", name).style.background = row.colour;
     element("b", row.name, name);
@@ -222,8 +222,8 @@ function build(lab) {
     const sets = card("OOD caught, by set");
     texts.sets = lab.sets.map((set, i) => (i ? item(sets, set.name) : null));
   }
-  const traffic = data.traffic, outside = 1000 * traffic.prevalence;
-  const counts = card(`Of 1000 inputs, ${number(outside)} of them OOD`);
+  const traffic = data.traffic, oodCount = 1000 * traffic.prevalence;
+  const counts = card(`Of 1000 inputs, ${number(oodCount)} of them OOD`);
   for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
   const rates = card("False positives");
   texts.accepted = item(rates, "OOD accepted, FPR (ID+)");
@@ -252,11 +252,11 @@ function draw(lab) {
     first += row.sets.length;
     return shares;
   });
-  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), outside = mean(caught);
+  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), caughtMean = mean(caught);
   texts.rows[0].textContent = `${percent(kept)} kept`;
   caught.forEach((share, i) => { texts.rows[i + 1].textContent = `${percent(share)} caught`; });
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
-  numbers(lab, kept, outside);
+  numbers(lab, kept, caughtMean);
   const at = place(lab, lab.cut);
   const shown = score(lab.cut);
   const [low, high] = [data.edges[0], data.edges.at(-1)];
@@ -267,22 +267,22 @@ function draw(lab) {
   paint(lab, at);
 }
 
-function numbers(lab, kept, outside) {
+function numbers(lab, kept, caughtMean) {
   const { texts } = lab, { prevalence, miss, alarm } = lab.data.traffic;
-  const inside = 1000 * (1 - prevalence), out = 1000 * prevalence;
-  texts["ID kept"].textContent = count(inside * kept);
-  texts["ID flagged"].textContent = count(inside * (1 - kept));
-  texts["OOD caught"].textContent = count(out * outside);
-  texts["OOD missed"].textContent = count(out * (1 - outside));
-  texts.accepted.textContent = percent(1 - outside);
+  const idCount = 1000 * (1 - prevalence), oodCount = 1000 * prevalence;
+  texts["ID kept"].textContent = count(idCount * kept);
+  texts["ID flagged"].textContent = count(idCount * (1 - kept));
+  texts["OOD caught"].textContent = count(oodCount * caughtMean);
+  texts["OOD missed"].textContent = count(oodCount * (1 - caughtMean));
+  texts.accepted.textContent = percent(1 - caughtMean);
   texts.lost.textContent = percent(1 - kept);
-  texts.cost.textContent = count(miss * out * (1 - outside) + alarm * inside * (1 - kept));
+  texts.cost.textContent = count(miss * oodCount * (1 - caughtMean) + alarm * idCount * (1 - kept));
 }
 
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
 function paint(lab, at) {
   const { canvas, data } = lab, rows = data.rows.length;
-  const width = lab.plot.clientWidth, height = rows * (HEADER + BARS + GAP), ratio = devicePixelRatio || 1;
+  const width = lab.plot.clientWidth, height = rows * (HEADER + BAR_HEIGHT + GAP), ratio = devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -293,7 +293,7 @@ function paint(lab, at) {
   pen.clearRect(0, 0, width, height);
   const x = at * width;
   data.rows.forEach((row, i) => {
-    const floor = i * (HEADER + BARS + GAP) + HEADER + BARS;
+    const floor = i * (HEADER + BAR_HEIGHT + GAP) + HEADER + BAR_HEIGHT;
     pen.fillStyle = pen.strokeStyle = row.colour;
     bars(pen, lab.heights[i], floor, width, data, 0, x, i === 0);
     bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
@@ -314,8 +314,8 @@ function stairs(pen, heights, floor, width, data) {
   pen.beginPath();
   pen.moveTo(0, floor);
   heights.forEach((share, k) => {
-    pen.lineTo(k * one, floor - share * BARS);
-    pen.lineTo(Math.min((k + 1) * one, width), floor - share * BARS);
+    pen.lineTo(k * one, floor - share * BAR_HEIGHT);
+    pen.lineTo(Math.min((k + 1) * one, width), floor - share * BAR_HEIGHT);
   });
   if (heights.length) pen.lineTo(width, floor);
   pen.lineWidth = 2;
@@ -327,11 +327,11 @@ function bars(pen, heights, floor, width, data, from, to, solid) {
   const gap = one > 4 ? 1 : 0;
   pen.save();
   pen.beginPath();
-  pen.rect(from, floor - BARS - 1, to - from, BARS + 2);
+  pen.rect(from, floor - BAR_HEIGHT - 1, to - from, BAR_HEIGHT + 2);
   pen.clip();
   pen.beginPath();
   for (let k = Math.floor(from / one); k < heights.length && k * one < to; k++) {
-    const tall = heights[k] && Math.max(1, heights[k] * BARS);
+    const tall = heights[k] && Math.max(1, heights[k] * BAR_HEIGHT);
     if (tall) pen.rect(k * one + (solid ? 0 : 0.5), floor - tall, Math.min(one, width - k * one) - gap - (solid ? 0 : 1), tall);
   }
   pen.globalAlpha = solid ? 0.95 : 0.22;
