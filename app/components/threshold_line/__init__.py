@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -103,12 +104,8 @@ def binned(
         "ticks": ticks,
         "bar": bar,
         "label": label,
-        "cut": threshold,
-        "traffic": {
-            "prevalence": deployment.prevalence,
-            "miss": deployment.miss_cost,
-            "alarm": deployment.false_alarm_cost,
-        },
+        "threshold": threshold,
+        "deployment": asdict(deployment),
         "fixed": fixed,
         "selected": colours["selected"],
         "rows": [

@@ -13,7 +13,7 @@ export default function (component) {
   if (!data) return undefined;
   const lab = labs.get(parentElement) ?? create(parentElement);
   labs.set(parentElement, lab);
-  lab.send = (cut) => setTriggerValue("released", cut);
+  lab.send = (threshold) => setTriggerValue("released", threshold);
   accept(lab, data);
   return () => {
     clearTimeout(lab.timer);
@@ -55,13 +55,13 @@ function accept(lab, data) {
     build(lab);
   }
   const busy = lab.held !== null || lab.timer;
-  if (!busy && (lab.sent === null || lab.sent === data.cut)) settle(lab);
+  if (!busy && (lab.sent === null || lab.sent === data.threshold)) settle(lab);
   ask(lab);
 }
 
 function settle(lab) {
   lab.sent = null;
-  lab.cut = lab.latest.cut;
+  lab.threshold = lab.latest.threshold;
   lab.passed = lab.sets.map((set) => set.passed);
 }
 
@@ -107,8 +107,8 @@ function place(lab, value) {
 function step_to(lab, index) {
   const edges = lab.data.edges;
   const i = Math.min(Math.max(index, 0), edges.length - 1);
-  if (edges[i] === lab.cut) return;
-  lab.cut = edges[i];
+  if (edges[i] === lab.threshold) return;
+  lab.threshold = edges[i];
   lab.passed = lab.upto.map((upto) => upto[i]);
   ask(lab);
 }
@@ -120,7 +120,7 @@ function follow(lab, event) {
 
 function press(lab, event) {
   if (event.button || lab.data.fixed) return;
-  lab.held = { cut: lab.cut, passed: lab.passed, pointer: event.pointerId };
+  lab.held = { threshold: lab.threshold, passed: lab.passed, pointer: event.pointerId };
   lab.plot.setPointerCapture(event.pointerId);
   lab.line.classList.add("held");
   lab.line.focus({ preventScroll: true });
@@ -134,16 +134,16 @@ function move(lab, event) {
 function release(lab, event) {
   if (lab.held?.pointer !== event.pointerId) return;
   follow(lab, event);
-  const before = lab.held.cut;
+  const before = lab.held.threshold;
   lab.held = null;
   lab.line.classList.remove("held");
-  if (lab.cut !== before) let_go(lab);
+  if (lab.threshold !== before) let_go(lab);
   else if (!lab.sent) settle(lab);
 }
 
 function abandon(lab) {
   if (!lab.held) return;
-  ({ cut: lab.cut, passed: lab.passed } = lab.held);
+  ({ threshold: lab.threshold, passed: lab.passed } = lab.held);
   lab.held = null;
   lab.line.classList.remove("held");
   ask(lab);
@@ -151,7 +151,7 @@ function abandon(lab) {
 
 function key(lab, event) {
   const edges = lab.data.edges, last = edges.length - 1;
-  const at = place(lab, lab.cut) * last, far = Math.max(1, Math.round(last / 50));
+  const at = place(lab, lab.threshold) * last, far = Math.max(1, Math.round(last / 50));
   const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
   const steps = {
     ArrowLeft: event.shiftKey ? down - far + 1 : down, ArrowDown: event.shiftKey ? down - far + 1 : down,
@@ -169,11 +169,11 @@ function let_go(lab) {
   clearTimeout(lab.timer);
   clearTimeout(lab.patience);
   lab.timer = 0;
-  lab.sent = lab.cut;
-  lab.send(lab.cut);
+  lab.sent = lab.threshold;
+  lab.send(lab.threshold);
   lab.patience = setTimeout(() => {
     if (lab.sent === null || lab.held || lab.timer) return;
-    settle(lab); // no answer with this cut came; what came last holds
+    settle(lab); // no answer with this threshold came; what came last holds
     ask(lab);
   }, ECHO);
 }
@@ -222,15 +222,15 @@ function build(lab) {
     const sets = card("OOD caught, by set");
     texts.sets = lab.sets.map((set, i) => (i ? item(sets, set.name) : null));
   }
-  const traffic = data.traffic, oodCount = 1000 * traffic.prevalence;
+  const deployment = data.deployment, oodCount = 1000 * deployment.prevalence;
   const counts = card(`Of 1000 inputs, ${number(oodCount)} of them OOD`);
   for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
   const rates = card("False positives");
-  texts.accepted = item(rates, "OOD accepted, FPR (ID+)");
-  texts.lost = item(rates, "ID flagged, FPR (OOD+)");
+  texts.missed = item(rates, "OOD accepted, FPR (ID+)");
+  texts.false_alarms = item(rates, "ID flagged, FPR (OOD+)");
   const cost = card(`Expected cost of 1000 inputs`);
   texts.cost = element("div", "", cost, "big");
-  element("div", `${number(traffic.miss)} an OOD missed, ${number(traffic.alarm)} an ID flagged`, cost);
+  element("div", `${number(deployment.miss_cost)} an OOD missed, ${number(deployment.false_alarm_cost)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
   lab.line.setAttribute("aria-readonly", data.fixed);
   lab.line.setAttribute("aria-valuemin", data.edges[0]);
@@ -257,26 +257,26 @@ function draw(lab) {
   caught.forEach((share, i) => { texts.rows[i + 1].textContent = `${percent(share)} caught`; });
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
   numbers(lab, kept, caughtMean);
-  const at = place(lab, lab.cut);
-  const shown = score(lab.cut);
+  const at = place(lab, lab.threshold);
+  const shown = score(lab.threshold);
   const [low, high] = [data.edges[0], data.edges.at(-1)];
-  lab.flag.textContent = `${lab.cut < low ? "◂ " : ""}${shown}${lab.cut > high ? " ▸" : ""}`; // beyond the axis
-  lab.line.setAttribute("aria-valuenow", lab.cut);
+  lab.flag.textContent = `${lab.threshold < low ? "◂ " : ""}${shown}${lab.threshold > high ? " ▸" : ""}`; // beyond the axis
+  lab.line.setAttribute("aria-valuenow", lab.threshold);
   const groups = caught.map((share, i) => `, catches ${percent(share)} of ${data.rows[i + 1].name}`).join("");
   lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${groups}`);
   paint(lab, at);
 }
 
 function numbers(lab, kept, caughtMean) {
-  const { texts } = lab, { prevalence, miss, alarm } = lab.data.traffic;
+  const { texts } = lab, { prevalence, miss_cost, false_alarm_cost } = lab.data.deployment;
   const idCount = 1000 * (1 - prevalence), oodCount = 1000 * prevalence;
   texts["ID kept"].textContent = count(idCount * kept);
   texts["ID flagged"].textContent = count(idCount * (1 - kept));
   texts["OOD caught"].textContent = count(oodCount * caughtMean);
   texts["OOD missed"].textContent = count(oodCount * (1 - caughtMean));
-  texts.accepted.textContent = percent(1 - caughtMean);
-  texts.lost.textContent = percent(1 - kept);
-  texts.cost.textContent = count(miss * oodCount * (1 - caughtMean) + alarm * idCount * (1 - kept));
+  texts.missed.textContent = percent(1 - caughtMean);
+  texts.false_alarms.textContent = percent(1 - kept);
+  texts.cost.textContent = count(miss_cost * oodCount * (1 - caughtMean) + false_alarm_cost * idCount * (1 - kept));
 }
 
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
