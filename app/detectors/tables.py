@@ -178,7 +178,7 @@ def curves_table(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) ->
             "AUROC %": round(100 * areas[name], 1),
             "ID kept %": round(100 * outcome.kept, 1),
             "OOD caught %": round(100 * outcome.caught, 1),
-            "OOD accepted %": round(100 * outcome.accepted, 1),
+            "OOD missed %": round(100 * outcome.missed, 1),
         }
         for name, outcome in outcomes.items()
     )
@@ -187,7 +187,7 @@ def curves_table(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) ->
 def selection_table(
     scores_by_detector: Mapping[str, SetScores], masks: Mapping[str, Mask]
 ) -> pd.DataFrame:
-    """Returns one row per detector, the fewest OOD accepted first: some OOD rows against ID test.
+    """Returns one row per detector, the fewest OOD missed first: some OOD rows against ID test.
 
     The OOD rows are put together. In percent; `±` is half of the AUROC's 95 % interval.
 

@@ -521,7 +521,7 @@ def test_a_number_is_written_in_one_way():
     assert (
         "100.0" in table.to_string()
     )  # everything is missed there, and a share has a digit even if it is 0
-    assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
+    assert at.dataframe[1].value["Missed, FPR (ID+) %"].tolist() == [100.0] * 4
     assert margin_texts([], 1.0) == []
     assert margin_texts([1.0, 1.0], 1.0) == ["+0", "+0"]
 

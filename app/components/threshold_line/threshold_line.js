@@ -226,7 +226,7 @@ function build(lab) {
   const counts = card(`Of 1000 inputs, ${number(oodCount)} of them OOD`);
   for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
   const rates = card("False positives");
-  texts.missed = item(rates, "OOD accepted, FPR (ID+)");
+  texts.missed = item(rates, "OOD missed, FPR (ID+)");
   texts.false_alarms = item(rates, "ID flagged, FPR (OOD+)");
   const cost = card(`Expected cost of 1000 inputs`);
   texts.cost = element("div", "", cost, "big");
