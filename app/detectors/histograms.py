@@ -93,7 +93,7 @@ def _histogram(
     """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
     groups = figures.scores_by_group(scores.sets)
     threshold = threshold_keeping(groups["ID"], share_to_keep)
-    edges = figures.bins(groups, threshold)
+    edges = figures.bin_edges(groups, threshold)
 
     counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
     selected_ood = {n: selected[n] for n in ood_names(pack_data) if n in selected}
