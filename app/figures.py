@@ -18,9 +18,9 @@ Array = NDArray[np.floating]
 COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
-BY_ROW = {**COLOURS, "selected": SELECTED}
-STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in BY_ROW.items()}
-"""{row: (colour, dash) of its curve}."""
+GROUP_COLOURS = {**COLOURS, "selected": SELECTED}
+STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in GROUP_COLOURS.items()}
+"""{group: (colour, dash) of its curve}; what is selected is drawn as a group."""
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"

@@ -90,7 +90,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         titled,
         threshold,
         choice.deployment,
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),

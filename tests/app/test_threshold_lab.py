@@ -408,10 +408,10 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         groups,
         0.3 * scale,
         Deployment(),
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=percentiles,
     )
-    assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
+    assert [group["name"] for group in data["groups"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
     assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
     named = {
@@ -420,7 +420,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         "b": scores["near_b"],
         "d": scores["far_d"],
     }
-    for fed in (fed for row in data["rows"] for fed in row["sets"]):
+    for fed in (fed for group in data["groups"] for fed in group["sets"]):
         values = named[fed["name"]]
         assert fed["n"] == len(values)
         assert fed["passed"] == np.sum(values <= 0.3 * scale)
@@ -440,14 +440,14 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         {"near": {"a": near}, "far": {"d": far}},
         0.0,
         Deployment(),
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=percentiles,
         selected={"far": far, "ID": scores["test"][:1]},
     )
-    inside, close, away = data["rows"]
+    inside, close, away = data["groups"]
     assert (sum(inside["selected"]), close["selected"]) == (1, [])
     whole = [0] * len(away["selected"])
-    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the row itself
+    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the group itself
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
     assert away["selected"] == whole
@@ -532,7 +532,7 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
     data = component.binned(
-        values, {}, values[0], Deployment(), figures.BY_ROW, percentiles=percentiles
+        values, {}, values[0], Deployment(), figures.GROUP_COLOURS, percentiles=percentiles
     )
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500

@@ -1,7 +1,7 @@
-// A histogram a row and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
+// A histogram a group and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
 // with the data, so every number shown while dragging is exact. One message leaves when the line is let go.
 
-const HEADER = 22; // px above the bars of a row
+const HEADER = 22; // px above the bars of a group
 const BAR_HEIGHT = 46; // px of the tallest bar
 const GAP = 8;
 const PATIENCE = 250; // ms without a key before the line counts as let go
@@ -27,7 +27,7 @@ export default function (component) {
 function create(root) {
   const find = (name) => root.querySelector(name);
   const lab = {
-    plot: find(".plot"), canvas: find("canvas"), rows: find(".rows"), axis: find(".axis"), line: find(".line"),
+    plot: find(".plot"), canvas: find("canvas"), groups: find(".groups"), axis: find(".axis"), line: find(".line"),
     flag: find(".flag"), readout: find(".readout"), held: null, timer: 0, sent: null, frame: 0,
   };
   lab.observer = new ResizeObserver(() => ask(lab));
@@ -48,10 +48,10 @@ function accept(lab, data) {
   lab.latest = data;
   if (lab.data !== data) {
     lab.data = data;
-    lab.sets = data.rows.flatMap((row) => row.sets);
+    lab.sets = data.groups.flatMap((group) => group.sets);
     lab.upto = lab.sets.map((set) => cumulated(set.counts));
-    lab.heights = data.rows.map((row) => heights(row, data));
-    lab.outlines = data.rows.map(outline);
+    lab.heights = data.groups.map((group) => heights(group, data));
+    lab.outlines = data.groups.map(outline);
     build(lab);
   }
   const busy = lab.held !== null || lab.timer;
@@ -70,12 +70,12 @@ function cumulated(counts) {
   return Uint32Array.from(counts, (count) => (sum += count));
 }
 
-// Shares of a row a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
-function heights(row, data) {
+// Shares of a group a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
+function heights(group, data) {
   const steps = data.edges.length - 1;
   const bars = new Float64Array(Math.ceil(steps / data.bar));
-  for (const set of row.sets) {
-    const one = 1 / (set.n * row.sets.length);
+  for (const set of group.sets) {
+    const one = 1 / (set.n * group.sets.length);
     let beyond = set.n;
     set.counts.forEach((count, i) => {
       bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one;
@@ -87,10 +87,10 @@ function heights(row, data) {
   return bars.map((share) => share / tallest);
 }
 
-// The selection of a row as shares of its own tallest bar; one bar may hold all of it.
-function outline(row) {
-  const tallest = Math.max(...row.selected);
-  return row.selected.map((count) => count / tallest);
+// The selection of a group as shares of its own tallest bar; one bar may hold all of it.
+function outline(group) {
+  const tallest = Math.max(...group.selected);
+  return group.selected.map((count) => count / tallest);
 }
 
 // -- the line ---------------------------------------------------------------------------------------------------------
@@ -194,20 +194,20 @@ function element(tag, text, parent, name) {
 
 // Builds what does not move; the texts that do are kept in lab.texts.
 function build(lab) {
-  const { data } = lab, texts = (lab.texts = { rows: [], sets: [] });
-  for (const place of [lab.rows, lab.axis, lab.readout]) place.replaceChildren();
-  data.rows.forEach((row, i) => {
-    const line = element("div", "", lab.rows);
+  const { data } = lab, texts = (lab.texts = { groups: [], sets: [] });
+  for (const place of [lab.groups, lab.axis, lab.readout]) place.replaceChildren();
+  data.groups.forEach((group, i) => {
+    const line = element("div", "", lab.groups);
     line.style.top = `${i * (HEADER + BAR_HEIGHT + GAP)}px`;
     const name = element("span", "", line);
-    element("i", "", name).style.background = row.colour;
-    element("b", row.name, name);
-    const selected = row.selected.reduce((sum, count) => sum + count, 0);
+    element("i", "", name).style.background = group.colour;
+    element("b", group.name, name);
+    const selected = group.selected.reduce((sum, count) => sum + count, 0);
     if (selected) {
       const said = element("em", `${selected.toLocaleString("en")} selected`, name);
       said.style.borderColor = data.selected;
     }
-    texts.rows.push(element("span", "", line));
+    texts.groups.push(element("span", "", line));
   });
   const last = data.ticks.length - 1;
   data.ticks.forEach(([at, label], i) => {
@@ -247,14 +247,14 @@ function draw(lab) {
   const { data, texts } = lab;
   if (!data) return;
   let first = 0;
-  const passed = data.rows.map((row) => {
-    const shares = row.sets.map((set, i) => lab.passed[first + i] / set.n);
-    first += row.sets.length;
+  const passed = data.groups.map((group) => {
+    const shares = group.sets.map((set, i) => lab.passed[first + i] / set.n);
+    first += group.sets.length;
     return shares;
   });
   const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), caughtMean = mean(caught);
-  texts.rows[0].textContent = `${percent(kept)} kept`;
-  caught.forEach((share, i) => { texts.rows[i + 1].textContent = `${percent(share)} caught`; });
+  texts.groups[0].textContent = `${percent(kept)} kept`;
+  caught.forEach((share, i) => { texts.groups[i + 1].textContent = `${percent(share)} caught`; });
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
   numbers(lab, kept, caughtMean);
   const at = place(lab, lab.threshold);
@@ -262,8 +262,8 @@ function draw(lab) {
   const [low, high] = [data.edges[0], data.edges.at(-1)];
   lab.flag.textContent = `${lab.threshold < low ? "◂ " : ""}${shown}${lab.threshold > high ? " ▸" : ""}`; // beyond the axis
   lab.line.setAttribute("aria-valuenow", lab.threshold);
-  const groups = caught.map((share, i) => `, catches ${percent(share)} of ${data.rows[i + 1].name}`).join("");
-  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${groups}`);
+  const catches = caught.map((share, i) => `, catches ${percent(share)} of ${data.groups[i + 1].name}`).join("");
+  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${catches}`);
   paint(lab, at);
 }
 
@@ -281,8 +281,8 @@ function numbers(lab, kept, caughtMean) {
 
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
 function paint(lab, at) {
-  const { canvas, data } = lab, rows = data.rows.length;
-  const width = lab.plot.clientWidth, height = rows * (HEADER + BAR_HEIGHT + GAP), ratio = devicePixelRatio || 1;
+  const { canvas, data } = lab, groupCount = data.groups.length;
+  const width = lab.plot.clientWidth, height = groupCount * (HEADER + BAR_HEIGHT + GAP), ratio = devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -292,9 +292,9 @@ function paint(lab, at) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   const x = at * width;
-  data.rows.forEach((row, i) => {
+  data.groups.forEach((group, i) => {
     const floor = i * (HEADER + BAR_HEIGHT + GAP) + HEADER + BAR_HEIGHT;
-    pen.fillStyle = pen.strokeStyle = row.colour;
+    pen.fillStyle = pen.strokeStyle = group.colour;
     bars(pen, lab.heights[i], floor, width, data, 0, x, i === 0);
     bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
     pen.globalAlpha = 0.5;
