@@ -368,7 +368,11 @@ def test_a_spot_is_taken():
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
     figure = figures.ray_figure(
-        distance, {"total": distance**2, "truth": distance**3}, threshold=5.0, point=1.0, extent=5.0
+        distance,
+        {"total": distance**2, "truth": distance**3},
+        threshold=5.0,
+        point_distance=1.0,
+        extent=5.0,
     )
     low, high = figure.layout.yaxis.range
     assert low < 0 < 5 < high < 100

@@ -5,7 +5,7 @@
 const STILL = 5; // px that a click may move
 const SUN = [-0.42, -0.3, 0.86]; // where the light comes from
 const WALL = 2; // in place of a height, where the block is cut off
-const FLAT = [8, 85]; // degrees that the camera may look down
+const TILT_RANGE = [8, 85]; // degrees that the camera may look down
 const DEEP = 0.04; // of the range of heights that a block reaches below the lowest of all surfaces
 const SAME = 0.15; // how far apart, in depth, neighbours on one slope may be
 const GREY = [150, 158, 168]; // of the walls
@@ -396,7 +396,7 @@ function listen(block, panel) {
 
 function turn(block, round, down) {
   const { turn, tilt } = block.view;
-  block.view = { turn: turn - round, tilt: Math.min(FLAT[1], Math.max(FLAT[0], tilt + down)) };
+  block.view = { turn: turn - round, tilt: Math.min(TILT_RANGE[1], Math.max(TILT_RANGE[0], tilt + down)) };
   ask(block);
 }
 
