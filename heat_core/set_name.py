@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
+PSEUDO_GROUPS = ("pseudo", "pseudoval")  # of destroyed training images, and of held-out ones
+
 
 class SetName(NamedTuple):
     """The name of an OOD set or of a pseudo-OOD family: its group and its own name.
@@ -18,6 +20,15 @@ class SetName(NamedTuple):
 
     group: str
     name: str
+
+    @property
+    def is_pseudo(self) -> bool:
+        """Whether it is of a pseudo-OOD family: of destroyed images, not of those they were.
+
+        >>> SetName.parse("pseudo_blur").is_pseudo, SetName.parse("train").is_pseudo
+        (True, False)
+        """
+        return self.group in PSEUDO_GROUPS
 
     def __str__(self) -> str:
         return f"{self.group}_{self.name}"

@@ -18,6 +18,7 @@ from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.progress import show_waiting
 from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
+from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.assumptions import Note
@@ -73,7 +74,7 @@ class PackData:
         return {
             name: features
             for name, features in self.pack.sets()
-            if name != "train" and not name.startswith("pseudo")
+            if name != "train" and not SetName.parse(name).is_pseudo
         }
 
     @cached_property
