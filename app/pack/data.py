@@ -99,13 +99,13 @@ class PackData:
 
         It is the class that the classifier's head predicts, or the nearest one without a head.
         """
-        from heat_core.explain import predicted_classes
+        from heat_core.explain import assigned_classes
 
         train = self.pack.train
         mahalanobis = None if train.head else self.class_mahalanobis
         with show_waiting():
             return {
-                name: predicted_classes(train, features, mahalanobis)
+                name: assigned_classes(train, features, mahalanobis)
                 for name, features in self.scored_sets.items()
             }
 
