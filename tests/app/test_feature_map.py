@@ -247,7 +247,7 @@ def test_points_are_painted_where_they_are_in_their_colour():
     assert (image[..., 3] > 0).mean() < 0.001
 
 
-def test_a_window_shows_its_part_layout():
+def test_a_window_shows_its_part_alone():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
     assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
@@ -486,8 +486,9 @@ def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
     assert counts["near_a"] == "0 of 40"
     assert "The selection's median HEAT score is higher than" in text(at)
     assert at.subheader[1].value == "50 images, most OOD by HEAT first"
-    assert "test came as features layout" not in text(at)
-    assert any("images" in caption.value or "image" in caption.value for caption in at.caption)
+    assert "test came as features alone" not in text(at)
+    assert "CIFAR-10 is not at hand" in text(at)
+    assert "d came as features alone, without images" in text(at)
     at.segmented_control(key="order").set_value("least OOD")
     opened(at)
     assert at.subheader[1].value == "50 images, least OOD by HEAT first"
