@@ -169,7 +169,7 @@ def assign(
     logits_of, labels = _class_logits(train, mahalanobis)
     classes = np.empty(len(features), np.int64)
     margins = np.empty(len(features))
-    for block in row_blocks("predicting classes", len(features), rows_per_batch(len(labels))):
+    for block in row_blocks("assigning classes", len(features), rows_per_batch(len(labels))):
         logits = logits_of(features.z[block])
         top = logits.topk(min(2, len(labels)), 1).values
         classes[block] = labels[logits.argmax(1)].cpu().numpy()

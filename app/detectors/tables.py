@@ -91,9 +91,9 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
     for name in sorted(averages, key=lambda name: averages[name].fpr95.mean):
         behind = bootstrap.differences(name, best)["average"].fpr95
         if name == best:
-            verdict = "the best"
+            standing = "the best"
         else:
-            verdict = "not significantly different" if name in equals else "worse"
+            standing = "not significantly different" if name in equals else "worse"
         rows.append(
             {
                 "Detector": name,
@@ -102,7 +102,7 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
                 f"FPR95 less that of {best}": (
                     "" if name == best else _interval_text(behind, sign="+")
                 ),
-                "So it is": verdict,
+                "So it is": standing,
             }
         )
     return pd.DataFrame(rows)

@@ -280,8 +280,8 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
     for (set_name, _), score, margin in zip(
         pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
-        verdict = row_outcome(score > threshold, set_name)
-        captions.append((pack_data.pack.title_of(set_name), f"{margin} {verdict}"))
+        outcome = row_outcome(score > threshold, set_name)
+        captions.append((pack_data.pack.title_of(set_name), f"{margin} {outcome}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 

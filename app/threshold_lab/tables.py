@@ -287,7 +287,7 @@ def nearest_table(
             "Class": _class_name(pack, set_name, row),
             "Score": score,
             "Above the line": score - threshold,
-            "Verdict": row_outcome(score > threshold, set_name),
+            "Outcome": row_outcome(score > threshold, set_name),
         }
         if compared_out is not None:
             cells["The other says"] = row_outcome(bool(compared_out[set_name][row]), set_name)

@@ -23,12 +23,12 @@ class Light:
     Args:
         colour: of its badge, as Streamlit calls it.
         icon: a Material symbol.
-        verdict: in words.
+        text: what it means, in a word or two.
     """
 
     colour: str
     icon: str
-    verdict: str
+    text: str
 
 
 LIGHTS = {
@@ -128,7 +128,7 @@ ROWS = (
 def diagnosis_panel(diagnosis: Diagnosis) -> None:
     """Shows a traffic light with its reason, and behind it the figures that it comes from."""
     light = LIGHTS[diagnosis.light]
-    badge = f":{light.colour}-badge[:material/{light.icon}: {light.verdict}]"
+    badge = f":{light.colour}-badge[:material/{light.icon}: {light.text}]"
     st.markdown(f"{badge} {plain(diagnosis.reason)}")
     with st.expander(
         "Diagnostics: 32 chains of 200 MALA steps, begun at data",

@@ -553,7 +553,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
-    assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
+    assert table["Outcome"].tolist() == ["kept", "kept", "flagged", "flagged"]
     assert table["The other says"].tolist() == ["kept"] * 4
     assert table["Class"].tolist() == ["ant", "bee", "cat", "dog"]
 

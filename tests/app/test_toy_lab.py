@@ -280,7 +280,7 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
     shown = LIGHTS[light]
-    badge = f":{shown.colour}-badge[:material/{shown.icon}: {shown.verdict}]"
+    badge = f":{shown.colour}-badge[:material/{shown.icon}: {shown.text}]"
     text = next(markdown.value for markdown in at.markdown if badge in markdown.value)
     assert r"The \*reason\* is this." in text
 
