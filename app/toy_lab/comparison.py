@@ -11,7 +11,7 @@ import streamlit as st
 from app.jobs import Job
 from app.pack.progress import show_failure
 from app.plane.panels import PanelTitle
-from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training
+from app.plane.state import COMPARED_DETECTORS, ToyPreview, leave_training, start_training
 from app.plane.training import TOTAL, Snapshot, ToyChoice
 from app.toy_lab.panels import TITLES, energy_panel
 
@@ -53,7 +53,7 @@ def comparison_buttons(choices: Mapping[str, ToyChoice], jobs: Mapping[str, Job 
                 "Cancel",
                 icon=":material/stop:",
                 on_click=_for_each,
-                args=(cancel_training, under_way),
+                args=(leave_training, under_way),
             )
 
 
