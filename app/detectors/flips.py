@@ -15,7 +15,7 @@ from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
 from app.pack.items import Part, items_of
-from app.pack.scores import ready_scores, scoring_job
+from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.text import plain
 
@@ -36,7 +36,7 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores_by_detector, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
+    scores_by_detector, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
     missing = [name for name in (accepts, rejects) if name not in scores_by_detector]
     if accepts == rejects:
         heading.subheader(TITLE)

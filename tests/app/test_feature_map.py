@@ -49,7 +49,7 @@ from app.pack.layout import (
     rows_in_polygons,
     rows_in_region,
 )
-from app.pack.scores import scoring_job
+from app.pack.scores import ensure_scoring_job
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import project_pack
@@ -437,7 +437,7 @@ def open_map(monkeypatch, tmp_path):
 
 
 def _frames() -> list:
-    return scoring_job(current_pack_data(), "modern").frames
+    return ensure_scoring_job(current_pack_data(), "modern").frames
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.pack.data import PackData, current_pack_data
-from app.pack.scores import scoring_job
+from app.pack.scores import ensure_scoring_job
 from heat_core.judge import weights_of
 from tests.app.pages import app, opened, text, upload, wait
 
@@ -143,7 +143,8 @@ def test_fitted_detectors_are_kept_only_where_an_image_can_be_judged(
         pack_data = current_pack_data()
         assert isinstance(pack_data, PackData)
         assert all(
-            (frame.run is not None) == weights for frame in scoring_job(pack_data, "modern").frames
+            (frame.run is not None) == weights
+            for frame in ensure_scoring_job(pack_data, "modern").frames
         )
 
 
