@@ -70,7 +70,7 @@ def _show_pair(
     order = (
         "by how far HEAT's correction E_θ moved them"
         if is_corrected
-        else "by how many points their rank among ID changed"
+        else "by how many points their ID percentile changed"
     )
     st.caption(
         f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images. Sorted {order}. "

@@ -180,8 +180,8 @@ def _select_range(
     masks = {}
     for set_name, values in scores_by_detector[name].items():
         if set_name != "val":
-            ranks = percentile(inside, values)
-            masks[set_name] = (ranks >= low) & (ranks <= high)
+            percentiles = percentile(inside, values)
+            masks[set_name] = (percentiles >= low) & (percentiles <= high)
     label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
     set_part(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
     st.rerun()

@@ -53,7 +53,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
     """Returns the rows that one detector accepts and another rejects.
 
     Each has the threshold that keeps a share of ID test. Where they differ by HEAT's correction,
-    that sorts the rows; else the change of rank among ID does.
+    that sorts the rows; else the change of the ID percentile does.
 
     Args:
         pack_data: whose rows.

@@ -244,5 +244,5 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
 
 def move_text(move: float, is_corrected: bool) -> str:
-    """Returns how far an image was moved: in HEAT's energy, or in points of its rank among ID."""
+    """Returns how far an image was moved: in HEAT's energy, or in points of its ID percentile."""
     return f"{move:+.2f}" if is_corrected else f"{100 * move:+.1f} points"

@@ -83,9 +83,9 @@ def _show_scores(detector: str, masks: Masks, scores: Scores, threshold: float) 
     unselected = _joined([scores[name][~masks[name]] for name in names])
     if not len(selected) or not len(unselected):
         return
-    higher_than = percentile(unselected, [float(np.median(selected))])[0]
+    at_or_below = percentile(unselected, [float(np.median(selected))])[0]
     st.markdown(
-        f"**The selection's median {detector} score is higher than {100 * higher_than:.0f} % of "
+        f"**The selection's median {detector} score is at or above {100 * at_or_below:.0f} % of "
         "the rest**"
     )
     st.plotly_chart(

@@ -37,7 +37,7 @@ header.show(
 choice = toy_choice()
 preview = toy_preview(choice.toy, choice.seed)
 training_set = f"{preview.title}: {preview.size:,} training points"
-fresh_points = "threshold and ranks from 4,000 fresh ID points"
+fresh_points = "threshold and percentiles from 4,000 fresh ID points"
 st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")
 
 

@@ -78,14 +78,14 @@ def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
 
 
 def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, float]) -> None:
-    """Shows the energy of a point as a sum with a verdict, and the rank of each term among ID."""
+    """Shows the energy of a point as a sum with a verdict, and the ID percentile of each term."""
     x, y = point
     st.subheader(f"At ({x:.2f}, {y:.2f}): {terms.sentence}")
     table_column, verdict_column = st.columns([3, 2])
     table_column.dataframe(
         _term_table(terms),
         hide_index=True,
-        alt="The point's energy, part by part, and its rank among 4,000 fresh ID points",
+        alt="The point's energy, term by term, and its percentile among 4,000 fresh ID points",
     )
     verdict = "Rejected as OOD" if terms.out else "Accepted as ID"
     if terms.true_energy > 1e6:
@@ -106,7 +106,7 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
         (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
         for name, energy in energies.items()
     ]
-    return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])
+    return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have at most as much"])
 
 
 # -- the whole

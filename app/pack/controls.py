@@ -41,8 +41,8 @@ def score_unit() -> str:
         ("ID percentile", "raw"),
         default="raw",
         key="scale",
-        help="A percentile says what share of the ID test set scores lower, so that detectors "
-        "compare.",
+        help="A percentile says what share of the ID test set scores at most as much, so that "
+        "detectors compare.",
     )
 
 

@@ -152,7 +152,7 @@ def _show_terms(detector: str, row_terms: RowTerms, share_kept: float) -> None:
     ]
     st.plotly_chart(
         figures.percentile_bars(names, values, row_terms.percentiles, share_kept),
-        key=f"ranks-{detector}",
+        key=f"percentiles-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",
     )

@@ -128,7 +128,7 @@ class PointTerms:
     Args:
         terms: {term: nats}, in the order in which they add up.
         total: their sum.
-        percentiles: {term: share of ID that is lower}, with `total`.
+        percentiles: {term: share of fresh ID points that have at most as much}, with `total`.
         true_energy: the exact -log p, infinite where the density is zero.
         mode: which mode the point belongs to.
         threshold: above it the point is out.
@@ -222,14 +222,15 @@ def point_terms(
     """
     import torch
 
+    from heat_core.metrics import percentile
     from heat_core.plane.toys import toy
 
     point = np.array([[x, y]])
     energies = {name: float(value[0]) for name, value in _term_energies(terms, point).items()}
-    percentiles = {}
-    for name, value in energies.items():
-        lower = np.searchsorted(reading.id_energies[name], value)
-        percentiles[name] = float(lower / FRESH_POINTS)
+    percentiles = {
+        name: float(percentile(reading.id_energies[name], [value])[0])
+        for name, value in energies.items()
+    }
 
     the_toy = toy(toy_name)
     exact_point = torch.from_numpy(point)

@@ -233,8 +233,8 @@ def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
 def _verdict_text(verdict: Verdict) -> str:
     """Returns one line of a detector on an image."""
     return (
-        f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test"
-        f"  {'out' if verdict.out else 'in'}"
+        f"  {verdict.detector:9} {verdict.score:12.4g}  "
+        f"at or above {verdict.percentile:6.1%} of ID test  {'out' if verdict.out else 'in'}"
     )
 
 

@@ -193,6 +193,18 @@ def test_the_sentence_and_the_table_round_the_same_total(prior, correction, equa
     ]
 
 
+def test_equal_energies_of_id_count_into_the_percentile_of_a_point(trained, blobs_reading):
+    """As on the pages of a pack: at or below, not below alone."""
+    terms = trained.result.terms
+    energies = reading.point_terms(terms, blobs_reading, "blobs", 0.5, -0.5)
+    values = {**energies.terms, "total": energies.total}
+    tied = {name: np.array([value - 1, value, value, value + 1]) for name, value in values.items()}
+    counted = reading.point_terms(
+        terms, dataclasses.replace(blobs_reading, id_energies=tied), "blobs", 0.5, -0.5
+    )
+    assert counted.percentiles == dict.fromkeys(values, 0.75)
+
+
 def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
     trained, blobs_reading
 ):
