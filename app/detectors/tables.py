@@ -27,7 +27,7 @@ BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on
 NAME_WIDTH = 95  # of a column with the names of detectors, in pixels: the longest fits
 ON_TEST = (
     "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
-    "chooses on validation images where there are some, as one does before shipping, so its line "
+    "chooses on held-out ID images where there are some, as one does before shipping, so its line "
     "may lie a little off this one."
 )
 

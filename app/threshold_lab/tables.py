@@ -55,10 +55,13 @@ def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
     if scores.calibration_name == "test":
         basis = (
             f"Chosen on the same {count:,} ID test scores that it is measured on: there is no "
-            "validation split."
+            "held-out ID."
         )
     else:
-        basis = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
+        basis = (
+            f"Chosen on {count:,} calibration scores, of held-out ID; the numbers here are of the "
+            "test set."
+        )
     parts = [rule.summary, basis]
     if rule.needs_ood:
         parts.append(READS_OOD)

@@ -321,12 +321,12 @@ def test_without_a_head_images_are_judged_by_the_threshold_of_the_nearest_class(
     assert any("Nearest to" in table.value for table in at.dataframe)
 
 
-def test_a_validation_split_chooses_the_line(monkeypatch):
+def test_held_out_id_chooses_the_line(monkeypatch):
     scores = set_scores(1.5, val=True)
     monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
     at = opened()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
-    assert "Chosen on 300 validation scores" in text(at)
+    assert "Chosen on 300 calibration scores, of held-out ID" in text(at)
     assert (
         decisions(at)["HEAT"]["ID kept"]
         == f"{100 * evaluate(at.number_input(key='cut').value, scores['test'], {}).kept:.1f} %"
