@@ -55,7 +55,7 @@ def draw_points(points: Points, palette: Indices, window: Window) -> bytes:
 
     Args:
         palette: (colours, 4) RGBA, at most 256.
-        window: what is in view.
+        window: the part of the map that is shown.
     """
     from PIL import Image
 

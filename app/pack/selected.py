@@ -158,11 +158,11 @@ def open_item(item: str) -> None:
 
 
 def window_text() -> str:
-    """Returns the part of the map in view, four numbers as text; nothing is the whole map."""
+    """Returns the part of the map that is shown, four numbers as text; nothing is the whole map."""
     text = st.session_state.setdefault("window", st.query_params.get("window", ""))
     return keep_in_link("window", text)
 
 
 def set_window_text(text: str) -> None:
-    """Sets the part of the map in view."""
+    """Sets the part of the map that is shown."""
     st.session_state["window"] = text

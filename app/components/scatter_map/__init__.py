@@ -70,13 +70,13 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class MapView:
-    """The part of a map in view, and what is drawn over it.
+class MapPicture:
+    """What is shown of a map: the part in its window, and what is drawn over it.
 
     Args:
         image: a PNG of the window.
         aspect: its width over its height.
-        window: the part of the map in view.
+        window: the part of the map that is shown.
         alt: what it shows, for a screen reader.
         outlines: of the shapes that are drawn.
         marks: over it.
@@ -93,7 +93,7 @@ class MapView:
 
 
 def scatter_map(
-    view: MapView,
+    picture: MapPicture,
     on_draw: Callable[[Drawing], None],
     on_move: Callable[[Window], None],
     key: str,
@@ -117,8 +117,8 @@ def scatter_map(
         if window is not None:
             on_move(window)
 
-    data = asdict(view)
-    data["image"] = f"data:image/png;base64,{base64.b64encode(view.image).decode()}"
+    data = asdict(picture)
+    data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
     data["corners"] = MAX_CORNERS
     data["deepest"] = SMALLEST_WINDOW
     _mount(

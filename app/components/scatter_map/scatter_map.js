@@ -24,7 +24,7 @@ export default function (component) {
 function create(root) {
   const map = {
     face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
-    tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", view: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
+    tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", window: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
     cursor: null, corner: null, image: null, whole: null, busy: false,
   };
   map.observer = new ResizeObserver(() => draw(map));
@@ -50,7 +50,7 @@ function use(map, tool) {
 
 function accept(map, data) {
   const fresh = map.data?.image !== data.image;
-  if (!map.busy && String(map.data?.window) !== String(data.window)) map.view = [...data.window];
+  if (!map.busy && String(map.data?.window) !== String(data.window)) map.window = [...data.window];
   map.data = data;
   map.face.setAttribute("aria-label", `${data.alt} Arrow keys move a cross, Enter looks at the nearest point, Space marks two corners of a box, + and - zoom, 0 shows the whole map.`);
   legend(map.legend, data.legend);
@@ -114,7 +114,7 @@ function draw(map) {
 }
 
 function on(map, [x, y], wide, high) {
-  const [left, top, right, bottom] = map.view;
+  const [left, top, right, bottom] = map.window;
   return [((x - left) / (right - left)) * wide, ((y - top) / (bottom - top)) * high];
 }
 
@@ -173,7 +173,7 @@ function cross(map, pen, spot, wide, high, colour) {
 // -- hands ------------------------------------------------------------------------------------------------------------
 
 function spotOf(map, event) {
-  const box = map.canvas.getBoundingClientRect(), [left, top, right, bottom] = map.view;
+  const box = map.canvas.getBoundingClientRect(), [left, top, right, bottom] = map.window;
   const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
   return [left + x * (right - left), top + y * (bottom - top)];
 }
@@ -212,7 +212,7 @@ function box([x0, y0], [x1, y1]) {
 }
 
 function pan(map, event, [x, y]) {
-  const [left, top, right, bottom] = map.view, seen = map.canvas.getBoundingClientRect();
+  const [left, top, right, bottom] = map.window, seen = map.canvas.getBoundingClientRect();
   const dx = ((x - event.clientX) / seen.width) * (right - left), dy = ((y - event.clientY) / seen.height) * (bottom - top);
   map.held.set(event.pointerId, [event.clientX, event.clientY]);
   look(map, left + dx, top + dy, right - left);
@@ -239,7 +239,7 @@ function release(map, event) {
 function pick(map, kind, corners, more) {
   const every = Math.ceil(corners.length / map.data.corners);
   const at = corners.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
-  const reach = (REACH / map.face.clientWidth) * (map.view[2] - map.view[0]);
+  const reach = (REACH / map.face.clientWidth) * (map.window[2] - map.window[0]);
   map.send("picked", { kind, at, more, reach });
 }
 
@@ -252,20 +252,20 @@ function wheel(map, event) {
 }
 
 function zoom(map, factor, x, y) {
-  const [left, top, right, bottom] = map.view, wide = right - left;
+  const [left, top, right, bottom] = map.window, wide = right - left;
   const next = factor ? Math.min(1, Math.max(map.data.deepest, wide / factor)) : 1;
   look(map, left + x * (wide - next), top + y * (bottom - top - next), next);
 }
 
 function look(map, left, top, wide) {
   const x = Math.min(Math.max(left, 0), 1 - wide), y = Math.min(Math.max(top, 0), 1 - wide);
-  map.view = [x, y, x + wide, y + wide];
+  map.window = [x, y, x + wide, y + wide];
   map.busy = true;
   draw(map);
   clearTimeout(map.timer);
   map.timer = setTimeout(() => {
     map.busy = false;
-    map.send("moved", map.view.map((n) => Math.round(n * 1e5) / 1e5));
+    map.send("moved", map.window.map((n) => Math.round(n * 1e5) / 1e5));
   }, REST);
 }
 
@@ -274,7 +274,7 @@ function look(map, left, top, wide) {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function key(map, event) {
-  const [left, top, right, bottom] = map.view;
+  const [left, top, right, bottom] = map.window;
   const middle = [(left + right) / 2, (top + bottom) / 2];
   const arrow = ARROWS[event.key], step = (right - left) * (event.shiftKey ? 0.1 : 0.02);
   if (arrow) {
