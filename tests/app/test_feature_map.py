@@ -340,24 +340,26 @@ def test_points_that_are_not_selected_are_faint(pack, layout):
 
 
 def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
-    lasso = parse_drawing({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
+    lasso = parse_drawing(
+        {"kind": "lasso", "corners": [0, 0, 1, 0, 1, 1], "adds": True, "reach": 0.01}
+    )
     assert lasso.corners == ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
     assert lasso.adds
     assert (
-        parse_drawing({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind
+        parse_drawing({"kind": "spot", "corners": [0.5, 0.5], "adds": False, "reach": 0.01}).kind
         == "spot"
     )
-    good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
+    good = {"kind": "lasso", "corners": [0, 0, 1, 0, 1, 1], "adds": False, "reach": 0.01}
     for wrong in (
         None,
         "x",
         {},
         {**good, "kind": "page"},
-        {**good, "at": [0, 0, 1]},
-        {**good, "at": "0011"},
+        {**good, "corners": [0, 0, 1]},
+        {**good, "corners": "0011"},
         {**good, "reach": None},
-        {**good, "at": [0, 0, 1, float("nan"), 1, 1]},
-        {**good, "at": [0.0, 0.0] * 500},
+        {**good, "corners": [0, 0, 1, float("nan"), 1, 1]},
+        {**good, "corners": [0.0, 0.0] * 500},
         {**good, "kind": "spot"},
     ):
         assert parse_drawing(wrong) is None

@@ -54,9 +54,14 @@ def test_what_is_no_number_in_range_is_not_taken(value: object) -> None:
 
 @pytest.mark.parametrize("value", [*BAD_NUMBERS, *NO_NUMBERS])
 def test_a_component_passes_over_what_a_browser_makes_up(value: object) -> None:
-    drawing = {"kind": "lasso", "at": [0.1, 0.1, 0.9, 0.1, 0.5, 0.9], "more": False, "reach": 0.01}
+    drawing = {
+        "kind": "lasso",
+        "corners": [0.1, 0.1, 0.9, 0.1, 0.5, 0.9],
+        "adds": False,
+        "reach": 0.01,
+    }
     assert parse_drawing(drawing) is not None
-    assert parse_drawing(drawing | {"at": [0.1, 0.1, 0.9, 0.1, 0.5, value]}) is None
+    assert parse_drawing(drawing | {"corners": [0.1, 0.1, 0.9, 0.1, 0.5, value]}) is None
     assert parse_drawing(drawing | {"reach": value}) is None
     assert parse_window([0, 0, 1, value]) is None
     assert picked_spot([0, value], BLOCK) is None

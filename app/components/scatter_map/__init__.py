@@ -107,8 +107,8 @@ def scatter_map(
         on_move: called with the window once a zoom or a move has ended.
     """
 
-    def on_picked_change() -> None:
-        drawing = parse_drawing(st.session_state[key].picked)
+    def on_drawn_change() -> None:
+        drawing = parse_drawing(st.session_state[key].drawn)
         if drawing is not None:
             on_draw(drawing)
 
@@ -119,12 +119,12 @@ def scatter_map(
 
     data = asdict(picture)
     data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
-    data["corners"] = MAX_CORNERS
-    data["deepest"] = SMALLEST_WINDOW
+    data["max_corners"] = MAX_CORNERS
+    data["smallest_window"] = SMALLEST_WINDOW
     _mount(
         data=data,
         key=key,
-        on_picked_change=on_picked_change,
+        on_drawn_change=on_drawn_change,
         on_moved_change=on_moved_change,
     )
 
@@ -132,13 +132,14 @@ def scatter_map(
 def parse_drawing(message: Any) -> Drawing | None:
     """Returns the drawing that a browser sends, or None if the message is of no such form.
 
-    >>> parse_drawing({"kind": "spot", "at": [0.5, 0.25], "more": False, "reach": 0.01}).corners
+    >>> message = {"kind": "spot", "corners": [0.5, 0.25], "adds": False, "reach": 0.01}
+    >>> parse_drawing(message).corners
     ((0.5, 0.25),)
     """
     if not isinstance(message, dict):
         return None
     kind = message.get("kind")
-    coordinates = message.get("at")
+    coordinates = message.get("corners")
     reach = message.get("reach")
     if kind not in ("lasso", "box", "spot") or not isinstance(coordinates, list):
         return None
@@ -150,7 +151,7 @@ def parse_drawing(message: Any) -> Drawing | None:
     fewest, most = CORNERS[kind]
     if not fewest <= len(corners) <= most:
         return None
-    return Drawing(kind, corners, message.get("more") is True, reach)
+    return Drawing(kind, corners, message.get("adds") is True, reach)
 
 
 def parse_window(edges: Any) -> Window | None:

@@ -107,7 +107,7 @@ function draw(map) {
   pen.strokeStyle = accent;
   pen.fillStyle = accent;
   for (const outline of data.outlines) trace(map, pen, outline, wide, high, [6, 4]);
-  if (map.shape) trace(map, pen, map.shape.at, wide, high, []);
+  if (map.shape) trace(map, pen, map.shape.corners, wide, high, []);
   for (const mark of data.marks) label(map, pen, mark, wide, high, ink, paper);
   if (map.cursor) cross(map, pen, map.cursor, wide, high, ink);
   if (map.corner) cross(map, pen, map.corner, wide, high, accent);
@@ -182,7 +182,7 @@ function press(map, event) {
   if (event.button) return;
   map.face.setPointerCapture(event.pointerId);
   map.held.set(event.pointerId, [event.clientX, event.clientY]);
-  map.shape = map.held.size > 1 ? null : { at: [spotOf(map, event)], from: [event.clientX, event.clientY], moved: false };
+  map.shape = map.held.size > 1 ? null : { corners: [spotOf(map, event)], from: [event.clientX, event.clientY], moved: false };
 }
 
 function move(map, event) {
@@ -199,9 +199,9 @@ function extend(map, event, before) {
   if (!shape.moved && Math.hypot(now[0] - shape.from[0], now[1] - shape.from[1]) < STILL) return;
   shape.moved = true;
   if (map.tool === "move") return pan(map, event, before);
-  if (map.tool === "box") shape.at = box(shape.at[0], spotOf(map, event));
+  if (map.tool === "box") shape.corners = box(shape.corners[0], spotOf(map, event));
   else if (Math.hypot(now[0] - before[0], now[1] - before[1]) >= STEP) {
-    shape.at.push(spotOf(map, event));
+    shape.corners.push(spotOf(map, event));
     map.held.set(event.pointerId, now);
   }
   return undefined;
@@ -232,15 +232,15 @@ function release(map, event) {
   map.shape = null;
   draw(map);
   if (!shape) return;
-  if (!shape.moved) pick(map, "spot", [spotOf(map, event)], false);
-  else if (map.tool !== "move" && shape.at.length > 2) pick(map, map.tool, shape.at, event.shiftKey);
+  if (!shape.moved) sendDrawing(map, "spot", [spotOf(map, event)], false);
+  else if (map.tool !== "move" && shape.corners.length > 2) sendDrawing(map, map.tool, shape.corners, event.shiftKey);
 }
 
-function pick(map, kind, corners, more) {
-  const every = Math.ceil(corners.length / map.data.corners);
-  const at = corners.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
+function sendDrawing(map, kind, spots, adds) {
+  const every = Math.ceil(spots.length / map.data.max_corners);
+  const corners = spots.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
   const reach = (REACH / map.face.clientWidth) * (map.window[2] - map.window[0]);
-  map.send("picked", { kind, at, more, reach });
+  map.send("drawn", { kind, corners, adds, reach });
 }
 
 function wheel(map, event) {
@@ -253,7 +253,7 @@ function wheel(map, event) {
 
 function zoom(map, factor, x, y) {
   const [left, top, right, bottom] = map.window, wide = right - left;
-  const next = factor ? Math.min(1, Math.max(map.data.deepest, wide / factor)) : 1;
+  const next = factor ? Math.min(1, Math.max(map.data.smallest_window, wide / factor)) : 1;
   look(map, left + x * (wide - next), top + y * (bottom - top - next), next);
 }
 
@@ -280,9 +280,9 @@ function key(map, event) {
   if (arrow) {
     const at = map.cursor ?? middle;
     map.cursor = [Math.min(Math.max(at[0] + step * arrow[0], left), right), Math.min(Math.max(at[1] + step * arrow[1], top), bottom)];
-  } else if (event.key === "Enter") pick(map, "spot", [map.cursor ?? middle], false);
+  } else if (event.key === "Enter") sendDrawing(map, "spot", [map.cursor ?? middle], false);
   else if (event.key === " " && map.cursor && map.corner) {
-    pick(map, "box", box(map.corner, map.cursor), event.shiftKey);
+    sendDrawing(map, "box", box(map.corner, map.cursor), event.shiftKey);
     map.corner = null;
   } else if (event.key === " ") map.corner = map.cursor = map.cursor ?? middle;
   else if (event.key === "Escape") map.corner = map.cursor = map.shape = null;
