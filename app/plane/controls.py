@@ -65,7 +65,7 @@ def toy_choice() -> ToyChoice:
 def _toy() -> str:
     session.from_link("toy", TOYS)
     toy = st.selectbox(
-        "Dataset",
+        "Toy",
         TOYS,
         key="toy",
         persist_state="session",
