@@ -93,7 +93,7 @@ def _swap_detectors() -> None:
     state["accepts"], state["rejects"] = state["rejects"], state["accepts"]
 
 
-def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+def flip_sets_input(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
     """Returns the sets whose images are shown; all, if none is picked.
 
     Args:

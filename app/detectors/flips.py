@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.detectors.controls import counted_sets, detector_pair
+from app.detectors.controls import detector_pair, flip_sets_input
 from app.detectors.state import differ_by_correction, find_flips
 from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
@@ -63,7 +63,7 @@ def _show_pair(
         flips = flips.within(selected_masks(pack_data, selection))
     heading.subheader(flips_finding(accepts, rejects, flips.counts))
     titles = {name: pack_data.pack.title_of(name) for name in flips.counts}
-    set_names = counted_sets(titles, flips.counts)
+    set_names = flip_sets_input(titles, flips.counts)
     flips = flips.within(_whole_sets(pack_data, set_names))
 
     is_corrected = differ_by_correction(accepts, rejects)

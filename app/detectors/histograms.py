@@ -70,7 +70,7 @@ class _AxisScores:
             inside = scores.test
             self.sets = {name: 100 * percentile(inside, s) for name, s in scores.items()}
 
-    def rows(self, masks: Mapping[str, Mask]) -> Array:
+    def of_rows(self, masks: Mapping[str, Mask]) -> Array:
         """Returns the scores of some rows, {set: mask (n,)}, put together (M,)."""
         return np.concatenate([self.sets[name][mask] for name, mask in masks.items()])
 
@@ -98,7 +98,7 @@ def _histogram(
     counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
     selected_ood = {n: selected[n] for n in ood_names(pack_data) if n in selected}
     if selected_ood:
-        counted["the OOD selected"] = scores.rows(selected_ood)
+        counted["the OOD selected"] = scores.of_rows(selected_ood)
     findings = [
         f"{100 * np.mean(values > threshold):.0f}\u00a0% of {group}"
         for group, values in counted.items()
@@ -106,7 +106,7 @@ def _histogram(
     st.markdown(f"**{name}** catches {', '.join(findings)}")
 
     key = f"histogram-{name}"
-    selected_scores = scores.rows(selected) if selected else None
+    selected_scores = scores.of_rows(selected) if selected else None
     st.plotly_chart(
         figures.histogram(groups, edges, threshold, scores.axis, selected_scores),
         key=key,

@@ -32,7 +32,7 @@ header.show(
     "Landscape",
     "Take a trained energy apart: what the prior says, what the correction adds, "
     "and where the sum is right.",
-    real=False,
+    uses_pack=False,
 )
 choice = toy_choice()
 preview = toy_preview(choice.toy, choice.seed)

@@ -39,12 +39,12 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, real: bool = True) -> PackData | None:
+def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     """Shows the head of a page and returns its data; None once it has said why there is none.
 
     Args:
-        real: whether the page shows real features. One that does not has no data, and nothing is
-            said of it.
+        uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
+            and nothing is said of it.
     """
     unknown_pack = unknown_pack_name()
     with st.container(
@@ -52,7 +52,7 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
     ):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            pack_data, error = _pack_data_or_error() if real else (None, "")
+            pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
@@ -72,7 +72,7 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
     select_linked_items()
     if error:
         st.error(plain(error), icon=":material/error:")
-    elif real:
+    elif uses_pack:
         st.info(NO_FEATURES)
     return None
 

@@ -10,7 +10,7 @@ from app.plane.state import COMPARED_DETECTORS, start_training
 from app.plane.training import ToyChoice
 
 
-def paper_figures() -> bool:
+def comparison_toggle() -> bool:
     """Returns whether three detectors are shown side by side; offers the paper's two figures."""
     with st.container(horizontal=True, vertical_alignment="center"):
         compare = st.toggle(

@@ -21,7 +21,7 @@ from app.plane.training import Snapshot
 from app.session import tab_id
 from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
-from app.toy_lab.controls import paper_figures
+from app.toy_lab.controls import comparison_toggle
 from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result
 from app.toy_lab.replay import snapshot_slider
 
@@ -29,10 +29,10 @@ header.show(
     "Toy lab",
     "Train a detector on points in the plane and see what its energy gets right. "
     "The truth is known exactly here.",
-    real=False,
+    uses_pack=False,
 )
 choice = toy_choice()
-compare = paper_figures()
+compare = comparison_toggle()
 preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
