@@ -429,7 +429,7 @@ def _read_folder(path: Path) -> Pack:
         if name.group in GROUPS:
             ood[name] = features
         elif name.is_pseudo:
-            families[name.group][name.name] = features
+            families[name.group][name.short_name] = features
     extra = ExtraID(sets.get("val"), families["pseudo"], families["pseudoval"])
     thumbnails = _read_thumbnails(path, names)
     try:

@@ -79,9 +79,9 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
     titled = {
         group: {
             titles[str(SetName(group, short_name))]: values
-            for short_name, values in scores_by_name.items()
+            for short_name, values in scores_by_short_name.items()
         }
-        for group, scores_by_name in scores.ood(choice.set_names).items()
+        for group, scores_by_short_name in scores.ood(choice.set_names).items()
     }
     if current_selection():
         st.caption(selected_finding(selected, len(current_selection()), threshold))

@@ -486,7 +486,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         "licence": dataset.licence,
     }
     if images is None:
-        return entry | {"family": SetName.parse(name).name}
+        return entry | {"family": SetName.parse(name).short_name}
     is_complete = 0 < dataset.complete_classes <= len(images.classes)
     if dataset.stands_in_for and not is_complete:
         entry["stands_in_for"] = dataset.stands_in_for
