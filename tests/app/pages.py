@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from app.jobs import Job, JobQueue
 from app.server import SERVER, is_connected
 
-PAGES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "app").glob("*/page.py"))
+APP = Path(__file__).parents[2] / "app"
+PAGE_NAMES = sorted(path.parent.name for path in APP.glob("*/page.py"))
 """The folder of every page."""
 
 

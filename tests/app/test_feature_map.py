@@ -53,7 +53,7 @@ from app.pack.scores import ensure_scoring_job
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import project_pack
-from tests.app.pages import PAGES, app, link, offered, opened, press, text, wait
+from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
@@ -520,13 +520,13 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, 
     assert any("No set is shown" in info.value for info in at.info)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_link_to_any_page_brings_the_selection(open_map, pictures, pack, layout, page):
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_a_link_to_any_page_brings_the_selection(open_map, pictures, pack, layout, page_name):
     region = Region("pca", [SQUARE], ("test", "far_d"))
     open_map(pack, frames(pack, "MoG", "HEAT"))
-    at = opened(opened(app(region=region.text)).switch_page(f"{page}/page.py"))
+    at = opened(opened(app(region=region.text)).switch_page(f"{page_name}/page.py"))
     assert link(at)["region"] == region.text
-    if page not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
+    if page_name not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
         many = sum(
             int(mask.sum())
             for mask in rows_in_polygons(layout, ("test", "far_d"), [SQUARE]).values()

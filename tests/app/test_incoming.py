@@ -14,7 +14,7 @@ from app.components.surfaces import Block, picked_spot
 from app.components.threshold_line import released_threshold
 from app.detectors.histograms import clicked_bar
 from app.incoming import number_within, numbers_within
-from tests.app.pages import PAGES, app, opened
+from tests.app.pages import PAGE_NAMES, app, opened
 
 SHOWN = ("MoG",)
 BAD_NUMBERS = (10**400, -(10**400), 1e308, -1e308, math.inf, -math.inf, math.nan)
@@ -117,13 +117,13 @@ def test_a_whole_number_in_range_is_taken_from_a_link_and_from_a_browser() -> No
 
 
 @pytest.mark.parametrize("text", BAD_TEXTS)
-@pytest.mark.parametrize("page", PAGES)
-def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page: str, text: str) -> None:
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page_name: str, text: str) -> None:
     link = dict.fromkeys(NUMBERS_IN_LINKS, text)
     link["window"] = "_".join([text] * 4)
     link["region"] = f"umap:{text}.0-1.1-2.2"
     link["item"] = f"cifar10/test/{text}"
-    opened(app(**link).switch_page(f"{page}/page.py"))
+    opened(app(**link).switch_page(f"{page_name}/page.py"))
 
 
 def _one_choice() -> None:
