@@ -133,19 +133,19 @@ def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def contents_table(pack: Pack) -> pd.DataFrame:
-    """Returns one row per set of a pack: its role, rows and source, and what it stands in for."""
+    """Returns one row per set of a pack: its group, rows and source, and what it stands in for."""
     described = pack.card.get("sets", {})
     rows = []
     for name, features in pack.sets():
         about = described.get(name, {})
         rows.append(
             {
-                "set": pack.title_of(name),
-                "role": SetName.parse(name).group,
-                "rows": len(features),
-                "source": str(about.get("source", "")),
-                "licence": str(about.get("licence", "")),
-                "stands in for": str(about.get("stands_in_for", "")),
+                "Set": pack.title_of(name),
+                "Group": SetName.parse(name).group,
+                "Rows": len(features),
+                "Source": str(about.get("source", "")),
+                "Licence": str(about.get("licence", "")),
+                "Stands in for": str(about.get("stands_in_for", "")),
             }
         )
     return pd.DataFrame(rows)

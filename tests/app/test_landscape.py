@@ -262,7 +262,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
         None,
         None,
     )
-    assert blobs_reading.largest_correction is not None
+    assert blobs_reading.largest_e_theta is not None
     alpha = 0.5
     quick = preset_detector("HEAT", "quick", "plane")
     assert isinstance(quick, HEAT)
@@ -277,8 +277,8 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     prior, correction = fit(bounded, toy("blobs").features()).energy.terms()
     own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
     assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
-    assert own.largest_correction is not None
-    assert 0.5 * own.bound < own.largest_correction < 1.5 * own.bound
+    assert own.largest_e_theta is not None
+    assert 0.5 * own.bound < own.largest_e_theta < 1.5 * own.bound
 
 
 def test_a_detector_without_prior_or_network_says_none():
@@ -286,7 +286,7 @@ def test_a_detector_without_prior_or_network_says_none():
     energy = fit(preset_detector("MoG", space="plane"), toy("blobs").features()).energy
     own = reading.read({"total": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
+    assert (own.temperature, own.alpha, own.largest_e_theta) == (None, None, None)
 
 
 def test_the_only_term_of_an_energy_is_its_total():
@@ -298,7 +298,7 @@ def test_the_only_term_of_an_energy_is_its_total():
     point = reading.point_terms(terms, own, "blobs", 0.0, 0.0)
     assert list(own.id_energies) == list(reading.layers(terms, PlaneWindow(0, 0, 5))) == ["total"]
     assert point.sentence.startswith(f"total {point.total:.2f}, verdict")
-    assert panels._term_table(point)["Part"].tolist() == ["Total"]
+    assert panels._term_table(point)["Term"].tolist() == ["Total"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
