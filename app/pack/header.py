@@ -15,13 +15,13 @@ from app.pack.data import (
     unknown_pack_name,
     unsupported_reasons,
 )
-from app.pack.layout_state import select_linked_region
+from app.pack.layout_state import sync_region_with_link
 from app.pack.selected import (
     drop_waiting_region,
     is_link_of_other_data,
     keep_data_in_link,
     keep_region_in_link,
-    select_linked_items,
+    sync_items_with_link,
 )
 from app.pack.tables import classifier_sentence, pack_report, row_counts
 from app.text import plain
@@ -69,7 +69,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
-    select_linked_items()
+    sync_items_with_link()
     if error:
         st.error(plain(error), icon=":material/error:")
     elif uses_pack:
@@ -115,8 +115,8 @@ def _follow_link(pack_data: PackData) -> None:
     keep_data_in_link(pack_data)
     if is_link_of_other_data(pack_data):
         st.warning(OTHER_DATA, icon=":material/link_off:")
-    select_linked_items()
-    missing_method = select_linked_region(pack_data)
+    sync_items_with_link()
+    missing_method = sync_region_with_link(pack_data)
     if missing_method:
         st.info(f"{NO_MAP} {plain(missing_method.upper(), 20)}.", icon=":material/map:")
         st.button("Select nothing instead", type="tertiary", on_click=drop_waiting_region)

@@ -77,7 +77,7 @@ def select_region(pack_data: PackData, layout: Layout, region: Region) -> None:
     drop_waiting_region()
 
 
-def select_linked_region(pack_data: PackData) -> str:
+def sync_region_with_link(pack_data: PackData) -> str:
     """Selects the link's region as soon as there is its layout, and keeps the region in the link.
 
     Returns the method of the layout that it still waits for, or nothing.

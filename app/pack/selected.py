@@ -24,13 +24,13 @@ class LinkState:
     """How far this tab has followed the link that it was opened with.
 
     Args:
-        waiting_region: the text of its region, until the region is selected or dropped.
+        waiting_region_text: of its region, until the region is selected or dropped.
         has_read_items: whether its items were selected or dropped.
         data_key: of the data that a page has shown last; nothing before there was any.
         refused_by: the data that a page showed first, if the link was made of other data.
     """
 
-    waiting_region: str
+    waiting_region_text: str
     has_read_items: bool = False
     data_key: str = ""
     refused_by: str = ""
@@ -58,7 +58,7 @@ def keep_data_in_link(pack_data: PackData) -> None:
 def _refuse_link(data_key: str) -> None:
     """Selects and opens nothing that the link says."""
     state = _link_state()
-    state.waiting_region = ""
+    state.waiting_region_text = ""
     state.has_read_items = True
     state.refused_by = data_key
     open_item("")
@@ -98,7 +98,7 @@ def clear_selection() -> None:
     st.session_state["selection"] = Selection()
 
 
-def select_linked_items() -> None:
+def sync_items_with_link() -> None:
     """Selects once what the link of this session says, and keeps the selection in the link.
 
     The map's part is left to its region. A selection that is too large for a link is not in it.
@@ -129,18 +129,18 @@ def map_region() -> Region | None:
 
 def waiting_region() -> Region | None:
     """Returns the region of the link that waits for its layout; None if there is none to read."""
-    return parse_region(_link_state().waiting_region)
+    return parse_region(_link_state().waiting_region_text)
 
 
 def drop_waiting_region() -> None:
     """Gives up the link's region: it was selected, cannot be, or is not wanted."""
-    _link_state().waiting_region = ""
+    _link_state().waiting_region_text = ""
 
 
 def keep_region_in_link() -> None:
     """Keeps the region in the link of every page, or the one that still waits for a layout."""
     region = map_region()
-    keep_in_link("region", _link_state().waiting_region if region is None else region.text)
+    keep_in_link("region", _link_state().waiting_region_text if region is None else region.text)
 
 
 # -- the opened item, the window on the map --------------------------------------------------------
