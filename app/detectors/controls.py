@@ -126,7 +126,7 @@ def image_upload() -> UploadedFile | None:
     return st.file_uploader(
         "An image",
         IMAGE_TYPES,
-        key="picture",
+        key="own_image",
         max_upload_size=25,
         help="It stays in this session. Its centred square is shrunk to what the network sees.",
     )

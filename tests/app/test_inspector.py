@@ -372,16 +372,16 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
     few = min(wanted, key=wanted.__getitem__)
     monkeypatch.setattr("app.pack.gallery.has_images", lambda pack_data, name: name == few)
     at = open_page(accepts="MSP", rejects="Composed", keep="80")
-    pictured, bare = wanted[few], sum(wanted.values()) - wanted[few]
-    assert 0 < pictured < 24
+    with_images, bare = wanted[few], sum(wanted.values()) - wanted[few]
+    assert 0 < with_images < 24
     assert bare > 0
-    assert galleries[-1][:pictured] == [few] * pictured
-    assert few not in galleries[-1][pictured:]
+    assert galleries[-1][:with_images] == [few] * with_images
+    assert few not in galleries[-1][with_images:]
     page_text = text(at).replace("\\", "")
     assert f"{bare} come after them: there are no images at hand of" in page_text
     at.toggle(key="pictured").set_value(False)
     opened(at)
-    assert galleries[-1][:pictured] != [few] * pictured
+    assert galleries[-1][:with_images] != [few] * with_images
     monkeypatch.setattr(
         "app.pack.gallery.has_images", lambda pack_data, name: False
     )  # then there is nothing to choose

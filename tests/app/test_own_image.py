@@ -43,7 +43,7 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.png") -> AppTest:
-    return upload(at, "picture", content, name)
+    return upload(at, "own_image", content, name)
 
 
 def _photo(seed: int = 0) -> bytes:
@@ -127,7 +127,7 @@ def test_a_pack_without_its_classifier_says_so(
     noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = _opened(noise_pack, tmp_path, monkeypatch, False)
-    assert not [uploader for uploader in at.file_uploader if uploader.key == "picture"]
+    assert not [uploader for uploader in at.file_uploader if uploader.key == "own_image"]
     assert any(
         "comes without its classifier" in info.value and "train-classifier" in info.value
         for info in at.info
