@@ -156,23 +156,23 @@ def _roc_curves(evaluation: Evaluation, selected: Selected) -> None:
     """Shows a curve a detector, or a group of OOD sets and the selection where there is only
     one."""
     is_comparison = len(evaluation.outcomes) > 1
-    curves = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
-    lines = {name: line for name, (line, _) in curves.items()}
-    points = {name: point for name, (_, point) in curves.items()}
+    marked = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
+    curves = {name: curve for name, (curve, _) in marked.items()}
+    points = {name: point for name, (_, point) in marked.items()}
     st.markdown("**What other lines would catch**")
     st.plotly_chart(
-        figures.roc(lines, points),
+        figures.roc(curves, points),
         key="roc",
         alt="OOD caught by ID flagged (ROC), and the line",
         config=figures.QUIET,
     )
 
 
-Curve = tuple[tuple[Array, Array], tuple[float, float]]
+MarkedCurve = tuple[tuple[Array, Array], tuple[float, float]]
 """((ID flagged, OOD caught) at every threshold, (K,) each; the same at the line)."""
 
 
-def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
+def _detector_curves(evaluation: Evaluation) -> dict[str, MarkedCurve]:
     """Returns {detector: its curve on all groups}."""
     curves = {}
     for name, outcome in evaluation.outcomes.items():
@@ -183,7 +183,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     return curves
 
 
-def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve]:
+def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, MarkedCurve]:
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}

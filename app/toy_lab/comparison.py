@@ -119,5 +119,5 @@ def _kept_modes(choice: ToyChoice, distances: Mapping[str, Distance]) -> None:
         f"{name} keeps {distance.modes_kept} of {total}" for name, distance in distances.items()
     ]
     st.subheader(f"{finding}: {', '.join(counts)}.")
-    if choice.preset not in ("paper", "official") and "EBM" not in losers:
+    if choice.preset != "paper" and "EBM" not in losers:
         st.caption(BUDGET_CAPTION)

@@ -177,7 +177,7 @@ def test_every_page_has_the_glossary(page_name: str) -> None:
 def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "DETECTORS", ("MSP", "MoG"))
     monkeypatch.setattr(story, "CONFIDENCE", 0.0)
-    empty = story.Plane(np.zeros(1), np.zeros((1, 2)), {}, {})
+    empty = story.PlaneTraining(np.zeros(1), np.zeros((1, 2)), {}, {})
     monkeypatch.setattr(story, "train_plane", lambda: empty)
     monkeypatch.setattr(story, "IMAGES", 3)
     torch.manual_seed(0)
