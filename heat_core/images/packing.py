@@ -118,7 +118,7 @@ def short_name(name: str) -> str:
 
 def build_pack(
     extractor: Extractor,
-    notes: Mapping[str, Any],
+    training_info: Mapping[str, Any],
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
@@ -131,7 +131,7 @@ def build_pack(
 
     Args:
         extractor: the network; with `odin` set, the sets it scores have that view.
-        notes: of the network: `held_out_images` of the training split, chosen as
+        training_info: of the network's file: `held_out_images` of the training split, chosen as
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
@@ -151,12 +151,12 @@ def build_pack(
         skipped += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
-    rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
+    rows = _TrainRows.of(images, int(training_info.get("held_out_images", 0)), contents.train_rows)
     head = None if extractor.layer else head_of(extractor.network)
     _check_labels(images, test_images, rows, head)
     for split in (images, test_images):
         skipped += _check_first_batch(extractor, split)
-    _check_settings(work, extractor, notes, contents)
+    _check_settings(work, extractor, training_info, contents)
     for text in (*_readings(extractor), *skipped):
         on_note(text)
     plain = _Shards(
@@ -176,7 +176,9 @@ def build_pack(
     ood = sets.ood(contents, ood_images)
     train = replace(train, head=head, moments=moments)
     pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
-    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(rows.learned))
+    card = make_card(
+        contents.id_name, extractor, training_info, pack, sets.images, len(rows.learned)
+    )
     if head is not None:
         first = pixels_tensor(images)[:FIRST_BATCH]
         card["classifier"]["logits_difference"] = logits_difference(extractor, head, first)
@@ -257,7 +259,7 @@ def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | N
 
 
 def _check_settings(
-    work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents
+    work: Path, extractor: Extractor, training_info: Mapping[str, Any], contents: Contents
 ) -> None:
     """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
     settings: dict[str, Any] = {
@@ -276,7 +278,7 @@ def _check_settings(
             "ood": contents.ood_rows,
             "family": contents.pseudo_rows,
         },
-        "held_out_images": notes.get("held_out_images", 0),
+        "held_out_images": training_info.get("held_out_images", 0),
     }
     if extractor.mirror:  # version 0.1 had none and wrote nothing of it
         settings["mirror"] = True
@@ -436,7 +438,7 @@ def _fit_early_layer(extractor: Extractor, moments: Mapping[str, Moments]) -> Ex
 def make_card(
     id_name: str,
     extractor: Extractor,
-    notes: Mapping[str, Any],
+    training_info: Mapping[str, Any],
     pack: Pack,
     images: Mapping[str, Images],
     learned: int,
@@ -458,13 +460,13 @@ def make_card(
     classifier[MIRROR] = extractor.mirror
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
-    classifier |= {"weights": fingerprint(extractor.network), **notes}
+    classifier |= {"weights": fingerprint(extractor.network), **training_info}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
     sets["train"][AVAILABLE_ROWS] = learned
     return {
         "title": f"{title}, {network}",
         "id": title,
-        "classes": notes.get("classes", []),
+        "classes": training_info.get("classes", []),
         "classifier": classifier,
         "sets": sets,
     }
