@@ -10,7 +10,7 @@ from app.incoming import choice_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, drop_part
-from app.session import SHARE_TO_KEEP_KEY
+from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
 
 GALLERY_SIZE = 24  # images on a page of a gallery
@@ -40,7 +40,7 @@ def score_unit() -> str:
         "Show scores as",
         ("ID percentile", "raw"),
         default="raw",
-        key="scale",
+        key=SCORE_UNIT_KEY,
         help="A percentile says what share of the ID test set scores at most as much, so that "
         "detectors compare.",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.pack.data import PackData
 from app.pack.items import Part, Selection, masks_in, parse_parts
 from app.pack.layout import Region, parse_region
-from app.session import keep_in_link
+from app.session import SELECTION_KEY, keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 
@@ -106,10 +106,10 @@ def sync_items_with_link() -> None:
     state = _link_state()
     if not state.has_read_items:
         state.has_read_items = True
-        for part in parse_parts(st.query_params.get("picked", "")):
+        for part in parse_parts(st.query_params.get(SELECTION_KEY, "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
                 set_part(part)
-    keep_in_link("picked", current_selection().text_without(FROM_MAP))
+    keep_in_link(SELECTION_KEY, current_selection().text_without(FROM_MAP))
 
 
 def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArray[np.bool]]:

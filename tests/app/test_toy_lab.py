@@ -395,10 +395,10 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     from heat_core.detectors import presets
 
     plane = presets.PRESETS["plane"]
-    quick = {**plane["quick"], "ViM": TwoTerms()}
+    quick = {**plane["quick"], "TwoTerms": TwoTerms()}
     monkeypatch.setattr(presets, "PRESETS", {"plane": {**plane, "quick": quick}})
-    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "ViM": TwoTerms})
-    choice = ToyChoice("blobs", "ViM", "quick", 0)
+    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "TwoTerms": TwoTerms})
+    choice = ToyChoice("blobs", "TwoTerms", "quick", 0)
     job = Job("any", training.train_toy(choice, *GRIDS))
     job.run()
     assert job.state == "done", job.error
@@ -423,7 +423,7 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
 class TwoTerms(Detector):
     """How far a point lies from the first principal direction, and one Gaussian a class."""
 
-    title = "ViM"
+    title = "TwoTerms"
     summary = "a test"
 
     def build(self, shape: Shape) -> Energy:
