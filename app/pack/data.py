@@ -186,7 +186,8 @@ def unsupported_reasons(pack_data: PackData) -> dict[str, str]:
     """Returns {detector: why this data does not allow it}."""
     from heat_core.detectors.presets import supported_detectors
 
-    return supported_detectors(pack_data.pack)[1]
+    _, reasons = supported_detectors(pack_data.pack)
+    return reasons
 
 
 # -- the visitor's own data ------------------------------------------------------------------------
