@@ -61,7 +61,7 @@ class Gallery:
         features = self._features[name]
         if SetName.parse(name).is_pseudo:
             raise LookupError(
-                f"{self.pack.set_title(name)} was made of destroyed images, which are not kept."
+                f"{self.pack.title_of(name)} was made of destroyed images, which are not kept."
             )
         if features.index is None or "/" not in features.source:
             raise LookupError(f"{self.pack.title_of(name)} came as features alone, without images.")
