@@ -18,9 +18,9 @@ Array = NDArray[np.floating]
 COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
-BY_ROW = {**COLOURS, "selected": SELECTED}
-STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in BY_ROW.items()}
-"""{row: (colour, dash) of its curve}."""
+GROUP_COLOURS = {**COLOURS, "selected": SELECTED}
+STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in GROUP_COLOURS.items()}
+"""{group: (colour, dash) of its curve}; what is selected is drawn as a group."""
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"
@@ -71,7 +71,7 @@ def nth_style(i: int) -> tuple[str, str]:
 # -- histograms ------------------------------------------------------------------------------------
 
 
-def bins(by_group: Mapping[str, Array], threshold: float, count: int = 60) -> Array:
+def bin_edges(by_group: Mapping[str, Array], threshold: float, count: int = 60) -> Array:
     """Returns the edges of a histogram's bars, (count + 1,); the last bars hold all beyond.
 
     Args:
@@ -98,7 +98,7 @@ def histogram(
 
     Args:
         by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
-        edges: of the bars, as `bins` returns them. The columns are the last trace; a column's
+        edges: of the bars, as `bin_edges` returns them. The columns are the last trace; a column's
             number is its bar's.
         threshold: above it means out.
         unit: of the scores.
@@ -123,7 +123,10 @@ def histogram(
     _add_columns(figure, shares, edges, tallest)
     _lay_out_histogram(figure, threshold, unit)
     figure.update_yaxes(
-        tickformat=".0%", title_text="share of the set", range=[0, 1.05 * tallest], fixedrange=True
+        tickformat=".0%",
+        title_text="share of the group",
+        range=[0, 1.05 * tallest],
+        fixedrange=True,
     )
     return figure
 
@@ -136,7 +139,7 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
         rest: (m,) scores.
         threshold: above it means out.
     """
-    edges = bins({"selected": selected, "rest": rest}, threshold)
+    edges = bin_edges({"selected": selected, "rest": rest}, threshold)
     figure = go.Figure()
     for name, scores, colour, dash in (
         ("rest", rest, GREY, "dash"),
@@ -242,16 +245,16 @@ def roc(
     """Returns what share of OOD is caught for what share of ID is flagged.
 
     Args:
-        curves: {name: (flagged, caught)} fractions, (n,) each, flagged falling; a group, or
+        curves: {name: (false alarms, caught)} fractions, (n,) each, the first falling; a group, or
             `selected`, takes its own colour.
-        points: {name: (flagged, caught)} at the thresholds.
+        points: {name: (false alarms, caught)} at the thresholds.
     """
     figure = go.Figure()
-    for i, (name, (flagged, caught)) in enumerate(curves.items()):
+    for i, (name, (false_alarms, caught)) in enumerate(curves.items()):
         colour, dash = STYLES[name] if name in STYLES else nth_style(i)
-        rows = _thinned(flagged)
+        rows = _thinned(false_alarms)
         figure.add_scatter(
-            x=(100 * np.asarray(flagged)[rows]).astype(np.float32),
+            x=(100 * np.asarray(false_alarms)[rows]).astype(np.float32),
             y=(100 * np.asarray(caught)[rows]).astype(np.float32),
             name=name,
             mode="lines",

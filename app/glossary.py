@@ -40,8 +40,8 @@ TERMS: Mapping[str, str] = {
         "detector's score. Density is proportional to exp(-energy)."
     ),
     "Nat": "The unit of energy: one nat more means e = 2.7 times less probable.",
-    "Prior": "The simple part of HEAT's energy, known in closed form: one Gaussian a class (MoG).",
-    "Correction": "The learned part of HEAT's energy: what to add to the prior where it is wrong.",
+    "Prior": "The simple term of HEAT's energy, known in closed form: one Gaussian a class (MoG).",
+    "Correction": "The learned term of HEAT's energy: what to add to the prior where it is wrong.",
     "Temperature": (
         "What an energy is divided by; T_G is the prior's. The higher it is, the less the "
         "prior has to say."

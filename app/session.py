@@ -23,6 +23,9 @@ RULE_KEY = "objective"  # which rule chooses the threshold
 THRESHOLD_KEY = "cut"
 SCORES_OF_KEY = "scorer"  # the detector whose scores a page of a pack shows
 SHARE_TO_KEEP_KEY = "keep"
+SCORE_UNIT_KEY = "scale"
+SELECTION_KEY = "picked"  # in the link alone
+EARLY_STOPPING_KEY = "early"
 
 BROWSER_COOKIE = "_streamlit_xsrf"  # Streamlit's own, the same in all tabs of a browser
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SWITCH = "from one page to another, warm"
 WEIGHT = "bytes of a page"
 HISTOGRAM = "Detectors: the ID kept to the histograms"
-PAGES = ("Demo", "Toy lab", "Landscape", "Feature map", "Detectors", "Threshold lab")
+PAGE_TITLES = ("Demo", "Toy lab", "Landscape", "Feature map", "Detectors", "Threshold lab")
 IS_OPEN = f"title => document.querySelector('h1')?.innerText === title && {IDLE}"
 THRESHOLD = "() => JSON.stringify(document.querySelector('.js-plotly-plot').layout.shapes)"
 
@@ -53,7 +53,7 @@ def _open_all(page: Page, received: Received) -> tuple[list[float], list[int]]:
     """Opens all pages; returns the seconds until each was there, and the bytes that it brought."""
     seconds = []
     sizes = []
-    for title in PAGES:
+    for title in PAGE_TITLES:
         received.reset()
         page.get_by_role("link", name=title, exact=True).first.click()
         seconds.append(since_touched(page, IS_OPEN, title))

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from .energies import Normalized
-from .explain import class_mahalanobis, predict
+from .explain import assign, class_mahalanobis
 from .features import Features
 from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_FAMILIES
@@ -164,13 +164,13 @@ def _fit_of(train: Features, rows: Features, mahalanobis: Normalized | None = No
     """Returns how well rows fit the classes of training features.
 
     Args:
-        mahalanobis: as `explain.predict` takes it.
+        mahalanobis: as `explain.assign` takes it.
     """
-    predictions = predict(train, rows, mahalanobis)
+    assignments = assign(train, rows, mahalanobis)
     accuracy = math.nan
     if rows.y is not None:
-        accuracy = float((predictions.classes == rows.y.cpu().numpy()).mean())
-    return _Fit(accuracy, predictions.margins)
+        accuracy = float((assignments.classes == rows.y.cpu().numpy()).mean())
+    return _Fit(accuracy, assignments.margins)
 
 
 def _percent(share: float) -> str:
@@ -186,7 +186,7 @@ def _val_and_network(pack: Pack, mahalanobis: Normalized | None) -> Iterator[Not
     A threshold that keeps 95 % of such a `val` keeps less of `test`.
 
     Args:
-        mahalanobis: as `explain.predict` takes it.
+        mahalanobis: as `explain.assign` takes it.
     """
     val = pack.extra.val
     if val is None:

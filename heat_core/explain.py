@@ -126,12 +126,12 @@ def class_distances(mahalanobis: Normalized, features: Features) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """The classes that rows are taken for.
+class Assignments:
+    """The classes that rows are assigned to.
 
     Args:
         classes: (N,).
-        margins: (N,) how much more each is taken for its class than for the next: a difference of
+        margins: (N,) how much more each belongs to its class than to the next: a difference of
             logits, or of squared Mahalanobis distances; 0 where there is one class.
     """
 
@@ -139,18 +139,18 @@ class Predictions:
     margins: Array
 
 
-def predicted_classes(
+def assigned_classes(
     train: Features, features: Features, mahalanobis: Normalized | None = None
 ) -> Rows:
-    """Returns the class that each row is taken for, (N,), as `predict` finds it."""
-    return predict(train, features, mahalanobis).classes
+    """Returns the class that each row is assigned to, (N,), as `assign` finds it."""
+    return assign(train, features, mahalanobis).classes
 
 
 @torch.inference_mode()
-def predict(
+def assign(
     train: Features, features: Features, mahalanobis: Normalized | None = None
-) -> Predictions:
-    """Returns the class that each row is taken for, and by how much.
+) -> Assignments:
+    """Returns the class that each row is assigned to, and by how much.
 
     It is what the classifier's head says, or the nearest class where there is no head.
 
@@ -163,18 +163,18 @@ def predict(
     >>> from heat_core.features import Head
     >>> z = torch.tensor([[3.0, 0.0], [0.0, 2.0]])
     >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
-    >>> predict(train, train)
-    Predictions(classes=array([0, 1]), margins=array([3., 2.]))
+    >>> assign(train, train)
+    Assignments(classes=array([0, 1]), margins=array([3., 2.]))
     """
     logits_of, labels = _class_logits(train, mahalanobis)
     classes = np.empty(len(features), np.int64)
     margins = np.empty(len(features))
-    for block in row_blocks("predicting classes", len(features), rows_per_batch(len(labels))):
+    for block in row_blocks("assigning classes", len(features), rows_per_batch(len(labels))):
         logits = logits_of(features.z[block])
         top = logits.topk(min(2, len(labels)), 1).values
         classes[block] = labels[logits.argmax(1)].cpu().numpy()
         margins[block] = (top[:, 0] - top[:, -1]).double().cpu().numpy()
-    return Predictions(classes, margins)
+    return Assignments(classes, margins)
 
 
 def _class_logits(

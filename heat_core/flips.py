@@ -53,8 +53,9 @@ class Flips:
             accepting, rejecting: {set: (n,) scores} of the detectors, `test` being the ID test set.
             thresholds: of the two.
             moves: {set: (n,)} how far the second moved each row, where both are on one scale, such
-                as HEAT's correction of its prior. By default it is the change of the rank among ID
-                test scores, and of equal ranks the farthest past its threshold comes first.
+                as HEAT's correction of its prior. By default it is the change of the percentile
+                among ID test scores, and of equal changes the farthest past its threshold comes
+                first.
         """
         flipped = {
             name: np.flatnonzero(
@@ -64,7 +65,7 @@ class Flips:
         }
         if moves is None:
             moved = {
-                name: _rank(rejecting, name, rows) - _rank(accepting, name, rows)
+                name: _percentile(rejecting, name, rows) - _percentile(accepting, name, rows)
                 for name, rows in flipped.items()
             }
         else:
@@ -103,6 +104,6 @@ class Flips:
         return type(self)(sets, self.rows[selected], self.moves[selected], counts)
 
 
-def _rank(scores: Mapping[str, Array], name: str, rows: Rows) -> Array:
+def _percentile(scores: Mapping[str, Array], name: str, rows: Rows) -> Array:
     """Returns the share of ID test scores at or below those of some rows of a set, (n,)."""
     return percentile(scores["test"], scores[name][rows])

@@ -28,12 +28,11 @@ from .features import (
 )
 from .files import whole_folder
 from .npz import Limits, OverLimit, check_npz, listed, read_npz
-from .set_name import SetName
+from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
 
 GROUPS = ("near", "mid", "far")
 # families made of ID images: of training images, and of held-out ones
-PSEUDO_GROUPS = ("pseudo", "pseudoval")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 SET_NAME = re.compile(r"[\w .+-]{1,60}")  # with its group; it becomes a file name
 MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors
@@ -444,8 +443,8 @@ def _read_folder(path: Path) -> Pack:
         name = SetName.parse(text)
         if name.group in GROUPS:
             ood[name] = features
-        elif name.group in PSEUDO_GROUPS:
-            families[name.group][name.name] = features
+        elif name.is_pseudo:
+            families[name.group][name.short_name] = features
     extra = ExtraID(sets.get("val"), families["pseudo"], families["pseudoval"])
     thumbnails = _read_thumbnails(path, names)
     try:

@@ -78,7 +78,7 @@ class SetScores(Mapping[str, Array]):
         return tuple(name for name in self._scores if name not in ("test", "val"))
 
     def ood(self, names: Iterable[str] | None = None) -> dict[str, dict[str, Array]]:
-        """Returns the scores of OOD sets by group and name, {group: {name: (n,)}}.
+        """Returns the scores of OOD sets by group and short name, {group: {short name: (n,)}}.
 
         Args:
             names: of the sets, such as `near_cifar100`; all of them by default.
@@ -88,8 +88,8 @@ class SetScores(Mapping[str, Array]):
         """
         groups: dict[str, dict[str, Array]] = {}
         for text in self.ood_names if names is None else names:
-            group, name = SetName.parse(text)
-            groups.setdefault(group, {})[name] = self._scores[text]
+            group, short_name = SetName.parse(text)
+            groups.setdefault(group, {})[short_name] = self._scores[text]
         return groups
 
 

@@ -175,16 +175,16 @@ def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16)
     )
     network = architecture.build().eval()
-    notes = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
-    classifier.save(network, architecture, weights_of(folder), notes)
-    network, architecture, notes = classifier.load(weights_of(folder))
+    training_info = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
+    classifier.save(network, architecture, weights_of(folder), training_info)
+    network, architecture, training_info = classifier.load(weights_of(folder))
     contents = Contents(
         "cifar10", ("mnist",), train_rows=100, test_rows=60, ood_rows=20, pseudo_rows=(0, 0)
     )
     write_pack(
         build_pack(
             Extractor(network, architecture, odin=True),
-            notes,
+            training_info,
             contents,
             [sheets],
             folder.with_name("work"),

@@ -10,7 +10,7 @@ from app.text import plain
 header.show(
     "Demo",
     "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
-    real=False,
+    uses_pack=False,
 )
 try:
     story = cached_story()

@@ -234,7 +234,7 @@ def _threshold_sentence(story: Story) -> str:
 def _threshold_picture(story: Story) -> None:
     outcome = story.outcomes["HEAT"]
     by_group = figures.scores_by_group(story.scores["HEAT"])
-    edges = figures.bins(by_group, outcome.threshold)
+    edges = figures.bin_edges(by_group, outcome.threshold)
     figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
     # Nothing is clicked here.

@@ -244,7 +244,7 @@ def _pack_scores(pack: Pack) -> dict[str, SetScores]:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class PlaneTraining:
     """HEAT trained in the plane.
 
     Args:
@@ -260,7 +260,7 @@ class Plane:
     total_variation: Mapping[str, float]
 
 
-def train_plane() -> Plane:
+def train_plane() -> PlaneTraining:
     """Returns what comes out of training HEAT in the plane."""
     from heat_core.detectors.presets import preset_detector
     from heat_core.plane.grid import Grid
@@ -284,7 +284,7 @@ def train_plane() -> Plane:
         "MoG": fine.distance(fine_prior).tv,
         "HEAT": fine.distance(fine_prior + fine.energy(correction)).tv,
     }
-    return Plane(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
+    return PlaneTraining(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
 
 
 def images_of(

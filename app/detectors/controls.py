@@ -94,7 +94,7 @@ def _swap_detectors() -> None:
     state["accepts"], state["rejects"] = state["rejects"], state["accepts"]
 
 
-def counted_sets(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
+def flip_sets_input(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:
     """Returns the sets whose images are shown; all, if none is picked.
 
     Args:
@@ -127,7 +127,7 @@ def image_upload() -> UploadedFile | None:
     return st.file_uploader(
         "An image",
         IMAGE_TYPES,
-        key="picture",
+        key="own_image",
         max_upload_size=25,
         help="It stays in this session. Its centred square is shrunk to what the network sees.",
     )

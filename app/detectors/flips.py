@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.detectors.controls import counted_sets, detector_pair
+from app.detectors.controls import detector_pair, flip_sets_input
 from app.detectors.state import differ_by_correction, find_flips
 from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
@@ -15,8 +15,8 @@ from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, show_tiles
 from app.pack.items import Part, items_of
-from app.pack.scores import ready_scores, scoring_job
-from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
+from app.pack.scores import ensure_scoring_job, ready_scores
+from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores_by_detector, missing_reasons = ready_scores(scoring_job(pack_data, "modern"))
+    scores_by_detector, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
     missing = [name for name in (accepts, rejects) if name not in scores_by_detector]
     if accepts == rejects:
         heading.subheader(TITLE)
@@ -63,14 +63,14 @@ def _show_pair(
         flips = flips.within(selected_masks(pack_data, selection))
     heading.subheader(flips_finding(accepts, rejects, flips.counts))
     titles = {name: pack_data.pack.title_of(name) for name in flips.counts}
-    set_names = counted_sets(titles, flips.counts)
+    set_names = flip_sets_input(titles, flips.counts)
     flips = flips.within(_whole_sets(pack_data, set_names))
 
     is_corrected = differ_by_correction(accepts, rejects)
     order = (
         "by how far HEAT's correction E_θ moved them"
         if is_corrected
-        else "by how many points their rank among ID changed"
+        else "by how many points their ID percentile changed"
     )
     st.caption(
         f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images. Sorted {order}. "
@@ -115,5 +115,5 @@ def _select_button(pack_data: PackData, flips: Flips, label: str) -> None:
         help="On every page, until cleared.",
     )
     if is_pressed:
-        add_to_selection(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
+        set_part(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
         st.rerun()

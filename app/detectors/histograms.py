@@ -17,7 +17,7 @@ from app.incoming import number_within
 from app.pack.data import PackData
 from app.pack.items import Mask, Part, items_of
 from app.pack.scores import ScoresByDetector
-from app.pack.selected import add_to_selection, current_selection, selected_masks
+from app.pack.selected import current_selection, selected_masks, set_part
 from heat_core.metrics import percentile, threshold_keeping
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class _AxisScores:
             inside = scores.test
             self.sets = {name: 100 * percentile(inside, s) for name, s in scores.items()}
 
-    def rows(self, masks: Mapping[str, Mask]) -> Array:
+    def of_rows(self, masks: Mapping[str, Mask]) -> Array:
         """Returns the scores of some rows, {set: mask (n,)}, put together (M,)."""
         return np.concatenate([self.sets[name][mask] for name, mask in masks.items()])
 
@@ -93,12 +93,12 @@ def _histogram(
     """Shows one detector's histogram; `selected` are masks of the selected rows of every set."""
     groups = figures.scores_by_group(scores.sets)
     threshold = threshold_keeping(groups["ID"], share_to_keep)
-    edges = figures.bins(groups, threshold)
+    edges = figures.bin_edges(groups, threshold)
 
     counted: dict[str, Array] = {group: values for group, values in groups.items() if group != "ID"}
     selected_ood = {n: selected[n] for n in ood_names(pack_data) if n in selected}
     if selected_ood:
-        counted["the OOD selected"] = scores.rows(selected_ood)
+        counted["the OOD selected"] = scores.of_rows(selected_ood)
     findings = [
         f"{100 * np.mean(values > threshold):.0f}\u00a0% of {group}"
         for group, values in counted.items()
@@ -106,7 +106,7 @@ def _histogram(
     st.markdown(f"**{name}** catches {', '.join(findings)}")
 
     key = f"histogram-{name}"
-    selected_scores = scores.rows(selected) if selected else None
+    selected_scores = scores.of_rows(selected) if selected else None
     st.plotly_chart(
         figures.histogram(groups, edges, threshold, scores.axis, selected_scores),
         key=key,
@@ -141,7 +141,7 @@ def _bar_selector(
         high = np.inf if is_last else edges[bar + 1]
         label = f"{name} {scores.axis} {_range_text(low, high)}"
         items = items_of(pack_data.pack, scores.between(low, high))
-        add_to_selection(Part(f"bar-{name}", label, items))
+        set_part(Part(f"bar-{name}", label, items))
 
     return select_bar
 
@@ -180,8 +180,8 @@ def _select_range(
     masks = {}
     for set_name, values in scores_by_detector[name].items():
         if set_name != "val":
-            ranks = percentile(inside, values)
-            masks[set_name] = (ranks >= low) & (ranks <= high)
+            percentiles = percentile(inside, values)
+            masks[set_name] = (percentiles >= low) & (percentiles <= high)
     label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
-    add_to_selection(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
+    set_part(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
     st.rerun()

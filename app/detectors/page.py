@@ -7,7 +7,7 @@ from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep_input
 from app.pack.progress import show_failure, show_progress
-from app.pack.scores import fit_warnings, ready_scores, score_again, scoring_job
+from app.pack.scores import ensure_scoring_job, fit_warnings, ready_scores, score_again
 from app.pack.selected import opened_item
 from app.pack.tables import classifier_sentence
 from app.text import plain
@@ -47,7 +47,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
 def show(pack_data) -> None:
     """Shows all that is known of the data so far."""
     describe(pack_data.pack)
-    job = scoring_job(pack_data, "modern")
+    job = ensure_scoring_job(pack_data, "modern")
     show_failure(job, score_again, pack_data)
     if not job.over:
         show_progress_of(job)

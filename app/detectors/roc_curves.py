@@ -69,14 +69,14 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
 def _draw_curves(
     drawn: ScoresByDetector, content: _Curves, outcomes: Mapping[str, Outcome]
 ) -> None:
-    lines, points = {}, {}
+    curves, points = {}, {}
     for name, set_scores in drawn.items():
         candidates = sweep(set_scores.test, content.outside[name])
-        lines[name] = (candidates.false_alarms, candidates.caught)
+        curves[name] = (candidates.false_alarms, candidates.caught)
         points[name] = (outcomes[name].false_alarms, outcomes[name].caught)
     left, right = st.columns([3, 2], vertical_alignment="center")
     left.plotly_chart(
-        figures.roc(lines, points),
+        figures.roc(curves, points),
         key="roc",
         alt=f"OOD caught by ID flagged (ROC) of {', '.join(drawn)}, on {content.kind}",
         config=figures.QUIET,

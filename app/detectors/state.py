@@ -12,7 +12,7 @@ import streamlit as st
 from app.pack.data import PackData
 from app.pack.items import Mask
 from app.pack.jobs import DetectorScores
-from app.pack.scores import heat_correction, ready_scores, scoring_job
+from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores
 from app.pack.selected import current_selection, selected_masks
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
     """Returns the rows that one detector accepts and another rejects.
 
     Each has the threshold that keeps a share of ID test. Where they differ by HEAT's correction,
-    that sorts the rows; else the change of rank among ID does.
+    that sorts the rows; else the change of the ID percentile does.
 
     Args:
         pack_data: whose rows.
@@ -80,7 +80,7 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
 def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
     return {
         detector_scores.detector: detector_scores
-        for detector_scores in scoring_job(pack_data, "modern").frames
+        for detector_scores in ensure_scoring_job(pack_data, "modern").frames
     }
 
 
@@ -113,7 +113,7 @@ def image_opinion(
         NoOpinion: they make nothing of it.
     """
     content = file.getvalue()
-    ready, _ = ready_scores(scoring_job(pack_data, "modern"))
+    ready, _ = ready_scores(ensure_scoring_job(pack_data, "modern"))
     detectors = tuple(ready)
     question = (pack_data.key, hashlib.sha256(content).hexdigest(), name, share_to_keep, detectors)
     if st.session_state.get("opinion", (None,))[0] != question:
@@ -140,7 +140,7 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Sc
     from heat_core.judge import ScoredRun
 
     fitted = {}
-    scores_by_detector, _ = ready_scores(scoring_job(pack_data, "modern"))
+    scores_by_detector, _ = ready_scores(ensure_scoring_job(pack_data, "modern"))
     for name, detector_scores in _by_detector(pack_data).items():
         if name in names and detector_scores.run is not None:
             set_scores = scores_by_detector[name]

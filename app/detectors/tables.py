@@ -27,7 +27,7 @@ BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on
 NAME_WIDTH = 95  # of a column with the names of detectors, in pixels: the longest fits
 ON_TEST = (
     "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
-    "chooses on validation images where there are some, as one does before shipping, so its line "
+    "chooses on held-out ID images where there are some, as one does before shipping, so its line "
     "may lie a little off this one."
 )
 
@@ -91,9 +91,9 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
     for name in sorted(averages, key=lambda name: averages[name].fpr95.observed):
         behind = bootstrap.differences(name, best)["average"].fpr95
         if name == best:
-            verdict = "the best"
+            standing = "the best"
         else:
-            verdict = "not significantly different" if name in equals else "worse"
+            standing = "not significantly different" if name in equals else "worse"
         rows.append(
             {
                 "Detector": name,
@@ -102,7 +102,7 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
                 f"FPR95 less that of {best}": (
                     "" if name == best else _interval_text(behind, sign="+")
                 ),
-                "So it is": verdict,
+                "So it is": standing,
             }
         )
     return pd.DataFrame(rows)
@@ -133,19 +133,19 @@ def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def contents_table(pack: Pack) -> pd.DataFrame:
-    """Returns one row per set of a pack: its role, rows and source, and what it stands in for."""
+    """Returns one row per set of a pack: its group, rows and source, and what it stands in for."""
     described = pack.card.get("sets", {})
     rows = []
     for name, features in pack.sets():
         about = described.get(name, {})
         rows.append(
             {
-                "set": pack.title_of(name),
-                "role": SetName.parse(name).group,
-                "rows": len(features),
-                "source": str(about.get("source", "")),
-                "licence": str(about.get("licence", "")),
-                "stands in for": str(about.get("stands_in_for", "")),
+                "Set": pack.title_of(name),
+                "Group": SetName.parse(name).group,
+                "Rows": len(features),
+                "Source": str(about.get("source", "")),
+                "Licence": str(about.get("licence", "")),
+                "Stands in for": str(about.get("stands_in_for", "")),
             }
         )
     return pd.DataFrame(rows)
@@ -178,7 +178,7 @@ def curves_table(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) ->
             "AUROC %": round(100 * areas[name], 1),
             "ID kept %": round(100 * outcome.kept, 1),
             "OOD caught %": round(100 * outcome.caught, 1),
-            "OOD accepted %": round(100 * outcome.accepted, 1),
+            "OOD missed %": round(100 * outcome.missed, 1),
         }
         for name, outcome in outcomes.items()
     )
@@ -187,7 +187,7 @@ def curves_table(areas: Mapping[str, float], outcomes: Mapping[str, Outcome]) ->
 def selection_table(
     scores_by_detector: Mapping[str, SetScores], masks: Mapping[str, Mask]
 ) -> pd.DataFrame:
-    """Returns one row per detector, the fewest OOD accepted first: some OOD rows against ID test.
+    """Returns one row per detector, the fewest OOD missed first: some OOD rows against ID test.
 
     The OOD rows are put together. In percent; `±` is half of the AUROC's 95 % interval.
 
@@ -244,5 +244,5 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
 
 def move_text(move: float, is_corrected: bool) -> str:
-    """Returns how far an image was moved: in HEAT's energy, or in points of its rank among ID."""
+    """Returns how far an image was moved: in HEAT's energy, or in points of its ID percentile."""
     return f"{move:+.2f}" if is_corrected else f"{100 * move:+.1f} points"

@@ -15,7 +15,7 @@ from app.session import SCORES_OF_KEY, warn_if_not_offered
 from app.text import plain
 from heat_core.projection import METHODS
 
-COLOURINGS = ("dataset", "class", "score", "correction")
+COLOURINGS = ("dataset", "class", "score", "correction")  # words of the link, too
 ORDERS = ("most OOD", "least OOD")
 
 
@@ -82,8 +82,8 @@ def _colour_input() -> str:
         key="colour",
         bind="query-params",
         width=160,
-        help="score: of the detector beside it. correction: E_θ alone, what HEAT adds to its "
-        "Gaussians.",
+        help="dataset: a colour a group, a shape a set. score: of the detector beside it. "
+        "correction: E_θ alone, what HEAT adds to its Gaussians.",
     )
     return str(colour)
 

@@ -55,7 +55,7 @@ def draw_points(points: Points, palette: Indices, window: Window) -> bytes:
 
     Args:
         palette: (colours, 4) RGBA, at most 256.
-        window: what is in view.
+        window: the part of the map that is shown.
     """
     from PIL import Image
 
@@ -94,8 +94,8 @@ def _pixel_positions(points: Points, window: Window) -> Array:
     """Returns where the points lie on the image of a window, (N, 2) in pixels."""
     left, top, right, bottom = window
     corner = np.array([left, top], np.float32)
-    extent = np.array([right - left, bottom - top], np.float32)
-    return (points.positions - corner) / extent * np.array(MAP_SIZE, np.float32)
+    size = np.array([right - left, bottom - top], np.float32)
+    return (points.positions - corner) / size * np.array(MAP_SIZE, np.float32)
 
 
 def _drawing_order(positions: Array, faint: Mask) -> NDArray[np.intp]:

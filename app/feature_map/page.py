@@ -12,7 +12,7 @@ from app.pack.data import PackData
 from app.pack.items import masks_of_sets
 from app.pack.layout_state import current_layout
 from app.pack.progress import show_failure, show_progress
-from app.pack.scores import heat_correction, ready_scores, score_again, scoring_job
+from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores, score_again
 from app.pack.selected import current_selection, opened_item
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
@@ -21,7 +21,7 @@ from heat_core.scores import SetScores
 
 def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     """Returns the scores of the detector that is chosen; None, having said why, without."""
-    job = scoring_job(pack_data)
+    job = ensure_scoring_job(pack_data)
     scores_by_detector, missing_reasons = ready_scores(job)
     show_failure(job, score_again, pack_data)
     if choice.detector in missing_reasons:

@@ -17,7 +17,7 @@ from app.pack.gallery import gallery_order, show_tiles
 from app.pack.items import Part, items_of
 from app.pack.layout import Mask
 from app.pack.scores import current_share_to_keep
-from app.pack.selected import add_to_selection, opened_item
+from app.pack.selected import opened_item, set_part
 from heat_core.metrics import percentile, threshold_keeping
 
 Scores = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
@@ -73,7 +73,7 @@ def _select_all(pack_data: PackData, set_names: Sequence[str]) -> None:
     masks = {
         name: np.ones(len(features), bool) for name, features in pack.sets() if name in set_names
     }
-    add_to_selection(Part("shown", "All that was shown", items_of(pack, masks)))
+    set_part(Part("shown", "All that was shown", items_of(pack, masks)))
 
 
 def _show_scores(detector: str, masks: Masks, scores: Scores, threshold: float) -> None:
@@ -83,9 +83,9 @@ def _show_scores(detector: str, masks: Masks, scores: Scores, threshold: float) 
     unselected = _joined([scores[name][~masks[name]] for name in names])
     if not len(selected) or not len(unselected):
         return
-    higher_than = percentile(unselected, [float(np.median(selected))])[0]
+    at_or_below = percentile(unselected, [float(np.median(selected))])[0]
     st.markdown(
-        f"**The selection's median {detector} score is higher than {100 * higher_than:.0f} % of "
+        f"**The selection's median {detector} score is at or above {100 * at_or_below:.0f} % of "
         "the rest**"
     )
     st.plotly_chart(

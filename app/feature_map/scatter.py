@@ -11,7 +11,7 @@ from app.components.scatter_map import (
     WHOLE,
     Drawing,
     Legend,
-    MapView,
+    MapPicture,
     Mark,
     Window,
     parse_window,
@@ -111,7 +111,7 @@ def show_map(
         colouring.points(layout, choice.set_names, masks), colouring.palette, window
     )
     count = _row_count(layout, choice.set_names)
-    view = MapView(
+    picture = MapPicture(
         image,
         ASPECT,
         window,
@@ -120,7 +120,7 @@ def show_map(
         _marks(pack_data, layout, colouring),
         Legend(colouring.title, colouring.entries, colouring.scale, colouring.ends),
     )
-    scatter_map(view, on_draw, on_move, key="scatter-map")
+    scatter_map(picture, on_draw, on_move, key="scatter-map")
 
 
 def _open_nearest(

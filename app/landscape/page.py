@@ -20,7 +20,7 @@ from app.plane.state import (
     energy_layers,
     energy_reading,
     find_training,
-    is_hidden,
+    is_gone,
     start_training,
     toy_preview,
     visible_snapshots,
@@ -32,19 +32,19 @@ header.show(
     "Landscape",
     "Take a trained energy apart: what the prior says, what the correction adds, "
     "and where the sum is right.",
-    real=False,
+    uses_pack=False,
 )
 choice = toy_choice()
 preview = toy_preview(choice.toy, choice.seed)
 training_set = f"{preview.title}: {preview.size:,} training points"
-fresh_points = "threshold and ranks from 4,000 fresh ID points"
+fresh_points = "threshold and percentiles from 4,000 fresh ID points"
 st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")
 
 
 @st.fragment(run_every=0.5)
 def live_training(job: Job) -> None:
     """Shows how far a training is; the landscape comes when it is done."""
-    if job.over or is_hidden(choice):
+    if job.over or is_gone(choice):
         st.rerun()
     job.watch(tab_id())
     transport_buttons(choice, job)

@@ -37,7 +37,7 @@ def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, thresho
     """Shows the layers (side, side) side by side, on the same axes and colours.
 
     The first term and the total are drawn less the threshold, so zero is where a verdict turns and
-    the drawn parts still add up. A click selects the point.
+    the drawn terms still add up. A click selects the point.
     """
     names = [name for name in layers if name != "truth"]
     first_name = names[0]
@@ -78,14 +78,14 @@ def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
 
 
 def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, float]) -> None:
-    """Shows the energy of a point as a sum with a verdict, and the rank of each term among ID."""
+    """Shows the energy of a point as a sum with a verdict, and the ID percentile of each term."""
     x, y = point
     st.subheader(f"At ({x:.2f}, {y:.2f}): {terms.sentence}")
     table_column, verdict_column = st.columns([3, 2])
     table_column.dataframe(
         _term_table(terms),
         hide_index=True,
-        alt="The point's energy, part by part, and its rank among 4,000 fresh ID points",
+        alt="The point's energy, term by term, and its percentile among 4,000 fresh ID points",
     )
     verdict = "Rejected as OOD" if terms.out else "Accepted as ID"
     if terms.true_energy > 1e6:
@@ -95,7 +95,7 @@ def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, floa
     verdict_column.markdown(
         f"**{verdict}** at the threshold {terms.threshold:.2f}.  \n"
         f"The truth, -log p, is {truth}.  \n"
-        f"Nearest mode: {terms.mode + 1} of {preview.modes}."
+        f"Likeliest mode: {terms.mode + 1} of {preview.modes}."
     )
 
 
@@ -106,7 +106,7 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
         (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
         for name, energy in energies.items()
     ]
-    return pd.DataFrame(rows, columns=["Part", "Nats", "ID points that have less"])
+    return pd.DataFrame(rows, columns=["Term", "Nats", "ID points that have at most as much"])
 
 
 # -- the whole
@@ -128,12 +128,12 @@ FACTS = {
 
 
 def model_facts(reading: EnergyReading) -> None:
-    """Shows T_G, alpha and its bound, where they exist, the largest correction and log Z."""
+    """Shows T_G, alpha and its bound, where they exist, the largest |E_theta| and log Z."""
     values = {
         "T_G": _number(reading.temperature, "g"),
         "α": _number(reading.alpha, "g"),
         "Bound 1 / (2α)": _number(reading.bound, ".3g", " nats"),
-        "Largest |E_θ|": _number(reading.largest_correction, ".2f", " nats"),
+        "Largest |E_θ|": _number(reading.largest_e_theta, ".2f", " nats"),
         "log Z": _number(reading.log_z, "+.3f"),
     }
     with st.container(horizontal=True):

@@ -9,8 +9,8 @@ import streamlit as st
 from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
-from app.pack.selected import clear_selection, current_selection, remove_from_selection
-from app.session import SHARE_TO_KEEP_KEY
+from app.pack.selected import clear_selection, current_selection, drop_part
+from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
 
 GALLERY_SIZE = 24  # images on a page of a gallery
@@ -39,9 +39,9 @@ def score_unit() -> str:
         "Show scores as",
         ("ID percentile", "raw"),
         default="raw",
-        key="scale",
-        help="A percentile says what share of the ID test set scores lower, so that detectors "
-        "compare.",
+        key=SCORE_UNIT_KEY,
+        help="A percentile says what share of the ID test set scores at most as much, so that "
+        "detectors compare.",
     )
 
 
@@ -117,7 +117,7 @@ def _on_upload() -> None:
 
 
 def selection_chips() -> None:
-    """Shows what is selected: a chip a part, removed by a click, and a button that clears all.
+    """Shows what is selected: a chip a part, dropped by a click, and a button that clears all.
 
     Nothing if nothing is selected. The container is always there, so that what comes below keeps
     its place on the page, and so its state.
@@ -137,12 +137,12 @@ def _chip_row() -> None:
                 f"{plain(part.label, 60)}: {len(part):,}",
                 icon=":material/close:",
                 key=f"chip-{part.origin}",
-                on_click=remove_from_selection,
+                on_click=drop_part,
                 args=(part.origin,),
-                help="Take this out of the selection.",
+                help="Drop this condition.",
             )
         st.button(
             "Clear the selection", type="tertiary", key="clear-selection", on_click=clear_selection
         )
     if not len(selection) and len(selection.parts) > 1:
-        st.caption("Nothing is in all of these at once; take one out.")
+        st.caption("Nothing is in all of these at once; drop one.")

@@ -18,6 +18,7 @@ from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.progress import show_waiting
 from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
+from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from heat_core.assumptions import Note
@@ -73,7 +74,7 @@ class PackData:
         return {
             name: features
             for name, features in self.pack.sets()
-            if name != "train" and not name.startswith("pseudo")
+            if name != "train" and not SetName.parse(name).is_pseudo
         }
 
     @cached_property
@@ -98,13 +99,13 @@ class PackData:
 
         It is the class that the classifier's head predicts, or the nearest one without a head.
         """
-        from heat_core.explain import predicted_classes
+        from heat_core.explain import assigned_classes
 
         train = self.pack.train
         mahalanobis = None if train.head else self.class_mahalanobis
         with show_waiting():
             return {
-                name: predicted_classes(train, features, mahalanobis)
+                name: assigned_classes(train, features, mahalanobis)
                 for name, features in self.scored_sets.items()
             }
 
@@ -185,7 +186,8 @@ def unsupported_reasons(pack_data: PackData) -> dict[str, str]:
     """Returns {detector: why this data does not allow it}."""
     from heat_core.detectors.presets import supported_detectors
 
-    return supported_detectors(pack_data.pack)[1]
+    _, reasons = supported_detectors(pack_data.pack)
+    return reasons
 
 
 # -- the visitor's own data ------------------------------------------------------------------------

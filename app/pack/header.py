@@ -15,13 +15,13 @@ from app.pack.data import (
     unknown_pack_name,
     unsupported_reasons,
 )
-from app.pack.layout_state import select_linked_region
+from app.pack.layout_state import sync_region_with_link
 from app.pack.selected import (
     drop_waiting_region,
     is_link_of_other_data,
     keep_data_in_link,
     keep_region_in_link,
-    select_linked_items,
+    sync_items_with_link,
 )
 from app.pack.tables import classifier_sentence, pack_report, row_counts
 from app.text import plain
@@ -39,12 +39,12 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, real: bool = True) -> PackData | None:
+def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     """Shows the head of a page and returns its data; None once it has said why there is none.
 
     Args:
-        real: whether the page shows real features. One that does not has no data, and nothing is
-            said of it.
+        uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
+            and nothing is said of it.
     """
     unknown_pack = unknown_pack_name()
     with st.container(
@@ -52,7 +52,7 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
     ):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            pack_data, error = _pack_data_or_error() if real else (None, "")
+            pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
@@ -69,10 +69,10 @@ def show(title: str, caption: str, real: bool = True) -> PackData | None:
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
-    select_linked_items()
+    sync_items_with_link()
     if error:
         st.error(plain(error), icon=":material/error:")
-    elif real:
+    elif uses_pack:
         st.info(NO_FEATURES)
     return None
 
@@ -115,8 +115,8 @@ def _follow_link(pack_data: PackData) -> None:
     keep_data_in_link(pack_data)
     if is_link_of_other_data(pack_data):
         st.warning(OTHER_DATA, icon=":material/link_off:")
-    select_linked_items()
-    missing_method = select_linked_region(pack_data)
+    sync_items_with_link()
+    missing_method = sync_region_with_link(pack_data)
     if missing_method:
         st.info(f"{NO_MAP} {plain(missing_method.upper(), 20)}.", icon=":material/map:")
         st.button("Select nothing instead", type="tertiary", on_click=drop_waiting_region)

@@ -16,9 +16,9 @@ from app.pack.items import find_item
 from app.pack.scores import (
     ScoresByDetector,
     current_share_to_keep,
+    ensure_scoring_job,
     ready_scores,
     row_insight,
-    scoring_job,
 )
 from app.pack.selected import open_item, opened_item
 from app.text import plain
@@ -57,7 +57,7 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
     if pack_row is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
         return
-    job = scoring_job(pack_data)
+    job = ensure_scoring_job(pack_data)
     scores_by_detector, _ = ready_scores(job)
     share_to_keep = current_share_to_keep()
     thresholds = {
@@ -152,7 +152,7 @@ def _show_terms(detector: str, row_terms: RowTerms, share_kept: float) -> None:
     ]
     st.plotly_chart(
         figures.percentile_bars(names, values, row_terms.percentiles, share_kept),
-        key=f"ranks-{detector}",
+        key=f"percentiles-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",
     )

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.set_name import SetName
+
 if TYPE_CHECKING:
     from app.pack.layout import Region
     from heat_core.features import Features
@@ -194,8 +196,7 @@ def _parse_body(header: Any, body: bytes) -> Iterable[Part]:
 
 def source_of(features: Features, name: str) -> str:
     """Returns the source of a set's items: its dataset and split, or the set's own name."""
-    is_destroyed = name.startswith(("pseudo_", "pseudoval_"))
-    if features.index is None or not features.source or is_destroyed:
+    if features.index is None or not features.source or SetName.parse(name).is_pseudo:
         return name
     return features.source
 

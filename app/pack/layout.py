@@ -1,6 +1,6 @@
 """Pure: where the rows of a pack lie on a map, and which of them a drawn region holds.
 
-Positions on the map are fractions (x, y) of its whole extent, from the upper left, so that they
+Positions on the map are fractions (x, y) of its width and height, from the upper left, so that they
 fit any size of screen.
 """
 
@@ -25,8 +25,8 @@ Point = tuple[float, float]
 Polygon = Sequence[Point]  # its corners in order
 
 MAP_SIZE = (1000, 800)  # in pixels: width, height
-MARGIN = 0.04  # of the extent, around the rows
-RESOLUTION = 10_000  # a region is written in units of the map's extent / RESOLUTION
+MARGIN = 0.04  # of the rows' width and height, around them
+RESOLUTION = 10_000  # a region is written in units of the map's size / RESOLUTION
 MAX_CORNERS = 4000  # that the text of a region may hold
 CORNER = re.compile("([0-9]{1,5})[.]([0-9]{1,5})")
 CORNER_LENGTH = 11  # characters at most, with the mark after it
@@ -56,10 +56,10 @@ class Layout:
         width, height = (high - low).tolist()
         units_per_pixel = max(width / MAP_SIZE[0], height / MAP_SIZE[1], 1e-12)
         scale = (1 + 2 * MARGIN) * units_per_pixel
-        extent = scale * np.array(MAP_SIZE) * (1, -1)  # y points down on a map
+        size = scale * np.array(MAP_SIZE) * (1, -1)  # y points down on a map
         centre = (low + high) / 2
         return {
-            name: ((coordinates - centre) / extent + 0.5).astype(np.float32)
+            name: ((coordinates - centre) / size + 0.5).astype(np.float32)
             for name, coordinates in self.coordinates.items()
         }
 

@@ -11,10 +11,10 @@ from app.pack.jobs import layout_work
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
-    add_to_selection,
     drop_waiting_region,
     keep_region_in_link,
     map_region,
+    set_part,
     waiting_region,
 )
 from app.session import tab_id
@@ -35,7 +35,7 @@ def layout_job(pack_data: PackData, method: str) -> Job | None:
     """
     key = _layout_key(pack_data, method)
     job = find_job(pack_data, key)
-    if job is None or job.stopping or key in _left_layouts():
+    if job is None or job.stopping or key in _abandoned_layouts():
         return None
     job.watch(tab_id())
     return job
@@ -44,7 +44,7 @@ def layout_job(pack_data: PackData, method: str) -> Job | None:
 def start_layout(pack_data: PackData, method: str) -> None:
     """Starts laying the data out, or joins whoever does."""
     key = _layout_key(pack_data, method)
-    _left_layouts().discard(key)
+    _abandoned_layouts().discard(key)
     job = start_job(pack_data, key, layout_work(pack_data.pack, method))
     job.watch(tab_id())
 
@@ -53,7 +53,7 @@ def leave_layout(pack_data: PackData, method: str) -> None:
     """Stops waiting for a layout; the work stops unless another tab waits for it."""
     job = layout_job(pack_data, method)
     if job is not None:
-        _left_layouts().add(job.key)
+        _abandoned_layouts().add(job.key)
         job.leave(tab_id())
 
 
@@ -61,9 +61,9 @@ def _layout_key(pack_data: PackData, method: str) -> str:
     return f"map/{pack_data.key}/{method}"
 
 
-def _left_layouts() -> set[str]:
+def _abandoned_layouts() -> set[str]:
     """Returns the keys of the layouts that this tab has left."""
-    return st.session_state.setdefault("left_layouts", set())
+    return st.session_state.setdefault("abandoned_layouts", set())
 
 
 # -- regions drawn on a layout ---------------------------------------------------------------------
@@ -73,11 +73,11 @@ def select_region(pack_data: PackData, layout: Layout, region: Region) -> None:
     """Selects the rows that a region holds, in place of those drawn around before."""
     region = region.rounded()
     items = items_of(pack_data.pack, rows_in_region(layout, region))
-    add_to_selection(Part(FROM_MAP, "Drawn on the map", items, region))
+    set_part(Part(FROM_MAP, "Drawn on the map", items, region))
     drop_waiting_region()
 
 
-def select_linked_region(pack_data: PackData) -> str:
+def sync_region_with_link(pack_data: PackData) -> str:
     """Selects the link's region as soon as there is its layout, and keeps the region in the link.
 
     Returns the method of the layout that it still waits for, or nothing.

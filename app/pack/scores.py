@@ -26,7 +26,7 @@ ScoresByDetector = Mapping[str, "SetScores"]
 """{detector: its scores}."""
 
 
-def scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
+def ensure_scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
     """Returns the job that scores the data with every detector.
 
     The first to ask starts it, for everybody. One that failed stays until `score_again`, and says
@@ -85,7 +85,7 @@ def heat_correction(pack_data: PackData) -> dict[str, Array]:
 
     Nothing while HEAT is not ready, or where it has no correction.
     """
-    for detector_scores in _ready(scoring_job(pack_data)):
+    for detector_scores in _ready(ensure_scoring_job(pack_data)):
         if (
             detector_scores.detector == "HEAT"
             and detector_scores.terms is not None
@@ -115,7 +115,7 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
     """
     all_detector_scores = [
         detector_scores
-        for detector_scores in _ready(scoring_job(pack_data))
+        for detector_scores in _ready(ensure_scoring_job(pack_data))
         if detector_scores.missing_reason or detector_scores.detector in thresholds
     ]
     return inspect_row(

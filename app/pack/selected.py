@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.pack.data import PackData
 from app.pack.items import Part, Selection, masks_in, parse_parts
 from app.pack.layout import Region, parse_region
-from app.session import keep_in_link
+from app.session import SELECTION_KEY, keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 
@@ -24,13 +24,13 @@ class LinkState:
     """How far this tab has followed the link that it was opened with.
 
     Args:
-        waiting_region: the text of its region, until the region is selected or dropped.
+        waiting_region_text: of its region, until the region is selected or dropped.
         has_read_items: whether its items were selected or dropped.
         data_key: of the data that a page has shown last; nothing before there was any.
         refused_by: the data that a page showed first, if the link was made of other data.
     """
 
-    waiting_region: str
+    waiting_region_text: str
     has_read_items: bool = False
     data_key: str = ""
     refused_by: str = ""
@@ -58,7 +58,7 @@ def keep_data_in_link(pack_data: PackData) -> None:
 def _refuse_link(data_key: str) -> None:
     """Selects and opens nothing that the link says."""
     state = _link_state()
-    state.waiting_region = ""
+    state.waiting_region_text = ""
     state.has_read_items = True
     state.refused_by = data_key
     open_item("")
@@ -82,13 +82,13 @@ def current_selection() -> Selection:
     return st.session_state.get("selection", Selection())
 
 
-def add_to_selection(part: Part) -> None:
-    """Adds a part to the selection, in place of the one of the same origin."""
+def set_part(part: Part) -> None:
+    """Narrows the selection down by a part, which replaces the one of the same origin."""
     st.session_state["selection"] = current_selection().with_part(part)
 
 
-def remove_from_selection(origin: str) -> None:
-    """Takes the part of an origin out of the selection."""
+def drop_part(origin: str) -> None:
+    """Drops the part of an origin, so that the selection is as wide as the others leave it."""
     st.session_state["selection"] = current_selection().without(origin)
 
 
@@ -98,7 +98,7 @@ def clear_selection() -> None:
     st.session_state["selection"] = Selection()
 
 
-def select_linked_items() -> None:
+def sync_items_with_link() -> None:
     """Selects once what the link of this session says, and keeps the selection in the link.
 
     The map's part is left to its region. A selection that is too large for a link is not in it.
@@ -106,10 +106,10 @@ def select_linked_items() -> None:
     state = _link_state()
     if not state.has_read_items:
         state.has_read_items = True
-        for part in parse_parts(st.query_params.get("picked", "")):
+        for part in parse_parts(st.query_params.get(SELECTION_KEY, "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
-                add_to_selection(part)
-    keep_in_link("picked", current_selection().text_without(FROM_MAP))
+                set_part(part)
+    keep_in_link(SELECTION_KEY, current_selection().text_without(FROM_MAP))
 
 
 def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArray[np.bool]]:
@@ -129,18 +129,18 @@ def map_region() -> Region | None:
 
 def waiting_region() -> Region | None:
     """Returns the region of the link that waits for its layout; None if there is none to read."""
-    return parse_region(_link_state().waiting_region)
+    return parse_region(_link_state().waiting_region_text)
 
 
 def drop_waiting_region() -> None:
     """Gives up the link's region: it was selected, cannot be, or is not wanted."""
-    _link_state().waiting_region = ""
+    _link_state().waiting_region_text = ""
 
 
 def keep_region_in_link() -> None:
     """Keeps the region in the link of every page, or the one that still waits for a layout."""
     region = map_region()
-    keep_in_link("region", _link_state().waiting_region if region is None else region.text)
+    keep_in_link("region", _link_state().waiting_region_text if region is None else region.text)
 
 
 # -- the opened item, the window on the map --------------------------------------------------------
@@ -158,11 +158,11 @@ def open_item(item: str) -> None:
 
 
 def window_text() -> str:
-    """Returns the part of the map in view, four numbers as text; nothing is the whole map."""
+    """Returns the part of the map that is shown, four numbers as text; nothing is the whole map."""
     text = st.session_state.setdefault("window", st.query_params.get("window", ""))
     return keep_in_link("window", text)
 
 
 def set_window_text(text: str) -> None:
-    """Sets the part of the map in view."""
+    """Sets the part of the map that is shown."""
     st.session_state["window"] = text

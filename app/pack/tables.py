@@ -69,10 +69,10 @@ def classifier_sentence(pack: Pack) -> str:
 
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
-    scored = len(pack.test) + sum(map(len, pack.ood.values()))
+    to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
     available = pack.available_rows("train")
     of = f" of {available:,}" if available > len(pack.train) else ""
-    return f"{len(pack.train):,}{of} training rows, {scored:,} scored, none left out"
+    return f"{len(pack.train):,}{of} training rows, {to_test_on:,} to test on, none left out"
 
 
 def pack_report(

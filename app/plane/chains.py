@@ -48,8 +48,8 @@ class Chains:
 
     Args:
         paths: (points, chains, 2) float32, thinned for drawing, the start first.
-        switches: (modes, modes) how often a chain stepped from the mode of its row to that of its
-            column.
+        transitions: (modes, modes) how many steps of the chains went from the mode of the row to
+            that of the column; those that stayed are on the diagonal.
         acceptance: the share of steps that a Metropolis test would have accepted, on average; near
             1 the step size is no cause of bias.
         temperature: at which the noise samples.
@@ -58,7 +58,7 @@ class Chains:
     """
 
     paths: NDArray[np.float32]
-    switches: NDArray[np.int64]
+    transitions: NDArray[np.int64]
     acceptance: float
     temperature: float
     modes_at_end: int
@@ -67,7 +67,7 @@ class Chains:
     @property
     def switch_count(self) -> int:
         """How often a chain went from one mode to another."""
-        return int(self.switches.sum() - np.trace(self.switches))
+        return int(self.transitions.sum() - np.trace(self.transitions))
 
 
 def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains:
@@ -102,7 +102,7 @@ def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains
     mode = the_toy.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
     return Chains(
         _drawn_points(path),
-        _mode_switches(mode, the_toy.modes),
+        _transitions(mode, the_toy.modes),
         acceptance,
         langevin.temperature,
         len(np.unique(mode[-1])),
@@ -117,8 +117,8 @@ def _drawn_points(path: Tensor) -> NDArray[np.float32]:
     return path[rows].numpy()
 
 
-def _mode_switches(mode: NDArray[np.int64], modes: int) -> NDArray[np.int64]:
+def _transitions(mode: NDArray[np.int64], modes: int) -> NDArray[np.int64]:
     """Returns counts of steps from each mode to each, (modes, modes), of modes (points, chains)."""
-    switches = np.zeros((modes, modes), dtype=np.int64)
-    np.add.at(switches, (mode[:-1], mode[1:]), 1)
-    return switches
+    transitions = np.zeros((modes, modes), dtype=np.int64)
+    np.add.at(transitions, (mode[:-1], mode[1:]), 1)
+    return transitions

@@ -56,7 +56,10 @@ def toy_choice() -> ToyChoice:
     with seed_column:
         seed = _seed()
     early_stopping = st.toggle(
-        "Stop when KL stops falling", key="early", bind="query-params", help=EARLY_STOPPING_HELP
+        "Stop when KL stops falling",
+        key=session.EARLY_STOPPING_KEY,
+        bind="query-params",
+        help=EARLY_STOPPING_HELP,
     )
     session.to_link("toy", toy)
     return ToyChoice(toy, detector, preset, seed, bool(early_stopping))
@@ -65,7 +68,7 @@ def toy_choice() -> ToyChoice:
 def _toy() -> str:
     session.from_link("toy", TOYS)
     toy = st.selectbox(
-        "Dataset",
+        "Toy",
         TOYS,
         key="toy",
         persist_state="session",

@@ -74,12 +74,12 @@ def energy_heatmap(
     return figure
 
 
-def _strokes(points: Array, extent: float) -> str:
-    """Returns (m, 2) points as short strokes, the path of one shape.
+def _strokes(points: Array, side: float) -> str:
+    """Returns (m, 2) points as short strokes, the path of one shape, in a square of this side.
 
     A browser draws that at once, and marks one by one.
     """
-    half = 1.25 / HEIGHT * extent
+    half = 1.25 / HEIGHT * side
     return "".join(f"M{x - half:.3g},{y:.3g}H{x + half:.3g}" for x, y in points)
 
 
@@ -143,7 +143,7 @@ def ray_figure(
     distances: Array,
     lines: Mapping[str, Array],
     threshold: float,
-    point: float,
+    point_distance: float,
     extent: float,
     labelled: bool = True,
 ) -> go.Figure:
@@ -153,7 +153,7 @@ def ray_figure(
         distances: (n,) from the data's mean.
         lines: {name: (n,)}, names of `LINES`.
         threshold: above it means out.
-        point: the distance of the point.
+        point_distance: of the point, from the data's mean.
         extent: the distance up to which the picture of the data reaches.
         labelled: whether the marks of data and point are labelled, where there is space for it.
     """
@@ -171,7 +171,7 @@ def ray_figure(
     solid = dict(color=GREY, width=1.5)
     dotted = dict(color=GREY, width=1.5, dash="dot")
     figure.add_hline(threshold, line=solid, annotation=threshold_label)
-    figure.add_vline(point, line=dotted, annotation=point_label)
+    figure.add_vline(point_distance, line=dotted, annotation=point_label)
     figure.update_layout(height=HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title_text="distance from the data's mean", rangemode="tozero")
     figure.update_yaxes(title_text="nats", range=_energy_range(lines, threshold))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.job import Job
-from app.plane.state import cancel_training, reset_training, start_training
+from app.plane.state import leave_training, reset_training, start_training
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
 from app.text import plain
@@ -69,7 +69,7 @@ def transport_buttons(choice: ToyChoice, job: Job) -> None:
             help="One snapshot more, then pause.",
         )
         st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
-        st.button("Cancel", icon=":material/stop:", on_click=cancel_training, args=(choice,))
+        st.button("Cancel", icon=":material/stop:", on_click=leave_training, args=(choice,))
 
 
 def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> None:

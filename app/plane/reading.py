@@ -71,7 +71,7 @@ class EnergyReading:
         temperature: T_G; None without a prior.
         alpha: of the objective, where |E_theta| <= 1 / (2 alpha) at its optimum; None where there
             is no such bound.
-        largest_correction: the largest |E_theta| on the grid; None without a learned energy.
+        largest_e_theta: the largest |E_theta| on the grid; None without a learned energy.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
         density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, in shares of the
@@ -85,7 +85,7 @@ class EnergyReading:
     threshold: float
     temperature: float | None
     alpha: float | None
-    largest_correction: float | None
+    largest_e_theta: float | None
     log_z: float
     true_mass: Array
     model_mass: Array
@@ -128,9 +128,9 @@ class PointTerms:
     Args:
         terms: {term: nats}, in the order in which they add up.
         total: their sum.
-        percentiles: {term: share of ID that is lower}, with `total`.
+        percentiles: {term: share of fresh ID points that have at most as much}, with `total`.
         true_energy: the exact -log p, infinite where the density is zero.
-        mode: which mode the point belongs to.
+        mode: the likeliest mode of the point.
         threshold: above it the point is out.
     """
 
@@ -201,7 +201,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
         threshold,
         temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
         alpha=getattr(detector.objective, "alpha", None) or None,
-        largest_correction=float(np.abs(grid_energies[-1]).max()) if detector.trains else None,
+        largest_e_theta=float(np.abs(grid_energies[-1]).max()) if detector.trains else None,
         log_z=grid.log_z(total),
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),
@@ -222,14 +222,15 @@ def point_terms(
     """
     import torch
 
+    from heat_core.metrics import percentile
     from heat_core.plane.toys import toy
 
     point = np.array([[x, y]])
     energies = {name: float(value[0]) for name, value in _term_energies(terms, point).items()}
-    percentiles = {}
-    for name, value in energies.items():
-        lower = np.searchsorted(reading.id_energies[name], value)
-        percentiles[name] = float(lower / FRESH_POINTS)
+    percentiles = {
+        name: float(percentile(reading.id_energies[name], [value])[0])
+        for name, value in energies.items()
+    }
 
     the_toy = toy(toy_name)
     exact_point = torch.from_numpy(point)

@@ -96,8 +96,8 @@ def toy_preview(toy_name: str, seed: int) -> ToyPreview:
 
 
 @dataclass(frozen=True, eq=False)
-class StoppedTraining:
-    """A training that this tab has cancelled.
+class TrainingSeen:
+    """A training that this tab has left, as it saw it last.
 
     Args:
         snapshots: that this tab had seen of it.
@@ -153,42 +153,42 @@ def start_training(choice: ToyChoice) -> None:
     job.watch(tab_id())
 
 
-def cancel_training(choice: ToyChoice) -> None:
-    """Leaves a training for this tab; it stops unless another tab watches it."""
+def leave_training(choice: ToyChoice) -> None:
+    """Stops watching a training; it ends unless another tab watches it."""
     job = job_queue().get(choice.key)
     if job is not None:
         snapshots = visible_snapshots(job)
         job.leave(tab_id())
-        _hidden()[choice.key] = StoppedTraining(snapshots, job.other_watchers(tab_id()))
+        _hidden()[choice.key] = TrainingSeen(snapshots, job.other_watchers(tab_id()))
 
 
 def reset_training(choice: ToyChoice) -> None:
     """Goes back to before the training. It is forgotten unless another tab watches it."""
-    cancel_training(choice)
-    stopped = _hidden().pop(choice.key, None)
+    leave_training(choice)
+    seen = _hidden().pop(choice.key, None)
     job = job_queue().get(choice.key)
-    if job is not None and stopped is not None:
-        if stopped.other_watchers:
+    if job is not None and seen is not None:
+        if seen.other_watchers:
             _hidden()[choice.key] = None
         else:
             job_queue().drop(job)
     st.query_params.pop("job", None)
 
 
-def stopped_training(choice: ToyChoice) -> StoppedTraining | None:
-    """Returns what this tab saw of a training that it has cancelled."""
+def training_seen(choice: ToyChoice) -> TrainingSeen | None:
+    """Returns what this tab saw of a training that it has left."""
     return _hidden().get(choice.key)
 
 
-def is_hidden(choice: ToyChoice) -> bool:
-    """Returns whether this tab has cancelled or reset a training."""
+def is_gone(choice: ToyChoice) -> bool:
+    """Returns whether this tab has left or reset a training, or the server has it no more."""
     return choice.key in _hidden() or job_queue().get(choice.key) is None
 
 
-def _hidden() -> dict[str, StoppedTraining | None]:
+def _hidden() -> dict[str, TrainingSeen | None]:
     """Returns {key: training} that this tab hides, though it may go on for others.
 
-    A cancelled one has what was seen of it, one that was reset has nothing.
+    One that it left has what was seen of it, one that was reset has nothing.
     """
     return st.session_state.setdefault("hidden_trainings", {})
 

@@ -5,7 +5,7 @@ import streamlit as st
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
 from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ready_scores, score_again, scoring_job
+from app.pack.scores import ensure_scoring_job, ready_scores, score_again
 from app.pack.selected import opened_item
 from app.text import plain
 from app.threshold_lab import panels
@@ -65,7 +65,7 @@ def show(pack_data) -> None:
     titles = {str(name): pack_data.pack.title_of(str(name)) for name in pack_data.pack.ood}
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
 
-    job = scoring_job(pack_data, "modern")
+    job = ensure_scoring_job(pack_data, "modern")
     scores_by_detector, missing_reasons = ready_scores(job)
     show_failure(job, score_again, pack_data)
     for name in choice.detectors:

@@ -16,7 +16,7 @@ from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
-from app.pack.selected import add_to_selection, current_selection, opened_item, selected_masks
+from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.tables import format_score, style_digits
 from app.text import plain
 from app.threshold_lab.controls import images_near_threshold
@@ -79,9 +79,9 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
     titled = {
         group: {
             titles[str(SetName(group, short_name))]: values
-            for short_name, values in scores_by_name.items()
+            for short_name, values in scores_by_short_name.items()
         }
-        for group, scores_by_name in scores.ood(choice.set_names).items()
+        for group, scores_by_short_name in scores.ood(choice.set_names).items()
     }
     if current_selection():
         st.caption(selected_finding(selected, len(current_selection()), threshold))
@@ -90,7 +90,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         titled,
         threshold,
         choice.deployment,
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),
@@ -156,23 +156,23 @@ def _roc_curves(evaluation: Evaluation, selected: Selected) -> None:
     """Shows a curve a detector, or a group of OOD sets and the selection where there is only
     one."""
     is_comparison = len(evaluation.outcomes) > 1
-    curves = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
-    lines = {name: line for name, (line, _) in curves.items()}
-    points = {name: point for name, (_, point) in curves.items()}
+    marked = _detector_curves(evaluation) if is_comparison else _group_curves(evaluation, selected)
+    curves = {name: curve for name, (curve, _) in marked.items()}
+    points = {name: point for name, (_, point) in marked.items()}
     st.markdown("**What other lines would catch**")
     st.plotly_chart(
-        figures.roc(lines, points),
+        figures.roc(curves, points),
         key="roc",
         alt="OOD caught by ID flagged (ROC), and the line",
         config=figures.QUIET,
     )
 
 
-Curve = tuple[tuple[Array, Array], tuple[float, float]]
+MarkedCurve = tuple[tuple[Array, Array], tuple[float, float]]
 """((ID flagged, OOD caught) at every threshold, (K,) each; the same at the line)."""
 
 
-def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
+def _detector_curves(evaluation: Evaluation) -> dict[str, MarkedCurve]:
     """Returns {detector: its curve on all groups}."""
     curves = {}
     for name, outcome in evaluation.outcomes.items():
@@ -183,7 +183,7 @@ def _detector_curves(evaluation: Evaluation) -> dict[str, Curve]:
     return curves
 
 
-def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, Curve]:
+def _group_curves(evaluation: Evaluation, selected: Selected) -> dict[str, MarkedCurve]:
     """Returns {group: its curve}, with one of the OOD images selected if they are enough."""
     scores, outcome = evaluation.set_scores, evaluation.outcome
     curves = {}
@@ -280,8 +280,8 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
     for (set_name, _), score, margin in zip(
         pack_rows[page], scores, margin_texts(scores, threshold), strict=True
     ):
-        verdict = row_outcome(score > threshold, set_name)
-        captions.append((pack_data.pack.title_of(set_name), f"{margin} {verdict}"))
+        outcome = row_outcome(score > threshold, set_name)
+        captions.append((pack_data.pack.title_of(set_name), f"{margin} {outcome}"))
     show_tiles(pack_data, pack_rows[page], captions, "line-images", opened_item())
 
 
@@ -302,7 +302,7 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     )
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
-    add_to_selection(Part(FROM_LINE, label, items))
+    set_part(Part(FROM_LINE, label, items))
     st.rerun()
 
 

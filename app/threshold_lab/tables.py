@@ -55,10 +55,13 @@ def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
     if scores.calibration_name == "test":
         basis = (
             f"Chosen on the same {count:,} ID test scores that it is measured on: there is no "
-            "validation split."
+            "held-out ID."
         )
     else:
-        basis = f"Chosen on {count:,} validation scores; the numbers here are of the test set."
+        basis = (
+            f"Chosen on {count:,} calibration scores, of held-out ID; the numbers here are of the "
+            "test set."
+        )
     parts = [rule.summary, basis]
     if rule.needs_ood:
         parts.append(READS_OOD)
@@ -133,7 +136,7 @@ def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
         "ID kept": percent(outcome.kept),
         **groups,
         "OOD caught, mean of the groups": percent(outcome.caught),
-        "OOD accepted, FPR (ID+)": percent(outcome.accepted),
+        "OOD missed, FPR (ID+)": percent(outcome.missed),
         "ID flagged, FPR (OOD+)": percent(outcome.false_alarms),
         "of 1000 inputs: ID kept": _count_text(counts.kept),
         "of 1000 inputs: ID flagged": _count_text(counts.false_alarms),
@@ -170,7 +173,7 @@ def sets_table_at_threshold(
                 "Group": result.group,
                 "Images": result.n,
                 "Caught %": round(100 * caught, 1),
-                "Accepted, FPR (ID+) %": round(100 - 100 * caught, 1),
+                "Missed, FPR (ID+) %": round(100 - 100 * caught, 1),
                 "FPR95 (ID+) %": round(100 * result.fpr95, 1),
                 "FPR95 (OOD+) %": round(100 * result.fpr95_ood, 1),
                 "AUROC %": round(100 * result.auroc, 1),
@@ -287,7 +290,7 @@ def nearest_table(
             "Class": _class_name(pack, set_name, row),
             "Score": score,
             "Above the line": score - threshold,
-            "Verdict": row_outcome(score > threshold, set_name),
+            "Outcome": row_outcome(score > threshold, set_name),
         }
         if compared_out is not None:
             cells["The other says"] = row_outcome(bool(compared_out[set_name][row]), set_name)

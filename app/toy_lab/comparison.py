@@ -11,7 +11,7 @@ import streamlit as st
 from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.panels import PanelTitle
-from app.plane.state import COMPARED_DETECTORS, ToyPreview, cancel_training, start_training
+from app.plane.state import COMPARED_DETECTORS, ToyPreview, leave_training, start_training
 from app.plane.training import TOTAL, Snapshot, ToyChoice
 from app.toy_lab.panels import TITLES, energy_panel
 
@@ -53,7 +53,7 @@ def comparison_buttons(choices: Mapping[str, ToyChoice], jobs: Mapping[str, Job 
                 "Cancel",
                 icon=":material/stop:",
                 on_click=_for_each,
-                args=(cancel_training, under_way),
+                args=(leave_training, under_way),
             )
 
 
@@ -87,7 +87,9 @@ def _detector_panel(choice: ToyChoice, job: Job | None, preview: ToyPreview) -> 
         meaning = "still to come"
     else:
         distance = job.result.distance if job and job.result else snapshot.distance
-        meaning = f"KL {distance.kl:.3f} nats, {distance.modes} of {distance.modes_total} modes"
+        meaning = (
+            f"KL {distance.kl:.3f} nats, {distance.modes_kept} of {distance.modes_total} modes"
+        )
     if job is not None and not job.over:
         meaning += f", {job.state} {job.progress:.0%}"
     total = snapshot.layers[TOTAL] if snapshot else None
@@ -106,14 +108,16 @@ def _last_snapshot(job: Job | None) -> Snapshot | None:
 def _kept_modes(choice: ToyChoice, distances: Mapping[str, Distance]) -> None:
     """Says which models keep the modes, by the figures."""
     total = distances["MoG"].modes_total
-    losers = [name for name, distance in distances.items() if distance.modes < total]
+    losers = [name for name, distance in distances.items() if distance.modes_kept < total]
     if not losers:
         finding = "All three keep every mode"
     elif len(losers) == 1:
         finding = f"{losers[0]} loses modes"
     else:
         finding = f"{' and '.join(losers)} lose modes"
-    counts = [f"{name} keeps {distance.modes} of {total}" for name, distance in distances.items()]
+    counts = [
+        f"{name} keeps {distance.modes_kept} of {total}" for name, distance in distances.items()
+    ]
     st.subheader(f"{finding}: {', '.join(counts)}.")
-    if choice.preset not in ("paper", "official") and "EBM" not in losers:
+    if choice.preset != "paper" and "EBM" not in losers:
         st.caption(BUDGET_CAPTION)

@@ -8,9 +8,10 @@ from app.incoming import choice_input, number_input, whole_number_input
 from app.plane.chains import STARTS, ChainSettings
 from app.plane.state import COMPARED_DETECTORS, start_training
 from app.plane.training import ToyChoice
+from app.session import EARLY_STOPPING_KEY
 
 
-def paper_figures() -> bool:
+def comparison_toggle() -> bool:
     """Returns whether three detectors are shown side by side; offers the paper's two figures."""
     with st.container(horizontal=True, vertical_alignment="center"):
         compare = st.toggle(
@@ -37,9 +38,8 @@ def _figure_button(label: str, toy: str, compare: bool) -> None:
 
 def _open_figure(toy: str, compare: bool) -> None:
     """Selects what a figure of the paper shows, and starts its trainings."""
-    st.session_state.update(
-        toy=toy, detector="HEAT", preset="paper", seed=0, early=False, compare=compare
-    )
+    st.session_state.update(toy=toy, detector="HEAT", preset="paper", seed=0, compare=compare)
+    st.session_state[EARLY_STOPPING_KEY] = False
     for detector in COMPARED_DETECTORS if compare else ("HEAT",):
         start_training(ToyChoice(toy, detector, "paper", 0))
 

@@ -23,12 +23,12 @@ class Light:
     Args:
         colour: of its badge, as Streamlit calls it.
         icon: a Material symbol.
-        verdict: in words.
+        text: what it means, in a word or two.
     """
 
     colour: str
     icon: str
-    verdict: str
+    text: str
 
 
 LIGHTS = {
@@ -128,7 +128,7 @@ ROWS = (
 def diagnosis_panel(diagnosis: Diagnosis) -> None:
     """Shows a traffic light with its reason, and behind it the figures that it comes from."""
     light = LIGHTS[diagnosis.light]
-    badge = f":{light.colour}-badge[:material/{light.icon}: {light.verdict}]"
+    badge = f":{light.colour}-badge[:material/{light.icon}: {light.text}]"
     st.markdown(f"{badge} {plain(diagnosis.reason)}")
     with st.expander(
         "Diagnostics: 32 chains of 200 MALA steps, begun at data",
@@ -138,7 +138,7 @@ def diagnosis_panel(diagnosis: Diagnosis) -> None:
         if expander.open:
             st.table(_table_rows(diagnosis), width="content")
             if len(diagnosis.switch_counts) > 1:
-                _mode_switches(diagnosis.switch_counts)
+                _class_switches(diagnosis.switch_counts)
 
 
 def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
@@ -152,19 +152,20 @@ def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
     return rows
 
 
-def _mode_switches(switch_counts: Sequence[tuple[int, int, int]]) -> None:
-    """Shows how often a chain stepped from the mode of a row to that of a column.
+def _class_switches(switch_counts: Sequence[tuple[int, int, int]]) -> None:
+    """Shows how often a chain stepped from the class of a row to that of a column.
 
-    Modes where no chain has been have no row.
+    Classes where no chain has been have no row.
     """
-    modes = sorted({mode for pair in switch_counts for mode in pair[:2]})
-    names = [f"mode {mode + 1}" for mode in modes]
+    labels = sorted({label for pair in switch_counts for label in pair[:2]})
+    names = [f"class {label + 1}" for label in labels]
     table = pd.DataFrame(0, names, names)
     for before, after, count in switch_counts:
-        table.loc[f"mode {before + 1}", f"mode {after + 1}"] = count
+        table.loc[f"class {before + 1}", f"class {after + 1}"] = count
     steps = sum(count for _, _, count in switch_counts)
     stayed = sum(count for before, after, count in switch_counts if before == after)
     st.markdown(
-        f"**Mode switches: {steps - stayed:,} steps of {steps:,}** :small[(from row to column)]"
+        f"**Class switches (MALA): {steps - stayed:,} steps of {steps:,}** "
+        ":small[(from row to column)]"
     )
     st.dataframe(table, width="content")

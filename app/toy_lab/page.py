@@ -11,17 +11,17 @@ from app.plane.panels import start_button, training_alarm, training_progress, tr
 from app.plane.state import (
     find_training,
     find_trainings,
-    is_hidden,
+    is_gone,
     is_shown_whole,
-    stopped_training,
     toy_preview,
+    training_seen,
     visible_snapshots,
 )
 from app.plane.training import Snapshot
 from app.session import tab_id
 from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
-from app.toy_lab.controls import paper_figures
+from app.toy_lab.controls import comparison_toggle
 from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result
 from app.toy_lab.replay import snapshot_slider
 
@@ -29,10 +29,10 @@ header.show(
     "Toy lab",
     "Train a detector on points in the plane and see what its energy gets right. "
     "The truth is known exactly here.",
-    real=False,
+    uses_pack=False,
 )
 choice = toy_choice()
-compare = paper_figures()
+compare = comparison_toggle()
 preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
@@ -49,7 +49,7 @@ def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
 @st.fragment(run_every=0.4)
 def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
-    if is_hidden(choice) or is_shown_whole(job):
+    if is_gone(choice) or is_shown_whole(job):
         st.rerun()
     job.watch(tab_id())
     snapshots = visible_snapshots(job)
@@ -61,7 +61,7 @@ def live_training(job: Job) -> None:
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
     was_playing = st.session_state.get("replaying", False)
-    if is_hidden(choice):
+    if is_gone(choice):
         st.rerun()
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
@@ -84,12 +84,12 @@ def one_detector() -> None:
         st.fragment(finished_training, run_every=0.5 if is_playing else None)(job)
     else:
         start_button(choice)
-        stopped = stopped_training(choice)
-        state_message(choice, job, stopped)
+        seen = training_seen(choice)
+        state_message(choice, job, seen)
         if job is not None:
             snapshots_so_far(job.frames)
         else:
-            snapshots_so_far(stopped.snapshots if stopped else [])
+            snapshots_so_far(seen.snapshots if seen else [])
 
 
 def three_detectors() -> None:

@@ -13,7 +13,7 @@ from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
 from app.plane.panels import PanelTitle
-from app.plane.state import StoppedTraining, ToyPreview, start_training
+from app.plane.state import ToyPreview, TrainingSeen, start_training
 from app.plane.training import TOTAL, Layer, Snapshot, ToyChoice, ToyResult, loss_levels
 from app.toy_lab.diagnosis import diagnosis_panel
 
@@ -67,12 +67,12 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 # -- a training
 
 
-def state_message(choice: ToyChoice, job: Job | None, stopped: StoppedTraining | None) -> None:
+def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None) -> None:
     """Says why there is no result: the training failed, was cancelled, or was never started."""
     if show_failure(job, start_training, choice):
         return
-    if job is not None or stopped is not None:
-        others = stopped.other_watchers if stopped else 0
+    if job is not None or seen is not None:
+        others = seen.other_watchers if seen else 0
         goes_on = f" It goes on for {others} more who watch{'es' * (others == 1)}."
         st.warning(
             f"Training was cancelled.{goes_on if others else ''} This is how far it came; "
@@ -153,7 +153,7 @@ def training_result(choice: ToyChoice, result: ToyResult) -> None:
         )
         st.metric(
             "Modes kept",
-            f"{distance.modes} of {distance.modes_total}",
+            f"{distance.modes_kept} of {distance.modes_total}",
             help="A mode is kept if it has at least half of its mass.",
         )
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")

@@ -31,7 +31,7 @@ def snapshot_slider(choice: ToyChoice, snapshots: Sequence[Snapshot]) -> Snapsho
     distance = snapshot.distance
     st.caption(
         f"The panels show the model at {selected}: KL {distance.kl:.3f} nats, "
-        f"{distance.modes} of {distance.modes_total} modes."
+        f"{distance.modes_kept} of {distance.modes_total} modes."
     )
     return snapshot
 

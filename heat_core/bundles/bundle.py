@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heat_core.explain import predicted_classes
+from heat_core.explain import assigned_classes
 from heat_core.features import Features, Head
 from heat_core.pack import Pack
 from heat_core.run import Run
@@ -75,7 +75,7 @@ class Bundle(Run):
         scores = self.score(features)
         predicted = None
         if self.head is not None:
-            predicted = predicted_classes(Features(features.z[:1], None, self.head), features)
+            predicted = assigned_classes(Features(features.z[:1], None, self.head), features)
         margins = self.decision.margin(scores, predicted)
         p = self._p_values(scores, predicted, seed)
         return Decisions(scores, p, scores - margins, predicted)
@@ -159,7 +159,7 @@ def calibration_and_test(
     predicted = None
     if rule.per_class:
         sets = dict(pack.sets())
-        predicted = {name: predicted_classes(pack.train, sets[name]) for name in scores}
+        predicted = {name: assigned_classes(pack.train, sets[name]) for name in scores}
     return split_scores(scores, names, predicted, seed)
 
 

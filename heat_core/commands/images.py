@@ -77,7 +77,7 @@ def train_classifier(options: argparse.Namespace) -> None:
         if not checkpoint.exists():
             raise
         raise Interrupted(f"the same command goes on from {checkpoint}") from None
-    notes = {
+    training_info = {
         "id": options.id,
         "classes": list(images.classes),
         "recipe": options.recipe,
@@ -88,10 +88,11 @@ def train_classifier(options: argparse.Namespace) -> None:
         "held_out_accuracy": classifier.evaluate(network, architecture, held_out, device),
         "test_accuracy": classifier.evaluate(network, architecture, test, device),
     }
-    classifier.save(network, architecture, options.out, notes)
+    classifier.save(network, architecture, options.out, training_info)
     checkpoint.unlink()
     minutes = (time.perf_counter() - start) / 60
-    print(f"{options.out}: test accuracy {notes['test_accuracy']:.2%} after {minutes:.0f} minutes.")
+    accuracy = training_info["test_accuracy"]
+    print(f"{options.out}: test accuracy {accuracy:.2%} after {minutes:.0f} minutes.")
 
 
 def _report_training(progress: Progress, recipe: Recipe) -> None:
@@ -125,12 +126,12 @@ def extract(options: argparse.Namespace) -> None:
         ood_rows=options.ood_rows,
         pseudo_rows=options.pseudo_rows,
     )
-    extractor, notes = _extractor(options)
+    extractor, training_info = _extractor(options)
     work = options.out.with_name(f"{options.out.name}.shards")
     try:
         with ProgressBars("image") as bars:
             pack = packing.build_pack(
-                extractor, notes, contents, options.root, work, bars.show, _print_message
+                extractor, training_info, contents, options.root, work, bars.show, _print_message
             )
     except KeyboardInterrupt:
         if not work.exists():
@@ -147,7 +148,7 @@ def extract(options: argparse.Namespace) -> None:
 
 
 def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
-    """Returns what extracts features with the network asked for, and the notes on that network."""
+    """Returns what extracts features with the network asked for, and how that was trained."""
     import torch
 
     from heat_core.images import classifier
@@ -156,7 +157,7 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
     architecture = None
     if options.model:
         architecture = classifier.Architecture(options.model, small_stem=options.small_stem)
-    network, architecture, notes = classifier.load(options.weights, architecture)
+    network, architecture, training_info = classifier.load(options.weights, architecture)
     early = "" if options.early == "none" else options.early
     if early == "auto":
         early = middle_stage(network, architecture, options.layer)
@@ -171,7 +172,7 @@ def _extractor(options: argparse.Namespace) -> tuple[Extractor, dict[str, Any]]:
         early_layer=EarlyLayer(early) if early else None,
         mirror=options.mirror,
     )
-    return extractor, notes
+    return extractor, training_info
 
 
 def _print_message(text: str) -> None:
@@ -233,8 +234,8 @@ def _print_opinions(opinions: Mapping[str, Opinion], as_json: bool) -> None:
 def _verdict_text(verdict: Verdict) -> str:
     """Returns one line of a detector on an image."""
     return (
-        f"  {verdict.detector:9} {verdict.score:12.4g}  above {verdict.percentile:6.1%} of ID test"
-        f"  {'out' if verdict.out else 'in'}"
+        f"  {verdict.detector:9} {verdict.score:12.4g}  "
+        f"at or above {verdict.percentile:6.1%} of ID test  {'out' if verdict.out else 'in'}"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
 
 
-IN_ANSWERS = {"mass_beyond_grid": "missed"}
+IN_ANSWERS = {"mass_beyond_grid": "missed", "modes_kept": "modes"}
 """{field of a distance: its key in JSON}, where version 0.1 had another word; both are there."""
 
 
@@ -45,7 +45,7 @@ def toy(options: argparse.Namespace) -> None:
             **_distance_fields(distance),
             "seconds": seconds,
             "kl_mog": kl_mog,
-            "modes_kept": distance.modes,
+            "modes_kept": distance.modes_kept,
             "mass_beyond_grid": distance.mass_beyond_grid,
         }
         print(json.dumps(answer))
@@ -65,6 +65,6 @@ def _distance_text(distance: Distance, kl_mog: float) -> str:
     return (
         f"KL(true || model) {distance.kl:.4f} nats (MoG {kl_mog:.4f}), "
         f"total variation {distance.tv:.4f}, JSD {distance.jsd:.4f} nats, "
-        f"modes {distance.modes} of {distance.modes_total}, "
+        f"modes {distance.modes_kept} of {distance.modes_total}, "
         f"mass beyond the grid {distance.mass_beyond_grid:.1e}"
     )

@@ -191,9 +191,9 @@ _PUBLISHED = {
 
 # Chosen by model_selection.criterion, which sees ID images alone (docs/CRITERION.md): HEAT wants a
 # correction that learned little, the EBM, which has nothing else, one that learned much.
-# `_CRITIC_SHORT` follows it in half the steps.
-_CRITIC = FromPseudoOOD(network_count=3)
-_CRITIC_SHORT = FromPseudoOOD(
+# `_SHORT_LEARNER` follows it in half the steps.
+_LEARNER = FromPseudoOOD(network_count=3)
+_SHORT_LEARNER = FromPseudoOOD(
     training=TrainConfig(
         steps=150, batch=512, lr=2e-4, weight_decay=1e-2, ema_decay=0.97, jitter=2.0
     )
@@ -201,7 +201,7 @@ _CRITIC_SHORT = FromPseudoOOD(
 _EBM_LR = 1e-2
 
 
-def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
+def _pseudo(learner: FromPseudoOOD) -> dict[str, Detector]:
     """Returns the presets of features with pseudo-OOD families, by how E_theta learns."""
     # by model_selection.choose_weights from all terms but ODIN, as two of three seeds have it
     composed = Composed(
@@ -211,13 +211,13 @@ def _pseudo(critic: FromPseudoOOD) -> dict[str, Detector]:
         w_energy=2.0,
         w_early_layer=0.75,
         w_knn=0.25,
-        correction=critic,
+        correction=learner,
     )
-    eager = replace(critic, training=replace(critic.training, lr=_EBM_LR))
+    eager = replace(learner, training=replace(learner.training, lr=_EBM_LR))
     return {
         **_CLOSED,
         "EBM": EBM(learner=eager),
-        "HEAT": HEAT(correction=critic),
+        "HEAT": HEAT(correction=learner),
         "Composed": composed,
     }
 
@@ -237,8 +237,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
         **_PUBLISHED,
     },
     "pseudo": {
-        "modern": _pseudo(_CRITIC),
-        "quick": _pseudo(_CRITIC_SHORT),
+        "modern": _pseudo(_LEARNER),
+        "quick": _pseudo(_SHORT_LEARNER),
         "features-only": _features(_FEATURES_LONG),
         **_PUBLISHED,
     },

@@ -170,11 +170,14 @@ def fingerprint(network: nn.Module) -> str:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def save(network: nn.Module, architecture: Architecture, path: Path, notes: dict[str, Any]) -> None:
+def save(
+    network: nn.Module, architecture: Architecture, path: Path, training_info: dict[str, Any]
+) -> None:
     """Writes a network in float16.
 
     Args:
-        notes: how it was trained, its accuracy; stored as JSON beside the architecture.
+        training_info: how it was trained, its accuracy; stored as JSON beside the architecture,
+            under the key `notes`.
     """
     from safetensors.torch import save as serialise
 
@@ -183,14 +186,17 @@ def save(network: nn.Module, architecture: Architecture, path: Path, notes: dict
         for name, value in network.state_dict().items()
     }
     weights = {name: value.contiguous() for name, value in weights.items()}
-    metadata = {"architecture": json.dumps(asdict(architecture)), "notes": json.dumps(notes)}
+    metadata = {
+        "architecture": json.dumps(asdict(architecture)),
+        "notes": json.dumps(training_info),
+    }
     write_whole(path, serialise(weights, metadata))
 
 
 def load(
     path: Path, architecture: Architecture | None = None
 ) -> tuple[nn.Module, Architecture, dict[str, Any]]:
-    """Returns (network in evaluation mode, architecture, notes).
+    """Returns (network in evaluation mode, architecture, training info).
 
     Args:
         path: what `save` wrote, or safetensors of the weights alone.
@@ -214,14 +220,14 @@ def load(
         else:
             architecture = _fit_to_weights(architecture, weights)
         network = architecture.build()
-        notes = json.loads(metadata.get("notes", "{}"))
+        training_info = json.loads(metadata.get("notes", "{}"))
         _check_weights(architecture, network, weights)
         network.load_state_dict(weights)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(
             f"{path} does not hold the network that it is said to hold: {one_line(error)[:200]}"
         ) from None
-    return network.eval(), architecture, notes
+    return network.eval(), architecture, training_info
 
 
 def _check_weights(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heat_core.pack import Pack
+from heat_core.set_name import SetName
 
 from .datasets import Images, find_dataset, read_images
 from .thumbnails import decode_sheet
@@ -58,6 +59,10 @@ class Gallery:
         if name in self.pack.thumbnails:
             return self._thumbnails(name)[list(rows)]
         features = self._features[name]
+        if SetName.parse(name).is_pseudo:
+            raise LookupError(
+                f"{self.pack.title_of(name)} was made of destroyed images, which are not kept."
+            )
         if features.index is None or "/" not in features.source:
             raise LookupError(f"{self.pack.title_of(name)} came as features alone, without images.")
         index = features.index[list(rows)].numpy()
@@ -72,16 +77,6 @@ class Gallery:
         except LookupError:
             return False
         return True
-
-    def identify(self, name: str, row: int) -> str:
-        """Returns the global id of a row: `dataset/split/index`.
-
-        Or `set/row` if the pack does not say which image it is.
-        """
-        features = self._features[name]
-        if features.index is None or not features.source:
-            return f"{name}/{row}"
-        return f"{features.source}/{int(features.index[row])}"
 
     def _thumbnails(self, name: str) -> Pixels:
         """Returns the tiles of a set, (N, 32, 32, 3)."""

@@ -129,7 +129,7 @@ def short_name(name: str) -> str:
 
 def build_pack(
     extractor: Extractor,
-    notes: Mapping[str, Any],
+    training_info: Mapping[str, Any],
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
@@ -142,7 +142,7 @@ def build_pack(
 
     Args:
         extractor: the network; with `odin` set, the sets it scores have that view.
-        notes: of the network: `held_out_images` of the training split, chosen as
+        training_info: of the network's file: `held_out_images` of the training split, chosen as
             `datasets.split_validation` chooses, were not learned from and become `val`; `classes`
             and accuracies go on the card.
         roots: folders with the datasets.
@@ -163,12 +163,12 @@ def build_pack(
         skipped_texts += _check_first_batch(extractor, split)
     images = read_images(contents.id_name, roots, "train")
     test_images = read_images(contents.id_name, roots, "test")
-    rows = _TrainRows.of(images, int(notes.get("held_out_images", 0)), contents.train_rows)
+    rows = _TrainRows.of(images, int(training_info.get("held_out_images", 0)), contents.train_rows)
     head = None if extractor.layer else head_of(extractor.network)
     _check_labels(images, test_images, rows, head)
     for split in (images, test_images):
         skipped_texts += _check_first_batch(extractor, split)
-    _check_settings(work, extractor, notes, contents)
+    _check_settings(work, extractor, training_info, contents)
     for text in (*_readings(extractor), *skipped_texts):
         on_message(text)
     plain = _Shards(
@@ -189,7 +189,9 @@ def build_pack(
     ood = sets.ood(contents, ood_images)
     train = replace(train, head=head, moments=moments)
     pack = Pack(train, test, ood, extra, {}, sets.thumbnails)
-    card = make_card(contents.id_name, extractor, notes, pack, sets.images, len(rows.learned))
+    card = make_card(
+        contents.id_name, extractor, training_info, pack, sets.images, len(rows.learned)
+    )
     if head is not None:
         first = pixels_tensor(images)[:FIRST_BATCH]
         card["classifier"]["logits_difference"] = logits_difference(extractor, head, first)
@@ -270,7 +272,7 @@ def _check_labels(images: Images, test: Images, rows: _TrainRows, head: Head | N
 
 
 def _check_settings(
-    work: Path, extractor: Extractor, notes: Mapping[str, Any], contents: Contents
+    work: Path, extractor: Extractor, training_info: Mapping[str, Any], contents: Contents
 ) -> None:
     """Writes what the shards in `work` will be of, or else checks it. Raises ValueError."""
     settings: dict[str, Any] = {
@@ -289,7 +291,7 @@ def _check_settings(
             "ood": contents.ood_rows,
             "family": contents.pseudo_rows,
         },
-        "held_out_images": notes.get("held_out_images", 0),
+        "held_out_images": training_info.get("held_out_images", 0),
     }
     if extractor.mirror:  # version 0.1 had none and wrote nothing of it
         settings["mirror"] = True
@@ -458,7 +460,7 @@ def _fit_early_layer(extractor: Extractor, moments: Mapping[str, Moments]) -> Ex
 def make_card(
     id_name: str,
     extractor: Extractor,
-    notes: Mapping[str, Any],
+    training_info: Mapping[str, Any],
     pack: Pack,
     images: Mapping[str, Images],
     learned_count: int,
@@ -480,13 +482,13 @@ def make_card(
     classifier[MIRROR] = extractor.mirror
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
-    classifier |= {FINGERPRINT_KEY: fingerprint(extractor.network), **notes}
+    classifier |= {FINGERPRINT_KEY: fingerprint(extractor.network), **training_info}
     sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
     sets["train"][AVAILABLE_ROWS_KEY] = learned_count
     return {
         "title": f"{title}, {network}",
         "id": title,
-        "classes": notes.get("classes", []),
+        "classes": training_info.get("classes", []),
         "classifier": classifier,
         "sets": sets,
     }
@@ -508,7 +510,7 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
         "licence": dataset.licence,
     }
     if images is None:
-        return entry | {"family": SetName.parse(name).name}
+        return entry | {"family": SetName.parse(name).short_name}
     is_complete = 0 < dataset.complete_classes <= len(images.classes)
     if dataset.stands_in_for and not is_complete:
         entry["stands_in_for"] = dataset.stands_in_for

@@ -27,7 +27,7 @@ class Distance:
         kl: KL(true || model) in nats.
         tv: total variation, in [0, 1].
         jsd: Jensen-Shannon divergence in nats.
-        modes: how many of `modes_total` hold at least half of their true mass in the model.
+        modes_kept: how many of `modes_total` hold at least half of their true mass in the model.
         modes_total: modes of the truth.
         mass_beyond_grid: the share of the true mass that lies there.
     """
@@ -35,7 +35,7 @@ class Distance:
     kl: float
     tv: float
     jsd: float
-    modes: int
+    modes_kept: int
     modes_total: int
     mass_beyond_grid: float
 
@@ -56,7 +56,7 @@ class Grid:
     torch.Size([10000, 2])
     >>> true_energy = 1.5 - grid.true_log_prob  # a constant does not matter
     >>> distance = grid.distance(true_energy)
-    >>> round(distance.kl, 6), distance.modes
+    >>> round(distance.kl, 6), distance.modes_kept
     (0.0, 4)
     """
 
@@ -157,7 +157,7 @@ class Grid:
             kl=float(np.sum(true * (log_true - log_model))),
             tv=float(np.abs(true - model).sum()) / 2,
             jsd=float(kl_true_to_mean + kl_model_to_mean) / 2,
-            modes=int(np.sum(is_kept)),
+            modes_kept=int(np.sum(is_kept)),
             modes_total=self.toy.modes,
             mass_beyond_grid=float(1 - mass.sum()),
         )

@@ -95,7 +95,7 @@ def _row(trials: Sequence[Trial]) -> list[str]:
     kl = [trial.distance.kl for trial in trials]
     mog_kl = [trial.mog_distance.kl for trial in trials]
     worst_ratio = max(ours / mog for ours, mog in zip(kl, mog_kl, strict=True))
-    fewest_modes = min(trial.distance.modes for trial in trials)
+    fewest_modes = min(trial.distance.modes_kept for trial in trials)
     median_seconds = statistics.median_high(trial.cpu_seconds for trial in trials)
     return [
         *trials[0].name,

@@ -22,7 +22,10 @@ FIGURES = ("auroc", "fpr95", "fpr95_ood", "aupr")  # that have means over sets a
 
 @dataclass(frozen=True)
 class SetResult:
-    """The figures of one detector on one OOD set of n images; every figure is a fraction."""
+    """The figures of one detector on one OOD set of n images; every figure is a fraction.
+
+    `set` is the set's short name, as files of results write it.
+    """
 
     detector: str
     set: str
@@ -107,7 +110,7 @@ def tabulate(scores: AllScores, sets: Iterable[tuple[str, str]]) -> Table:
 def _result_of(detector: str, scores: Mapping[str, Array], name: SetName) -> SetResult:
     outside = scores[str(name)]
     figures = asdict(separation(scores["test"], outside))
-    return SetResult(detector, name.name, name.group, len(outside), **figures)
+    return SetResult(detector, name.short_name, name.group, len(outside), **figures)
 
 
 def _group_means(detector: str, results: Sequence[SetResult]) -> list[GroupMean]:

@@ -105,8 +105,8 @@ class Outcome:
         return float(np.mean(shares)) if shares else math.nan
 
     @property
-    def accepted(self) -> float:
-        """The share of OOD accepted: the false positive rate with ID as positive class."""
+    def missed(self) -> float:
+        """The share of OOD missed: the false positive rate with ID as positive class."""
         return 1 - self.caught
 
     @property
@@ -122,7 +122,7 @@ class Outcome:
             kept=inside * self.kept,
             false_alarms=inside * self.false_alarms,
             caught=outside * self.caught,
-            missed=outside * self.accepted,
+            missed=outside * self.missed,
         )
 
     def cost(self, deployment: Deployment) -> float:
@@ -218,10 +218,10 @@ def sweep(inside: ArrayLike, outside: GroupedScores) -> Sweep:
     def share_at_or_below(scores: Array) -> Array:  # (n,) sorted -> (K,)
         return np.searchsorted(scores, thresholds, "right") / len(scores)
 
-    accepted = [
+    missed = [
         np.mean([share_at_or_below(scores) for scores in sets], axis=0) for sets in sorted_groups
     ]
-    caught = 1 - np.mean(accepted, axis=0) if accepted else np.full(len(thresholds), np.nan)
+    caught = 1 - np.mean(missed, axis=0) if missed else np.full(len(thresholds), np.nan)
     return Sweep(thresholds, share_at_or_below(sorted_inside), caught)
 
 

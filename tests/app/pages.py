@@ -11,7 +11,8 @@ from app.job import Job
 from app.jobs import JobQueue
 from app.server import SERVER, is_connected
 
-PAGES = sorted(path.parent.name for path in (Path(__file__).parents[2] / "app").glob("*/page.py"))
+APP = Path(__file__).parents[2] / "app"
+PAGE_NAMES = sorted(path.parent.name for path in APP.glob("*/page.py"))
 """The folder of every page."""
 
 

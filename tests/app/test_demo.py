@@ -18,7 +18,7 @@ from app.demo.steps import STEPS
 from app.demo.story import Story
 from app.glossary import TERMS
 from heat_core.pack import Pack, read_pack
-from tests.app.pages import PAGES, app, link, offered, opened, press, text
+from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text
 
 pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs")
 
@@ -167,9 +167,9 @@ def test_a_story_that_is_lost_or_damaged_gives_one_line(
     assert "\n" not in at.error[0].value
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_has_the_glossary(page: str) -> None:
-    at = app() if page == "toy_lab" else opened(app().switch_page(f"{page}/page.py"))
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_every_page_has_the_glossary(page_name: str) -> None:
+    at = app() if page_name == "toy_lab" else opened(app().switch_page(f"{page_name}/page.py"))
     assert all(f"**{term}**" in text(at) for term in TERMS)
     assert all(meaning.endswith(".") for meaning in TERMS.values())
 
@@ -177,7 +177,7 @@ def test_every_page_has_the_glossary(page: str) -> None:
 def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "DETECTORS", ("MSP", "MoG"))
     monkeypatch.setattr(story, "CONFIDENCE", 0.0)
-    empty = story.Plane(np.zeros(1), np.zeros((1, 2)), {}, {})
+    empty = story.PlaneTraining(np.zeros(1), np.zeros((1, 2)), {}, {})
     monkeypatch.setattr(story, "train_plane", lambda: empty)
     monkeypatch.setattr(story, "IMAGES", 3)
     torch.manual_seed(0)

@@ -49,11 +49,11 @@ from app.pack.layout import (
     rows_in_polygons,
     rows_in_region,
 )
-from app.pack.scores import scoring_job
+from app.pack.scores import ensure_scoring_job
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import lay_out
-from tests.app.pages import PAGES, app, link, offered, opened, press, text, wait
+from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
@@ -247,7 +247,7 @@ def test_points_are_painted_where_they_are_in_their_colour():
     assert (image[..., 3] > 0).mean() < 0.001
 
 
-def test_a_window_shows_its_part_layout():
+def test_a_window_shows_its_part_alone():
     image = painted(dots([(0.25, 0.5), (0.75, 0.25)], [1, 3]), (0.5, 0.0, 1.0, 0.5))
     assert tuple(image[MAP_SIZE[1] // 2, MAP_SIZE[0] // 2]) == (150, 0, 0, 255)
     assert set(np.unique(image[..., 0])) == {0, 150}
@@ -340,24 +340,26 @@ def test_points_that_are_not_selected_are_faint(pack, layout):
 
 
 def test_what_is_drawn_is_read_and_nonsense_is_passed_over():
-    lasso = parse_drawing({"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": True, "reach": 0.01})
+    lasso = parse_drawing(
+        {"kind": "lasso", "corners": [0, 0, 1, 0, 1, 1], "adds": True, "reach": 0.01}
+    )
     assert lasso.corners == ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))
     assert lasso.adds
     assert (
-        parse_drawing({"kind": "spot", "at": [0.5, 0.5], "more": False, "reach": 0.01}).kind
+        parse_drawing({"kind": "spot", "corners": [0.5, 0.5], "adds": False, "reach": 0.01}).kind
         == "spot"
     )
-    good = {"kind": "lasso", "at": [0, 0, 1, 0, 1, 1], "more": False, "reach": 0.01}
+    good = {"kind": "lasso", "corners": [0, 0, 1, 0, 1, 1], "adds": False, "reach": 0.01}
     for wrong in (
         None,
         "x",
         {},
         {**good, "kind": "page"},
-        {**good, "at": [0, 0, 1]},
-        {**good, "at": "0011"},
+        {**good, "corners": [0, 0, 1]},
+        {**good, "corners": "0011"},
         {**good, "reach": None},
-        {**good, "at": [0, 0, 1, float("nan"), 1, 1]},
-        {**good, "at": [0.0, 0.0] * 500},
+        {**good, "corners": [0, 0, 1, float("nan"), 1, 1]},
+        {**good, "corners": [0.0, 0.0] * 500},
         {**good, "kind": "spot"},
     ):
         assert parse_drawing(wrong) is None
@@ -437,7 +439,7 @@ def open_map(monkeypatch, tmp_path):
 
 
 def _frames() -> list:
-    return scoring_job(current_pack_data(), "modern").frames
+    return ensure_scoring_job(current_pack_data(), "modern").frames
 
 
 @pytest.fixture
@@ -484,10 +486,11 @@ def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
     counts = at.dataframe[0].value.set_index("Set")["Selected"]
     assert counts["test"] == "47 of 60"
     assert counts["near_a"] == "0 of 40"
-    assert "The selection's median HEAT score is higher than" in text(at)
+    assert "The selection's median HEAT score is at or above" in text(at)
     assert at.subheader[1].value == "50 images, most OOD by HEAT first"
-    assert "test came as features layout" not in text(at)
-    assert any("images" in caption.value or "image" in caption.value for caption in at.caption)
+    assert "test came as features alone" not in text(at)
+    assert "CIFAR-10 is not at hand" in text(at)
+    assert "d came as features alone, without images" in text(at)
     at.segmented_control(key="order").set_value("least OOD")
     opened(at)
     assert at.subheader[1].value == "50 images, least OOD by HEAT first"
@@ -517,13 +520,13 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, 
     assert any("No set is shown" in info.value for info in at.info)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_link_to_any_page_brings_the_selection(open_map, pictures, pack, layout, page):
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_a_link_to_any_page_brings_the_selection(open_map, pictures, pack, layout, page_name):
     region = Region("pca", [SQUARE], ("test", "far_d"))
     open_map(pack, frames(pack, "MoG", "HEAT"))
-    at = opened(opened(app(region=region.text)).switch_page(f"{page}/page.py"))
+    at = opened(opened(app(region=region.text)).switch_page(f"{page_name}/page.py"))
     assert link(at)["region"] == region.text
-    if page not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
+    if page_name not in ("demo", "landscape", "toy_lab"):  # these show no images, and pass it on
         many = sum(
             int(mask.sum())
             for mask in rows_in_polygons(layout, ("test", "far_d"), [SQUARE]).values()

@@ -14,7 +14,7 @@ from app.components.surfaces import Block, picked_spot
 from app.components.threshold_line import released_threshold
 from app.detectors.histograms import clicked_bar
 from app.incoming import number_within, numbers_within
-from tests.app.pages import PAGES, app, opened
+from tests.app.pages import PAGE_NAMES, app, opened
 
 SHOWN = ("MoG",)
 BAD_NUMBERS = (10**400, -(10**400), 1e308, -1e308, math.inf, -math.inf, math.nan)
@@ -54,9 +54,14 @@ def test_what_is_no_number_in_range_is_not_taken(value: object) -> None:
 
 @pytest.mark.parametrize("value", [*BAD_NUMBERS, *NO_NUMBERS])
 def test_a_component_passes_over_what_a_browser_makes_up(value: object) -> None:
-    drawing = {"kind": "lasso", "at": [0.1, 0.1, 0.9, 0.1, 0.5, 0.9], "more": False, "reach": 0.01}
+    drawing = {
+        "kind": "lasso",
+        "corners": [0.1, 0.1, 0.9, 0.1, 0.5, 0.9],
+        "adds": False,
+        "reach": 0.01,
+    }
     assert parse_drawing(drawing) is not None
-    assert parse_drawing(drawing | {"at": [0.1, 0.1, 0.9, 0.1, 0.5, value]}) is None
+    assert parse_drawing(drawing | {"corners": [0.1, 0.1, 0.9, 0.1, 0.5, value]}) is None
     assert parse_drawing(drawing | {"reach": value}) is None
     assert parse_window([0, 0, 1, value]) is None
     assert picked_spot([0, value], BLOCK) is None
@@ -161,13 +166,13 @@ def test_every_number_that_is_cleared_is_its_default() -> None:
 
 
 @pytest.mark.parametrize("text", BAD_TEXTS)
-@pytest.mark.parametrize("page", PAGES)
-def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page: str, text: str) -> None:
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page_name: str, text: str) -> None:
     link = dict.fromkeys(NUMBERS_IN_LINKS, text)
     link["window"] = "_".join([text] * 4)
     link["region"] = f"umap:{text}.0-1.1-2.2"
     link["item"] = f"cifar10/test/{text}"
-    opened(app(**link).switch_page(f"{page}/page.py"))
+    opened(app(**link).switch_page(f"{page_name}/page.py"))
 
 
 def _one_choice() -> None:

@@ -82,12 +82,12 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     monkeypatch.setattr("app.pack.scores.scoring_work", standing_in(job.frames, result=job.result))
 
 
-def page(view: str = "detectors", **state: str) -> AppTest:
+def open_page(page_name: str = "detectors", **state: str) -> AppTest:
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     for key, value in state.items():
         at.query_params[key] = value
     at.run()
-    at.switch_page(f"{view}/page.py")
+    at.switch_page(f"{page_name}/page.py")
     for _ in range(100):
         opened(at)
         if len(at.subheader) > 2 or at.error or not at.get("progress"):
@@ -115,7 +115,7 @@ def tables_in(at: AppTest) -> list:
 
 
 def test_an_image_is_spelled_out_term_by_term(pack):
-    at = page(item="near_a/3")
+    at = open_page(item="near_a/3")
     runs = {frame.detector: frame.run for frame in scored(pack).frames if frame.run}
     one_row = pack.ood["near", "a"].take(torch.tensor([3]))
     prior, correction = explain.term_values(runs["HEAT"], one_row)[0]
@@ -211,34 +211,35 @@ def test_a_training_image_is_not_its_own_neighbour_and_is_scored_by_detectors_th
     assert {v.detector: v.score for v in insight.verdicts} == {
         name: run.score(one_row)[0] for name, run in runs.items()
     }
-    assert "fitted to this image: expect them to find it ordinary" in drawer(page(item="train/5"))
+    drawer_text = drawer(open_page(item="train/5"))
+    assert "fitted to this image: expect them to find it ordinary" in drawer_text
 
 
 def test_without_the_fitted_detectors_a_training_image_has_no_verdict(pack, monkeypatch):
     forgotten = [replace(frame, run=None) for frame in scored(pack).frames]
     monkeypatch.setattr("app.pack.scores.scoring_work", standing_in(forgotten))
-    drawer_text = drawer(page(item="train/5"))
+    drawer_text = drawer(open_page(item="train/5"))
     assert "are not kept, so nothing scores it" in drawer_text
     assert "nearest training images" in drawer_text
     assert "expect them" not in drawer_text
 
 
 def test_an_item_that_is_not_there_says_so():
-    drawer_text = drawer(page(item="near_a/999*"))
+    drawer_text = drawer(open_page(item="near_a/999*"))
     assert "This data holds no image near_a/999*" in drawer_text
     assert "Nearest class" not in drawer_text
 
 
 def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch):
     monkeypatch.setattr("app.pack.scores.scoring_work", standing_in((), over=False))
-    at = page(item="near_a/3")
+    at = open_page(item="near_a/3")
     assert "Fitted so far: no detector" in drawer(at)
     assert "Nearest class" in drawer(at)
     restart_server()
     monkeypatch.setattr(
         "app.pack.scores.scoring_work", standing_in(scored(pack).frames[:3], over=False)
     )
-    at = page(item="near_a/3")
+    at = open_page(item="near_a/3")
     assert "Fitted so far: MSP, Energy." in drawer(at)
     assert "MoG is not ready yet" in text(at)
 
@@ -248,7 +249,7 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
-    at = page(item="near_a/3")
+    at = open_page(item="near_a/3")
     assert "out of memory" in at.error[0].value
     assert "Nearest class" in drawer(at)
 
@@ -270,7 +271,7 @@ def test_uploaded_data_without_a_head_is_inspected_too(pack, arrays):
 
 
 def test_closing_takes_the_item_out_of_the_link():
-    at = page(item="near_a/3")
+    at = open_page(item="near_a/3")
     at.session_state["item"] = ""  # what closing does
     opened(at)
     assert "item" not in link(at)
@@ -285,7 +286,7 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     monkeypatch.setattr(
         "app.pack.scores.scoring_work", standing_in(frames, result=scored(pack).result)
     )
-    assert [info.value for info in page().info if "MoG" in info.value] == [
+    assert [info.value for info in open_page().info if "MoG" in info.value] == [
         "HEAT\\: This is the MoG."
     ]
 
@@ -309,7 +310,7 @@ def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[st
     ("accepts", "rejects"), [("MoG", "HEAT"), ("HEAT", "MoG"), ("MSP", "Composed")]
 )
 def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
-    at = page(accepts=accepts, rejects=rejects, keep="80")
+    at = open_page(accepts=accepts, rejects=rejects, keep="80")
     wanted = wanted_flips(pack, accepts, rejects, 0.8)
     outside = sum(len(rows) for name, rows in wanted.items() if name != "test")
     heading = next(header.value for header in at.subheader if "accepts and" in header.value)
@@ -331,7 +332,7 @@ def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
 
 
 def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
-    at = page(accepts="MSP", rejects="Composed", keep="80")
+    at = open_page(accepts="MSP", rejects="Composed", keep="80")
     press(at, "Turn round")
     wanted = wanted_flips(pack, "Composed", "MSP", 0.8)
     assert any("Composed accepts and MSP rejects" in header.value for header in at.subheader)
@@ -348,7 +349,7 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
 
 
 def test_one_set_of_the_flips_is_picked(pack):
-    at = page(accepts="MSP", rejects="Composed", keep="80")
+    at = open_page(accepts="MSP", rejects="Composed", keep="80")
     at.session_state["flipped-sets"] = ["far_d"]
     opened(at)
     many = len(wanted_flips(pack, "MSP", "Composed", 0.8)["far_d"])
@@ -370,17 +371,17 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
     }
     few = min(wanted, key=wanted.__getitem__)
     monkeypatch.setattr("app.pack.gallery.has_images", lambda pack_data, name: name == few)
-    at = page(accepts="MSP", rejects="Composed", keep="80")
-    pictured, bare = wanted[few], sum(wanted.values()) - wanted[few]
-    assert 0 < pictured < 24
+    at = open_page(accepts="MSP", rejects="Composed", keep="80")
+    with_images, bare = wanted[few], sum(wanted.values()) - wanted[few]
+    assert 0 < with_images < 24
     assert bare > 0
-    assert galleries[-1][:pictured] == [few] * pictured
-    assert few not in galleries[-1][pictured:]
+    assert galleries[-1][:with_images] == [few] * with_images
+    assert few not in galleries[-1][with_images:]
     page_text = text(at).replace("\\", "")
     assert f"{bare} come after them: there are no images at hand of" in page_text
     at.toggle(key="pictured").set_value(False)
     opened(at)
-    assert galleries[-1][:pictured] != [few] * pictured
+    assert galleries[-1][:with_images] != [few] * with_images
     monkeypatch.setattr(
         "app.pack.gallery.has_images", lambda pack_data, name: False
     )  # then there is nothing to choose
@@ -389,12 +390,12 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
 
 
 def test_a_detector_never_parts_with_itself_and_the_page_says_so():
-    at = page(accepts="KNN", rejects="KNN")
+    at = open_page(accepts="KNN", rejects="KNN")
     assert "KNN does not part from itself" in text(at)
 
 
 def test_a_detector_that_is_absent_says_why():
-    at = page(accepts="ODIN", rejects="HEAT")
+    at = open_page(accepts="ODIN", rejects="HEAT")
     assert "ODIN needs a score made at extraction" in text(at)
 
 
@@ -402,7 +403,7 @@ def test_a_detector_that_is_absent_says_why():
 
 
 def test_scores_between_two_percentiles_become_the_selection(pack):
-    at = page()
+    at = open_page()
     at.selectbox(key="range-of").set_value("HEAT")
     at.number_input(key="range-from").set_value(90.0)
     next(button for button in at.button if button.label == "Select").click()
@@ -420,7 +421,7 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
 
 
 def test_a_selection_has_figures_of_its_own(pack):
-    at = page()
+    at = open_page()
     items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
     at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
     opened(at)
@@ -457,7 +458,7 @@ def test_a_selection_has_figures_of_its_own(pack):
 
 
 def test_the_table_says_what_is_more_than_chance(pack):
-    at = page()
+    at = open_page()
     drawn, table = scored(pack).result, at.dataframe[2].value
     best, same = drawn.best("average", "fpr95")
     assert table["So it is"].tolist().count("the best") == 1
@@ -483,7 +484,7 @@ def test_best_and_its_equals_are_told_by_the_paired_interval(pack):
 
 
 def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
-    at = page(drawn="HEAT", rocgroup="far")
+    at = open_page(drawn="HEAT", rocgroup="far")
     table = next(frame.value for frame in at.dataframe if "OOD caught %" in frame.value.columns)
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     assert table["Detector"].tolist() == ["HEAT"]
@@ -495,7 +496,7 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
 
 
 def test_curves_are_of_what_is_selected_alone(pack):
-    at = page(drawn="HEAT")
+    at = open_page(drawn="HEAT")
     items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
     at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
     opened(at)
@@ -532,14 +533,14 @@ def test_curves_are_of_what_is_selected_alone(pack):
 
 
 def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_threshold(pack):
-    at = page("threshold_lab", objective=BY_HAND, cut="1.0", item="near_a/3", around="12")
+    at = open_page("threshold_lab", objective=BY_HAND, cut="1.0", item="near_a/3", around="12")
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     press(at, "Select these 12")
     distances = {(n, i): abs(v - 1.0) for n, s in scores.items() for i, v in enumerate(s)}
     wanted = {f"{n}/{i}" for n, i in sorted(distances, key=distances.__getitem__)[:12]}
     items = at.session_state["selection"].items
     assert {f"{source}/{row}" for source, rows in items.items() for row in rows} == wanted
-    other_page = page(
+    other_page = open_page(
         "threshold_lab", picked=link(opened(at))["picked"]
     )  # whoever gets the link sees the same
     assert {

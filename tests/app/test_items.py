@@ -57,9 +57,8 @@ def test_an_item_is_named_by_its_image_and_found_again(pack):
     assert find_item(pack, " cifar10/test/177\n") == ("test", 0)
     assert item_id(pack.ood["far", "d"], "far_d", 4) == "far_d/4"
     assert find_item(pack, "far_d/4") == ("far_d", 4)
-    assert (
-        item_id(pack.extra.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"
-    )  # not the image it was made of
+    assert item_id(pack.extra.pseudo["blur"], "pseudo_blur", 3) == "pseudo_blur/3"  # not its origin
+    assert find_item(pack, "pseudo_blur/3") == ("pseudo_blur", 3)
     assert find_item(pack, "cifar10/train/3") == ("train", 3)
 
 

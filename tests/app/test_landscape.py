@@ -193,6 +193,18 @@ def test_the_sentence_and_the_table_round_the_same_total(prior, correction, equa
     ]
 
 
+def test_equal_energies_of_id_count_into_the_percentile_of_a_point(trained, blobs_reading):
+    """As on the pages of a pack: at or below, not below alone."""
+    terms = trained.result.terms
+    energies = reading.point_terms(terms, blobs_reading, "blobs", 0.5, -0.5)
+    values = {**energies.terms, "total": energies.total}
+    tied = {name: np.array([value - 1, value, value, value + 1]) for name, value in values.items()}
+    counted = reading.point_terms(
+        terms, dataclasses.replace(blobs_reading, id_energies=tied), "blobs", 0.5, -0.5
+    )
+    assert counted.percentiles == dict.fromkeys(values, 0.75)
+
+
 def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
     trained, blobs_reading
 ):
@@ -209,7 +221,7 @@ def test_the_threshold_keeps_95_percent_of_points_that_nothing_was_fitted_to(
 
 def test_masses_and_error_agree_with_quadrature(trained, blobs_reading):
     d = trained.result.distance
-    assert int((blobs_reading.model_mass >= 0.5 * blobs_reading.true_mass).sum()) == d.modes
+    assert int((blobs_reading.model_mass >= 0.5 * blobs_reading.true_mass).sum()) == d.modes_kept
     assert blobs_reading.true_mass.sum() == pytest.approx(1)
     assert blobs_reading.model_mass.sum() == pytest.approx(1)
     assert blobs_reading.log_z == pytest.approx(
@@ -250,7 +262,7 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
         None,
         None,
     )
-    assert blobs_reading.largest_correction is not None
+    assert blobs_reading.largest_e_theta is not None
     alpha = 0.5
     quick = preset_detector("HEAT", "quick", "plane")
     assert isinstance(quick, HEAT)
@@ -265,8 +277,8 @@ def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_readin
     prior, correction = fit(bounded, toy("blobs").features()).energy.addends()
     own = reading.read({"prior": prior, "correction": correction}, QUICK, GRIDS[1])
     assert (own.temperature, own.alpha, own.bound) == (4.0, alpha, 1 / (2 * alpha))
-    assert own.largest_correction is not None
-    assert 0.5 * own.bound < own.largest_correction < 1.5 * own.bound
+    assert own.largest_e_theta is not None
+    assert 0.5 * own.bound < own.largest_e_theta < 1.5 * own.bound
 
 
 def test_a_detector_without_prior_or_network_says_none():
@@ -274,7 +286,7 @@ def test_a_detector_without_prior_or_network_says_none():
     energy = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy
     own = reading.read({"total": energy}, choice, Grid(toy(choice.toy)))
     assert isinstance(energy, GaussianMixture)
-    assert (own.temperature, own.alpha, own.largest_correction) == (None, None, None)
+    assert (own.temperature, own.alpha, own.largest_e_theta) == (None, None, None)
 
 
 def test_the_only_term_of_an_energy_is_its_total():
@@ -286,7 +298,7 @@ def test_the_only_term_of_an_energy_is_its_total():
     point = reading.point_terms(terms, own, "blobs", 0.0, 0.0)
     assert list(own.id_energies) == list(reading.layers(terms, PlaneWindow(0, 0, 5))) == ["total"]
     assert point.sentence.startswith(f"total {point.total:.2f}, verdict")
-    assert panels._term_table(point)["Part"].tolist() == ["Total"]
+    assert panels._term_table(point)["Term"].tolist() == ["Total"]
 
 
 def test_the_ray_passes_the_point_and_the_truth_lies_on_an_exact_model(trained, blobs_reading):
@@ -368,7 +380,11 @@ def test_a_spot_is_taken():
 def test_a_ray_shows_the_threshold_however_high_the_parabola_ends():
     distance = np.linspace(0, 50, 100)
     figure = figures.ray_figure(
-        distance, {"total": distance**2, "truth": distance**3}, threshold=5.0, point=1.0, extent=5.0
+        distance,
+        {"total": distance**2, "truth": distance**3},
+        threshold=5.0,
+        point_distance=1.0,
+        extent=5.0,
     )
     low, high = figure.layout.yaxis.range
     assert low < 0 < 5 < high < 100

@@ -55,33 +55,33 @@ def _change_card(folder: Path, changed: dict[str, object]) -> None:
     (folder / "card.json").write_text(json.dumps(card | changed))
 
 
-@pytest.mark.parametrize("page", PACK_PAGES)
+@pytest.mark.parametrize("page_name", PACK_PAGES)
 @pytest.mark.parametrize("changed", HARMLESS.values(), ids=HARMLESS)
 def test_a_card_of_other_types_breaks_no_page(
-    folder: Path, changed: dict[str, object], page: str
+    folder: Path, changed: dict[str, object], page_name: str
 ) -> None:
     _change_card(folder, changed)
-    at = opened(app().switch_page(f"{page}/page.py"))
+    at = opened(app().switch_page(f"{page_name}/page.py"))
     wait(at, lambda page: not page.get("progress"))
     assert not at.error
     assert "240" in at.table[0].value["Found"].iloc[0]
 
 
-@pytest.mark.parametrize("page", PACK_PAGES)
+@pytest.mark.parametrize("page_name", PACK_PAGES)
 @pytest.mark.parametrize("changed", REFUSED.values(), ids=REFUSED)
 def test_a_card_that_means_nothing_is_said_in_one_line(
-    folder: Path, changed: dict[str, object], page: str
+    folder: Path, changed: dict[str, object], page_name: str
 ) -> None:
     _change_card(folder, changed)
-    at = opened(app().switch_page(f"{page}/page.py"))
+    at = opened(app().switch_page(f"{page_name}/page.py"))
     (error,) = at.error
     assert "The pack odd cannot be read" in error.value
     assert "card.json" in error.value
 
 
-@pytest.mark.parametrize("page", PACK_PAGES)
+@pytest.mark.parametrize("page_name", PACK_PAGES)
 def test_a_sheet_that_cannot_be_read_is_said_in_one_line(
-    folder: Path, page: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, page_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "test.webp").write_bytes(b"sheet")
 
@@ -89,7 +89,7 @@ def test_a_sheet_that_cannot_be_read_is_said_in_one_line(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    at = opened(app().switch_page(f"{page}/page.py"))
+    at = opened(app().switch_page(f"{page_name}/page.py"))
     (error,) = at.error
     assert "test.webp: not readable" in error.value.replace("\\", "")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from app.pack.data import PackData, current_pack_data
-from app.pack.scores import scoring_job
+from app.pack.scores import ensure_scoring_job
 from heat_core.judge import weights_of
 from tests.app.pages import app, opened, text, upload, wait
 
@@ -43,7 +43,7 @@ def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: 
 
 
 def _upload(at: AppTest, content: bytes, name: str = "mine.png") -> AppTest:
-    return upload(at, "picture", content, name)
+    return upload(at, "own_image", content, name)
 
 
 def _photo(seed: int = 0) -> bytes:
@@ -127,7 +127,7 @@ def test_a_pack_without_its_classifier_says_so(
     noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = _opened(noise_pack, tmp_path, monkeypatch, False)
-    assert not [uploader for uploader in at.file_uploader if uploader.key == "picture"]
+    assert not [uploader for uploader in at.file_uploader if uploader.key == "own_image"]
     assert any(
         "comes without its classifier" in info.value and "train-classifier" in info.value
         for info in at.info
@@ -143,7 +143,8 @@ def test_fitted_detectors_are_kept_only_where_an_image_can_be_judged(
         pack_data = current_pack_data()
         assert isinstance(pack_data, PackData)
         assert all(
-            (frame.run is not None) == weights for frame in scoring_job(pack_data, "modern").frames
+            (frame.run is not None) == weights
+            for frame in ensure_scoring_job(pack_data, "modern").frames
         )
 
 

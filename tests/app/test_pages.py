@@ -123,11 +123,11 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
 
 
 def test_a_finished_job_gives_back_what_its_work_held():
-    class Pack:
+    class HeldWork:
         def __call__(self, job: Job) -> int:
             return 1
 
-    work = Pack()
+    work = HeldWork()
     held, job = weakref.ref(work), Job("any", work)
     del work
     job.run()

@@ -98,7 +98,8 @@ def write(arrays: dict, path) -> None:
     )
 
 
-def opened(**link: str) -> AppTest:
+def open_lab(**link: str) -> AppTest:
+    """Opens the Threshold lab at a link with these query parameters."""
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     for key, value in link.items():
         at.query_params[key] = value
@@ -122,50 +123,51 @@ def text(at: AppTest) -> str:
     return " ".join(str(getattr(element, "value", "")) for element in at.main)
 
 
-def decisions(at: AppTest):
+def outcomes(at: AppTest):
+    """Returns the table of what the thresholds do."""
     return at.dataframe[0].value
 
 
 def test_it_opens_on_the_threshold_that_keeps_95_percent():
-    at = opened()
+    at = open_lab()
     scores = set_scores(1.5)
     cut = at.number_input(key="cut").value
     assert np.mean(scores["test"] <= cut) == 0.95
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
     assert "same 400 ID test scores" in text(at)
     caught = np.mean([np.mean(scores[name] > cut) for name in ("near_a", "near_b")])
-    assert decisions(at)["HEAT"]["near OOD caught"] == f"{100 * caught:.1f} %"
+    assert outcomes(at)["HEAT"]["near OOD caught"] == f"{100 * caught:.1f} %"
 
 
 def test_a_line_set_by_hand_is_kept_in_the_link_and_reproduced():
-    at = opened(scorer="MoG", objective=BY_HAND, cut="0.5")
+    at = open_lab(scorer="MoG", objective=BY_HAND, cut="0.5")
     kept = np.mean(set_scores(1.0)["test"] <= 0.5)
-    assert decisions(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
+    assert outcomes(at)["MoG"]["ID kept"] == f"{100 * kept:.1f} %"
     at.number_input(key="cut").set_value(1.25)
     run(at)
     assert at.number_input(key="cut").value == 1.25
-    assert decisions(at)["MoG"]["the line is at"] == "1.25"
+    assert outcomes(at)["MoG"]["the line is at"] == "1.25"
 
 
 def test_a_link_that_asks_for_what_is_not_offered_says_so_and_shows_another():
-    at = opened(scorer="GAN", objective="Least *worry*", against="MoG")
+    at = open_lab(scorer="GAN", objective="Least *worry*", against="MoG")
     assert [said.value.split(",")[0] for said in at.warning] == [
         "The link asks for the detector GAN",
         r"The link asks for the rule Least \*worry\*",
     ]
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
-    assert not opened(scorer="MoG", objective=BY_HAND).warning
+    assert not open_lab(scorer="MoG", objective=BY_HAND).warning
 
 
 def test_no_hand_is_named_where_none_has_moved_the_line():
-    at = opened(objective=BY_HAND)
+    at = open_lab(objective=BY_HAND)
     assert "HEAT keeps 95.0\u00a0% of ID" in at.subheader[0].value
     assert "You put the line here" not in text(at)
     assert "same 400 ID test scores" in text(at)
 
 
 def test_typing_a_threshold_takes_the_line_from_the_rule_and_a_rule_takes_it_back():
-    at = opened(keep="90")
+    at = open_lab(keep="90")
     assert "keeps 90.0" in at.subheader[0].value
     at.number_input(key="cut").set_value(0.0)
     run(at)
@@ -179,20 +181,20 @@ def test_typing_a_threshold_takes_the_line_from_the_rule_and_a_rule_takes_it_bac
 
 
 def test_letting_go_of_the_line_moves_every_number():
-    at = opened()
+    at = open_lab()
     at.session_state["cut"] = 0.25  # as `set_by_hand` does
     at.session_state["objective"] = BY_HAND
     run(at)
     kept = np.mean(set_scores(1.5)["test"] <= 0.25)
     assert f"{100 * kept:.1f}" in at.subheader[0].value
-    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
+    assert outcomes(at)["HEAT"]["ID kept"] == f"{100 * kept:.1f} %"
     items = at.dataframe[2].value
     assert items["Score"].is_monotonic_increasing
     assert (items["Score"] - 0.25).abs().max() < 0.1
 
 
 def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
-    at = opened(objective=BY_HAND, cut="1.0")
+    at = open_lab(objective=BY_HAND, cut="1.0")
     kept = round(100 * np.mean(set_scores(1.5)["test"] <= 1.0), 1)
     at.selectbox(key="scorer").set_value("MoG")
     run(at)
@@ -204,7 +206,7 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
     "title", [title for title, rule in RULES_BY_TITLE.items() if not rule.per_class]
 )
 def test_every_rule_puts_the_line_where_it_says(title):
-    at = opened(objective=title, prevalence="50")
+    at = open_lab(objective=title, prevalence="50")
     scores = set_scores(1.5)
     groups = grouped(scores)
     deployment = Deployment(0.5)
@@ -226,22 +228,22 @@ def test_every_rule_puts_the_line_where_it_says(title):
 
 
 def test_costs_and_prevalence_decide_the_cheapest_line():
-    at = opened(objective=MinExpectedCost.title, prevalence="50", miss="100")
+    at = open_lab(objective=MinExpectedCost.title, prevalence="50", miss="100")
     scores = set_scores(1.5)
     least = sweep(scores["test"], grouped(scores)).cost(Deployment(0.5, 100, 1)).min()
-    assert decisions(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
+    assert outcomes(at)["HEAT"]["expected cost of 1000 inputs"] == f"{least:,.1f}"
 
 
 def test_two_detectors_are_compared_by_the_same_rule():
-    at = opened(against="MoG")
-    table = decisions(at)
+    at = open_lab(against="MoG")
+    table = outcomes(at)
     assert list(table.columns) == ["HEAT", "MoG"]
     assert table.loc["ID kept"].tolist() == ["95.0 %", "95.0 %"]
     assert "The other says" in at.dataframe[2].value
 
 
 def test_without_ood_sets_it_says_only_what_becomes_of_id():
-    at = opened()
+    at = open_lab()
     at.multiselect(key="sets").set_value([])
     run(at)
     assert "No OOD set counts" in text(at)
@@ -253,12 +255,12 @@ def test_without_ood_sets_it_says_only_what_becomes_of_id():
 
 
 def test_a_guarantee_that_these_data_cannot_give_is_refused_in_a_line():
-    at = opened(objective="Keep at least a share of ID (conformal)", keep="99.9")
+    at = open_lab(objective="Keep at least a share of ID (conformal)", keep="99.9")
     assert "takes 999 calibration scores, got 400" in at.warning[0].value
 
 
 def test_every_class_gets_a_threshold_of_its_own(arrays):
-    at = opened(objective=PerClassConformal.title, keep="80", against="MoG")
+    at = open_lab(objective=PerClassConformal.title, keep="80", against="MoG")
     assert "one line at 0 stands for all" in text(at)
     table, pack_data = at.dataframe[2].value, current_pack_data()
     assert isinstance(pack_data, PackData)
@@ -275,9 +277,9 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
         name: values > np.array([thresholds[label] for label in taken[name]])
         for name, values in by_set.items()
     }
-    assert decisions(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
-    assert decisions(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
-    assert list(decisions(at)) == ["HEAT", "MoG"]
+    assert outcomes(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
+    assert outcomes(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
+    assert list(outcomes(at)) == ["HEAT", "MoG"]
     assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
     at.selectbox(key="objective").set_value(BY_HAND)
     run(at)
@@ -286,13 +288,13 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
 
 
 def test_a_class_with_too_few_scores_is_refused_in_a_line():
-    at = opened(objective=PerClassConformal.title, keep="99.9")
+    at = open_lab(objective=PerClassConformal.title, keep="99.9")
     assert "takes 999 calibration scores a class, got" in at.warning[0].value
     assert "keeps 95.0" in at.subheader[0].value
 
 
 def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
-    at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
+    at = open_lab(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
     taken = pack_data.assigned_classes["test"]
@@ -309,7 +311,7 @@ def test_an_image_is_judged_by_the_threshold_of_the_class_it_is_taken_for():
 def test_without_a_head_images_are_judged_by_the_threshold_of_the_nearest_class(arrays, tmp_path):
     bare = {name: values for name, values in arrays.items() if name not in ("weight", "bias")}
     write(bare, tmp_path / "packs" / "small")
-    at = opened(objective=PerClassConformal.title, keep="80", item="test/3")
+    at = open_lab(objective=PerClassConformal.title, keep="80", item="test/3")
     pack_data = current_pack_data()
     assert isinstance(pack_data, PackData)
     nearest = pack_data.pack.class_name(int(pack_data.assigned_classes["test"][3]))
@@ -321,14 +323,14 @@ def test_without_a_head_images_are_judged_by_the_threshold_of_the_nearest_class(
     assert any("Nearest to" in table.value for table in at.dataframe)
 
 
-def test_a_validation_split_chooses_the_line(monkeypatch):
+def test_held_out_id_chooses_the_line(monkeypatch):
     scores = set_scores(1.5, val=True)
     monkeypatch.setattr("app.pack.scores.scoring_work", scoring(DetectorScores("HEAT", scores)))
-    at = opened()
+    at = open_lab()
     assert np.mean(scores["val"] <= at.number_input(key="cut").value) == 0.95
-    assert "Chosen on 300 validation scores" in text(at)
+    assert "Chosen on 300 calibration scores, of held-out ID" in text(at)
     assert (
-        decisions(at)["HEAT"]["ID kept"]
+        outcomes(at)["HEAT"]["ID kept"]
         == f"{100 * evaluate(at.number_input(key='cut').value, scores['test'], {}).kept:.1f} %"
     )
 
@@ -340,7 +342,7 @@ def test_while_its_detector_is_fitted_it_says_so_and_keeps_the_place(monkeypatch
     run(at.switch_page("threshold_lab/page.py"))
     assert "HEAT among them" in text(at) or any("HEAT among them" in str(e.proto) for e in at.main)
     assert not at.subheader
-    assert "keeps" in opened(scorer="MoG").subheader[0].value  # what is ready is shown
+    assert "keeps" in open_lab(scorer="MoG").subheader[0].value  # what is ready is shown
 
 
 def test_a_detector_that_is_absent_says_why():
@@ -358,7 +360,7 @@ def test_a_failure_is_one_line(monkeypatch):
         raise RuntimeError("out of *memory*")
 
     monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
-    assert opened().error[0].value == r"out of \*memory\*"
+    assert open_lab().error[0].value == r"out of \*memory\*"
 
 
 def test_without_data_it_says_how_to_get_some(monkeypatch, tmp_path):
@@ -372,11 +374,11 @@ def test_without_data_it_says_how_to_get_some(monkeypatch, tmp_path):
 def test_a_pack_that_cannot_be_read_is_one_line(tmp_path):
     test = tmp_path / "packs" / "small" / "test.safetensors"
     test.write_bytes(test.read_bytes()[:-50])
-    assert "test.safetensors" in opened().error[0].value
+    assert "test.safetensors" in open_lab().error[0].value
 
 
 def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypatch, arrays):
-    at = opened(objective=BY_HAND, cut="1.0")
+    at = open_lab(objective=BY_HAND, cut="1.0")
     own = {
         **{k: v for k, v in arrays.items() if not k.startswith(("mid", "far", "near"))},
         "far_my set": arrays["far_d"],
@@ -391,8 +393,8 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
         time.sleep(0.05)
     assert at.multiselect(key="sets").value == ["far_my set"]
     assert at.selectbox(key="objective").value == KeepShare.title
-    assert "far OOD caught" in decisions(at).index
-    assert "near OOD caught" not in decisions(at).index
+    assert "far OOD caught" in outcomes(at).index
+    assert "near OOD caught" not in outcomes(at).index
 
 
 # -- what the browser is fed -----------------------------------------------------------------------
@@ -408,10 +410,10 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         groups,
         0.3 * scale,
         Deployment(),
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=percentiles,
     )
-    assert [row["name"] for row in data["rows"]] == ["ID", "near", "far"]
+    assert [group["name"] for group in data["groups"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
     assert np.all(np.diff(data["edges"]) >= 0)  # ID percentiles of equal scores are one place
     named = {
@@ -420,7 +422,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         "b": scores["near_b"],
         "d": scores["far_d"],
     }
-    for fed in (fed for row in data["rows"] for fed in row["sets"]):
+    for fed in (fed for group in data["groups"] for fed in group["sets"]):
         values = named[fed["name"]]
         assert fed["n"] == len(values)
         assert fed["passed"] == np.sum(values <= 0.3 * scale)
@@ -440,21 +442,21 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         {"near": {"a": near}, "far": {"d": far}},
         0.0,
         Deployment(),
-        figures.BY_ROW,
+        figures.GROUP_COLOURS,
         percentiles=percentiles,
         selected={"far": far, "ID": scores["test"][:1]},
     )
-    inside, close, away = data["rows"]
+    inside, close, away = data["groups"]
     assert (sum(inside["selected"]), close["selected"]) == (1, [])
     whole = [0] * len(away["selected"])
-    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the row itself
+    for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the group itself
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
     assert away["selected"] == whole
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
-    at = opened(objective=BY_HAND, cut="0.5")
+    at = open_lab(objective=BY_HAND, cut="0.5")
     assert not any("selected, " in entry.value for entry in at.caption)
     at.session_state["selection"] = Selection(
         (Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
@@ -481,13 +483,13 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
 
 
 def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
-    at = opened(scorer="MoG", against="HEAT", objective=BY_HAND, cut="0.5")
-    mine, theirs = (decisions(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
+    at = open_lab(scorer="MoG", against="HEAT", objective=BY_HAND, cut="0.5")
+    mine, theirs = (outcomes(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
     assert abs(float(mine.split()[0]) - float(theirs.split()[0])) <= 0.25  # one of 400
 
 
 def test_a_hand_on_other_data_leaves_the_rules_share_alone():
-    at = opened(objective=BY_HAND, cut="-9.0", keep="90")
+    at = open_lab(objective=BY_HAND, cut="-9.0", keep="90")
     at.session_state["line_data"] = "other"
     run(at)
     assert at.selectbox(key="objective").value == RULES_BY_TITLE["Keep a share of ID"].title
@@ -495,7 +497,7 @@ def test_a_hand_on_other_data_leaves_the_rules_share_alone():
 
 
 def test_a_selection_has_a_curve_of_its_own():
-    at = opened(objective=BY_HAND, cut="0.5")
+    at = open_lab(objective=BY_HAND, cut="0.5")
     assert "Selected" not in next(
         frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value
     )
@@ -515,13 +517,13 @@ def curve_names(at: AppTest) -> list[str]:
 
 
 def test_a_number_is_written_in_one_way():
-    at = opened(objective=BY_HAND, cut="49")
-    assert decisions(at)["HEAT"]["the line is at"] == "49"
+    at = open_lab(objective=BY_HAND, cut="49")
+    assert outcomes(at)["HEAT"]["the line is at"] == "49"
     table = style_digits(at.dataframe[1].value)
     assert (
         "100.0" in table.to_string()
     )  # everything is missed there, and a share has a digit even if it is 0
-    assert at.dataframe[1].value["Accepted, FPR (ID+) %"].tolist() == [100.0] * 4
+    assert at.dataframe[1].value["Missed, FPR (ID+) %"].tolist() == [100.0] * 4
     assert margin_texts([], 1.0) == []
     assert margin_texts([1.0, 1.0], 1.0) == ["+0", "+0"]
 
@@ -532,7 +534,7 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize("percentiles", [False, True])
 def test_odd_scores_still_have_an_axis(values, percentiles):
     data = component.binned(
-        values, {}, values[0], Deployment(), figures.BY_ROW, percentiles=percentiles
+        values, {}, values[0], Deployment(), figures.GROUP_COLOURS, percentiles=percentiles
     )
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
@@ -553,7 +555,7 @@ def test_items_have_global_ids_where_the_features_know_them(arrays):
         pack, scores, places, 0.0, {name: values > 5 for name, values in scores.items()}
     )
     assert table["Item"].tolist() == [f"cifar10/test/{i}" for i in (128, 129, 130, 131)]
-    assert table["Verdict"].tolist() == ["kept", "kept", "flagged", "flagged"]
+    assert table["Outcome"].tolist() == ["kept", "kept", "flagged", "flagged"]
     assert table["The other says"].tolist() == ["kept"] * 4
     assert table["Class"].tolist() == ["ant", "bee", "cat", "dog"]
 

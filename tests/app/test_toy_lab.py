@@ -280,7 +280,7 @@ def test_a_light_says_whether_a_training_can_be_trusted(monkeypatch, trained, li
     at = press(app(toy="blobs", preset="quick", diagnostics="true"), "Train HEAT")
     wait(at, lambda page: page.metric)
     shown = LIGHTS[light]
-    badge = f":{shown.colour}-badge[:material/{shown.icon}: {shown.verdict}]"
+    badge = f":{shown.colour}-badge[:material/{shown.icon}: {shown.text}]"
     text = next(markdown.value for markdown in at.markdown if badge in markdown.value)
     assert r"The \*reason\* is this." in text
 
@@ -395,10 +395,10 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     from heat_core.detectors import presets
 
     plane = presets.PRESETS["plane"]
-    quick = {**plane["quick"], "ViM": TwoTerms()}
+    quick = {**plane["quick"], "TwoTerms": TwoTerms()}
     monkeypatch.setattr(presets, "PRESETS", {"plane": {**plane, "quick": quick}})
-    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "ViM": TwoTerms})
-    choice = ToyChoice("blobs", "ViM", "quick", 0)
+    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "TwoTerms": TwoTerms})
+    choice = ToyChoice("blobs", "TwoTerms", "quick", 0)
     job = Job("any", training.train_toy(choice, *GRIDS))
     job.run()
     assert job.state == "done", job.error
@@ -423,7 +423,7 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
 class TwoTerms(Detector):
     """How far a point lies from the first principal direction, and one Gaussian a class."""
 
-    title = "ViM"
+    title = "TwoTerms"
     summary = "a test"
 
     def build(self, shape: Shape) -> Energy:
@@ -467,7 +467,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
     assert short.temperature == 1.0
-    assert short.switches.sum() == 200 * chains.CHAINS
+    assert short.transitions.sum() == 200 * chains.CHAINS
     assert long.switch_count > short.switch_count
     assert short.paths.shape[1:] == (chains.CHAINS, 2)
     assert len(short.paths) <= chains.MAX_DRAWN

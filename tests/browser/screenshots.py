@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SHOTS = ROOT / "shots"
-PAGES = ROOT / "assets" / "pages"
+PAGE_PICTURES = ROOT / "assets" / "pages"
 MAX_HEIGHT = 6000  # pixels of a picture in shots/
 MAX_BYTES = 250_000  # of a picture in assets/pages/
 SCALES = (1.0, 0.8, 0.65, 0.5)
@@ -77,7 +77,7 @@ def main(names: list[str]) -> None:
                 for name in names or page_names():
                     _open(page, url, name, look)
                     if look_name == "light":
-                        shrink(page.screenshot(), PAGES / f"{name}.png")
+                        shrink(page.screenshot(), PAGE_PICTURES / f"{name}.png")
                     _stretch(page, look)
                     page.screenshot(path=SHOTS / f"{name}-{look_name}.png")
 

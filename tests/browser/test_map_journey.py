@@ -135,7 +135,7 @@ def test_draw_count_look_and_share(url: str, layout):
         assert set(region(page).set_names or names) == {*names} - {"far_mnist"}
         assert selected(page) > before
 
-        # The link gives the same view to somebody else.
+        # The link gives the same window to somebody else.
         other = context.new_page()
         other.goto(page.url)
         other.locator("h3", has_text=page.locator("h3").first.inner_text()).wait_for()

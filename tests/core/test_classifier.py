@@ -70,16 +70,16 @@ def test_images_are_resized_for_a_network_that_takes_one_size(images: Images) ->
 def test_a_saved_network_comes_back_in_half_precision(
     network: nn.Module, images: Images, tmp_path: Path
 ) -> None:
-    notes = {"test_accuracy": 0.5, "classes": ["red", "green", "blue"]}
-    classifier.save(network, TINY, tmp_path / "w.safetensors", notes)
-    again, architecture, saved_notes = classifier.load(tmp_path / "w.safetensors")
+    training_info = {"test_accuracy": 0.5, "classes": ["red", "green", "blue"]}
+    classifier.save(network, TINY, tmp_path / "w.safetensors", training_info)
+    again, architecture, saved_info = classifier.load(tmp_path / "w.safetensors")
     assert architecture == TINY
-    assert saved_notes == notes
+    assert saved_info == training_info
     assert not again.training
     for name, value in network.state_dict().items():
         wanted = value.half().float() if value.is_floating_point() else value
         assert torch.equal(again.state_dict()[name], wanted)
-    classifier.save(again, architecture, tmp_path / "again.safetensors", saved_notes)
+    classifier.save(again, architecture, tmp_path / "again.safetensors", saved_info)
     one, other = load_file(tmp_path / "w.safetensors"), load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert classifier.evaluate(again, TINY, images) == pytest.approx(

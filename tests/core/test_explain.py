@@ -150,17 +150,17 @@ def test_the_nearest_rows_are_those_of_brute_force(
     assert all(len(set(row)) == 9 for row in rows)
 
 
-def test_a_row_is_taken_for_what_the_head_says_or_for_the_nearest_class(
+def test_a_row_is_assigned_to_what_the_head_says_or_to_the_nearest_class(
     train: Features, far: Features
 ) -> None:
     assert train.head is not None
     logits = far.z.numpy() @ train.head.weight.numpy().T + train.head.bias.numpy()
-    assert explain.predicted_classes(train, far).tolist() == logits.argmax(1).tolist()
+    assert explain.assigned_classes(train, far).tolist() == logits.argmax(1).tolist()
     bare = replace(train, head=None)
     nearest = explain.class_distances(explain.class_mahalanobis(bare), far).argmin(1)
-    assert explain.predicted_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
+    assert explain.assigned_classes(bare, far).tolist() == bare.classes.numpy()[nearest].tolist()
     assert train.y is not None
-    assert np.mean(explain.predicted_classes(bare, train) == train.y.numpy()) > 0.9
+    assert np.mean(explain.assigned_classes(bare, train) == train.y.numpy()) > 0.9
 
 
 def test_margins_are_what_lies_between_the_first_class_and_the_second(
@@ -168,24 +168,24 @@ def test_margins_are_what_lies_between_the_first_class_and_the_second(
 ) -> None:
     assert train.head is not None
     logits = np.sort(train.head.logits(far.z).numpy(), 1)
-    margins = explain.predict(train, far).margins
+    margins = explain.assign(train, far).margins
     np.testing.assert_allclose(margins, logits[:, -1] - logits[:, -2], rtol=1e-5)
     bare = replace(train, head=None)
     mahalanobis = explain.class_mahalanobis(bare)
     squared = np.sort(explain.class_distances(mahalanobis, far) ** 2, 1)
-    margins = explain.predict(bare, far, mahalanobis).margins
+    margins = explain.assign(bare, far, mahalanobis).margins
     np.testing.assert_allclose(margins, squared[:, 1] - squared[:, 0], rtol=1e-3, atol=1e-3)
     one_class = replace(bare, y=None)
-    assert not explain.predict(one_class, far).margins.any()
+    assert not explain.assign(one_class, far).margins.any()
 
 
 def test_classes_of_features_with_a_common_offset_are_fitted_precisely(train: Features) -> None:
     offset = replace(train, head=None, z=train.z + 1e4)
     in_double = replace(offset, z=offset.z.double())
-    predicted = explain.predicted_classes(offset, offset)
-    assert np.array_equal(predicted, explain.predicted_classes(in_double, in_double))
+    assigned = explain.assigned_classes(offset, offset)
+    assert np.array_equal(assigned, explain.assigned_classes(in_double, in_double))
     assert train.y is not None
-    assert np.mean(predicted == train.y.numpy()) > 0.9
+    assert np.mean(assigned == train.y.numpy()) > 0.9
 
 
 def test_a_training_row_is_nearest_to_itself_and_counts_end_at_the_bank(train: Features) -> None:

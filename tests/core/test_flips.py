@@ -31,11 +31,11 @@ def test_flips_are_found_row_by_row_and_the_farthest_comes_first() -> None:
     assert set(zip(found.sets.tolist(), found.rows.tolist(), strict=True)) == wanted
     assert len(found) == len(wanted) > 10
     assert found.counts == {n: (sum(name == n for name, _ in wanted), len(first[n])) for n in first}
-    ranks = [
+    percentiles = [
         np.mean(second["test"] <= second[n][i]) - np.mean(first["test"] <= first[n][i])
         for n, i in zip(found.sets, found.rows, strict=True)
     ]
-    np.testing.assert_allclose(found.moves, ranks)
+    np.testing.assert_allclose(found.moves, percentiles)
     assert (np.diff(found.moves) <= 0).all()
 
 

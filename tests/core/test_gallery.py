@@ -63,8 +63,10 @@ def test_it_knows_which_sets_it_has_images_of(pack: Pack, sheets: Path, tmp_path
     ] == [True, False, False]
 
 
-def test_ids_are_global_where_the_pack_knows_them(pack: Pack) -> None:
-    gallery = Gallery(pack)
-    assert gallery.identify("test", 2) == "cifar10/test/42"
-    assert gallery.identify("near_cifar100", 0) == "cifar100/test/49"
-    assert gallery.identify("far_own", 7) == "far_own/7"
+def test_destroyed_images_are_not_the_images_they_were_made_of(pack: Pack, sheets: Path) -> None:
+    family = replace(pack.test, index=torch.arange(60), source="cifar10/test")
+    pack = replace(pack, extra=ExtraID(pseudo={"blur": family}, pseudoval={"blur": family}))
+    for name in ("pseudo_blur", "pseudoval_blur"):
+        assert not Gallery(pack, [sheets]).has(name)
+        with pytest.raises(LookupError, match=f"{name} was made of destroyed images"):
+            Gallery(pack, [sheets]).pixels(name, [0])

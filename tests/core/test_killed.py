@@ -56,8 +56,8 @@ def report(*progress):
     print(*progress, flush=True)
     time.sleep(pause)
 extractor = Extractor(tiny.build().eval(), tiny, odin=True, mirror=True)
-notes = {"held_out_images": 40}
-pack = packing.build_pack(extractor, notes, contents, [sheets], folder / "work", report)
+training_info = {"held_out_images": 40}
+pack = packing.build_pack(extractor, training_info, contents, [sheets], folder / "work", report)
 write_pack(pack, folder / "pack")
 """
 

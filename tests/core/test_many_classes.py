@@ -21,7 +21,7 @@ from heat_core.energies import (
 )
 from heat_core.energies.energy import BATCH_NUMBERS
 from heat_core.energies.gaussian import CLASS_BLOCK
-from heat_core.explain import class_distances, class_mahalanobis, predicted_classes
+from heat_core.explain import assigned_classes, class_distances, class_mahalanobis
 from heat_core.features import Features, Head
 
 MANY = 2 * CLASS_BLOCK + 500
@@ -117,8 +117,8 @@ def test_the_class_of_a_row_is_found_in_bounded_memory(train: Features, has_head
         expected = features.head.logits(train.z.float()).argmax(1).numpy()
     mahalanobis = class_mahalanobis(features)
     with _Largest() as largest:
-        predicted = predicted_classes(features, features, mahalanobis)
-    assert np.array_equal(predicted, expected)
+        assigned = assigned_classes(features, features, mahalanobis)
+    assert np.array_equal(assigned, expected)
     assert largest.numel <= BATCH_NUMBERS
 
 

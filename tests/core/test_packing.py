@@ -347,7 +347,7 @@ def test_a_network_that_takes_no_such_image_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
-    ("change", "notes", "message"),
+    ("change", "training_info", "message"),
     [
         (
             {"train_rows": 7},
@@ -359,12 +359,17 @@ def test_a_network_that_takes_no_such_image_is_refused_at_once(
     ],
 )
 def test_a_class_without_a_row_is_named_before_anything_is_extracted(
-    change: dict, notes: dict, message: str, extractor: Extractor, sheets: Path, tmp_path: Path
+    change: dict,
+    training_info: dict,
+    message: str,
+    extractor: Extractor,
+    sheets: Path,
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build_pack(
             extractor,
-            notes,
+            training_info,
             replace(CONTENTS, **change),
             [sheets],
             tmp_path / "work",

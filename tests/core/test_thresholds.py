@@ -72,7 +72,7 @@ def test_an_outcome_is_what_counting_says(inside, outside, threshold):
     assert outcome.kept == pytest.approx(kept)
     assert outcome.caught == pytest.approx(caught)
     assert outcome.false_alarms == pytest.approx(1 - kept)
-    assert outcome.accepted == pytest.approx(1 - caught)
+    assert outcome.missed == pytest.approx(1 - caught)
 
 
 def test_both_fpr95_are_outcomes_at_their_thresholds():
@@ -80,7 +80,7 @@ def test_both_fpr95_are_outcomes_at_their_thresholds():
     inside, outside = random.normal(0, 1, 500), random.normal(1, 1, 300)
     groups = {"near": {"a": outside}}
     keeping_id = evaluate(threshold_keeping(inside, 0.95), inside, groups)
-    assert keeping_id.accepted == pytest.approx(fpr95(inside, outside))
+    assert keeping_id.missed == pytest.approx(fpr95(inside, outside))
     below_95_percent = np.nextafter(np.sort(outside)[300 - 285], -np.inf)
     catching_ood = evaluate(below_95_percent, inside, groups)
     assert catching_ood.caught == pytest.approx(0.95)

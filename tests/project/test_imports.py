@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("heat_core", "app")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-PAGES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
+PAGE_NAMES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 
 # The folders and modules of a package, the lowest line first. A place may import every line below
 # its own, itself, and nothing else of the package.
@@ -49,7 +49,7 @@ LAYERS = {
         {"server"},
         {"session"},
         {"plane", "pack"},
-        PAGES,
+        PAGE_NAMES,
         {"main"},
         {"__init__"},
     ),
@@ -132,7 +132,7 @@ def libraries_refused(path: Path) -> dict[str, str]:
     if package == "heat_core":
         return dict.fromkeys(("streamlit", "plotly", "app"), "heat_core knows no app")
     rules: dict[str, str] = {}
-    if place in PAGES:
+    if place in PAGE_NAMES:
         rules |= dict.fromkeys(SLOW, "a page is on the screen at once, without slow imports")
     if path.stem in PURE or place in PURE:
         rules |= dict.fromkeys(("streamlit", "torch"), "it computes, without a page or a network")
@@ -153,8 +153,9 @@ def test_every_file_imports_what_lies_below_it(path: Path) -> None:
             continue
         lower = place_of(name)[1]
         offender = f"{name_of(path)}:{line} imports {name}"
-        if place in PAGES:
-            assert lower == place or lower not in PAGES, f"{offender}, which is another page's."
+        if place in PAGE_NAMES:
+            is_another_page = lower != place and lower in PAGE_NAMES
+            assert not is_another_page, f"{offender}, which is another page's."
         assert is_below(package, lower, place), f"{offender}, which lies above or beside it."
 
 
@@ -205,7 +206,7 @@ def test_what_the_rules_name_is_there() -> None:
     stems = {path.stem for path in FILES if path.is_relative_to(ROOT / "app")}
     assert stems >= PURE
     assert stems >= BACKGROUND
-    assert len(PAGES) > 1
+    assert len(PAGE_NAMES) > 1
 
 
 def test_importing_the_core_does_not_import_torch() -> None:

@@ -40,9 +40,9 @@ def test_the_head_on_the_packs_features_is_as_accurate_as_the_card_says(pack: Pa
 
 
 def test_the_classifier_beside_the_pack_is_the_one_on_its_card(pack: Pack) -> None:
-    network, architecture, notes = classifier.load(weights_of(PACK))
+    network, architecture, training_info = classifier.load(weights_of(PACK))
     assert classifier.fingerprint(network) == pack.card["classifier"]["weights"]
-    assert notes["test_accuracy"] == pack.card["classifier"]["test_accuracy"]
+    assert training_info["test_accuracy"] == pack.card["classifier"]["test_accuracy"]
     assert list(architecture.channels or ()) == pack.card["classifier"]["architecture"]["channels"]
 
 

@@ -70,13 +70,13 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class MapView:
-    """The part of a map in view, and what is drawn over it.
+class MapPicture:
+    """What is shown of a map: the part in its window, and what is drawn over it.
 
     Args:
         image: a PNG of the window.
         aspect: its width over its height.
-        window: the part of the map in view.
+        window: the part of the map that is shown.
         alt: what it shows, for a screen reader.
         outlines: of the shapes that are drawn.
         marks: over it.
@@ -93,7 +93,7 @@ class MapView:
 
 
 def scatter_map(
-    view: MapView,
+    picture: MapPicture,
     on_draw: Callable[[Drawing], None],
     on_move: Callable[[Window], None],
     key: str,
@@ -107,8 +107,8 @@ def scatter_map(
         on_move: called with the window once a zoom or a move has ended.
     """
 
-    def on_picked_change() -> None:
-        drawing = parse_drawing(st.session_state[key].picked)
+    def on_drawn_change() -> None:
+        drawing = parse_drawing(st.session_state[key].drawn)
         if drawing is not None:
             on_draw(drawing)
 
@@ -117,14 +117,14 @@ def scatter_map(
         if window is not None:
             on_move(window)
 
-    data = asdict(view)
-    data["image"] = f"data:image/png;base64,{base64.b64encode(view.image).decode()}"
-    data["corners"] = MAX_CORNERS
-    data["deepest"] = SMALLEST_WINDOW
+    data = asdict(picture)
+    data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
+    data["max_corners"] = MAX_CORNERS
+    data["smallest_window"] = SMALLEST_WINDOW
     _mount(
         data=data,
         key=key,
-        on_picked_change=on_picked_change,
+        on_drawn_change=on_drawn_change,
         on_moved_change=on_moved_change,
     )
 
@@ -132,13 +132,14 @@ def scatter_map(
 def parse_drawing(message: Any) -> Drawing | None:
     """Returns the drawing that a browser sends, or None if the message is of no such form.
 
-    >>> parse_drawing({"kind": "spot", "at": [0.5, 0.25], "more": False, "reach": 0.01}).corners
+    >>> message = {"kind": "spot", "corners": [0.5, 0.25], "adds": False, "reach": 0.01}
+    >>> parse_drawing(message).corners
     ((0.5, 0.25),)
     """
     if not isinstance(message, dict):
         return None
     kind = message.get("kind")
-    coordinates = message.get("at")
+    coordinates = message.get("corners")
     reach = message.get("reach")
     if kind not in ("lasso", "box", "spot") or not isinstance(coordinates, list):
         return None
@@ -150,7 +151,7 @@ def parse_drawing(message: Any) -> Drawing | None:
     fewest, most = CORNERS[kind]
     if not fewest <= len(corners) <= most:
         return None
-    return Drawing(kind, corners, message.get("more") is True, reach)
+    return Drawing(kind, corners, message.get("adds") is True, reach)
 
 
 def parse_window(edges: Any) -> Window | None:

@@ -24,7 +24,7 @@ export default function (component) {
 function create(root) {
   const map = {
     face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
-    tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", view: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
+    tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", window: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
     cursor: null, corner: null, image: null, whole: null, busy: false,
   };
   map.observer = new ResizeObserver(() => draw(map));
@@ -50,7 +50,7 @@ function use(map, tool) {
 
 function accept(map, data) {
   const fresh = map.data?.image !== data.image;
-  if (!map.busy && String(map.data?.window) !== String(data.window)) map.view = [...data.window];
+  if (!map.busy && String(map.data?.window) !== String(data.window)) map.window = [...data.window];
   map.data = data;
   map.face.setAttribute("aria-label", `${data.alt} Arrow keys move a cross, Enter looks at the nearest point, Space marks two corners of a box, + and - zoom, 0 shows the whole map.`);
   legend(map.legend, data.legend);
@@ -107,14 +107,14 @@ function draw(map) {
   pen.strokeStyle = accent;
   pen.fillStyle = accent;
   for (const outline of data.outlines) trace(map, pen, outline, wide, high, [6, 4]);
-  if (map.shape) trace(map, pen, map.shape.at, wide, high, []);
+  if (map.shape) trace(map, pen, map.shape.corners, wide, high, []);
   for (const mark of data.marks) label(map, pen, mark, wide, high, ink, paper);
   if (map.cursor) cross(map, pen, map.cursor, wide, high, ink);
   if (map.corner) cross(map, pen, map.corner, wide, high, accent);
 }
 
 function on(map, [x, y], wide, high) {
-  const [left, top, right, bottom] = map.view;
+  const [left, top, right, bottom] = map.window;
   return [((x - left) / (right - left)) * wide, ((y - top) / (bottom - top)) * high];
 }
 
@@ -173,7 +173,7 @@ function cross(map, pen, spot, wide, high, colour) {
 // -- hands ------------------------------------------------------------------------------------------------------------
 
 function spotOf(map, event) {
-  const box = map.canvas.getBoundingClientRect(), [left, top, right, bottom] = map.view;
+  const box = map.canvas.getBoundingClientRect(), [left, top, right, bottom] = map.window;
   const x = (event.clientX - box.left) / box.width, y = (event.clientY - box.top) / box.height;
   return [left + x * (right - left), top + y * (bottom - top)];
 }
@@ -182,7 +182,7 @@ function press(map, event) {
   if (event.button) return;
   map.face.setPointerCapture(event.pointerId);
   map.held.set(event.pointerId, [event.clientX, event.clientY]);
-  map.shape = map.held.size > 1 ? null : { at: [spotOf(map, event)], from: [event.clientX, event.clientY], moved: false };
+  map.shape = map.held.size > 1 ? null : { corners: [spotOf(map, event)], from: [event.clientX, event.clientY], moved: false };
 }
 
 function move(map, event) {
@@ -199,9 +199,9 @@ function extend(map, event, before) {
   if (!shape.moved && Math.hypot(now[0] - shape.from[0], now[1] - shape.from[1]) < STILL) return;
   shape.moved = true;
   if (map.tool === "move") return pan(map, event, before);
-  if (map.tool === "box") shape.at = box(shape.at[0], spotOf(map, event));
+  if (map.tool === "box") shape.corners = box(shape.corners[0], spotOf(map, event));
   else if (Math.hypot(now[0] - before[0], now[1] - before[1]) >= STEP) {
-    shape.at.push(spotOf(map, event));
+    shape.corners.push(spotOf(map, event));
     map.held.set(event.pointerId, now);
   }
   return undefined;
@@ -212,7 +212,7 @@ function box([x0, y0], [x1, y1]) {
 }
 
 function pan(map, event, [x, y]) {
-  const [left, top, right, bottom] = map.view, seen = map.canvas.getBoundingClientRect();
+  const [left, top, right, bottom] = map.window, seen = map.canvas.getBoundingClientRect();
   const dx = ((x - event.clientX) / seen.width) * (right - left), dy = ((y - event.clientY) / seen.height) * (bottom - top);
   map.held.set(event.pointerId, [event.clientX, event.clientY]);
   look(map, left + dx, top + dy, right - left);
@@ -232,15 +232,15 @@ function release(map, event) {
   map.shape = null;
   draw(map);
   if (!shape) return;
-  if (!shape.moved) pick(map, "spot", [spotOf(map, event)], false);
-  else if (map.tool !== "move" && shape.at.length > 2) pick(map, map.tool, shape.at, event.shiftKey);
+  if (!shape.moved) sendDrawing(map, "spot", [spotOf(map, event)], false);
+  else if (map.tool !== "move" && shape.corners.length > 2) sendDrawing(map, map.tool, shape.corners, event.shiftKey);
 }
 
-function pick(map, kind, corners, more) {
-  const every = Math.ceil(corners.length / map.data.corners);
-  const at = corners.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
-  const reach = (REACH / map.face.clientWidth) * (map.view[2] - map.view[0]);
-  map.send("picked", { kind, at, more, reach });
+function sendDrawing(map, kind, spots, adds) {
+  const every = Math.ceil(spots.length / map.data.max_corners);
+  const corners = spots.filter((_, i) => i % every === 0).flat().map((n) => Math.round(n * 1e5) / 1e5);
+  const reach = (REACH / map.face.clientWidth) * (map.window[2] - map.window[0]);
+  map.send("drawn", { kind, corners, adds, reach });
 }
 
 function wheel(map, event) {
@@ -252,20 +252,20 @@ function wheel(map, event) {
 }
 
 function zoom(map, factor, x, y) {
-  const [left, top, right, bottom] = map.view, wide = right - left;
-  const next = factor ? Math.min(1, Math.max(map.data.deepest, wide / factor)) : 1;
+  const [left, top, right, bottom] = map.window, wide = right - left;
+  const next = factor ? Math.min(1, Math.max(map.data.smallest_window, wide / factor)) : 1;
   look(map, left + x * (wide - next), top + y * (bottom - top - next), next);
 }
 
 function look(map, left, top, wide) {
   const x = Math.min(Math.max(left, 0), 1 - wide), y = Math.min(Math.max(top, 0), 1 - wide);
-  map.view = [x, y, x + wide, y + wide];
+  map.window = [x, y, x + wide, y + wide];
   map.busy = true;
   draw(map);
   clearTimeout(map.timer);
   map.timer = setTimeout(() => {
     map.busy = false;
-    map.send("moved", map.view.map((n) => Math.round(n * 1e5) / 1e5));
+    map.send("moved", map.window.map((n) => Math.round(n * 1e5) / 1e5));
   }, REST);
 }
 
@@ -274,15 +274,15 @@ function look(map, left, top, wide) {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function key(map, event) {
-  const [left, top, right, bottom] = map.view;
+  const [left, top, right, bottom] = map.window;
   const middle = [(left + right) / 2, (top + bottom) / 2];
   const arrow = ARROWS[event.key], step = (right - left) * (event.shiftKey ? 0.1 : 0.02);
   if (arrow) {
     const at = map.cursor ?? middle;
     map.cursor = [Math.min(Math.max(at[0] + step * arrow[0], left), right), Math.min(Math.max(at[1] + step * arrow[1], top), bottom)];
-  } else if (event.key === "Enter") pick(map, "spot", [map.cursor ?? middle], false);
+  } else if (event.key === "Enter") sendDrawing(map, "spot", [map.cursor ?? middle], false);
   else if (event.key === " " && map.cursor && map.corner) {
-    pick(map, "box", box(map.corner, map.cursor), event.shiftKey);
+    sendDrawing(map, "box", box(map.corner, map.cursor), event.shiftKey);
     map.corner = null;
   } else if (event.key === " ") map.corner = map.cursor = map.cursor ?? middle;
   else if (event.key === "Escape") map.corner = map.cursor = map.shape = null;

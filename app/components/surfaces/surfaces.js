@@ -5,7 +5,7 @@
 const STILL = 5; // px that a click may move
 const SUN = [-0.42, -0.3, 0.86]; // where the light comes from
 const WALL = 2; // in place of a height, where the block is cut off
-const FLAT = [8, 85]; // degrees that the camera may look down
+const TILT_RANGE = [8, 85]; // degrees that the camera may look down
 const DEEP = 0.04; // of the range of heights that a block reaches below the lowest of all surfaces
 const SAME = 0.15; // how far apart, in depth, neighbours on one slope may be
 const GREY = [150, 158, 168]; // of the walls
@@ -28,7 +28,7 @@ export default function (component) {
 
 function create(root, data) {
   const block = { place: root.querySelector(".panels"), legend: root.querySelector(".legend"), panels: [], asked: false, held: false };
-  block.view = { turn: data.turn, tilt: data.tilt };
+  block.camera = { turn: data.turn, tilt: data.tilt };
   block.observer = new ResizeObserver(() => ask(block));
   block.observer.observe(block.place);
   return block;
@@ -151,9 +151,9 @@ function above(wide, high) {
   return { to: (x, y) => [middle[0] + size * x, middle[1] - size * y, 0], from: (px, py) => [(px - middle[0]) / size, (middle[1] - py) / size] };
 }
 
-function aslant({ view, data, floor }, wide, high) {
-  const rad = Math.PI / 180, [s, c] = [Math.sin(view.turn * rad), Math.cos(view.turn * rad)];
-  const [p, q] = [Math.sin(view.tilt * rad), Math.cos(view.tilt * rad)], [p0, q0] = [Math.sin(data.tilt * rad), Math.cos(data.tilt * rad)];
+function aslant({ camera, data, floor }, wide, high) {
+  const rad = Math.PI / 180, [s, c] = [Math.sin(camera.turn * rad), Math.cos(camera.turn * rad)];
+  const [p, q] = [Math.sin(camera.tilt * rad), Math.cos(camera.tilt * rad)], [p0, q0] = [Math.sin(data.tilt * rad), Math.cos(data.tilt * rad)];
   const margin = data.axes ? MARGIN : 8;
   const size = Math.min((wide / 2 - margin) / Math.SQRT2, (high / 2 - margin) / (Math.SQRT2 * p0 + data.steep * q0));
   const raised = (h) => ((2 * (h - floor)) / (1 - floor) - 1) * data.steep;
@@ -395,13 +395,13 @@ function listen(block, panel) {
 }
 
 function turn(block, round, down) {
-  const { turn, tilt } = block.view;
-  block.view = { turn: turn - round, tilt: Math.min(FLAT[1], Math.max(FLAT[0], tilt + down)) };
+  const { turn, tilt } = block.camera;
+  block.camera = { turn: turn - round, tilt: Math.min(TILT_RANGE[1], Math.max(TILT_RANGE[0], tilt + down)) };
   ask(block);
 }
 
 function home(block) {
-  block.view = { turn: block.data.turn, tilt: block.data.tilt };
+  block.camera = { turn: block.data.turn, tilt: block.data.tilt };
   ask(block);
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
@@ -22,7 +23,7 @@ Array = NDArray[np.floating]
 Ticks = list[tuple[float, str]]  # (fraction of the axis, text)
 
 STEPS = 1000  # places of the threshold at most: about one a pixel
-BARS = 100  # about
+BAR_COUNT = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
 _mount = declared("threshold_line")
 
@@ -78,40 +79,36 @@ def binned(
         outside: {group: {title: (n,) scores}}.
         threshold: where the line is.
         deployment: what arrives in use, and what mistakes cost.
-        colours: {row: colour}, of `ID` and of the groups; and of `selected`.
+        colours: {group: colour}, `ID` among the groups; and of `selected`.
         label: of the slider, for a screen reader.
         percentiles: an axis of ID percentiles, even in ID inputs instead of in scores.
         fixed: the threshold cannot be moved.
-        selected: {row: (n,) scores} of what is selected, drawn as an outline over the row's bars.
+        selected: {group: (n,) scores} of what is selected, drawn as an outline over its bars.
     """
-    groups = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
-    rows = {
+    by_group = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
+    groups = {
         group: {name: np.sort(np.asarray(scores, np.float64)) for name, scores in sets.items()}
-        for group, sets in groups.items()
+        for group, sets in by_group.items()
     }
-    sorted_inside = rows["ID"]["ID"]
+    sorted_inside = groups["ID"]["ID"]
     if percentiles:
         edges, ticks = _percentile_axis(sorted_inside)
     else:
         pooled_scores = np.concatenate(
-            [scores for sets in rows.values() for scores in sets.values()]
+            [scores for sets in groups.values() for scores in sets.values()]
         )
         edges, ticks = _score_axis(pooled_scores, sorted_inside)
-    bar = max(1, round((len(edges) - 1) / BARS))
+    bar = max(1, round((len(edges) - 1) / BAR_COUNT))
     return {
         "edges": edges.tolist(),
         "ticks": ticks,
         "bar": bar,
         "label": label,
-        "cut": threshold,
-        "traffic": {
-            "prevalence": deployment.prevalence,
-            "miss": deployment.miss_cost,
-            "alarm": deployment.false_alarm_cost,
-        },
+        "threshold": threshold,
+        "deployment": asdict(deployment),
         "fixed": fixed,
         "selected": colours["selected"],
-        "rows": [
+        "groups": [
             {
                 "name": group,
                 "colour": colours[group],
@@ -120,7 +117,7 @@ def binned(
                 ],
                 "selected": _bar_counts(selected.get(group, ()), edges, bar),
             }
-            for group, sets in rows.items()
+            for group, sets in groups.items()
         ],
     }
 

@@ -1,8 +1,8 @@
-// A histogram a row and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
+// A histogram a group and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
 // with the data, so every number shown while dragging is exact. One message leaves when the line is let go.
 
-const HEADER = 22; // px above the bars of a row
-const BARS = 46; // px of the tallest bar
+const HEADER = 22; // px above the bars of a group
+const BAR_HEIGHT = 46; // px of the tallest bar
 const GAP = 8;
 const PATIENCE = 250; // ms without a key before the line counts as let go
 const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
@@ -13,7 +13,7 @@ export default function (component) {
   if (!data) return undefined;
   const lab = labs.get(parentElement) ?? create(parentElement);
   labs.set(parentElement, lab);
-  lab.send = (cut) => setTriggerValue("released", cut);
+  lab.send = (threshold) => setTriggerValue("released", threshold);
   accept(lab, data);
   return () => {
     clearTimeout(lab.timer);
@@ -27,7 +27,7 @@ export default function (component) {
 function create(root) {
   const find = (name) => root.querySelector(name);
   const lab = {
-    plot: find(".plot"), canvas: find("canvas"), rows: find(".rows"), axis: find(".axis"), line: find(".line"),
+    plot: find(".plot"), canvas: find("canvas"), groups: find(".groups"), axis: find(".axis"), line: find(".line"),
     flag: find(".flag"), readout: find(".readout"), held: null, timer: 0, sent: null, frame: 0,
   };
   lab.observer = new ResizeObserver(() => ask(lab));
@@ -48,20 +48,20 @@ function accept(lab, data) {
   lab.latest = data;
   if (lab.data !== data) {
     lab.data = data;
-    lab.sets = data.rows.flatMap((row) => row.sets);
+    lab.sets = data.groups.flatMap((group) => group.sets);
     lab.upto = lab.sets.map((set) => cumulated(set.counts));
-    lab.heights = data.rows.map((row) => heights(row, data));
-    lab.outlines = data.rows.map(outline);
+    lab.heights = data.groups.map((group) => heights(group, data));
+    lab.outlines = data.groups.map(outline);
     build(lab);
   }
   const busy = lab.held !== null || lab.timer;
-  if (!busy && (lab.sent === null || lab.sent === data.cut)) settle(lab);
+  if (!busy && (lab.sent === null || lab.sent === data.threshold)) settle(lab);
   ask(lab);
 }
 
 function settle(lab) {
   lab.sent = null;
-  lab.cut = lab.latest.cut;
+  lab.threshold = lab.latest.threshold;
   lab.passed = lab.sets.map((set) => set.passed);
 }
 
@@ -70,12 +70,12 @@ function cumulated(counts) {
   return Uint32Array.from(counts, (count) => (sum += count));
 }
 
-// Shares of a row a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
-function heights(row, data) {
+// Shares of a group a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
+function heights(group, data) {
   const steps = data.edges.length - 1;
   const bars = new Float64Array(Math.ceil(steps / data.bar));
-  for (const set of row.sets) {
-    const one = 1 / (set.n * row.sets.length);
+  for (const set of group.sets) {
+    const one = 1 / (set.n * group.sets.length);
     let beyond = set.n;
     set.counts.forEach((count, i) => {
       bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one;
@@ -87,10 +87,10 @@ function heights(row, data) {
   return bars.map((share) => share / tallest);
 }
 
-// The selection of a row as shares of its own tallest bar; one bar may hold all of it.
-function outline(row) {
-  const tallest = Math.max(...row.selected);
-  return row.selected.map((count) => count / tallest);
+// The selection of a group as shares of its own tallest bar; one bar may hold all of it.
+function outline(group) {
+  const tallest = Math.max(...group.selected);
+  return group.selected.map((count) => count / tallest);
 }
 
 // -- the line ---------------------------------------------------------------------------------------------------------
@@ -107,8 +107,8 @@ function place(lab, value) {
 function step_to(lab, index) {
   const edges = lab.data.edges;
   const i = Math.min(Math.max(index, 0), edges.length - 1);
-  if (edges[i] === lab.cut) return;
-  lab.cut = edges[i];
+  if (edges[i] === lab.threshold) return;
+  lab.threshold = edges[i];
   lab.passed = lab.upto.map((upto) => upto[i]);
   ask(lab);
 }
@@ -120,7 +120,7 @@ function follow(lab, event) {
 
 function press(lab, event) {
   if (event.button || lab.data.fixed) return;
-  lab.held = { cut: lab.cut, passed: lab.passed, pointer: event.pointerId };
+  lab.held = { threshold: lab.threshold, passed: lab.passed, pointer: event.pointerId };
   lab.plot.setPointerCapture(event.pointerId);
   lab.line.classList.add("held");
   lab.line.focus({ preventScroll: true });
@@ -134,16 +134,16 @@ function move(lab, event) {
 function release(lab, event) {
   if (lab.held?.pointer !== event.pointerId) return;
   follow(lab, event);
-  const before = lab.held.cut;
+  const before = lab.held.threshold;
   lab.held = null;
   lab.line.classList.remove("held");
-  if (lab.cut !== before) let_go(lab);
+  if (lab.threshold !== before) let_go(lab);
   else if (!lab.sent) settle(lab);
 }
 
 function abandon(lab) {
   if (!lab.held) return;
-  ({ cut: lab.cut, passed: lab.passed } = lab.held);
+  ({ threshold: lab.threshold, passed: lab.passed } = lab.held);
   lab.held = null;
   lab.line.classList.remove("held");
   ask(lab);
@@ -151,7 +151,7 @@ function abandon(lab) {
 
 function key(lab, event) {
   const edges = lab.data.edges, last = edges.length - 1;
-  const at = place(lab, lab.cut) * last, far = Math.max(1, Math.round(last / 50));
+  const at = place(lab, lab.threshold) * last, far = Math.max(1, Math.round(last / 50));
   const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
   const steps = {
     ArrowLeft: event.shiftKey ? down - far + 1 : down, ArrowDown: event.shiftKey ? down - far + 1 : down,
@@ -169,11 +169,11 @@ function let_go(lab) {
   clearTimeout(lab.timer);
   clearTimeout(lab.patience);
   lab.timer = 0;
-  lab.sent = lab.cut;
-  lab.send(lab.cut);
+  lab.sent = lab.threshold;
+  lab.send(lab.threshold);
   lab.patience = setTimeout(() => {
     if (lab.sent === null || lab.held || lab.timer) return;
-    settle(lab); // no answer with this cut came; what came last holds
+    settle(lab); // no answer with this threshold came; what came last holds
     ask(lab);
   }, ECHO);
 }
@@ -194,20 +194,20 @@ function element(tag, text, parent, name) {
 
 // Builds what does not move; the texts that do are kept in lab.texts.
 function build(lab) {
-  const { data } = lab, texts = (lab.texts = { rows: [], sets: [] });
-  for (const place of [lab.rows, lab.axis, lab.readout]) place.replaceChildren();
-  data.rows.forEach((row, i) => {
-    const line = element("div", "", lab.rows);
-    line.style.top = `${i * (HEADER + BARS + GAP)}px`;
+  const { data } = lab, texts = (lab.texts = { groups: [], sets: [] });
+  for (const place of [lab.groups, lab.axis, lab.readout]) place.replaceChildren();
+  data.groups.forEach((group, i) => {
+    const line = element("div", "", lab.groups);
+    line.style.top = `${i * (HEADER + BAR_HEIGHT + GAP)}px`;
     const name = element("span", "", line);
-    element("i", "", name).style.background = row.colour;
-    element("b", row.name, name);
-    const selected = row.selected.reduce((sum, count) => sum + count, 0);
+    element("i", "", name).style.background = group.colour;
+    element("b", group.name, name);
+    const selected = group.selected.reduce((sum, count) => sum + count, 0);
     if (selected) {
       const said = element("em", `${selected.toLocaleString("en")} selected`, name);
       said.style.borderColor = data.selected;
     }
-    texts.rows.push(element("span", "", line));
+    texts.groups.push(element("span", "", line));
   });
   const last = data.ticks.length - 1;
   data.ticks.forEach(([at, label], i) => {
@@ -222,15 +222,15 @@ function build(lab) {
     const sets = card("OOD caught, by set");
     texts.sets = lab.sets.map((set, i) => (i ? item(sets, set.name) : null));
   }
-  const traffic = data.traffic, outside = 1000 * traffic.prevalence;
-  const counts = card(`Of 1000 inputs, ${number(outside)} of them OOD`);
+  const deployment = data.deployment, oodCount = 1000 * deployment.prevalence;
+  const counts = card(`Of 1000 inputs, ${number(oodCount)} of them OOD`);
   for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
   const rates = card("False positives");
-  texts.accepted = item(rates, "OOD accepted, FPR (ID+)");
-  texts.lost = item(rates, "ID flagged, FPR (OOD+)");
+  texts.missed = item(rates, "OOD missed, FPR (ID+)");
+  texts.false_alarms = item(rates, "ID flagged, FPR (OOD+)");
   const cost = card(`Expected cost of 1000 inputs`);
   texts.cost = element("div", "", cost, "big");
-  element("div", `${number(traffic.miss)} an OOD missed, ${number(traffic.alarm)} an ID flagged`, cost);
+  element("div", `${number(deployment.miss_cost)} an OOD missed, ${number(deployment.false_alarm_cost)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
   lab.line.setAttribute("aria-readonly", data.fixed);
   lab.line.setAttribute("aria-valuemin", data.edges[0]);
@@ -247,42 +247,42 @@ function draw(lab) {
   const { data, texts } = lab;
   if (!data) return;
   let first = 0;
-  const passed = data.rows.map((row) => {
-    const shares = row.sets.map((set, i) => lab.passed[first + i] / set.n);
-    first += row.sets.length;
+  const passed = data.groups.map((group) => {
+    const shares = group.sets.map((set, i) => lab.passed[first + i] / set.n);
+    first += group.sets.length;
     return shares;
   });
-  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), outside = mean(caught);
-  texts.rows[0].textContent = `${percent(kept)} kept`;
-  caught.forEach((share, i) => { texts.rows[i + 1].textContent = `${percent(share)} caught`; });
+  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), caughtMean = mean(caught);
+  texts.groups[0].textContent = `${percent(kept)} kept`;
+  caught.forEach((share, i) => { texts.groups[i + 1].textContent = `${percent(share)} caught`; });
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
-  numbers(lab, kept, outside);
-  const at = place(lab, lab.cut);
-  const shown = score(lab.cut);
+  numbers(lab, kept, caughtMean);
+  const at = place(lab, lab.threshold);
+  const shown = score(lab.threshold);
   const [low, high] = [data.edges[0], data.edges.at(-1)];
-  lab.flag.textContent = `${lab.cut < low ? "◂ " : ""}${shown}${lab.cut > high ? " ▸" : ""}`; // beyond the axis
-  lab.line.setAttribute("aria-valuenow", lab.cut);
-  const groups = caught.map((share, i) => `, catches ${percent(share)} of ${data.rows[i + 1].name}`).join("");
-  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${groups}`);
+  lab.flag.textContent = `${lab.threshold < low ? "◂ " : ""}${shown}${lab.threshold > high ? " ▸" : ""}`; // beyond the axis
+  lab.line.setAttribute("aria-valuenow", lab.threshold);
+  const catches = caught.map((share, i) => `, catches ${percent(share)} of ${data.groups[i + 1].name}`).join("");
+  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${catches}`);
   paint(lab, at);
 }
 
-function numbers(lab, kept, outside) {
-  const { texts } = lab, { prevalence, miss, alarm } = lab.data.traffic;
-  const inside = 1000 * (1 - prevalence), out = 1000 * prevalence;
-  texts["ID kept"].textContent = count(inside * kept);
-  texts["ID flagged"].textContent = count(inside * (1 - kept));
-  texts["OOD caught"].textContent = count(out * outside);
-  texts["OOD missed"].textContent = count(out * (1 - outside));
-  texts.accepted.textContent = percent(1 - outside);
-  texts.lost.textContent = percent(1 - kept);
-  texts.cost.textContent = count(miss * out * (1 - outside) + alarm * inside * (1 - kept));
+function numbers(lab, kept, caughtMean) {
+  const { texts } = lab, { prevalence, miss_cost, false_alarm_cost } = lab.data.deployment;
+  const idCount = 1000 * (1 - prevalence), oodCount = 1000 * prevalence;
+  texts["ID kept"].textContent = count(idCount * kept);
+  texts["ID flagged"].textContent = count(idCount * (1 - kept));
+  texts["OOD caught"].textContent = count(oodCount * caughtMean);
+  texts["OOD missed"].textContent = count(oodCount * (1 - caughtMean));
+  texts.missed.textContent = percent(1 - caughtMean);
+  texts.false_alarms.textContent = percent(1 - kept);
+  texts.cost.textContent = count(miss_cost * oodCount * (1 - caughtMean) + false_alarm_cost * idCount * (1 - kept));
 }
 
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
 function paint(lab, at) {
-  const { canvas, data } = lab, rows = data.rows.length;
-  const width = lab.plot.clientWidth, height = rows * (HEADER + BARS + GAP), ratio = devicePixelRatio || 1;
+  const { canvas, data } = lab, groupCount = data.groups.length;
+  const width = lab.plot.clientWidth, height = groupCount * (HEADER + BAR_HEIGHT + GAP), ratio = devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -292,9 +292,9 @@ function paint(lab, at) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   const x = at * width;
-  data.rows.forEach((row, i) => {
-    const floor = i * (HEADER + BARS + GAP) + HEADER + BARS;
-    pen.fillStyle = pen.strokeStyle = row.colour;
+  data.groups.forEach((group, i) => {
+    const floor = i * (HEADER + BAR_HEIGHT + GAP) + HEADER + BAR_HEIGHT;
+    pen.fillStyle = pen.strokeStyle = group.colour;
     bars(pen, lab.heights[i], floor, width, data, 0, x, i === 0);
     bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
     pen.globalAlpha = 0.5;
@@ -314,8 +314,8 @@ function stairs(pen, heights, floor, width, data) {
   pen.beginPath();
   pen.moveTo(0, floor);
   heights.forEach((share, k) => {
-    pen.lineTo(k * one, floor - share * BARS);
-    pen.lineTo(Math.min((k + 1) * one, width), floor - share * BARS);
+    pen.lineTo(k * one, floor - share * BAR_HEIGHT);
+    pen.lineTo(Math.min((k + 1) * one, width), floor - share * BAR_HEIGHT);
   });
   if (heights.length) pen.lineTo(width, floor);
   pen.lineWidth = 2;
@@ -327,11 +327,11 @@ function bars(pen, heights, floor, width, data, from, to, solid) {
   const gap = one > 4 ? 1 : 0;
   pen.save();
   pen.beginPath();
-  pen.rect(from, floor - BARS - 1, to - from, BARS + 2);
+  pen.rect(from, floor - BAR_HEIGHT - 1, to - from, BAR_HEIGHT + 2);
   pen.clip();
   pen.beginPath();
   for (let k = Math.floor(from / one); k < heights.length && k * one < to; k++) {
-    const tall = heights[k] && Math.max(1, heights[k] * BARS);
+    const tall = heights[k] && Math.max(1, heights[k] * BAR_HEIGHT);
     if (tall) pen.rect(k * one + (solid ? 0 : 0.5), floor - tall, Math.min(one, width - k * one) - gap - (solid ? 0 : 1), tall);
   }
   pen.globalAlpha = solid ? 0.95 : 0.22;
