@@ -31,7 +31,7 @@ from heat_core.detectors.learned_energy import FromNoise
 from heat_core.detectors.presets import PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
-from tests.app.pages import link, offered, opened, press, restart_server, text
+from tests.app.pages import link, offered, opened, press, restart_server, text, wait
 
 CACHE: dict[str, Job] = {}
 
@@ -82,17 +82,14 @@ def _one_pack(fresh_server, monkeypatch, tmp_path, pack):
     monkeypatch.setattr("app.pack.scores.scoring_work", standing_in(job.frames, result=job.result))
 
 
-def open_page(page_name: str = "detectors", **state: str) -> AppTest:
+def open_page(page_name: str = "detectors", until=None, **state: str) -> AppTest:
+    """Opens a page, and waits until all is scored, or until `until(at)`."""
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     for key, value in state.items():
         at.query_params[key] = value
     at.run()
     at.switch_page(f"{page_name}/page.py")
-    for _ in range(100):
-        opened(at)
-        if len(at.subheader) > 2 or at.error or not at.get("progress"):
-            break
-        time.sleep(0.05)
+    wait(opened(at), until or (lambda at: not at.get("progress")))
     return opened(at)
 
 
@@ -232,15 +229,14 @@ def test_an_item_that_is_not_there_says_so():
 
 def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch):
     monkeypatch.setattr("app.pack.scores.scoring_work", standing_in((), over=False))
-    at = open_page(item="near_a/3")
-    assert "Fitted so far: no detector" in drawer(at)
+    at = open_page(until=lambda at: "Fitted so far: no detector" in drawer(at), item="near_a/3")
     assert "Nearest class" in drawer(at)
     restart_server()
     monkeypatch.setattr(
         "app.pack.scores.scoring_work", standing_in(scored(pack).frames[:3], over=False)
     )
-    at = open_page(item="near_a/3")
-    assert "Fitted so far: MSP, Energy." in drawer(at)
+    first_two = "Fitted so far: MSP, Energy."
+    at = open_page(until=lambda at: first_two in drawer(at), item="near_a/3")
     assert "MoG is not ready yet" in text(at)
 
 
