@@ -472,7 +472,9 @@ def test_best_and_its_equals_are_told_by_the_paired_interval(pack):
     for group in drawn.groups:
         for place, figure in enumerate(("fpr95", "auroc")):
             best, same = drawn.best(group, figure)
-            values = {name: drawn.intervals(name)[group][place].mean for name in drawn.detectors}
+            values = {
+                name: drawn.intervals(name)[group][place].observed for name in drawn.detectors
+            }
             assert values[best] == (min if figure == "fpr95" else max)(values.values())
             for name in set(drawn.detectors) - {best}:
                 apart = drawn.differences(name, best)[group][place]

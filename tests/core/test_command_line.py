@@ -925,7 +925,7 @@ def test_a_read_only_folder_is_refused_before_any_work(
         raise AssertionError("no work is done for what cannot be written")
 
     monkeypatch.setattr("os.access", lambda path, mode: False)  # which is never so for root
-    monkeypatch.setattr("heat_core.projection.project_pack", work)
+    monkeypatch.setattr("heat_core.projection.lay_out", work)
     monkeypatch.setattr("heat_core.run.fit", work)
     assert f"cannot be written: no permission in {pack.parent}" in refuses(*arguments)
 

@@ -444,7 +444,7 @@ def test_files_that_are_left_out_are_counted_by_their_kind(
         (folder / f"IMG_{i}.{'HEIC' if i else 'txt'}").write_bytes(b"\0\0\0\x18ftypheic")
     few = replace(CONTENTS, ood_names=("mnist", f"folder:{folder}"), pseudo_rows=(0, 0))
     lines: list[str] = []
-    pack = build_pack(extractor, NOTES, few, [sheets], tmp_path / "work", on_note=lines.append)
+    pack = build_pack(extractor, NOTES, few, [sheets], tmp_path / "work", on_message=lines.append)
     text = "36 of 40 files left out (35 .heic, 1 .txt); the first: IMG_0.txt: not an image"
     assert lines[0] == f"Images: {TINY.normalisation}."
     assert lines[1] == "Earlier layer: none."

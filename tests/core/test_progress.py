@@ -67,7 +67,7 @@ def test_blocks_of_rows_are_counted(monkeypatch: pytest.MonkeyPatch, train: Feat
 
 def test_the_distances_to_a_large_bank_are_counted_as_often_as_they_are_multiplied() -> None:
     bank = Features(torch.randn(2**15 + 1, 1, generator=torch.Generator().manual_seed(0)))
-    run = fit(preset_detector("KNN", space="plane"), bank)
+    run = fit(preset_detector("KNN", domain="plane"), bank)
     shares: list[float | None] = []
     with progress_to(lambda doing, share: shares.append(share)):
         run.score(bank)
