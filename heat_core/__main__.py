@@ -18,7 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .commands import dashboard, decisions, images, names, packs, plane, results, runs, scoring
+from .commands import (
+    dashboard,
+    decisions,
+    images,
+    names,
+    packs,
+    plane,
+    results,
+    runs,
+    scoring,
+    watching,
+)
 from .commands.outcome import Incomplete, Interrupted, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
@@ -393,6 +404,19 @@ def _decide(add: Add) -> None:
     _add_overwrite(add)
 
 
+def _watch(add: Add) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    stream = "rows as `score` reads them: Parquet, npy, or - for JSON lines"
+    add("stream", metavar="STREAM", help=stream)
+    add("--time", default="", help="the column or key that says when a row came; else as they come")
+    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add("--window", type=_whole_number(1, 10**9), default=500, help="rows of a window")
+    add("--out", type=Path, help="a .parquet or a .csv file with a row for each window")
+    _add_seed(add)
+    _add_device(add)
+    _add_overwrite(add)
+
+
 def _export(add: Add) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
     add("--to", choices=("numpy",), default="numpy", help="what it is to score with")
@@ -542,6 +566,13 @@ COMMANDS = (
         add_options=_export,
         summary="Turn a bundle into a folder that scores without torch.",
         example="bundles/heat --to numpy --out scorers/heat",
+    ),
+    Command(
+        name="watch",
+        run=watching.watch,
+        add_options=_watch,
+        summary="Say when a stream's alarms and scores leave what a bundle expects.",
+        example="bundles/heat stream.parquet --time seen_at --out alarms.parquet",
     ),
     Command(
         name="app",

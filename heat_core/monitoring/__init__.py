@@ -7,15 +7,18 @@ from .betting import Martingale, RunLengthDetector, betting_score
 from .online import online_p_values
 from .simulation import mix_in
 from .two_sample import kernel_two_sample, kolmogorov_smirnov
+from .watching import Watch, watch
 
 __all__ = [
     "AlarmRates",
     "Martingale",
     "RunLengthDetector",
+    "Watch",
     "alarm_rates",
     "betting_score",
     "kernel_two_sample",
     "kolmogorov_smirnov",
     "mix_in",
     "online_p_values",
+    "watch",
 ]

@@ -43,6 +43,7 @@ COMMANDS = [
     "decide",
     "check",
     "export",
+    "watch",
     "app",
 ]
 QUICK = "MSP,Energy,KNN,SSD,MoG"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from heat_core.__main__ import main
+from heat_core.bundles import bundle_of, save_bundle
+from heat_core.detectors.closed_form import MoG
 from heat_core.monitoring import (
     Martingale,
     RunLengthDetector,
@@ -18,8 +24,12 @@ from heat_core.monitoring import (
     kolmogorov_smirnov,
     mix_in,
     online_p_values,
+    watch,
 )
+from heat_core.pack import NO_EXTRA, Pack
+from heat_core.run import fit
 from heat_core.thresholds import Conformal, KeepShare, PerClassConformal, Youden
+from tests.samples import clusters, with_views
 
 STREAMS = 1000
 
@@ -142,6 +152,58 @@ def test_windows_of_features_that_differ_in_spread_alone_are_told_apart():
 def test_windows_that_cannot_be_compared_are_refused(shapes):
     with pytest.raises(ValueError, match="wanted two windows of at least 2 rows"):
         kernel_two_sample(*(torch.zeros(shape) for shape in shapes))
+
+
+# -- a whole stream --------------------------------------------------------------------------------
+
+
+def test_a_stream_is_taken_in_the_order_of_its_times():
+    random = np.random.default_rng(4)
+    calibration = random.normal(size=500)
+    scores = np.concatenate([random.normal(size=800), random.normal(4, 1, 100)])
+    times = [f"2026-{1 + day // 30:02}-{1 + day % 30:02}" for day in range(300) for _ in range(3)]
+    decision = Conformal(0.95).fit(calibration)
+    in_order = watch(decision, calibration, scores, times, window=100)
+    shuffled = random.permutation(300).repeat(3) * 3 + np.tile(range(3), 300)
+    found = watch(decision, calibration, scores[shuffled], [times[i] for i in shuffled], window=100)
+    assert found.table().equals(in_order.table())
+    table = found.table()
+    assert table["rows"].tolist() == [100] * 9
+    assert table["is_outside"].tolist()[-1]
+    assert table["flagged"].sum() == decision.flags(scores).sum()
+    assert table["to"].tolist()[-1] == times[-1]
+    assert 800 <= found.drift.at < 830
+    assert 800 <= found.change.at < 830
+    assert found.same_scores[-1] < 1e-6
+    with pytest.raises(ValueError, match="wanted a time for each of 900 rows"):
+        watch(decision, calibration, scores, times[:-1])
+
+
+def test_the_command_says_when_a_stream_left_what_was_expected(train, far, tmp_path, capsys):
+    save_bundle(
+        bundle_of(
+            fit(MoG(), train),
+            Pack(train, with_views(*clusters(400, 30)), {("far", "b"): far}, NO_EXTRA, {}),
+            Conformal(0.9),
+        ),
+        tmp_path / "bundle",
+    )
+    z, _ = clusters(300, 35)
+    rows = torch.cat([z, far.z])
+    seen_at = np.datetime64("2026-01-01") + np.arange(len(rows))
+    table = pa.table({"z": rows.tolist(), "seen_at": seen_at})
+    pq.write_table(table, tmp_path / "stream.parquet")
+    words = ["watch", str(tmp_path / "bundle"), str(tmp_path / "stream.parquet")]
+    out = tmp_path / "alarms.csv"
+    words += ["--time", "seen_at", "--window", "50", "--out", str(out)]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "350 rows from 2026-01-01 to 2026-12-16" in said
+    assert "Drift: alarm at 2026-1" in said
+    windows = pd.read_csv(out)
+    assert windows["is_outside"].tolist() == [False] * 6 + [True]
+    assert main(words) == 2
+    assert "exists already" in capsys.readouterr().err
 
 
 # -- simulated streams -----------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""A stream of scores held against the decision of a bundle: window by window, and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heat_core.arguments import finite_scores
+from heat_core.thresholds.outcome import Array
+from heat_core.thresholds.rule import Decision
+
+from .alarms import AlarmRates, alarm_rates
+from .betting import Alarm, Martingale, RunLengthDetector
+from .online import online_p_values
+from .two_sample import kolmogorov_smirnov
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """What became of a stream.
+
+    Args:
+        times: (N,) when each row came, ascending.
+        rates: the share flagged in each window, with its band.
+        p_values: (N,) of each row among all before it.
+        drift: of the martingale.
+        change: of the CUSUM.
+        same_scores: (K,) the p-value that a window's scores come from where the calibration scores
+            come from (Kolmogorov and Smirnov).
+    """
+
+    times: Sequence[Any]
+    rates: AlarmRates
+    p_values: Array
+    drift: Alarm
+    change: Alarm
+    same_scores: Array
+
+    def table(self) -> pd.DataFrame:
+        """Returns a row for each window."""
+        import pandas as pd
+
+        rates = self.rates
+        last = rates.starts + rates.rows - 1
+        return pd.DataFrame(
+            {
+                "from": [self.times[row] for row in rates.starts],
+                "to": [self.times[row] for row in last],
+                "rows": rates.rows,
+                "flagged": rates.counts,
+                "rate": rates.rates,
+                "low": rates.low,
+                "high": rates.high,
+                "is_outside": rates.is_outside,
+                "wealth": np.exp(self.drift.log_wealth[last]),
+                "run_length_wealth": np.exp(self.change.log_wealth[last]),
+                "same_scores": self.same_scores,
+            }
+        )
+
+
+def watch(
+    decision: Decision,
+    calibration: ArrayLike,
+    scores: ArrayLike,
+    times: Sequence[Any] | None = None,
+    window: int = 500,
+    martingale: Martingale = Martingale(),
+    detector: RunLengthDetector = RunLengthDetector(),
+    seed: int = 0,
+) -> Watch:
+    """Returns what became of a stream of scores.
+
+    Args:
+        decision: what flags rows; of a rule that says how many ID inputs it flags.
+        calibration: (n,) the scores that it was chosen on.
+        scores: (N,) of the stream.
+        times: (N,) when each row came; rows are taken in this order. By default they are counted.
+        window: rows.
+        martingale: alarms on drift; it may be looked at after every row.
+        detector: alarms on a change; falsely once in so many rows.
+        seed: of the chance by which ties are broken.
+
+    Raises:
+        ValueError: there is no row, a time is missing, or the rule says nothing of its flags.
+
+    >>> from heat_core.thresholds import Conformal
+    >>> draw = np.random.default_rng(0)
+    >>> calibration = draw.normal(size=1000)
+    >>> stream = np.concatenate([draw.normal(size=1000), draw.normal(3, 1, size=100)])
+    >>> found = watch(Conformal(0.95).fit(calibration), calibration, stream)
+    >>> bool(found.rates.is_outside[-1]), found.drift.at >= 1000
+    (True, True)
+    """
+    values = finite_scores("scores", scores)
+    when = list(range(len(values)) if times is None else times)
+    if len(when) != len(values) or any(time is None for time in when):
+        raise ValueError(f"wanted a time for each of {len(values):,} rows.")
+    order = sorted(range(len(when)), key=when.__getitem__)  # stable: rows of one time as they came
+    values = values[order]
+    p = online_p_values(calibration, values, seed)
+    rates = alarm_rates(decision, values, window)
+    windows = np.split(values, rates.starts[1:])
+    same = [kolmogorov_smirnov(finite_scores("calibration", calibration), each) for each in windows]
+    return Watch(
+        [when[row] for row in order],
+        rates,
+        p,
+        martingale.test(p),
+        detector.test(p),
+        np.array(same),
+    )
