@@ -12,7 +12,7 @@ from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
 from app.threshold_lab.evaluation import evaluate_per_class, evaluate_threshold
 from app.threshold_lab.state import has_threshold, remember_share_kept
-from app.threshold_lab.tables import how_chosen, threshold_finding
+from app.threshold_lab.tables import how_chosen, threshold_finding, what_is_promised
 from heat_core.detectors.presets import DETECTORS
 from heat_core.thresholds import KeepShare, choose_threshold
 
@@ -52,6 +52,9 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
 
     st.subheader(threshold_finding(evaluation.outcomes))
     st.caption(how_chosen(rule, evaluation.set_scores))
+    promise = what_is_promised(rule, evaluation.set_scores)
+    if promise:
+        st.caption(promise)
     selected = panels.selected_scores(pack_data, evaluation)
     panels.line(evaluation, titles, selected)
     panels.numbers(pack_data.pack, evaluation, titles, selected)

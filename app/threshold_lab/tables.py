@@ -70,6 +70,33 @@ def how_chosen(rule: ThresholdRule | None, scores: SetScores) -> str:
     return " ".join(parts)
 
 
+def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
+    """Returns what a rule promises of new inputs, and what became of it on the test set.
+
+    Nothing where the rule, or the hand, promises nothing.
+
+    Args:
+        rule: that chose the threshold; None if a hand did.
+        scores: of the detector.
+    """
+    from heat_core.thresholds import Assessment, AtRank, Proportion
+
+    if rule is None:
+        return ""
+    parts = [rule.guarantee] if rule.guarantee else []
+    if isinstance(rule, AtRank):
+        n = len(scores.calibration)
+        low, high = rule.threshold_interval(scores.calibration)
+        if scores.calibration_name == "val":
+            kept = Proportion.of(scores.test <= rule.fit(scores.calibration).threshold)
+            parts.append(Assessment(kept, {}, rule.chance_interval(n, kept.n)).remark)
+        parts.append(
+            f"Other calibration scores, as many, would put the line between {format_score(low)} "
+            f"and {format_score(high)} (in 95 of 100 cases)."
+        )
+    return " ".join(parts)
+
+
 def selected_finding(selected: Mapping[str, Array], total: int, threshold: float) -> str:
     """Returns how many of the selected images lie above the threshold.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from .assessment import Assessment
 from .halves import CalibrationScores, TestScores, assess, decide, split_scores
-from .id_only import Conformal, KeepShare, KeepWithConfidence, PerClassConformal
+from .id_only import AtRank, Conformal, KeepShare, KeepWithConfidence, PerClassConformal
 from .learn_then_test import PrecisionAtLeast, RecallAtLeast
 from .outcome import (
     Confusion,
@@ -48,6 +48,7 @@ __all__ = [
     "F1",
     "RULES",
     "Assessment",
+    "AtRank",
     "CalibrationScores",
     "Conformal",
     "Confusion",

@@ -20,15 +20,23 @@ from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
-from app.threshold_lab.tables import margin_texts, nearest_pack_rows, nearest_table
+from app.threshold_lab.tables import (
+    margin_texts,
+    nearest_pack_rows,
+    nearest_table,
+    what_is_promised,
+)
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.scores import SetScores
 from heat_core.thresholds import (
     Conformal,
     Deployment,
     KeepShare,
+    KeepWithConfidence,
     MinExpectedCost,
     PerClassConformal,
+    Youden,
     evaluate,
     sweep,
 )
@@ -572,3 +580,37 @@ def test_charts_are_thin():
     assert len(cost.to_json()) < 30_000
     assert roc.data[0].y.max() == pytest.approx(100)
     assert cost.data[1].y[0] == pytest.approx(every.cost(Deployment()).min())
+
+
+# -- what is promised ------------------------------------------------------------------------------
+
+
+def held_out_scores(moved: float) -> SetScores:
+    random = np.random.default_rng(3)
+    sets = {"test": random.normal(moved, 1, 300), "val": random.normal(size=1000)}
+    return SetScores({**sets, "far_a": random.normal(5, 1, 50)})
+
+
+def test_a_promise_is_held_against_rows_that_it_was_not_chosen_on():
+    kept = what_is_promised(Conformal(0.95), held_out_scores(0))
+    assert "is kept with a probability of at least 95 %" in kept
+    assert "of 300 other ID rows are kept, within chance" in kept
+    assert "would put the line between" in kept
+    broken = what_is_promised(KeepWithConfidence(0.95, 0.95), held_out_scores(1))
+    assert "With 95 % confidence, at least 95 % of all ID inputs are kept." in broken
+    assert "less than chance explains" in broken
+
+
+def test_where_nothing_is_promised_nothing_is_said_of_it():
+    assert what_is_promised(None, held_out_scores(0)) == ""
+    assert what_is_promised(Youden(), held_out_scores(0)) == ""
+    only_test = SetScores({"test": np.arange(100.0), "far_a": np.arange(5.0)})
+    said = what_is_promised(KeepShare(0.9), only_test)
+    assert said.startswith("Other calibration scores, as many, would put the line between")
+
+
+def test_the_page_says_what_is_promised():
+    at = open_lab(objective=Conformal.title)
+    assert "is kept with a probability of at least 95 %, on average" in text(at)
+    at = open_lab(objective=BY_HAND, cut="1.0")
+    assert "is kept with a probability" not in text(at)
