@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -58,13 +59,14 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def few_detectors(
     fresh_server: None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[None]:
     """The app knows only the detectors that the test's file names in SHOWN."""
     from heat_core.detectors import presets
 
     detectors = {name: presets.DETECTORS[name] for name in request.module.SHOWN}
     monkeypatch.setattr("app.server.warm_up", lambda: None)  # it would ask for HEAT
-    monkeypatch.setattr(presets, "DETECTORS", detectors)
+    with patch.dict(presets.DETECTORS, detectors, clear=True):
+        yield
 
 
 @pytest.fixture(scope="session")

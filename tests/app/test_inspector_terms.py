@@ -39,7 +39,7 @@ def all_detector_scores(pack: Pack) -> list[DetectorScores]:
     """The scores of three detectors with several terms, as the page gets them."""
     kinds = {name: type(detector) for name, detector in DETECTORS.items()}
     with (
-        patch.object(presets, "DETECTORS", kinds),
+        patch.dict(presets.DETECTORS, kinds, clear=True),
         patch.object(presets, "PRESETS", {"features": {"quick": DETECTORS}}),
     ):
         job = Job("small", scoring_work(pack, "quick", keep_runs=True))

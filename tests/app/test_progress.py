@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -86,10 +87,10 @@ def test_scoring_says_what_closed_forms_and_intervals_do(arrays, monkeypatch):
     from heat_core.detectors import presets
 
     two = {name: presets.DETECTORS[name] for name in ("MSP", "KNN")}
-    monkeypatch.setattr(presets, "DETECTORS", two)
     TOLD.clear()
     job = _Listener("any", scoring_work(pack_from_arrays(arrays), "quick"))
-    job.run()
+    with patch.dict(presets.DETECTORS, two, clear=True):
+        job.run()
     assert job.state == "done", job.error
     assert [frame.detector for frame in job.frames] == ["MSP", "KNN"]
     steps = list(dict.fromkeys(doing.partition(",")[0] for _, doing in TOLD if doing))

@@ -397,7 +397,7 @@ def test_a_detector_of_two_terms_of_its_own_keeps_their_names(monkeypatch):
     plane = presets.PRESETS["plane"]
     quick = {**plane["quick"], "TwoTerms": TwoTerms()}
     monkeypatch.setattr(presets, "PRESETS", {"plane": {**plane, "quick": quick}})
-    monkeypatch.setattr(presets, "DETECTORS", {**presets.DETECTORS, "TwoTerms": TwoTerms})
+    monkeypatch.setitem(presets.DETECTORS, "TwoTerms", TwoTerms)
     choice = ToyChoice("blobs", "TwoTerms", "quick", 0)
     job = Job("any", training.train_toy(choice, *GRIDS))
     job.run()
