@@ -184,7 +184,7 @@ TAKE_SEED: dict[str, Callable[[Any], Any]] = {
     "hold_out": lambda seed: splits.hold_out(FEATURES, 0.5, seed),
     "bootstrap": lambda seed: bootstrap({"KNN": SCORES}, [("near", "a")], 2, seed),
     "paired_differences": lambda seed: paired_differences(SCORES, SCORES, [("near", "a")], 2, seed),
-    "project_rows": lambda seed: projection.project_rows(FEATURES.z.numpy(), "pca", seed),
+    "lay_out_rows": lambda seed: projection.lay_out_rows(FEATURES.z.numpy(), "pca", seed),
     "trustworthiness_of": lambda seed: projection.trustworthiness_of(
         FEATURES.z.numpy(), FEATURES.z.numpy()[:, :2], seed
     ),
