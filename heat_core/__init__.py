@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .detectors.heat import EBM, HEAT
     from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
     from .detectors.presets import DETECTORS, preset_detector, supported_detectors
+    from .detectors.weighted_sum import OfView, WeightedSumOf
     from .energies import score
     from .explain import ScoreTerms, term_values
     from .features import Features, Head, read_features, write_features
@@ -57,6 +58,7 @@ __all__ = [
     "MaximumLikelihood",
     "MoG",
     "NoiseContrastive",
+    "OfView",
     "Pack",
     "Perceptron",
     "Run",
@@ -64,6 +66,7 @@ __all__ = [
     "SelfNormalized",
     "SetScores",
     "TrainConfig",
+    "WeightedSumOf",
     "auroc",
     "bundle_of",
     "choose_threshold",
@@ -95,6 +98,7 @@ _MODULES = {
     "detectors.heat": ("EBM", "HEAT"),
     "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
     "detectors.presets": ("DETECTORS", "preset_detector", "supported_detectors"),
+    "detectors.weighted_sum": ("OfView", "WeightedSumOf"),
     "energies": ("score",),
     "explain": ("ScoreTerms", "term_values"),
     "features": ("Features", "Head", "read_features", "write_features"),

@@ -41,9 +41,10 @@ class ScoreTerms:
     Args:
         names: of the terms, as the detector calls them; a single one has the detector's title.
         temperature: T_G, which HEAT's prior was divided by; None where there is none.
-        adds: whether the score is the terms' sum; a Composed with beta other than 0 leans to the
-            largest or smallest.
+        adds: whether the score is the terms' sum; a weighted sum with beta other than 0 leans to
+            the largest or smallest.
         standardised: whether terms are in standard deviations of ID data.
+        prior_parts: what HEAT's prior adds up, in words; nothing where there is no prior.
 
     >>> from heat_core.detectors.closed_form import MoG
     >>> from heat_core.run import fit
@@ -55,6 +56,7 @@ class ScoreTerms:
     temperature: float | None = None
     adds: bool = True
     standardised: bool = False
+    prior_parts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, run: Run) -> Self:
@@ -67,13 +69,15 @@ class ScoreTerms:
         if isinstance(energy, WeightedSum):
             return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
         addends = energy.addends()
-        return cls(_checked(names, run, len(addends)), _temperature(addends[0]))
+        parts = run.detector.prior_parts(run.shape)
+        names = _checked(names, run, len(addends))
+        return cls(names, _temperature(addends[0]), prior_parts=parts)
 
 
 def _checked(names: tuple[str, ...], run: Run, count: int) -> tuple[str, ...]:
     if len(names) != count:
         raise ValueError(
-            f"{run.detector.title} must name its {count} terms, got {', '.join(names)}."
+            f"{run.detector.name} must name its {count} terms, got {', '.join(names)}."
         )
     return names
 
@@ -96,6 +100,23 @@ def term_values(run: Run, features: Features) -> Array:
         energies = np.stack([score(member, inputs) for member in energy.members], 1)
         return energy.weigh(torch.from_numpy(energies)).numpy()
     return np.stack([score(addend, inputs) for addend in energy.addends()], 1)
+
+
+def prior_part_values(run: Run, features: Features) -> Array:
+    """Returns what each part of the prior adds to the score of each row, (N, parts).
+
+    They are in the order of `ScoreTerms.of(run).prior_parts`, and add up to the prior; of a prior
+    that is one closed form itself, there are none.
+
+    Raises ValueError if the features are not as wide as in training.
+    """
+    prior, *_ = run.energy.addends()
+    inputs = run.inputs(features)
+    if not (isinstance(prior, Tempered) and isinstance(prior.energy, WeightedSum)):
+        return np.empty((len(inputs), 0))
+    energies = np.stack([score(part, inputs) for part in prior.energy.members], 1)
+    weighed = prior.energy.weigh(torch.from_numpy(energies))
+    return weighed.numpy() / float(prior.temperature)
 
 
 # -- what is near ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -81,10 +81,18 @@ class ExtraID:
 
     def to(self, device: str | torch.device) -> ExtraID:
         """Returns the same on a device."""
+        return self.of_each(lambda features: features.to(device))
+
+    def view(self, name: str) -> ExtraID:
+        """Returns the same with a view for z, as `Features.view` does."""
+        return self.of_each(lambda features: features.view(name))
+
+    def of_each(self, change: Callable[[Features], Features]) -> ExtraID:
+        """Returns what becomes of each set."""
         return ExtraID(
-            None if self.val is None else self.val.to(device),
-            {name: family.to(device) for name, family in self.pseudo.items()},
-            {name: family.to(device) for name, family in self.pseudoval.items()},
+            None if self.val is None else change(self.val),
+            {name: change(family) for name, family in self.pseudo.items()},
+            {name: change(family) for name, family in self.pseudoval.items()},
         )
 
     def sets(self) -> Iterator[tuple[str, Features]]:

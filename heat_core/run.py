@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from . import run_version_3, run_version_5
 from .arguments import check_seed
-from .detectors import presets as _presets  # noqa: F401  a file names the detectors it defines
+from .detectors import composed as _composed  # noqa: F401  a file names the detectors that
+from .detectors import presets as _presets  # noqa: F401  these two define
 from .detectors.detector import Detector, Shape
 from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, precise_enough, score
@@ -25,11 +27,10 @@ from .files import whole_folder
 from .messages import one_line
 from .pack import NO_EXTRA, ExtraID
 from .progress import report_progress
-from .run_version_3 import upgrade_card, upgrade_state
 from .threads import torch_threads
 from .training.trainer import OnRecord, Record, ignore
 
-VERSION = "5"
+VERSION = "6"
 
 IN_RUNS = {
     "Record": {"negative_energy": "noise_energy", "log_z_to_noise": "log_z"},
@@ -68,6 +69,11 @@ class Run:
     def term_names(self) -> tuple[str, ...]:
         """The names of the score's terms, as `explain.term_values` has them, in order."""
         return self.detector.term_names(self.shape)
+
+    @property
+    def left_out(self) -> str:
+        """What the detector goes without, since its features lack it, in words; mostly nothing."""
+        return self.detector.left_out(self.shape)
 
     @property
     def warning(self) -> str:
@@ -228,14 +234,17 @@ def _read(path: Path) -> Run:
     if not isinstance(card, dict) or card.get("format") != "heat-run":
         raise ValueError("run.json is not the card of a run")
     version = card.get("version")
-    if version not in ("3", VERSION):
+    if version not in ("3", "5", VERSION):
         raise ValueError(
-            f"a run of version {version}; this program reads version {VERSION}, and 3; fit it anew"
+            f"a run of version {version}; this program reads version {VERSION}, 5 and 3; "
+            "fit it anew"
         )
     state = load_file(str(path / "energy.safetensors"))
     if version == "3":
-        card = upgrade_card(card)
-        state = upgrade_state(card["detector"], state)
+        card = run_version_3.upgrade_card(card)
+        state = run_version_3.upgrade_state(card["detector"], state)
+    if version != VERSION:
+        card = run_version_5.upgrade_card(card)
     detector = from_json(Detector, card["detector"])
     shape = from_json(Shape, card["shape"])
     energy = detector.build(shape).to(_dtype_of(state))
@@ -279,10 +288,14 @@ def _pair_counts(table: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
 def to_json(value: Any) -> Any:
     """Returns a nested dataclass as JSON can hold it: its class as `kind`, and its fields by name.
 
+    A tuple is a list there.
+
     >>> from heat_core.detectors.closed_form import KNN
     >>> to_json(KNN(k=5))
     {'kind': 'KNN', 'normalize': True, 'k': 5}
     """
+    if isinstance(value, tuple):
+        return [to_json(item) for item in value]
     if not dataclasses.is_dataclass(value):
         return value
     fields = {key: to_json(inner) for key, inner in _fields_by_key(value).items()}
@@ -317,8 +330,10 @@ def from_json(base: type, values: dict[str, Any]) -> Any:
             continue
         name = names.get(key, key)
         inner = _dataclass_in(hints.get(name))
-        if isinstance(value, dict) and inner is not None:
+        if inner is not None and isinstance(value, dict):
             fields[name] = from_json(inner, value)
+        elif inner is not None and isinstance(value, list):
+            fields[name] = tuple(from_json(inner, item) for item in value)
         elif isinstance(value, dict) and "kind" in value:
             raise TypeError(f"{cls.__name__} holds no dataclass as {name!r}")
         else:
@@ -327,7 +342,7 @@ def from_json(base: type, values: dict[str, Any]) -> Any:
 
 
 def _dataclass_in(hint: Any) -> type | None:
-    """Returns the dataclass that a type hint is, or is a union with; None without one."""
+    """Returns the dataclass that a type hint is, or is a union with or a tuple of; else None."""
     for candidate in (hint, *typing.get_args(hint)):
         if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
             return candidate

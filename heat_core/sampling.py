@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .energies import Energy, unit
 
-Manifold = Literal["space", "sphere", "positive sphere"]
-"""Where points live: anywhere, on the unit sphere, or on its part without negative coordinates."""
+Manifold = Literal["space", "positive space", "sphere", "positive sphere"]
+"""Where points live: anywhere or on the unit sphere, with or without negative coordinates."""
 
 
 def project(z: Tensor, manifold: Manifold) -> Tensor:
@@ -21,11 +21,9 @@ def project(z: Tensor, manifold: Manifold) -> Tensor:
     >>> project(torch.tensor([[-1.0, 2.0]]), "positive sphere")
     tensor([[0., 1.]])
     """
-    if manifold == "space":
-        return z
-    if manifold == "positive sphere":
+    if manifold.startswith("positive"):
         z = z.clamp(min=0)
-    return unit(z)
+    return unit(z) if manifold.endswith("sphere") else z
 
 
 def gradient(energy: Energy, z: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def decision_card(bundle: Bundle) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "detector": bundle.detector.title,
+        "detector": bundle.detector.name,
         "preset": bundle.preset,
         "recipe": {  # the settings that make it anew
             "detector": to_json(bundle.detector),

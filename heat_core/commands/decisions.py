@@ -37,7 +37,7 @@ def decide(options: argparse.Namespace) -> None:
         print(json.dumps(decision_card(bundle), indent=2))
     else:
         save_bundle(bundle, options.out, options.overwrite)
-        print(f"{options.out}: {run.detector.title} with its decision, to score and to ship with.")
+        print(f"{options.out}: {run.detector.name} with its decision, to score and to ship with.")
     print_decision(bundle.decision)
 
 
@@ -117,6 +117,6 @@ def check(options: argparse.Namespace) -> None:
     if differences:
         raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")
     print(
-        f"{options.bundle}: fitted anew from its settings and seed, {bundle.detector.title} gives "
+        f"{options.bundle}: fitted anew from its settings and seed, {bundle.detector.name} gives "
         "the same scores, and its rule the same threshold."
     )

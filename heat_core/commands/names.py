@@ -9,7 +9,7 @@ from typing import Any
 
 def list_known(options: argparse.Namespace) -> None:
     """Prints the names of detectors, presets, toys, datasets and threshold rules."""
-    from heat_core.detectors.presets import DETECTORS, PRESETS
+    from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
     from heat_core.images.datasets import DATASETS
     from heat_core.plane.toys import TOYS
     from heat_core.thresholds import RULES
@@ -19,7 +19,7 @@ def list_known(options: argparse.Namespace) -> None:
         for name, dataset in DATASETS.items()
     }
     names: dict[str, dict[str, Any]] = {
-        "detectors": {name: detector.summary for name, detector in DETECTORS.items()},
+        "detectors": {name: preset_detector(name).description for name in DETECTORS},
         "presets": {domain: list(presets) for domain, presets in PRESETS.items()},
         "toys": {name: toy.title for name, toy in TOYS.items()},
         "datasets": datasets,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from heat_core.results.report import Results
     from heat_core.scores import SetScores
 
-FEATURES_ALONE = ("EBM", "HEAT")  # the detectors that learn, and can do so from features alone
+FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, and can do so from features alone
 
 
 def benchmark(options: argparse.Namespace) -> None:
@@ -109,14 +109,18 @@ def _fit_all(pack: Pack, options: argparse.Namespace) -> Outcome[list[SetScores]
     Raises ValueError if a detector or a seed is none.
     """
     from heat_core.arguments import check_seed
+    from heat_core.detectors.detector import Shape
 
     check_seed(options.seed + options.seeds - 1)  # the last one, before hours are spent
     detectors = allowed_detectors(pack, options)
+    shape = Shape.of(pack.train)
 
     def score(name: str, detector: Detector) -> list[SetScores]:
         start = time.perf_counter()
         by_seed = _scores_by_seed(name, detector, pack, options)
-        print(f"{name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        left_out = detector.left_out(shape)
+        remark = f". {left_out}" if left_out else ""
+        print(f"{name}: {time.perf_counter() - start:.1f} s{remark}", file=sys.stderr)
         return by_seed
 
     def say_failure(name: str, reason: str) -> None:

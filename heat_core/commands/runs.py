@@ -33,6 +33,8 @@ def fit(options: argparse.Namespace) -> None:
         f"{options.out}: {options.detector} ({options.preset}) fitted to "
         f"{len(pack.train):,} x {pack.train.dim} features."
     )
+    if run.left_out:
+        print(run.left_out)
     if run.diagnosis is not None:
         print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
     print_notes(notes_on(pack), warnings_only=True)

@@ -37,7 +37,7 @@ def score(options: argparse.Namespace) -> None:
     run = load(options.run_folder, options.device)
     parts = parts_of(options.features, options.z, options.id)
     check_parent(options.out)
-    tally = _Tally(sum(part.rows or 0 for part in parts), ProgressLine(run.detector.title))
+    tally = _Tally(sum(part.rows or 0 for part in parts), ProgressLine(run.detector.name))
     if options.out.suffix == f".{kind}":
         if options.out.exists() and not (options.overwrite and options.out.is_file()):
             raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
@@ -45,7 +45,7 @@ def score(options: argparse.Namespace) -> None:
     else:
         _check_folder(options, run, kind)
         _score_into_folder(run, parts, options.out, kind, tally)
-    print(tally.summary(options.out, run.detector.title))
+    print(tally.summary(options.out, run.detector.name))
 
 
 def _score_into_folder(

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import ClassVar, Self
 
 from heat_core.diagnostics import ToDiagnose
-from heat_core.energies import DirectionAndNorm, Energy, OnView, PrecomputedScore, WeightedSum
+from heat_core.energies import DirectionAndNorm, Energy, WeightedSum
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
-from heat_core.splits import sample
 from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, ignore
 
-from .closed_form import KNN, EnergyLogits, MoG
+from .closed_form import KNN
 from .detector import Detector, Shape
 from .learned_energy import FitContext, FromPseudoOOD, energies_within
-
-SCALE_ROWS = 4000  # training rows that set the terms' scales, where no other ID data is held out
+from .parts import PARTS, lack_of, scale_features, view_starts
 
 
 @dataclass(frozen=True)
 class Composed(Detector):
-    """Several energies on one scale, weighted and summed.
+    """Several energies on one scale, weighted and summed: the usual ones, with one E_theta.
 
     Each term is in standard deviations of ID features that nothing was fitted to. A term that the
-    features have no data for (no head, no std-pooled view, no ODIN score) is left out.
-    `model_selection.choose_weights` finds weights on ID images alone.
+    features have no data for (no head, no std-pooled view, no ODIN score) is left out. HEAT needs
+    no weights: those that `model_selection.choose_weights` finds on one network look better than
+    they are, and lose to equal ones on others. `WeightedSumOf` adds up any detectors.
 
     Args:
         w_correction: the weight of E_theta, learned as `correction` says.
@@ -72,9 +70,6 @@ class Composed(Detector):
     )
     """The terms by name, in order; the weight of each is the field `w_NAME`."""
 
-    PRECOMPUTED: ClassVar[Mapping[str, str]] = {"odin": "odin", "early_layer": "early"}
-    """Terms whose scores were made at extraction, and the views that hold them."""
-
     def __post_init__(self) -> None:
         weights = tuple(self.weight(name) for name in self.TERMS)
         if not any(weights) or min(weights) < 0:
@@ -96,19 +91,27 @@ class Composed(Detector):
 
     def term_names(self, shape: Shape) -> tuple[str, ...]:
         """Returns the terms with a weight and something to read in features of this shape."""
-        unreadable = {name for name, view in self.PRECOMPUTED.items() if view not in shape.views}
-        if not shape.head:
-            unreadable.add("energy")
-        if "std" not in shape.views:
-            unreadable.add("std_view")
-        return tuple(name for name in self.TERMS if self.weight(name) and name not in unreadable)
+        return tuple(
+            name
+            for name in self.TERMS
+            if self.weight(name) and (name == "correction" or PARTS[name].is_readable(shape))
+        )
+
+    def left_out(self, shape: Shape) -> str:
+        terms = self.term_names(shape)
+        missing = [name for name in self.TERMS if self.weight(name) and name not in terms]
+        if not missing:
+            return ""
+        lack = lack_of([PARTS[name].needs for name in missing])
+        return f"Composed is without {', '.join(missing)}: there is {lack}."
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
         terms = self.term_names(shape)
         views = ["z"]
-        if "std_view" in terms or ("correction" in terms and "std" in shape.views):
-            views.append("std")
-        return (*views, *(view for name, view in self.PRECOMPUTED.items() if name in terms))
+        if "correction" in terms:
+            views += self.correction.input_views(shape)
+        views += [PARTS[name].view for name in terms if name != "correction"]
+        return tuple(dict.fromkeys(views))
 
     def unsupported_reason(self, shape: Shape) -> str:
         terms = self.term_names(shape)
@@ -128,27 +131,11 @@ class Composed(Detector):
         """Returns a blank term, of the columns that it reads."""
         if name == "correction":
             return self.correction.build(shape)
-        starts = self._starts(shape)
-        if name in self.PRECOMPUTED:
-            view = self.PRECOMPUTED[name]
-            return OnView(PrecomputedScore(), view, starts[view], 1)
-        detectors: dict[str, Detector] = {
-            "mog": MoG(),
-            "std_view": MoG(),
-            "energy": EnergyLogits(),
-            "knn": KNN(k=self.k),
-        }
-        view = "std" if name == "std_view" else "z"
-        width = shape.width(view)
-        energy = detectors[name].build(replace(shape, dim=width))
-        return OnView(energy, view, starts[view], width)
-
-    def _starts(self, shape: Shape) -> dict[str, int]:
-        """Returns the first column of each view in the energy's input, {view: column}."""
-        views = self.input_views(shape)
-        widths = [shape.width(view) for view in views]
-        starts = list(accumulate(widths, initial=0))[:-1]
-        return dict(zip(views, starts, strict=True))
+        part = PARTS[name]
+        if name == "knn":
+            part = replace(part, detector=KNN(k=self.k))
+        starts = view_starts(shape, self.input_views(shape))
+        return part.build(shape, starts[part.view], normalize=True)
 
     def fit(
         self,
@@ -163,8 +150,7 @@ class Composed(Detector):
             (e_theta,) = energies_within(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra, normalize=True)
             self.correction.fit(e_theta, context, seed, on_record)
-        held_out = sample(train, SCALE_ROWS, seed) if extra.val is None else extra.val
-        inputs = held_out.columns(self.input_views(Shape.of(train)))
+        inputs = scale_features(train, extra, seed).columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()
 
     def to_diagnose(

@@ -72,6 +72,16 @@ class Detector(abc.ABC):
     summary: ClassVar[str]
 
     @property
+    def name(self) -> str:
+        """What it is called with its settings; mostly its title."""
+        return self.title
+
+    @property
+    def description(self) -> str:
+        """What its score says with its settings, in a few words; mostly its summary."""
+        return self.summary
+
+    @property
     def objective(self) -> Objective | None:
         """The loss by which it learns; None for a closed form."""
         return None
@@ -116,6 +126,14 @@ class Detector(abc.ABC):
         """
         seed = check_seed(seed)
         return self.blank(train).fit(train)
+
+    def prior_parts(self, shape: Shape) -> tuple[str, ...]:
+        """Returns what its first term adds up, in words, where that is a prior; else nothing."""
+        return ()
+
+    def left_out(self, shape: Shape) -> str:
+        """Returns what it goes without on features of this shape, in a sentence; mostly nothing."""
+        return ""
 
     def warning(self, energy: Energy) -> str:
         """Returns what a reader of this detector's fitted energy must know, mostly nothing."""

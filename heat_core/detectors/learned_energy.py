@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -116,10 +116,10 @@ class FitContext:
         return self.inner_features().z.to(working_precision(self.train.z))
 
     def mixture(self) -> GaussianMixture:
-        """Returns the Gaussians of `inner_features`: the prior's, or fitted where there is none."""
+        """Returns the Gaussians of `inner_features`: the prior's, or fitted where it has none."""
         if self.inner_prior is not None:
-            (mixture,) = energies_within(self.inner_prior, GaussianMixture)
-            return mixture
+            for mixture in energies_within(self.inner_prior, GaussianMixture):
+                return mixture
         mixture = GaussianMixture(self.train.dim, len(self.train.classes))
         return mixture.to(self.train.z.device).fit(self.inner_features())
 
@@ -196,7 +196,8 @@ class FromNoise(EnergyLearner):
         checked: what was learned stays only if it helps: if the whole energy tells held-out ID
             features (`val`, or a tenth of the training features) from `negatives.perturbed` ones,
             of kinds that it was not trained on, better than the prior alone does. Else E_theta is
-            0, and the scores rank as the prior's.
+            0, and the scores rank as the prior's. Only z can be perturbed, so parts of the prior
+            that read another view take no part in this, on either side.
 
     >>> learner = FromNoise(Perceptron(width=8, depth=1), training=TrainConfig(steps=20, batch=32))
     >>> blank = learner.build(Shape(dim=3, classes=2, rows=90, head=0), normalize=True)
@@ -233,13 +234,23 @@ class FromNoise(EnergyLearner):
         ]
 
     def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+        if self.checked:
+            train, _ = _split_check(context, seed)
+            context = replace(context, train=train)
+        super().fit(e_theta, context, seed, on_record)
+
+    def helps(self, energy: Energy, views: Sequence[str], context: FitContext, seed: int) -> bool:
+        """Returns whether E_theta is worth keeping beside its prior; always, if it is not checked.
+
+        Args:
+            energy: the sum of prior and E_theta, as far as it reads z.
+            views: side by side in its input, z the first.
+            context, seed: as `fit` took them.
+        """
         if not self.checked:
-            super().fit(e_theta, context, seed, on_record)
-            return
-        train, held_out = _split_check(context, seed)
-        super().fit(e_theta, replace(context, train=train), seed, on_record)
-        if not _improves_prior(context.energy, held_out, seed):
-            _set_to_zero(e_theta)
+            return True
+        _, held_out = _split_check(context, seed)
+        return _improves_prior(energy, held_out, views, seed)
 
     def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
         inner_energy = e_theta.energy if isinstance(e_theta, Normalized) else e_theta
@@ -265,14 +276,23 @@ def _split_check(context: FitContext, seed: int) -> tuple[Features, Features]:
     return replace(rest, moments=train.moments), check
 
 
-def _improves_prior(energy: Energy, held_out: Features, seed: int) -> bool:
-    """Returns whether a prior + E_theta tells ID from perturbed ID better than the prior alone."""
+def _improves_prior(energy: Energy, held_out: Features, views: Sequence[str], seed: int) -> bool:
+    """Returns whether a prior + E_theta tells ID from perturbed ID better than the prior alone.
+
+    Args:
+        energy: the sum of the two.
+        held_out: ID; other views than z stay as they are.
+        views: side by side in the energy's input, z the first.
+        seed: of the perturbation.
+    """
     z = held_out.z.to(working_precision(held_out.z))
     kinds = perturbed(z, torch.Generator(z.device).manual_seed(seed))
+    others = [held_out.views[name] for name in views[1:]]
 
     def total_auroc(energy: Energy) -> float:
-        inside = score(energy, z)
-        return sum(auroc(inside, score(energy, outside)) for outside in kinds.values())
+        inside = score(energy, torch.cat([z, *others], 1))
+        outside = [score(energy, torch.cat([kind, *others], 1)) for kind in kinds.values()]
+        return sum(auroc(inside, scores) for scores in outside)
 
     prior, *_ = energy.addends()
     return total_auroc(energy) > total_auroc(prior)
@@ -284,14 +304,15 @@ def _output_layers(energy: Energy) -> list[nn.Linear]:
     return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
 
-def _set_to_zero(e_theta: Energy) -> None:
+def set_to_zero(e_theta: Energy) -> None:
+    """Makes a learned energy 0 everywhere, as it is where it does not help."""
     for layer in _output_layers(e_theta):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
 
 
 def is_zero(e_theta: Energy) -> bool:
-    """Returns whether a learned energy is 0 everywhere, as it is where it did not help."""
+    """Returns whether a learned energy is 0 everywhere, as `set_to_zero` makes it."""
     return not any(layer.weight.any() or layer.bias.any() for layer in _output_layers(e_theta))
 
 

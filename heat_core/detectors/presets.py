@@ -12,10 +12,10 @@ from heat_core.training.objectives import MaximumLikelihood, NoiseContrastive, O
 from heat_core.training.trainer import TrainConfig
 
 from .closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
-from .composed import Composed
 from .detector import Detector, Shape
-from .heat import EBM, HEAT
+from .heat import EBM, EL, GMM, HEAT
 from .learned_energy import FromNoise, FromPseudoOOD, Perceptron
+from .weighted_sum import OfView, WeightedSumOf
 
 DETECTORS: dict[str, type[Detector]] = {
     "MSP": MSP,
@@ -25,9 +25,14 @@ DETECTORS: dict[str, type[Detector]] = {
     "SSD": SSD,
     "MoG": MoG,
     "EBM": EBM,
+    "HEAT-GMM": HEAT,
+    "HEAT-EL": HEAT,
     "HEAT": HEAT,
-    "Composed": Composed,
 }
+_RETIRED = {
+    "Composed": "HEAT's prior has several parts; WeightedSumOf takes weights of one's own",
+}
+"""{detector that had a name once: what to do instead}."""
 
 _CLOSED: dict[str, Detector] = {
     "MSP": MSP(),
@@ -74,13 +79,18 @@ _FEATURES_LONG = TrainConfig(steps=600, batch=512, lr=1e-3, weight_decay=1e-2)
 _FEATURES_SHORT = TrainConfig(steps=150, batch=512, lr=2e-3, weight_decay=1e-2, ema_decay=0.97)
 
 
+_T_G = 9.0  # of the Gaussians whose correction is learned from noise 3 times as wide
+
+
 def _features(training: TrainConfig) -> dict[str, Detector]:
     """Returns the presets of features without pseudo-OOD, by how their energies learn."""
+    correction = FromNoise(training=training, checked=True)
     return {
         **_CLOSED,
         "EBM": EBM(learner=FromNoise(training=training)),
-        "HEAT": HEAT(temperature=9.0, correction=FromNoise(training=training, checked=True)),
-        "Composed": Composed(),
+        "HEAT-GMM": HEAT(temperature=_T_G, correction=correction, prior=GMM),
+        "HEAT-EL": HEAT(correction=replace(correction, noise_scale=_T_G**0.5), prior=EL),
+        "HEAT": HEAT(temperature=_T_G, correction=correction),
     }
 
 
@@ -169,22 +179,54 @@ _OFFICIAL_CIFAR100 = replace(
         include_starts=True,
     ),
 )
+# HEAT of 2023, as the public code has it: each prior with a correction of its own, in which the
+# logits' energy sees z as it is. The paper of 2022 has no HEAT-EL.
+_OFFICIAL_EL = HEAT(
+    normalize=False,
+    temperature=1.0,
+    correction=replace(
+        _OFFICIAL_EBM,
+        objective=MaximumLikelihood(
+            alpha=0.1,
+            sampler=Langevin(
+                steps=50,
+                step_size=1e-1,
+                noise_std=1e-1,
+                final_factor=0.1,
+                decay_power=2,
+                manifold="positive space",
+            ),
+            include_starts=True,
+        ),
+    ),
+    prior=EL,
+    noise_origin="normal",
+)
 
 
 def _published(heat: FromNoise, ebm: FromNoise) -> dict[str, Detector]:
     """Returns the presets of Lafon et al. 2022, by how HEAT's and the EBM's energies learn."""
+    gmm = HEAT(temperature=1e3, correction=heat, prior=GMM)
     return {
         **_CLOSED,
         "EBM": EBM(learner=ebm, noise_origin="normal"),
-        "HEAT": HEAT(temperature=1e3, correction=heat),
-        "Composed": Composed(),
+        "HEAT-GMM": gmm,
+        "HEAT-EL": _OFFICIAL_EL,
+        "HEAT": gmm,
     }
+
+
+def _official(heat: FromNoise) -> dict[str, Detector]:
+    """Returns the presets of the public code of 2023, by how HEAT's Gaussians are corrected."""
+    published = _published(heat, _OFFICIAL_EBM)
+    gmm = published["HEAT-GMM"]
+    return {**published, "HEAT": WeightedSumOf((gmm, OfView("std", gmm), _OFFICIAL_EL))}
 
 
 _PUBLISHED = {
     "paper": _published(_PAPER, _PAPER_EBM),
-    "official": _published(_OFFICIAL, _OFFICIAL_EBM),
-    "official-cifar100": _published(_OFFICIAL_CIFAR100, _OFFICIAL_EBM),
+    "official": _official(_OFFICIAL),
+    "official-cifar100": _official(_OFFICIAL_CIFAR100),
 }
 
 # -- from pseudo-OOD -------------------------------------------------------------------------------
@@ -203,22 +245,13 @@ _EBM_LR = 1e-2
 
 def _pseudo(learner: FromPseudoOOD) -> dict[str, Detector]:
     """Returns the presets of features with pseudo-OOD families, by how E_theta learns."""
-    # by model_selection.choose_weights from all terms but ODIN, as two of three seeds have it
-    composed = Composed(
-        w_correction=0.5,
-        w_mog=0.0,
-        w_std_view=1.0,
-        w_energy=2.0,
-        w_early_layer=0.75,
-        w_knn=0.25,
-        correction=learner,
-    )
     eager = replace(learner, training=replace(learner.training, lr=_EBM_LR))
     return {
         **_CLOSED,
         "EBM": EBM(learner=eager),
+        "HEAT-GMM": HEAT(correction=learner, prior=GMM),
+        "HEAT-EL": HEAT(correction=learner, prior=EL),
         "HEAT": HEAT(correction=learner),
-        "Composed": composed,
     }
 
 
@@ -248,7 +281,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
 Domains are a 2D `plane`, classifier `features`, and features with `pseudo`-OOD families beside
 them; there, `features-only` is what `modern` is without them: no image is ever seen. `paper` and
 `official` are the values of Lafon et al. 2022 and of their public code, by maximum likelihood with
-Langevin chains; in the plane, `paper` is that objective at the plane's scale.
+Langevin chains: HEAT is HEAT-GMM in `paper`, and in `official` the sum of three corrected priors of
+2023, each on one scale. In the plane, `paper` is that objective at the plane's scale, and HEAT's
+prior is the MoG, as no other part has data there.
 """
 
 RENAMED_PRESETS = {"cached": "features-only"}
@@ -266,7 +301,8 @@ def preset_detector(detector: str, preset: str = "modern", domain: str = "featur
     Args:
         preset: also by its name in version 0.1.
 
-    Raises ValueError on an unknown name, and names the known ones.
+    Raises ValueError on an unknown name, and names the known ones, and on one that the domain does
+    not have.
 
     >>> preset_detector("KNN", "quick", "plane")
     KNN(normalize=False, k=50)
@@ -279,7 +315,10 @@ def preset_detector(detector: str, preset: str = "modern", domain: str = "featur
         ("preset", preset, PRESETS.get(domain, {})),
     ):
         if name not in known:
-            raise ValueError(f"{label} must be one of {', '.join(known)}; got {name!r}.")
+            advice = f" ({_RETIRED[name]})" if name in _RETIRED else ""
+            raise ValueError(f"{label} must be one of {', '.join(known)}; got {name!r}{advice}.")
+    if detector == "HEAT-GMM" and detector not in PRESETS[domain][preset]:
+        raise ValueError("HEAT-GMM is HEAT in the plane, where no other part of a prior has data.")
     if detector not in PRESETS[domain][preset]:
         raise ValueError(f"{detector} reads a classifier's logits, which a 2D toy does not have.")
     return PRESETS[domain][preset][detector]

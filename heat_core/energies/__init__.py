@@ -21,6 +21,7 @@ from .network import Network
 from .views import (
     DirectionAndNorm,
     Normalized,
+    OnColumns,
     OnView,
     PrecomputedScore,
     mean_and_std,
@@ -42,6 +43,7 @@ __all__ = [
     "Neighbors",
     "Network",
     "Normalized",
+    "OnColumns",
     "OnView",
     "PrecomputedScore",
     "Sum",

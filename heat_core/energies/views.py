@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
@@ -76,6 +76,28 @@ class OnView(Energy):
         return tuple(
             OnView(addend, self.view, self.start, self.width) for addend in self.energy.addends()
         )
+
+
+class OnColumns(Energy):
+    """The energy of some spans of columns of its input, side by side, in an order of its own.
+
+    Args:
+        energy: of (N, sum of the widths); already fitted, or fitted by itself.
+        spans: (start, width) of each.
+
+    >>> energy = OnColumns(PrecomputedScore(), [(2, 1), (0, 1)])
+    >>> energy(torch.tensor([[1.0, 10.0, 7.0]]))
+    tensor([7.])
+    """
+
+    def __init__(self, energy: Energy, spans: Sequence[tuple[int, int]]) -> None:
+        super().__init__()
+        self.energy = energy
+        self.spans = tuple(spans)
+
+    def forward(self, z: Tensor) -> Tensor:
+        columns = [z[:, start : start + width] for start, width in self.spans]
+        return self.energy(columns[0] if len(columns) == 1 else torch.cat(columns, 1))
 
 
 class DirectionAndNorm(Energy):

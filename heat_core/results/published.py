@@ -59,7 +59,7 @@ def published_rows(id_title: str) -> list[list[str]]:
 
 
 def what_differs(pack: Pack) -> str:
-    """Returns why the paper's numbers and the pack's differ, in a sentence."""
+    """Returns why the paper's numbers and the pack's differ, in words."""
     classifier = pack.card.get("classifier", {})
     model = classifier.get("architecture", {}).get("model", "another network")
     accuracy = classifier.get("test_accuracy")
@@ -70,4 +70,7 @@ def what_differs(pack: Pack) -> str:
         if "stands_in_for" in about
     ]
     sets = f"; stand-ins: {', '.join(stand_ins)}" if stand_ins else ""
-    return f"The paper's network is a ResNet-34 of about 95 %, the pack's a {ours}{sets}."
+    return (
+        f"The paper's network is a ResNet-34 of about 95 %, the pack's a {ours}{sets}. The paper's "
+        "HEAT has the MoG alone for its prior, as HEAT-GMM has here."
+    )

@@ -319,13 +319,31 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         "KNN",
         "SSD",
         "MoG",
-        "Composed",
     }
     for name in ("MSP", "Energy"):
         assert (
             f"{name} is left out: {name} needs the classifier's head (weight and bias)"
             in output.err
         )
+
+
+def test_what_heats_prior_goes_without_is_said(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = (
+        "HEAT's prior is MoG and Energy: there is no std-pooled view and no score of an earlier "
+        "layer."
+    )
+    run = tmp_path / "run"
+    assert main(["fit", str(pack), "HEAT", "--preset", "quick", "--out", str(run)]) == 0
+    assert said in capsys.readouterr().out
+    command = ["benchmark", str(pack), "--detectors", "MoG,HEAT,HEAT-GMM", "--preset", "quick"]
+    assert main(command) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines if said in line] == ["HEAT"]
+    far = pack / "far_d.safetensors"
+    assert main(["score", str(run), str(far), "--out", str(tmp_path / "s.csv")]) == 0
+    assert "50 scores of HEAT; larger" in capsys.readouterr().out
 
 
 # -- a detector that fails ------------------------------------------------------------------------

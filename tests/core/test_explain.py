@@ -10,7 +10,7 @@ import torch
 
 from heat_core import explain
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.heat import EBM, GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD
 from heat_core.detectors.presets import preset_detector
 from heat_core.features import Features
@@ -23,8 +23,12 @@ HEAT_QUICK = preset_detector("HEAT", "quick")
 assert isinstance(HEAT_QUICK, HEAT)
 assert isinstance(HEAT_QUICK.correction, FromNoise)  # unchecked, it stays on this little data
 RECIPES = {
-    "noise": replace(HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False)),
-    "critic": HEAT(correction=QUICK),
+    "noise": replace(
+        HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False), prior=GMM
+    ),
+    "critic": HEAT(correction=QUICK, prior=GMM),
+    "composed noise": replace(HEAT_QUICK, correction=replace(HEAT_QUICK.correction, checked=False)),
+    "composed critic": HEAT(correction=QUICK),
     "EBM": EBM(learner=QUICK),
     "Composed": Composed(
         w_correction=1.5,
@@ -67,6 +71,19 @@ def test_the_terms_of_heat_are_prior_and_correction(
         np.testing.assert_allclose(values[:, 0], mog / how.temperature, rtol=1e-4)
         assert values[:, 1].std() > 0
     assert explain.ScoreTerms.of(runs["noise"]).temperature == 9.0
+
+
+def test_the_parts_of_the_prior_add_up_to_it(runs: dict[str, Run], far: Features) -> None:
+    for name in ("composed noise", "composed critic"):
+        how, parts = explain.ScoreTerms.of(runs[name]), explain.prior_part_values(runs[name], far)
+        assert how.prior_parts == ("MoG", "MoG of the std view", "Energy")
+        assert parts.shape == (len(far), 3)
+        prior = explain.term_values(runs[name], far)[:, 0]
+        np.testing.assert_allclose(parts.sum(1), prior, rtol=1e-4, atol=1e-4)
+    assert explain.ScoreTerms.of(runs["critic"]).prior_parts == ("MoG",)
+    for name in ("critic", "KNN", "Composed"):
+        assert explain.prior_part_values(runs[name], far).shape == (len(far), 0)
+    assert explain.ScoreTerms.of(runs["KNN"]).prior_parts == ()
 
 
 def test_the_terms_of_composed_are_its_parts_in_standard_deviations(runs: dict[str, Run]) -> None:

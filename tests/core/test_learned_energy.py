@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.heat import HEAT
+from heat_core.detectors.heat import GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
@@ -56,9 +56,8 @@ class _Backwards(NoiseContrastive):
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    run = fit(
-        HEAT(correction=replace(SMALL, network_count=3)), _blob(200, 0, 0), extra=_auxiliary()
-    )
+    detector = HEAT(correction=replace(SMALL, network_count=3), prior=GMM)
+    run = fit(detector, _blob(200, 0, 0), extra=_auxiliary())
     prior, correction = run.energy.addends()
     assert isinstance(correction, DirectionAndNorm)
     assert isinstance(correction.energy, Ensemble)
@@ -84,7 +83,7 @@ def test_what_does_not_help_on_held_out_features_is_taken_back_and_said() -> Non
         FromNoise(objective=_Backwards(), training=training, checked=checked)
         for checked in (False, True)
     )
-    detector = HEAT(normalize=False, temperature=9.0, correction=checked)
+    detector = HEAT(normalize=False, temperature=9.0, correction=checked, prior=GMM)
     order = np.argsort(fit(MoG(normalize=False), train).score(judged))
     run = fit(detector, train)
     kept = fit(replace(detector, correction=unchecked), train)

@@ -8,7 +8,7 @@ import torch
 
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.heat import EBM, GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron, energies_within
 from heat_core.energies import Network, kth_largest, score
 from heat_core.features import Features, Head
@@ -101,7 +101,7 @@ def test_kth_largest_is_that_of_a_full_sort(k: int, columns: int) -> None:
 def test_total_less_prior_is_the_correction(
     normalize: bool, train: Features, far: Features
 ) -> None:
-    detector = HEAT(normalize=normalize, temperature=3.0, correction=SHORT)
+    detector = HEAT(normalize=normalize, temperature=3.0, correction=SHORT, prior=GMM)
     energy, z = detector.fit(train), far.z
     prior, correction = energy.addends()
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_total_less_prior_is_the_correction(
 @pytest.mark.parametrize("normalize", [True, False])
 def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Features) -> None:
     correction = FromNoise(Perceptron(16, 2, frequencies=4))
-    detector = HEAT(normalize=normalize, temperature=5.0, correction=correction)
+    detector = HEAT(normalize=normalize, temperature=5.0, correction=correction, prior=GMM)
     energy = detector.build(Shape.of(train)).fit(train)
     (network,) = energies_within(energy, Network)
     network.randomise(torch.Generator().manual_seed(0))
@@ -124,7 +124,8 @@ def test_heat_begins_as_its_prior(normalize: bool, train: Features, far: Feature
 def test_a_correction_that_learned_nothing_leaves_the_mog(train: Features, far: Features) -> None:
     """With a rate of zero the correction stays 0, as an endless penalty on it would have it."""
     training = TrainConfig(steps=10, batch=32, lr=0.0)
-    detector = HEAT(temperature=2.0, correction=FromNoise(Perceptron(16, 2), training=training))
+    correction = FromNoise(Perceptron(16, 2), training=training)
+    detector = HEAT(temperature=2.0, correction=correction, prior=GMM)
     np.testing.assert_allclose(
         2 * score(detector.fit(train), far.z), score(MoG().fit(train), far.z), rtol=1e-5
     )

@@ -62,9 +62,11 @@ def test_the_page_has_every_detector(
     assert main(["report", str(folder), "--seeds", "2", "--preset", "quick", "--no-plane"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Results on mine\n")
-    for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT", "Composed"):
+    for name in ("MSP", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT-GMM", "HEAT-EL", "HEAT"):
         assert f"\n| {name} | " in page
-    assert "HEAT is " in page
+    for sentence in ("HEAT-GMM is ", "HEAT-EL is ", "HEAT is "):
+        assert sentence in page
+    assert "| HEAT-EL | average |" in page.partition("## HEAT against the others")[2]
     assert "| Against | Group |" in page
     assert "The paper's numbers" not in page  # it has none for these features
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heat_core.detectors.heat import HEAT
+from heat_core.detectors.heat import GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.energies import Energy, GaussianMixture, Network, Whitened
 from heat_core.features import Features
@@ -68,7 +68,7 @@ def test_the_noise_sets_the_temperature() -> None:
 def test_a_walk_ends_where_the_sampler_does_and_leaves_the_energy_alone(train: Features) -> None:
     training = TrainConfig(steps=20, batch=64, log_points=2)
     correction = FromNoise(Perceptron(16, 2), training=training)
-    energy = HEAT(normalize=False, correction=correction).fit(train)
+    energy = HEAT(normalize=False, correction=correction, prior=GMM).fit(train)
     before = {name: value.clone() for name, value in energy.state_dict().items()}
     sampler, z = Langevin(steps=5, step_size=1e-3), train.z[:10]
     path = sampler.path(energy, z, seeded(1))

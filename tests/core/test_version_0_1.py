@@ -89,12 +89,13 @@ def with_effect(recipe: Any) -> list[Any]:
     """Returns what had an effect in a recipe of version 0.1, and what says the same now.
 
     What was learned from a critic left aside all that was there for learning from noise. The EBM's
-    temperature did nothing but set the noise's scale, and its energy was never checked.
+    temperature did nothing but set the noise's scale, and its energy was never checked. HEAT had
+    one prior, the MoG, and its noise was of that.
     """
     kind = recipe["kind"]
     if kind not in ("HEAT", "EBM"):
         return [recipe]
-    own = [recipe["normalize"], *([recipe["origin"]] if kind == "EBM" else [])]
+    own = [recipe["normalize"], *([recipe["origin"]] if kind == "EBM" else ["mog", "around"])]
     if recipe["critic"] is not None:
         return [*own, recipe["critic"], *([None] if kind == "HEAT" else [])]
     learned = [recipe["network"], recipe["training"], recipe["members"]]

@@ -32,7 +32,7 @@ LAYERS = {
         {"training"},
         {"diagnostics"},
         {"detectors"},
-        {"run_version_3"},
+        {"run_version_3", "run_version_5"},
         {"run"},
         {"explain", "flips", "model_selection", "plane"},
         {"bundles", "streams"},
