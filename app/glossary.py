@@ -40,13 +40,20 @@ TERMS: Mapping[str, str] = {
         "detector's score. Density is proportional to exp(-energy)."
     ),
     "Nat": "The unit of energy: one nat more means e = 2.7 times less probable.",
-    "Prior": "The simple term of HEAT's energy, known in closed form: one Gaussian a class (MoG).",
+    "Prior": (
+        "The simple term of HEAT's energy, known in closed form. In the plane, and for HEAT-GMM, "
+        "it is one Gaussian a class (MoG); on real features HEAT adds up all that have data, on "
+        "one scale: Gaussians of two views, the classifier's energy, an early layer."
+    ),
     "Correction": "The learned term of HEAT's energy: what to add to the prior where it is wrong.",
     "Temperature": (
         "What an energy is divided by; T_G is the prior's. The higher it is, the less the "
         "prior has to say."
     ),
-    "HEAT": "Prior and correction added up: E = E_G / T_G + E_θ (Lafon et al. 2022).",
+    "HEAT": (
+        "Prior and correction added up: E = P / T_G + E_θ (Lafon et al. 2022). HEAT-GMM has the "
+        "MoG alone for its prior, HEAT-EL the classifier's energy (Energy) alone."
+    ),
     "EBM": "An energy learned alone, without a prior.",
     "MoG, SSD, KNN": (
         "Energies with a formula: Gaussians, distance to the nearest class, distance to the "
@@ -56,7 +63,6 @@ TERMS: Mapping[str, str] = {
         "Scores of the classifier's own doubt: its largest softmax share, as it is or after a "
         "nudge to the image."
     ),
-    "Composed": "Several energies on one scale, added up.",
     "Threshold": "The line: what scores above it is called OOD.",
     "FPR95 (ID+)": (
         "The share of OOD that passes where the line keeps 95 % of ID. Smaller is better."

@@ -166,9 +166,10 @@ def keep_in_link(key: str, value: str) -> str:
 
 
 def warn_if_not_offered(key: str, options: Collection[str], noun: str) -> None:
-    """Warns where the link asks for an option that a widget does not offer."""
-    value = st.query_params.get(key, "")
-    if value and value not in options:
+    """Warns where the link asks for an option that a widget does not offer, or for several."""
+    for value in st.query_params.get_all(key):
+        if not value or value in options:
+            continue
         message = (
             f"The link asks for the {noun} {plain(value, 60)}, which is not offered here; "
             "another is shown."

@@ -201,7 +201,7 @@ def _correction_picture(story: Story) -> None:
         EnergyMap("+ the correction", "blue lowers, orange raises", correction, signed=True),
         EnergyMap("= the sum", "nine crosses again", story.total),
     )
-    _compare(story, "MoG", "HEAT", "the guess alone", "guess and correction")
+    _compare(story, "MoG", "HEAT-GMM", "the guess alone", "guess and correction")
 
 
 def _maps(story: Story, *maps: EnergyMap) -> None:
@@ -251,7 +251,9 @@ def _threshold_picture(story: Story) -> None:
         config=figures.QUIET,
     )
     st.caption(
-        f"Strange images by how unlike the familiar they are: near, mid and far. Caught: {caught}."
+        "Strange images by how unlike the familiar they are: near, mid and far. "
+        f"Caught: {caught}. HEAT corrects several simple guesses here, added up: "
+        f"{plain(story.card.prior)}."
     )
     _show_images(story, ["caught" if out else "missed" for out in story.out("HEAT")], SMALL)
 

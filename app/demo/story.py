@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PACK = ASSETS / "packs" / "cifar10-resnet18"
 PATH = ASSETS / "story.npz"
-DETECTORS = ("MSP", "Energy", "MoG", "HEAT")
+DETECTORS = ("MSP", "Energy", "MoG", "HEAT-GMM", "HEAT")
 TOY = "crosses9"
 SIDE = 100  # points a side of what is drawn in the plane
 POINTS = 400  # training points drawn there
@@ -49,6 +49,7 @@ class StoryCard:
         pack_title: of the pack.
         pack_digest: of the pack's card, as `digest` returns it.
         detectors: {detector: its settings, as text}, and HEAT's of the plane.
+        prior: what HEAT's prior adds up on the pack, in words.
         kinds: {OOD set: what its images show}, of the sets that images come from.
         classes: of the classifier.
         training_points: in the plane.
@@ -58,6 +59,7 @@ class StoryCard:
     pack_title: str
     pack_digest: str
     detectors: Mapping[str, str]
+    prior: str
     kinds: Mapping[str, str]
     classes: Sequence[str]
     training_points: int
@@ -68,6 +70,7 @@ CARD_KEYS = {
     "pack_title": "pack",
     "pack_digest": "digest",
     "detectors": "recipes",
+    "prior": "prior",
     "kinds": "kinds",
     "classes": "classes",
     "training_points": "trained_on",
@@ -154,7 +157,7 @@ def confidence(scores: NDArray[Any]) -> NDArray[Any]:
 
 
 def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
-    """Returns the story of a pack, computed anew: it trains HEAT twice, about a minute.
+    """Returns the story of a pack, computed anew: it trains HEAT three times, about a minute.
 
     Args:
         folder: of the pack.
@@ -173,6 +176,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         pack_title=pack.title,
         pack_digest=digest(folder),
         detectors=described(pack),
+        prior=prior_of_heat(pack),
         kinds=kinds,
         classes=list(pack.card["classes"]),
         training_points=len(plane.points),
@@ -199,6 +203,16 @@ def described(pack: Pack) -> dict[str, str]:
     texts = {name: repr(detector) for name, detector in story_detectors(pack).items()}
     texts["plane"] = repr(preset_detector("HEAT", "modern", "plane"))
     return texts
+
+
+def prior_of_heat(pack: Pack) -> str:
+    """Returns what HEAT's prior adds up on a pack, in words."""
+    from heat_core.detectors.detector import Shape
+    from heat_core.detectors.parts import in_words
+    from heat_core.detectors.presets import domain_of, preset_detector
+
+    heat = preset_detector("HEAT", "modern", domain_of(pack.extra))
+    return in_words(heat.prior_parts(Shape.of(pack.train)))
 
 
 def digest(folder: Path) -> str:

@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from app.detectors.state import HEATS_PRIOR
 from app.incoming import choice_input, number_input
+from app.session import warn_if_not_offered
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
-DRAWN = ("MSP", "MoG", "HEAT", "Composed")  # whose curves are drawn at first
+DRAWN = ("MSP", "MoG", "EBM", "HEAT")  # whose curves are drawn at first
 IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 NARROW = 200  # pixels
 
 
 def drawn_detectors() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
+    warn_if_not_offered("drawn", DETECTORS, "detector")
     names = st.multiselect(
         "Detectors drawn",
         list(DETECTORS),
@@ -71,7 +74,7 @@ def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
 def detector_pair() -> tuple[str, str]:
     """Returns two detectors, one that accepts and one that rejects; they can be swapped."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        accepts = _detector_input("Accepted by", "MoG", "accepts")
+        accepts = _detector_input("Accepted by", HEATS_PRIOR, "accepts")
         st.button(
             "Turn round",
             icon=":material/swap_horiz:",
@@ -83,8 +86,9 @@ def detector_pair() -> tuple[str, str]:
 
 
 def _detector_input(label: str, default: str, key: str) -> str:
-    """Returns a detector; the last one is the default where `default` is not offered."""
-    names = list(DETECTORS)
+    """Returns a detector, or HEAT's prior; the last is the default where `default` is none."""
+    names = [*DETECTORS, *([HEATS_PRIOR] if "HEAT" in DETECTORS else [])]
+    warn_if_not_offered(key, names, "detector")
     index = names.index(default) if default in names else len(names) - 1
     return str(st.selectbox(label, names, index, key=key, bind="query-params", width=NARROW))
 

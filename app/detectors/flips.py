@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.detectors.controls import detector_pair, flip_sets_input
-from app.detectors.state import differ_by_correction, find_flips
+from app.detectors.state import HEATS_PRIOR, corrected_detector, find_flips, flip_scores
 from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
 from app.pack.controls import gallery_page
@@ -36,8 +36,9 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
     """
     heading = st.container()
     accepts, rejects = detector_pair()
-    scores_by_detector, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
-    missing = [name for name in (accepts, rejects) if name not in scores_by_detector]
+    _, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
+    ready = flip_scores(pack_data)
+    missing = [name for name in (accepts, rejects) if name not in ready]
     if accepts == rejects:
         heading.subheader(TITLE)
         st.info(
@@ -46,7 +47,8 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         )
     elif missing:
         heading.subheader(TITLE)
-        reason = missing_reasons.get(missing[0], f"{missing[0]} is not ready yet.")
+        owner = "HEAT" if missing[0] == HEATS_PRIOR else missing[0]
+        reason = missing_reasons.get(owner, f"{missing[0]} is not ready yet.")
         st.info(plain(reason), icon=":material/info:")
     else:
         _show_pair(pack_data, accepts, rejects, share_to_keep, heading)
@@ -66,10 +68,10 @@ def _show_pair(
     set_names = flip_sets_input(titles, flips.counts)
     flips = flips.within(_whole_sets(pack_data, set_names))
 
-    is_corrected = differ_by_correction(accepts, rejects)
+    corrected = corrected_detector(accepts, rejects)
     order = (
-        "by how far HEAT's correction E_θ moved them"
-        if is_corrected
+        f"by how far {corrected}'s correction E_θ moved them"
+        if corrected
         else "by how many points their ID percentile changed"
     )
     st.caption(
@@ -83,7 +85,7 @@ def _show_pair(
         )
         return
     list_id = (accepts, rejects, share_to_keep, tuple(set_names))
-    _gallery(pack_data, flips, is_corrected, list_id)
+    _gallery(pack_data, flips, bool(corrected), list_id)
     _select_button(pack_data, flips, f"{accepts} accepts, {rejects} rejects")
 
 

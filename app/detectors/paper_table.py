@@ -9,9 +9,15 @@ import streamlit as st
 
 from app.detectors.tables import average_finding, averages_table, intervals_table, sets_table
 from app.pack.data import PackData
-from app.pack.scores import ScoresByDetector, results_table
+from app.pack.scores import (
+    ScoresByDetector,
+    ensure_scoring_job,
+    left_out_sentences,
+    results_table,
+)
 from app.pack.selected import current_selection
 from app.pack.tables import style_digits
+from app.text import plain
 from heat_core.results.formats import to_latex, to_markdown
 from heat_core.results.table import Table
 
@@ -20,13 +26,13 @@ if TYPE_CHECKING:
     from heat_core.results.bootstrap import Bootstrap
 
 LEARNED_FROM_IMAGES = (
-    "EBM, HEAT and Composed learn here from destroyed ID images (jigsaws, warps, noise …), never "
-    "from OOD data: their correction is a bounded verdict of ID against destroyed ID, not the log "
-    "of a density."
+    "EBM and HEAT learn here from destroyed ID images (jigsaws, warps, noise …), never from OOD "
+    "data: their learned part is a bounded verdict of ID against destroyed ID, not the log of a "
+    "density."
 )
 LEARNED_FROM_FEATURES = (
-    "EBM and HEAT learn here from the features alone, against noise of broader Gaussians (T_G = 9, "
-    "set beforehand): no image, no OOD data. Expect HEAT near its MoG, and the EBM behind it."
+    "EBM and HEAT learn here from the features alone, against noise of broader Gaussians: no "
+    "image, no OOD data. Expect HEAT near its prior, and the EBM behind it."
 )
 
 
@@ -47,7 +53,8 @@ def show(
         column_config={"_index": st.column_config.Column(width=110)},
         alt="FPR95 and AUROC of every detector by group of OOD sets",
     )
-    st.caption(_table_caption(pack, bootstrap is not None))
+    left_out = map(plain, left_out_sentences(ensure_scoring_job(pack_data)))
+    st.caption(" ".join([_table_caption(pack, bootstrap is not None), *left_out]))
     if bootstrap is not None:
         with st.expander("What is more than chance"):
             _show_intervals(bootstrap)

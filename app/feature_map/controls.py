@@ -83,7 +83,7 @@ def _colour_input() -> str:
         bind="query-params",
         width=160,
         help="dataset: a colour a group, a shape a set. score: of the detector beside it. "
-        "correction: E_θ alone, what HEAT adds to its Gaussians.",
+        "correction: E_θ alone, what HEAT adds to its prior.",
     )
     return str(colour)
 

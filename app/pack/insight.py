@@ -6,7 +6,7 @@ No Streamlit here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,12 +38,15 @@ class RowTerms:
         percentiles: (terms + 1,) share of ID test rows that have at most as much, of each term and
             of the total.
         verdict: on the total.
+        part_values: (parts,) what each part of the prior adds, in the order of `terms.prior_parts`;
+            empty where it has not several.
     """
 
     terms: ScoreTerms
     values: Array
     percentiles: Array
     verdict: Verdict
+    part_values: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def rounded(self) -> Array:
@@ -140,7 +143,11 @@ def inspect_row(
             values = _term_values(detector_scores, pack_row, one_row)
             percentiles = np.array([*_percentiles(detector_scores, values), verdict.percentile])
             row_terms[detector_scores.detector] = RowTerms(
-                detector_scores.terms, values, percentiles, verdict
+                detector_scores.terms,
+                values,
+                percentiles,
+                verdict,
+                _part_values(detector_scores, pack_row, one_row),
             )
     nearest_rows, nearest_distances = _nearest_rows(pack, pack_row, one_row)
     return Insight(
@@ -179,6 +186,22 @@ def _term_values(detector_scores: DetectorScores, pack_row: PackRow, one_row: Fe
         return detector_scores.term_values[name][row]
     assert detector_scores.run is not None
     return term_values(detector_scores.run, one_row)[0]
+
+
+def _part_values(detector_scores: DetectorScores, pack_row: PackRow, one_row: Features) -> Array:
+    """Returns what each part of the prior adds to a row's score, (parts,).
+
+    Empty where the prior has not several.
+    """
+    from heat_core.explain import prior_part_values
+
+    name, row = pack_row
+    if not detector_scores.part_values:
+        return np.empty(0)
+    if name in detector_scores.part_values:
+        return detector_scores.part_values[name][row]
+    assert detector_scores.run is not None
+    return prior_part_values(detector_scores.run, one_row)[0]
 
 
 def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:

@@ -168,19 +168,28 @@ def _terms_sentence(row_terms: RowTerms) -> str:
             "Each term is in standard deviations of ID images, times its weight, and they are "
             f"{joined}."
         )
-    if terms.names != ("prior", "correction"):
+    if not terms.prior_parts:
         return "The score is the sum of these terms."
-    quotient = ""
-    if terms.temperature:
-        prior_energy = row_terms.values[0] * terms.temperature
-        quotient = f": E_G / T_G = {prior_energy:,.2f} / {terms.temperature:.4g}"
     prior, total = 100 * row_terms.percentiles[0], 100 * row_terms.percentiles[-1]
     direction = "up" if total >= prior else "down"
     return (
-        f"The prior is a Gaussian a class{quotient}; the correction E_θ is learned. Among ID it "
-        f"moves this image {direction} by {abs(total - prior):.1f} points, from {prior:.1f} % to "
-        f"{total:.1f} %."
+        f"{_prior_clause(row_terms)}; the correction E_θ is learned. Among ID it moves this image "
+        f"{direction} by {abs(total - prior):.1f} points, from {prior:.1f} % to {total:.1f} %."
     )
+
+
+def _prior_clause(row_terms: RowTerms) -> str:
+    """Returns what HEAT's prior is made of, and what its parts add to the score of a row."""
+    terms = row_terms.terms
+    if len(row_terms.part_values):
+        parts = zip(terms.prior_parts, row_terms.part_values, strict=True)
+        added = ", ".join(f"{title} {value:.2f}" for title, value in parts)
+        return f"The prior adds up {added}, on one scale over T_G = {terms.temperature:.4g}"
+    (title,) = terms.prior_parts
+    meaning, symbol = ("a Gaussian a class (MoG)", "E_G") if title == "MoG" else (title, "E")
+    temperature = terms.temperature or 1.0
+    energy = row_terms.values[0] * temperature
+    return f"The prior is {meaning}: {symbol} / T_G = {energy:,.2f} / {temperature:.4g}"
 
 
 def _show_verdicts(insight: Insight, why: str) -> None:

@@ -34,19 +34,23 @@ class DetectorScores:
         scores: {set: (n,)}.
         missing_reason: why there are no scores: the pack does not allow them, or fitting failed.
         warning: what must be said of the fitted detector, if anything.
+        left_out: what it goes without, since the pack lacks it, in a sentence; mostly nothing.
         run: the fitted detector, where that is wanted.
         terms: what its score is put together from.
         term_values: {set: (n, terms)}, what each term adds; nothing where there is one term, which
             is the score.
+        part_values: {set: (n, parts)}, what each part of the prior adds, where it has several.
     """
 
     detector: str
     scores: Mapping[str, Array]
     missing_reason: str = ""
     warning: str = ""
+    left_out: str = ""
     run: Run | None = None
     terms: ScoreTerms | None = None
     term_values: Mapping[str, Array] = field(default_factory=dict)
+    part_values: Mapping[str, Array] = field(default_factory=dict)
 
 
 def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
@@ -121,11 +125,21 @@ def _score_detector(
     except (ValueError, ArithmeticError) as error:
         return DetectorScores(name, {}, f"{name} failed on these features: {error}")
     terms = explain.ScoreTerms.of(run)
-    term_values = {}
+    term_values, part_values = {}, {}
     if len(terms.names) > 1:
         term_values = score_pack(pack, partial(explain.term_values, run))
-    kept_run = run if keep_run else None
-    return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values)
+    if len(terms.prior_parts) > 1:
+        part_values = score_pack(pack, partial(explain.prior_part_values, run))
+    return DetectorScores(
+        name,
+        scores,
+        warning=run.warning,
+        run=run if keep_run else None,
+        terms=terms,
+        term_values=term_values,
+        part_values=part_values,
+        left_out=run.left_out,
+    )
 
 
 def layout_work(pack: Pack, method: str) -> Work:

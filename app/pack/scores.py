@@ -80,20 +80,40 @@ def _ready(job: Job) -> list[DetectorScores]:
     return list(job.frames)
 
 
-def heat_correction(pack_data: PackData) -> dict[str, Array]:
-    """Returns {set: what HEAT's correction adds to each row (n,)}.
+def heat_correction(pack_data: PackData, detector: str = "HEAT") -> dict[str, Array]:
+    """Returns {set: what the correction of HEAT, or of HEAT-GMM ..., adds to each row (n,)}.
 
-    Nothing while HEAT is not ready, or where it has no correction.
+    Nothing while it is not ready, or where it has no correction.
     """
+    return _values_of_term(pack_data, detector, "correction")
+
+
+def heat_prior(pack_data: PackData) -> dict[str, Array]:
+    """Returns {set: what HEAT's prior by itself says of each row (n,)}.
+
+    Nothing while HEAT is not ready, or where it has no prior.
+    """
+    return _values_of_term(pack_data, "HEAT", "prior")
+
+
+def _values_of_term(pack_data: PackData, detector: str, term: str) -> dict[str, Array]:
     for detector_scores in _ready(ensure_scoring_job(pack_data)):
+        terms = detector_scores.terms
         if (
-            detector_scores.detector == "HEAT"
-            and detector_scores.terms is not None
+            detector_scores.detector == detector
+            and terms is not None
+            and term in terms.names
             and detector_scores.term_values
         ):
-            column = detector_scores.terms.names.index("correction")
+            column = terms.names.index(term)
             return {name: values[:, column] for name, values in detector_scores.term_values.items()}
     return {}
+
+
+def left_out_sentences(job: Job) -> list[str]:
+    """Returns what the detectors that are ready go without, since the pack lacks it."""
+    sentences = (detector_scores.left_out for detector_scores in _ready(job))
+    return list(dict.fromkeys(filter(None, sentences)))
 
 
 def results_table(pack_data: PackData, scores_by_detector: ScoresByDetector) -> Table:

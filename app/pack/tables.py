@@ -147,7 +147,7 @@ def _pseudo_report(pack: Pack) -> tuple[str, str]:
     if not families:
         return "none", "EBM and HEAT learn from the features alone"
     rows = sum(map(len, families.values()))
-    return f"{len(families)}, {rows:,} rows", "HEAT, EBM and Composed learn from them"
+    return f"{len(families)}, {rows:,} rows", "HEAT and the EBM learn from them"
 
 
 def _thumbnails_report(pack: Pack) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from app.detectors.state import HEATS_PRIOR
 from app.detectors.tables import AUROC, FPR
 from app.job import Job
 from app.pack import gallery
@@ -39,14 +40,17 @@ CACHE: dict[str, Job] = {}
 def scored(pack: Pack) -> Job:
     """Returns the finished scoring of the small pack, which is done once.
 
-    HEAT keeps its correction, whether it helps or not.
+    HEAT and HEAT-GMM keep their correction, whether it helps or not.
     """
     if not CACHE:
-        heat = preset_detector("HEAT", "quick")
-        assert isinstance(heat, HEAT)
-        assert isinstance(heat.correction, FromNoise)
-        unchecked = replace(heat, correction=replace(heat.correction, checked=False))
-        with patch.dict(PRESETS["features"]["quick"], HEAT=unchecked):
+        unchecked = {}
+        for name in ("HEAT", "HEAT-GMM"):
+            heat = preset_detector(name, "quick")
+            assert isinstance(heat, HEAT)
+            assert isinstance(heat.correction, FromNoise)
+            correction = replace(heat.correction, checked=False)
+            unchecked[name] = replace(heat, correction=correction)
+        with patch.dict(PRESETS["features"]["quick"], unchecked):
             CACHE["job"] = Job("small", scoring_work(pack, "quick", keep_runs=True))
             CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
@@ -124,8 +128,10 @@ def test_an_image_is_spelled_out_term_by_term(pack):
     np.testing.assert_allclose(terms, [prior, correction, total], atol=0.0101)
     assert round(terms[0] + terms[1], 2) == terms[2] == round(total, 2)
     assert runs["HEAT"].score(one_row)[0] == pytest.approx(prior + correction, abs=1e-4)
-    assert f"E_G / T_G = {prior * 9:,.2f} / 9" in drawer_text
-    assert "Composed: mog " in drawer_text
+    gmm_prior, _ = explain.term_values(runs["HEAT-GMM"], one_row)[0]
+    assert f"E_G / T_G = {gmm_prior * 9:,.2f} / 9" in drawer_text
+    mog, energy = explain.prior_part_values(runs["HEAT"], one_row)[0]
+    assert f"The prior adds up MoG {mog:.2f}, Energy {energy:.2f}, on one scale" in drawer_text
     assert "Nearest class: " in drawer_text
     assert "came as features alone, without images" in drawer_text  # an npz brings none
     classes, verdicts = tables_in(at)
@@ -137,8 +143,9 @@ def test_an_image_is_spelled_out_term_by_term(pack):
         "SSD",
         "MoG",
         "EBM",
+        "HEAT-GMM",
+        "HEAT-EL",
         "HEAT",
-        "Composed",
     ]
     for name, score, threshold, verdict in verdicts[
         ["Detector", "Score", "Threshold", "Verdict"]
@@ -237,7 +244,7 @@ def test_while_detectors_are_fitted_those_that_are_ready_speak(pack, monkeypatch
     )
     first_two = "Fitted so far: MSP, Energy."
     at = open_page(until=lambda at: first_two in drawer(at), item="near_a/3")
-    assert "MoG is not ready yet" in text(at)
+    assert "HEAT's prior is not ready yet" in text(at)
 
 
 def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
@@ -292,6 +299,8 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
 
 def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[str, set[int]]:
     scores = {frame.detector: frame.scores for frame in scored(pack).frames}
+    heat = next(frame for frame in scored(pack).frames if frame.detector == "HEAT")
+    scores[HEATS_PRIOR] = {name: values[:, 0] for name, values in heat.term_values.items()}
     thresholds = {
         name: np.sort(scores[name]["test"])[int(np.ceil(keep * 60)) - 1]
         for name in (accepts, rejects)
@@ -303,7 +312,8 @@ def wanted_flips(pack: Pack, accepts: str, rejects: str, keep: float) -> dict[st
 
 
 @pytest.mark.parametrize(
-    ("accepts", "rejects"), [("MoG", "HEAT"), ("HEAT", "MoG"), ("MSP", "Composed")]
+    ("accepts", "rejects"),
+    [(HEATS_PRIOR, "HEAT"), ("HEAT", HEATS_PRIOR), ("MoG", "HEAT-GMM"), ("MSP", "KNN")],
 )
 def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
     at = open_page(accepts=accepts, rejects=rejects, keep="80")
@@ -322,16 +332,15 @@ def test_flips_are_counted_and_become_the_selection(pack, accepts, rejects):
     assert any(
         button.label == f"{accepts} accepts, {rejects} rejects: {many}" for button in at.button
     )
-    assert ("Sorted by how far HEAT's correction" in text(at)) == (
-        {accepts, rejects} == {"MoG", "HEAT"}
-    )
+    corrected = "HEAT-GMM" if rejects == "HEAT-GMM" else "HEAT"
+    assert (f"Sorted by how far {corrected}'s correction" in text(at)) == (rejects != "KNN")
 
 
 def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
-    at = open_page(accepts="MSP", rejects="Composed", keep="80")
+    at = open_page(accepts="MSP", rejects="KNN", keep="80")
     press(at, "Turn round")
-    wanted = wanted_flips(pack, "Composed", "MSP", 0.8)
-    assert any("Composed accepts and MSP rejects" in header.value for header in at.subheader)
+    wanted = wanted_flips(pack, "KNN", "MSP", 0.8)
+    assert any("KNN accepts and MSP rejects" in header.value for header in at.subheader)
     some = sorted(wanted["far_d"] | wanted["test"])[:1]
     at.session_state["selection"] = Selection().with_part(
         Part("map", "A lasso", {"test": np.array([0, 1, *some])})
@@ -345,10 +354,10 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
 
 
 def test_one_set_of_the_flips_is_picked(pack):
-    at = open_page(accepts="MSP", rejects="Composed", keep="80")
+    at = open_page(accepts="MSP", rejects="KNN", keep="80")
     at.session_state["flipped-sets"] = ["far_d"]
     opened(at)
-    many = len(wanted_flips(pack, "MSP", "Composed", 0.8)["far_d"])
+    many = len(wanted_flips(pack, "MSP", "KNN", 0.8)["far_d"])
     press(at, f"Select these {many}")
     assert set(at.session_state["selection"].items) == {"far_d"}
 
@@ -363,11 +372,11 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
         ),
     )
     wanted = {
-        name: len(rows) for name, rows in wanted_flips(pack, "MSP", "Composed", 0.8).items() if rows
+        name: len(rows) for name, rows in wanted_flips(pack, "MSP", "KNN", 0.8).items() if rows
     }
     few = min(wanted, key=wanted.__getitem__)
     monkeypatch.setattr("app.pack.gallery.has_images", lambda pack_data, name: name == few)
-    at = open_page(accepts="MSP", rejects="Composed", keep="80")
+    at = open_page(accepts="MSP", rejects="KNN", keep="80")
     with_images, bare = wanted[few], sum(wanted.values()) - wanted[few]
     assert 0 < with_images < 24
     assert bare > 0
@@ -383,6 +392,25 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
     )  # then there is nothing to choose
     opened(at)
     assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
+
+
+def test_a_link_that_asks_for_composed_goes_on_and_says_that_it_is_not_offered():
+    at = AppTest.from_file("../../app/main.py", default_timeout=60)
+    at.query_params["accepts"] = at.query_params["drawn"] = "Composed"
+    at.run()
+    at.switch_page("detectors/page.py")
+    opened(at)
+    assert [warning.value for warning in at.warning] == [
+        "The link asks for the detector Composed, which is not offered here; another is shown."
+    ] * 2
+    assert any(f"{HEATS_PRIOR} accepts and HEAT rejects" in header.value for header in at.subheader)
+
+
+def test_the_table_says_which_parts_heats_prior_goes_without():
+    assert (
+        "HEAT's prior is MoG and Energy: there is no std-pooled view and no score of an earlier "
+        "layer."
+    ) in text(open_page()).replace("\\", "")
 
 
 def test_a_detector_never_parts_with_itself_and_the_page_says_so():

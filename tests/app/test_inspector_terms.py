@@ -14,9 +14,10 @@ from app.pack.insight import Insight, inspect_row
 from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.tables import verdicts_table
 from heat_core.detectors import presets
-from heat_core.detectors.composed import Composed
-from heat_core.detectors.heat import HEAT
+from heat_core.detectors.closed_form import KNN, EnergyLogits, MoG
+from heat_core.detectors.heat import GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
+from heat_core.detectors.weighted_sum import WeightedSumOf
 from heat_core.explain import class_mahalanobis
 from heat_core.pack import Pack, pack_from_arrays
 from heat_core.scores import SetScores
@@ -25,7 +26,12 @@ from tests.samples import ViM
 
 QUICK = FromNoise(Perceptron(16, 2), training=TrainConfig(steps=20, batch=64, log_points=2))
 DETECTORS = MappingProxyType(
-    {"HEAT": HEAT(temperature=4.0, correction=QUICK), "ViM": ViM(), "Composed": Composed(k=5)}
+    {
+        "HEAT": HEAT(temperature=4.0, correction=QUICK),
+        "HEAT-GMM": HEAT(temperature=4.0, correction=QUICK, prior=GMM),
+        "ViM": ViM(),
+        "Sum": WeightedSumOf((MoG(), EnergyLogits(), KNN(k=5))),
+    }
 )
 
 
@@ -60,8 +66,9 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
     names = {name: row_terms.terms.names for name, row_terms in insight.row_terms.items()}
     assert names == {
         "HEAT": ("prior", "correction"),
+        "HEAT-GMM": ("prior", "correction"),
         "ViM": ("residual", "logits"),
-        "Composed": ("mog", "energy", "knn"),
+        "Sum": ("MoG", "Energy", "KNN"),
     }
     row_terms = insight.row_terms["ViM"]
     residual, logits = row_terms.values
@@ -71,10 +78,34 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
 
 
 def test_the_sentence_on_its_terms_is_not_heats(insight: Insight) -> None:
-    assert "Gaussian" in inspector._terms_sentence(insight.row_terms["HEAT"])
+    gmm = inspector._terms_sentence(insight.row_terms["HEAT-GMM"])
+    assert gmm.startswith("The prior is a Gaussian a class (MoG): E_G / T_G = ")
     assert inspector._terms_sentence(insight.row_terms["ViM"]) == (
         "The score is the sum of these terms."
     )
+
+
+def test_the_parts_of_heats_prior_are_shown_and_add_up_to_it(insight: Insight) -> None:
+    row_terms = insight.row_terms["HEAT"]
+    assert row_terms.terms.prior_parts == ("MoG", "Energy")
+    assert row_terms.part_values.sum() == pytest.approx(row_terms.values[0], abs=1e-4)
+    mog, energy = row_terms.part_values
+    sentence = inspector._terms_sentence(row_terms)
+    assert sentence.startswith(
+        f"The prior adds up MoG {mog:.2f}, Energy {energy:.2f}, on one scale"
+    )
+    assert len(insight.row_terms["HEAT-GMM"].part_values) == 0
+
+
+def test_a_row_that_was_not_scored_has_parts_by_the_fitted_detector(
+    pack: Pack, all_detector_scores: list[DetectorScores]
+) -> None:
+    thresholds = {detector_scores.detector: 0.0 for detector_scores in all_detector_scores}
+    insight = inspect_row(
+        pack, class_mahalanobis(pack.train), all_detector_scores, ("train", 3), thresholds
+    )
+    row_terms = insight.row_terms["HEAT"]
+    assert row_terms.part_values.sum() == pytest.approx(row_terms.values[0], abs=1e-4)
 
 
 def test_the_table_of_verdicts_drops_nobody(insight: Insight) -> None:

@@ -186,6 +186,6 @@ def settle(page: Page, milliseconds: int = 500) -> None:
 
 def all_scored(page: Page) -> None:
     """Waits until the Detectors page shows the last detector."""
-    page.get_by_text("Composed catches").wait_for(timeout=600_000)
+    page.get_by_text("HEAT catches").wait_for(timeout=600_000)
     page.get_by_text("Fitting the other detectors").wait_for(state="hidden", timeout=60_000)
     settle(page)

@@ -21,7 +21,7 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
         wire = Wire(page)
         page.goto(f"{url}/detectors")
         all_scored(page)
-        heading = page.locator("h3", has_text="MoG accepts and HEAT rejects").inner_text()
+        heading = page.locator("h3", has_text="HEAT's prior accepts and HEAT rejects").inner_text()
         found = sum(int(count.replace(",", "")) for count in re.findall(r"([\d,]+) of", heading))
 
         # A click sends one message and shows the image, spelled out.
@@ -66,7 +66,7 @@ def test_from_a_flip_to_the_image_to_its_neighbour_and_to_the_selection(url: str
 
         # All flips become the selection, on the other pages too.
         page.get_by_role("button", name=f"Select these {found:,}").click()
-        chip = f"MoG accepts, HEAT rejects: {found:,}"
+        chip = f"HEAT's prior accepts, HEAT rejects: {found:,}"
         page.get_by_role("button", name=chip).wait_for()
         page.get_by_role("link", name="Threshold lab").click()
         page.get_by_role("button", name=chip).wait_for()
