@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.detector import Detector, Shape
-from heat_core.detectors.heat import HEAT, balance
+from heat_core.detectors.heat import GMM, HEAT, PRIOR, balance
 from heat_core.detectors.learned_energy import FitContext, FromPseudoOOD, Perceptron
-from heat_core.detectors.presets import preset_detector
 from heat_core.energies import Energy, score
 from heat_core.features import Features
 from heat_core.metrics import auroc
@@ -31,11 +30,21 @@ SEEDS = 3
 HEADING = (
     "# Ideas beyond the presets\n\n"
     "Printed by `python -m benchmarks ideas`. The criterion, which sees ID images alone, decides; "
-    "OOD sets are looked at here to\nreport. It compares settings of one detector, so HEAT with "
-    "HEAT and Composed with Composed."
+    "OOD sets are looked at here to\nreport. It compares settings of one detector, so HEAT-GMM "
+    "with HEAT-GMM, HEAT with HEAT, and Composed with Composed."
 )
 WIDE = FromPseudoOOD(
     Perceptron(256, 3), training=TrainConfig(steps=500, batch=768, lr=1e-3, weight_decay=1e-2)
+)
+# by model_selection.choose_weights from all terms but ODIN, as two of three seeds have it
+WEIGHED = Composed(
+    w_correction=0.5,
+    w_mog=0.0,
+    w_std_view=1.0,
+    w_energy=2.0,
+    w_early_layer=0.75,
+    w_knn=0.25,
+    correction=FromPseudoOOD(network_count=3),
 )
 
 
@@ -194,25 +203,27 @@ class Weighted(HEAT):
             factors[name] = float(torch.tensor(self.rate * (1 - area)).exp())
         values = {f.name: getattr(self.correction, f.name) for f in fields(self.correction)}
         correction = HardFamilies(**values, factors=factors)
-        return HEAT(correction=correction).fit(train, seed, on_record, extra)
+        return HEAT(correction=correction, prior=self.prior).fit(train, seed, on_record, extra)
 
 
 def ideas() -> dict[str, Detector]:
     """Returns the detectors by what is new in them."""
     source = FromPseudoOOD()
-    composed = preset_detector("Composed", "modern", "pseudo")
-    assert isinstance(composed, Composed)
     return {
-        "HEAT as first found: wide, no jitter": HEAT(correction=WIDE),
-        "HEAT, the preset: jitter on standardised inputs": HEAT(correction=source),
-        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(network_count=5)),
-        "SGLD-refined pseudo-negatives": Refined(correction=source),
-        "leave-classes-out: each class once a family": Classed(correction=source, own=False),
-        "a correction per class": Classed(correction=source),
-        "learned weights of families": Weighted(correction=source),
-        "Composed, the preset: with an earlier layer": composed,
-        "Composed without the earlier layer": replace(composed, w_early_layer=0.0),
-        "Composed of closed forms alone": replace(composed, w_correction=0.0),
+        "HEAT-GMM as first found: wide, no jitter": HEAT(correction=WIDE, prior=GMM),
+        "HEAT-GMM: jitter on standardised inputs": HEAT(correction=source, prior=GMM),
+        "an ensemble of 5 critics": HEAT(correction=FromPseudoOOD(network_count=5), prior=GMM),
+        "SGLD-refined pseudo-negatives": Refined(correction=source, prior=GMM),
+        "leave-classes-out: each class once a family": Classed(
+            correction=source, prior=GMM, own=False
+        ),
+        "a correction per class": Classed(correction=source, prior=GMM),
+        "learned weights of families": Weighted(correction=source, prior=GMM),
+        "HEAT: all parts in the prior": HEAT(correction=source),
+        "HEAT without the earlier layer": HEAT(correction=source, prior=PRIOR[:-1]),
+        "Composed: weights that the criterion found": WEIGHED,
+        "Composed without the earlier layer": replace(WEIGHED, w_early_layer=0.0),
+        "Composed of closed forms alone": replace(WEIGHED, w_correction=0.0),
     }
 
 

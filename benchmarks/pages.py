@@ -31,7 +31,7 @@ def measure(options: Options) -> list[Row]:
         page.get_by_role("button", name="Train HEAT").click()
         page.get_by_text("Modes kept").wait_for(timeout=120_000)
         page.goto(f"{url}/detectors")
-        page.get_by_text("Composed catches").wait_for(timeout=600_000)
+        page.get_by_text("HEAT catches").wait_for(timeout=600_000)
         threshold_waits = _move_threshold(page, 4 * options.rounds)
 
         received = Received(page)

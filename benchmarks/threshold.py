@@ -39,7 +39,7 @@ def measure(options: Options) -> list[Row]:
         return unvisited(FRAME, "<= 0.016 s")
     with visiting(1280, 2600, script=TIME_FRAMES) as (url, page):
         page.goto(f"{url}/detectors")
-        page.get_by_text("Composed catches").wait_for(timeout=600_000)
+        page.get_by_text("HEAT catches").wait_for(timeout=600_000)
         page.goto(f"{url}/threshold_lab?scorer=HEAT&against=MoG")
         page.locator("h3", has_text="MoG keeps").wait_for(timeout=600_000)
         page.wait_for_function(CHARTS_DRAWN, timeout=120_000)
