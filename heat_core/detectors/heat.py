@@ -112,7 +112,7 @@ class HEAT(Normalizing):
     prior: tuple[str, ...] = PRIOR
     noise_origin: NoiseOrigin = "around"
     title: ClassVar[str] = "HEAT"
-    summary: ClassVar[str] = "closed forms, and a learned correction where they are wrong"
+    summary: ClassVar[str] = "closed forms, corrected by a learned energy"
 
     def __post_init__(self) -> None:
         check_temperature(self.prior_temperature)
@@ -124,7 +124,7 @@ class HEAT(Normalizing):
 
     @property
     def description(self) -> str:
-        return f"{titles_of(self.prior)}, and a learned correction where they are wrong"
+        return f"{titles_of(self.prior)}, corrected by a learned energy"
 
     @property
     def prior_temperature(self) -> float:

@@ -187,7 +187,7 @@ def _first_smallest(blocks: Iterator[Tensor]) -> Tensor:
 
 
 class GaussianMixture(Gaussians):
-    """E(z) = -log sum_c pi_c N(z; mu_c, Sigma): HEAT's prior, and the MoG detector.
+    """E(z) = -log sum_c pi_c N(z; mu_c, Sigma): the MoG, alone or in HEAT's prior.
 
     The normaliser is kept, so `log_prob` is -E.
     Reference: Lafon et al. 2022, eq. 10.
