@@ -21,11 +21,15 @@ from heat_core.explain import class_mahalanobis
 from heat_core.pack import Pack, pack_from_arrays
 from heat_core.scores import SetScores
 from heat_core.training.trainer import TrainConfig
-from tests.samples import ViM
+from tests.samples import ResidualAndLogits
 
 QUICK = FromNoise(Perceptron(16, 2), training=TrainConfig(steps=20, batch=64, log_points=2))
 DETECTORS = MappingProxyType(
-    {"HEAT": HEAT(temperature=4.0, correction=QUICK), "ViM": ViM(), "Composed": Composed(k=5)}
+    {
+        "HEAT": HEAT(temperature=4.0, correction=QUICK),
+        "ResidualAndLogits": ResidualAndLogits(),
+        "Composed": Composed(k=5),
+    }
 )
 
 
@@ -60,10 +64,10 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
     names = {name: row_terms.terms.names for name, row_terms in insight.row_terms.items()}
     assert names == {
         "HEAT": ("prior", "correction"),
-        "ViM": ("residual", "logits"),
+        "ResidualAndLogits": ("residual", "logits"),
         "Composed": ("mog", "energy", "knn"),
     }
-    row_terms = insight.row_terms["ViM"]
+    row_terms = insight.row_terms["ResidualAndLogits"]
     residual, logits = row_terms.values
     assert row_terms.verdict.score == pytest.approx(residual + logits, rel=1e-5)
     assert row_terms.sentence.startswith(f"residual {row_terms.rounded[0]:.2f} + logits ")
@@ -72,7 +76,7 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
 
 def test_the_sentence_on_its_terms_is_not_heats(insight: Insight) -> None:
     assert "Gaussian" in inspector._terms_sentence(insight.row_terms["HEAT"])
-    assert inspector._terms_sentence(insight.row_terms["ViM"]) == (
+    assert inspector._terms_sentence(insight.row_terms["ResidualAndLogits"]) == (
         "The score is the sum of these terms."
     )
 
