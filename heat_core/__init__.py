@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from .bundles import Bundle, bundle_of, load, save_bundle
     from .detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
     from .detectors.composed import Composed
+    from .detectors.distances import FDBD, NCI, SHE, NNGuide
+    from .detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
     from .detectors.heat import EBM, HEAT
     from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+    from .detectors.logits import GEN, KLM, MaxLogit
     from .detectors.presets import DETECTORS, preset_detector, supported_detectors
+    from .detectors.rectified import ASH, DICE, SCALE, ReAct
+    from .detectors.subspaces import NECO, ViM
     from .energies import score
     from .explain import ScoreTerms, term_values
     from .features import Features, Head, read_features, write_features
@@ -37,14 +42,25 @@ if TYPE_CHECKING:
     from .training.trainer import TrainConfig
 
 __all__ = [
+    "ASH",
     "DETECTORS",
+    "DICE",
     "EBM",
+    "FDBD",
+    "GEN",
     "HEAT",
+    "KLM",
     "KNN",
     "MSP",
+    "NCI",
+    "NECO",
     "ODIN",
+    "RMD",
+    "SCALE",
+    "SHE",
     "SSD",
     "Bundle",
+    "ClassMoG",
     "Composed",
     "EnergyLogits",
     "ExtraID",
@@ -54,16 +70,22 @@ __all__ = [
     "Head",
     "KeepShare",
     "LeastSquares",
+    "MaxLogit",
     "MaximumLikelihood",
     "MoG",
+    "NNGuide",
     "NoiseContrastive",
     "Pack",
     "Perceptron",
+    "RMDPlusPlus",
+    "RadialMahalanobis",
+    "ReAct",
     "Run",
     "ScoreTerms",
     "SelfNormalized",
     "SetScores",
     "TrainConfig",
+    "ViM",
     "auroc",
     "bundle_of",
     "choose_threshold",
@@ -80,9 +102,9 @@ __all__ = [
     "save_bundle",
     "score",
     "score_pack",
-    "term_values",
     "separation",
     "supported_detectors",
+    "term_values",
     "threshold_keeping",
     "toy",
     "write_features",
@@ -94,6 +116,11 @@ _MODULES = {
     "detectors.composed": ("Composed",),
     "detectors.heat": ("EBM", "HEAT"),
     "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
+    "detectors.distances": ("FDBD", "NCI", "NNGuide", "SHE"),
+    "detectors.gaussians": ("ClassMoG", "RMD", "RMDPlusPlus", "RadialMahalanobis"),
+    "detectors.logits": ("GEN", "KLM", "MaxLogit"),
+    "detectors.rectified": ("ASH", "DICE", "SCALE", "ReAct"),
+    "detectors.subspaces": ("NECO", "ViM"),
     "detectors.presets": ("DETECTORS", "preset_detector", "supported_detectors"),
     "energies": ("score",),
     "explain": ("ScoreTerms", "term_values"),

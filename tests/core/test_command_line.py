@@ -308,7 +308,7 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         **{key: a for key, a in arrays.items() if key not in ("weight", "bias")},
     )
     assert main(["pack", str(tmp_path / "headless.npz"), "--out", str(tmp_path / "headless")]) == 0
-    assert "MSP and Energy need weight and bias" in capsys.readouterr().out
+    assert "all else of the logits need weight and bias" in capsys.readouterr().out
     monkeypatch.setattr(
         "heat_core.detectors.presets.DETECTORS",
         {k: v for k, v in DETECTORS.items() if not preset_detector(k).trains},
@@ -319,9 +319,13 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         "KNN",
         "SSD",
         "MoG",
+        "RMD",
+        "RMD++",
+        "Radial",
+        "MoG-full",
         "Composed",
     }
-    for name in ("MSP", "Energy"):
+    for name in ("MSP", "Energy", "SCALE", "ViM"):
         assert (
             f"{name} is left out: {name} needs the classifier's head (weight and bias)"
             in output.err
@@ -415,6 +419,18 @@ def test_a_report_names_what_failed(
     assert "| MoG |" in output.out
     assert "| SSD |" not in output.out
     assert "failed: SSD (no room)" in output.err.splitlines()[-1]
+
+
+def test_a_report_can_be_of_some_detectors(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--detectors", "GEN,RMD", "--seeds", "1", "--no-plane"]
+    assert main(["report", str(pack), *arguments]) == 0
+    page = capsys.readouterr().out
+    assert "| GEN |" in page
+    assert "| MoG |" not in page
+    assert "From the features alone" not in page
+    assert "--seeds 1 --detectors GEN,RMD`" in page
 
 
 # -- fit, score ------------------------------------------------------------------------------------
