@@ -421,9 +421,7 @@ def test_a_report_names_what_failed(
     assert "failed: SSD (no room)" in output.err.splitlines()[-1]
 
 
-def test_a_report_can_be_of_some_detectors(
-    pack: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_can_be_of_some_detectors(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--detectors", "GEN,RMD", "--seeds", "1", "--no-plane"]
     assert main(["report", str(pack), *arguments]) == 0
     page = capsys.readouterr().out
