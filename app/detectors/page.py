@@ -62,7 +62,7 @@ def show(pack_data) -> None:
     scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
-    if chosen := chosen_sentence(job):
+    if chosen := chosen_sentence(pack_data, job):
         st.caption(plain(chosen, 500))
     if scores_by_detector:
         compare(pack_data, scores_by_detector, job.result)

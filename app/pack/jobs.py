@@ -38,7 +38,7 @@ class DetectorScores:
         terms: what its score is put together from.
         term_values: {set: (n, terms)}, what each term adds; nothing where there is one term, which
             is the score.
-        chosen: {setting: value} of what was chosen at fit, on ID data alone.
+        chosen: {setting: value} of what was left open, and found at fit.
     """
 
     detector: str
@@ -138,8 +138,9 @@ def _score_detector(
     if len(terms.names) > 1:
         term_values = score_pack(pack, partial(explain.term_values, run))
     kept_run = run if keep_run else None
-    chosen = detector.chosen_settings(run.energy)
-    return DetectorScores(name, scores, "", run.warning, kept_run, terms, term_values, chosen)
+    return DetectorScores(
+        name, scores, "", run.warning, kept_run, terms, term_values, run.chosen_settings
+    )
 
 
 def layout_work(pack: Pack, method: str) -> Work:

@@ -157,14 +157,16 @@ def fit_warnings(job: Job | ScoringJobs) -> list[str]:
     ]
 
 
-def chosen_sentence(job: Job | ScoringJobs) -> str:
-    """Returns which settings were chosen at fit, on ID data alone, in a sentence; or nothing."""
+def chosen_sentence(pack_data: PackData, job: Job | ScoringJobs) -> str:
+    """Returns which values settings have that were left open, in a sentence; or nothing."""
+    from heat_core.detectors.choosing import choice_sentence
+
     settings = [
         f"{detector_scores.detector} {setting} {value:.3g}"
         for detector_scores in _ready(job)
         for setting, value in detector_scores.chosen.items()
     ]
-    return f"Chosen at fit, on ID data alone: {', '.join(settings)}." if settings else ""
+    return choice_sentence(settings, pack_data.pack.extra)
 
 
 def _ready(job: Job | ScoringJobs) -> list[DetectorScores]:

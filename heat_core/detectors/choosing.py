@@ -6,7 +6,7 @@ images from destroyed ones, as `model_selection.criterion` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -20,6 +20,7 @@ from heat_core.images.pseudo import TWO_FAMILIES
 from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.splits import sample
+from heat_core.threads import torch_threads
 from heat_core.training.trainer import OnRecord, ignore
 
 from .detector import Detector, Shape
@@ -69,12 +70,12 @@ class Choosing(Detector):
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
         self.blank(train)  # says what is wrong with the features before any work
-        families = judging_families(extra)
-        if self.is_given or extra.val is None or not families:
+        if self.is_given or extra.val is None or not can_choose(extra):
             return super().fit(train, seed, on_record, extra)
-        judging = _Judging.of(sample(extra.val, HELD_OUT_ROWS), families)
-        energies = [self.fit_with(value, train) for value in self.candidates(train)]
-        return max(energies, key=judging.mean_auroc)  # the first of equals
+        judging = _Judging.of(sample(extra.val, HELD_OUT_ROWS), judging_families(extra))
+        with torch_threads(1):  # many small steps
+            energies = [self.fit_with(value, train) for value in self.candidates(train)]
+            return max(energies, key=judging.mean_auroc)  # the first of equals
 
     def fit_with(self, value: float, train: Features) -> Energy:
         """Returns the energy with a value of the setting, fitted to the features."""
@@ -109,6 +110,29 @@ class _Judging:
         """Returns the mean AUROC of held-out ID images against each family."""
         inside, *outside = np.split(score(energy, self.z), np.cumsum(self.sizes[:-1]))
         return float(np.mean([auroc(inside, family) for family in outside]))
+
+
+def can_choose(extra: ExtraID) -> bool:
+    """Returns whether there are held-out ID images, and destroyed ones, to choose a setting by."""
+    return extra.val is not None and bool(judging_families(extra))
+
+
+def choice_sentence(settings: Iterable[str], extra: ExtraID) -> str:
+    """Returns which values settings have that were left open, in a sentence; nothing without any.
+
+    Args:
+        settings: each with its value, such as `SCALE percentile 65`.
+        extra: what they were chosen by.
+
+    >>> choice_sentence(["SCALE percentile 65"], NO_EXTRA)
+    'By default, since there are no destroyed ID images to choose by: SCALE percentile 65.'
+    """
+    text = ", ".join(settings)
+    if not text:
+        return ""
+    if can_choose(extra):
+        return f"Chosen at fit, on ID data alone: {text}."
+    return f"By default, since there are no destroyed ID images to choose by: {text}."
 
 
 def judging_families(extra: ExtraID) -> dict[str, Features]:

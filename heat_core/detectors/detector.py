@@ -122,7 +122,7 @@ class Detector(abc.ABC):
         return ""
 
     def chosen_settings(self, energy: Energy) -> dict[str, float]:
-        """Returns {setting: its value} of what was chosen at fit, on ID data alone."""
+        """Returns {setting: value} of what was left open, and found at fit on ID data alone."""
         return {}
 
     def to_diagnose(

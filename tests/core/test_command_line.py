@@ -455,6 +455,25 @@ def test_fit_then_score(
         assert np.array_equal(table["score"], fit(KNN(), data.train).score(data.ood["far", "d"]))
 
 
+def test_fit_says_what_it_chose(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", str(pack), "SCALE", "--out", str(tmp_path / "run")]) == 0
+    output = capsys.readouterr().out
+    assert "no destroyed ID images to choose by: percentile 65." in output
+
+
+def test_a_detector_that_cannot_read_the_features_is_left_out(
+    arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = {key: value - 1.0 if "z" in key else value for key, value in arrays.items()}
+    np.savez(tmp_path / "moved.npz", **moved)
+    assert main(["pack", str(tmp_path / "moved.npz"), "--out", str(tmp_path / "moved")]) == 0
+    arguments = ["benchmark", str(tmp_path / "moved"), "--detectors"]
+    assert main([*arguments, "SCALE,KNN"]) == 2
+    assert "SCALE needs features of 0 or more" in capsys.readouterr().err
+
+
 def test_score_reads_an_npz_and_keeps_where_rows_come_from(
     pack: Path, tmp_path: Path, far: Features
 ) -> None:
