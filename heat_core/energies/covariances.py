@@ -13,6 +13,7 @@ from heat_core.threads import torch_threads
 from .energy import Energy
 from .gaussian import GaussianMixture, Mahalanobis, total_moments
 
+BLOCK_ROWS = 8192  # of a class that are whitened at a time
 MIN_SHRINKAGE = 1e-6  # towards the common covariance, so that every class's can be inverted
 
 
@@ -81,15 +82,30 @@ class ClassGaussians(Energy):
         label = train.class_index.to(train.z.device)
         with torch_threads(1):  # two wait for each other at every class
             for i in range(len(self.factors)):
-                white = self.common.whiten(train.z[label == i].to(self.common.means))
-                self._fit_class(i, white.double())
+                rows = torch.nonzero(label == i)[:, 0]
+                self._fit_class(i, self._white_covariance(train.z, rows))
         return self
 
-    def _fit_class(self, i: int, white: Tensor) -> None:
-        """Sets the factor and the volume of the i-th class, of its rows (n, d), whitened."""
-        centred = white - white.mean(0)
+    def _white_covariance(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Returns the covariance of some rows of z (N, d), whitened, (d, d) in float64."""
+        blocks = rows.split(BLOCK_ROWS)
+        total = torch.zeros_like(self.common.centre, dtype=torch.float64)
+        for block in blocks:
+            total += self._white(z, block).sum(0)
+        scatter = torch.zeros_like(self.factors[0], dtype=torch.float64)
+        for block in blocks:
+            centred = self._white(z, block) - total / len(rows)
+            scatter += centred.T @ centred
+        return scatter / len(rows)
+
+    def _white(self, z: Tensor, rows: Tensor) -> Tensor:
+        """Returns some rows of z (N, d), whitened, in float64."""
+        return self.common.whiten(z[rows].to(self.common.means)).double()
+
+    def _fit_class(self, i: int, own: Tensor) -> None:
+        """Sets the factor and the volume of the i-th class, of its own covariance (d, d)."""
         share = float(self.shrinkage.clamp(min=MIN_SHRINKAGE))
-        covariance = (1 - share) / len(white) * centred.T @ centred
+        covariance = (1 - share) * own
         covariance.diagonal().add_(share)
         lower = torch.linalg.cholesky(covariance)
         identity = torch.eye(len(covariance), dtype=lower.dtype, device=lower.device)

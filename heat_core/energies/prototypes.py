@@ -110,7 +110,8 @@ class PosteriorDivergence(Logits):
         for _, logits in self.logit_batches(train.z):
             sums.add(logits.argmax(-1), logits.double().softmax(-1))
         least = torch.finfo(torch.float64).tiny  # a share of 0 has a log, too
-        self.store(log_means=sums.means.clamp(min=least).log(), is_absent=sums.count[:, 0] == 0)
+        means = sums.sums.div_(sums.count.clamp(min=1))  # in place: it may be large
+        self.store(log_means=means.clamp_(min=least).log_(), is_absent=sums.count[:, 0] == 0)
         return self
 
     def forward(self, z: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ class Residual(Energy):
     def _balance(self, train: Features, head: Head) -> Tensor:
         """Returns the mean of the largest logit by the mean of ||P (z - u)||, or 1 if that is 0."""
         count = rows_per_batch(max(len(head.bias), len(self.origin)))
-        logits, norms = (torch.zeros((), dtype=torch.float64, device=train.z.device) for _ in "ab")
+        logits = torch.zeros((), dtype=torch.float64, device=train.z.device)
+        norms = torch.zeros_like(logits)
         for z in train.z.split(count):
             z = z.to(self.origin)
             logits += head.logits(z).amax(-1).sum(dtype=torch.float64)
