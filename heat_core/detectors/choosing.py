@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from heat_core.arguments import check_seed
 from heat_core.energies import Energy, score
 from heat_core.features import Features
 from heat_core.images.pseudo import TWO_FAMILIES
@@ -69,6 +70,7 @@ class Choosing(Detector):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
+        check_seed(seed)
         self.blank(train)  # says what is wrong with the features before any work
         if self.is_given or extra.val is None or not can_choose(extra):
             return super().fit(train, seed, on_record, extra)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features
+from heat_core.progress import row_blocks
 from heat_core.threads import torch_threads
 
 from .energy import Energy
@@ -81,9 +82,9 @@ class ClassGaussians(Energy):
         self.to(self.common.means)
         label = train.class_index.to(train.z.device)
         with torch_threads(1):  # two wait for each other at every class
-            for i in range(len(self.factors)):
-                rows = torch.nonzero(label == i)[:, 0]
-                self._fit_class(i, self._white_covariance(train.z, rows))
+            for one in row_blocks("estimating covariances of classes", len(self.factors), 1):
+                rows = torch.nonzero(label == one.start)[:, 0]
+                self._fit_class(one.start, self._white_covariance(train.z, rows))
         return self
 
     def _white_covariance(self, z: Tensor, rows: Tensor) -> Tensor:
@@ -119,8 +120,8 @@ class ClassGaussians(Energy):
     def forward(self, z: Tensor) -> Tensor:
         white = self.common.whiten(z)
         squared = [
-            ((white - mean) @ factor).square().sum(-1)
-            for mean, factor in zip(self.common.means, self.factors, strict=True)
+            ((white - self.common.means[i]) @ self.factors[i]).square().sum(-1)
+            for i in range(len(self.factors))
         ]
         distances = torch.stack(squared, -1).clamp(max=torch.finfo(white.dtype).max)
         log_densities = -self.log_volumes - 0.5 * distances

@@ -49,9 +49,9 @@ class BoundaryDistance(Logits):
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.logits(z)
-        largest, predicted = logits.max(-1, keepdim=True)
-        inverse = self._inverse_distances(predicted[:, 0])
-        distances = ((largest - logits) * inverse).sum(-1) / max(1, len(self.bias) - 1)
+        inverse = self._inverse_distances(logits.argmax(-1))
+        margins = logits.amax(-1, keepdim=True) - logits
+        distances = (margins * inverse).sum(-1) / max(1, len(self.bias) - 1)
         return -distances / _lengths(z - self.mean)
 
     def _inverse_distances(self, predicted: Tensor) -> Tensor:
@@ -59,13 +59,12 @@ class BoundaryDistance(Logits):
 
         0 where the weights are the same.
         """
-        classes, rows = predicted.unique(return_inverse=True)
         weight = self.centred_weight
-        lengths = weight.square().sum(-1)
-        sums = lengths[classes, None] + lengths
-        squared = torch.addmm(sums, weight[classes], weight.T, alpha=-2)
+        squared_lengths = weight.square().sum(-1)
+        sums = squared_lengths[predicted][:, None] + squared_lengths
+        squared = torch.addmm(sums, weight[predicted], weight.T, alpha=-2)
         differ = squared > SAME * torch.finfo(weight.dtype).eps * sums
-        return torch.where(differ, squared, torch.inf).rsqrt()[rows]
+        return torch.where(differ, squared, torch.inf).rsqrt()
 
 
 class CollapseAngle(Logits):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features
+from heat_core.progress import row_blocks
 
 from .energy import Energy, rows_per_batch, working_precision
 
@@ -50,10 +51,8 @@ class Logits(Energy):
 
         No more of them are held at a time than scoring holds.
         """
-        count = rows_per_batch(len(self.bias))
-        for start in range(0, len(z), count):
-            rows = slice(start, min(start + count, len(z)))
-            yield rows, self.logits(z[rows].to(self.weight))
+        for block in row_blocks("computing logits", len(z), rows_per_batch(len(self.bias))):
+            yield block, self.logits(z[block].to(self.weight))
 
 
 class MaxSoftmax(Logits):
@@ -136,12 +135,21 @@ class GeneralizedEntropy(Logits):
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.logits(z)
-        top, _ = logits.log_softmax(-1).topk(self.largest, dim=-1)
+        top, _ = log_softmax(logits).topk(self.largest, dim=-1)
         # 1 - p of the largest p is the sum of the others, since p itself may round to 1
         log_rest = torch.cat(
             [log_other_probability(logits)[:, None], (-top[:, 1:].exp()).log1p()], dim=-1
         )
         return (self.gamma * (top + log_rest)).exp().sum(-1)
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Returns the logarithm of the softmax of each row of logits (N, C), (N, C).
+
+    >>> log_softmax(torch.tensor([[0.0, 0.0]]))
+    tensor([[-0.6931, -0.6931]])
+    """
+    return logits - logits.logsumexp(-1, keepdim=True)
 
 
 def log_other_probability(logits: Tensor) -> Tensor:

@@ -126,23 +126,34 @@ class GuidedLogits(Logits):
         _check_k(k, bank_rows)
         self.register_buffer("bank", torch.empty(bank_rows, dim))  # L(z_i) u(z_i)
         self.register_buffer("k", torch.tensor(float(k)))
+        self.count = k  # the same as a number
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self.count = int(self.k)
 
     def fit(self, train: Features) -> Self:
         super().fit(train)
-        bank = torch.empty(self.bank.shape, dtype=self.weight.dtype, device=self.weight.device)
-        for rows, logits in self.logit_batches(train.z):
-            bank[rows] = logits.logsumexp(-1, keepdim=True) * unit(train.z[rows].to(bank))
-        self.store(bank=bank)
+        self.bank = self.weight.new_empty(train.z.shape)
+        for block, logits in self.logit_batches(train.z):
+            directions = unit(train.z[block].to(self.weight))
+            self.bank[block] = logits.logsumexp(-1, keepdim=True) * directions
         return self
 
-    def forward(self, z: Tensor) -> Tensor:
-        return -self.logits(z).logsumexp(-1) * self.guidance(unit(z), int(self.k))
+    @property
+    def rows_at_a_time(self) -> int:
+        return min(super().rows_at_a_time, _batch_size(len(self.bank)))
 
-    def guidance(self, directions: Tensor, k: int) -> Tensor:
+    def forward(self, z: Tensor) -> Tensor:
+        return -self.logits(z).logsumexp(-1) * self.guidance(unit(z))
+
+    def guidance(self, directions: Tensor) -> Tensor:
         """Returns the mean of the k largest products with the bank, (N,), of directions (N, d)."""
-        none = torch.zeros(len(self.bank), dtype=self.bank.dtype, device=self.bank.device)
+        if torch.compiler.is_exporting():  # one graph for any number of rows
+            return (directions @ self.bank.T).topk(self.count, dim=1).values.mean(-1)
+        no_offset = self.bank.new_zeros(len(self.bank))
         means = [
-            largest(_products(rows, self.bank, none), k).mean(-1)
+            largest(_products(rows, self.bank, no_offset), self.count).mean(-1)
             for rows in directions.split(_batch_size(len(self.bank)))
         ]
         return torch.cat(means)

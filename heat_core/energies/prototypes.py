@@ -10,7 +10,7 @@ from torch import Tensor
 from heat_core.features import Features
 
 from .gaussian import mean_of
-from .logits import Logits
+from .logits import Logits, log_softmax
 
 
 class ClassPattern(Logits):
@@ -41,10 +41,10 @@ class ClassPattern(Logits):
     def fit(self, train: Features) -> Self:
         super().fit(train)
         right, every = _ClassSums(self.weight), _ClassSums(self.weight)
-        for rows, logits in self.logit_batches(train.z):
+        for block, logits in self.logit_batches(train.z):
             predicted = logits.argmax(-1)
-            label = predicted if train.y is None else train.y[rows].to(predicted.device)
-            z = train.z[rows].to(self.weight)
+            label = predicted if train.y is None else train.y[block].to(predicted.device)
+            z = train.z[block].to(self.weight)
             is_right = label == predicted
             right.add(label[is_right], z[is_right])
             every.add(label, z)
@@ -115,7 +115,7 @@ class PosteriorDivergence(Logits):
         return self
 
     def forward(self, z: Tensor) -> Tensor:
-        log_p = self.logits(z).log_softmax(-1)
+        log_p = log_softmax(self.logits(z))
         p = log_p.exp()
         divergences = (p * log_p).sum(-1, keepdim=True) - p @ self.log_means.T
         return divergences.masked_fill(self.is_absent > 0, torch.inf).amin(-1)

@@ -75,10 +75,21 @@ class ScaledFeatures(LogSumExp):
     """
 
     percentile: Tensor
+    largest_count: int
 
     def __init__(self, dim: int, classes: int, percentile: float) -> None:
         super().__init__(dim, classes)
         self.register_buffer("percentile", torch.tensor(float(percentile)))
+        self.largest_count = self._count_largest()
+
+    def _count_largest(self) -> int:
+        """Returns how many features of a row are its largest ones, at least 1."""
+        dim = self.weight.shape[1]
+        return max(1, dim - round(dim * float(self.percentile) / 100))
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self.largest_count = self._count_largest()
 
     def forward(self, z: Tensor) -> Tensor:
         return super().forward(self.change(z))
@@ -86,12 +97,6 @@ class ScaledFeatures(LogSumExp):
     def change(self, z: Tensor) -> Tensor:
         """Returns what the logits are made of, (N, d), of z (N, d)."""
         return self.factor(z) * z
-
-    @property
-    def largest_count(self) -> int:
-        """How many features of a row are its largest ones, at least 1."""
-        dim = self.weight.shape[1]
-        return max(1, dim - round(dim * float(self.percentile) / 100))
 
     def factor(self, z: Tensor) -> Tensor:
         """Returns r of each row of z (N, d), (N, 1)."""
@@ -105,6 +110,7 @@ class ScaledFeatures(LogSumExp):
 class PrunedFeatures(ScaledFeatures):
     """E(z) as `ScaledFeatures`, with all but the largest features of a row set to 0.
 
+    Of equal features the first are kept.
     Reference: ASH-S, Djurisic et al. 2023, arXiv:2209.09858.
 
     >>> from heat_core.features import Head
@@ -116,8 +122,10 @@ class PrunedFeatures(ScaledFeatures):
     """
 
     def change(self, z: Tensor) -> Tensor:
-        largest, columns = z.topk(self.largest_count, dim=-1)
-        return self.factor(z) * torch.zeros_like(z).scatter(-1, columns, largest)
+        ordered, columns = z.sort(dim=-1, descending=True, stable=True)
+        count = self.largest_count
+        kept = torch.zeros_like(z).scatter(-1, columns[:, :count], ordered[:, :count])
+        return self.factor(z) * kept
 
 
 class SparseWeights(LogSumExp):

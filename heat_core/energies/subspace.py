@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from heat_core.features import Features, Head
+from heat_core.progress import report_progress, row_blocks
 from heat_core.threads import torch_threads
 
 from .energy import Energy, rows_per_batch, working_precision
@@ -66,8 +67,8 @@ class Residual(Energy):
         count = rows_per_batch(max(len(head.bias), len(self.origin)))
         logits = torch.zeros((), dtype=torch.float64, device=train.z.device)
         norms = torch.zeros_like(logits)
-        for z in train.z.split(count):
-            z = z.to(self.origin)
+        for block in row_blocks("measuring residuals", len(train), count):
+            z = train.z[block].to(self.origin)
             logits += head.logits(z).amax(-1).sum(dtype=torch.float64)
             norms += self._norms(z).sum(dtype=torch.float64)
         return torch.where(norms > 0, logits / norms, 1.0)
@@ -150,6 +151,7 @@ def _second_moment(train: Features, origin: Tensor) -> Tensor:
 
 def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the eigenvalues (d,) of a symmetric matrix, the smallest first, and eigenvectors."""
+    report_progress("decomposing the covariance")
     with torch_threads(1):  # two wait for each other thousands of times
         return torch.linalg.eigh(matrix)
 

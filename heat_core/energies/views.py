@@ -56,7 +56,7 @@ class RadiallyScaled(Energy):
 
     >>> from heat_core.energies import Neighbors
     >>> train = Features(torch.tensor([[4.0, 0.0], [0.0, 9.0]]))
-    >>> energy = RadiallyScaled(Neighbors(dim=2, rows=2, k=1), beta=0.5).fit(train)
+    >>> energy = RadiallyScaled(Neighbors(dim=2, bank_rows=2, k=1), beta=0.5).fit(train)
     >>> energy(torch.tensor([[16.0, 0.0], [0.0, 9.0]]))  # 4 from 2, and 3 itself
     tensor([2., 0.])
     """
@@ -79,7 +79,10 @@ class RadiallyScaled(Energy):
     def fit(self, train: Features) -> Self:
         """Returns self fitted to the rows alone: moments of a larger set are of other lengths."""
         self.to(train.z.device, working_precision(train.z))
-        self.energy.fit(Features(self.scaled(train.z.to(self.beta)), train.y))
+        z = torch.empty_like(train.z, dtype=self.beta.dtype)
+        for block in row_blocks("scaling", len(train), FIT_ROWS):
+            z[block] = self.scaled(train.z[block].to(z.dtype))
+        self.energy.fit(Features(z, train.y))
         return self
 
 
