@@ -110,22 +110,20 @@ class ScaledFeatures(LogSumExp):
 class PrunedFeatures(ScaledFeatures):
     """E(z) as `ScaledFeatures`, with all but the largest features of a row set to 0.
 
-    Of equal features the first are kept.
+    What equals the smallest of these is kept, too.
     Reference: ASH-S, Djurisic et al. 2023, arXiv:2209.09858.
 
     >>> from heat_core.features import Head
-    >>> z = torch.tensor([[2.0, 1.0], [1.0, 1.0]])
+    >>> z = torch.tensor([[2.0, 1.0], [4.0, 0.0]])
     >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
-    >>> PrunedFeatures(dim=2, classes=2, percentile=50).fit(train).change(z)  # exp(1.5) and exp(2)
-    tensor([[8.9634, 0.0000],
-            [7.3891, 0.0000]])
+    >>> PrunedFeatures(dim=2, classes=2, percentile=50).fit(train).change(z)  # exp(1.5) and e
+    tensor([[ 8.9634,  0.0000],
+            [10.8731,  0.0000]])
     """
 
     def change(self, z: Tensor) -> Tensor:
-        ordered, columns = z.sort(dim=-1, descending=True, stable=True)
-        count = self.largest_count
-        kept = torch.zeros_like(z).scatter(-1, columns[:, :count], ordered[:, :count])
-        return self.factor(z) * kept
+        least = z.topk(self.largest_count, dim=-1).values[:, -1:]
+        return self.factor(z) * torch.where(z >= least, z, 0.0)
 
 
 class SparseWeights(LogSumExp):

@@ -80,7 +80,7 @@ def variance(x, dim=None, correction=1, keepdim=False):
     return np.var(x, axis=tuple(dim) if dim else None, ddof=correction, keepdims=keepdim)
 
 
-def sort(x, dim=-1, descending=False, stable=True):
+def sort(x, dim=-1, descending=False):
     order = np.argsort(-x if descending else x, axis=dim, kind="stable")
     return np.take_along_axis(x, order, dim), order
 
