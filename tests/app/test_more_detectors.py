@@ -10,8 +10,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.pack.jobs import scoring_work
-from heat_core.detectors.presets import APPROACHES
-from heat_core.detectors.presets import SHOWN as FIRST
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, link, opened, text, wait
 
@@ -133,13 +131,3 @@ def test_detectors_that_need_a_head_say_so_once_they_are_added(
     at = page("detectors")
     wait(at, lambda page: not page.get("progress"))
     assert not any("SCALE" in info.value for info in at.info)
-
-
-def test_every_detector_is_seen_at_first_or_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    from app.pack import shown
-
-    offered = [name for names in shown.further_detectors().values() for name in names]
-    everything = {name for names in APPROACHES.values() for name in names}
-    assert {*offered, *shown.first_detectors()} == everything
-    assert shown.first_detectors() == FIRST

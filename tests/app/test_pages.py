@@ -178,3 +178,12 @@ def test_the_names_offered_are_the_names_there_are():
     assert set(controls.TOYS) == set(TOYS)
     assert set(controls.PRESETS) == set(PRESETS["plane"])
     assert set(controls.PLANE_DETECTORS) == set(PRESETS["plane"]["modern"])
+
+
+def test_every_detector_is_seen_at_first_or_can_be_added() -> None:
+    from app.pack import shown
+    from heat_core.detectors.presets import DETECTORS
+
+    further = [name for names in shown.further_detectors().values() for name in names]
+    assert sorted([*shown.first_detectors(), *further]) == sorted(DETECTORS)
+    assert shown.first_detectors() == SHOWN
