@@ -56,8 +56,17 @@ TERMS: Mapping[str, str] = {
     ),
     "EBM": "An energy learned alone, without a prior.",
     "MoG, SSD, KNN": (
-        "Energies with a formula: Gaussians, distance to the nearest class, distance to the "
-        "k-th nearest image."
+        "Energies with a formula: Gaussians, distance to the nearest class (since 2025 called "
+        "Mahalanobis++, too), distance to the k-th nearest image."
+    ),
+    "Closed form": (
+        "A detector with a formula, fitted in a second or less. What it leaves open, such as a "
+        "percentile, is chosen at fit on ID data alone."
+    ),
+    "Approach": (
+        "What a detector's score is made of: of the logits; of changed features (clipped, scaled, "
+        "pruned) before the logits; of distances to images, classes, borders; of Gaussians; of "
+        "subspaces; or learned."
     ),
     "MSP, ODIN": (
         "Scores of the classifier's own doubt: its largest softmax share, as it is or after a "

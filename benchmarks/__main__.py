@@ -13,11 +13,13 @@ from dataclasses import fields
 from .timing import Options, Row, table
 
 PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step")
+ALONE = ("closed_forms",)
+"""Without a peer, against a bar in seconds."""
 WAITS = ("start", "pages", "plane", "threshold", "inspector", "feature_map")
 """In the app; `waits` stands for all of them."""
 CROWD = ("burst",)
 """In the app, with others there."""
-NAMES = PEERS + WAITS + CROWD
+NAMES = PEERS + ALONE + WAITS + CROWD
 STUDIES = ("criterion", "ideas")
 """Of presets: minutes each, so only where they are asked for."""
 

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from .bundles import Bundle, bundle_of, load, save_bundle
     from .detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
     from .detectors.composed import Composed
+    from .detectors.distances import FDBD, NCI, SHE, NNGuide
+    from .detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
     from .detectors.heat import EBM, HEAT
     from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+    from .detectors.logits import GEN, KLM, MaxLogit
     from .detectors.presets import DETECTORS, preset_detector, supported_detectors
+    from .detectors.rectified import ASH, DICE, SCALE, ReAct
+    from .detectors.subspaces import NECO, ViM
     from .detectors.weighted_sum import OfView, WeightedSumOf
     from .energies import score
     from .explain import ScoreTerms, term_values
@@ -38,14 +43,25 @@ if TYPE_CHECKING:
     from .training.trainer import TrainConfig
 
 __all__ = [
+    "ASH",
     "DETECTORS",
+    "DICE",
     "EBM",
+    "FDBD",
+    "GEN",
     "HEAT",
+    "KLM",
     "KNN",
     "MSP",
+    "NCI",
+    "NECO",
     "ODIN",
+    "RMD",
+    "SCALE",
+    "SHE",
     "SSD",
     "Bundle",
+    "ClassMoG",
     "Composed",
     "EnergyLogits",
     "ExtraID",
@@ -55,17 +71,23 @@ __all__ = [
     "Head",
     "KeepShare",
     "LeastSquares",
+    "MaxLogit",
     "MaximumLikelihood",
     "MoG",
+    "NNGuide",
     "NoiseContrastive",
     "OfView",
     "Pack",
     "Perceptron",
+    "RMDPlusPlus",
+    "RadialMahalanobis",
+    "ReAct",
     "Run",
     "ScoreTerms",
     "SelfNormalized",
     "SetScores",
     "TrainConfig",
+    "ViM",
     "WeightedSumOf",
     "auroc",
     "bundle_of",
@@ -83,9 +105,9 @@ __all__ = [
     "save_bundle",
     "score",
     "score_pack",
-    "term_values",
     "separation",
     "supported_detectors",
+    "term_values",
     "threshold_keeping",
     "toy",
     "write_features",
@@ -97,6 +119,11 @@ _MODULES = {
     "detectors.composed": ("Composed",),
     "detectors.heat": ("EBM", "HEAT"),
     "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
+    "detectors.distances": ("FDBD", "NCI", "NNGuide", "SHE"),
+    "detectors.gaussians": ("ClassMoG", "RMD", "RMDPlusPlus", "RadialMahalanobis"),
+    "detectors.logits": ("GEN", "KLM", "MaxLogit"),
+    "detectors.rectified": ("ASH", "DICE", "SCALE", "ReAct"),
+    "detectors.subspaces": ("NECO", "ViM"),
     "detectors.presets": ("DETECTORS", "preset_detector", "supported_detectors"),
     "detectors.weighted_sum": ("OfView", "WeightedSumOf"),
     "energies": ("score",),

@@ -328,12 +328,12 @@ def _benchmark(add: Add) -> None:
 
 def _report(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
+    _add_detectors(add)
     add("--seeds", type=_whole_number(1, MAX_SEEDS), default=5)
     _add_preset(add)
     _add_seed(add)
     _add_device(add)
     _add_switch(add, "--plane", "also the toys, against the truth")
-    add("--detectors", help=argparse.SUPPRESS)
 
 
 def _project(add: Add) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .detectors.choosing import judging_families
 from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
 from .detectors.learned_energy import energies_within
@@ -90,7 +91,7 @@ def _folds(extra: ExtraID, trains: bool) -> list[_Fold]:
 
     Raises ValueError if there are too few kinds.
     """
-    names = [name for name in extra.pseudoval if name != TWO_FAMILIES]
+    names = list(judging_families(extra))
     kinds = list(dict.fromkeys(map(kind_of, names)))
     least = 2 if trains else 1
     if len(kinds) < least:

@@ -120,11 +120,11 @@ class Residual(Energy):
 
 
 @dataclass(frozen=True)
-class ViM(Detector):
-    """The residual, and the free energy of the logits, as in Wang et al. 2022, arXiv:2203.10807."""
+class ResidualAndLogits(Detector):
+    """The residual, and the free energy of the logits: two terms, of names of its own."""
 
     rank: int = 4
-    title: ClassVar[str] = "ViM"
+    title: ClassVar[str] = "Residual and logits"
     summary: ClassVar[str] = "what no principal direction explains, and how small the logits are"
 
     def build(self, shape: Shape) -> Energy:

@@ -9,6 +9,12 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.detectors.state import HEATS_PRIOR
 from app.incoming import choice_input, number_input
+from app.pack.shown import (
+    added_detectors,
+    further_detectors,
+    set_added_detectors,
+    shown_detectors,
+)
 from app.session import warn_if_not_offered
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
@@ -18,13 +24,41 @@ IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 NARROW = 200  # pixels
 
 
+def further_detectors_input() -> None:
+    """Offers the detectors beside those that everybody sees, approach by approach."""
+    added = added_detectors()
+    label = f"More detectors: {len(added)} added" if added else "More detectors"
+    about = "They are fitted once they are added."
+    with st.popover(label, icon=":material/add_chart:", help=about):
+        for approach, names in further_detectors().items():
+            key = f"add {approach}"
+            st.session_state[key] = [name for name in added if name in names]
+            st.pills(
+                approach[0].upper() + approach[1:],
+                names,
+                selection_mode="multi",
+                key=key,
+                on_change=_add_picked,
+            )
+        for name in added:
+            st.caption(f"{name}: {DETECTORS[name].summary}.")
+
+
+def _add_picked() -> None:
+    picked = (st.session_state.get(f"add {approach}") for approach in further_detectors())
+    set_added_detectors(name for names in picked for name in names or ())
+
+
 def drawn_detectors() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
     warn_if_not_offered("drawn", DETECTORS, "detector")
+    shown = shown_detectors()
+    if not set(st.session_state.get("drawn", ())) <= set(shown):  # one was taken away since
+        del st.session_state["drawn"]
     names = st.multiselect(
         "Detectors drawn",
-        list(DETECTORS),
-        [name for name in DRAWN if name in DETECTORS],
+        shown,
+        [name for name in DRAWN if name in shown],
         key="drawn",
         bind="query-params",
         max_selections=4,
@@ -87,8 +121,11 @@ def detector_pair() -> tuple[str, str]:
 
 def _detector_input(label: str, default: str, key: str) -> str:
     """Returns a detector, or HEAT's prior; the last is the default where `default` is none."""
-    names = [*DETECTORS, *([HEATS_PRIOR] if "HEAT" in DETECTORS else [])]
-    warn_if_not_offered(key, names, "detector")
+    shown = shown_detectors()
+    names = [*shown, *([HEATS_PRIOR] if "HEAT" in shown else [])]
+    warn_if_not_offered(key, [*DETECTORS, HEATS_PRIOR], "detector")
+    if st.session_state.get(key, names[0]) not in names:  # it may have been taken away since
+        del st.session_state[key]
     index = names.index(default) if default in names else len(names) - 1
     return str(st.selectbox(label, names, index, key=key, bind="query-params", width=NARROW))
 

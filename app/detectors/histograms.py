@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from app.pack.data import PackData
 from app.pack.items import Mask, Part, items_of
 from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection, selected_masks, set_part
+from app.pack.shown import added_detectors, approach_of
 from heat_core.metrics import percentile, threshold_keeping
 
 if TYPE_CHECKING:
@@ -47,12 +48,27 @@ def show(
     requested = score_range(tuple(scores_by_detector))
     if requested:
         _select_range(pack_data, scores_by_detector, *requested)
-    columns: list = []
-    for _ in range(0, len(scores_by_detector), COLUMNS):
-        columns += st.columns(COLUMNS)  # row by row, on a phone too
-    for column, (name, set_scores) in zip(columns, scores_by_detector.items(), strict=False):
-        with column.container(border=True):
-            _histogram(pack_data, name, _AxisScores(set_scores, unit), share_to_keep, selected)
+    for heading, names in _groups(tuple(scores_by_detector)).items():
+        if heading:
+            st.markdown(f"**{heading}**")
+        columns: list = []
+        for _ in range(0, len(names), COLUMNS):
+            columns += st.columns(COLUMNS)  # row by row, on a phone too
+        for column, name in zip(columns, names, strict=False):
+            scores = _AxisScores(scores_by_detector[name], unit)
+            with column.container(border=True):
+                _histogram(pack_data, name, scores, share_to_keep, selected)
+
+
+def _groups(names: Sequence[str]) -> dict[str, list[str]]:
+    """Returns {heading: detectors}: by approach if some were added, else all without a heading."""
+    if not added_detectors():
+        return {"": list(names)}
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        approach = approach_of(name)
+        groups.setdefault(approach[:1].upper() + approach[1:], []).append(name)
+    return groups
 
 
 class _AxisScores:

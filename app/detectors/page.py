@@ -3,15 +3,22 @@
 import streamlit as st
 
 from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
+from app.detectors.controls import further_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep_input
 from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ensure_scoring_job, fit_warnings, ready_scores, score_again
+from app.pack.scores import (
+    chosen_sentence,
+    ensure_scoring_job,
+    fit_warnings,
+    ready_scores,
+    score_again,
+)
 from app.pack.selected import opened_item
+from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence
 from app.text import plain
-from heat_core.detectors.presets import DETECTORS
 
 
 def describe(pack) -> None:
@@ -26,7 +33,7 @@ def describe(pack) -> None:
 def show_progress_of(job) -> None:
     """Shows how far the scoring is; the page follows with every further detector."""
     names = [detector_scores.detector for detector_scores in job.frames]
-    missing = [name for name in DETECTORS if name not in names]
+    missing = [name for name in shown_detectors() if name not in names]
     show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 
 
@@ -47,6 +54,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
 def show(pack_data) -> None:
     """Shows all that is known of the data so far."""
     describe(pack_data.pack)
+    further_detectors_input()
     job = ensure_scoring_job(pack_data, "modern")
     show_failure(job, score_again, pack_data)
     if not job.over:
@@ -54,6 +62,8 @@ def show(pack_data) -> None:
     scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
+    if chosen := chosen_sentence(pack_data, job):
+        st.caption(plain(chosen, 500))
     if scores_by_detector:
         compare(pack_data, scores_by_detector, job.result)
     else:

@@ -50,6 +50,7 @@ def show(
     st.subheader(average_finding(results, bootstrap))
     st.dataframe(
         averages_table(results, bootstrap),
+        height="content",
         column_config={"_index": st.column_config.Column(width=110)},
         alt="FPR95 and AUROC of every detector by group of OOD sets",
     )

@@ -14,6 +14,7 @@ from app.pack.layout_state import current_layout
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores, score_again
 from app.pack.selected import current_selection, opened_item
+from app.pack.shown import add_detectors
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 from heat_core.scores import SetScores
@@ -44,6 +45,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
 def show(pack_data: PackData) -> None:
     """Shows the choices, and the map as soon as there is one."""
     choice = map_choice(pack_data, tuple(DETECTORS))
+    add_detectors([choice.detector])
     layout = current_layout(pack_data, choice.method)
     if layout is None:
         selection_chips()

@@ -99,8 +99,8 @@ def data_choice() -> None:
     )
     st.caption(
         "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, "
-        "`far_NAME`; `weight` and `bias` of the classifier's last layer if MSP and Energy are "
-        "wanted; `val_z`, `pseudo_NAME` if there are."
+        "`far_NAME`; `weight` and `bias` of the classifier's last layer for MSP, Energy and "
+        "what else reads logits; `val_z`, `pseudo_NAME` if there are."
     )
     if error := upload_error():
         st.error(plain(error, 500), icon=":material/error:")

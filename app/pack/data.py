@@ -21,6 +21,7 @@ from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
+    from app.pack.jobs import DetectorScores
     from heat_core.assumptions import Note
     from heat_core.energies import Normalized
     from heat_core.features import Features
@@ -49,12 +50,14 @@ class PackData:
         pack: the features of ID and OOD sets.
         weights: the file of its classifier, if that is at hand.
         tables: {names of the detectors that were ready: their table of results}.
+        further_scores: {detector: its scores} of those that somebody has added.
     """
 
     key: str
     pack: Pack
     weights: Path | None = None
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
+    further_scores: dict[str, DetectorScores] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -182,11 +185,11 @@ def unknown_pack_name() -> str:
     return st.session_state.get("unknown_pack", "")
 
 
-def unsupported_reasons(pack_data: PackData) -> dict[str, str]:
-    """Returns {detector: why this data does not allow it}."""
+def unsupported_reasons(pack_data: PackData, names: Sequence[str]) -> dict[str, str]:
+    """Returns {detector: why this data does not allow it} of the detectors that are named."""
     from heat_core.detectors.presets import supported_detectors
 
-    _, reasons = supported_detectors(pack_data.pack)
+    _, reasons = supported_detectors(pack_data.pack, names=names)
     return reasons
 
 
@@ -227,13 +230,15 @@ def find_job(pack_data: PackData, key: str) -> Job | None:
     return refused_job(key) if job is None or job.state == "cancelled" else job
 
 
-def start_job(pack_data: PackData, key: str, work: Work) -> Job:
+def start_job(pack_data: PackData, key: str, work: Work, for_everybody: bool = True) -> Job:
     """Returns the job of this key on the data; a new one if there is none or it came to nothing.
 
-    Work on a pack that the server offers is everybody's.
+    Args:
+        for_everybody: whether work on a pack that the server offers is everybody's, rather than
+            the visitor's.
     """
     if not _belongs_to_tab(pack_data):
-        return submit_job(key, work, for_everybody=True)
+        return submit_job(key, work, for_everybody)
     own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
     job = own_jobs.get(key)
     if job is None or job.stopping or job.state in ("failed", "cancelled"):

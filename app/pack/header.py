@@ -23,6 +23,7 @@ from app.pack.selected import (
     keep_region_in_link,
     sync_items_with_link,
 )
+from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence, pack_report, row_counts
 from app.text import plain
 
@@ -106,7 +107,8 @@ def _show_report(pack_data: PackData) -> None:
     st.markdown(f"**What was found in {plain(pack_data.pack.title, 80)}**")
     if classifier := classifier_sentence(pack_data.pack):
         st.caption(plain(classifier))
-    report = pack_report(pack_data.pack, unsupported_reasons(pack_data), pack_data.notes)
+    reasons = unsupported_reasons(pack_data, shown_detectors())
+    report = pack_report(pack_data.pack, reasons, pack_data.notes)
     st.table(report.map(plain).set_index("Part"), border="horizontal")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class DetectorScores:
         term_values: {set: (n, terms)}, what each term adds; nothing where there is one term, which
             is the score.
         part_values: {set: (n, parts)}, what each part of the prior adds, where it has several.
+        chosen: {setting: value} of what was left open, and found at fit.
     """
 
     detector: str
@@ -51,10 +52,18 @@ class DetectorScores:
     terms: ScoreTerms | None = None
     term_values: Mapping[str, Array] = field(default_factory=dict)
     part_values: Mapping[str, Array] = field(default_factory=dict)
+    chosen: Mapping[str, float] = field(default_factory=dict)
 
 
-def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0) -> Work:
-    """Returns the work of scoring a pack with every detector of a preset, quick ones first.
+def scoring_work(
+    pack: Pack,
+    preset: str,
+    keep_runs: bool = False,
+    names: Sequence[str] = (),
+    known: dict[str, DetectorScores] | None = None,
+    seed: int = 0,
+) -> Work:
+    """Returns the work of scoring a pack with detectors of a preset, quick ones first.
 
     It reports a `DetectorScores` for each; its result is the `Bootstrap` of those that have scores,
     or None. A detector that the pack does not allow, or that fails on it, says why and leaves the
@@ -62,26 +71,30 @@ def scoring_work(pack: Pack, preset: str, keep_runs: bool = False, seed: int = 0
 
     Args:
         keep_runs: whether to keep the fitted detectors, to score more with.
+        names: of the detectors; all if there is none.
+        known: {detector: its scores} that need not be computed again; what is new is added.
     """
+    known = {} if known is None else known
 
     def work(job: Job) -> Bootstrap | None:
         from heat_core.detectors.presets import DETECTORS, supported_detectors
         from heat_core.progress import progress_to
         from heat_core.results.bootstrap import bootstrap
 
-        detectors, unsupported_reasons = supported_detectors(pack, preset)
-        count = len(DETECTORS)
-        for i, name in enumerate(DETECTORS):
+        wanted = tuple(names or DETECTORS)
+        detectors, unsupported_reasons = supported_detectors(pack, preset, wanted)
+        count = len(wanted)
+        for i, name in enumerate(wanted):
             job.report(i / count)
             if name in unsupported_reasons:
-                detector_scores = DetectorScores(name, {}, unsupported_reasons[name])
-            else:
+                known[name] = DetectorScores(name, {}, unsupported_reasons[name])
+            elif name not in known:
                 on_record = _progress_of_fit(job, i, count)
                 with progress_to(partial(_say_step, job, name)):
-                    detector_scores = _score_detector(
+                    known[name] = _score_detector(
                         name, detectors[name], pack, seed, on_record, keep_runs
                     )
-            job.report((i + 1) / count, detector_scores)
+            job.report((i + 1) / count, known[name])
         scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames
@@ -139,6 +152,7 @@ def _score_detector(
         term_values=term_values,
         part_values=part_values,
         left_out=run.left_out,
+        chosen=run.chosen_settings,
     )
 
 

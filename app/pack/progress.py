@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
-from app.job import Job
 from app.text import plain
 
 PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
 
 
-def show_failure(job: Job | None, start: Callable[..., None], *args: object) -> bool:
+class Work(Protocol):
+    """What a page follows: a job, or several seen as one."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def progress(self) -> float: ...
+    @property
+    def doing(self) -> str: ...
+    @property
+    def frames(self) -> Sequence[Any]: ...
+
+
+FollowedWork = TypeVar("FollowedWork", bound=Work)
+
+
+def show_failure(job: Work | None, start: Callable[..., None], *args: object) -> bool:
     """Shows why a job failed, with a button to try again; returns whether it did.
 
     Args:
@@ -36,10 +58,10 @@ def show_failure(job: Job | None, start: Callable[..., None], *args: object) -> 
 
 @st.fragment(run_every=1.0)
 def show_progress(
-    job: Job,
+    job: FollowedWork,
     doing: str,
     wanted: Collection[str] = (),
-    note: Callable[[Job], str] = lambda job: "",
+    note: Callable[[FollowedWork], str] = lambda job: "",
 ) -> None:
     """Shows how far a job is and what it does, every second.
 

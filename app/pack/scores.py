@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,11 @@ from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
 from app.pack.jobs import DetectorScores, scoring_work
+from app.pack.shown import added_detectors, first_detectors, place_of
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
+    from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
     from heat_core.scores import SetScores
 
@@ -26,34 +29,112 @@ ScoresByDetector = Mapping[str, "SetScores"]
 """{detector: its scores}."""
 
 
-def ensure_scoring_job(pack_data: PackData, preset: str = "modern") -> Job:
-    """Returns the job that scores the data with every detector.
+@dataclass(frozen=True, eq=False)
+class ScoringJobs:
+    """Two jobs that score the data, seen as one: with the first detectors, and with further ones.
 
-    The first to ask starts it, for everybody. One that failed stays until `score_again`, and says
-    why; one that was refused is asked for anew.
+    Args:
+        first: with the detectors that everybody sees; it is everybody's.
+        further: with those that this tab has added.
     """
-    job = find_job(pack_data, _scoring_key(pack_data, preset))
-    if job is not None and not job.was_refused:
-        return job
-    return _start_scoring(pack_data, preset)
+
+    first: Job
+    further: Job
+
+    @property
+    def _jobs(self) -> tuple[Job, Job]:
+        return self.first, self.further
+
+    @property
+    def _failed(self) -> Job | None:
+        return next((job for job in self._jobs if job.state == "failed"), None)
+
+    @property
+    def key(self) -> str:
+        return self.further.key
+
+    @property
+    def state(self) -> str:
+        """`failed` if one of them has; else that of the first, or of the other once it is over."""
+        if self._failed is not None:
+            return "failed"
+        return self.first.state if not self.first.over else self.further.state
+
+    @property
+    def error(self) -> str:
+        return "" if self._failed is None else self._failed.error
+
+    @property
+    def over(self) -> bool:
+        return all(job.over for job in self._jobs)
+
+    @property
+    def progress(self) -> float:
+        """Of the one that is not over; of both, that of the first."""
+        return self.further.progress if self.first.over else self.first.progress
+
+    @property
+    def doing(self) -> str:
+        """Of the one that is not over; of both, that of the first."""
+        return self.further.doing if self.first.over else self.first.doing
+
+    @property
+    def frames(self) -> list[DetectorScores]:
+        """What is ready, approach by approach."""
+        frames = [frame for job in self._jobs for frame in list(job.frames)]
+        return sorted(frames, key=lambda frame: place_of(frame.detector))
+
+    @property
+    def result(self) -> Bootstrap | None:
+        """The bootstrap of all detectors that have scores, once both jobs are over; else None."""
+        results: list[Bootstrap] = [job.result for job in self._jobs if job.result is not None]
+        if not self.over or not results:
+            return None
+        return results[0] if len(results) == 1 else results[0].joined(results[1])
+
+
+def ensure_scoring_job(pack_data: PackData, preset: str = "modern") -> Job | ScoringJobs:
+    """Returns what scores the data with the detectors that this tab shows.
+
+    Those that everybody sees are fitted for everybody, by the first to ask; others where they were
+    added, and once. What failed stays until `score_again`, and says why; what was refused is asked
+    for anew.
+    """
+    first = _job_for(pack_data, preset, ())
+    added = added_detectors()
+    return ScoringJobs(first, _job_for(pack_data, preset, added)) if added else first
 
 
 def score_again(pack_data: PackData, preset: str = "modern") -> None:
-    """Starts scoring the data anew if that has failed."""
-    _start_scoring(pack_data, preset)
+    """Starts scoring the data anew where that has failed."""
+    for names in ((), added_detectors()):
+        job = find_job(pack_data, _scoring_key(pack_data, preset, names))
+        if job is None or job.state == "failed":
+            _start_scoring(pack_data, preset, names)
 
 
-def _start_scoring(pack_data: PackData, preset: str) -> Job:
+def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
+    """Returns the job that scores the data with added detectors; without any, with the first."""
+    job = find_job(pack_data, _scoring_key(pack_data, preset, added))
+    if job is not None and not job.was_refused:
+        return job
+    return _start_scoring(pack_data, preset, added)
+
+
+def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     keep_runs = pack_data.weights is not None
-    work = scoring_work(pack_data.pack, preset, keep_runs)
-    return start_job(pack_data, _scoring_key(pack_data, preset), work)
+    known = pack_data.further_scores if added else None
+    names = added or first_detectors()
+    work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
+    key = _scoring_key(pack_data, preset, added)
+    return start_job(pack_data, key, work, for_everybody=not added)
 
 
-def _scoring_key(pack_data: PackData, preset: str) -> str:
-    return f"scores/{pack_data.key}/{preset}"
+def _scoring_key(pack_data: PackData, preset: str, added: tuple[str, ...]) -> str:
+    return "/".join(("scores", pack_data.key, preset, *added))
 
 
-def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
+def ready_scores(job: Job | ScoringJobs) -> tuple[dict[str, SetScores], dict[str, str]]:
     """Returns ({detector: its scores}, {detector: why it has none}) of what is ready."""
     from heat_core.scores import SetScores
 
@@ -67,7 +148,7 @@ def ready_scores(job: Job) -> tuple[dict[str, SetScores], dict[str, str]]:
     return scores_by_detector, missing_reasons
 
 
-def fit_warnings(job: Job) -> list[str]:
+def fit_warnings(job: Job | ScoringJobs) -> list[str]:
     """Returns what must be said of the detectors that are ready."""
     return [
         f"{detector_scores.detector}: {detector_scores.warning}"
@@ -76,7 +157,19 @@ def fit_warnings(job: Job) -> list[str]:
     ]
 
 
-def _ready(job: Job) -> list[DetectorScores]:
+def chosen_sentence(pack_data: PackData, job: Job | ScoringJobs) -> str:
+    """Returns which values settings have that were left open, in a sentence; or nothing."""
+    from heat_core.detectors.choosing import choice_sentence
+
+    settings = [
+        f"{detector_scores.detector} {setting} {value:.3g}"
+        for detector_scores in _ready(job)
+        for setting, value in detector_scores.chosen.items()
+    ]
+    return choice_sentence(settings, pack_data.pack.extra)
+
+
+def _ready(job: Job | ScoringJobs) -> list[DetectorScores]:
     return list(job.frames)
 
 
@@ -110,7 +203,7 @@ def _values_of_term(pack_data: PackData, detector: str, term: str) -> dict[str, 
     return {}
 
 
-def left_out_sentences(job: Job) -> list[str]:
+def left_out_sentences(job: Job | ScoringJobs) -> list[str]:
     """Returns what the detectors that are ready go without, since the pack lacks it."""
     sentences = (detector_scores.left_out for detector_scores in _ready(job))
     return list(dict.fromkeys(filter(None, sentences)))

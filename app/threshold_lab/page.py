@@ -7,6 +7,7 @@ from app.pack.controls import selection_chips
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, ready_scores, score_again
 from app.pack.selected import opened_item
+from app.pack.shown import add_detectors
 from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
@@ -67,6 +68,7 @@ def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
     titles = {str(name): pack_data.pack.title_of(str(name)) for name in pack_data.pack.ood}
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
+    add_detectors(choice.detectors)
 
     job = ensure_scoring_job(pack_data, "modern")
     scores_by_detector, missing_reasons = ready_scores(job)

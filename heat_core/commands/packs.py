@@ -19,7 +19,7 @@ def make_pack(options: argparse.Namespace) -> None:
     write_pack(pack, options.out, options.overwrite)
     head = "with a head"
     if pack.train.head is None:
-        head = "without a head: MSP and Energy need weight and bias"
+        head = "without a head: MSP, Energy and all else of the logits need weight and bias"
     print(
         f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, "
         f"{len(pack.ood)} OOD sets, {head}."

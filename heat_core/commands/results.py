@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .outcome import Outcome, failure_text, work_through
 from .progress import progress_line
-from .shared import allowed_detectors, device_of, print_notes
+from .shared import allowed_detectors, device_of, print_notes, split_names
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
@@ -91,6 +91,8 @@ def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> No
     from heat_core.results.report import report
 
     command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
+    if options.detectors:
+        command += f" --detectors {options.detectors}"
     try:
         with progress_line("Comparing"):
             page = report(pack, results, command)
@@ -142,10 +144,12 @@ def _fit_from_features_alone(
     def full(name: str) -> str:
         return f"{name} from the features alone"
 
-    if not is_wanted:
-        return Outcome(unfinished=[full(name) for name in FEATURES_ALONE])
+    asked = split_names(options.detectors or ",".join(FEATURES_ALONE))
+    names = [name for name in FEATURES_ALONE if name in asked]
+    if not is_wanted or not names:
+        return Outcome(unfinished=[full(name) for name in names])
     features_only = argparse.Namespace(**vars(options))
-    features_only.detectors = ",".join(FEATURES_ALONE)
+    features_only.detectors = ",".join(names)
     if pack.extra.pseudo:
         features_only.preset = "features-only"
     fitted = _fit_all(pack, features_only)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def fit(options: argparse.Namespace) -> None:
     """Fits a detector to a pack and writes the run."""
     from heat_core.assumptions import notes_on
+    from heat_core.detectors.choosing import choice_sentence
     from heat_core.detectors.presets import domain_of, preset_detector
     from heat_core.pack import read_pack
     from heat_core.run import fit, save
@@ -35,6 +36,9 @@ def fit(options: argparse.Namespace) -> None:
     )
     if run.left_out:
         print(run.left_out)
+    settings = (f"{setting} {value:.6g}" for setting, value in run.chosen_settings.items())
+    if chosen := choice_sentence(settings, pack.extra):
+        print(chosen)
     if run.diagnosis is not None:
         print(f"Light: {run.diagnosis.light}. {run.diagnosis.reason}")
     print_notes(notes_on(pack), warnings_only=True)

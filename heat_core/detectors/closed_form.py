@@ -15,22 +15,13 @@ from heat_core.energies import (
     PrecomputedScore,
 )
 
-from .detector import Detector, Normalizing, Shape, check_temperature
+from .detector import Detector, NeedsHead, Normalizing, Shape, check_temperature
 
 # -- of the classifier's logits --------------------------------------------------------------------
 
 
-class _NeedsHead(Detector):
-    """A detector that needs the classifier's last layer."""
-
-    def unsupported_reason(self, shape: Shape) -> str:
-        if shape.head:
-            return ""
-        return f"{self.title} needs the classifier's head (weight and bias), and there is none."
-
-
 @dataclass(frozen=True)
-class MSP(_NeedsHead):
+class MSP(NeedsHead):
     """Maximum softmax probability, as log(1 - max_c softmax(f)_c), which has no ties.
 
     Reference: Hendrycks and Gimpel 2017, arXiv:1610.02136.
@@ -47,7 +38,7 @@ class MSP(_NeedsHead):
 
 
 @dataclass(frozen=True)
-class EnergyLogits(_NeedsHead):
+class EnergyLogits(NeedsHead):
     """-T logsumexp(f / T) of the classifier's logits.
 
     Args:
@@ -136,6 +127,7 @@ class KNN(Normalizing):
 class SSD(Normalizing):
     """Squared Mahalanobis distance to the nearest class mean.
 
+    On z / ||z|| it is what Mueller and Hein call Mahalanobis++ (2025, arXiv:2505.18032).
     Reference: Sehwag et al. 2021, arXiv:2103.12051, as Lafon et al. 2022 use it.
 
     >>> import torch
@@ -146,7 +138,10 @@ class SSD(Normalizing):
     """
 
     title: ClassVar[str] = "SSD"
-    summary: ClassVar[str] = "how far the nearest class is, in standard deviations of the classes"
+    summary: ClassVar[str] = (
+        "how far the nearest class is, in standard deviations of the classes; in 2025 it was named "
+        "Mahalanobis++"
+    )
 
     def build(self, shape: Shape) -> Energy:
         return self.placed(Mahalanobis(shape.dim, shape.classes))

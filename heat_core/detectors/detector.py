@@ -139,6 +139,10 @@ class Detector(abc.ABC):
         """Returns what a reader of this detector's fitted energy must know, mostly nothing."""
         return ""
 
+    def chosen_settings(self, energy: Energy) -> dict[str, float]:
+        """Returns {setting: value} of what was left open, and found at fit on ID data alone."""
+        return {}
+
     def to_diagnose(
         self, energy: Energy, train: Features, extra: ExtraID, seed: int
     ) -> ToDiagnose | None:
@@ -150,15 +154,31 @@ class Detector(abc.ABC):
 
         Raises ValueError if the features lack what the detector needs.
         """
-        shape = Shape.of(train)
-        reason = self.unsupported_reason(shape)
+        reason = self.unsupported_features(train)
         if reason:
             raise ValueError(reason)
-        return self.build(shape).to(train.z.device, working_precision(train.z))
+        return self.build(Shape.of(train)).to(train.z.device, working_precision(train.z))
 
     def unsupported_reason(self, shape: Shape) -> str:
         """Returns why this detector cannot be fitted to features of this shape, or nothing."""
         return ""
+
+    def unsupported_features(self, train: Features) -> str:
+        """Returns why this detector cannot be fitted to these features, or nothing.
+
+        That may be their shape, or their values.
+        """
+        return self.unsupported_reason(Shape.of(train))
+
+
+@dataclass(frozen=True)
+class NeedsHead(Detector):
+    """A detector that needs the classifier's last layer."""
+
+    def unsupported_reason(self, shape: Shape) -> str:
+        if shape.head:
+            return ""
+        return f"{self.title} needs the classifier's head (weight and bias), and there is none."
 
 
 def check_temperature(temperature: float) -> None:

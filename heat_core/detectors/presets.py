@@ -12,28 +12,23 @@ from heat_core.training.objectives import MaximumLikelihood, NoiseContrastive, O
 from heat_core.training.trainer import TrainConfig
 
 from .closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
-from .detector import Detector, Shape
+from .detector import Detector
+from .distances import FDBD, NCI, SHE, NNGuide
+from .gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
 from .heat import EBM, EL, GMM, HEAT
 from .learned_energy import FromNoise, FromPseudoOOD, Perceptron
+from .logits import GEN, KLM, MaxLogit
+from .rectified import ASH, DICE, SCALE, ReAct
+from .subspaces import NECO, ViM
 from .weighted_sum import OfView, WeightedSumOf
 
-DETECTORS: dict[str, type[Detector]] = {
-    "MSP": MSP,
-    "ODIN": ODIN,
-    "Energy": EnergyLogits,
-    "KNN": KNN,
-    "SSD": SSD,
-    "MoG": MoG,
-    "EBM": EBM,
-    "HEAT-GMM": HEAT,
-    "HEAT-EL": HEAT,
-    "HEAT": HEAT,
-}
 _RETIRED = {
     "Composed": "HEAT's prior has several parts; WeightedSumOf takes weights of one's own",
 }
 """{detector that had a name once: what to do instead}."""
 
+# As published: what is not about directions sees features as they are. Settings that are None are
+# chosen at fit, on ID data alone.
 _CLOSED: dict[str, Detector] = {
     "MSP": MSP(),
     "ODIN": ODIN(),
@@ -41,7 +36,46 @@ _CLOSED: dict[str, Detector] = {
     "KNN": KNN(),
     "SSD": SSD(),
     "MoG": MoG(),
+    "MaxLogit": MaxLogit(),
+    "GEN": GEN(),
+    "KLM": KLM(),
+    "ReAct": ReAct(),
+    "SCALE": SCALE(),
+    "ASH-S": ASH(),
+    "DICE": DICE(),
+    "NNGuide": NNGuide(),
+    "SHE": SHE(),
+    "fDBD": FDBD(),
+    "NCI": NCI(),
+    "RMD": RMD(),
+    "RMD++": RMDPlusPlus(),
+    "Radial": RadialMahalanobis(),
+    "MoG-full": ClassMoG(),
+    "ViM": ViM(),
+    "NECO": NECO(),
 }
+
+DETECTORS: dict[str, type[Detector]] = {
+    **{name: type(detector) for name, detector in _CLOSED.items()},
+    "EBM": EBM,
+    "HEAT-GMM": HEAT,
+    "HEAT-EL": HEAT,
+    "HEAT": HEAT,
+}
+"""Detectors by name; the first ones are quick to fit."""
+
+SHOWN = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT-GMM", "HEAT")
+"""The detectors that are shown where nobody has asked for others."""
+
+APPROACHES: Mapping[str, tuple[str, ...]] = {
+    "of the logits": ("MSP", "ODIN", "Energy", "MaxLogit", "GEN", "KLM"),
+    "of changed features": ("ReAct", "SCALE", "ASH-S", "DICE"),
+    "of distances": ("KNN", "NNGuide", "SHE", "fDBD", "NCI"),
+    "of Gaussians": ("SSD", "MoG", "MoG-full", "RMD", "RMD++", "Radial"),
+    "of subspaces": ("ViM", "NECO"),
+    "learned": ("EBM", "HEAT-GMM", "HEAT-EL", "HEAT"),
+}
+"""What the detectors' scores are made of, {approach: their names}."""
 
 # -- in the plane ----------------------------------------------------------------------------------
 
@@ -320,7 +354,9 @@ def preset_detector(detector: str, preset: str = "modern", domain: str = "featur
     if detector == "HEAT-GMM" and detector not in PRESETS[domain][preset]:
         raise ValueError("HEAT-GMM is HEAT in the plane, where no other part of a prior has data.")
     if detector not in PRESETS[domain][preset]:
-        raise ValueError(f"{detector} reads a classifier's logits, which a 2D toy does not have.")
+        raise ValueError(
+            f"{detector} is for the features of a classifier, which a 2D toy does not have."
+        )
     return PRESETS[domain][preset][detector]
 
 
@@ -334,13 +370,12 @@ def supported_detectors(
 
     Raises ValueError on a name that is unknown.
     """
-    shape = Shape.of(pack.train)
     domain = domain_of(pack.extra)
     detectors: dict[str, Detector] = {}
     reasons: dict[str, str] = {}
     for name in names or DETECTORS:
         detector = preset_detector(name, preset, domain)
-        reason = detector.unsupported_reason(shape)
+        reason = detector.unsupported_features(pack.train)
         if reason:
             reasons[name] = reason
         else:

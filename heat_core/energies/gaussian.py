@@ -59,6 +59,41 @@ def _pooled_covariance(z: Tensor, label: Tensor, means: Tensor, rows: int) -> Te
     return scatter / len(z)
 
 
+def total_moments(train: Features) -> Moments:
+    """Returns the moments of z (N, d) of all classes together, in float64: one mean, (1, d).
+
+    Moments of a larger set that the features bring along count instead of those of the rows.
+
+    >>> train = Features(torch.tensor([[0.0], [2.0], [5.0], [9.0]]), torch.tensor([0, 0, 1, 1]))
+    >>> moments = total_moments(train)
+    >>> moments.means.tolist(), moments.covariance.tolist()
+    ([[4.0]], [[11.5]])
+    """
+    moments = known_moments(train)
+    rows = moments.count.sum()
+    mean = moments.count @ moments.means / rows
+    between = moments.means - mean
+    covariance = moments.covariance + (between * moments.count[:, None]).T @ between / rows
+    return Moments(rows[None], mean[None], covariance)
+
+
+def mean_of(train: Features) -> Tensor:
+    """Returns the mean of z (N, d), (d,) float64: of a larger set where its moments are known."""
+    if "z" not in train.moments:
+        return train.z.mean(0, dtype=torch.float64)
+    moments = known_moments(train)
+    return moments.count @ moments.means / moments.count.sum()
+
+
+def known_moments(train: Features) -> Moments:
+    """Returns the moments by class that features bring along, or else those of their rows.
+
+    They are in float64, on the features' device.
+    """
+    moments = train.moments["z"] if "z" in train.moments else moments_of(train)
+    return moments.to(train.z.device, torch.float64)
+
+
 # -- Gaussians -------------------------------------------------------------------------------------
 
 
@@ -96,8 +131,7 @@ class Gaussians(Energy):
         Moments of a larger set that the features bring along count instead of those of the rows.
         """
         self.to(train.z.device, working_precision(train.z))
-        moments = train.moments["z"] if "z" in train.moments else moments_of(train)
-        moments = moments.to(train.z.device, torch.float64)
+        moments = known_moments(train)
         rows = moments.count.sum()
         centre = moments.count @ moments.means / rows
         report_progress("decomposing the covariance")
@@ -133,16 +167,16 @@ class Gaussians(Energy):
 
         Of many classes no more than `CLASS_BLOCK` are held at a time.
         """
-        white, squared_lengths = self._whitened(z)
+        white = self.whiten(z)
+        squared_lengths = white.square().sum(-1, keepdim=True)
         for start in range(0, len(self.means), CLASS_BLOCK):
             classes = slice(start, start + CLASS_BLOCK)
             yield classes, _squared_distances(white, squared_lengths, self.means[classes])
 
-    def _whitened(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns w = W (z - centre) of each row of z (N, d), (N, d), and ||w||^2, (N, 1)."""
+    def whiten(self, z: Tensor) -> Tensor:
+        """Returns w = W (z - centre) of z (N, d), (N, d), never in less than float32."""
         with torch.autocast(z.device.type, enabled=False):
-            white = (z - self.centre) @ self.whitener
-            return white, white.square().sum(-1, keepdim=True)
+            return (z - self.centre) @ self.whitener
 
 
 def _least_variance(largest: Tensor, rounding: Tensor) -> float:
@@ -280,7 +314,7 @@ class Whitened(Energy):
 
     def whiten(self, z: Tensor) -> Tensor:
         """Returns the w of each row of z (N, d), (N, d)."""
-        return (z - self.mixture.centre) @ self.mixture.whitener
+        return self.mixture.whiten(z)
 
 
 class Mahalanobis(Gaussians):

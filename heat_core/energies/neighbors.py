@@ -1,4 +1,4 @@
-"""The distance to the k-th nearest training feature."""
+"""Energies of the nearest training features: their distance, their guidance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from heat_core.features import Features
 from heat_core.progress import row_blocks
 
 from .energy import Energy, working_precision
+from .logits import Logits
+from .views import unit
 
 LARGE_BANK = 2**15  # rows
 FIT_ROWS = 8192  # rows of a bank that are filled at a time
@@ -44,8 +46,7 @@ class Neighbors(Energy):
 
     def __init__(self, dim: int, bank_rows: int, k: int) -> None:
         super().__init__()
-        if not 1 <= k <= bank_rows:
-            raise ValueError(f"k must lie in 1..{bank_rows}, the number of training rows; got {k}.")
+        _check_k(k, bank_rows)
         self.k = k
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("bank", torch.empty(bank_rows, dim))  # less the centre
@@ -93,7 +94,78 @@ class Neighbors(Energy):
         return nearest
 
 
+class GuidedLogits(Logits):
+    """E(z) = -L(z) * mean of the k largest <u(z), L(z_i) u(z_i)> over the training features z_i.
+
+    L = log sum_c exp(f_c) and u(z) = z / ||z||: a sure classifier counts as far as like training
+    features made it sure, too.
+    Reference: NNGuide, Park et al. 2023, arXiv:2309.14888.
+
+    Args:
+        dim: d.
+        classes: C.
+        bank_rows: M, the size of the bank.
+        k: how many are averaged, at most `bank_rows`.
+
+    Raises:
+        ValueError: k is not in 1..bank_rows.
+
+    >>> from heat_core.features import Head
+    >>> z = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
+    >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
+    >>> energy = GuidedLogits(dim=2, classes=2, bank_rows=2, k=1).fit(train)
+    >>> energy(torch.tensor([[3.0, 0.0], [-3.0, 0.0]]))  # L(z)^2, and orthogonal to the bank
+    tensor([-9.2939, -0.0000])
+    """
+
+    bank: Tensor
+    k: Tensor
+
+    def __init__(self, dim: int, classes: int, bank_rows: int, k: int) -> None:
+        super().__init__(dim, classes)
+        _check_k(k, bank_rows)
+        self.register_buffer("bank", torch.empty(bank_rows, dim))  # L(z_i) u(z_i)
+        self.register_buffer("k", torch.tensor(float(k)))
+        self.count = k  # the same as a number
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self.count = int(self.k)
+
+    def fit(self, train: Features) -> Self:
+        super().fit(train)
+        self.bank = self.weight.new_empty(train.z.shape)
+        for block, logits in self.logit_batches(train.z):
+            directions = unit(train.z[block].to(self.weight))
+            self.bank[block] = logits.logsumexp(-1, keepdim=True) * directions
+        return self
+
+    @property
+    def rows_at_a_time(self) -> int:
+        return min(super().rows_at_a_time, _batch_size(len(self.bank)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return -self.logits(z).logsumexp(-1) * self.guidance(unit(z))
+
+    def guidance(self, directions: Tensor) -> Tensor:
+        """Returns the mean of the k largest products with the bank, (N,), of directions (N, d)."""
+        if torch.compiler.is_exporting():  # one graph for any number of rows
+            return (directions @ self.bank.T).topk(self.count, dim=1).values.mean(-1)
+        no_offset = self.bank.new_zeros(len(self.bank))
+        means = [
+            largest(_products(rows, self.bank, no_offset), self.count).mean(-1)
+            for rows in directions.split(_batch_size(len(self.bank)))
+        ]
+        return torch.cat(means)
+
+
 # -- arithmetic ------------------------------------------------------------------------------------
+
+
+def _check_k(k: int, bank_rows: int) -> None:
+    """Raises ValueError unless there is a k-th among the rows of a bank."""
+    if not 1 <= k <= bank_rows:
+        raise ValueError(f"k must lie in 1..{bank_rows}, the number of training rows; got {k}.")
 
 
 def _batch_size(bank_rows: int) -> int:
@@ -131,8 +203,23 @@ def kth_largest(values: Tensor, k: int) -> Tensor:
     return values.gather(1, kth_largest_column(values, k)[:, None]).squeeze(1)
 
 
-def kth_largest_column(values: Tensor, k: int, block: int = 64) -> Tensor:
-    """Returns the column of the k-th largest of each row of values (N, M), (N,).
+def largest(values: Tensor, k: int) -> Tensor:
+    """Returns the k largest of each row of values (N, M), (N, k), the largest first.
+
+    >>> largest(torch.tensor([[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]]), k=2)
+    tensor([[3., 2.],
+            [6., 5.]])
+    """
+    return values.gather(1, largest_columns(values, k))
+
+
+def kth_largest_column(values: Tensor, k: int) -> Tensor:
+    """Returns the column of the k-th largest of each row of values (N, M), (N,)."""
+    return largest_columns(values, k)[:, -1]
+
+
+def largest_columns(values: Tensor, k: int, block: int = 64) -> Tensor:
+    """Returns the columns of the k largest of each row of values (N, M), (N, k), best first.
 
     A row is split into blocks; the k largest values lie within the k blocks of largest maximum, so
     only those are sorted, and the columns after the last whole block.
@@ -140,14 +227,13 @@ def kth_largest_column(values: Tensor, k: int, block: int = 64) -> Tensor:
     rows, columns = values.shape
     blocks = columns // block
     if blocks <= 2 * k:
-        return values.topk(k, dim=1).indices[:, -1]
+        return values.topk(k, dim=1).indices
     blocked = values[:, : blocks * block].view(rows, blocks, block)
     remainder = values[:, blocks * block :]
     best_blocks = blocked.amax(-1).topk(k, dim=1, sorted=False).indices
     row = torch.arange(rows, device=values.device)[:, None]
     candidates = torch.cat([blocked[row, best_blocks].flatten(1), remainder], 1)
-    place = candidates.topk(k, dim=1).indices[:, -1:]
+    places = candidates.topk(k, dim=1).indices
     # the remainder counts as one more block, after the whole ones
     candidate_blocks = nn.functional.pad(best_blocks, (0, 1), value=blocks)
-    column = candidate_blocks.gather(1, place // block) * block + place % block
-    return column.squeeze(1)
+    return candidate_blocks.gather(1, places // block) * block + places % block

@@ -45,6 +45,47 @@ class Normalized(Energy):
         return tuple(Normalized(addend) for addend in self.energy.addends())
 
 
+class RadiallyScaled(Energy):
+    """E(z / ||z||^beta): between an energy of z itself (beta 0) and one of its direction (1).
+
+    Reference: arXiv:2510.15202.
+
+    Args:
+        energy: E, of (N, d).
+        beta: 0 or more.
+
+    >>> from heat_core.energies import Neighbors
+    >>> train = Features(torch.tensor([[4.0, 0.0], [0.0, 9.0]]))
+    >>> energy = RadiallyScaled(Neighbors(dim=2, bank_rows=2, k=1), beta=0.5).fit(train)
+    >>> energy(torch.tensor([[16.0, 0.0], [0.0, 9.0]]))  # 4 from 2, and 3 itself
+    tensor([2., 0.])
+    """
+
+    beta: Tensor
+
+    def __init__(self, energy: Energy, beta: float) -> None:
+        super().__init__()
+        self.energy = energy
+        self.register_buffer("beta", torch.tensor(float(beta)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.energy(self.scaled(z))
+
+    def scaled(self, z: Tensor) -> Tensor:
+        """Returns z / ||z||^beta of each row of z (N, d), (N, d); a row of zeros stays."""
+        norm = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+        return z / torch.where(norm > 0, norm, 1.0) ** self.beta
+
+    def fit(self, train: Features) -> Self:
+        """Returns self fitted to the rows alone: moments of a larger set are of other lengths."""
+        self.to(train.z.device, working_precision(train.z))
+        z = torch.empty_like(train.z, dtype=self.beta.dtype)
+        for block in row_blocks("scaling", len(train), FIT_ROWS):
+            z[block] = self.scaled(train.z[block].to(z.dtype))
+        self.energy.fit(Features(z, train.y))
+        return self
+
+
 class OnView(Energy):
     """The energy of some columns of its input: of one view, where several lie side by side.
 

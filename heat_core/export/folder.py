@@ -59,6 +59,6 @@ def _own_tensors(bundle: Bundle) -> dict[str, Tensor]:
     if calibration.predicted is not None:
         tensors["calibration_class"] = torch.from_numpy(calibration.predicted.copy())
     if bundle.head is not None:
-        tensors["weight"] = bundle.head.weight.detach().cpu().contiguous()
-        tensors["bias"] = bundle.head.bias.detach().cpu().contiguous()
+        tensors["head_weight"] = bundle.head.weight.detach().cpu().contiguous()
+        tensors["head_bias"] = bundle.head.bias.detach().cpu().contiguous()
     return tensors

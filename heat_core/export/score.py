@@ -256,9 +256,9 @@ class Scorer:
         return np.asarray(values[self.result], np.float64)
 
     def _predicted(self, z):
-        if "weight" not in self.tensors:
+        if "head_weight" not in self.tensors:
             return None
-        return np.argmax(z @ self.tensors["weight"].T + self.tensors["bias"], axis=1)
+        return np.argmax(z @ self.tensors["head_weight"].T + self.tensors["head_bias"], axis=1)
 
     @staticmethod
     def _p_values(calibration, scores):

@@ -63,6 +63,23 @@ class Bootstrap:
     observed: Array
     resampled: Array
 
+    def joined(self, other: Bootstrap) -> Bootstrap:
+        """Returns the bootstrap of both's detectors, of the same images drawn in the same way.
+
+        Raises ValueError if groups or resamples differ.
+        """
+        if self.groups != other.groups or len(self.resampled) != len(other.resampled):
+            raise ValueError(
+                f"wanted the groups {', '.join(self.groups)} and {len(self.resampled)} resamples, "
+                f"got {', '.join(other.groups)} and {len(other.resampled)}."
+            )
+        return Bootstrap(
+            (*self.detectors, *other.detectors),
+            self.groups,
+            np.concatenate([self.observed, other.observed]),
+            np.concatenate([self.resampled, other.resampled], 1),
+        )
+
     def intervals(self, detector: str) -> dict[str, Intervals]:
         """Returns {group: a detector's figures with their 95 % intervals}."""
         i = self.detectors.index(detector)

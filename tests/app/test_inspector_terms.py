@@ -22,14 +22,14 @@ from heat_core.explain import class_mahalanobis
 from heat_core.pack import Pack, pack_from_arrays
 from heat_core.scores import SetScores
 from heat_core.training.trainer import TrainConfig
-from tests.samples import ViM
+from tests.samples import ResidualAndLogits
 
 QUICK = FromNoise(Perceptron(16, 2), training=TrainConfig(steps=20, batch=64, log_points=2))
 DETECTORS = MappingProxyType(
     {
         "HEAT": HEAT(temperature=4.0, correction=QUICK),
         "HEAT-GMM": HEAT(temperature=4.0, correction=QUICK, prior=GMM),
-        "ViM": ViM(),
+        "ResidualAndLogits": ResidualAndLogits(),
         "Sum": WeightedSumOf((MoG(), EnergyLogits(), KNN(k=5))),
     }
 )
@@ -67,10 +67,10 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
     assert names == {
         "HEAT": ("prior", "correction"),
         "HEAT-GMM": ("prior", "correction"),
-        "ViM": ("residual", "logits"),
+        "ResidualAndLogits": ("residual", "logits"),
         "Sum": ("MoG", "Energy", "KNN"),
     }
-    row_terms = insight.row_terms["ViM"]
+    row_terms = insight.row_terms["ResidualAndLogits"]
     residual, logits = row_terms.values
     assert row_terms.verdict.score == pytest.approx(residual + logits, rel=1e-5)
     assert row_terms.sentence.startswith(f"residual {row_terms.rounded[0]:.2f} + logits ")
@@ -80,7 +80,7 @@ def test_every_detector_has_its_own_terms_in_the_inspector(insight: Insight) -> 
 def test_the_sentence_on_its_terms_is_not_heats(insight: Insight) -> None:
     gmm = inspector._terms_sentence(insight.row_terms["HEAT-GMM"])
     assert gmm.startswith("The prior is a Gaussian a class (MoG): E_G / T_G = ")
-    assert inspector._terms_sentence(insight.row_terms["ViM"]) == (
+    assert inspector._terms_sentence(insight.row_terms["ResidualAndLogits"]) == (
         "The score is the sum of these terms."
     )
 

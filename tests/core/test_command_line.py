@@ -308,7 +308,7 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         **{key: a for key, a in arrays.items() if key not in ("weight", "bias")},
     )
     assert main(["pack", str(tmp_path / "headless.npz"), "--out", str(tmp_path / "headless")]) == 0
-    assert "MSP and Energy need weight and bias" in capsys.readouterr().out
+    assert "all else of the logits need weight and bias" in capsys.readouterr().out
     monkeypatch.setattr(
         "heat_core.detectors.presets.DETECTORS",
         {k: v for k, v in DETECTORS.items() if not preset_detector(k).trains},
@@ -319,8 +319,12 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
         "KNN",
         "SSD",
         "MoG",
+        "RMD",
+        "RMD++",
+        "Radial",
+        "MoG-full",
     }
-    for name in ("MSP", "Energy"):
+    for name in ("MSP", "Energy", "SCALE", "ViM"):
         assert (
             f"{name} is left out: {name} needs the classifier's head (weight and bias)"
             in output.err
@@ -435,6 +439,16 @@ def test_a_report_names_what_failed(
     assert "failed: SSD (no room)" in output.err.splitlines()[-1]
 
 
+def test_a_report_can_be_of_some_detectors(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--detectors", "GEN,RMD", "--seeds", "1", "--no-plane"]
+    assert main(["report", str(pack), *arguments]) == 0
+    page = capsys.readouterr().out
+    assert "| GEN |" in page
+    assert "| MoG |" not in page
+    assert "From the features alone" not in page
+    assert "--seeds 1 --detectors GEN,RMD`" in page
+
+
 # -- fit, score ------------------------------------------------------------------------------------
 
 
@@ -457,6 +471,25 @@ def test_fit_then_score(
     if detector == "KNN":
         data = read_pack(pack)
         assert np.array_equal(table["score"], fit(KNN(), data.train).score(data.ood["far", "d"]))
+
+
+def test_fit_says_what_it_chose(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", str(pack), "SCALE", "--out", str(tmp_path / "run")]) == 0
+    output = capsys.readouterr().out
+    assert "no destroyed ID images to choose by: percentile 65." in output
+
+
+def test_a_detector_that_cannot_read_the_features_is_left_out(
+    arrays: Arrays, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = {key: value - 1.0 if "z" in key else value for key, value in arrays.items()}
+    np.savez(tmp_path / "moved.npz", **moved)
+    assert main(["pack", str(tmp_path / "moved.npz"), "--out", str(tmp_path / "moved")]) == 0
+    arguments = ["benchmark", str(tmp_path / "moved"), "--detectors"]
+    assert main([*arguments, "SCALE,KNN"]) == 2
+    assert "SCALE needs features of 0 or more" in capsys.readouterr().err
 
 
 def test_score_reads_an_npz_and_keeps_where_rows_come_from(

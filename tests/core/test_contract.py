@@ -14,10 +14,15 @@ import torch
 import heat_core.run
 from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
 from heat_core.detectors.composed import Composed
-from heat_core.detectors.detector import Detector, Shape
+from heat_core.detectors.detector import Detector, NeedsHead, Shape
+from heat_core.detectors.distances import FDBD, NCI, SHE, NNGuide
+from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
 from heat_core.detectors.heat import EBM, EL, GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
-from heat_core.detectors.presets import DETECTORS, PRESETS, preset_detector
+from heat_core.detectors.logits import GEN, KLM, MaxLogit
+from heat_core.detectors.presets import APPROACHES, DETECTORS, PRESETS, SHOWN, preset_detector
+from heat_core.detectors.rectified import ASH, DICE, SCALE, ReAct
+from heat_core.detectors.subspaces import NECO, ViM
 from heat_core.detectors.weighted_sum import OfView, WeightedSumOf
 from heat_core.energies import score
 from heat_core.explain import ScoreTerms, term_values
@@ -40,6 +45,33 @@ RECIPES: list[Detector] = [
     SSD(normalize=False),
     MoG(),
     MoG(normalize=False),
+    MaxLogit(),
+    GEN(),
+    GEN(gamma=0.5, largest=2),
+    KLM(),
+    ReAct(),
+    ReAct(percentile=90),
+    SCALE(),
+    SCALE(percentile=85),
+    ASH(),
+    ASH(percentile=65),
+    DICE(),
+    DICE(percentile=50),
+    NNGuide(),
+    NNGuide(k=5),
+    SHE(),
+    FDBD(),
+    NCI(),
+    NCI(alpha=0.01),
+    RMD(),
+    RMDPlusPlus(),
+    RadialMahalanobis(),
+    RadialMahalanobis(beta=0.5),
+    ClassMoG(),
+    ClassMoG(normalize=False, shrinkage=0.1),
+    ViM(),
+    ViM(principal=4),
+    NECO(),
     EBM(learner=_NOISE),
     EBM(normalize=False, learner=_NOISE),
     HEAT(temperature=4.0, correction=_NOISE),
@@ -96,6 +128,14 @@ def close(a: np.ndarray, b: np.ndarray, tolerance: float = 1e-4) -> None:
 
 def test_no_detector_is_forgotten() -> None:
     assert {type(r) for r in RECIPES} >= set(DETECTORS.values())
+
+
+def test_every_detector_is_of_one_approach_and_todays_are_shown() -> None:
+    names = [name for members in APPROACHES.values() for name in members]
+    assert sorted(names) == sorted(DETECTORS)
+    assert set(SHOWN) <= set(DETECTORS)
+    closed = PRESETS["features"]["modern"].items()
+    assert all(detector.title == name for name, detector in closed if not detector.trains)
 
 
 @every
@@ -291,8 +331,8 @@ def test_edge_cases_give_finite_scores_that_survive_a_file(
     detector: Detector, edge, train: Features, far: Features, tmp_path: Path
 ):
     given = edge(train)
-    if detector.unsupported_reason(Shape.of(given)):
-        pytest.skip(detector.unsupported_reason(Shape.of(given)))
+    if detector.unsupported_features(given):
+        pytest.skip(detector.unsupported_features(given))
     run = fit(detector, given)
     scores = run.score(far)
     assert np.isfinite(scores).all()
@@ -326,7 +366,64 @@ def test_too_large_a_k_is_refused_in_one_line(normalize: bool, train: Features) 
         KNN(k=0).fit(train)
 
 
-@pytest.mark.parametrize("detector", [MSP(), EnergyLogits()], ids=["MSP", "Energy"])
+@pytest.mark.parametrize("k", [0, 241])
+def test_nnguide_needs_as_many_rows_as_it_averages(k: int, train: Features) -> None:
+    with pytest.raises(ValueError, match=r"k must be at least 1, got 0|at least k = 241 training"):
+        NNGuide(k=k).fit(train)
+    few = train.take(torch.arange(4))
+    assert np.isfinite(fitted(NNGuide(), few, train)).all()
+
+
+@pytest.mark.parametrize("detector", [SCALE(), ASH()], ids=["SCALE", "ASH-S"])
+def test_negative_features_are_refused_with_what_came(detector: Detector, train: Features) -> None:
+    negative = replace(train, z=train.z - 0.25)
+    assert detector.unsupported_features(train) == ""
+    with pytest.raises(ValueError) as caught:
+        detector.fit(negative)
+    assert str(caught.value) == (
+        f"{detector.title} needs features of 0 or more, as a ReLU leaves them; "
+        "the smallest is -0.25."
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: ReAct(percentile=0), "percentile must be above 0 and at most 100, got 0"),
+        (lambda: SCALE(percentile=100), "percentile must be 0 or more and below 100, got 100"),
+        (lambda: DICE(percentile=-1), "percentile must be 0 or more and below 100, got -1"),
+        (lambda: GEN(gamma=0), "gamma must be above 0 and largest at least 1, got 0 and 100"),
+        (lambda: NCI(alpha=-1.0), "alpha must be 0 or more, got -1"),
+        (lambda: RadialMahalanobis(beta=-1.0), "beta must be 0 or more, got -1"),
+        (lambda: ClassMoG(shrinkage=2.0), "shrinkage must lie in 0..1, got 2"),
+        (lambda: ViM(principal=0), "principal must be at least 1, got 0"),
+        (lambda: NECO(variance=0.0), "variance must be above 0 and at most 1, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("detector", "shape", "reason"),
+    [
+        (KLM(), Shape(8, 2, 90, 20_000), "KLM keeps C x C numbers, so at most 11,585 classes"),
+        (ClassMoG(), Shape(2048, 1000, 90, 0), "4,194,304,000 of 1,000 classes and 2,048"),
+        (ViM(principal=8), Shape(8, 2, 90, 2), "8 principal directions needs more features, got 8"),
+        (FDBD(), Shape(1, 2, 90, 2), "a single feature leaves only the sign"),
+        (RadialMahalanobis(), Shape(1, 2, 90, 2), "needs at least 2 features; got 1"),
+        (RMD(), Shape(8, 1, 90, 0), "holds classes against all rows, so it needs at least 2"),
+    ],
+    ids=lambda value: value.title if isinstance(value, Detector) else "",
+)
+def test_what_is_too_large_or_too_small_says_so(
+    detector: Detector, shape: Shape, reason: str
+) -> None:
+    assert reason in detector.unsupported_reason(shape)
+
+
+@pytest.mark.parametrize("detector", [d for d in RECIPES if isinstance(d, NeedsHead)], ids=name_of)
 def test_without_a_head_the_logit_detectors_say_why(detector: Detector, train: Features) -> None:
     headless = Features(train.z, train.y)
     reason = detector.unsupported_reason(Shape.of(headless))
@@ -373,8 +470,8 @@ def trained_by(training: TrainConfig, detector: Detector) -> Detector:
 def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
     for domain, presets in PRESETS.items():
         for preset, detectors in presets.items():
-            assert set(detectors) == set(DETECTORS) - (
-                {"MSP", "ODIN", "Energy", "HEAT-GMM", "HEAT-EL"} if domain == "plane" else set()
+            assert set(detectors) == (
+                {"KNN", "SSD", "MoG", "EBM", "HEAT"} if domain == "plane" else set(DETECTORS)
             )
             assert all(
                 preset_detector(name, preset, domain) is detector
@@ -382,7 +479,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
             )
     with pytest.raises(
         ValueError,
-        match="one of MSP, ODIN, Energy, KNN, SSD, MoG, EBM, HEAT-GMM, HEAT-EL, HEAT; got 'Heat'",
+        match=r"one of MSP, ODIN, Energy, KNN, .*, NECO, EBM, HEAT-GMM, HEAT-EL, HEAT; got 'Heat'",
     ):
         preset_detector("Heat")
     with pytest.raises(ValueError, match=r"got 'Composed' \(HEAT's prior has several parts; "):

@@ -11,8 +11,13 @@ from torch import Tensor
 
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
 from heat_core.detectors.detector import Detector
+from heat_core.detectors.distances import FDBD, NCI, SHE, NNGuide
+from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
 from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
+from heat_core.detectors.logits import GEN, KLM, MaxLogit
+from heat_core.detectors.rectified import ASH, DICE, SCALE, ReAct
+from heat_core.detectors.subspaces import NECO, ViM
 from heat_core.features import Features, Head
 from heat_core.run import fit
 from heat_core.threads import torch_threads
@@ -31,6 +36,26 @@ CLOSED_FORMS: list[Detector] = [
     SSD(normalize=False),
     MoG(),
     MoG(normalize=False),
+    MaxLogit(),
+    GEN(),
+    KLM(),
+    ReAct(),
+    SCALE(),
+    ASH(),
+    DICE(),
+    NNGuide(k=3),
+    SHE(),
+    FDBD(),
+    NCI(),
+    NCI(alpha=0.1),
+    RMD(),
+    RMDPlusPlus(),
+    RadialMahalanobis(),
+    RadialMahalanobis(beta=2.0),
+    ClassMoG(),
+    ClassMoG(normalize=False, shrinkage=0.0),
+    ViM(),
+    NECO(),
 ]
 LEARNED: list[Detector] = [EBM(learner=NOISE), HEAT(temperature=9.0, correction=NOISE)]
 

@@ -10,12 +10,27 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from heat_core.energies import (
+    BoundaryDistance,
+    ClassGaussians,
+    ClassPattern,
+    ClippedFeatures,
+    CollapseAngle,
     Energy,
     GaussianMixture,
+    GeneralizedEntropy,
+    GuidedLogits,
     LogSumExp,
     Mahalanobis,
+    MaxLogit,
     MaxSoftmax,
     Neighbors,
+    PosteriorDivergence,
+    PrincipalShare,
+    PrunedFeatures,
+    RelativeMahalanobis,
+    Residual,
+    ScaledFeatures,
+    SparseWeights,
     rows_per_batch,
     score,
 )
@@ -84,6 +99,19 @@ def test_a_mixture_of_many_classes_has_the_gradient_of_its_energy(train: Feature
         lambda: Mahalanobis(DIM, MANY),
         lambda: MaxSoftmax(DIM, MANY),
         lambda: LogSumExp(DIM, MANY) / 2 + GaussianMixture(DIM, MANY),
+        lambda: MaxLogit(DIM, MANY),
+        lambda: GeneralizedEntropy(DIM, MANY, gamma=0.1, largest=100),
+        lambda: ClippedFeatures(DIM, MANY, percentile=90),
+        lambda: ScaledFeatures(DIM, MANY, percentile=50),
+        lambda: PrunedFeatures(DIM, MANY, percentile=50),
+        lambda: SparseWeights(DIM, MANY, percentile=50),
+        lambda: ClassPattern(DIM, MANY),
+        lambda: BoundaryDistance(DIM, MANY),
+        lambda: CollapseAngle(DIM, MANY, alpha=0.1),
+        lambda: RelativeMahalanobis(DIM, MANY),
+        lambda: ClassGaussians(DIM, MANY, shrinkage=0.5),
+        lambda: Residual(DIM, principal=2) + LogSumExp(DIM, MANY),
+        lambda: PrincipalShare(DIM, MANY, variance=0.9),
     ],
 )
 def test_scores_hold_a_bounded_batch_and_are_those_of_one_batch(
@@ -97,6 +125,49 @@ def test_scores_hold_a_bounded_batch_and_are_those_of_one_batch(
     assert largest.numel <= BATCH_NUMBERS < len(train) * MANY
 
 
+@pytest.mark.parametrize(
+    "energy",
+    [
+        lambda rows: BoundaryDistance(DIM, MANY),
+        lambda rows: ClassPattern(DIM, MANY),
+        lambda rows: Residual(DIM, principal=2),
+        lambda rows: GuidedLogits(DIM, MANY, rows, k=1),
+    ],
+)
+def test_fitting_holds_a_bounded_batch(train: Features, energy: Callable[[int], Energy]) -> None:
+    with torch.no_grad(), _Largest() as largest:
+        energy(len(train)).fit(train)
+    assert largest.numel <= BATCH_NUMBERS < len(train) * MANY
+
+
+def test_kl_matching_holds_a_row_of_numbers_a_class() -> None:
+    """C x C of them are its own; it holds no more while it is fitted to many rows."""
+    classes = 500
+    generator = torch.Generator().manual_seed(0)
+    head = Head(torch.randn(classes, DIM, generator=generator), torch.zeros(classes))
+    train = Features(torch.randn(20_000, DIM, generator=generator), head=head)
+    with torch.no_grad(), _Largest() as largest:
+        energy = PosteriorDivergence(DIM, classes).fit(train)
+    assert largest.numel <= BATCH_NUMBERS < len(train) * classes
+    with _Largest() as largest:
+        scores = score(energy, train.z)
+    assert np.isfinite(scores).all()
+    assert largest.numel <= BATCH_NUMBERS
+
+
+def test_boundaries_of_many_classes_are_those_of_all_pairs(train: Features) -> None:
+    assert train.head is not None
+    z, weight = train.z[:50], train.head.weight
+    logits = train.head.logits(z)
+    largest, predicted = logits.max(1, keepdim=True)
+    pairs = torch.cdist(weight, weight, compute_mode="donot_use_mm_for_euclid_dist")
+    pairs.fill_diagonal_(torch.inf)
+    ratios = (largest - logits) / pairs[predicted[:, 0]]
+    wanted = -ratios.sum(1) / (MANY - 1) / (z - train.z.mean(0)).norm(dim=1)
+    energy = BoundaryDistance(DIM, MANY).fit(train)
+    torch.testing.assert_close(energy(z), wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_neighbours_hold_a_bounded_number_of_products() -> None:
     generator = torch.Generator().manual_seed(0)
     bank = torch.randn(3000, 1, generator=generator)
@@ -106,6 +177,19 @@ def test_neighbours_hold_a_bounded_number_of_products() -> None:
         neighbors(z)
     assert largest.numel <= 2**24 < len(z) * len(bank)
     assert torch.equal(neighbors.nearest(z, batch=700), neighbors.nearest(z))
+
+
+def test_guides_hold_a_bounded_number_of_products() -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = Head(torch.randn(3, 2, generator=generator), torch.zeros(3))
+    bank = Features(torch.randn(3000, 2, generator=generator), head=head)
+    z = torch.randn(8000, 2, generator=generator)
+    energy = GuidedLogits(2, 3, len(bank), k=5).fit(bank)
+    with torch.no_grad(), _Largest() as largest:
+        scores = energy(z)
+    assert largest.numel <= 2**24 < len(z) * len(bank)
+    with torch.no_grad():
+        torch.testing.assert_close(scores[-7:], energy(z[-7:]))
 
 
 @pytest.mark.parametrize("has_head", [True, False])

@@ -8,8 +8,13 @@ import torch
 
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
 from heat_core.detectors.detector import Detector, Shape
+from heat_core.detectors.distances import FDBD, NCI, SHE
+from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis
 from heat_core.detectors.heat import EBM, GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron, energies_within
+from heat_core.detectors.logits import GEN, KLM
+from heat_core.detectors.rectified import DICE, SCALE
+from heat_core.detectors.subspaces import NECO, ViM
 from heat_core.energies import Network, kth_largest, score
 from heat_core.features import Features, Head
 from heat_core.training.trainer import TrainConfig
@@ -26,7 +31,25 @@ def close(a: np.ndarray, b: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "detector", [MSP(), EnergyLogits(), KNN(k=5), SSD(), MoG()], ids=lambda d: d.title
+    "detector",
+    [
+        MSP(),
+        EnergyLogits(),
+        KNN(k=5),
+        SSD(),
+        MoG(),
+        GEN(),
+        KLM(),
+        DICE(),
+        SHE(),
+        FDBD(),
+        NCI(alpha=0.1),
+        RMD(),
+        ClassMoG(),
+        ViM(),
+        NECO(),
+    ],
+    ids=lambda d: d.title,
 )
 def test_the_names_of_classes_do_not_matter(
     detector: Detector, train: Features, far: Features
@@ -44,8 +67,8 @@ def test_the_names_of_classes_do_not_matter(
 
 @pytest.mark.parametrize(
     "detector",
-    [KNN(k=5), SSD(), MoG(), MoG(normalize=False)],
-    ids=["KNN", "SSD", "MoG", "MoG-plain"],
+    [KNN(k=5), SSD(), MoG(), MoG(normalize=False), RMD(), RadialMahalanobis(beta=0.5), ClassMoG()],
+    ids=["KNN", "SSD", "MoG", "MoG-plain", "RMD", "Radial", "MoG-full"],
 )
 def test_turning_the_features_does_not_matter(
     detector: Detector, train: Features, far: Features
@@ -61,7 +84,9 @@ def test_turning_the_features_does_not_matter(
 
 
 @pytest.mark.parametrize(
-    "detector", [MoG(normalize=False), SSD(normalize=False)], ids=["MoG", "SSD"]
+    "detector",
+    [MoG(normalize=False), SSD(normalize=False), RMD(), ClassMoG(normalize=False)],
+    ids=["MoG", "SSD", "RMD", "MoG-full"],
 )
 def test_moving_and_stretching_moves_the_score_by_a_constant(
     detector: Detector, train: Features, far: Features
@@ -71,8 +96,25 @@ def test_moving_and_stretching_moves_the_score_by_a_constant(
     difference = score(detector.fit(moved), far.z.double() * stretch + shift) - score(
         detector.fit(double(train)), far.z.double()
     )
-    wanted = stretch.log().sum() if detector.title == "MoG" else 0.0
+    wanted = stretch.log().sum() if detector.title.startswith("MoG") else 0.0
     close(difference, np.full(len(far), float(wanted)))
+
+
+def test_with_one_shape_for_all_mog_full_is_the_mog(train: Features, far: Features) -> None:
+    for normalize in (True, False):
+        ours = ClassMoG(normalize=normalize, shrinkage=1.0).fit(double(train))
+        close(score(ours, far.z.double()), score(MoG(normalize).fit(double(train)), far.z.double()))
+
+
+def test_scale_with_every_feature_among_the_largest_is_the_energy(
+    train: Features, far: Features
+) -> None:
+    """Then r is e for every row, and the free energy is that of e z."""
+    assert train.head is not None
+    head = Head(torch.e * train.head.weight.double(), train.head.bias.double())
+    enlarged = Features(train.z.double(), train.y, head)
+    ours = SCALE(percentile=0.0).fit(double(train))
+    close(score(ours, far.z.double()), score(EnergyLogits().fit(enlarged), far.z.double()))
 
 
 def test_knn_does_not_know_the_order_of_its_bank(train: Features, far: Features) -> None:

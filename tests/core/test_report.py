@@ -45,6 +45,18 @@ def test_the_bootstrap_holds_the_difference_of_the_tables() -> None:
         assert 0 < area.low < area.observed < area.high
 
 
+def test_bootstraps_of_the_same_images_are_joined_as_if_made_at_once() -> None:
+    scores = {"A": _scores(0, 1.0), "B": _scores(1, 2.0), "C": _scores(2, 3.0)}
+    first, rest = {"A": scores["A"]}, {name: scores[name] for name in "BC"}
+    whole = bootstrap(scores, SETS, rounds=20)
+    joined = bootstrap(first, SETS, rounds=20).joined(bootstrap(rest, SETS, rounds=20))
+    assert joined.detectors == whole.detectors
+    np.testing.assert_array_equal(joined.observed, whole.observed)
+    np.testing.assert_array_equal(joined.resampled, whole.resampled)
+    with pytest.raises(ValueError, match="wanted the groups near, far, average and 20 resamples"):
+        joined.joined(bootstrap(rest, SETS[:1], rounds=20))
+
+
 def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
     """On another scale nothing differs in any resample; unpaired resamples would not show it."""
     ours = _scores(0, 1.0)

@@ -13,11 +13,11 @@ from heat_core.detectors.detector import Detector, Shape
 from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features
 from heat_core.run import fit, from_json, load, save, to_json
-from tests.samples import ViM
+from tests.samples import ResidualAndLogits
 
 
 def test_its_terms_are_named_and_add_up(train: Features, far: Features) -> None:
-    run = fit(ViM(), train)
+    run = fit(ResidualAndLogits(), train)
     assert ScoreTerms.of(run) == ScoreTerms(("residual", "logits"))
     values = term_values(run, far)
     np.testing.assert_allclose(values.sum(1), run.score(far), rtol=1e-5, atol=1e-5)
@@ -30,19 +30,19 @@ def test_its_terms_are_named_and_add_up(train: Features, far: Features) -> None:
 def test_it_is_saved_and_loaded_as_the_others_are(
     train: Features, far: Features, tmp_path: Path
 ) -> None:
-    run = fit(ViM(rank=3), train)
+    run = fit(ResidualAndLogits(rank=3), train)
     save(run, tmp_path / "run")
     again = load(tmp_path / "run")
-    assert again.detector == run.detector == from_json(Detector, to_json(ViM(rank=3)))
+    assert again.detector == run.detector == from_json(Detector, to_json(ResidualAndLogits(rank=3)))
     assert ScoreTerms.of(again) == ScoreTerms.of(run)
     np.testing.assert_array_equal(again.score(far), run.score(far))
 
 
 def test_terms_without_a_name_are_refused(train: Features) -> None:
     @dataclass(frozen=True)
-    class Nameless(ViM):
+    class Nameless(ResidualAndLogits):
         def term_names(self, shape: Shape) -> tuple[str, ...]:
-            return ("ViM",)
+            return ("residual",)
 
-    with pytest.raises(ValueError, match="ViM must name its 2 terms, got ViM"):
+    with pytest.raises(ValueError, match="Residual and logits must name its 2 terms, got residual"):
         ScoreTerms.of(fit(Nameless(), train))
