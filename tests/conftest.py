@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -20,6 +21,23 @@ from tests.samples import CLASSES, DIM, clusters, with_views
 
 if TYPE_CHECKING:
     from app.job import Job
+
+ROOT = Path(__file__).parents[1]
+
+
+def _import_all(package: str) -> None:
+    """Imports every module, before a test puts something else in a module's place.
+
+    One that is first imported within such a test would keep the stand-in for all tests after it.
+    """
+    for path in sorted((ROOT / package).rglob("*.py")):
+        # what starts at its import: the command line, and pages, which Streamlit runs as scripts
+        if path.name not in ("__main__.py", "main.py", "page.py", "__init__.py"):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+_import_all("heat_core")
+_import_all("app")
 
 settings.register_profile(
     "steady",

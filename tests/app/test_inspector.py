@@ -144,7 +144,6 @@ def test_an_image_is_spelled_out_term_by_term(pack):
         "MoG",
         "EBM",
         "HEAT-GMM",
-        "HEAT-EL",
         "HEAT",
     ]
     for name, score, threshold, verdict in verdicts[

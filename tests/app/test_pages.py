@@ -115,7 +115,6 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         "SSD",
         "MoG",
         "HEAT-GMM",
-        "HEAT-EL",
         "HEAT",
     }
     assert "training diverged" in next(

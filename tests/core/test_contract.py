@@ -490,7 +490,7 @@ def test_presets_are_complete_and_unknown_names_list_the_known() -> None:
         preset_detector("HEAT", "slow")
     with pytest.raises(ValueError, match="2D toy does not have"):
         preset_detector("MSP", domain="plane")
-    with pytest.raises(ValueError, match=r"^HEAT-EL reads a classifier's logits"):
+    with pytest.raises(ValueError, match=r"^HEAT-EL is for the features of a classifier"):
         preset_detector("HEAT-EL", domain="plane")
     with pytest.raises(ValueError, match=r"^HEAT-GMM is HEAT in the plane"):
         preset_detector("HEAT-GMM", domain="plane")
