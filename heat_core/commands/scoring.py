@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +44,7 @@ def score(options: argparse.Namespace) -> None:
             raise FileExistsError(f"{options.out} exists already; --overwrite replaces a file.")
         _score_parts(run, parts, options.out, kind, tally)
     else:
+        _check_names(options.features, parts)
         _check_folder(options, run, kind)
         _score_into_folder(run, parts, options.out, kind, tally)
     print(tally.summary(options.out, run.detector.name))
@@ -71,7 +73,7 @@ def _score_into_folder(
 
 def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: _Tally) -> None:
     """Writes what is said of the rows of some parts into a file."""
-    from heat_core.streams import write_part
+    from heat_core.streams import write_tables
 
     def tables() -> Iterator[pd.DataFrame]:
         for part in parts:
@@ -82,7 +84,7 @@ def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: 
                 yield table
 
     try:
-        write_part(path, kind, tables())
+        write_tables(path, kind, tables())
     finally:
         tally.line.clear()
 
@@ -109,13 +111,28 @@ def table_of(run: Run, batch: RowBatch) -> pd.DataFrame:
 # -- a folder of tables ----------------------------------------------------------------------------
 
 
+def _check_names(source: str, parts: Sequence[Part]) -> None:
+    """Raises ValueError if two parts would be the same table of a folder."""
+    counts = Counter(part.name for part in parts)
+    name, count = counts.most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{source}: {count:,} of its parts would be one table, {name}; score them apart, or "
+            "give --out an ending for one file."
+        )
+
+
 def _check_folder(options: argparse.Namespace, run: Run, kind: str) -> None:
     """Writes what tables in the folder are made with, or raises ValueError if others are there."""
     from heat_core.files import write_whole
-    from heat_core.run import run_files
 
-    digests = [hashlib.sha256(content).hexdigest() for content in run_files(run).values()]
-    manifest = {"format": "heat-scores", "source": str(options.features), "run": digests}
+    manifest = {
+        "format": "heat-scores",
+        "source": str(options.features),
+        "z": options.z,
+        "id": options.id,
+        "sha256": _digests(run),
+    }
     path = options.out / MANIFEST
     if path.is_file() and not options.overwrite:
         try:
@@ -124,8 +141,8 @@ def _check_folder(options: argparse.Namespace, run: Run, kind: str) -> None:
             found = None
         if found != manifest:
             raise ValueError(
-                f"{options.out} holds tables of another run or source; take another --out, or "
-                "--overwrite them."
+                f"{options.out} holds tables of another run, decision, source, --z or --id; take "
+                "another --out, or --overwrite them."
             )
         return
     if options.out.exists() and not options.overwrite and any(options.out.iterdir()):
@@ -134,6 +151,19 @@ def _check_folder(options: argparse.Namespace, run: Run, kind: str) -> None:
         for table in options.out.glob(f"*.{kind}"):
             table.unlink()
     write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _digests(run: Run) -> dict[str, str]:
+    """Returns the SHA-256 of what a run, or a bundle, says of rows by, {name: in hex}."""
+    from heat_core.bundles import Bundle, bundle_files
+    from heat_core.bundles.files import DECISION, decision_card
+    from heat_core.run import run_files
+
+    files = run_files(run)
+    if isinstance(run, Bundle):
+        decision = json.dumps(decision_card(run)).encode()  # the file has the date in it
+        files = {**bundle_files(run), DECISION: decision}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 # -- what was done ---------------------------------------------------------------------------------
@@ -175,12 +205,10 @@ class _Tally:
     def report(self, done: int, parts: int) -> None:
         """Prints how far the parts are, on standard error."""
         speed = self.rows / max(time.perf_counter() - self.began, 1e-9)
-        left = (self.total - self.skipped - self.rows) / speed
-        print(
-            f"part {done:,} of {parts:,}: {self.rows:,} rows, {speed:,.0f} a second, "
-            f"{left:,.0f} s left",
-            file=sys.stderr,
-        )
+        said = f"part {done:,} of {parts:,}: {self.rows:,} rows, {speed:,.0f} a second"
+        if self.total:
+            said += f", {(self.total - self.skipped - self.rows) / speed:,.0f} s left"
+        print(said, file=sys.stderr)
 
     def summary(self, out: Path, title: str) -> str:
         """Returns what was done, in a line; of a bundle prints how many were flagged, too."""

@@ -58,12 +58,10 @@ def _scored_stream(
 
     scores, times = [], []
     with progress_line(bundle.detector.title):
-        for part in parts_of(options.stream, options.z, options.time):
+        for part in parts_of(options.stream, options.z, options.time, id_option="--time"):
             for batch in part.batches():
                 scores.append(bundle.score(batch.features))
                 times += list(batch.ids)
-    if not scores:
-        raise ValueError(f"{options.stream} holds no row.")
     return np.concatenate(scores), times if options.time else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .sinks import FORMATS, format_of, write_part
+from .sinks import FORMATS, format_of, write_tables
 from .sources import Part, RowBatch, parts_of
 
-__all__ = ["FORMATS", "Part", "RowBatch", "format_of", "parts_of", "write_part"]
+__all__ = ["FORMATS", "Part", "RowBatch", "format_of", "parts_of", "write_tables"]

@@ -20,7 +20,8 @@ FORMATS = ("parquet", "csv", "jsonl")
 def format_of(path: Path, asked: str | None) -> str:
     """Returns the format of a table, by its file's ending or as it was asked for.
 
-    Raises ValueError if these disagree, or none is known.
+    Raises ValueError if these disagree, or none is known: of a file no other ending will do, and
+    without one it is a folder.
 
     >>> format_of(Path("scores.csv"), None), format_of(Path("scores"), "jsonl")
     ('csv', 'jsonl')
@@ -31,15 +32,17 @@ def format_of(path: Path, asked: str | None) -> str:
     ending = path.suffix.removeprefix(".")
     if asked is not None and ending in FORMATS and asked != ending:
         raise ValueError(f"--format {asked} and the ending of {path.name} disagree.")
-    if asked is None and ending not in FORMATS:
-        endings = ", ".join(f".{name}" for name in FORMATS)
+    endings = ", ".join(f".{name}" for name in FORMATS)
+    if ending and ending not in FORMATS:
+        raise ValueError(f"--out must end in {endings}, or be a folder's name; got {path.name}.")
+    if asked is None and not ending:
         raise ValueError(
             f"--out must end in {endings}, or --format say what it holds; got {path.name}."
         )
     return asked or ending
 
 
-def write_part(path: Path, kind: str, tables: Iterable[pd.DataFrame]) -> int:
+def write_tables(path: Path, kind: str, tables: Iterable[pd.DataFrame]) -> int:
     """Writes tables one below the other into a file, and returns how many rows there were.
 
     Args:

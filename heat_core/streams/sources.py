@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -49,10 +50,31 @@ class Part:
     batches: Callable[[], Iterator[RowBatch]]
 
 
+class _Columns(NamedTuple):
+    """What a source is asked for.
+
+    Args:
+        z: the column or key that holds the features.
+        id: the one that names a row; nothing where rows are counted.
+        id_option: the option of a command that names `id`.
+    """
+
+    z: str
+    id: str
+    id_option: str
+
+
 def parts_of(
-    source: str, z: str = "z", id_column: str = "", stdin: IO[str] | None = None
+    source: str,
+    z: str = "z",
+    id_column: str = "",
+    stdin: IO[str] | None = None,
+    id_option: str = "--id",
 ) -> list[Part]:
-    """Returns the parts of a source, in order.
+    """Returns the parts of a source that hold rows, in order.
+
+    A part is named by its file's path within the folder that is given, or that a pattern begins
+    with: a name stays what it is when further files come.
 
     Args:
         source: a features file (.safetensors), .npz with `z`, .npy (N, d), .parquet, a folder of
@@ -62,13 +84,23 @@ def parts_of(
             `z__VIEW` are its views.
         id_column: the column or key that names a row; by default rows are counted from 0.
         stdin: what `-` reads; by default standard input.
+        id_option: the option of a command that gives `id_column`, as messages call it.
 
     Raises:
-        ValueError: there is no such file, or it is of no kind that is read.
+        ValueError: there is no such file, it is of no kind that is read or has no such column, or
+            no row is in it.
     """
+    columns = _Columns(z, id_column, id_option)
     if source == "-":
-        lines = sys.stdin if stdin is None else stdin
-        return [Part("stdin", None, lambda: _json_batches(lines, z, id_column))]
+        parts = _stdin_parts(sys.stdin if stdin is None else stdin, columns)
+    else:
+        parts = [part for part in _file_parts(source, columns) if part.rows]
+    if not parts:
+        raise ValueError(f"{source} holds no row.")
+    return parts
+
+
+def _file_parts(source: str, columns: _Columns) -> list[Part]:
     path = Path(source)
     files = sorted(map(Path, glob.glob(source))) if "*" in source else [path]
     if path.is_dir():
@@ -77,16 +109,41 @@ def parts_of(
         wanted = "no Parquet files in it" if path.is_dir() else "no such file"
         raise ValueError(f"{source}: {wanted}.")
     if files[0].suffix == ".parquet":
-        return [part for file in files for part in _parquet_parts(file, z, id_column)]
+        folder = path if path.is_dir() else _literal_folder(path) if "*" in source else path.parent
+        names = ["-".join(file.relative_to(folder).with_suffix("").parts) for file in files]
+        named = zip(files, names, strict=True)
+        return [part for file, name in named for part in _parquet_parts(file, name, columns)]
     if len(files) > 1:
         raise ValueError(f"{source}: of several files all must be .parquet, got {files[0].name}.")
     readers = {".npy": _array_part, ".npz": _features_part, ".safetensors": _features_part}
-    if path.suffix not in readers:
+    if files[0].suffix not in readers:
         raise ValueError(
             f"{source}: wanted .safetensors, .npz, .npy, .parquet, a folder of Parquet files, or - "
             "for JSON lines."
         )
-    return [readers[path.suffix](path)]
+    _check_nothing_is_named(files[0], columns)
+    return [readers[files[0].suffix](files[0])]
+
+
+def _literal_folder(path: Path) -> Path:
+    """Returns the folder that a pattern begins with.
+
+    >>> _literal_folder(Path("in/2026-*/rows.parquet")).name
+    'in'
+    """
+    while glob.has_magic(str(path.parent)):
+        path = path.parent
+    return path.parent
+
+
+def _check_nothing_is_named(path: Path, columns: _Columns) -> None:
+    """Raises ValueError if a column is asked for of a file that has no columns."""
+    for option, name, default in (("--z", columns.z, "z"), (columns.id_option, columns.id, "")):
+        if name != default:
+            raise ValueError(
+                f"{path}: {option} {name} names a column of Parquet or a key of JSON, and a "
+                f"{path.suffix} file has neither."
+            )
 
 
 def _features_part(path: Path) -> Part:
@@ -135,7 +192,7 @@ def features_of(arrays: dict[str, np.ndarray], source: object, start: int) -> Fe
 # -- Parquet ---------------------------------------------------------------------------------------
 
 
-def _parquet_parts(path: Path, z: str, id_column: str) -> list[Part]:
+def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[Part]:
     """Returns the parts of a Parquet file: its row groups, `PART_ROWS` together at least."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -145,22 +202,21 @@ def _parquet_parts(path: Path, z: str, id_column: str) -> list[Part]:
             metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a Parquet file ({_first_line(error)}).") from None
-    for name in (z, id_column):
-        if name and name not in schema.names:
-            option = "--z" if name == z else "--id"
+    for option, column in (("--z", columns.z), (columns.id_option, columns.id)):
+        if column and column not in schema.names:
             raise ValueError(
-                f"{path} has no column {name}; {option} names one of {', '.join(schema.names)}."
+                f"{path} has no column {column}; {option} names one of {', '.join(schema.names)}."
             )
-    columns = {z: "z"}
-    views = {name: f"z__{name.removeprefix(f'{z}__')}" for name in schema.names}
-    columns |= {name: key for name, key in views.items() if name.startswith(f"{z}__")}
+    prefix = f"{columns.z}__"
+    views = [column for column in schema.names if column.startswith(prefix)]
+    keys = {columns.z: "z"} | {view: f"z__{view.removeprefix(prefix)}" for view in views}
     blocks = _blocks([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])
     digits = len(str(len(blocks) - 1))
     parts = []
     for number, (groups, start, rows) in enumerate(blocks):
-        name = path.stem if len(blocks) == 1 else f"{path.stem}-{number:0{digits}}"
-        reader = _ParquetRows(path, columns, id_column, groups, start)
-        parts.append(Part(name, rows, reader.batches))
+        part_name = name if len(blocks) == 1 else f"{name}-{number:0{digits}}"
+        reader = _ParquetRows(path, keys, columns.id, groups, start)
+        parts.append(Part(part_name, rows, reader.batches))
     return parts
 
 
@@ -249,7 +305,14 @@ def _first_line(error: Exception) -> str:
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
-def _json_batches(lines: IO[str], z: str, id_column: str) -> Iterator[RowBatch]:
+def _stdin_parts(lines: IO[str], columns: _Columns) -> list[Part]:
+    """Returns the part of JSON lines, if there is a row; its first batch is read at once."""
+    batches = _json_batches(lines, columns)
+    first = next(batches, None)
+    return [] if first is None else [Part("stdin", None, lambda: chain([first], batches))]
+
+
+def _json_batches(lines: IO[str], columns: _Columns) -> Iterator[RowBatch]:
     """Gives the rows of JSON lines, as soon as `LINES` of them are there.
 
     Raises ValueError that names the line.
@@ -260,7 +323,7 @@ def _json_batches(lines: IO[str], z: str, id_column: str) -> Iterator[RowBatch]:
     for number, line in enumerate(lines):
         if not line.strip():
             continue
-        name, row = _json_row(line, number, z, id_column)
+        name, row = _json_row(line, number, columns)
         ids.append(name)
         rows.append(row)
         if len(rows) == LINES:
@@ -270,7 +333,8 @@ def _json_batches(lines: IO[str], z: str, id_column: str) -> Iterator[RowBatch]:
         yield _json_batch(ids, rows, start)
 
 
-def _json_row(line: str, number: int, z: str, id_column: str) -> tuple[Any, list[float]]:
+def _json_row(line: str, number: int, columns: _Columns) -> tuple[Any, list[float]]:
+    z, id_key, id_option = columns
     try:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -278,8 +342,10 @@ def _json_row(line: str, number: int, z: str, id_column: str) -> tuple[Any, list
     row = value.get(z) if isinstance(value, dict) else value
     if not isinstance(row, list) or not row or not all(type(x) in (int, float) for x in row):
         raise ValueError(f'line {number + 1:,} must be {{"{z}": [numbers]}} or the list alone.')
-    name = value.get(id_column or "id", number) if isinstance(value, dict) else number
-    return name, row
+    keys = value if isinstance(value, dict) else {}
+    if id_key and id_key not in keys:
+        raise ValueError(f"line {number + 1:,} has no key {id_key}, which {id_option} asks for.")
+    return keys.get(id_key or "id", number), row
 
 
 def _json_batch(ids: list[Any], rows: list[list[float]], start: int) -> RowBatch:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -204,6 +208,23 @@ def test_the_command_says_when_a_stream_left_what_was_expected(train, far, tmp_p
     assert windows["is_outside"].tolist() == [False] * 6 + [True]
     assert main(words) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_time_that_a_stream_has_not_is_refused_by_its_option(
+    train, far, tmp_path, capsys, monkeypatch
+):
+    pack = Pack(train, with_views(*clusters(400, 30)), {("far", "b"): far}, NO_EXTRA, {})
+    save_bundle(bundle_of(fit(MoG(), train), pack, Conformal(0.9)), tmp_path / "bundle")
+    pq.write_table(pa.table({"z": far.z.tolist()}), tmp_path / "stream.parquet")
+    np.save(tmp_path / "stream.npy", far.z.numpy())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"z": far.z[0].tolist()})))
+    for stream, message in (
+        (tmp_path / "stream.parquet", "has no column seen_at; --time names one of z."),
+        (tmp_path / "stream.npy", "--time seen_at names a column of Parquet or a key of JSON"),
+        ("-", "line 1 has no key seen_at, which --time asks for."),
+    ):
+        assert main(["watch", str(tmp_path / "bundle"), str(stream), "--time", "seen_at"]) == 2
+        assert message in capsys.readouterr().err
 
 
 # -- simulated streams -----------------------------------------------------------------------------

@@ -191,9 +191,72 @@ def test_what_is_there_is_skipped_and_of_another_run_refused(folder, bundle, far
     save(fit(MoG(normalize=False), train), folder / "other")
     words = ["score", str(folder / "other"), str(folder / "in"), "--out", str(out)]
     assert main([*words, "--format", "csv"]) == 2
-    assert "holds tables of another run or source" in capsys.readouterr().err
+    assert "holds tables of another run, decision, source" in capsys.readouterr().err
     assert main([*words, "--format", "csv", "--overwrite"]) == 0
     assert len(pd.read_csv(out / "p2.csv")) == 10
+
+
+def test_files_of_one_name_become_tables_of_their_own(folder, bundle, far):
+    z = far.z.numpy()
+    for part in range(3):
+        (folder / "in" / f"day{part}").mkdir(parents=True)
+        write_parquet(folder / "in" / f"day{part}" / "rows.parquet", z[10 * part :][:10])
+    out = score(folder, f"{folder / 'in'}/*/rows.parquet", "out", "--format", "csv")
+    tables = [pd.read_csv(out / f"day{part}-rows.csv") for part in range(3)]
+    np.testing.assert_allclose(pd.concat(tables)["score"], bundle.decide(z[:30]).scores, rtol=1e-6)
+
+
+def test_a_table_keeps_its_name_when_further_files_come(folder, far):
+    for day in ("day0", "day1"):
+        (folder / "in" / day).mkdir(parents=True)
+        write_parquet(folder / "in" / day / "rows.parquet", far.z.numpy()[:5])
+        names = [part.name for part in parts_of(f"{folder / 'in'}/*/rows.parquet")]
+        assert names[0] == "day0-rows"
+
+
+def test_parts_that_would_be_one_table_are_refused(folder, far, monkeypatch, capsys):
+    for path in ("a/b-c", "a-b/c"):
+        (folder / "in" / path).parent.mkdir(parents=True)
+        write_parquet(folder / "in" / f"{path}.parquet", far.z.numpy()[:5])
+    words = ["score", str(folder / "bundle"), f"{folder / 'in'}/*/*.parquet", "--format", "csv"]
+    assert main([*words, "--out", str(folder / "out")]) == 2
+    assert "2 of its parts would be one table, a-b-c;" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+    assert len(pd.read_csv(score(folder, words[2], "out.csv"))) == 10
+
+
+def test_a_folder_of_another_decision_or_column_is_noticed(folder, bundle, far, train, capsys):
+    path = write_parquet(folder / "rows.parquet", far.z.numpy())
+    out = score(folder, path, "out", "--format", "csv", "--id", "name")
+    words = ["score", str(folder / "bundle"), str(path), "--out", str(out), "--format", "csv"]
+    assert main([*words, "--id", "name"]) == 0
+    for changed in (words, [*words, "--id", "name", "--z", "z2"]):
+        capsys.readouterr()
+        if "z2" in changed:
+            pq.write_table(pq.read_table(path).rename_columns(["z2", "name"]), path)
+        assert main(changed) == 2
+        assert "holds tables of another run, decision, source" in capsys.readouterr().err
+    pack = Pack(train, with_views(*clusters(400, 30)), {("far", "b"): far}, NO_EXTRA, {})
+    save_bundle(bundle_of(bundle, pack, Conformal(0.8)), folder / "bundle", overwrite=True)
+    write_parquet(path, far.z.numpy())
+    assert main([*words, "--id", "name"]) == 2
+    assert "holds tables of another run, decision, source" in capsys.readouterr().err
+
+
+def test_one_file_of_a_pattern_is_read_whatever_its_kind(folder, bundle, far):
+    np.save(folder / "rows.npy", far.z.numpy())
+    table = pd.read_csv(score(folder, f"{folder}/r*.npy", "out.csv"))
+    np.testing.assert_allclose(table["score"], bundle.decide(far).scores, rtol=1e-6)
+
+
+def test_of_lines_into_a_folder_no_time_left_is_said(folder, far, monkeypatch, capsys):
+    text = "\n".join(map(json.dumps, far.z.tolist()))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    out = score(folder, "-", "out", "--format", "csv")
+    assert len(pd.read_csv(out / "stdin.csv")) == 50
+    said = capsys.readouterr().err
+    assert "part 1 of 1: 50 rows" in said
+    assert "left" not in said
 
 
 KILLED = """
@@ -258,6 +321,60 @@ def test_files_that_hold_no_rows_are_refused(folder, capsys):
         assert "wanted numbers of shape (N, d)" in refused(folder, capsys, folder / "rows.npy")
     np.save(folder / "rows.npy", np.array([[None]]), allow_pickle=True)
     assert "not an array" in refused(folder, capsys, folder / "rows.npy")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl", ""])
+@pytest.mark.parametrize("kind", ["npy", "parquet", "-"])
+def test_a_source_without_rows_is_refused_and_nothing_written(
+    folder, far, monkeypatch, capsys, kind, ending
+):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n"))
+    source = "-" if kind == "-" else folder / f"rows.{kind}"
+    if kind == "npy":
+        np.save(source, far.z.numpy()[:0])
+    elif kind == "parquet":
+        write_parquet(source, far.z.numpy()[:0])
+    out = folder / (f"out.{ending}" if ending else "out")
+    words = ["score", str(folder / "bundle"), str(source), "--out", str(out)]
+    assert main([*words, "--format", ending or "parquet"]) == 2
+    assert f"{source} holds no row." in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_file_without_rows_among_others_has_no_table(folder, far):
+    (folder / "in").mkdir()
+    for name, rows in (("p0", 0), ("p1", 5)):
+        write_parquet(folder / "in" / f"{name}.parquet", far.z.numpy()[:rows])
+    out = score(folder, folder / "in", "out", "--format", "parquet")
+    assert [path.name for path in out.glob("*.parquet")] == ["p1.parquet"]
+
+
+def test_an_ending_that_is_none_of_a_table_is_refused(folder, far, capsys):
+    path = written(folder, "npy", far)
+    for words in (["--format", "csv"], []):
+        out = folder / "scores.txt"
+        assert main(["score", str(folder / "bundle"), str(path), "--out", str(out), *words]) == 2
+        message = "--out must end in .parquet, .csv, .jsonl, or be a folder's name; got scores.txt"
+        assert message in capsys.readouterr().err
+        assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "safetensors"])
+@pytest.mark.parametrize("words", [("--id", "name"), ("--z", "x")])
+def test_columns_are_not_asked_for_where_there_are_none(folder, far, capsys, kind, words):
+    path = written(folder, kind, far)
+    message = f"{' '.join(words)} names a column of Parquet or a key of JSON, and a .{kind} file"
+    assert message in refused(folder, capsys, path, *words)
+
+
+def test_a_line_without_the_key_that_is_asked_for_is_named(folder, far, capsys, monkeypatch):
+    row = far.z[0].tolist()
+    for line in (json.dumps({"z": row}), json.dumps(row)):
+        lines = f"{json.dumps({'name': 'a', 'z': row})}\n\n{line}"
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+        assert "line 3 has no key name, which --id asks for" in refused(
+            folder, capsys, "-", "--id", "name"
+        )
 
 
 @pytest.mark.parametrize(
