@@ -76,16 +76,16 @@ class Bundle(Run):
         predicted = None
         if self.head is not None:
             predicted = assigned_classes(Features(features.z[:1], None, self.head), features)
-        margins = self.decision.margin(scores, predicted)
+        thresholds = self.decision.row_thresholds(len(scores), predicted)
         p = self._p_values(scores, predicted, seed)
-        return Decisions(scores, p, scores - margins, predicted)
+        return Decisions(scores, p, thresholds, predicted)
 
     def _p_values(self, scores: Array, predicted: Classes | None, seed: int | None) -> Array:
         """Returns the p-value of each score, (N,): within its class where these have thresholds."""
         calibration = self.calibration
         if not self.decision.by_class:
             return p_values(calibration.inside, scores, seed)
-        assert predicted is not None  # `margin` has refused rows without a class
+        assert predicted is not None  # `row_thresholds` has refused rows without a class
         assert calibration.predicted is not None
         p = np.empty(len(scores))
         for label in np.unique(predicted):

@@ -25,7 +25,7 @@ class Assessment:
 
     @property
     def is_within_chance(self) -> bool:
-        """Whether as much ID is kept as the calibration scores let one expect, within chance."""
+        """Whether as much ID is kept as is to be expected in 95 of 100 cases."""
         return self.chance is None or self.chance[0] <= self.kept.share <= self.chance[1]
 
     @property
@@ -43,6 +43,6 @@ class Assessment:
             return f"{kept}, within chance ({low:.1f} to {high:.1f} %)."
         word = "less" if self.kept.share < self.chance[0] else "more"
         return (
-            f"{kept}, {word} than chance explains ({low:.1f} to {high:.1f} %): these rows are not "
-            "like those that the threshold was chosen on."
+            f"{kept}, {word} than chance explains in 95 of 100 cases ({low:.1f} to {high:.1f} %): "
+            "these rows may not be like those that the threshold was chosen on."
         )

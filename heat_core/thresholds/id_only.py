@@ -73,7 +73,8 @@ class AtRank(ThresholdRule):
     def chance_interval(self, n: int, rows: int, confidence: float = 0.95) -> Interval:
         """Returns where the share kept of other ID rows lies, for n calibration scores.
 
-        A share outside it is no accident: these rows do not come from where the scores come from.
+        It lies there in `confidence` of cases while these rows come from where the scores come
+        from; outside, it is a reason to doubt that they do, and no proof.
 
         >>> [round(share, 3) for share in Conformal(0.95).chance_interval(1000, rows=300)]
         [0.92, 0.977]
@@ -252,7 +253,7 @@ class PerClassConformal(ThresholdRule):
     ) -> Decision:
         """Returns the conformal threshold of the ID scores, (N,), of each predicted class."""
         scores = finite_scores("inside", inside)
-        labels = classes_of(scores, predicted)
+        labels = classes_of(len(scores), predicted)
         classes, counts = np.unique(labels, return_counts=True)
         conformal = Conformal(self.share)
         least = conformal.least_calibration()

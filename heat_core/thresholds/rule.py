@@ -29,6 +29,7 @@ class ThresholdRule(abc.ABC):
     title, summary: the rule in a few words, and in a sentence.
     assumption: what its guarantee rests on, as the end of a sentence; nothing without one.
     needs_ood: whether it reads OOD scores.
+    reads_costs: whether it reads the costs of a `Deployment`, and not its prevalence alone.
     per_class: whether it gives every predicted class a threshold of its own.
     widget: the setting that a person chooses for it.
     """
@@ -37,6 +38,7 @@ class ThresholdRule(abc.ABC):
     summary: ClassVar[str]
     assumption: ClassVar[str] = ""
     needs_ood: ClassVar[bool] = False
+    reads_costs: ClassVar[bool] = False
     per_class: ClassVar[bool] = False
     widget: ClassVar[Widget] = "none"
 
@@ -138,9 +140,24 @@ class Decision:
         [0.5, -1.0]
         """
         values = finite_scores("scores", scores)
+        return values - self.row_thresholds(len(values), predicted)
+
+    def row_thresholds(self, rows: int, predicted: ArrayLike | None = None) -> Array:
+        """Returns the threshold of each input, (N,).
+
+        Args:
+            rows: N.
+            predicted: (N,) predicted classes; read where classes have thresholds of their own.
+
+        Raises ValueError if a predicted class has no threshold, or there are not as many.
+
+        >>> from heat_core.thresholds import PerClassConformal
+        >>> Decision(PerClassConformal(), {0: 0.5, 1: 4.0}).row_thresholds(3, [0, 1, 0]).tolist()
+        [0.5, 4.0, 0.5]
+        """
         if not self.by_class:
-            return values - self.threshold
-        classes, positions = np.unique(classes_of(values, predicted), return_inverse=True)
+            return np.full(rows, self.threshold, np.float64)
+        classes, positions = np.unique(classes_of(rows, predicted), return_inverse=True)
         for label in classes:
             if int(label) not in self.by_class:
                 raise ValueError(
@@ -148,11 +165,12 @@ class Decision:
                     "taken for it."
                 )
         thresholds = np.array([self.by_class[int(label)] for label in classes])
-        return values - thresholds[positions]
+        return thresholds[positions]
 
     def flags(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> NDArray[np.bool]:
         """Returns which inputs are flagged, (N,); arguments and errors are those of `margin`."""
-        return self.margin(scores, predicted) > 0
+        values = finite_scores("scores", scores)
+        return values > self.row_thresholds(len(values), predicted)
 
 
 def choose_threshold(
@@ -182,12 +200,11 @@ def choose_threshold(
     return replace(decision, thresholds=shortest_equivalent(decision.threshold, all_scores))
 
 
-def classes_of(scores: Array, predicted: ArrayLike | None) -> NDArray[np.int64]:
-    """Returns the predicted class of each score, (N,). Raises ValueError unless there are as
-    many."""
+def classes_of(rows: int, predicted: ArrayLike | None) -> NDArray[np.int64]:
+    """Returns the predicted class of each row, (N,). Raises ValueError unless there are N."""
     labels = np.ravel(() if predicted is None else predicted)
-    if len(labels) != len(scores):
+    if len(labels) != rows:
         raise ValueError(
-            f"predicted must have a class for each of {len(scores):,} scores, got {len(labels):,}."
+            f"predicted must have a class for each of {rows:,} scores, got {len(labels):,}."
         )
     return labels

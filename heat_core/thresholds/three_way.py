@@ -64,7 +64,8 @@ class ThreeWay:
     assumption: ClassVar = Conformal.assumption
 
     def __post_init__(self) -> None:
-        if not 0 < self.flag_share <= 1 - self.keep_share < 1:
+        shares = (self.keep_share, self.flag_share)
+        if not (min(shares) > 0 and sum(shares) <= 1):
             raise ValueError(
                 "the shares of ID kept and flagged must be above 0 and at most 1 together, got "
                 f"{self.keep_share} and {self.flag_share}."

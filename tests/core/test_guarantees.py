@@ -336,6 +336,9 @@ def test_of_id_as_much_is_kept_and_as_little_flagged_as_promised():
         flagged.append(np.mean(actions == "flag"))
     assert np.mean(kept) >= 0.8 - 2 * np.std(kept) / DRAWS**0.5
     assert np.mean(flagged) <= 0.05 + 2 * np.std(flagged) / DRAWS**0.5
+    for percent in range(1, 100):  # 1 - 0.9 is below 0.1 by rounding
+        decision = ThreeWay(percent / 100, (100 - percent) / 100).fit(np.arange(999.0))
+        assert decision.keep_up_to == decision.flag_above
     with pytest.raises(ValueError, match=r"at most 1 together, got 0\.9 and 0\.2"):
         ThreeWay(0.9, 0.2)
 
@@ -379,7 +382,8 @@ def test_rows_from_elsewhere_keep_less_than_chance_explains():
     calibration = CalibrationScores(np.random.default_rng(0).normal(0, 1, 1000), {})
     moved = TestScores(np.random.default_rng(1).normal(1, 1, 500), {})
     remark = decide(Conformal(0.95), calibration, moved).assessment.remark
-    assert "less than chance explains" in remark
+    assert "less than chance explains in 95 of 100 cases (" in remark
+    assert remark.endswith("these rows may not be like those that the threshold was chosen on.")
 
 
 def test_halves_are_not_exchanged_by_mistake():

@@ -246,6 +246,16 @@ def test_one_threshold_flags_what_lies_above_it(values, threshold):
     assert decision.margin(values).tolist() == [value - threshold for value in values]
 
 
+@given(scores, st.floats(-1e3, 1e3))
+def test_the_thresholds_of_rows_are_the_decisions_own_to_the_last_bit(values, threshold):
+    one = Decision(KeepShare(), threshold)
+    assert one.row_thresholds(len(values)).tolist() == [threshold] * len(values)
+    per_class = Decision(PerClassConformal(), {3: threshold, 7: 0.1})
+    labels = [3 if row % 2 else 7 for row in range(len(values))]
+    wanted = [threshold if label == 3 else 0.1 for label in labels]
+    assert per_class.row_thresholds(len(values), labels).tolist() == wanted
+
+
 def test_a_decision_is_chosen_on_held_out_scores_and_parts_all_scores_alike():
     random = np.random.default_rng(7)
     sets = {name: random.normal(size=200) for name in ("test", "val", "near_a", "far_b")}
