@@ -1,4 +1,4 @@
-"""A bundle as a folder that scores with NumPy alone."""
+"""A bundle as a folder that scores with NumPy and safetensors."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ FORMAT, VERSION = "heat-scorer", "1"
 
 
 def export_numpy(bundle: Bundle, path: Path, overwrite: bool = False) -> None:
-    """Writes a folder that scores and decides with NumPy alone, whole or not at all.
+    """Writes a folder that scores and decides with NumPy and safetensors, whole or not at all.
 
     It holds `score.py`, the energy as `program.json` with `tensors.safetensors`, and `card.json`.
     Scores are computed in float64.
 
     Raises:
         FileExistsError: there is a folder, and it is not to be replaced.
-        ValueError: the detector takes an operation that the scorer does not know.
+        ValueError: the detector takes an operation that the scorer does not know, or each class
+            has its threshold and the detector does not read z, which tells classes.
     """
     from safetensors.torch import save_file
 
     views = bundle.detector.input_views(bundle.shape)
+    if bundle.decision.by_class and "z" not in views:
+        raise ValueError(
+            f"{bundle.decision.rule.title} gives each class a threshold of its own, and "
+            f"{bundle.detector.name} does not read z, by which a scorer tells classes."
+        )
     widths = [bundle.shape.width(view) for view in views]
     program = program_of(bundle.energy, sum(widths))
     steps = {

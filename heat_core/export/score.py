@@ -1,4 +1,4 @@
-"""Scores rows and decides about them, with NumPy alone: no torch, nothing of heat_core.
+"""Scores rows and decides about them, with NumPy and safetensors: no torch, nothing of heat_core.
 
     python score.py ROWS [OUT.csv]      ROWS: .npy, .npz with z (and z__VIEW), or .parquet
     from score import Scorer            Scorer(FOLDER).decide(z)["is_ood"]
@@ -178,7 +178,7 @@ class Scorer:
     """The energy and the decision in a folder.
 
     Attributes:
-        inputs: the arrays that `score` takes: `z`, then views.
+        inputs: the arrays that `score` takes: `z` if it reads z, then views.
         card: what was decided, and what is promised.
     """
 
@@ -203,9 +203,9 @@ class Scorer:
         return np.concatenate(batches) if batches else np.empty(0)
 
     def decide(self, *arrays):
-        """Returns score, p_value, threshold and is_ood of each row, and predicted with a head."""
+        """Returns score, p_value, threshold and is_ood of each row; predicted by a head, of z."""
         scores = self.score(*arrays)
-        predicted = self._predicted(np.asarray(arrays[0], np.float64))
+        predicted = self._predicted(arrays)
         by_class = self.card["thresholds_by_class"]
         thresholds = np.full(len(scores), self.card["threshold"], np.float64)
         p_values = np.empty(len(scores))
@@ -255,9 +255,10 @@ class Scorer:
                 values[name] = OPERATIONS[operation](*map(read, arguments), **given)
         return np.asarray(values[self.result], np.float64)
 
-    def _predicted(self, z):
-        if "head_weight" not in self.tensors:
+    def _predicted(self, arrays):
+        if "head_weight" not in self.tensors or "z" not in self.inputs:
             return None
+        z = np.asarray(arrays[self.inputs.index("z")], np.float64)
         return np.argmax(z @ self.tensors["head_weight"].T + self.tensors["head_bias"], axis=1)
 
     @staticmethod

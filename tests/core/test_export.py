@@ -15,7 +15,7 @@ import torch
 
 from heat_core.__main__ import main
 from heat_core.bundles import Bundle, bundle_of, save_bundle
-from heat_core.detectors.closed_form import KNN, MSP, MoG
+from heat_core.detectors.closed_form import KNN, MSP, ODIN, MoG
 from heat_core.energies import Energy
 from heat_core.export import export_numpy
 from heat_core.export.program import program_of
@@ -133,6 +133,21 @@ def test_views_are_asked_for_by_name(pack, tmp_path):
         scorer.score(pack.test.z.numpy())
 
 
+def test_a_detector_that_does_not_read_z_decides_without_a_class(pack, tmp_path):
+    bundle = made(pack, ODIN())
+    scorer = exported(bundle, tmp_path / "s")
+    assert scorer.inputs == ["z__odin"]
+    decisions = scorer.decide(*inputs(bundle, pack.test))
+    assert list(decisions) == ["score", "p_value", "threshold", "is_ood"]
+    assert np.array_equal(decisions["is_ood"], bundle.decide(pack.test).is_ood)
+
+
+def test_thresholds_by_class_need_z(pack, tmp_path):
+    with pytest.raises(ValueError, match="ODIN does not read z, by which a scorer tells classes"):
+        exported(made(pack, ODIN(), PerClassConformal(0.7)), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_an_operation_that_is_not_known_is_named():
     class Bessel(Energy):
         def forward(self, z):
@@ -162,6 +177,11 @@ def test_the_command_scores_parquet_where_there_is_no_torch(pack, tmp_path):
     assert main(words) == 0
     assert main(words) == 2
     assert main([*words, "--overwrite"]) == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "program.json").write_text("[]")
+    others = ["export", str(tmp_path / "bundle"), "--out", str(tmp_path / "other"), "--overwrite"]
+    assert main(others) == 2
+    assert [file.name for file in (tmp_path / "other").iterdir()] == ["program.json"]
     z = pack.test.z.numpy()
     pq.write_table(pa.table({"z": z.tolist()}), tmp_path / "rows.parquet")
     command = [sys.executable, "-I", "-c", WITHOUT_TORCH, str(tmp_path / "scorer" / "score.py")]
