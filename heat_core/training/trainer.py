@@ -422,23 +422,25 @@ class TrainState:
         )
 
     def _check_finite(self, step: int, loss: float, val_loss: float) -> None:
-        if math.isfinite(loss + val_loss):
+        if math.isfinite(loss) and math.isfinite(val_loss):
             return
         self.restore()
+        name, value = ("loss", loss) if not math.isfinite(loss) else ("validation loss", val_loss)
         raise Diverged(
-            f"training diverged by step {step}: the loss is {loss}. "
+            f"training diverged by step {step}: the {name} is {value}. "
             f"Try a learning rate below {self.config.lr}."
         )
 
     def _check_limit(self, step: int, data_energy: Tensor, negative_energy: Tensor) -> None:
         """Raises Diverged where energies, (M,) and (K,), are larger than the limit."""
-        largest = max(float(data_energy.abs().mean()), float(negative_energy.abs().mean()))
-        if not largest > self.config.limit:
+        of_data = float(data_energy.abs().mean())
+        of_negatives = float(negative_energy.abs().mean())
+        if not max(of_data, of_negatives) > self.config.limit:
             return
         self.restore()
         raise Diverged(
-            f"energies exploded by step {step}: they are {float(data_energy.mean()):.3g} for data "
-            f"and {float(negative_energy.mean()):.3g} for negatives. "
+            f"energies exploded by step {step}: their size is {of_data:.3g} for data and "
+            f"{of_negatives:.3g} for negatives, on average, above {self.config.limit:g}. "
             f"Try a learning rate below {self.config.lr}, or more regularisation."
         )
 

@@ -155,6 +155,44 @@ def test_energies_that_explode_stop_training_and_the_best_weights_stay(train: Fe
 
 
 @pytest.mark.parametrize(
+    ("loss", "val_loss", "said"),
+    [
+        (math.nan, 1.0, "the loss is nan"),
+        (math.inf, math.nan, "the loss is inf"),
+        (1.0, math.inf, "the validation loss is inf"),
+    ],
+)
+def test_the_loss_that_is_not_finite_is_named(train: Features, loss, val_loss, said) -> None:
+    class OneValue(LeastSquares):
+        def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+            return super().loss(data_energy, negative_energy) * 0 + loss
+
+        def evaluate(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
+            return torch.tensor(val_loss)
+
+    network = Network(12, 16, 2).fit(train)
+    prior = GaussianMixture(12, 4).fit(train)
+    trainer = Trainer(OneValue(), TrainConfig(steps=2, batch=32, log_points=2))
+    with pytest.raises(Diverged, match=said):
+        trainer.fit([TrainingTask(network, train.z, widened_mixture(prior, 1.0), network, prior)])
+
+
+def test_energies_that_exploded_are_told_by_their_size(train: Features) -> None:
+    """Half of them at +80 and half at -80 are 0 on average, and too large by a limit of 50."""
+
+    class Halves(Network):
+        def forward(self, z: Tensor) -> Tensor:
+            signs = torch.where(torch.arange(len(z)) % 2 == 0, 80.0, -80.0)
+            return super().forward(z) * 0 + signs
+
+    network = Halves(12, 16, 2).fit(train)
+    prior = GaussianMixture(12, 4).fit(train)
+    trainer = Trainer(LeastSquares(), TrainConfig(steps=2, batch=32, log_points=2, limit=50.0))
+    with pytest.raises(Diverged, match="their size is 80 for data and 80 for negatives"):
+        trainer.fit([TrainingTask(network, train.z, widened_mixture(prior, 1.0), network, prior)])
+
+
+@pytest.mark.parametrize(
     ("schedule", "halfway", "late"),
     [("cosine", 0.5, 0.0955), ("constant", 1, 1), ("step", 0.1, 0.1)],
 )
