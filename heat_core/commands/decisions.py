@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .progress import progress_line
-from .shared import check_out, check_parent, split_names
+from .shared import check_out, check_parent, has_format, split_names
 
 if TYPE_CHECKING:
     from heat_core.thresholds import Decision, ThresholdRule
@@ -56,15 +56,18 @@ def rule_of(options: argparse.Namespace) -> ThresholdRule:
             raise ValueError(f"--rule {options.rule} has no --{name}.")
         if value is not None:
             settings[name] = value
-    given = [name for name in DEPLOYMENT if getattr(options, name) is not None]
-    if given and "deployment" not in known:
-        raise ValueError(f"--rule {options.rule} has no --{given[0].replace('_', '-')}.")
+    read = PREVALENCE if "deployment" in known else ()
+    read += COSTS if rule.reads_costs else ()
+    given = [name for name in PREVALENCE + COSTS if getattr(options, name) is not None]
+    for name in given:
+        if name not in read:
+            raise ValueError(f"--rule {options.rule} has no --{name.replace('_', '-')}.")
     if given:
         settings["deployment"] = Deployment(**{name: getattr(options, name) for name in given})
     return rule(**settings)
 
 
-DEPLOYMENT = ("prevalence", "miss_cost", "false_alarm_cost")
+PREVALENCE, COSTS = ("prevalence",), ("miss_cost", "false_alarm_cost")  # of a `Deployment`
 
 
 def print_decision(decision: Decision) -> None:
@@ -98,7 +101,7 @@ def export(options: argparse.Namespace) -> None:
 
     if options.out.exists() and not options.overwrite:
         raise FileExistsError(f"{options.out} exists already; --overwrite replaces it.")
-    if options.out.exists() and not (options.out / "program.json").is_file():
+    if options.out.exists() and not has_format(options.out / "card.json", "heat-scorer"):
         raise FileExistsError(f"{options.out} is no exported bundle, so it is not replaced.")
     check_parent(options.out)
     export_numpy(load_bundle(options.bundle), options.out, options.overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,11 +61,21 @@ def check_out(path: Path, overwrite: bool) -> None:
     """Raises FileExistsError if the folder of a pack or a run cannot be written."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists already; --overwrite replaces it.")
-    if path.exists() and not any((path / card).is_file() for card in ("card.json", "run.json")):
+    is_pack = has_format(path / "card.json", "heat-pack")
+    if path.exists() and not is_pack and not has_format(path / "run.json", "heat-run"):
         raise FileExistsError(
             f"{path} is neither a pack nor a run, so --overwrite does not replace it."
         )
     check_parent(path)
+
+
+def has_format(card: Path, name: str) -> bool:
+    """Returns whether a card is there that says it is of a format, such as `heat-pack`."""
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("format") == name
 
 
 def check_parent(path: Path) -> None:

@@ -165,6 +165,7 @@ class MinExpectedCost(_Maximise):
     deployment: Deployment = Deployment()
     title: ClassVar = "Least cost"
     summary: ClassVar = "The least expected cost, at the prevalence and the costs set."
+    reads_costs: ClassVar[bool] = True
     widget: ClassVar[Widget] = "deployment"
 
     def figure(self, candidates: Sweep) -> Array:

@@ -105,6 +105,7 @@ def test_what_is_decided_is_what_score_threshold_and_calibration_say(pack):
     scores = bundle.score(pack.test)
     assert np.array_equal(decisions.scores, scores)
     assert np.array_equal(decisions.is_ood, scores > bundle.decision.threshold)
+    assert set(decisions.thresholds) == {bundle.decision.threshold}
     assert np.array_equal(decisions.p_values, p_values(bundle.calibration.inside, scores))
     # a conformal rule flags exactly where the p-value is at most what it may flag
     assert np.array_equal(decisions.is_ood, decisions.p_values <= 0.1 + 1e-12)
@@ -299,6 +300,10 @@ def test_a_check_of_another_pack_fails_and_says_why(files, pack, capsys):
         (["--rule", "youden", "--share", "0.9"], "--rule youden has no --share"),
         (["--rule", "keep", "--confidence", "0.9"], "--rule keep has no --confidence"),
         (["--rule", "keep", "--miss-cost", "3"], "--rule keep has no --miss-cost"),
+        (["--rule", "f1", "--miss-cost", "3"], "--rule f1 has no --miss-cost"),
+        (["--rule", "flag", "--false-alarm-cost", "3"], "--rule flag has no --false-alarm-cost"),
+        (["--rule", "precision", "--prevalence", ".5", "--miss-cost", "3"], "has no --miss-cost"),
+        (["--rule", "recall", "--prevalence", ".5"], "--rule recall has no --prevalence"),
         (["--rule", "youden", "--ood", "near_x"], "the pack has no OOD set near_x; it has near_a"),
         (["--share", "1"], "the share must be below 1"),
         (["--share", "0.999"], "takes 999 calibration scores, got 200"),
@@ -317,6 +322,13 @@ def test_a_rule_takes_the_settings_that_it_has(files, capsys):
     assert main(["decide", str(files / "run"), str(files / "pack"), *words]) == 0
     rule = json.loads(capsys.readouterr().out)["recipe"]["rule"]
     assert (rule["share"], rule["confidence"], rule["deployment"]["prevalence"]) == (0.5, 0.9, 0.5)
+
+
+def test_the_rule_of_least_cost_takes_costs(files, capsys):
+    words = ["--rule", "cost", "--miss-cost", "3", "--false-alarm-cost", "2"]
+    assert main(["decide", str(files / "run"), str(files / "pack"), *words]) == 0
+    deployment = json.loads(capsys.readouterr().out)["recipe"]["rule"]["deployment"]
+    assert (deployment["miss_cost"], deployment["false_alarm_cost"]) == (3, 2)
 
 
 def test_names_of_sets_come_back(pack):
