@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -80,6 +81,7 @@ def report(options: argparse.Namespace) -> None:
         plane.trials,
         {**fitted.failures, **features_only.failures, **plane.failures},
         [*fitted.unfinished, *features_only.unfinished, *plane.unfinished],
+        options.seed,
     )
     _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
@@ -90,9 +92,7 @@ def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> No
     """Prints the page; without comparisons if ctrl-C comes while they are made."""
     from heat_core.results.report import report
 
-    command = f"python -m heat_core report {options.pack} --seeds {options.seeds}"
-    if options.detectors:
-        command += f" --detectors {options.detectors}"
+    command = _command(options)
     try:
         with progress_line("Comparing"):
             page = report(pack, results, command)
@@ -100,6 +100,21 @@ def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> No
         results.unfinished.append("the comparisons")
         page = report(pack, results, command)
     print(page, end="")
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Returns the command that prints the page, with what was asked for beside its defaults."""
+    words = ["python", "-m", "heat_core", "report", str(options.pack)]
+    words += ["--seeds", str(options.seeds)]
+    if options.preset != "modern":
+        words += ["--preset", options.preset]
+    if options.seed:
+        words += ["--seed", str(options.seed)]
+    if options.detectors:
+        words += ["--detectors", options.detectors]
+    if not options.plane:
+        words.append("--no-plane")
+    return shlex.join(words)
 
 
 # -- the detectors ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Results:
         plane: trials in the plane; no section without them.
         failures: {what has no figures: why}.
         unfinished: what an interrupt left undone; then nothing is compared.
+        first_seed: of `scores`; the others follow it.
     """
 
     scores: BySeed
@@ -34,6 +35,7 @@ class Results:
     plane: Sequence[Trial] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)
+    first_seed: int = 0
 
 
 def report(pack: Pack, results: Results, command: str) -> str:
@@ -59,11 +61,11 @@ def report(pack: Pack, results: Results, command: str) -> str:
         sections += [
             "## What the correction adds",
             "HEAT-GMM against its prior, the MoG, and HEAT-EL against its prior, Energy.",
-            *_comparison_sections(pack, scores, "HEAT-GMM", ("MoG",)),
-            *_comparison_sections(pack, scores, "HEAT-EL", ("Energy",)),
+            *_comparison_sections(pack, results, "HEAT-GMM", ("MoG",)),
+            *_comparison_sections(pack, results, "HEAT-EL", ("Energy",)),
             "## HEAT against the others",
             *_comparison_sections(
-                pack, scores, "HEAT", [name for name in scores[0] if name != "HEAT"]
+                pack, results, "HEAT", [name for name in scores[0] if name != "HEAT"]
             ),
         ]
     sections += [
@@ -141,13 +143,16 @@ def _plane_sections(trials: Sequence[Trial]) -> list[str]:
     return ["## In the plane, against the truth", text, markdown(*trial_rows(trials))]
 
 
-def _comparison_sections(pack: Pack, scores: BySeed, name: str, others: Sequence[str]) -> list[str]:
+def _comparison_sections(
+    pack: Pack, results: Results, name: str, others: Sequence[str]
+) -> list[str]:
     """Returns a table of paired differences of the seed on which `name` does worst, and in
     words."""
+    scores = results.scores
     if name not in scores[0]:
         return [f"{name} has no figures on this pack."]
-    seed = _worst_seed(pack, scores, name)
-    by_detector = scores[seed]
+    worst = _worst_position(pack, scores, name)
+    by_detector, seed = scores[worst], results.first_seed + worst
     rows, sentences = [], []
     for other in others:
         if other not in by_detector:
@@ -169,10 +174,10 @@ def _comparison_sections(pack: Pack, scores: BySeed, name: str, others: Sequence
     return [introduction, markdown(heading, rows), " ".join(sentences)]
 
 
-def _worst_seed(pack: Pack, scores: BySeed, name: str) -> int:
-    """Returns the seed with the highest average FPR95 of a detector."""
+def _worst_position(pack: Pack, scores: BySeed, name: str) -> int:
+    """Returns the position of the seed with the highest average FPR95 of a detector."""
     tables = [tabulate({name: seed_scores[name]}, pack.ood) for seed_scores in scores]
-    return max(range(len(tables)), key=lambda seed: tables[seed].average(name).fpr95)
+    return max(range(len(tables)), key=lambda position: tables[position].average(name).fpr95)
 
 
 def _comparison_sentence(name: str, other: str, differences: Mapping[str, Intervals]) -> str:

@@ -446,7 +446,18 @@ def test_a_report_can_be_of_some_detectors(pack: Path, capsys: pytest.CaptureFix
     assert "| GEN |" in page
     assert "| MoG |" not in page
     assert "From the features alone" not in page
-    assert "--seeds 1 --detectors GEN,RMD`" in page
+    assert "--seeds 1 --detectors GEN,RMD --no-plane`" in page
+
+
+def test_a_report_names_the_seed_and_the_command_that_it_was_made_by(
+    pack: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--seeds", "2", "--preset", "quick", "--seed", "5"]
+    words += ["--detectors", "MoG,HEAT-GMM", "--no-plane"]
+    assert main(["report", str(pack), *words]) == 0
+    page = capsys.readouterr().out
+    assert f"`python -m heat_core report {pack} {' '.join(words)}`" in page
+    assert re.search(r"The seed on which HEAT-GMM does worst \([56]\), in points", page)
 
 
 # -- fit, score ------------------------------------------------------------------------------------
@@ -632,7 +643,9 @@ def test_overwrite_replaces_only_what_is_ours(
 ) -> None:
     (tmp_path / "papers").mkdir()
     (tmp_path / "papers" / "thesis.tex").write_text("years of work")
-    for target in (tmp_path / "papers", npz):
+    (tmp_path / "scorer").mkdir()
+    (tmp_path / "scorer" / "card.json").write_text('{"format": "heat-scorer"}')
+    for target in (tmp_path / "papers", npz, tmp_path / "scorer"):
         assert "neither a pack nor a run" in refuses("pack", npz, "--out", target, "--overwrite")
         assert "neither a pack nor a run" in refuses(
             "fit", pack, "MoG", "--out", target, "--overwrite"
