@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from heat_core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .bundles import Bundle, bundle_of, load, save_bundle
+    from .bundles import Bundle, bundle_of, load, save, save_bundle
     from .detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
     from .detectors.composed import Composed
     from .detectors.distances import FDBD, NCI, SHE, NNGuide
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
     from .plane.toys import toy
     from .progress import progress_to
-    from .run import Run, fit, save
+    from .run import Run, fit
     from .scores import SetScores, score_pack
     from .thresholds import KeepShare, choose_threshold
     from .training.objectives import (
@@ -133,8 +133,8 @@ _MODULES = {
     "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),
     "plane.toys": ("toy",),
     "progress": ("progress_to",),
-    "bundles": ("Bundle", "bundle_of", "load", "save_bundle"),
-    "run": ("Run", "fit", "save"),
+    "bundles": ("Bundle", "bundle_of", "load", "save", "save_bundle"),
+    "run": ("Run", "fit"),
     "scores": ("SetScores", "score_pack"),
     "thresholds": ("KeepShare", "choose_threshold"),
     "training.objectives": (

@@ -152,8 +152,8 @@ def _add_preset(add: Add) -> None:
     add("--preset", default="modern", help=presets)
 
 
-def _add_seed(add: Add) -> None:
-    add("--seed", type=_seed, default=0, help="the same seed gives the same scores")
+def _add_seed(add: Add, summary: str = "the same seed gives the same scores") -> None:
+    add("--seed", type=_seed, default=0, help=summary)
 
 
 def _seed(text: str) -> int:
@@ -264,7 +264,7 @@ def _train_classifier(add: Add) -> None:
     add("--epochs", type=_COUNT, help="instead of the recipe's own")
     add("--held-out", type=_COUNT, default=5000, help="training images that the network never sees")
     _add_roots(add)
-    _add_seed(add)
+    _add_seed(add, "of the first weights, and of the order of images")
     _add_device(add)
 
 
@@ -339,7 +339,7 @@ def _report(add: Add) -> None:
 def _project(add: Add) -> None:
     add("pack", metavar="PACK", type=Path)
     add("--method", default="umap", help="umap or pca")
-    _add_seed(add)
+    _add_seed(add, "the same seed gives the same map")
 
 
 def _score_image(add: Add) -> None:
@@ -391,7 +391,12 @@ def _decide(add: Add) -> None:
     add("run_folder", metavar="RUN", type=Path)
     add("pack", metavar="PACK", type=Path, help="that the run was fitted to")
     add("--rule", default="conformal", help="what chooses the threshold; `list` names them")
-    add("--share", type=float, help="of ID to keep, or of OOD to catch, by the rule: .95")
+    share = (
+        "of ID to keep (keep, conformal, keep_with_confidence, conformal_per_class: .95), of all "
+        "inputs to flag at most (flag: .05), of OOD to catch (recall: .9), or of what is flagged "
+        "to be OOD (precision: .9)"
+    )
+    add("--share", type=float, help=share)
     add("--confidence", type=float, help="of the promise, by the rule: .95")
     add("--prevalence", type=float, help="share of inputs that are OOD, by the rule: .1")
     add("--miss-cost", type=float, help="of an OOD input that is missed, by the rule")
@@ -399,7 +404,7 @@ def _decide(add: Add) -> None:
     add("--ood", help="OOD sets that the rule may read, such as near_cifar100; by default all")
     add("--preset", default="", help="what the run was fitted by, for the record")
     add("--out", type=Path, help="the bundle's folder; without it the decision is printed as JSON")
-    _add_seed(add)
+    _add_seed(add, "of the halves of sets that both choose and judge, and of resamples")
     _add_device(add)
     _add_overwrite(add)
 
@@ -412,7 +417,7 @@ def _watch(add: Add) -> None:
     add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
     add("--window", type=_whole_number(1, 10**9), default=500, help="rows of a window")
     add("--out", type=Path, help="a .parquet or a .csv file with a row for each window")
-    _add_seed(add)
+    _add_seed(add, "of the chance by which equal scores are ranked")
     _add_device(add)
     _add_overwrite(add)
 
@@ -464,7 +469,7 @@ COMMANDS = (
         name="list",
         run=names.list_known,
         add_options=_add_json,
-        summary="What is known by name: detectors, presets, toys, datasets.",
+        summary="What is known by name: detectors, presets, toys, datasets, threshold rules.",
         example="--json",
     ),
     Command(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .bundle import Bundle, bundle_of
 from .checking import check_bundle
 from .decisions import Decisions
-from .files import bundle_files, load, load_bundle, save_bundle
+from .files import bundle_files, load, load_bundle, save, save_bundle
 
 __all__ = [
     "Bundle",
@@ -20,5 +20,6 @@ __all__ = [
     "check_bundle",
     "load",
     "load_bundle",
+    "save",
     "save_bundle",
 ]

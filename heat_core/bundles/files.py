@@ -17,6 +17,7 @@ from heat_core.files import whole_folder
 from heat_core.messages import one_line
 from heat_core.run import Run, from_json, run_files, to_json
 from heat_core.run import load as load_run
+from heat_core.run import save as save_run
 from heat_core.set_name import SetName
 from heat_core.thresholds import (
     RULES,
@@ -97,7 +98,7 @@ def _assessment_card(assessment: Assessment | None) -> dict[str, Any]:
         return {"kept_on_test": None, "caught_on_test": {}, "chance": None}
     caught = {
         str(SetName(group, name)): _proportion_card(proportion)
-        for group, sets in assessment.caught.items()
+        for group, sets in assessment.caught_by_set.items()
         for name, proportion in sets.items()
     }
     kept = _proportion_card(assessment.kept)
@@ -147,6 +148,17 @@ def _calibration_arrays(bundle: Bundle) -> dict[str, Tensor]:
         arrays["weight"] = bundle.head.weight.contiguous().cpu()
         arrays["bias"] = bundle.head.bias.contiguous().cpu()
     return arrays
+
+
+def save(run: Run, path: Path, overwrite: bool = True) -> None:
+    """Writes the folder of a run, or of a bundle with its decision, whole or not at all.
+
+    Raises FileExistsError if there is one, and it is not to be replaced.
+    """
+    if isinstance(run, Bundle):
+        save_bundle(run, path, overwrite)
+    else:
+        save_run(run, path, overwrite)
 
 
 def load(path: Path | str, device: str = "cpu") -> Run:

@@ -84,7 +84,7 @@ def print_decision(decision: Decision) -> None:
         lines.append(f"{rule.guarantee} That holds if {rule.assumption}.")
     if assessment is not None:
         lines.append(assessment.remark)
-        for group, sets in assessment.caught.items():
+        for group, sets in assessment.caught_by_set.items():
             for name, caught in sets.items():
                 low, high = (100 * bound for bound in caught.interval())
                 lines.append(

@@ -14,13 +14,13 @@ class Assessment:
 
     Args:
         kept: of ID rows.
-        caught: {group: {set: of its rows}}.
+        caught_by_set: {group: {set: of its rows}}.
         chance: where the share of ID kept lies in 95 of 100 cases if these rows come from where
             the calibration scores come from; None where the rule says nothing of it.
     """
 
     kept: Proportion
-    caught: Mapping[str, Mapping[str, Proportion]]
+    caught_by_set: Mapping[str, Mapping[str, Proportion]]
     chance: Interval | None = None
 
     @property

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 Classes = NDArray[np.int64]
+Rows = NDArray[np.int64]  # their numbers in a set
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def split_scores(
     return calibration, test
 
 
-def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> dict[str, Classes]:
+def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> dict[str, Rows]:
     """Returns {set: rows (n,)} to choose on: all of `val`, or half of `test`; half of OOD sets."""
     random = np.random.default_rng(check_seed(seed))
     rows = {}
@@ -117,7 +118,7 @@ def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> d
 
 
 def _by_group(
-    arrays: Mapping[str, Any], rows: Mapping[str, Classes]
+    arrays: Mapping[str, Any], rows: Mapping[str, Rows]
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """Returns the rows of arrays of OOD sets, {group: {set: (n,)}}."""
     groups: dict[str, dict[str, NDArray[Any]]] = {}

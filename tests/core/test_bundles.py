@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from heat_core import load as front_door_load
+from heat_core import save as front_door_save
 from heat_core.__main__ import main
 from heat_core.bundles import Bundle, bundle_of, check_bundle, load_bundle, save_bundle
 from heat_core.detectors.closed_form import KNN, MSP, MoG
@@ -97,6 +99,16 @@ def test_a_bundle_is_a_run_and_a_run_is_none(pack, folder, tmp_path):
     assert not isinstance(front_door_load(tmp_path / "run"), Bundle)
     with pytest.raises(ValueError, match="is no file, which a bundle needs"):
         load_bundle(tmp_path / "run")
+
+
+def test_the_front_door_saves_a_bundle_as_one_and_a_run_as_a_run(pack, tmp_path):
+    bundle = made(pack)
+    front_door_save(bundle, tmp_path / "either")
+    assert front_door_load(tmp_path / "either").decision == bundle.decision
+    front_door_save(fit(MoG(), pack.train), tmp_path / "run")
+    assert not isinstance(front_door_load(tmp_path / "run"), Bundle)
+    with pytest.raises(FileExistsError):
+        front_door_save(bundle, tmp_path / "either", overwrite=False)
 
 
 def test_what_is_decided_is_what_score_threshold_and_calibration_say(pack):
@@ -322,6 +334,19 @@ def test_a_rule_takes_the_settings_that_it_has(files, capsys):
     assert main(["decide", str(files / "run"), str(files / "pack"), *words]) == 0
     rule = json.loads(capsys.readouterr().out)["recipe"]["rule"]
     assert (rule["share"], rule["confidence"], rule["deployment"]["prevalence"]) == (0.5, 0.9, 0.5)
+
+
+def test_the_help_says_what_the_share_is_for_every_rule_that_has_one(capsys):
+    from heat_core.thresholds import RULES
+
+    with pytest.raises(SystemExit):
+        main(["decide", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    text = said.partition("--share SHARE")[2].rpartition("--confidence CONFIDENCE")[0]
+    for name, rule in RULES.items():
+        default = getattr(rule(), "share", None)
+        named = re.search(rf"[(, ]{name}\b[a-z_, ]*: (\.\d+)", text)
+        assert (named and float(named[1])) == default, name
 
 
 def test_the_rule_of_least_cost_takes_costs(files, capsys):

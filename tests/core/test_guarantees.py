@@ -374,7 +374,7 @@ def test_a_decision_says_what_it_does_to_what_it_was_not_chosen_on():
     kept = sum(score <= decision.threshold for score in test.inside)
     assert decision.assessment.kept == Proportion(kept, 40)
     caught = sum(score > decision.threshold for score in test.outside["far"]["b"])
-    assert decision.assessment.caught["far"]["b"] == Proportion(caught, 20)
+    assert decision.assessment.caught_by_set["far"]["b"] == Proportion(caught, 20)
     assert decision.interval[0] <= decision.threshold <= decision.interval[1]
 
 
