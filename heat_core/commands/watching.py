@@ -82,11 +82,11 @@ def _summary(found: Watch) -> str:
             f"{100 * rates.rates[first]:.1f} % flagged, expected "
             f"{100 * rates.low[first]:.1f} to {100 * rates.high[first]:.1f} %."
         )
-    for name, alarm, meaning in (
+    for name, test, meaning in (
         ("Drift", found.drift, "a false alarm in at most 1 stream of 20"),
         ("Change", found.change, "a false alarm in 10,000 rows at most, on average"),
     ):
-        said = "no alarm" if alarm.at is None else f"alarm at {found.times[alarm.at]}"
-        where = "" if alarm.at is None else f" (row {alarm.at + 1:,})"
+        said = "no alarm" if test.alarm_at is None else f"alarm at {found.times[test.alarm_at]}"
+        where = "" if test.alarm_at is None else f" (row {test.alarm_at + 1:,})"
         lines.append(f"{name}: {said}{where}; {meaning}.")
     return "\n".join(lines)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from .alarms import AlarmRates, alarm_rates
-from .betting import Martingale, RunLengthDetector, betting_score
+from .betting import Cusum, Martingale, betting_score
+from .flagged import FlagRates, flag_rates
 from .online import online_p_values
 from .simulation import mix_in
 from .two_sample import kernel_two_sample, kolmogorov_smirnov
 from .watching import Watch, watch
 
 __all__ = [
-    "AlarmRates",
+    "FlagRates",
     "Martingale",
-    "RunLengthDetector",
+    "Cusum",
     "Watch",
-    "alarm_rates",
+    "flag_rates",
     "betting_score",
     "kernel_two_sample",
     "kolmogorov_smirnov",

@@ -35,16 +35,16 @@ def betting_score(p: ArrayLike) -> Array:
     return powers * values ** (powers - 1)
 
 
-class Alarm(NamedTuple):
+class WealthTest(NamedTuple):
     """What a test says of a stream.
 
     Args:
         log_wealth: (N,) log of the wealth after each row.
-        at: the first row, from 0, after which it reached the limit; None if it never did.
+        alarm_at: the first row, from 0, after which it reached the limit; None if it never did.
     """
 
     log_wealth: Array
-    at: int | None
+    alarm_at: int | None
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,15 @@ class Martingale:
         restart: the share of wealth that is spread again.
 
     >>> calm = np.random.default_rng(0).random(1000)
-    >>> Martingale().test(calm).at, Martingale().test(np.append(calm, np.full(20, 0.02))).at
-    (None, 1008)
+    >>> Martingale().test(calm).alarm_at
+    >>> Martingale().test(np.append(calm, np.full(20, 0.02))).alarm_at
+    1008
     """
 
     limit: float = 20.0
     restart: float = 0.001
 
-    def test(self, p: ArrayLike) -> Alarm:
+    def test(self, p: ArrayLike) -> WealthTest:
         """Returns the wealth after each of the p-values, (N,), and when it alarms."""
         factors = betting_score(p)
         bets = factors.shape[1]
@@ -80,12 +81,12 @@ class Martingale:
             total += np.log(growth)
             shares = (1 - self.restart) * shares / growth + self.restart / bets
             log_wealth[row] = total
-        return Alarm(log_wealth, _first_at_least(log_wealth, self.limit))
+        return WealthTest(log_wealth, _first_at_least(log_wealth, self.limit))
 
 
 @dataclass(frozen=True)
-class RunLengthDetector:
-    """A CUSUM that alarms falsely once in `run_length` rows at most, on average, for ever.
+class Cusum:
+    """A CUSUM: it alarms falsely once in `run_length` rows at most, on average, for ever.
 
     After every row the wealth of a bettor who began at the best moment so far, begun anew at 1
     where all has been lost. Its mean time to a false alarm is at least the limit (Lorden 1971; for
@@ -95,14 +96,14 @@ class RunLengthDetector:
         run_length: rows between false alarms, at least, on average.
 
     >>> calm = np.random.default_rng(0).random(1000)
-    >>> RunLengthDetector().test(calm).at
-    >>> RunLengthDetector().test(np.append(calm, np.full(20, 0.02))).at
+    >>> Cusum().test(calm).alarm_at
+    >>> Cusum().test(np.append(calm, np.full(20, 0.02))).alarm_at
     1013
     """
 
     run_length: float = 10_000.0
 
-    def test(self, p: ArrayLike) -> Alarm:
+    def test(self, p: ArrayLike) -> WealthTest:
         """Returns the wealth after each of the p-values, (N,), and when it first alarms."""
         gains = np.log(betting_score(p).mean(1))
         log_wealth = np.empty(len(gains))
@@ -110,7 +111,7 @@ class RunLengthDetector:
         for row, gain in enumerate(gains):
             wealth = max(wealth, 0.0) + gain
             log_wealth[row] = wealth
-        return Alarm(log_wealth, _first_at_least(log_wealth, self.run_length))
+        return WealthTest(log_wealth, _first_at_least(log_wealth, self.run_length))
 
 
 def _first_at_least(log_wealth: Array, limit: float) -> int | None:

@@ -14,7 +14,7 @@ from heat_core.thresholds.rule import Decision
 
 
 @dataclass(frozen=True, eq=False)
-class AlarmRates:
+class FlagRates:
     """The share flagged in windows that follow each other.
 
     Args:
@@ -41,7 +41,7 @@ class AlarmRates:
         return (self.rates < self.low) | (self.rates > self.high)
 
 
-def alarm_rates(decision: Decision, scores: ArrayLike, window: int) -> AlarmRates:
+def flag_rates(decision: Decision, scores: ArrayLike, window: int) -> FlagRates:
     """Returns the share that a decision flags in each window of a stream.
 
     Args:
@@ -54,7 +54,7 @@ def alarm_rates(decision: Decision, scores: ArrayLike, window: int) -> AlarmRate
 
     >>> from heat_core.thresholds import Conformal
     >>> decision = Conformal(0.9).fit(np.arange(999.0))
-    >>> rates = alarm_rates(decision, np.r_[np.arange(0.0, 1000, 10), np.full(50, 950.0)], 50)
+    >>> rates = flag_rates(decision, np.r_[np.arange(0.0, 1000, 10), np.full(50, 950.0)], 50)
     >>> rates.rates.tolist(), rates.is_outside.tolist()
     ([0.0, 0.2, 1.0], [True, False, True])
     """
@@ -71,4 +71,4 @@ def alarm_rates(decision: Decision, scores: ArrayLike, window: int) -> AlarmRate
     rank = rule.rank(n)
     bands = {size: count_interval(int(size), n + 1 - rank, rank, 0.95) for size in np.unique(rows)}
     low, high = np.array([bands[size] for size in rows]).T / rows
-    return AlarmRates(starts, counts, rows, low, high)
+    return FlagRates(starts, counts, rows, low, high)

@@ -9,7 +9,7 @@ from heat_core.arguments import check_seed, check_share
 
 
 def mix_in(
-    rows: int, share: float, start: int, inside: int, outside: int, seed: int = 0
+    rows: int, share: float, start: int, id_rows: int, ood_rows: int, seed: int = 0
 ) -> tuple[NDArray[np.bool], NDArray[np.int64]]:
     """Returns which rows of a stream come from an OOD set, (rows,), and each row's index, (rows,).
 
@@ -19,21 +19,21 @@ def mix_in(
         rows: of the stream.
         share: of OOD from `start` on, at most 1.
         start: the first row, from 0, that may be OOD.
-        inside, outside: how many rows the ID set and the OOD set have.
+        id_rows, ood_rows: how many rows the ID set and the OOD set have.
         seed: of the draws.
 
     Raises ValueError if the share is none, or a number of rows is below 1.
 
-    >>> is_ood, index = mix_in(6, 1.0, start=4, inside=100, outside=10)
+    >>> is_ood, index = mix_in(6, 1.0, start=4, id_rows=100, ood_rows=10)
     >>> is_ood.tolist(), bool((index[is_ood] < 10).all())
     ([False, False, False, False, True, True], True)
     """
     check_share(share)
-    if min(rows, inside, outside) < 1:
-        raise ValueError(f"wanted rows to draw from, got {rows}, {inside} and {outside}.")
+    if min(rows, id_rows, ood_rows) < 1:
+        raise ValueError(f"wanted rows to draw from, got {rows}, {id_rows} and {ood_rows}.")
     random = np.random.default_rng(check_seed(seed))
     is_ood = (np.arange(rows) >= start) & (random.random(rows) < share)
     index = np.where(
-        is_ood, random.integers(outside, size=rows), random.integers(inside, size=rows)
+        is_ood, random.integers(ood_rows, size=rows), random.integers(id_rows, size=rows)
     )
     return is_ood, index

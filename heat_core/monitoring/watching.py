@@ -13,8 +13,8 @@ from heat_core.arguments import finite_scores
 from heat_core.thresholds.outcome import Array
 from heat_core.thresholds.rule import Decision
 
-from .alarms import AlarmRates, alarm_rates
-from .betting import Alarm, Martingale, RunLengthDetector
+from .betting import Cusum, Martingale, WealthTest
+from .flagged import FlagRates, flag_rates
 from .online import online_p_values
 from .two_sample import kolmogorov_smirnov
 
@@ -32,16 +32,16 @@ class Watch:
         p_values: (N,) of each row among all before it.
         drift: of the martingale.
         change: of the CUSUM.
-        same_scores: (K,) the p-value that a window's scores come from where the calibration scores
+        ks_p_value: (K,) the p-value that a window's scores come from where the calibration scores
             come from (Kolmogorov and Smirnov).
     """
 
     times: Sequence[Any]
-    rates: AlarmRates
+    rates: FlagRates
     p_values: Array
-    drift: Alarm
-    change: Alarm
-    same_scores: Array
+    drift: WealthTest
+    change: WealthTest
+    ks_p_value: Array
 
     def table(self) -> pd.DataFrame:
         """Returns a row for each window."""
@@ -59,9 +59,9 @@ class Watch:
                 "low": rates.low,
                 "high": rates.high,
                 "is_outside": rates.is_outside,
-                "wealth": np.exp(self.drift.log_wealth[last]),
-                "run_length_wealth": np.exp(self.change.log_wealth[last]),
-                "same_scores": self.same_scores,
+                "drift_wealth": np.exp(self.drift.log_wealth[last]),
+                "change_wealth": np.exp(self.change.log_wealth[last]),
+                "ks_p_value": self.ks_p_value,
             }
         )
 
@@ -73,7 +73,7 @@ def watch(
     times: Sequence[Any] | None = None,
     window: int = 500,
     martingale: Martingale = Martingale(),
-    detector: RunLengthDetector = RunLengthDetector(),
+    change_test: Cusum = Cusum(),
     seed: int = 0,
 ) -> Watch:
     """Returns what became of a stream of scores.
@@ -85,7 +85,7 @@ def watch(
         times: (N,) when each row came; rows are taken in this order. By default they are counted.
         window: rows.
         martingale: alarms on drift; it may be looked at after every row.
-        detector: alarms on a change; falsely once in so many rows.
+        change_test: alarms on a change; falsely once in so many rows.
         seed: of the chance by which ties are broken.
 
     Raises:
@@ -96,7 +96,7 @@ def watch(
     >>> calibration = draw.normal(size=1000)
     >>> stream = np.concatenate([draw.normal(size=1000), draw.normal(3, 1, size=100)])
     >>> found = watch(Conformal(0.95).fit(calibration), calibration, stream)
-    >>> bool(found.rates.is_outside[-1]), found.drift.at >= 1000
+    >>> bool(found.rates.is_outside[-1]), found.drift.alarm_at >= 1000
     (True, True)
     """
     values = finite_scores("scores", scores)
@@ -106,7 +106,7 @@ def watch(
     order = sorted(range(len(when)), key=when.__getitem__)  # stable: rows of one time as they came
     values = values[order]
     p = online_p_values(calibration, values, seed)
-    rates = alarm_rates(decision, values, window)
+    rates = flag_rates(decision, values, window)
     windows = np.split(values, rates.starts[1:])
     same = [kolmogorov_smirnov(finite_scores("calibration", calibration), each) for each in windows]
     return Watch(
@@ -114,6 +114,6 @@ def watch(
         rates,
         p,
         martingale.test(p),
-        detector.test(p),
+        change_test.test(p),
         np.array(same),
     )

@@ -20,10 +20,10 @@ from heat_core.__main__ import main
 from heat_core.bundles import bundle_of, save_bundle
 from heat_core.detectors.closed_form import MoG
 from heat_core.monitoring import (
+    Cusum,
     Martingale,
-    RunLengthDetector,
-    alarm_rates,
     betting_score,
+    flag_rates,
     kernel_two_sample,
     kolmogorov_smirnov,
     mix_in,
@@ -66,23 +66,23 @@ def test_without_drift_few_streams_alarm_and_with_it_nearly_all_do_soon():
     for stream in range(STREAMS):
         calibration = random.normal(size=200)
         calm = online_p_values(calibration, random.normal(size=250), seed=stream)
-        false_alarms += Martingale(20).test(calm).at is not None
+        false_alarms += Martingale(20).test(calm).alarm_at is not None
     assert false_alarms / STREAMS <= 0.05
     for stream in range(200):
         scores = random.normal(size=1000)
-        is_ood, _ = mix_in(1000, 0.1, 500, inside=1, outside=1, seed=stream)
+        is_ood, _ = mix_in(1000, 0.1, 500, id_rows=1, ood_rows=1, seed=stream)
         scores[is_ood] += 5  # far
-        alarm = Martingale(20).test(online_p_values(random.normal(size=1000), scores, seed=stream))
-        delays.append(np.inf if alarm.at is None else alarm.at - 500)
+        drift = Martingale(20).test(online_p_values(random.normal(size=1000), scores, seed=stream))
+        delays.append(np.inf if drift.alarm_at is None else drift.alarm_at - 500)
     assert np.mean(np.less(delays, 500)) >= 0.95
 
 
-def test_false_alarms_of_the_run_length_detector_are_as_rare_as_stated():
+def test_false_alarms_of_the_cusum_are_as_rare_as_stated():
     random = np.random.default_rng(1)
-    detector = RunLengthDetector(run_length=200)
+    change_test = Cusum(run_length=200)
     lengths = []
     for _ in range(150):
-        at = detector.test(random.random(4000)).at
+        at = change_test.test(random.random(4000)).alarm_at
         lengths.append(4000 if at is None else at + 1)
     assert np.mean(lengths) >= 200
 
@@ -103,9 +103,9 @@ def test_the_band_of_alarms_holds_nineteen_of_twenty_windows():
     outside = []
     for _ in range(300):
         decision = Conformal(0.9).fit(random.normal(size=500))
-        outside.append(alarm_rates(decision, random.normal(size=200), 100).is_outside)
+        outside.append(flag_rates(decision, random.normal(size=200), 100).is_outside)
     assert np.mean(outside) <= 0.05
-    moved = alarm_rates(decision, random.normal(1.5, 1, 200), 100)
+    moved = flag_rates(decision, random.normal(1.5, 1, 200), 100)
     assert moved.is_outside.all()
 
 
@@ -113,7 +113,7 @@ def test_the_band_of_alarms_holds_nineteen_of_twenty_windows():
 def test_windows_count_every_row_once(window, rows):
     scores = np.random.default_rng(rows).normal(size=rows)
     decision = KeepShare(0.8).fit(np.random.default_rng(0).normal(size=99))
-    rates = alarm_rates(decision, scores, window)
+    rates = flag_rates(decision, scores, window)
     assert rates.rows.sum() == rows
     assert rates.counts.sum() == decision.flags(scores).sum()
     assert rates.starts.tolist() == list(range(0, rows, window))
@@ -122,11 +122,11 @@ def test_windows_count_every_row_once(window, rows):
 def test_what_says_nothing_of_alarms_has_no_band():
     outside = {"far": {"a": [5.0, 6.0]}}
     with pytest.raises(ValueError, match="says nothing of how many ID inputs it flags"):
-        alarm_rates(Youden().fit([1.0, 2.0], outside), [1.0], 1)
+        flag_rates(Youden().fit([1.0, 2.0], outside), [1.0], 1)
     with pytest.raises(ValueError, match="says nothing"):
-        alarm_rates(PerClassConformal(0.5).fit([1.0, 2.0], predicted=[0, 0]), [1.0], 1)
+        flag_rates(PerClassConformal(0.5).fit([1.0, 2.0], predicted=[0, 0]), [1.0], 1)
     with pytest.raises(ValueError, match="the window must be at least 1 row, got 0"):
-        alarm_rates(KeepShare().fit([1.0]), [1.0], 0)
+        flag_rates(KeepShare().fit([1.0]), [1.0], 0)
 
 
 # -- two windows -----------------------------------------------------------------------------------
@@ -176,9 +176,9 @@ def test_a_stream_is_taken_in_the_order_of_its_times():
     assert table["is_outside"].tolist()[-1]
     assert table["flagged"].sum() == decision.flags(scores).sum()
     assert table["to"].tolist()[-1] == times[-1]
-    assert 800 <= found.drift.at < 830
-    assert 800 <= found.change.at < 830
-    assert found.same_scores[-1] < 1e-6
+    assert 800 <= found.drift.alarm_at < 830
+    assert 800 <= found.change.alarm_at < 830
+    assert found.ks_p_value[-1] < 1e-6
     with pytest.raises(ValueError, match="wanted a time for each of 900 rows"):
         watch(decision, calibration, scores, times[:-1])
 
@@ -231,10 +231,10 @@ def test_a_time_that_a_stream_has_not_is_refused_by_its_option(
 
 
 def test_ood_rows_come_from_the_start_on_and_in_their_share():
-    is_ood, index = mix_in(10_000, 0.25, start=4000, inside=50, outside=7, seed=3)
+    is_ood, index = mix_in(10_000, 0.25, start=4000, id_rows=50, ood_rows=7, seed=3)
     assert not is_ood[:4000].any()
     assert is_ood[4000:].mean() == pytest.approx(0.25, abs=0.02)
     assert set(index[is_ood]) == set(range(7))
     assert set(index[~is_ood]) == set(range(50))
     with pytest.raises(ValueError, match="wanted rows to draw from, got 10, 0 and 5"):
-        mix_in(10, 0.5, 0, inside=0, outside=5)
+        mix_in(10, 0.5, 0, id_rows=0, ood_rows=5)
