@@ -18,7 +18,7 @@ from heat_core.progress import progress_to
 
 from .outcome import Interrupted
 from .progress import ProgressLine
-from .shared import check_parent
+from .shared import check_parent, has_format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from heat_core.run import Run
     from heat_core.streams import Part, RowBatch
 
-MANIFEST = "scores.json"  # in a folder of tables: what they were made with
+FORMAT, MANIFEST = "heat-scores", "scores.json"  # in a folder of tables: what they were made with
 
 
 def score(options: argparse.Namespace) -> None:
@@ -127,29 +127,31 @@ def _check_folder(options: argparse.Namespace, run: Run, kind: str) -> None:
     from heat_core.files import write_whole
 
     manifest = {
-        "format": "heat-scores",
+        "format": FORMAT,
         "source": str(options.features),
         "z": options.z,
         "id": options.id,
         "sha256": _digests(run),
     }
     path = options.out / MANIFEST
-    if path.is_file() and not options.overwrite:
-        try:
-            found = json.loads(path.read_text())
-        except ValueError:
-            found = None
-        if found != manifest:
+    is_ours = has_format(path, FORMAT)
+    if options.out.exists() and not is_ours and any(options.out.iterdir()):
+        raise FileExistsError(f"{options.out} is there, and holds something else than tables.")
+    tables = list(options.out.glob(f"*.{kind}"))
+    if is_ours and not options.overwrite:
+        if json.loads(path.read_text()) != manifest:
             raise ValueError(
                 f"{options.out} holds tables of another run, decision, source, --z or --id; take "
                 "another --out, or --overwrite them."
             )
+        if options.features == "-" and tables:
+            raise FileExistsError(
+                f"{options.out} holds a table of lines that came before; take another --out, or "
+                "--overwrite it."
+            )
         return
-    if options.out.exists() and not options.overwrite and any(options.out.iterdir()):
-        raise FileExistsError(f"{options.out} is there, and holds something else than tables.")
-    if options.overwrite:
-        for table in options.out.glob(f"*.{kind}"):
-            table.unlink()
+    for table in tables:
+        table.unlink()
     write_whole(path, (json.dumps(manifest, indent=2) + "\n").encode())
 
 

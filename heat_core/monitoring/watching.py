@@ -89,7 +89,8 @@ def watch(
         seed: of the chance by which ties are broken.
 
     Raises:
-        ValueError: there is no row, a time is missing, or the rule says nothing of its flags.
+        ValueError: there is no row, a time is missing, times have no order, or the rule says
+            nothing of its flags.
 
     >>> from heat_core.thresholds import Conformal
     >>> draw = np.random.default_rng(0)
@@ -103,7 +104,12 @@ def watch(
     when = list(range(len(values)) if times is None else times)
     if len(when) != len(values) or any(time is None for time in when):
         raise ValueError(f"wanted a time for each of {len(values):,} rows.")
-    order = sorted(range(len(when)), key=when.__getitem__)  # stable: rows of one time as they came
+    try:  # stable: rows of one time as they came
+        order = sorted(range(len(when)), key=when.__getitem__)
+    except TypeError:
+        raise ValueError(
+            "wanted times of one kind, such as numbers or dates, which have an order."
+        ) from None
     values = values[order]
     p = online_p_values(calibration, values, seed)
     rates = flag_rates(decision, values, window)

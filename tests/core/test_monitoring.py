@@ -181,6 +181,8 @@ def test_a_stream_is_taken_in_the_order_of_its_times():
     assert found.ks_p_value[-1] < 1e-6
     with pytest.raises(ValueError, match="wanted a time for each of 900 rows"):
         watch(decision, calibration, scores, times[:-1])
+    with pytest.raises(ValueError, match="wanted times of one kind"):
+        watch(decision, calibration, scores, [7, *times[1:]])
 
 
 def test_the_command_says_when_a_stream_left_what_was_expected(train, far, tmp_path, capsys):

@@ -259,6 +259,27 @@ def test_of_lines_into_a_folder_no_time_left_is_said(folder, far, monkeypatch, c
     assert "left" not in said
 
 
+def test_further_lines_are_not_taken_for_those_that_came_before(folder, far, monkeypatch, capsys):
+    words = ["score", str(folder / "bundle"), "-", "--out", str(folder / "out"), "--format", "csv"]
+    for rows, code in ((5, 0), (7, 2)):
+        text = "\n".join(map(json.dumps, far.z[:rows].tolist()))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        assert main(words) == code
+    assert "holds a table of lines that came before" in capsys.readouterr().err
+    assert len(pd.read_csv(folder / "out" / "stdin.csv")) == 5
+
+
+def test_overwrite_takes_nothing_away_from_a_folder_that_is_not_of_tables(folder, far, capsys):
+    path = written(folder, "npy", far)
+    (folder / "mine").mkdir()
+    (folder / "mine" / "own.csv").write_text("years of work")
+    words = ["score", str(folder / "bundle"), str(path), "--out", str(folder / "mine")]
+    for more in ([], ["--overwrite"]):
+        assert main([*words, "--format", "csv", *more]) == 2
+        assert "holds something else than tables" in capsys.readouterr().err
+    assert [file.name for file in (folder / "mine").iterdir()] == ["own.csv"]
+
+
 KILLED = """
 import sys, time
 from heat_core.commands import scoring
