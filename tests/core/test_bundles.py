@@ -117,7 +117,6 @@ def test_what_is_decided_is_what_score_threshold_and_calibration_say(pack):
     scores = bundle.score(pack.test)
     assert np.array_equal(decisions.scores, scores)
     assert np.array_equal(decisions.is_ood, scores > bundle.decision.threshold)
-    assert set(decisions.thresholds) == {bundle.decision.threshold}
     assert np.array_equal(decisions.p_values, p_values(bundle.calibration.inside, scores))
     # a conformal rule flags exactly where the p-value is at most what it may flag
     assert np.array_equal(decisions.is_ood, decisions.p_values <= 0.1 + 1e-12)
@@ -143,6 +142,12 @@ def test_an_array_of_any_kind_is_decided_alike(pack):
     for rows in (pack.test.z, pack.test.z.numpy(), pack.test.z.tolist()):
         assert np.allclose(bundle.decide(rows).scores, wanted)
     assert bundle.decide(np.ones((2, pack.train.dim), np.int64)).scores.shape == (2,)
+
+
+def test_a_row_far_away_has_the_threshold_of_the_others(pack):
+    bundle = made(pack, MoG(normalize=False))
+    far_away = pack.test.z * torch.logspace(0, 6, len(pack.test.z))[:, None]
+    assert set(bundle.decide(far_away).thresholds) == {bundle.decision.threshold}
 
 
 def test_rows_that_it_does_not_read_are_refused_in_one_line(pack):
