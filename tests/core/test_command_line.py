@@ -543,9 +543,11 @@ def test_a_csv_is_one_and_another_suffix_is_refused(
         assert main(["score", str(run), str(test), "--out", str(tmp_path / name)]) == 0
     table = pd.read_csv(tmp_path / "s.csv")
     pd.testing.assert_frame_equal(table, pd.read_parquet(tmp_path / "s.parquet"))
-    wanted = "--out must end in .parquet, .csv, .jsonl, or --format say what it holds; got"
-    assert f"{wanted} s.xlsx" in refuses("score", run, test, "--out", tmp_path / "s.xlsx")
-    assert f"{wanted} scores" in refuses("score", run, test, "--out", tmp_path / "scores")
+    endings = "--out must end in .parquet, .csv, .jsonl, or"
+    other = refuses("score", run, test, "--out", tmp_path / "s.xlsx")
+    assert f"{endings} be a folder's name; got s.xlsx" in other
+    none = refuses("score", run, test, "--out", tmp_path / "scores")
+    assert f"{endings} --format say what it holds; got scores" in none
     network = refuses("train-classifier", "--root", tmp_path, "--out", tmp_path / "w.pt")
     assert "--out must end in .safetensors, got w.pt" in network
 
