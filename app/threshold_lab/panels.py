@@ -343,11 +343,13 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
     else:
         others = f"by the same rule ({evaluation.rule.title})"
     detector = evaluation.choice.detector
+    thresholds, refusals = evaluation.matching_thresholds()
     inspector.show(
         pack_data,
         opened_item(),
-        evaluation.thresholds(),
+        thresholds,
         f"{detector}'s threshold is the line; others have theirs {others}.",
+        refusals,
     )
 
 

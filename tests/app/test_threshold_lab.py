@@ -36,6 +36,8 @@ from heat_core.thresholds import (
     KeepWithConfidence,
     MinExpectedCost,
     PerClassConformal,
+    PrecisionAtLeast,
+    RecallAtLeast,
     Youden,
     evaluate,
     sweep,
@@ -248,6 +250,24 @@ def test_two_detectors_are_compared_by_the_same_rule():
     assert list(table.columns) == ["HEAT", "MoG"]
     assert table.loc["ID kept"].tolist() == ["95.0 %", "95.0 %"]
     assert "The other says" in at.dataframe[2].value
+
+
+@pytest.mark.parametrize("compared", ["", "MoG"])
+@pytest.mark.parametrize("rule", [RecallAtLeast, PrecisionAtLeast])
+def test_a_detector_whose_scores_refuse_the_rule_is_left_out_with_the_reason(
+    monkeypatch, rule, compared
+):
+    inverted = DetectorScores("MoG", set_scores(-2.0))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(BOTH[0], inverted))
+    at = open_lab(
+        objective=rule.title, prevalence="50", least="80", against=compared, item="test/3"
+    )
+    assert list(outcomes(at)) == ["HEAT"]
+    verdicts = next(table.value for table in at.dataframe if "Verdict" in table.value)
+    assert verdicts["Detector"].tolist() == ["HEAT"]
+    reasons = [entry.value for entry in (*at.warning, *at.caption) if "is left out" in entry.value]
+    assert len(reasons) == (2 if compared else 1)
+    assert all(reason.startswith("MoG is left out: no threshold ") for reason in reasons)
 
 
 def test_without_ood_sets_it_says_only_what_becomes_of_id():
