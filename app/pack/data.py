@@ -135,7 +135,11 @@ def _read_pack_data(folder: Path, modified: tuple[float, float]) -> PackData:
     from heat_core.pack import read_pack
 
     weights = weights_of(folder) if modified[1] else None
-    return PackData(f"{folder.name}@{modified}", read_pack(folder), weights)
+    return PackData(_server_key(folder, modified), read_pack(folder), weights)
+
+
+def _server_key(folder: Path, modified: tuple[float, float]) -> str:
+    return f"{folder.name}@{modified}"
 
 
 def _modified(folder: Path) -> tuple[float, float]:
@@ -172,6 +176,13 @@ def current_pack_data() -> PackData | None:
     except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
+
+
+def is_pack_of_name(pack_data: PackData, name: str) -> bool:
+    """Returns whether data is the server's pack of a name; no name is that of the first pack."""
+    folders = offered_packs()
+    folder = folders.get(name or next(iter(folders), ""))
+    return folder is not None and pack_data.key == _server_key(folder, _modified(folder))
 
 
 def unknown_pack_name() -> str:
