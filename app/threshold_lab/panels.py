@@ -273,7 +273,7 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
         f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
         "up. Click one to look into it."
     )
-    list_id = (evaluation.choice.detector, threshold)
+    list_id = (evaluation.choice.detector, tuple(pack_rows))
     page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []

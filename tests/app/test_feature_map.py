@@ -498,6 +498,26 @@ def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
     assert "Draw around points" in at.info[0].value
 
 
+def test_another_selection_of_the_same_size_begins_at_the_first_page(
+    open_map, pictures, pack, monkeypatch
+):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_map(pack, frames(pack, "MSP", "HEAT"))
+
+    def select(*rows: int) -> None:
+        part = Part("bar", "Some", items_of(pack, {"test": np.array(rows)}))
+        at.session_state["selection"] = Selection((part,))
+        opened(at)
+
+    select(1, 2, 3, 4)
+    at.session_state["map-page"] = 2
+    opened(at)
+    select(1, 2, 3, 4)
+    assert at.session_state["map-page"] == 2
+    select(1, 2, 3, 5)
+    assert at.session_state["map-page"] == 1
+
+
 def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, pack, layout):
     at = open_map(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
     masks = rows_in_polygons(layout, SETS, [SQUARE])

@@ -352,6 +352,26 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
     )
 
 
+def test_flips_within_another_selection_begin_at_their_first_page(pack, monkeypatch):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_page(accepts="MSP", rejects="KNN", keep="80")
+    flipped = sorted(wanted_flips(pack, "MSP", "KNN", 0.8)["far_d"])[:5]
+    assert len(flipped) == 5
+
+    def select(rows: list[int]) -> None:
+        part = Part("map", "A lasso", {"far_d": np.array(rows)})
+        at.session_state["selection"] = Selection((part,))
+        opened(at)
+
+    select(flipped[:4])
+    at.session_state["flips"] = 2
+    opened(at)
+    select(flipped[:4])
+    assert at.session_state["flips"] == 2
+    select(flipped[1:])
+    assert at.session_state["flips"] == 1
+
+
 def test_one_set_of_the_flips_is_picked(pack):
     at = open_page(accepts="MSP", rejects="KNN", keep="80")
     at.session_state["flipped-sets"] = ["far_d"]

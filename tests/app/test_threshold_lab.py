@@ -510,6 +510,23 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
     )
 
 
+def test_images_at_the_line_within_another_selection_begin_at_their_first_page(monkeypatch):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_lab()
+
+    def select(*rows: int) -> None:
+        at.session_state["selection"] = Selection((Part("map", "Some", {"test": np.array(rows)}),))
+        run(at)
+
+    select(1, 2, 3, 4)
+    at.session_state["line-page"] = 2
+    run(at)
+    select(1, 2, 3, 4)
+    assert at.session_state["line-page"] == 2
+    select(1, 2, 3, 5)
+    assert at.session_state["line-page"] == 1
+
+
 def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():
     at = open_lab(scorer="MoG", against="HEAT", objective=BY_HAND, cut="0.5")
     mine, theirs = (outcomes(at)[name]["ID kept"] for name in ("MoG", "HEAT"))
