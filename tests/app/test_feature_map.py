@@ -50,6 +50,7 @@ from app.pack.layout import (
     rows_in_region,
 )
 from app.pack.scores import ensure_scoring_job
+from app.pack.tables import row_counts
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import lay_out
@@ -397,6 +398,17 @@ def test_findings_say_what_was_found(pack):
     sampled = replace(pack, card={"sets": {"train": {"moments_of": 4500}}})
     assert sampled_sentence(sampled) == "The training images are a sample, 240 of 4,500."
     assert sampled_sentence(pack) == ""
+
+
+def test_none_is_left_out_only_where_no_set_to_test_on_is_a_sample(pack):
+    assert row_counts(pack) == "240 training rows, 210 to test on, none left out"
+    for name, wanted in (
+        ("train", "240 of 5,000 training rows, 210 to test on, none left out"),
+        ("test", "240 training rows, 210 of 5,150 to test on"),
+        ("near_a", "240 training rows, 210 of 5,170 to test on"),
+    ):
+        sampled = replace(pack, card={**pack.card, "sets": {name: {"moments_of": 5000}}})
+        assert row_counts(sampled) == wanted
 
 
 # -- the page --------------------------------------------------------------------------------------
