@@ -265,7 +265,7 @@ STEPS = (
         "Sure, and wrong",
         _sure_sentence,
         _sure_picture,
-        PageLink("detectors/page.py", "Every detector on these images"),
+        PageLink("detectors/page.py", "Other detectors on these images"),
     ),
     Step(
         "Energy says how strange something is",

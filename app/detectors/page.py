@@ -1,4 +1,4 @@
-"""Detectors: every detector on the same features, side by side."""
+"""Detectors: those that this tab shows, on the same features, side by side."""
 
 import streamlit as st
 
@@ -72,8 +72,8 @@ def show(pack_data) -> None:
 
 pack_data = header.show(
     "Detectors",
-    "The same features, every detector. A score is an energy: larger means more "
-    "out-of-distribution (OOD).",
+    "The same features, detectors side by side; more can be added. A score is an energy: larger "
+    "means more out-of-distribution (OOD).",
 )
 if pack_data is not None:
     show(pack_data)

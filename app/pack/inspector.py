@@ -1,4 +1,4 @@
-"""One image in a drawer: its terms, its neighbours, and what every detector says of it."""
+"""One image in a drawer: its terms, its neighbours, and what the detectors say of it."""
 
 from __future__ import annotations
 
@@ -210,12 +210,12 @@ def _prior_clause(row_terms: RowTerms) -> str:
 
 
 def _show_verdicts(insight: Insight, why: str) -> None:
-    st.markdown("**What every detector says**")
+    st.markdown("**What the detectors say**")
     st.dataframe(
         tables.verdicts_table(insight.verdicts),
         hide_index=True,
         height="content",
-        alt="Every detector's verdict",
+        alt="The detectors' verdicts",
         column_config={
             "ID test at or below %": PERCENT_COLUMN,
             "Score": SCORE_COLUMN,
