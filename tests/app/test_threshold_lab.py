@@ -475,12 +475,12 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         selected={"far": far, "ID": scores["test"][:1]},
     )
     inside, close, away = data["groups"]
-    assert (sum(inside["selected"]), close["selected"]) == (1, [])
-    whole = [0] * len(away["selected"])
+    assert (sum(inside["selected_counts"]), close["selected_counts"]) == (1, [])
+    whole = [0] * len(away["selected_counts"])
     for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the group itself
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
-    assert away["selected"] == whole
+    assert away["selected_counts"] == whole
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
