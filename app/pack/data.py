@@ -50,14 +50,14 @@ class PackData:
         pack: the features of ID and OOD sets.
         weights: the file of its classifier, if that is at hand.
         tables: {names of the detectors that were ready: their table of results}.
-        further_scores: {detector: its scores} of those that somebody has added.
+        added_scores: {detector: its scores} of those that somebody has added.
     """
 
     key: str
     pack: Pack
     weights: Path | None = None
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
-    further_scores: dict[str, DetectorScores] = field(default_factory=dict)
+    added_scores: dict[str, DetectorScores] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -252,7 +252,7 @@ def start_job(pack_data: PackData, key: str, work: Work, for_everybody: bool = T
         return submit_job(key, work, for_everybody)
     own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
     job = own_jobs.get(key)
-    if job is None or job.stopping or job.state in ("failed", "cancelled"):
+    if job is None or job.was_cancelled or job.state in ("failed", "cancelled"):
         job = job_queue().submit_owned(key, work, tab_id(), visitor())
         keep_refusal(job)
         if not job.was_refused:

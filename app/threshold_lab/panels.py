@@ -19,7 +19,7 @@ from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.tables import format_score, style_digits
 from app.text import plain
-from app.threshold_lab.controls import images_near_threshold
+from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
@@ -250,7 +250,7 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
     selection = current_selection().without(FROM_LINE)  # what was selected elsewhere holds here
     masks = selected_masks(pack_data, selection) if selection else None
     st.subheader("Which images sit at the line")
-    count = images_near_threshold()
+    count = nearest_count_input()
     threshold = evaluation.outcome.threshold
     pack_rows = nearest_pack_rows(evaluation.counted_scores, threshold, count, masks)
     if pack_rows:

@@ -29,7 +29,7 @@ from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise
-from heat_core.detectors.presets import PRESETS, SHOWN, preset_detector
+from heat_core.detectors.presets import FIRST_DETECTORS, PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from tests.app.pages import link, offered, opened, press, restart_server, text, wait
@@ -51,7 +51,7 @@ def scored(pack: Pack) -> Job:
             correction = replace(heat.correction, checked=False)
             unchecked[name] = replace(heat, correction=correction)
         with patch.dict(PRESETS["features"]["quick"], unchecked):
-            CACHE["job"] = Job("small", scoring_work(pack, "quick", True, names=SHOWN))
+            CACHE["job"] = Job("small", scoring_work(pack, "quick", True, names=FIRST_DETECTORS))
             CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
     return CACHE["job"]
