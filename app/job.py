@@ -97,7 +97,7 @@ class Job:
         return self.state in ("done", "failed", "cancelled")
 
     @property
-    def stopping(self) -> bool:
+    def was_cancelled(self) -> bool:
         """Whether it was cancelled; its work may need a moment to notice."""
         return self._stop.is_set()
 
@@ -234,7 +234,7 @@ class Job:
 
         One that is everybody's, or that nobody has ever watched, goes on.
         """
-        if self.over or self.stopping:
+        if self.over or self.was_cancelled:
             return
         if self._has_lost_owner():
             self.cancel()

@@ -71,7 +71,7 @@ class JobQueue:
         with self._lock:
             job = self.get(key)
             self._forget_old_jobs()
-            if job is None or job.stopping or job.state in ("failed", "cancelled"):
+            if job is None or job.was_cancelled or job.state in ("failed", "cancelled"):
                 job = self._start(key, work, visitor)
                 if not job.was_refused:
                     self._jobs[key] = job
@@ -107,7 +107,9 @@ class JobQueue:
             return ""
         unfinished = self._unfinished()
         if len(unfinished) >= self.max_unfinished:
-            return f"The line is full: {len(self.slots)} wait already. Try again in a minute."
+            return (
+                f"The line is full: {self.slots.waiting_count} wait already. Try again in a minute."
+            )
         counts = Counter(group for job in unfinished for group in groups_of(job.visitor))
         for group, quota in zip(groups_of(visitor), self.quotas, strict=False):
             if counts[group] >= quota:

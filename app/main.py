@@ -71,7 +71,7 @@ page = st.navigation(
             title="Detectors",
             icon=":material/stacked_bar_chart:",
             url_path="detectors",
-            help="Every detector on real features: histograms, the near / mid / far "
+            help="Detectors side by side on real features: histograms, the near / mid / far "
             "table, a threshold.",
         ),
         st.Page(

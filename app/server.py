@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self) -> None:
         self.jobs = JobQueue(is_connected=is_connected)
-        self.pages = PageTurns()
+        self.page_turns = PageTurns()
         self.uploads = UploadReader(UploadBudget(uploads_limit()))
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
@@ -83,7 +83,7 @@ class Server:
 
     def _let_pages_go_first(self) -> None:
         if self.jobs.is_at_work_here():
-            self.pages.rest()
+            self.page_turns.let_pages_go_first()
 
     def _tend_for_ever(self) -> None:
         while True:

@@ -34,7 +34,7 @@ BROWSER_COOKIE = "_streamlit_xsrf"  # Streamlit's own, the same in all tabs of a
 def visit() -> Iterator[None]:
     """Lets a page run: tells the server that its tab is there, and waits for its visitor's turn."""
     SERVER.welcome(tab_id())
-    with SERVER.pages.turn(visitor()):
+    with SERVER.page_turns.turn(visitor()):
         yield
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 Visitor = tuple[str, ...]
 """Who asks, the widest group first, such as (network address, browser)."""
 
-CROWD = 4  # places of one visitor: who has more leaves one slot to others
+CROWD_PLACES = 4  # places of one visitor: who has more leaves one slot to others
 SLICE_SECONDS = 2.0  # for which work may go on while somebody who has no slot waits
 
 
@@ -46,15 +46,15 @@ class FairSlots:
     A free slot goes to the group with the fewest slots, of these to the one whose last turn is
     longest ago, and within the group likewise; the places of one visitor go in the order in which
     they came. So it goes round among addresses, and among the browsers of one address. A visitor
-    with more than `CROWD` places has all slots but one at most, so that whoever comes can begin at
-    once.
+    with more than `CROWD_PLACES` places has all slots but one at most, so that whoever comes can
+    begin at once.
 
     >>> slots = FairSlots(1)
     >>> running = slots.enqueue(("ann",))
     >>> slots.acquire(running, is_cancelled=lambda: False)
     True
     >>> second, third, bob = (slots.enqueue((name,)) for name in ("ann", "ann", "bob"))
-    >>> [slots.ahead_of(place) for place in (bob, second, third)], len(slots)
+    >>> [slots.ahead_of(place) for place in (bob, second, third)], slots.waiting_count
     ([0, 1, 2], 3)
 
     Args:
@@ -168,7 +168,9 @@ class FairSlots:
                 return 0
             return next(i for i, other in enumerate(self._order()) if other is place)
 
-    def __len__(self) -> int:
+    @property
+    def waiting_count(self) -> int:
+        """How many places wait for a slot."""
         return len(self._waiting)
 
     def _next_place(self) -> Place | None:
@@ -187,7 +189,7 @@ class FairSlots:
         """Returns how many slots a visitor may have."""
         count = len(self._running) + self._free
         waiting = sum(place.visitor == visitor for place in self._waiting)
-        is_crowd = waiting + self._slots_of(visitor) > CROWD
+        is_crowd = waiting + self._slots_of(visitor) > CROWD_PLACES
         return max(1, count - 1) if is_crowd else count
 
     def _order(self) -> Iterator[Place]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from app.slots import Place, Visitor, groups_of, rank
 
-CROWD = 2  # pages of one address: where more wait and run, they are a crowd
+CROWD_PAGES = 2  # pages of one address: where more wait and run, they are a crowd
 TURN_SECONDS = 3.0  # that a page waits at most for those of other addresses, and of its browser
 CROWD_SECONDS = 20.0  # that a page of a crowd waits at most for the others of its address, too
 MAX_REST_FOR_PAGES_SECONDS = 0.5  # that work in the background rests at most at a time
@@ -41,11 +41,11 @@ class PageTurns:
     def turn(self, visitor: Visitor) -> Iterator[None]:
         """Waits until a page of the visitor may run, for `turn_seconds` at most.
 
-        A browser's pages run one after another. Where an address has more than `CROWD` pages, they
-        run only while nobody's does, so that others feel little of somebody who opens many links,
-        in one browser or in many. What has waited for `turn_seconds` waits for nobody else, and for
-        the pages of its own address, one at a time, for `crowd_seconds` more. The turns of crowds
-        go round among addresses, and among the browsers of one address.
+        A browser's pages run one after another. Where an address has more than `CROWD_PAGES` pages,
+        they run only while nobody's does, so that others feel little of somebody who opens many
+        links, in one browser or in many. What has waited for `turn_seconds` waits for nobody else,
+        and for the pages of its own address, one at a time, for `crowd_seconds` more. The turns of
+        crowds go round among addresses, and among the browsers of one address.
         """
         with self._changed:
             page = Place(visitor, next(self._arrivals))
@@ -89,7 +89,7 @@ class PageTurns:
         """Returns the addresses that have many pages, waiting and running."""
         pages = (*self._waiting, *self._running)
         counts = Counter(page.visitor[:1] for page in pages)
-        return {address for address, count in counts.items() if count > CROWD}
+        return {address for address, count in counts.items() if count > CROWD_PAGES}
 
     def _forget_groups(self) -> None:
         """Forgets the turns of groups of which no page waits or runs."""
@@ -98,8 +98,8 @@ class PageTurns:
         for group in self._last_turns.keys() - present:
             del self._last_turns[group]
 
-    def rest(self) -> None:
-        """Lets pages go first: waits while one runs, but goes on with a quarter of its speed.
+    def let_pages_go_first(self) -> None:
+        """Waits while a page runs, but goes on with a quarter of its speed.
 
         For a thread that works in the background, at every step.
         """

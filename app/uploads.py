@@ -33,7 +33,7 @@ class UploadBudget:
     >>> budget = UploadBudget(100)
     >>> arrays = Arrays()
     >>> budget.take(60)
-    >>> budget.belongs_to(arrays, 60)
+    >>> budget.give_back_with(arrays, 60)
     >>> budget.take(60)
     Traceback (most recent call last):
     heat_core.npz.OverLimit: 60 bytes, and all visitors' arrays may hold 100 together, of which 40 \
@@ -72,7 +72,7 @@ are free.
         with self._lock:
             self._held -= size
 
-    def belongs_to(self, holder: object, size: int) -> None:
+    def give_back_with(self, holder: object, size: int) -> None:
         """Gives bytes back as soon as an object is gone."""
         weakref.finalize(holder, self.give_back, size).atexit = False
 
@@ -128,7 +128,7 @@ class UploadReader:
         except BaseException:
             self.budget.give_back(size)
             raise
-        self.budget.belongs_to(pack.train, size)
+        self.budget.give_back_with(pack.train, size)
         return pack
 
 

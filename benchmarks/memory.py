@@ -63,10 +63,10 @@ def _pack() -> object:
 def _fit_all() -> object:
     from app.job import Job
     from app.pack.jobs import scoring_work
-    from heat_core.detectors.presets import SHOWN
+    from heat_core.detectors.presets import FIRST_DETECTORS
     from heat_core.pack import read_pack
 
-    job = Job("any", scoring_work(read_pack(PACK), "modern", keep_runs=True, names=SHOWN))
+    job = Job("any", scoring_work(read_pack(PACK), "modern", keep_runs=True, names=FIRST_DETECTORS))
     job.run()
     return job
 

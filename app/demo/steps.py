@@ -265,7 +265,7 @@ STEPS = (
         "Sure, and wrong",
         _sure_sentence,
         _sure_picture,
-        PageLink("detectors/page.py", "Every detector on these images"),
+        PageLink("detectors/page.py", "Other detectors on these images"),
     ),
     Step(
         "Energy says how strange something is",
@@ -338,6 +338,6 @@ def data_sentence(story: Story) -> str:
     strange = sum(len(scores[name]) for name in scores.ood_names)
     return (
         f"Images: {plain(story.card.pack_title)}; {familiar:,} familiar and {strange:,} strange "
-        "ones scored, none left out. "
+        "ones scored, all that the pack has. "
         f"Plane: {story.card.training_points:,} training points."
     )

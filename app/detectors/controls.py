@@ -10,8 +10,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.detectors.state import HEATS_PRIOR
 from app.incoming import choice_input, number_input
 from app.pack.shown import (
+    addable_detectors,
     added_detectors,
-    further_detectors,
     set_added_detectors,
     shown_detectors,
 )
@@ -24,13 +24,13 @@ IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 NARROW = 200  # pixels
 
 
-def further_detectors_input() -> None:
+def added_detectors_input() -> None:
     """Offers the detectors beside those that everybody sees, approach by approach."""
     added = added_detectors()
     label = f"More detectors: {len(added)} added" if added else "More detectors"
     about = "They are fitted once they are added."
     with st.popover(label, icon=":material/add_chart:", help=about):
-        for approach, names in further_detectors().items():
+        for approach, names in addable_detectors().items():
             key = f"add {approach}"
             st.session_state[key] = [name for name in added if name in names]
             st.pills(
@@ -45,7 +45,7 @@ def further_detectors_input() -> None:
 
 
 def _add_picked() -> None:
-    picked = (st.session_state.get(f"add {approach}") for approach in further_detectors())
+    picked = (st.session_state.get(f"add {approach}") for approach in addable_detectors())
     set_added_detectors(name for names in picked for name in names or ())
 
 

@@ -13,7 +13,7 @@ from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
-from app.pack.gallery import gallery_order, show_tiles
+from app.pack.gallery import gallery_order, rows_id, show_tiles
 from app.pack.items import Part, items_of
 from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
@@ -84,8 +84,7 @@ def _show_pair(
             icon=":material/info:",
         )
         return
-    list_id = (accepts, rejects, share_to_keep, tuple(set_names))
-    _gallery(pack_data, flips, bool(corrected), list_id)
+    _gallery(pack_data, flips, bool(corrected))
     _select_button(pack_data, flips, f"{accepts} accepts, {rejects} rejects")
 
 
@@ -98,10 +97,10 @@ def _whole_sets(pack_data: PackData, set_names: list[str]) -> dict[str, np.ndarr
     }
 
 
-def _gallery(pack_data: PackData, flips: Flips, is_corrected: bool, list_id: object) -> None:
-    """Shows a page of flips; with another `list_id` it begins at the first page."""
+def _gallery(pack_data: PackData, flips: Flips, is_corrected: bool) -> None:
+    """Shows a page of flips; other flips begin at their first page."""
     order = gallery_order(pack_data, flips.sets)
-    rows = order[gallery_page(len(flips), "flips", list_id)]
+    rows = order[gallery_page(len(flips), "flips", rows_id(flips.sets, flips.rows))]
     pack_rows = list(zip(flips.sets[rows].tolist(), flips.rows[rows].tolist(), strict=True))
     moves = [move_text(move, is_corrected) for move in flips.moves[rows].tolist()]
     titles = [pack_data.pack.title_of(name) for name, _ in pack_rows]

@@ -1,4 +1,4 @@
-"""A histogram of every detector's scores, with bars to click."""
+"""A histogram of the scores of every detector shown, with bars to click."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image of one's own: what the classifier and every detector make of it."""
+"""An image of one's own: what the classifier and the detectors make of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -
             verdicts_table(opinion.verdicts),
             hide_index=True,
             height="content",
-            alt="What every detector says of the image",
+            alt="What the detectors say of the image",
         )
     right.caption(
         f"The thresholds keep {100 * share_to_keep:g} % of the "

@@ -1,9 +1,9 @@
-"""Detectors: every detector on the same features, side by side."""
+"""Detectors: those that this tab shows, on the same features, side by side."""
 
 import streamlit as st
 
 from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
-from app.detectors.controls import further_detectors_input
+from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit, selection_chips, share_to_keep_input
@@ -54,7 +54,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
 def show(pack_data) -> None:
     """Shows all that is known of the data so far."""
     describe(pack_data.pack)
-    further_detectors_input()
+    added_detectors_input()
     job = ensure_scoring_job(pack_data, "modern")
     show_failure(job, score_again, pack_data)
     if not job.over:
@@ -72,8 +72,8 @@ def show(pack_data) -> None:
 
 pack_data = header.show(
     "Detectors",
-    "The same features, every detector. A score is an energy: larger means more "
-    "out-of-distribution (OOD).",
+    "The same features, detectors side by side; more can be added. A score is an energy: larger "
+    "means more out-of-distribution (OOD).",
 )
 if pack_data is not None:
     show(pack_data)

@@ -1,4 +1,4 @@
-"""The paper's table of all detectors, what in it is more than chance, and its exports."""
+"""The paper's table of the detectors shown, what in it is more than chance, and its exports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def show(
     Args:
         pack_data: the data.
         scores_by_detector: of the detectors that are ready.
-        bootstrap: that says what is significant, once all detectors are scored.
+        bootstrap: that says what is significant, once all that are shown are scored.
     """
     pack, results = pack_data.pack, results_table(pack_data, scores_by_detector)
     st.subheader(average_finding(results, bootstrap))
@@ -52,7 +52,7 @@ def show(
         averages_table(results, bootstrap),
         height="content",
         column_config={"_index": st.column_config.Column(width=110)},
-        alt="FPR95 and AUROC of every detector by group of OOD sets",
+        alt="FPR95 and AUROC of the detectors by group of OOD sets",
     )
     left_out = map(plain, left_out_sentences(ensure_scoring_job(pack_data)))
     st.caption(" ".join([_table_caption(pack, bootstrap is not None), *left_out]))
@@ -64,7 +64,7 @@ def show(
         st.dataframe(
             style_digits(sets_table(results, titles)),
             hide_index=True,
-            alt="Every detector on every OOD set",
+            alt="The detectors on every OOD set",
         )
     _export_buttons(pack, results)
 

@@ -1,4 +1,4 @@
-"""Pure: what colour and shape each point of a map has, and what they mean."""
+"""Pure: what colour and symbol each point of a map has, and what they mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.feature_map.drawing import SHAPES, Points
+from app.feature_map.drawing import SYMBOLS, Points
 from app.feature_map.tables import title_on_map
 from app.figures import GREY, colour_of
 from app.pack.layout import Layout, Mask, Point
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from heat_core.pack import Pack
 
 Array = NDArray[np.float64]
-Indices = NDArray[np.uint8]  # rows of a palette, or indices into SHAPES
-LegendEntry = tuple[str, str, str]  # colour, shape, text
+Indices = NDArray[np.uint8]  # rows of a palette, or indices into SYMBOLS
+LegendEntry = tuple[str, str, str]  # colour, symbol, text
 
 TRAIN_COLOUR = "#56B4E9"
 CLASS_COLOURS = (
@@ -55,7 +55,7 @@ class Colouring:
 
     Args:
         colours: {set: rows of the palette (n,)}.
-        shapes: {set: indices into `SHAPES` (n,)}.
+        symbols: {set: indices into `SYMBOLS` (n,)}.
         palette: (colours, 4) RGBA.
         title: what the colours mean.
         entries: of the legend.
@@ -65,7 +65,7 @@ class Colouring:
     """
 
     colours: Mapping[str, Indices]
-    shapes: Mapping[str, Indices]
+    symbols: Mapping[str, Indices]
     palette: Indices
     title: str
     entries: tuple[LegendEntry, ...] = ()
@@ -88,7 +88,7 @@ class Colouring:
         return Points(
             np.concatenate([layout.positions[name] for name in set_names]),
             np.concatenate(colours).astype(np.uint8),
-            np.concatenate([self.shapes[name] for name in set_names]),
+            np.concatenate([self.symbols[name] for name in set_names]),
             np.concatenate([faint[name] for name in set_names]),
         )
 
@@ -105,7 +105,7 @@ def _unselected(layout: Layout, name: str, masks: Mapping[str, Mask] | None) -> 
 
 
 def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
-    """Returns one colour per group of sets and one shape per set.
+    """Returns one colour per group of sets and one symbol per set.
 
     Args:
         set_names: that are shown; the legend has no others.
@@ -119,8 +119,10 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
         rows = len(layout.coordinates[name])
         colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
         if name in set_names:
-            entries.append((colour, SHAPES[i % len(SHAPES)], title_on_map(pack, name)))
-    return Colouring(colours, _shapes_by_set(layout), _palette(palette_colours), "", tuple(entries))
+            entries.append((colour, SYMBOLS[i % len(SYMBOLS)], title_on_map(pack, name)))
+    return Colouring(
+        colours, _symbols_by_set(layout), _palette(palette_colours), "", tuple(entries)
+    )
 
 
 def _colour_on_map(name: str) -> str:
@@ -128,20 +130,20 @@ def _colour_on_map(name: str) -> str:
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:
-    """Returns one colour and shape per class of the ID images; OOD images have none."""
+    """Returns one colour and symbol per class of the ID images; OOD images have none."""
     labels = _labels(pack)
     classes = pack.train.classes.tolist()
     colours = _plain_colours(layout)
-    shapes = {name: np.zeros(len(rows), np.uint8) for name, rows in layout.coordinates.items()}
+    symbols = {name: np.zeros(len(rows), np.uint8) for name, rows in layout.coordinates.items()}
     for name, set_labels in labels.items():
         class_index = np.searchsorted(classes, set_labels)
         in_turn = class_index % len(CLASS_COLOURS)
         colours[name] = (len(FIRST_COLOURS) + in_turn).astype(np.uint8)
-        shapes[name] = (class_index % len(SHAPES)).astype(np.uint8)
+        symbols[name] = (class_index % len(SYMBOLS)).astype(np.uint8)
     few_classes = len(classes) <= MAX_NAMED_CLASSES
     return Colouring(
         colours,
-        shapes,
+        symbols,
         _palette(CLASS_COLOURS),
         "",
         _class_entries(pack, classes),
@@ -159,7 +161,7 @@ def _class_entries(pack: Pack, classes: Sequence[int]) -> tuple[LegendEntry, ...
     entries = [
         (
             CLASS_COLOURS[i % len(CLASS_COLOURS)],
-            SHAPES[i % len(SHAPES)],
+            SYMBOLS[i % len(SYMBOLS)],
             pack.class_name(label),
         )
         for i, label in enumerate(classes[:MAX_NAMED_CLASSES])
@@ -204,7 +206,7 @@ def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bo
     grey = (GREY, "●", "training images are not scored: the detectors were fitted to them")
     return Colouring(
         colours,
-        _shapes_by_set(layout),
+        _symbols_by_set(layout),
         _palette(_interpolated(anchors, SCALE_STEPS)),
         title,
         (grey,),
@@ -224,10 +226,10 @@ def _plain_colours(layout: Layout) -> dict[str, Indices]:
     return {name: np.full(len(rows), PLAIN, np.uint8) for name, rows in layout.coordinates.items()}
 
 
-def _shapes_by_set(layout: Layout) -> dict[str, Indices]:
-    """Returns {set: its own shape, of every row (n,)}."""
+def _symbols_by_set(layout: Layout) -> dict[str, Indices]:
+    """Returns {set: its own symbol, of every row (n,)}."""
     return {
-        name: np.full(len(rows), i % len(SHAPES), np.uint8)
+        name: np.full(len(rows), i % len(SYMBOLS), np.uint8)
         for i, (name, rows) in enumerate(layout.coordinates.items())
     }
 

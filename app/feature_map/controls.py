@@ -82,7 +82,7 @@ def _colour_input() -> str:
         key="colour",
         bind="query-params",
         width=160,
-        help="dataset: a colour a group, a shape a set. score: of the detector beside it. "
+        help="dataset: a colour a group, a symbol a set. score: of the detector beside it. "
         "correction: E_θ alone, what HEAT adds to its prior.",
     )
     return str(colour)

@@ -1,6 +1,6 @@
 """Pure: the image of a map, drawn point by point.
 
-The image has indices of a palette for pixels. Each point is stamped: its shape in its colour, and
+The image has indices of a palette for pixels. Each point is stamped: its symbol in its colour, and
 a thin gap around it in the palette's first colour, which is transparent.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.pack.layout import MAP_SIZE, Array, Mask
 
-SHAPES = "●▲■◆✚✖▼○"
+SYMBOLS = "●▲■◆✚✖▼○"
 COVERAGE = 0.4  # a point's radius, of the side of the square that each point would have
 MIN_RADIUS, MAX_RADIUS = 1, 7  # in pixels
 GAP_RADIUS = 2  # in pixels: smaller points have no gap around them
@@ -31,13 +31,13 @@ class Points:
     Args:
         positions: (N, 2) fractions of the map.
         colours: (N,) rows of a palette, the first of which is transparent.
-        shapes: (N,) indices into `SHAPES`.
+        symbols: (N,) indices into `SYMBOLS`.
         faint: (N,) which are drawn first, below the others.
     """
 
     positions: Array
     colours: Indices
-    shapes: Indices
+    symbols: Indices
     faint: Mask
 
     @classmethod
@@ -80,12 +80,12 @@ def _pixels(points: Points, window: Window) -> Indices:
     edge = int(abs(steps).max()) + 2  # stamps at the edge reach beyond the image
     canvas = np.zeros((height + 2 * edge, width + 2 * edge), np.uint8)
     x, y = np.floor(positions[order]).astype(np.int32).T + edge
-    shape = points.shapes[order]
+    symbol = points.symbols[order]
     stride = canvas.shape[1]
     centres = y * stride + x
-    offsets = steps[shape, :, 1] * stride + steps[shape, :, 0]
+    offsets = steps[symbol, :, 1] * stride + steps[symbol, :, 0]
     pixels = centres[:, None] + offsets
-    colours = np.where(solid[shape], points.colours[order][:, None], 0)
+    colours = np.where(solid[symbol], points.colours[order][:, None], 0)
     canvas.ravel()[pixels.ravel()] = colours.ravel()
     return canvas[edge:-edge, edge:-edge]
 
@@ -109,23 +109,23 @@ def _drawing_order(positions: Array, faint: Mask) -> NDArray[np.intp]:
 
 
 def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
-    """Returns how each of `SHAPES` is stamped.
+    """Returns how each of `SYMBOLS` is stamped.
 
-    Steps from its middle, (shapes, pixels, 2), and which of them are solid, (shapes, pixels); the
-    others are its gap. All stamps have as many pixels: the last one of a smaller shape is repeated.
+    Steps from its middle, (symbols, pixels, 2), and which of them are solid, (symbols, pixels); the
+    others are its gap. All stamps have as many pixels: the last of a smaller symbol is repeated.
     """
     reach = int(np.ceil(radius)) + 1
     axis = np.arange(-reach, reach + 1)
     dx, dy = (grid.ravel() for grid in np.meshgrid(axis, axis))
     stamps = [
-        _with_gap(shape.reshape(len(axis), -1), has_gap=radius >= GAP_RADIUS)
-        for shape in _shape_masks(dx / radius, dy / radius)
+        _with_gap(symbol.reshape(len(axis), -1), has_gap=radius >= GAP_RADIUS)
+        for symbol in _symbol_masks(dx / radius, dy / radius)
     ]
     length = max(int(stamped.sum()) for stamped, _ in stamps)
     steps = np.zeros((len(stamps), length, 2), np.int32)
     solid = np.zeros((len(stamps), length), bool)
-    for i, (stamped, shape) in enumerate(stamps):
-        is_solid = shape.ravel()
+    for i, (stamped, symbol) in enumerate(stamps):
+        is_solid = symbol.ravel()
         pixels = np.flatnonzero(stamped)
         pixels = pixels[np.argsort(is_solid[pixels], kind="stable")]  # a solid one is repeated
         pixels = np.append(pixels, np.repeat(pixels[-1], length - len(pixels)))
@@ -134,8 +134,8 @@ def _stamps(radius: float) -> tuple[NDArray[np.int32], Mask]:
     return steps, solid
 
 
-def _shape_masks(u: NDArray, v: NDArray) -> tuple[Mask, ...]:
-    """Returns which pixels each of `SHAPES` covers, (pixels,) each.
+def _symbol_masks(u: NDArray, v: NDArray) -> tuple[Mask, ...]:
+    """Returns which pixels each of `SYMBOLS` covers, (pixels,) each.
 
     Args:
         u, v: (pixels,) how far each pixel lies to the right and down, in radii.
@@ -156,18 +156,18 @@ def _shape_masks(u: NDArray, v: NDArray) -> tuple[Mask, ...]:
     )
 
 
-def _with_gap(shape: Mask, has_gap: bool) -> tuple[Mask, Mask]:
-    """Returns a shape (side, side) with the pixels that touch it, and the shape.
+def _with_gap(symbol: Mask, has_gap: bool) -> tuple[Mask, Mask]:
+    """Returns a symbol (side, side) with the pixels that touch it, and the symbol.
 
     Its middle is solid where nothing else would be.
     """
-    shape = shape.copy()
-    if not shape.any():
-        shape[len(shape) // 2, len(shape) // 2] = True
-    stamped = shape.copy()
+    symbol = symbol.copy()
+    if not symbol.any():
+        symbol[len(symbol) // 2, len(symbol) // 2] = True
+    stamped = symbol.copy()
     if has_gap:
-        stamped[1:] |= shape[:-1]
-        stamped[:-1] |= shape[1:]
-        stamped[:, 1:] |= shape[:, :-1]
-        stamped[:, :-1] |= shape[:, 1:]
-    return stamped, shape
+        stamped[1:] |= symbol[:-1]
+        stamped[:-1] |= symbol[1:]
+        stamped[:, 1:] |= symbol[:, :-1]
+        stamped[:, :-1] |= symbol[:, 1:]
+    return stamped, symbol

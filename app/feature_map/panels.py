@@ -13,7 +13,7 @@ from app.feature_map.controls import ORDERS, MapChoice
 from app.feature_map.tables import selected_finding, selected_table, tile_lines, titles_by_set
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
-from app.pack.gallery import gallery_order, show_tiles
+from app.pack.gallery import gallery_order, rows_id, show_tiles
 from app.pack.items import Part, items_of
 from app.pack.layout import Mask
 from app.pack.scores import current_share_to_keep
@@ -129,7 +129,7 @@ def show_gallery(
     if scores is None:
         st.caption(f"{choice.detector} has no scores yet, so they are in the order of the sets.")
     order = order[gallery_order(pack_data, row_sets[order])]
-    list_id = (choice.order, choice.detector, len(rows))
+    list_id = (choice.order, choice.detector, rows_id(row_sets, rows))
     page = order[gallery_page(len(rows), "map-page", list_id)]
     pack_rows = list(zip(row_sets[page].tolist(), rows[page].tolist(), strict=True))
     percentiles = _percentiles_or_nan(scores, row_scores[page])

@@ -48,7 +48,7 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             step=1.0,
             key="reach",
             width=180,
-            help="The same for all three panels, centred on zero. "
+            help="The same for the panels of energies, centred on zero; the error has its own. "
             "Small values show a bounded correction.",
         )
         zoom = choice_input(

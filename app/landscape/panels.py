@@ -15,7 +15,7 @@ from app.landscape.controls import LandscapeChoice, select_point
 from app.plane.colours import SIGNED_COLOURS
 from app.plane.figures import mode_masses, ray_figure
 from app.plane.panels import PanelTitle
-from app.plane.reading import FAR_EXTENTS, EnergyReading, PlaneWindow, PointTerms, Ray
+from app.plane.reading import FAR_EXTENTS, EnergyReading, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import TOTAL, Layer, ToyChoice, ToyResult
 
@@ -120,7 +120,7 @@ FACTS = {
     ),
     "Bound 1 / (2α)": (
         "With fixed negatives the optimum is (n - p) / (2α (n + p)), "
-        "so |E_θ| cannot pass this bound."
+        "so |E_θ| does not pass this bound there. In training it can."
     ),
     "Largest |E_θ|": "On the toy's whole square.",
     "log Z": "The log of the integral of exp(-E): 0 is a normalised density.",
@@ -189,7 +189,7 @@ def _error_panel(reading: EnergyReading, settings: LandscapeChoice) -> None:
         meaning="truth less model, % of the peak; blue: too much",
         alt=f"True density less the model's; at most {100 * largest:.0f} % of the peak",
     )
-    x, y = PlaneWindow(0.0, 0.0, reading.extent, len(reading.density_error)).ranges
+    x, y = reading.error_window.ranges
     block = Block(
         x,
         y,
@@ -247,7 +247,7 @@ def energy_rays(
         title = "Along the ray from the data's mean through the point"
         _ray_panel("near", title, energy_ray(choice, point, NEAR_EXTENTS, result, reading), reading)
     with far_column:
-        title = f"The same, {FAR_EXTENTS:g} times as far"
+        title = f"The same, {FAR_EXTENTS:g} times as far out as the picture reaches"
         _ray_panel("far", title, energy_ray(choice, point, FAR_EXTENTS, result, reading), reading)
 
 

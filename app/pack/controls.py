@@ -74,7 +74,7 @@ def images_first(bare_count: int, bare_titles: Sequence[str]) -> bool:
     return first
 
 
-def data_choice() -> None:
+def show_data_choice() -> None:
     """Offers the server's packs by name, an upload, and the way back."""
     names = list(offered_packs())
     if names:

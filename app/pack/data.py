@@ -50,14 +50,14 @@ class PackData:
         pack: the features of ID and OOD sets.
         weights: the file of its classifier, if that is at hand.
         tables: {names of the detectors that were ready: their table of results}.
-        further_scores: {detector: its scores} of those that somebody has added.
+        added_scores: {detector: its scores} of those that somebody has added.
     """
 
     key: str
     pack: Pack
     weights: Path | None = None
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
-    further_scores: dict[str, DetectorScores] = field(default_factory=dict)
+    added_scores: dict[str, DetectorScores] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -135,7 +135,11 @@ def _read_pack_data(folder: Path, modified: tuple[float, float]) -> PackData:
     from heat_core.pack import read_pack
 
     weights = weights_of(folder) if modified[1] else None
-    return PackData(f"{folder.name}@{modified}", read_pack(folder), weights)
+    return PackData(_server_key(folder, modified), read_pack(folder), weights)
+
+
+def _server_key(folder: Path, modified: tuple[float, float]) -> str:
+    return f"{folder.name}@{modified}"
 
 
 def _modified(folder: Path) -> tuple[float, float]:
@@ -172,6 +176,13 @@ def current_pack_data() -> PackData | None:
     except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
+
+
+def is_pack_of_name(pack_data: PackData, name: str) -> bool:
+    """Returns whether data is the server's pack of a name; no name is that of the first pack."""
+    folders = offered_packs()
+    folder = folders.get(name or next(iter(folders), ""))
+    return folder is not None and pack_data.key == _server_key(folder, _modified(folder))
 
 
 def unknown_pack_name() -> str:
@@ -241,7 +252,7 @@ def start_job(pack_data: PackData, key: str, work: Work, for_everybody: bool = T
         return submit_job(key, work, for_everybody)
     own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
     job = own_jobs.get(key)
-    if job is None or job.stopping or job.state in ("failed", "cancelled"):
+    if job is None or job.was_cancelled or job.state in ("failed", "cancelled"):
         job = job_queue().submit_owned(key, work, tab_id(), visitor())
         keep_refusal(job)
         if not job.was_refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,18 @@ def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np
     if not images_first(int(is_bare.sum()), titles):
         return np.arange(len(row_sets))
     return np.argsort(is_bare, kind="stable")
+
+
+def rows_id(row_sets: NDArray[np.str_], rows: NDArray[np.int64]) -> str:
+    """Returns what tells a list of rows from every other, the order included.
+
+    Args:
+        row_sets: (N,) names of the rows' sets.
+        rows: (N,) which row of it.
+    """
+    digest = hashlib.sha256("/".join(row_sets.tolist()).encode())
+    digest.update(rows.astype(np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def show_tiles(

@@ -98,7 +98,7 @@ def _data_popover(pack_data: PackData | None) -> None:
         wrap=True,
         help="Which data, and how to use your own.",
     ):
-        controls.data_choice()
+        controls.show_data_choice()
         if pack_data is not None:
             _show_report(pack_data)
 

@@ -1,8 +1,10 @@
-"""One image in a drawer: its terms, its neighbours, and what every detector says of it."""
+"""One image in a drawer: its terms, its neighbours, and what the detectors say of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -24,6 +26,7 @@ from app.pack.selected import open_item, opened_item
 from app.text import plain
 from heat_core.metrics import threshold_keeping
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 IMAGE_SIDE = 160  # in screen pixels
 TERM_COLUMNS = 2
 SCORE_COLUMN = st.column_config.NumberColumn(format="%.6g")
@@ -31,7 +34,11 @@ PERCENT_COLUMN = st.column_config.NumberColumn(format="%.1f")
 
 
 def show(
-    pack_data: PackData, item: str, thresholds: Mapping[str, float] | None = None, why: str = ""
+    pack_data: PackData,
+    item: str,
+    thresholds: Mapping[str, float] = NOTHING,
+    why: str = "",
+    refusals: Mapping[str, str] = NOTHING,
 ) -> None:
     """Shows what is known of an item such as `cifar10/test/123`, in a drawer; nothing without one.
 
@@ -41,9 +48,10 @@ def show(
         thresholds: {detector: threshold}; those of other detectors keep the share of ID that the
             tab is set to.
         why: where the thresholds come from, in a sentence.
+        refusals: {detector: why it has no threshold, in a sentence}; these are left out.
     """
     if item:
-        _drawer(pack_data, item, thresholds or {}, why)
+        _drawer(pack_data, item, thresholds, why, refusals)
 
 
 def _on_dismiss() -> None:
@@ -51,7 +59,13 @@ def _on_dismiss() -> None:
 
 
 @st.dialog("One image", width="large", on_dismiss=_on_dismiss)
-def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why: str) -> None:
+def _drawer(
+    pack_data: PackData,
+    item: str,
+    thresholds: Mapping[str, float],
+    why: str,
+    refusals: Mapping[str, str],
+) -> None:
     item = opened_item() or item  # a neighbour may have been clicked since
     pack_row = find_item(pack_data.pack, item)
     if pack_row is None:
@@ -63,6 +77,7 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
     thresholds = {
         name: thresholds.get(name, threshold_keeping(set_scores.test, share_to_keep))
         for name, set_scores in scores_by_detector.items()
+        if name not in refusals
     }
     insight = row_insight(pack_data, pack_row, thresholds)
     _show_head(pack_data, item, insight)
@@ -78,6 +93,8 @@ def _drawer(pack_data: PackData, item: str, thresholds: Mapping[str, float], why
             "The detectors were fitted to this image, and are not kept, so nothing scores it.",
             icon=":material/info:",
         )
+    for name, reason in refusals.items():
+        st.caption(f"{plain(name)} is left out: {plain(reason)}")
     _show_neighbours(pack_data, insight)
 
 
@@ -193,12 +210,12 @@ def _prior_clause(row_terms: RowTerms) -> str:
 
 
 def _show_verdicts(insight: Insight, why: str) -> None:
-    st.markdown("**What every detector says**")
+    st.markdown("**What the detectors say**")
     st.dataframe(
         tables.verdicts_table(insight.verdicts),
         hide_index=True,
         height="content",
-        alt="Every detector's verdict",
+        alt="The detectors' verdicts",
         column_config={
             "ID test at or below %": PERCENT_COLUMN,
             "Score": SCORE_COLUMN,

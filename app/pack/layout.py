@@ -27,7 +27,7 @@ Polygon = Sequence[Point]  # its corners in order
 MAP_SIZE = (1000, 800)  # in pixels: width, height
 MARGIN = 0.04  # of the rows' width and height, around them
 RESOLUTION = 10_000  # a region is written in units of the map's size / RESOLUTION
-MAX_CORNERS = 4000  # that the text of a region may hold
+MAX_REGION_CORNERS = 4000  # that the text of a region may hold
 CORNER = re.compile("([0-9]{1,5})[.]([0-9]{1,5})")
 CORNER_LENGTH = 11  # characters at most, with the mark after it
 
@@ -109,12 +109,12 @@ class Region:
 
     @property
     def text(self) -> str:
-        """As it goes into a link; nothing if there are more than `MAX_CORNERS`.
+        """As it goes into a link; nothing if there are more than `MAX_REGION_CORNERS`.
 
         `umap:100.200-300.400-500.200`, and `:test,far_mnist` after it where sets were switched off.
         """
         text = polygons_text(self.polygons)
-        if len(text) > CORNER_LENGTH * MAX_CORNERS:
+        if len(text) > CORNER_LENGTH * MAX_REGION_CORNERS:
             return ""
         fields = [self.method, text]
         if self.set_names is not None:
@@ -166,7 +166,7 @@ def parse_polygons(text: str) -> list[Polygon]:
 
     The text comes from a link, so it may be anything.
     """
-    if len(text) > CORNER_LENGTH * MAX_CORNERS:
+    if len(text) > CORNER_LENGTH * MAX_REGION_CORNERS:
         return []
     polygons = []
     for polygon_text in text.split("_"):

@@ -35,7 +35,7 @@ def layout_job(pack_data: PackData, method: str) -> Job | None:
     """
     key = _layout_key(pack_data, method)
     job = find_job(pack_data, key)
-    if job is None or job.stopping or key in _abandoned_layouts():
+    if job is None or job.was_cancelled or key in _abandoned_layouts():
         return None
     job.watch(tab_id())
     return job

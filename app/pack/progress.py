@@ -14,7 +14,7 @@ from app.text import plain
 PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
 
 
-class Work(Protocol):
+class FollowedJob(Protocol):
     """What a page follows: a job, or several seen as one."""
 
     @property
@@ -33,10 +33,10 @@ class Work(Protocol):
     def frames(self) -> Sequence[Any]: ...
 
 
-FollowedWork = TypeVar("FollowedWork", bound=Work)
+AnyFollowedJob = TypeVar("AnyFollowedJob", bound=FollowedJob)
 
 
-def show_failure(job: Work | None, start: Callable[..., None], *args: object) -> bool:
+def show_failure(job: FollowedJob | None, start: Callable[..., None], *args: object) -> bool:
     """Shows why a job failed, with a button to try again; returns whether it did.
 
     Args:
@@ -58,10 +58,10 @@ def show_failure(job: Work | None, start: Callable[..., None], *args: object) ->
 
 @st.fragment(run_every=1.0)
 def show_progress(
-    job: FollowedWork,
+    job: AnyFollowedJob,
     doing: str,
     wanted: Collection[str] = (),
-    note: Callable[[FollowedWork], str] = lambda job: "",
+    note: Callable[[AnyFollowedJob], str] = lambda job: "",
 ) -> None:
     """Shows how far a job is and what it does, every second.
 

@@ -31,19 +31,19 @@ ScoresByDetector = Mapping[str, "SetScores"]
 
 @dataclass(frozen=True, eq=False)
 class ScoringJobs:
-    """Two jobs that score the data, seen as one: with the first detectors, and with further ones.
+    """Two jobs that score the data, seen as one: with the first detectors, and with added ones.
 
     Args:
         first: with the detectors that everybody sees; it is everybody's.
-        further: with those that this tab has added.
+        added: with those that this tab has added.
     """
 
     first: Job
-    further: Job
+    added: Job
 
     @property
     def _jobs(self) -> tuple[Job, Job]:
-        return self.first, self.further
+        return self.first, self.added
 
     @property
     def _failed(self) -> Job | None:
@@ -51,14 +51,14 @@ class ScoringJobs:
 
     @property
     def key(self) -> str:
-        return self.further.key
+        return self.added.key
 
     @property
     def state(self) -> str:
         """`failed` if one of them has; else that of the first, or of the other once it is over."""
         if self._failed is not None:
             return "failed"
-        return self.first.state if not self.first.over else self.further.state
+        return self.first.state if not self.first.over else self.added.state
 
     @property
     def error(self) -> str:
@@ -71,12 +71,12 @@ class ScoringJobs:
     @property
     def progress(self) -> float:
         """Of the one that is not over; of both, that of the first."""
-        return self.further.progress if self.first.over else self.first.progress
+        return self.added.progress if self.first.over else self.first.progress
 
     @property
     def doing(self) -> str:
         """Of the one that is not over; of both, that of the first."""
-        return self.further.doing if self.first.over else self.first.doing
+        return self.added.doing if self.first.over else self.first.doing
 
     @property
     def frames(self) -> list[DetectorScores]:
@@ -123,7 +123,7 @@ def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
 
 def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     keep_runs = pack_data.weights is not None
-    known = pack_data.further_scores if added else None
+    known = pack_data.added_scores if added else None
     names = added or first_detectors()
     work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
     key = _scoring_key(pack_data, preset, added)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.pack.data import PackData
+from app.pack.data import PackData, is_own_data, is_pack_of_name
 from app.pack.items import Part, Selection, masks_in, parse_parts
 from app.pack.layout import Region, parse_region
 from app.session import SELECTION_KEY, keep_in_link
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
+DATA_KEY_LENGTH = 12  # letters of a hash
+OLD_DATA_KEY_LENGTH = 8
 
 
 # -- the link that this tab was opened with --------------------------------------------------------
@@ -25,12 +28,14 @@ class LinkState:
 
     Args:
         waiting_region_text: of its region, until the region is selected or dropped.
+        pack_name: of the server's pack that it names; nothing for the first one, or none.
         has_read_items: whether its items were selected or dropped.
         data_key: of the data that a page has shown last; nothing before there was any.
         refused_by: the data that a page showed first, if the link was made of other data.
     """
 
     waiting_region_text: str
+    pack_name: str = ""
     has_read_items: bool = False
     data_key: str = ""
     refused_by: str = ""
@@ -38,7 +43,9 @@ class LinkState:
 
 def _link_state() -> LinkState:
     if "link_state" not in st.session_state:
-        st.session_state["link_state"] = LinkState(st.query_params.get("region", ""))
+        st.session_state["link_state"] = LinkState(
+            st.query_params.get("region", ""), st.query_params.get("pack", "")
+        )
     return st.session_state["link_state"]
 
 
@@ -50,7 +57,7 @@ def keep_data_in_link(pack_data: PackData) -> None:
     state = _link_state()
     data_key = _data_key(pack_data)
     is_first_data = not state.data_key
-    if is_first_data and st.query_params.get("of", data_key) != data_key:
+    if is_first_data and not _is_of(pack_data, st.query_params.get("of", data_key)):
         _refuse_link(data_key)
     state.data_key = keep_in_link("of", data_key)
 
@@ -71,7 +78,20 @@ def is_link_of_other_data(pack_data: PackData) -> bool:
 
 def _data_key(pack_data: PackData) -> str:
     """Returns what a link says of its data."""
-    return pack_data.key[:8]
+    return hashlib.sha256(pack_data.key.encode()).hexdigest()[:DATA_KEY_LENGTH]
+
+
+def _is_of(pack_data: PackData, link_key: str) -> bool:
+    """Returns whether a link that says `link_key` of its data is of this data.
+
+    Older links say how its key begins. Those of many packs begin alike, so that of the server's
+    packs it counts for the one that the link names, too.
+    """
+    if link_key == _data_key(pack_data):
+        return True
+    if link_key != pack_data.key[:OLD_DATA_KEY_LENGTH]:
+        return False
+    return is_own_data() or is_pack_of_name(pack_data, _link_state().pack_name)
 
 
 # -- the selection ---------------------------------------------------------------------------------

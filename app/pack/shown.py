@@ -14,18 +14,20 @@ KEY = "more"  # of the added detectors, in the tab and in the link
 
 def first_detectors() -> tuple[str, ...]:
     """Returns the detectors that everybody sees."""
-    return tuple(name for name in presets.SHOWN if name in presets.DETECTORS)
+    return tuple(name for name in presets.FIRST_DETECTORS if name in presets.DETECTORS)
 
 
-def further_detectors() -> dict[str, tuple[str, ...]]:
+def addable_detectors() -> dict[str, tuple[str, ...]]:
     """Returns {approach: the detectors that can be added}, of approaches that have any."""
-    further = {
+    addable = {
         approach: tuple(
-            name for name in names if name in presets.DETECTORS and name not in presets.SHOWN
+            name
+            for name in names
+            if name in presets.DETECTORS and name not in presets.FIRST_DETECTORS
         )
         for approach, names in presets.APPROACHES.items()
     }
-    return {approach: names for approach, names in further.items() if names}
+    return {approach: names for approach, names in addable.items() if names}
 
 
 def added_detectors() -> tuple[str, ...]:
@@ -68,5 +70,5 @@ def approach_of(name: str) -> str:
 def _in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Returns those of the names that can be added, each once."""
     wanted = set(names)
-    further = further_detectors().values()
-    return tuple(name for members in further for name in members if name in wanted)
+    addable = addable_detectors().values()
+    return tuple(name for members in addable for name in members if name in wanted)

@@ -69,10 +69,21 @@ def classifier_sentence(pack: Pack) -> str:
 
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
+    test_names = ("test", *map(str, pack.ood))
     to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
-    available = pack.available_rows("train")
-    of = f" of {available:,}" if available > len(pack.train) else ""
-    return f"{len(pack.train):,}{of} training rows, {to_test_on:,} to test on, none left out"
+    available = sum(pack.available_rows(name) for name in test_names)
+    train = _count_of(len(pack.train), pack.available_rows("train"))
+    none_left_out = ", none left out" if available == to_test_on else ""
+    return f"{train} training rows, {_count_of(to_test_on, available)} to test on{none_left_out}"
+
+
+def _count_of(rows: int, available: int) -> str:
+    """Returns how many rows there are, and of how many, if they are a sample.
+
+    >>> _count_of(1000, 1000), _count_of(1000, 5000)
+    ('1,000', '1,000 of 5,000')
+    """
+    return f"{rows:,} of {available:,}" if available > rows else f"{rows:,}"
 
 
 def pack_report(

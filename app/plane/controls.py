@@ -24,7 +24,8 @@ PLANE_DETECTORS = ("HEAT", "EBM", "MoG", "SSD", "KNN")
 PRESETS = ("modern", "quick", "best", "paper")
 
 DETECTOR_HELP = (
-    "HEAT: Gaussians plus a learned correction. EBM: a learned energy alone. "
+    "HEAT: Gaussians plus a learned correction; its prior is the MoG alone here, as HEAT-GMM's is. "
+    "EBM: a learned energy alone. "
     "MoG: one Gaussian a class. SSD: distance to the nearest class. "
     "KNN: distance to the k-th nearest point."
 )

@@ -42,7 +42,7 @@ def start_button(choice: ToyChoice) -> None:
 def transport_buttons(choice: ToyChoice, job: Job) -> None:
     """Shows play, pause, step, reset and cancel for a training under way.
 
-    They stop the work only if nobody else watches it.
+    They stop the work only if nobody else watches it; Cancel leaves it then.
     """
     tab = tab_id()
     is_paused = job.allowed_frames(tab) < math.inf
@@ -69,7 +69,13 @@ def transport_buttons(choice: ToyChoice, job: Job) -> None:
             help="One snapshot more, then pause.",
         )
         st.button("Reset", icon=":material/restart_alt:", on_click=reset_training, args=(choice,))
-        st.button("Cancel", icon=":material/stop:", on_click=leave_training, args=(choice,))
+        st.button(
+            "Cancel",
+            icon=":material/stop:",
+            on_click=leave_training,
+            args=(choice,),
+            help="You leave the training. It ends unless somebody else watches it.",
+        )
 
 
 def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> None:

@@ -74,8 +74,9 @@ class EnergyReading:
         largest_e_theta: the largest |E_theta| on the grid; None without a learned energy.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
-        density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, in shares of the
-            largest true density: below zero where the model has too much.
+        density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, means over blocks of
+            the square, in shares of the largest true density: below zero where the model has too
+            much.
         far_out: the share of directions in which a point far from the data is out.
         centre: the mean of the training data.
         extent: half the side of the toy's square.
@@ -98,6 +99,12 @@ class EnergyReading:
     def bound(self) -> float | None:
         """1 / (2 alpha)."""
         return None if self.alpha is None else 1 / (2 * self.alpha)
+
+    @property
+    def error_window(self) -> PlaneWindow:
+        """The points that `density_error` is of: the centres of the blocks that it averages."""
+        side = len(self.density_error)
+        return PlaneWindow(0.0, 0.0, self.extent * (1 - 1 / side), side)
 
     @property
     def modes_kept(self) -> int:

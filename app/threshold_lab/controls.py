@@ -225,7 +225,7 @@ RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
 """{widget of a rule: its settings, in the order of its fields}; some show a widget of their own."""
 
 
-def images_near_threshold() -> int:
+def nearest_count_input() -> int:
     """Returns how many images around the threshold are shown."""
     return whole_number_input("Images nearest the line", 6, 5000, 24, 6, "around", width=NARROW)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ class Evaluation:
         class_thresholds: {detector: {assigned class: its threshold}} of all that are ready; empty
             where one threshold holds for all classes.
         outcomes: {detector: the effect of its threshold} of the detectors on the page.
+        refusals: {detector: why its scores do not allow the rule} of the detectors on the page.
     """
 
     choice: ThresholdChoice
@@ -41,6 +42,7 @@ class Evaluation:
     shown_scores: ScoresByDetector
     class_thresholds: Mapping[str, Mapping[int, float]]
     outcomes: Mapping[str, Outcome]
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def set_scores(self) -> SetScores:
@@ -62,17 +64,23 @@ class Evaluation:
         """{set: (n,) shown scores} of ID test and of the OOD sets that count."""
         return {name: self.set_scores[name] for name in ("test", *self.choice.set_names)}
 
-    def thresholds(self) -> dict[str, float]:
-        """Returns {detector: its threshold} of all that are ready, by the same rule."""
-        thresholds = {}
+    def matching_thresholds(self) -> tuple[dict[str, float], dict[str, str]]:
+        """Returns ({detector: its threshold}, {detector: why its scores do not allow the rule}).
+
+        Of all that are ready, by the same rule, where one threshold holds for all classes.
+        """
+        thresholds = {name: outcome.threshold for name, outcome in self.outcomes.items()}
+        refusals = dict(self.refusals)
         for name, scores in self.shown_scores.items():
-            if name in self.outcomes:
-                thresholds[name] = self.outcomes[name].threshold
-            else:
+            if name in thresholds or name in refusals:
+                continue
+            try:
                 thresholds[name] = matching_threshold(
                     self.rule, self.outcome.kept, scores, self.choice.set_names
                 )
-        return thresholds
+            except ValueError as error:
+                refusals[name] = str(error)
+        return thresholds, refusals
 
 
 def evaluate_threshold(
@@ -90,12 +98,17 @@ def evaluate_threshold(
         scores_by_detector: of all detectors that are ready.
     """
     outcomes = {choice.detector: _evaluate(threshold, scores_by_detector[choice.detector], choice)}
+    refusals = {}
     if choice.compared in scores_by_detector:
         other = scores_by_detector[choice.compared]
         kept = outcomes[choice.detector].kept
-        other_threshold = matching_threshold(rule, kept, other, choice.set_names)
-        outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
-    return Evaluation(choice, rule, scores_by_detector, {}, outcomes)
+        try:
+            other_threshold = matching_threshold(rule, kept, other, choice.set_names)
+        except ValueError as error:
+            refusals[choice.compared] = str(error)
+        else:
+            outcomes[choice.compared] = _evaluate(other_threshold, other, choice)
+    return Evaluation(choice, rule, scores_by_detector, {}, outcomes, refusals)
 
 
 def evaluate_per_class(
@@ -135,6 +148,8 @@ def matching_threshold(
         kept: share of ID test that the other threshold then keeps, too.
         scores: of the other detector.
         ood_names: OOD sets that the rule may read.
+
+    Raises ValueError, in one line, if the scores do not allow the rule.
     """
     if rule is None:
         return threshold_keeping(scores.test, min(max(kept, 1e-6), 1 - 1e-6))

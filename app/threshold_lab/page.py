@@ -47,6 +47,10 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
     """Shows the line, and what it does."""
     evaluation = evaluate_choice(pack_data, choice, scores_by_detector)
     remember_share_kept(evaluation.set_scores, evaluation.outcome.threshold)
+    for name in choice.detectors:
+        if name in evaluation.refusals:
+            reason = plain(evaluation.refusals[name])
+            st.warning(f"{plain(name)} is left out: {reason}", icon=":material/warning:")
     rule = evaluation.rule
     if rule is None and not has_threshold():
         rule = KeepShare()

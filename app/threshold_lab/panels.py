@@ -19,7 +19,7 @@ from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.tables import format_score, style_digits
 from app.text import plain
-from app.threshold_lab.controls import images_near_threshold
+from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
@@ -250,7 +250,7 @@ def nearest_images(pack_data: PackData, evaluation: Evaluation) -> None:
     selection = current_selection().without(FROM_LINE)  # what was selected elsewhere holds here
     masks = selected_masks(pack_data, selection) if selection else None
     st.subheader("Which images sit at the line")
-    count = images_near_threshold()
+    count = nearest_count_input()
     threshold = evaluation.outcome.threshold
     pack_rows = nearest_pack_rows(evaluation.counted_scores, threshold, count, masks)
     if pack_rows:
@@ -273,7 +273,7 @@ def _gallery(pack_data: PackData, evaluation: Evaluation, pack_rows: list[PackRo
         f"{below} at or below the line, {len(pack_rows) - below} above it, from the lowest score "
         "up. Click one to look into it."
     )
-    list_id = (evaluation.choice.detector, threshold)
+    list_id = (evaluation.choice.detector, tuple(pack_rows))
     page = gallery_page(len(pack_rows), "line-page", list_id)
     scores = sorted_scores[page]
     captions = []
@@ -343,11 +343,13 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
     else:
         others = f"by the same rule ({evaluation.rule.title})"
     detector = evaluation.choice.detector
+    thresholds, refusals = evaluation.matching_thresholds()
     inspector.show(
         pack_data,
         opened_item(),
-        evaluation.thresholds(),
+        thresholds,
         f"{detector}'s threshold is the line; others have theirs {others}.",
+        refusals,
     )
 
 

@@ -96,7 +96,7 @@ ROWS = (
         "bound_used",
         "|E_θ| · 2α",
         ".2f",
-        "the share of its bound that 99 % stay within; above 1 it left it",
+        "the share of its bound that 99 % stay within; at its optimum at most 1",
     ),
     DiagnosisRow(
         "effective",

@@ -68,21 +68,28 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 
 
 def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None) -> None:
-    """Says why there is no result: the training failed, was cancelled, or was never started."""
+    """Says why there is no result: it failed, was cancelled or left, or was never started."""
     if show_failure(job, start_training, choice):
         return
     if job is not None or seen is not None:
         others = seen.other_watchers if seen else 0
-        goes_on = f" It goes on for {others} more who watch{'es' * (others == 1)}."
-        st.warning(
-            f"Training was cancelled.{goes_on if others else ''} This is how far it came; "
-            "press the button to start again."
-        )
+        st.warning(_end_message(others))
     else:
         st.info(
             "Nothing is trained yet on these settings. The truth is below; "
             f"press “Train {choice.detector}” to see the model."
         )
+
+
+def _end_message(other_watchers: int) -> str:
+    """Returns what became of a training that this tab has left."""
+    if not other_watchers:
+        return "Training was cancelled. This is how far it came; press the button to start again."
+    watch = "watches" if other_watchers == 1 else "watch"
+    return (
+        f"You left this training. It goes on for {other_watchers} more who {watch}. This is how "
+        "far it had come; press the button to join it again."
+    )
 
 
 def training_curves(

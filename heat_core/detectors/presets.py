@@ -64,7 +64,7 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 """Detectors by name; the first ones are quick to fit."""
 
-SHOWN = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT-GMM", "HEAT")
+FIRST_DETECTORS = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG", "EBM", "HEAT-GMM", "HEAT")
 """The detectors that are shown where nobody has asked for others."""
 
 APPROACHES: Mapping[str, tuple[str, ...]] = {

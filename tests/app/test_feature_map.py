@@ -24,7 +24,7 @@ from app.components.scatter_map import (
 )
 from app.feature_map import scatter
 from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
-from app.feature_map.drawing import SHAPES, Points, draw_points
+from app.feature_map.drawing import SYMBOLS, Points, draw_points
 from app.feature_map.tables import (
     sampled_sentence,
     selected_finding,
@@ -50,6 +50,7 @@ from app.pack.layout import (
     rows_in_region,
 )
 from app.pack.scores import ensure_scoring_job
+from app.pack.tables import row_counts
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import lay_out
@@ -228,13 +229,13 @@ def painted(points: Points, window=WHOLE, colours: int = 4) -> np.ndarray:
         return np.asarray(image.convert("RGBA"))
 
 
-def dots(positions, colours, faint=None, shape=0) -> Points:
+def dots(positions, colours, faint=None, symbol=0) -> Points:
     n = len(positions)
     faint = np.zeros(n, bool) if faint is None else np.array(faint)
     return Points(
         np.array(positions, np.float32),
         np.array(colours, np.uint8),
-        np.full(n, shape, np.uint8),
+        np.full(n, symbol, np.uint8),
         faint,
     )
 
@@ -266,18 +267,18 @@ def test_no_set_always_covers_the_other():
     assert 0.4 < counts[1] / (counts[1] + counts[2]) < 0.6
 
 
-def test_shapes_differ_and_none_vanishes():
+def test_symbols_differ_and_none_vanishes():
     for count in (1, 40_000):  # large, and a pixel each
         positions = np.full((count, 2), 0.5) + np.random.default_rng(0).uniform(
             -0.4, 0.4, (count, 2)
         ) * (count > 1)
         images = [
-            painted(dots(positions, np.ones(count), shape=shape))[..., 3] > 0
-            for shape in range(len(SHAPES))
+            painted(dots(positions, np.ones(count), symbol=symbol))[..., 3] > 0
+            for symbol in range(len(SYMBOLS))
         ]
         assert all(image.any() for image in images)
         if count == 1:
-            assert len({image.tobytes() for image in images}) == len(SHAPES)
+            assert len({image.tobytes() for image in images}) == len(SYMBOLS)
 
 
 def test_points_at_the_edge_and_beyond_are_no_trouble():
@@ -293,7 +294,7 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
     sets = by_set(pack, layout, ("test", "far_d"))
     assert [entry[2] for entry in sets.entries] == ["test", "far_d"]
     looks = {
-        (tuple(sets.palette[sets.colours[name][0]]), int(sets.shapes[name][0]))
+        (tuple(sets.palette[sets.colours[name][0]]), int(sets.symbols[name][0]))
         for name in layout.coordinates
     }
     assert len(looks) == len(layout.coordinates)
@@ -304,7 +305,7 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
     for label in range(4):
         rows = (pack.test.y == label).numpy()
         assert (
-            len(set(classes.colours["test"][rows])) == len(set(classes.shapes["test"][rows])) == 1
+            len(set(classes.colours["test"][rows])) == len(set(classes.symbols["test"][rows])) == 1
         )
     assert len(set(classes.colours["test"])) == 4
     assert set(classes.names) == {"0", "1", "2", "3"}
@@ -397,6 +398,17 @@ def test_findings_say_what_was_found(pack):
     sampled = replace(pack, card={"sets": {"train": {"moments_of": 4500}}})
     assert sampled_sentence(sampled) == "The training images are a sample, 240 of 4,500."
     assert sampled_sentence(pack) == ""
+
+
+def test_none_is_left_out_only_where_no_set_to_test_on_is_a_sample(pack):
+    assert row_counts(pack) == "240 training rows, 210 to test on, none left out"
+    for name, wanted in (
+        ("train", "240 of 5,000 training rows, 210 to test on, none left out"),
+        ("test", "240 training rows, 210 of 5,150 to test on"),
+        ("near_a", "240 training rows, 210 of 5,170 to test on"),
+    ):
+        sampled = replace(pack, card={**pack.card, "sets": {name: {"moments_of": 5000}}})
+        assert row_counts(sampled) == wanted
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -496,6 +508,26 @@ def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
     assert at.subheader[1].value == "50 images, least OOD by HEAT first"
     press(at, "Clear the selection")
     assert "Draw around points" in at.info[0].value
+
+
+def test_another_selection_of_the_same_size_begins_at_the_first_page(
+    open_map, pictures, pack, monkeypatch
+):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_map(pack, frames(pack, "MSP", "HEAT"))
+
+    def select(*rows: int) -> None:
+        part = Part("bar", "Some", items_of(pack, {"test": np.array(rows)}))
+        at.session_state["selection"] = Selection((part,))
+        opened(at)
+
+    select(1, 2, 3, 4)
+    at.session_state["map-page"] = 2
+    opened(at)
+    select(1, 2, 3, 4)
+    assert at.session_state["map-page"] == 2
+    select(1, 2, 3, 5)
+    assert at.session_state["map-page"] == 1
 
 
 def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, pack, layout):

@@ -144,12 +144,12 @@ def _every_number() -> None:
     from app.pack.controls import share_to_keep_input
     from app.pack.scores import current_share_to_keep
     from app.plane.controls import toy_choice
-    from app.threshold_lab.controls import deployment_input, flag_input, images_near_threshold
+    from app.threshold_lab.controls import deployment_input, flag_input, nearest_count_input
     from app.toy_lab.controls import chain_settings
 
     settings = toy_choice(), landscape_choice(4.0), chain_settings()
     shares = share_to_keep_input(), current_share_to_keep(), flag_input()
-    st.text(f"{settings} {shares} {deployment_input()} {images_near_threshold()}")
+    st.text(f"{settings} {shares} {deployment_input()} {nearest_count_input()}")
 
 
 def test_every_number_that_is_cleared_is_its_default() -> None:

@@ -29,7 +29,7 @@ from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
 from heat_core.detectors.heat import HEAT
 from heat_core.detectors.learned_energy import FromNoise
-from heat_core.detectors.presets import PRESETS, SHOWN, preset_detector
+from heat_core.detectors.presets import FIRST_DETECTORS, PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from tests.app.pages import link, offered, opened, press, restart_server, text, wait
@@ -51,7 +51,7 @@ def scored(pack: Pack) -> Job:
             correction = replace(heat.correction, checked=False)
             unchecked[name] = replace(heat, correction=correction)
         with patch.dict(PRESETS["features"]["quick"], unchecked):
-            CACHE["job"] = Job("small", scoring_work(pack, "quick", True, names=SHOWN))
+            CACHE["job"] = Job("small", scoring_work(pack, "quick", True, names=FIRST_DETECTORS))
             CACHE["job"].run()
         assert CACHE["job"].state == "done", CACHE["job"].error
     return CACHE["job"]
@@ -350,6 +350,26 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
         f"{len(flipped)} of {len({0, 1, *some})} ID images" in header.value
         for header in at.subheader
     )
+
+
+def test_flips_within_another_selection_begin_at_their_first_page(pack, monkeypatch):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_page(accepts="MSP", rejects="KNN", keep="80")
+    flipped = sorted(wanted_flips(pack, "MSP", "KNN", 0.8)["far_d"])[:5]
+    assert len(flipped) == 5
+
+    def select(rows: list[int]) -> None:
+        part = Part("map", "A lasso", {"far_d": np.array(rows)})
+        at.session_state["selection"] = Selection((part,))
+        opened(at)
+
+    select(flipped[:4])
+    at.session_state["flips"] = 2
+    opened(at)
+    select(flipped[:4])
+    assert at.session_state["flips"] == 2
+    select(flipped[1:])
+    assert at.session_state["flips"] == 1
 
 
 def test_one_set_of_the_flips_is_picked(pack):

@@ -155,11 +155,11 @@ def test_a_watchers_closed_tab_ends_the_work_unless_it_is_everybodys():
     training.watch("bob")
     connected.discard("ann")
     queue.tend()
-    assert not training.stopping
+    assert not training.was_cancelled
     connected.discard("bob")
     queue.tend()
     until(lambda: training.state == "cancelled")
-    assert not scoring.stopping
+    assert not scoring.was_cancelled
     assert queue.stop(JOB_SECONDS)
 
 
@@ -174,7 +174,7 @@ def test_a_tab_that_comes_back_in_time_keeps_its_work():
     job.watch("again")
     queue.unwatched_seconds = 0
     queue.tend()
-    assert not job.stopping
+    assert not job.was_cancelled
     assert queue.stop(JOB_SECONDS)
 
 

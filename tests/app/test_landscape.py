@@ -118,7 +118,10 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatc
         _, block, picked = calls[key]
         assert block.heights[0] == -block.heights[1]  # colours are centred on zero
         assert block.heights[1] == limit or limit is None
-        assert block.x == block.y == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
+        edge = toy("blobs").extent
+        if key == "error":  # its values are of the centres of blocks
+            edge *= 1 - 1 / reading.ERROR_SIDE
+        assert block.x == block.y == pytest.approx((-edge, edge))
         assert block.marks == {"": (1.5, 0.0)}
         assert picked is controls.select_point
 
@@ -132,7 +135,8 @@ def test_a_zoomed_window_lies_around_the_point(monkeypatch, trained):
     assert calls["layers"].x == pytest.approx(
         (1.5 - toy("blobs").extent / 4, 1.5 + toy("blobs").extent / 4)
     )
-    assert calls["error"].x == pytest.approx((-toy("blobs").extent, toy("blobs").extent))
+    edge = toy("blobs").extent * (1 - 1 / reading.ERROR_SIDE)
+    assert calls["error"].x == pytest.approx((-edge, edge))
 
 
 def test_a_closed_form_has_one_layer_and_the_truth_beside_it():
@@ -254,6 +258,22 @@ def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monke
     np.testing.assert_array_equal(panel["surface"].values, 100 * error)
     assert panel["surface"].meaning == "truth less model, % of the peak; blue: too much"
     assert panel["colours"][0] == "#0072B2"  # the lowest: blue
+
+
+def test_the_error_is_drawn_where_its_blocks_are(blobs_reading):
+    x_axis, y_axis = blobs_reading.error_window.axes
+    centres = GRIDS[1].axis.reshape(reading.ERROR_SIDE, -1).mean(1)
+    np.testing.assert_allclose(x_axis, centres, rtol=1e-5)
+    np.testing.assert_allclose(y_axis, centres, rtol=1e-5)
+
+
+def test_what_is_said_of_the_rays_and_the_bound_is_so(monkeypatch, trained):
+    at = _with(trained, monkeypatch)
+    titles = [entry.value for entry in at.markdown if entry.value.startswith("**The same")]
+    assert titles == ["**The same, 10 times as far out as the picture reaches**"]
+    bound = next(metric for metric in at.metric if metric.label.startswith("Bound"))
+    assert "does not pass this bound there" in bound.help
+    assert "the error has its own" in at.number_input(key="reach").help
 
 
 def test_temperature_and_bound_are_those_of_the_recipe(monkeypatch, blobs_reading):

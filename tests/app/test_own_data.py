@@ -201,6 +201,47 @@ def test_a_link_of_other_data_says_so_and_selects_nothing(served: Path, arrays: 
     assert link(other)["of"] != mine
 
 
+@pytest.fixture
+def twins(served: Path, arrays: dict) -> Path:
+    """Two packs whose names begin alike."""
+    for name in ("cifar10-a", "cifar10-b"):
+        write_pack(pack_from_arrays(arrays, name), served / name)
+    return served
+
+
+def test_packs_whose_names_begin_alike_are_other_data_to_a_link(twins: Path) -> None:
+    at = opened(app(pack="cifar10-a").switch_page("detectors/page.py"))
+    mine = link(at)["of"]
+    same = opened(app(pack="cifar10-a", of=mine, item="test/3").switch_page("detectors/page.py"))
+    assert not same.warning
+    assert link(same)["item"] == "test/3"
+    other = opened(app(pack="cifar10-b", of=mine, item="test/3").switch_page("detectors/page.py"))
+    assert "made of other data" in other.warning[0].value
+    assert "item" not in link(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "is_taken"),
+    [("cifar10-b", "cifar10-", True), ("", "cifar10-", True), ("cifar10-b", "cifar100", False)],
+)
+def test_an_older_link_says_how_the_key_of_its_data_begins(
+    twins: Path, name: str, of: str, is_taken: bool
+) -> None:
+    query = {"pack": name} if name else {}
+    at = opened(app(**query, of=of, item="test/3").switch_page("detectors/page.py"))
+    assert ("item" in link(at)) == is_taken
+    assert link(at)["of"] != of
+
+
+def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:
+    at = app(pack="cifar10-a", of="cifar10-", item="test/3")  # the Toy lab shows no pack
+    at.selectbox(key="pack").set_value("cifar10-b")
+    opened(at)
+    opened(at.switch_page("detectors/page.py"))
+    assert "made of other data" in at.warning[0].value
+    assert "item" not in link(at)
+
+
 def test_the_operator_names_further_folders(
     served: Path, arrays: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

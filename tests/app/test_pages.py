@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from app.job import Job, Work
 from app.pack.data import offered_packs
 from app.pack.jobs import scoring_work
-from heat_core.detectors.presets import SHOWN
+from heat_core.detectors.presets import FIRST_DETECTORS
 from heat_core.pack import Pack
 from tests.app.pages import app, opened, text, wait
 
@@ -39,7 +39,7 @@ def test_detectors_shows_every_detector_of_the_pack(quick_preset):
     if not offered_packs():
         pytest.skip("no pack in assets/packs")
     at = _detectors()
-    names = SHOWN
+    names = FIRST_DETECTORS
     wait(at, lambda page: all(f"**{name}** catches" in text(page) for name in names), 600)
     table = at.dataframe[1].value
     assert list(table.index) == list(names)
@@ -105,7 +105,7 @@ def test_a_detector_that_fails_leaves_the_others_alone(monkeypatch, arrays):
         raise ArithmeticError("training diverged")
 
     monkeypatch.setattr(EBM, "fit", diverge)
-    job = Job("any", scoring_work(pack_from_arrays(arrays), "quick", names=SHOWN))
+    job = Job("any", scoring_work(pack_from_arrays(arrays), "quick", names=FIRST_DETECTORS))
     job.run()
     assert job.state == "done"
     assert {frame.detector for frame in job.frames if not frame.missing_reason} == {
@@ -184,6 +184,6 @@ def test_every_detector_is_seen_at_first_or_can_be_added() -> None:
     from app.pack import shown
     from heat_core.detectors.presets import DETECTORS
 
-    further = [name for names in shown.further_detectors().values() for name in names]
-    assert sorted([*shown.first_detectors(), *further]) == sorted(DETECTORS)
-    assert shown.first_detectors() == SHOWN
+    addable = [name for names in shown.addable_detectors().values() for name in names]
+    assert sorted([*shown.first_detectors(), *addable]) == sorted(DETECTORS)
+    assert shown.first_detectors() == FIRST_DETECTORS

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.slots import CROWD, FairSlots, Place
+from app.slots import CROWD_PLACES, FairSlots, Place
 from tests.app.pages import until
 
 ANN, CAROL, BOB = ("home", "ann"), ("home", "carol"), ("office", "bob")
@@ -80,7 +80,7 @@ def test_a_crowd_of_one_visitor_leaves_a_slot_to_whoever_comes():
     held = [slots.enqueue(ANN) for _ in range(2)]
     for place in held:
         _go(slots, place)
-    waiting = [slots.enqueue(ANN) for _ in range(CROWD - 2)]
+    waiting = [slots.enqueue(ANN) for _ in range(CROWD_PLACES - 2)]
     assert not slots.must_yield(held[1])
     waiting.append(slots.enqueue(ANN))
     assert slots.must_yield(held[1])
@@ -107,11 +107,11 @@ def test_work_that_gave_its_slot_away_comes_before_what_its_visitor_has_not_begu
     _go(slots, bobs)
     waiter = threading.Thread(target=_go, args=(slots, first))
     waiter.start()
-    until(lambda: len(slots) == 2)
+    until(lambda: slots.waiting_count == 2)
     assert (slots.ahead_of(first), slots.ahead_of(second)) == (0, 1)
     slots.release(bobs)
     waiter.join()
-    assert len(slots) == 1
+    assert slots.waiting_count == 1
 
 
 def test_nothing_is_kept_of_those_who_have_gone():

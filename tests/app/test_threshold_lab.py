@@ -36,6 +36,8 @@ from heat_core.thresholds import (
     KeepWithConfidence,
     MinExpectedCost,
     PerClassConformal,
+    PrecisionAtLeast,
+    RecallAtLeast,
     Youden,
     evaluate,
     sweep,
@@ -250,6 +252,24 @@ def test_two_detectors_are_compared_by_the_same_rule():
     assert "The other says" in at.dataframe[2].value
 
 
+@pytest.mark.parametrize("compared", ["", "MoG"])
+@pytest.mark.parametrize("rule", [RecallAtLeast, PrecisionAtLeast])
+def test_a_detector_whose_scores_refuse_the_rule_is_left_out_with_the_reason(
+    monkeypatch, rule, compared
+):
+    inverted = DetectorScores("MoG", set_scores(-2.0))
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(BOTH[0], inverted))
+    at = open_lab(
+        objective=rule.title, prevalence="50", least="80", against=compared, item="test/3"
+    )
+    assert list(outcomes(at)) == ["HEAT"]
+    verdicts = next(table.value for table in at.dataframe if "Verdict" in table.value)
+    assert verdicts["Detector"].tolist() == ["HEAT"]
+    reasons = [entry.value for entry in (*at.warning, *at.caption) if "is left out" in entry.value]
+    assert len(reasons) == (2 if compared else 1)
+    assert all(reason.startswith("MoG is left out: no threshold ") for reason in reasons)
+
+
 def test_without_ood_sets_it_says_only_what_becomes_of_id():
     at = open_lab()
     at.multiselect(key="sets").set_value([])
@@ -455,12 +475,12 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         selected={"far": far, "ID": scores["test"][:1]},
     )
     inside, close, away = data["groups"]
-    assert (sum(inside["selected"]), close["selected"]) == (1, [])
-    whole = [0] * len(away["selected"])
+    assert (sum(inside["selected_counts"]), close["selected_counts"]) == (1, [])
+    whole = [0] * len(away["selected_counts"])
     for i, count in enumerate(away["sets"][0]["counts"]):  # as the browser draws the group itself
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
-    assert away["selected"] == whole
+    assert away["selected_counts"] == whole
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
@@ -488,6 +508,23 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
         entry.value.startswith("Of the 12 selected, 5 are drawn here (the rest")
         for entry in at.caption
     )
+
+
+def test_images_at_the_line_within_another_selection_begin_at_their_first_page(monkeypatch):
+    monkeypatch.setattr("app.pack.controls.GALLERY_SIZE", 2)
+    at = open_lab()
+
+    def select(*rows: int) -> None:
+        at.session_state["selection"] = Selection((Part("map", "Some", {"test": np.array(rows)}),))
+        run(at)
+
+    select(1, 2, 3, 4)
+    at.session_state["line-page"] = 2
+    run(at)
+    select(1, 2, 3, 4)
+    assert at.session_state["line-page"] == 2
+    select(1, 2, 3, 5)
+    assert at.session_state["line-page"] == 1
 
 
 def test_a_hand_compares_at_equal_id_whatever_the_rules_would_do():

@@ -15,7 +15,7 @@ from app.plane import figures as figures_of_plane
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
 from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
-from app.toy_lab.diagnosis import LIGHTS
+from app.toy_lab.diagnosis import LIGHTS, ROWS
 from app.toy_lab.replay import RESULT
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, GaussianMixture
@@ -111,6 +111,17 @@ def test_a_toy_is_shown_by_its_title_and_linked_by_its_name():
     assert app(toy="<b>").selectbox(key="toy").value == "crosses9"
 
 
+def test_the_help_of_the_detector_says_which_prior_heat_has_in_the_plane():
+    choice = app().segmented_control(key="detector")
+    assert choice.value == "HEAT"
+    assert "its prior is the MoG alone here" in choice.help
+
+
+def test_a_bound_is_that_of_an_optimum():
+    (meaning,) = (row.meaning for row in ROWS if row.field == "bound_used")
+    assert meaning.endswith("at its optimum at most 1")
+
+
 def test_a_link_to_another_training_starts_nothing():
     at = app(toy="cross", detector="MoG", job="toy.cross.HEAT.paper.0")
     assert "Nothing is trained yet" in at.info[0].value
@@ -123,7 +134,7 @@ def test_cancel_is_shown_at_once_and_training_can_begin_again(monkeypatch):
     assert {"Pause", "Step", "Reset", "Cancel"} <= offered(at)
     job = job_queue().get("toy.moons.HEAT.modern.0")
     press(at, "Cancel")
-    assert "cancelled" in at.warning[0].value
+    assert at.warning[0].value.startswith("Training was cancelled. This is how far it came")
     until(lambda: job.state == "cancelled")
     press(at, "Train HEAT")
     assert "Cancel" in offered(at)
@@ -144,7 +155,9 @@ def test_cancel_by_one_does_not_cancel_the_same_training_of_another(monkeypatch,
     tab[0] = "bob"
     bob = app(toy="blobs", preset="quick")
     press(bob, "Cancel")
-    assert "It goes on for 1 more who watches" in bob.warning[0].value
+    assert bob.warning[0].value.startswith(
+        "You left this training. It goes on for 1 more who watches."
+    )
     tab[0] = "ann"
     assert "Cancel" in offered(opened(ann))
     gate.set()

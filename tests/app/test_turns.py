@@ -129,7 +129,7 @@ def test_work_in_the_background_rests_while_a_page_runs(monkeypatch: pytest.Monk
     pages, order = PageTurns(), []
 
     def work() -> None:
-        pages.rest()
+        pages.let_pages_go_first()
         order.append("step")
 
     with pages.turn(ANN):
@@ -155,7 +155,7 @@ def test_work_in_the_background_goes_on_though_pages_run_all_the_time(
     monkeypatch.setattr(pages._changed, "wait_for", rest_for)
     pages._running.append(Place(ANN, 0))
     for _ in range(1000):
-        pages.rest()
+        pages.let_pages_go_first()
         now[0] += 0.001  # a step
     worked, rested = 1.0, len(rests) * turns.MAX_REST_FOR_PAGES_SECONDS
     assert 2.0 * worked < rested <= turns.RESTS_PER_WORK * worked + turns.MAX_REST_FOR_PAGES_SECONDS

@@ -21,10 +21,14 @@ Point = tuple[float, float]  # (x, y), fractions of the map from its upper left
 Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the map
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
-MAX_CORNERS = 128  # of a shape
+MAX_SHAPE_CORNERS = 128  # of a shape
 FARTHEST = 100.0  # that a corner may be from the map, in maps: a drag may end outside
 SMALLEST_WINDOW = 1 / 64  # its width, a fraction of the map's
-CORNERS = {"spot": (1, 1), "box": (3, MAX_CORNERS), "lasso": (3, MAX_CORNERS)}  # fewest and most
+CORNERS = {  # fewest and most
+    "spot": (1, 1),
+    "box": (3, MAX_SHAPE_CORNERS),
+    "lasso": (3, MAX_SHAPE_CORNERS),
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Legend:
 
     Args:
         title: what the colours stand for.
-        entries: (colour, shape, text) of each.
+        entries: (colour, symbol, text) of each.
         scale: colours in order.
         ends: the texts at the ends of the scale.
     """
@@ -119,7 +123,7 @@ def scatter_map(
 
     data = asdict(picture)
     data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
-    data["max_corners"] = MAX_CORNERS
+    data["max_corners"] = MAX_SHAPE_CORNERS
     data["smallest_window"] = SMALLEST_WINDOW
     _mount(
         data=data,

@@ -78,11 +78,11 @@ function legend(place, said) {
   place.append(line);
 }
 
-function entry([colour, shape, text]) {
-  const made = document.createElement("span"), glyph = document.createElement("i");
-  glyph.style.color = colour;
-  glyph.textContent = shape;
-  made.append(glyph, text);
+function entry([colour, symbol, text]) {
+  const made = document.createElement("span"), mark = document.createElement("i");
+  mark.style.color = colour;
+  mark.textContent = symbol;
+  made.append(mark, text);
   return made;
 }
 

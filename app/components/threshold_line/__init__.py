@@ -107,7 +107,7 @@ def binned(
         "threshold": threshold,
         "deployment": asdict(deployment),
         "fixed": fixed,
-        "selected": colours["selected"],
+        "selected_colour": colours["selected"],
         "groups": [
             {
                 "name": group,
@@ -115,7 +115,7 @@ def binned(
                 "sets": [
                     _counts_of(name, scores, edges, threshold) for name, scores in sets.items()
                 ],
-                "selected": _bar_counts(selected.get(group, ()), edges, bar),
+                "selected_counts": _bar_counts(selected.get(group, ()), edges, bar),
             }
             for group, sets in groups.items()
         ],

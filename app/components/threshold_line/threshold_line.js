@@ -89,8 +89,8 @@ function heights(group, data) {
 
 // The selection of a group as shares of its own tallest bar; one bar may hold all of it.
 function outline(group) {
-  const tallest = Math.max(...group.selected);
-  return group.selected.map((count) => count / tallest);
+  const tallest = Math.max(...group.selected_counts);
+  return group.selected_counts.map((count) => count / tallest);
 }
 
 // -- the line ---------------------------------------------------------------------------------------------------------
@@ -202,10 +202,10 @@ function build(lab) {
     const name = element("span", "", line);
     element("i", "", name).style.background = group.colour;
     element("b", group.name, name);
-    const selected = group.selected.reduce((sum, count) => sum + count, 0);
+    const selected = group.selected_counts.reduce((sum, count) => sum + count, 0);
     if (selected) {
       const said = element("em", `${selected.toLocaleString("en")} selected`, name);
-      said.style.borderColor = data.selected;
+      said.style.borderColor = data.selected_colour;
     }
     texts.groups.push(element("span", "", line));
   });
@@ -300,7 +300,7 @@ function paint(lab, at) {
     pen.globalAlpha = 0.5;
     pen.fillRect(0, floor, width, 1);
     pen.globalAlpha = 1;
-    pen.strokeStyle = data.selected;
+    pen.strokeStyle = data.selected_colour;
     stairs(pen, lab.outlines[i], floor, width, data);
   });
   pen.globalAlpha = 1;
