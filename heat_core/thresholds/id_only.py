@@ -241,7 +241,7 @@ class PerClassConformal(ThresholdRule):
     @property
     def guarantee(self) -> str:
         return (
-            "Of new ID inputs taken for a class, whichever it is, one is kept with a probability "
+            "Of whichever class an input is held to be, a new ID input is kept with a probability "
             f"of at least {_percent(self.share)}, on average over calibration sets."
         )
 
