@@ -430,6 +430,7 @@ def test_a_report_names_what_failed(
 ) -> None:
     fails_at(0, ValueError("no room."), monkeypatch)
     arguments = ["--seeds", "1", "--preset", "quick", "--no-plane"]
+    arguments += ["--detectors", "KNN,SSD,MoG,EBM,HEAT"]
     assert main(["report", str(pack), *arguments]) == 3
     output = capsys.readouterr()
     assert "**SSD failed**: no room." in output.out
