@@ -91,8 +91,8 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
             kept = Proportion.of(scores.test <= rule.fit(scores.calibration).threshold)
             parts.append(Assessment(kept, {}, rule.chance_interval(n, kept.n)).remark)
         parts.append(
-            f"Other calibration scores, as many, would put the line between {format_score(low)} "
-            f"and {format_score(high)} (in 95 of 100 cases)."
+            f"Other calibration scores, as many, would put the line between {low:.3g} and "
+            f"{high:.3g} (in 95 of 100 cases)."
         )
     return " ".join(parts)
 
