@@ -36,9 +36,6 @@ def _import_all(package: str) -> None:
             import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
-_import_all("heat_core")
-_import_all("app")
-
 settings.register_profile(
     "steady",
     derandomize=True,
@@ -52,6 +49,12 @@ settings.load_profile("steady")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the journeys first: one worker, with one app, takes them while others take the rest."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _everything_is_there() -> None:
+    _import_all("heat_core")
+    _import_all("app")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -79,17 +79,22 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
         rule: that chose the threshold; None if a hand did.
         scores: of the detector.
     """
-    from heat_core.thresholds import Assessment, AtRank, Proportion
+    from heat_core.thresholds import AtRank, CalibrationScores, TestScores, decide
 
     if rule is None:
         return ""
     parts = [rule.guarantee] if rule.guarantee else []
     if isinstance(rule, AtRank):
-        n = len(scores.calibration)
-        low, high = rule.threshold_interval(scores.calibration)
-        if scores.calibration_name == "val":
-            kept = Proportion.of(scores.test <= rule.fit(scores.calibration).threshold)
-            parts.append(Assessment(kept, {}, rule.chance_interval(n, kept.n)).remark)
+        chosen_on, judged_on = (
+            CalibrationScores(scores.calibration, {}),
+            TestScores(scores.test, {}),
+        )
+        decision = decide(rule, chosen_on, judged_on)
+        assert decision.assessment is not None
+        assert decision.interval is not None
+        low, high = decision.interval
+        if scores.calibration_name == "val":  # else it is judged on what it was chosen on
+            parts.append(decision.assessment.remark)
         parts.append(
             f"Other calibration scores, as many, would put the line between {low:.3g} and "
             f"{high:.3g} (in 95 of 100 cases)."

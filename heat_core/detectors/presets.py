@@ -182,20 +182,17 @@ _OFFICIAL = FromNoise(
     replace(_PAPER.training, batch=1024, lr=1e-5, betas=(0.0, 0.999), schedule="step", jitter=1e-4),
     noise_scale=1.0,
 )
+_OFFICIAL_EBM_CHAINS = Langevin(
+    steps=50,
+    step_size=1e-1,
+    noise_std=1e-1,
+    final_factor=0.1,
+    decay_power=2,
+    manifold="positive sphere",
+)
 _OFFICIAL_EBM = FromNoise(
     _PAPER_NETWORK,
-    MaximumLikelihood(
-        alpha=0.1,
-        sampler=Langevin(
-            steps=50,
-            step_size=1e-1,
-            noise_std=1e-1,
-            final_factor=0.1,
-            decay_power=2,
-            manifold="positive sphere",
-        ),
-        include_starts=True,
-    ),
+    MaximumLikelihood(alpha=0.1, sampler=_OFFICIAL_EBM_CHAINS, include_starts=True),
     replace(_OFFICIAL.training, batch=256),
 )
 _OFFICIAL_CIFAR100 = replace(
@@ -222,14 +219,7 @@ _OFFICIAL_EL = HEAT(
         _OFFICIAL_EBM,
         objective=MaximumLikelihood(
             alpha=0.1,
-            sampler=Langevin(
-                steps=50,
-                step_size=1e-1,
-                noise_std=1e-1,
-                final_factor=0.1,
-                decay_power=2,
-                manifold="positive space",
-            ),
+            sampler=replace(_OFFICIAL_EBM_CHAINS, manifold="positive space"),
             include_starts=True,
         ),
     ),

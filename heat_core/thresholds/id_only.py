@@ -15,7 +15,7 @@ from heat_core.arguments import check_confidence, check_share, finite_scores
 from heat_core.metrics import rank_keeping
 
 from .outcome import NO_OOD, Array, GroupedScores
-from .proportion import Interval, count_interval, least_count, least_rows
+from .proportion import Interval, count_interval, least_count, least_rows, percent
 from .rule import Decision, ThresholdRule, Widget, classes_of
 
 TOLERANCE = 1e-9  # of a rank: a share times a count may miss a whole number by rounding
@@ -137,7 +137,7 @@ class Conformal(AtRank):
     @property
     def guarantee(self) -> str:
         return (
-            f"A new ID input is kept with a probability of at least {_percent(self.share)}, on "
+            f"A new ID input is kept with a probability of at least {percent(self.share)}, on "
             "average over calibration sets."
         )
 
@@ -145,7 +145,7 @@ class Conformal(AtRank):
         rank = math.ceil((n + 1) * self.share - TOLERANCE)
         if rank > n:
             raise ValueError(
-                f"to keep at least {_percent(self.share)} of new ID inputs takes "
+                f"to keep at least {percent(self.share)} of new ID inputs takes "
                 f"{self.least_calibration():,} calibration scores, got {n:,}."
             )
         return rank
@@ -189,7 +189,7 @@ class KeepWithConfidence(AtRank):
     @property
     def guarantee(self) -> str:
         return (
-            f"With {_percent(self.confidence)} confidence, at least {_percent(self.share)} of all "
+            f"With {percent(self.confidence)} confidence, at least {percent(self.share)} of all "
             "ID inputs are kept."
         )
 
@@ -197,8 +197,8 @@ class KeepWithConfidence(AtRank):
         rank = least_count(n, self.share, 1 - self.confidence)
         if rank > n:
             raise ValueError(
-                f"to keep at least {_percent(self.share)} of ID inputs with "
-                f"{_percent(self.confidence)} confidence takes {self.least_calibration():,} "
+                f"to keep at least {percent(self.share)} of ID inputs with "
+                f"{percent(self.confidence)} confidence takes {self.least_calibration():,} "
                 f"calibration scores, got {n:,}."
             )
         return rank
@@ -242,7 +242,7 @@ class PerClassConformal(ThresholdRule):
     def guarantee(self) -> str:
         return (
             "Of whichever class an input is held to be, a new ID input is kept with a probability "
-            f"of at least {_percent(self.share)}, on average over calibration sets."
+            f"of at least {percent(self.share)}, on average over calibration sets."
         )
 
     def fit(
@@ -259,7 +259,7 @@ class PerClassConformal(ThresholdRule):
         least = conformal.least_calibration()
         if counts.min() < least:
             raise ValueError(
-                f"to keep at least {_percent(self.share)} of new ID inputs of every class takes "
+                f"to keep at least {percent(self.share)} of new ID inputs of every class takes "
                 f"{least:,} calibration scores a class, got {counts.min():,} of class "
                 f"{classes[counts.argmin()]}."
             )
@@ -274,10 +274,6 @@ def check_promise(share: float) -> None:
     check_share(share)
     if share == 1:
         raise ValueError("the share must be below 1: no number of scores promises to keep all.")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:g} %"
 
 
 def _score_of_rank(scores: Array, rank: int) -> float:

@@ -19,7 +19,7 @@ from heat_core.arguments import check_confidence, check_share, finite_scores
 
 from .id_only import check_promise
 from .outcome import NO_OOD, Array, Deployment, GroupedScores
-from .proportion import least_count, least_rows, lower_bound
+from .proportion import least_count, least_rows, lower_bound, percent
 from .rule import Decision, ThresholdRule, Widget
 
 CANDIDATES = 50  # thresholds that are tested for precision
@@ -59,7 +59,7 @@ class RecallAtLeast(ThresholdRule):
     @property
     def guarantee(self) -> str:
         return (
-            f"With {100 * self.confidence:g} % confidence, at least {100 * self.share:g} % of new "
+            f"With {percent(self.confidence)} confidence, at least {percent(self.share)} of new "
             "inputs of each of these kinds of OOD are caught."
         )
 
@@ -72,14 +72,14 @@ class RecallAtLeast(ThresholdRule):
         """Returns the largest ID score, of (N,), that passes every test."""
         candidates = np.unique(finite_scores("inside", inside))
         passes = np.ones(len(candidates), np.bool)
-        for name, scores in _sets(self, outside):
+        for _, name, scores in _sets(self, outside):
             least = self._least_caught(name, len(scores))
             caught = len(scores) - np.searchsorted(scores, candidates, "right")
             passes &= caught >= least
         if not passes.any():
             raise ValueError(
-                f"no threshold that keeps an ID score catches {100 * self.share:g} % of every "
-                f"OOD set with {100 * self.confidence:g} % confidence."
+                f"no threshold that keeps an ID score catches {percent(self.share)} of every "
+                f"OOD set with {percent(self.confidence)} confidence."
             )
         return Decision(self, float(candidates[passes][-1]), np.size(inside))
 
@@ -90,7 +90,7 @@ class RecallAtLeast(ThresholdRule):
         if least <= n:
             return least
         raise ValueError(
-            f"to catch at least {100 * self.share:g} % with {100 * self.confidence:g} % confidence "
+            f"to catch at least {percent(self.share)} with {percent(self.confidence)} confidence "
             f"takes {least_rows(self.share, risk):,} scores of each OOD set, got {n:,} of {name}."
         )
 
@@ -128,8 +128,8 @@ class PrecisionAtLeast(ThresholdRule):
     @property
     def guarantee(self) -> str:
         return (
-            f"With {100 * self.confidence:g} % confidence, at least {100 * self.share:g} % of what "
-            f"is flagged is OOD, where {100 * self.deployment.prevalence:g} % of inputs are."
+            f"With {percent(self.confidence)} confidence, at least {percent(self.share)} of what "
+            f"is flagged is OOD, where {percent(self.deployment.prevalence)} of inputs are."
         )
 
     def fit(
@@ -151,30 +151,26 @@ class PrecisionAtLeast(ThresholdRule):
         passes = true >= self.share * flagged
         if not passes.any():
             raise ValueError(
-                f"no threshold has a precision of {100 * self.share:g} % with "
-                f"{100 * self.confidence:g} % confidence; {(true / flagged).max():.1%} is the most."
+                f"no threshold has a precision of {percent(self.share)} with "
+                f"{percent(self.confidence)} confidence; {(true / flagged).max():.1%} is the most."
             )
         return Decision(self, float(thresholds[passes][0]), n)
 
     def _least_caught(self, thresholds: Array, outside: GroupedScores, risk: float) -> Array:
         """Returns what the share of OOD caught is above at each threshold, (K,), but for a risk."""
-        sets = sum(1 for _ in _sets(self, outside))
-        groups = []
-        for by_name in outside.values():
-            bounds = []
-            for name, values in by_name.items():
-                scores = np.sort(finite_scores(name, values))
-                counts = len(scores) - np.searchsorted(scores, thresholds, "right")
-                bounds.append([lower_bound(int(k), len(scores), risk / sets) for k in counts])
-            if bounds:
-                groups.append(np.mean(bounds, axis=0))
-        return np.mean(groups, axis=0)
+        sets = list(_sets(self, outside))
+        bounds: dict[str, list[list[float]]] = {}
+        for group, _, scores in sets:
+            counts = len(scores) - np.searchsorted(scores, thresholds, "right")
+            of_set = [lower_bound(int(k), len(scores), risk / len(sets)) for k in counts]
+            bounds.setdefault(group, []).append(of_set)
+        return np.mean([np.mean(of_group, axis=0) for of_group in bounds.values()], axis=0)
 
 
-def _sets(rule: ThresholdRule, outside: GroupedScores) -> Iterator[tuple[str, Array]]:
-    """Yields the name and the sorted scores (n,) of each OOD set. Raises ValueError without any."""
+def _sets(rule: ThresholdRule, outside: GroupedScores) -> Iterator[tuple[str, str, Array]]:
+    """Yields the group, name and sorted scores (n,) of each OOD set. Raises ValueError if none."""
     if not any(outside.values()):
         raise ValueError(f"{rule.title} needs OOD scores, got none.")
-    for sets in outside.values():
+    for group, sets in outside.items():
         for name, scores in sets.items():
-            yield name, np.sort(finite_scores(name, scores))
+            yield group, name, np.sort(finite_scores(name, scores))

@@ -54,6 +54,15 @@ class Proportion:
         return lower_bound(self.count, self.n, tail), upper_bound(self.count, self.n, tail)
 
 
+def percent(share: float) -> str:
+    """Returns a share in percent, as texts have it.
+
+    >>> percent(0.995)
+    '99.5 %'
+    """
+    return f"{100 * share:g} %"
+
+
 def lower_bound(count: int, n: int, risk: float) -> float:
     """Returns what the share of all rows is above, but for a risk, where `count` of n have it.
 

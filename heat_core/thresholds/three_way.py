@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from heat_core.arguments import finite_scores
 
 from .id_only import Conformal
+from .proportion import percent
 
 KEEP, ASK, FLAG = "keep", "ask", "flag"
 
@@ -76,8 +77,8 @@ class ThreeWay:
         """What it promises of new inputs, in a sentence; it holds under `assumption`."""
         return (
             f"A new ID input is kept at once with a probability of at least "
-            f"{100 * self.keep_share:g} %, and flagged at once with one of at most "
-            f"{100 * self.flag_share:g} %, on average over calibration sets."
+            f"{percent(self.keep_share)}, and flagged at once with one of at most "
+            f"{percent(self.flag_share)}, on average over calibration sets."
         )
 
     def fit(self, inside: ArrayLike) -> ThreeWayDecision:
