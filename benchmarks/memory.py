@@ -62,7 +62,7 @@ def _pack() -> object:
 
 def _fit_all() -> object:
     from app.job import Job
-    from app.pack.jobs import scoring_work
+    from app.pack.work import scoring_work
     from heat_core.detectors.presets import FIRST_DETECTORS
     from heat_core.pack import read_pack
 

@@ -36,7 +36,7 @@ def _measure(title: str) -> None:
     """Prints the rows of one upload."""
     from app.job import Job
     from app.pack.data import PackData
-    from app.pack.jobs import scoring_work
+    from app.pack.work import scoring_work
     from app.server import return_freed_memory
     from app.uploads import UploadBudget, UploadReader
     from app.warm_up import warm_up

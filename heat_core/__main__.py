@@ -30,7 +30,7 @@ from .commands import (
     scoring,
     watching,
 )
-from .commands.outcome import Incomplete, Interrupted, refusal_text
+from .commands.batch import Incomplete, Interrupted, refusal_text
 
 EXTRAS = {  # what only some commands import, and the extra that installs it
     "streamlit": "app",

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from .messages import one_line
+from .messages import error_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata
     except (SafetensorError, OSError) as error:
-        raise ValueError(one_line(error)) from None
+        raise ValueError(error_text(error)) from None
 
 
 @contextmanager

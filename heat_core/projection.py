@@ -20,16 +20,14 @@ NEIGHBOURS = 15  # that UMAP keeps together, and that trustworthiness looks at
 TRUST_ROWS = 3000  # that trustworthiness is measured on; it takes memory of their square
 
 Array = NDArray[np.float32]
-OnProgress = Callable[[float], None]
+OnShare = Callable[[float], None]
 
 
 def ignore(progress: float) -> None:
     """Does nothing with the progress."""
 
 
-def lay_out(
-    pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnProgress = ignore
-) -> Pack:
+def lay_out(pack: Pack, method: str = "umap", seed: int = 0, on_progress: OnShare = ignore) -> Pack:
     """Returns the pack with the view `map` (N, 2) on `train`, `test` and every OOD set.
 
     All are laid out together, by z / ||z||. The card gets `map`: method, seed, and the
@@ -77,7 +75,7 @@ def _with_map(features: Features, positions: Array) -> Features:
 
 
 def lay_out_rows(
-    rows: Array, method: str = "umap", seed: int = 0, on_progress: OnProgress = ignore
+    rows: Array, method: str = "umap", seed: int = 0, on_progress: OnShare = ignore
 ) -> Array:
     """Returns the positions on the map, (N, 2), of rows (N, d).
 
@@ -110,7 +108,7 @@ def _pca(rows: Array, seed: int) -> Array:
     return PCA(2, random_state=seed).fit_transform(rows).astype(np.float32)
 
 
-def _umap(rows: Array, seed: int, on_progress: OnProgress) -> Array:
+def _umap(rows: Array, seed: int, on_progress: OnShare) -> Array:
     """Returns positions (N, 2) of rows (N, d) by UMAP."""
     progress_bar = {
         "disable": False,
@@ -132,7 +130,7 @@ class _ProgressFile:
     What `on_progress` raises ends the layout.
     """
 
-    def __init__(self, on_progress: OnProgress) -> None:
+    def __init__(self, on_progress: OnShare) -> None:
         self.on_progress = on_progress
 
     def write(self, text: str) -> None:

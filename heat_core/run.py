@@ -24,7 +24,7 @@ from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, precise_enough, score
 from .features import Features
 from .files import whole_folder
-from .messages import one_line
+from .messages import error_text
 from .pack import NO_EXTRA, ExtraID
 from .progress import report_progress
 from .threads import torch_threads
@@ -226,7 +226,7 @@ def load(path: Path | str, device: str = "cpu") -> Run:
         RuntimeError,
         SafetensorError,
     ) as error:
-        raise ValueError(f"{path} is not a readable run: {one_line(error)}.") from None
+        raise ValueError(f"{path} is not a readable run: {error_text(error)}.") from None
     energy = run.energy.to(resolve_device(device)).eval()
     return dataclasses.replace(run, energy=energy)
 

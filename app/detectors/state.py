@@ -11,7 +11,6 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.items import Mask
-from app.pack.jobs import DetectorScores
 from app.pack.scores import (
     Array,
     ensure_scoring_job,
@@ -20,6 +19,7 @@ from app.pack.scores import (
     ready_scores,
 )
 from app.pack.selected import current_selection, selected_masks
+from app.pack.work import DetectorScores
 
 if TYPE_CHECKING:
     from heat_core.flips import Flips

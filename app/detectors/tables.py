@@ -15,7 +15,7 @@ from heat_core.set_name import SetName
 if TYPE_CHECKING:
     from heat_core.judge import Opinion
     from heat_core.pack import Pack
-    from heat_core.results.bootstrap import Bootstrap, Interval
+    from heat_core.results.bootstrap import Bootstrap, FigureInterval
     from heat_core.results.table import Table
     from heat_core.scores import SetScores
     from heat_core.thresholds import Outcome
@@ -108,7 +108,7 @@ def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _interval_text(interval: Interval, sign: str = "") -> str:
+def _interval_text(interval: FigureInterval, sign: str = "") -> str:
     observed, low, high = 100 * interval.observed, 100 * interval.low, 100 * interval.high
     return f"{observed:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 

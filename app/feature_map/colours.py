@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.feature_map.drawing import SYMBOLS, Points
+from app.feature_map.rendering import SYMBOLS, Points
 from app.feature_map.tables import title_on_map
 from app.figures import GREY, colour_of
 from app.pack.layout import Layout, Mask, Point

@@ -19,7 +19,7 @@ from app.components.scatter_map import (
 )
 from app.feature_map.colours import Colouring, by_class, by_set, by_value
 from app.feature_map.controls import MapChoice
-from app.feature_map.drawing import draw_points
+from app.feature_map.rendering import render_points
 from app.feature_map.tables import sampled_sentence, trust_sentence
 from app.pack.data import PackData
 from app.pack.items import find_item, item_id
@@ -107,7 +107,7 @@ def show_map(
         set_window_text("" if window == WHOLE else "_".join(f"{edge:.5f}" for edge in window))
 
     window = _window(window_text())
-    image = draw_points(
+    image = render_points(
         colouring.points(layout, choice.set_names, masks), colouring.palette, window
     )
     count = _row_count(layout, choice.set_names)

@@ -21,7 +21,7 @@ from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
-    from app.pack.jobs import DetectorScores
+    from app.pack.work import DetectorScores
     from heat_core.assumptions import Note
     from heat_core.energies import Normalized
     from heat_core.features import Features

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pack.items import PackRow
-from app.pack.jobs import DetectorScores
+from app.pack.work import DetectorScores
 
 if TYPE_CHECKING:
     from heat_core.energies import Normalized

@@ -7,7 +7,6 @@ import streamlit as st
 from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
-from app.pack.jobs import layout_work
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.selected import (
     FROM_MAP,
@@ -17,6 +16,7 @@ from app.pack.selected import (
     set_part,
     waiting_region,
 )
+from app.pack.work import layout_work
 from app.session import tab_id
 
 

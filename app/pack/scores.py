@@ -15,8 +15,8 @@ from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
-from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.shown import added_detectors, first_detectors, place_of
+from app.pack.work import DetectorScores, scoring_work
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:

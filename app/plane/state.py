@@ -208,7 +208,7 @@ def is_shown_whole(job: Job) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class ChainsOutcome:
+class ChainsResult:
     """What became of chains.
 
     Args:
@@ -223,12 +223,12 @@ class ChainsOutcome:
 @st.cache_data(max_entries=32, show_spinner="Walking the chains …")
 def cached_chains(
     key: str, settings: ChainSettings, _result: ToyResult, toy_name: str
-) -> ChainsOutcome:
+) -> ChainsResult:
     """Returns what became of chains on a finished training's energy; a failure is cached, too."""
     try:
-        return ChainsOutcome(run_chains(_result.energy, toy_name, settings))
+        return ChainsResult(run_chains(_result.energy, toy_name, settings))
     except ValueError as error:
-        return ChainsOutcome(None, str(error))
+        return ChainsResult(None, str(error))
 
 
 @st.cache_data(max_entries=16, show_spinner="Reading the energy …")

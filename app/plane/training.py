@@ -176,7 +176,7 @@ def _say_measuring(job: Job, doing: str, share: float | None) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Outcome:
+class _FitResult:
     """How a fit ended: what is kept of it, and why it ended before its time, if it did."""
 
     energy: Energy
@@ -185,7 +185,7 @@ class _Outcome:
     diagnosis: Diagnosis | None = None
 
 
-def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTaker) -> _Outcome:
+def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTaker) -> _FitResult:
     """Returns the outcome of a fit, also of one that was stopped or diverged.
 
     Raises:
@@ -202,13 +202,13 @@ def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTake
             f"Stopped at step {snapshots.step}: KL had stopped falling. "
             f"The model of step {snapshots.best_step} was kept."
         )
-        return _Outcome(snapshots.best_energy, end_reason)
+        return _FitResult(snapshots.best_energy, end_reason)
     except Diverged as error:
         end_reason = f"The alarm went off: {error} What is shown is the last state that was sound."
         if snapshots.last_energy is None:
             raise ArithmeticError(end_reason) from error
-        return _Outcome(snapshots.last_energy, end_reason, diverged=True)
-    return _Outcome(run.energy, diagnosis=run.diagnosis)
+        return _FitResult(snapshots.last_energy, end_reason, diverged=True)
+    return _FitResult(run.energy, diagnosis=run.diagnosis)
 
 
 class KlStoppedFalling(Exception):

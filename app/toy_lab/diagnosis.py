@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Light:
+class LightBadge:
     """How a light of the diagnosis is shown.
 
     Args:
@@ -32,9 +32,9 @@ class Light:
 
 
 LIGHTS = {
-    "green": Light("green", "check_circle", "Sound"),
-    "amber": Light("orange", "warning", "With care"),
-    "red": Light("red", "dangerous", "Not to be trusted"),
+    "green": LightBadge("green", "check_circle", "Sound"),
+    "amber": LightBadge("orange", "warning", "With care"),
+    "red": LightBadge("red", "dangerous", "Not to be trusted"),
 }
 
 

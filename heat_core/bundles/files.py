@@ -14,7 +14,7 @@ from torch import Tensor
 
 from heat_core.features import Head
 from heat_core.files import whole_folder
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 from heat_core.run import Run, from_json, run_files, to_json
 from heat_core.run import load as load_run
 from heat_core.run import save as save_run
@@ -188,7 +188,7 @@ def load_bundle(path: Path | str, device: str = "cpu") -> Bundle:
     try:
         bundle = _bundle_from(run, card, _content(folder, CALIBRATION))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{folder / DECISION} is damaged: {one_line(error)}.") from None
+        raise ValueError(f"{folder / DECISION} is damaged: {error_text(error)}.") from None
     refitted = fit_rule(bundle.decision.rule, bundle.calibration)
     differences = decision_differences(bundle.decision, refitted)
     if differences:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .outcome import Interrupted, Outcome, work_through
+from .batch import BatchResult, Interrupted, work_through
 from .progress import ProgressBars, progress_line
 from .shared import (
     allowed_detectors,
@@ -214,7 +214,7 @@ def score_image(options: argparse.Namespace) -> None:
     if pack.is_mirrored:
         _print_message(pack.passes_sentence)
     _print_opinions(judged.results, options.json)
-    Outcome(
+    BatchResult(
         {}, {**fitted.failures, **judged.failures}, [*fitted.unfinished, *judged.unfinished]
     ).check_all()
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .outcome import Outcome, failure_text, work_through
+from .batch import BatchResult, failure_text, work_through
 from .progress import progress_line
 from .shared import allowed_detectors, device_of, print_notes, split_names
 
@@ -85,7 +85,7 @@ def report(options: argparse.Namespace) -> None:
     )
     _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
-    Outcome({}, dict(results.failures), results.unfinished).check_all()
+    BatchResult({}, dict(results.failures), results.unfinished).check_all()
 
 
 def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> None:
@@ -120,7 +120,7 @@ def _command(options: argparse.Namespace) -> str:
 # -- the detectors ---------------------------------------------------------------------------------
 
 
-def _fit_all(pack: Pack, options: argparse.Namespace) -> Outcome[list[SetScores]]:
+def _fit_all(pack: Pack, options: argparse.Namespace) -> BatchResult[list[SetScores]]:
     """Returns the scores of the detectors asked for that the pack allows, of every seed.
 
     Raises ValueError if a detector or a seed is none.
@@ -149,7 +149,7 @@ def _fit_all(pack: Pack, options: argparse.Namespace) -> Outcome[list[SetScores]
 
 def _fit_from_features_alone(
     pack: Pack, options: argparse.Namespace, is_wanted: bool
-) -> Outcome[list[SetScores]]:
+) -> BatchResult[list[SetScores]]:
     """Returns the scores of the detectors that learn, where they see no destroyed image.
 
     Args:
@@ -162,18 +162,18 @@ def _fit_from_features_alone(
     asked = split_names(options.detectors or ",".join(FEATURES_ALONE))
     names = [name for name in FEATURES_ALONE if name in asked]
     if not is_wanted or not names:
-        return Outcome(unfinished=[full(name) for name in names])
+        return BatchResult(unfinished=[full(name) for name in names])
     features_only = argparse.Namespace(**vars(options))
     features_only.detectors = ",".join(names)
     if pack.extra.pseudo:
         features_only.preset = "features-only"
     fitted = _fit_all(pack, features_only)
     failures = {full(name): reason for name, reason in fitted.failures.items()}
-    return Outcome(fitted.results, failures, [full(name) for name in fitted.unfinished])
+    return BatchResult(fitted.results, failures, [full(name) for name in fitted.unfinished])
 
 
 def _by_seed(
-    fitted: Outcome[list[SetScores]], options: argparse.Namespace
+    fitted: BatchResult[list[SetScores]], options: argparse.Namespace
 ) -> list[dict[str, SetScores]]:
     """Returns a seed each, {detector: scores of the pack's sets}."""
     return [

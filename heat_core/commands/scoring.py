@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from heat_core.progress import progress_to
 
-from .outcome import Interrupted
+from .batch import Interrupted
 from .progress import ProgressLine
 from .shared import check_parent, has_format
 

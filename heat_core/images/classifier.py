@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from heat_core.files import read_tensors, write_whole
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 
 from .datasets import Images
 
@@ -225,7 +225,7 @@ def load(
         network.load_state_dict(weights)
     except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(
-            f"{path} does not hold the network that it is said to hold: {one_line(error)[:200]}"
+            f"{path} does not hold the network that it is said to hold: {error_text(error)[:200]}"
         ) from None
     return network.eval(), architecture, training_info
 

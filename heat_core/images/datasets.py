@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 from heat_core.splits import stratified_rows
 
 from .decoding import read_image, to_square
@@ -330,7 +330,7 @@ def read_images(
                 return _decode(dataset, split, stored, size, count, seed)
         except READ_ERRORS as error:
             raise ValueError(
-                f"{dataset.title} ({split}) in {root} cannot be read: {one_line(error)}"
+                f"{dataset.title} ({split}) in {root} cannot be read: {error_text(error)}"
             ) from None
     folders = [str(root) for root in roots]
     raise FileNotFoundError(

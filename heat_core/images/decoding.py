@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -109,4 +109,4 @@ def _reason(error: Exception) -> str:
         return f"more than {MAX_PIXELS // 10**6} megapixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return one_line(error)
+    return error_text(error)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from heat_core.energies import Energy, GaussianMixture, Normalized
 from heat_core.features import Features, Head, Moments
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
@@ -227,7 +227,7 @@ def check_network(extractor: Extractor) -> None:
     try:
         extractor(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     except (RuntimeError, AssertionError) as error:
-        reason = one_line(error)[:200]
+        reason = error_text(error)[:200]
         raise ValueError(
             f"{extractor.architecture.model} does not take images of 32 pixels: {reason}"
         ) from None

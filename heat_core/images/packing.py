@@ -51,7 +51,7 @@ SHARD = 5000
 LONG_VALUE = 60  # characters of a setting and another; longer ones are not written out
 FIRST_BATCH = 32  # images of each set that are read before any hour is spent
 Rows = NDArray[np.int64]
-OnProgress = Callable[[str, int, int], None]
+OnImages = Callable[[str, int, int], None]
 """A callback of a set's name, the images of it that are done, and how many it has."""
 
 OnMessage = Callable[[str], None]  # of a line on what was found, before the extraction
@@ -133,7 +133,7 @@ def build_pack(
     contents: Contents,
     roots: Sequence[Path],
     work: Path,
-    on_progress: OnProgress = lambda name, done, total: None,
+    on_progress: OnImages = lambda name, done, total: None,
     on_message: OnMessage = lambda text: None,
 ) -> Pack:
     """Returns the pack; its shards stay in `work` until `work` is deleted.
@@ -342,7 +342,7 @@ class _Shards:
 
     extractor: Extractor
     work: Path
-    on_progress: OnProgress
+    on_progress: OnImages
 
     def read_or_extract(
         self, name: str, images: Images, rows: Rows, transform: Transform | None = None

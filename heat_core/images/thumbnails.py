@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.messages import one_line
+from heat_core.messages import error_text
 
 COLUMNS = 100
 QUALITY = 70  # of WebP; a 32-pixel tile takes about 250 bytes
@@ -48,7 +48,7 @@ def decode_sheet(
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             sheet = np.asarray(image.convert("RGB"))
     except (OSError, Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(f"not a readable sheet of images ({one_line(error)}).") from None
+        raise ValueError(f"not a readable sheet of images ({error_text(error)}).") from None
     height, width = sheet.shape[:2]
     if height % side or width != COLUMNS * side:
         raise ValueError(

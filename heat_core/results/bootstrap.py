@@ -24,7 +24,7 @@ BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
 
 
 @dataclass(frozen=True)
-class Interval:
+class FigureInterval:
     """A figure as observed, and the bounds between which 95 % of its resamples lie."""
 
     observed: float
@@ -32,11 +32,11 @@ class Interval:
     high: float
 
 
-class Intervals(NamedTuple):
+class FigureIntervals(NamedTuple):
     """The intervals of a detector's figures on a group, or of differences of two detectors."""
 
-    fpr95: Interval
-    auroc: Interval
+    fpr95: FigureInterval
+    auroc: FigureInterval
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,12 @@ class Bootstrap:
             np.concatenate([self.resampled, other.resampled], 1),
         )
 
-    def intervals(self, detector: str) -> dict[str, Intervals]:
+    def intervals(self, detector: str) -> dict[str, FigureIntervals]:
         """Returns {group: a detector's figures with their 95 % intervals}."""
         i = self.detectors.index(detector)
         return self._by_group(self.observed[i], self.resampled[:, i])
 
-    def differences(self, ours: str, theirs: str) -> dict[str, Intervals]:
+    def differences(self, ours: str, theirs: str) -> dict[str, FigureIntervals]:
         """Returns {group: differences of two detectors' figures, ours less theirs}."""
         i, j = self.detectors.index(ours), self.detectors.index(theirs)
         return self._by_group(
@@ -110,13 +110,13 @@ class Bootstrap:
         )
         return self.detectors[best], equals
 
-    def _by_group(self, observed: Array, resampled: Array) -> dict[str, Intervals]:
+    def _by_group(self, observed: Array, resampled: Array) -> dict[str, FigureIntervals]:
         """Returns {group: intervals} of (groups, 2) figures and their (rounds, groups, 2)
         resamples."""
         low, high = np.quantile(resampled, BOUNDS, axis=0)
         bounds = np.stack([observed, low, high], -1).tolist()
         return {
-            group: Intervals(Interval(*fpr95), Interval(*auroc))
+            group: FigureIntervals(FigureInterval(*fpr95), FigureInterval(*auroc))
             for group, (fpr95, auroc) in zip(self.groups, bounds, strict=True)
         }
 
@@ -175,7 +175,7 @@ def paired_differences(
     sets: Iterable[tuple[str, str]],
     rounds: int = 200,
     seed: int = 0,
-) -> dict[str, Intervals]:
+) -> dict[str, FigureIntervals]:
     """Returns {group: differences of two detectors' figures, ours less theirs}.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from heat_core.pack import Pack
 from heat_core.plane.suite import Trial, trial_rows
 
-from .bootstrap import Interval, Intervals, paired_differences
+from .bootstrap import FigureInterval, FigureIntervals, paired_differences
 from .formats import group_cells, markdown, to_markdown
 from .published import FIGURE_GROUPS, PAPER, published_rows, what_differs
 from .table import AllScores, over_seeds, tabulate
@@ -180,7 +180,7 @@ def _worst_position(pack: Pack, scores: BySeed, name: str) -> int:
     return max(range(len(tables)), key=lambda position: tables[position].average(name).fpr95)
 
 
-def _comparison_sentence(name: str, other: str, differences: Mapping[str, Intervals]) -> str:
+def _comparison_sentence(name: str, other: str, differences: Mapping[str, FigureIntervals]) -> str:
     """Returns on which groups a detector is better than another, worse, or neither."""
     better, worse, unclear = [], [], []
     for group, (fpr95, auroc) in differences.items():
@@ -201,7 +201,7 @@ def _comparison_sentence(name: str, other: str, differences: Mapping[str, Interv
     return f"{name} is {'; '.join(parts)}."
 
 
-def _interval_text(interval: Interval) -> str:
+def _interval_text(interval: FigureInterval) -> str:
     return (
         f"{100 * interval.observed:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
     )

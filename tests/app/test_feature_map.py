@@ -24,7 +24,7 @@ from app.components.scatter_map import (
 )
 from app.feature_map import scatter
 from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
-from app.feature_map.drawing import SYMBOLS, Points, draw_points
+from app.feature_map.rendering import SYMBOLS, Points, render_points
 from app.feature_map.tables import (
     sampled_sentence,
     selected_finding,
@@ -34,7 +34,6 @@ from app.feature_map.tables import (
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, items_of
-from app.pack.jobs import DetectorScores
 from app.pack.layout import (
     MAP_SIZE,
     RESOLUTION,
@@ -51,6 +50,7 @@ from app.pack.layout import (
 )
 from app.pack.scores import ensure_scoring_job
 from app.pack.tables import row_counts
+from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.projection import lay_out
@@ -225,7 +225,7 @@ def test_a_pack_without_a_map_has_none(arrays, pack):
 
 def painted(points: Points, window=WHOLE, colours: int = 4) -> np.ndarray:
     palette = np.array([[0, 0, 0, 0], *([50 * i, 0, 0, 255] for i in range(1, colours))], np.uint8)
-    with Image.open(io.BytesIO(draw_points(points, palette, window))) as image:
+    with Image.open(io.BytesIO(render_points(points, palette, window))) as image:
         return np.asarray(image.convert("RGBA"))
 
 

@@ -11,8 +11,8 @@ import pytest
 from app.job import Job
 from app.pack import inspector
 from app.pack.insight import Insight, inspect_row
-from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.tables import verdicts_table
+from app.pack.work import DetectorScores, scoring_work
 from heat_core.detectors import presets
 from heat_core.detectors.closed_form import KNN, EnergyLogits, MoG
 from heat_core.detectors.heat import GMM, HEAT

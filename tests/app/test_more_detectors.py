@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.pack.jobs import scoring_work
+from app.pack.work import scoring_work
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, link, opened, text, wait
 

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.job import Job, Work
 from app.pack.data import offered_packs
-from app.pack.jobs import scoring_work
+from app.pack.work import scoring_work
 from heat_core.detectors.presets import FIRST_DETECTORS
 from heat_core.pack import Pack
 from tests.app.pages import app, opened, text, wait

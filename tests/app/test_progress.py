@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.job import Job
-from app.pack.jobs import DetectorScores, scoring_work
 from app.pack.progress import show_waiting
+from app.pack.work import DetectorScores, scoring_work
 from app.plane.training import train_toy
 from heat_core.pack import pack_from_arrays
 from heat_core.progress import report_progress

@@ -16,8 +16,8 @@ from app.components import threshold_line as component
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
-from app.pack.jobs import DetectorScores
 from app.pack.tables import style_digits
+from app.pack.work import DetectorScores
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (

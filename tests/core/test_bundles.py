@@ -18,6 +18,7 @@ from heat_core.__main__ import main
 from heat_core.bundles import Bundle, bundle_of, check_bundle, load_bundle, save_bundle
 from heat_core.detectors.closed_form import KNN, MSP, MoG
 from heat_core.detectors.detector import Detector
+from heat_core.detectors.heat import HEAT
 from heat_core.features import Features, Head
 from heat_core.pack import Pack, pack_from_arrays
 from heat_core.run import fit, load, save
@@ -34,7 +35,7 @@ from heat_core.thresholds import (
     Youden,
     p_values,
 )
-from tests.core.test_contract import RECIPES, name_of
+from tests.core.recipes import NOISE, RECIPES, fitted, name_of
 from tests.samples import clusters, extra, with_views
 
 RULES: list[ThresholdRule] = [
@@ -57,8 +58,9 @@ def pack(train: Features, far: Features) -> Pack:
 
 
 def made(pack: Pack, detector: Detector | None = None, rule: ThresholdRule | None = None) -> Bundle:
-    run = fit(detector or MoG(), pack.train, extra=extra())
-    return bundle_of(run, pack, rule or Conformal(0.9), map(str, pack.ood))
+    return bundle_of(
+        fitted(detector or MoG(), pack.train), pack, rule or Conformal(0.9), map(str, pack.ood)
+    )
 
 
 @pytest.fixture
@@ -176,7 +178,9 @@ def test_half_of_the_test_set_is_chosen_on_and_all_of_val_where_there_is_one(pac
 # -- checking --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("detector", [MoG(), RECIPES[11]], ids=["MoG", "HEAT"])
+@pytest.mark.parametrize(
+    "detector", [MoG(), HEAT(temperature=4.0, correction=NOISE)], ids=["MoG", "HEAT"]
+)
 def test_a_bundle_holds_where_it_is_made_anew(detector, pack):
     bundle = bundle_of(fit(detector, pack.train), pack, Youden(), ["near_a"])
     assert check_bundle(bundle, pack) == []

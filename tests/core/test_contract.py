@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import pytest
 import torch
 
 import heat_core.run
-from heat_core.detectors.closed_form import KNN, MSP, ODIN, SSD, EnergyLogits, MoG
+from heat_core.detectors.closed_form import KNN, SSD, MoG
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.detector import Detector, NeedsHead, Shape
-from heat_core.detectors.distances import FDBD, NCI, SHE, NNGuide
-from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
-from heat_core.detectors.heat import EBM, EL, GMM, HEAT
-from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
-from heat_core.detectors.logits import GEN, KLM, MaxLogit
+from heat_core.detectors.distances import FDBD, NCI, NNGuide
+from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.logits import GEN, KLM
 from heat_core.detectors.presets import (
     APPROACHES,
     DETECTORS,
@@ -33,92 +31,15 @@ from heat_core.detectors.weighted_sum import OfView, WeightedSumOf
 from heat_core.energies import score
 from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features, Head
-from heat_core.run import VERSION, Run
+from heat_core.run import VERSION
 from heat_core.training.trainer import Diverged, TrainConfig
-from tests.samples import extra
+from tests.core.recipes import RECIPES, fit, fitted, name_of
 
-_SHORT = TrainConfig(steps=20, batch=64, log_points=2)
-_NOISE = FromNoise(Perceptron(16, 2), training=_SHORT)
-_WAVES = FromNoise(Perceptron(16, 2, frequencies=8), training=_SHORT)
-_CRITIC = FromPseudoOOD(Perceptron(16, 2), training=_SHORT)
-RECIPES: list[Detector] = [
-    MSP(),
-    EnergyLogits(),
-    EnergyLogits(2.0),
-    KNN(k=5),
-    KNN(k=5, normalize=False),
-    SSD(),
-    SSD(normalize=False),
-    MoG(),
-    MoG(normalize=False),
-    MaxLogit(),
-    GEN(),
-    GEN(gamma=0.5, largest=2),
-    KLM(),
-    ReAct(),
-    ReAct(percentile=90),
-    SCALE(),
-    SCALE(percentile=85),
-    ASH(),
-    ASH(percentile=65),
-    DICE(),
-    DICE(percentile=50),
-    NNGuide(),
-    NNGuide(k=5),
-    SHE(),
-    FDBD(),
-    NCI(),
-    NCI(alpha=0.01),
-    RMD(),
-    RMDPlusPlus(),
-    RadialMahalanobis(),
-    RadialMahalanobis(beta=0.5),
-    ClassMoG(),
-    ClassMoG(normalize=False, shrinkage=0.1),
-    ViM(),
-    ViM(principal=4),
-    NECO(),
-    EBM(learner=_NOISE),
-    EBM(normalize=False, learner=_NOISE),
-    HEAT(temperature=4.0, correction=_NOISE),
-    HEAT(normalize=False, correction=_NOISE),
-    HEAT(normalize=False, correction=_WAVES),
-    ODIN(),
-    EBM(learner=_CRITIC),
-    HEAT(correction=_CRITIC),
-    HEAT(correction=_CRITIC, prior=GMM),
-    HEAT(correction=_CRITIC, prior=EL),
-    HEAT(correction=_CRITIC, prior=("knn", "odin")),
-    HEAT(temperature=4.0, correction=_NOISE, prior=GMM),
-    HEAT(correction=_NOISE, prior=EL),
-    OfView("std", HEAT(correction=_NOISE)),
-    WeightedSumOf((HEAT(correction=_NOISE, prior=GMM), OfView("std", MoG()), EnergyLogits())),
-    WeightedSumOf((ODIN(), EBM(learner=_CRITIC)), (0.5, 2.0), beta=2.0),
-    Composed(k=5),
-    Composed(k=5, beta=2.0),
-    Composed(w_correction=2.0, w_std_view=1.0, w_knn=0.0, correction=_CRITIC),
-    Composed(w_energy=0.0, k=5, beta=-math.inf),
-]
 TRAINED = [r for r in RECIPES if r.trains]
 CLOSED = [r for r in RECIPES if not r.trains]
-AUXILIARY = extra()
-
-
-def name_of(value: object) -> str:
-    return f"{value.title}{RECIPES.index(value)}" if isinstance(value, Detector) else str(value)
-
-
 every = pytest.mark.parametrize("detector", RECIPES, ids=name_of)
 every_trained = pytest.mark.parametrize("detector", TRAINED, ids=name_of)
 every_closed = pytest.mark.parametrize("detector", CLOSED, ids=name_of)
-
-
-def fit(detector: Detector, train: Features, seed: int = 0) -> Run:
-    return heat_core.run.fit(detector, train, seed, extra=AUXILIARY)
-
-
-def fitted(detector: Detector, train: Features, features: Features, seed: int = 0) -> np.ndarray:
-    return fit(detector, train, seed).score(features)
 
 
 def to(dtype: torch.dtype, features: Features) -> Features:
@@ -146,11 +67,11 @@ def test_every_detector_is_of_one_approach_and_todays_are_shown() -> None:
 
 @every
 def test_scores_are_finite_float64(detector: Detector, train: Features, far: Features) -> None:
-    scores = fitted(detector, train, far)
+    run = fitted(detector, train)
+    scores = run.score(far)
     assert scores.shape == (len(far),)
     assert scores.dtype == np.float64
     assert np.isfinite(scores).all()
-    run = fit(detector, train)
     assert score(run.energy, far.columns(detector.input_views(run.shape))[:0]).shape == (0,)
 
 
@@ -158,19 +79,21 @@ def test_scores_are_finite_float64(detector: Detector, train: Features, far: Fea
 def test_the_same_seed_gives_the_same_scores(
     detector: Detector, train: Features, test: Features
 ) -> None:
-    assert np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 3))
+    assert np.array_equal(fit(detector, train).score(test), fitted(detector, train).score(test))
 
 
 @every_trained
 def test_another_seed_gives_others(detector: Detector, train: Features, test: Features) -> None:
-    assert not np.array_equal(fitted(detector, train, test, 3), fitted(detector, train, test, 4))
+    assert not np.array_equal(
+        fit(detector, train, 4).score(test), fitted(detector, train).score(test)
+    )
 
 
 @every
 def test_batches_and_order_do_not_matter(
     detector: Detector, train: Features, test: Features
 ) -> None:
-    run = fit(detector, train)
+    run = fitted(detector, train)
     z = test.columns(detector.input_views(run.shape))
     whole, turned = score(run.energy, z), torch.arange(len(test) - 1, -1, -1)
     close(score(run.energy, z, batch=7), whole)
@@ -179,7 +102,7 @@ def test_batches_and_order_do_not_matter(
 
 @every
 def test_every_term_has_a_name(detector: Detector, train: Features, far: Features) -> None:
-    run = fit(detector, train)
+    run = fitted(detector, train)
     terms = ScoreTerms.of(run)
     assert terms.names == detector.term_names(Shape.of(train)) == run.term_names
     assert term_values(run, far).shape == (len(far), len(terms.names))
@@ -201,7 +124,7 @@ def test_recipes_are_values(detector: Detector) -> None:
 def test_a_blank_with_the_saved_state_scores_the_same(
     detector: Detector, train: Features, far: Features
 ) -> None:
-    run = fit(detector, train, 1)
+    run = fitted(detector, train)
     blank, z = detector.build(run.shape), far.columns(detector.input_views(run.shape))
     blank.load_state_dict(run.energy.state_dict())
     assert np.array_equal(score(blank, z), score(run.energy, z))
@@ -211,7 +134,7 @@ def test_a_blank_with_the_saved_state_scores_the_same(
 def test_a_saved_run_scores_exactly_the_same(
     detector: Detector, train: Features, far: Features, tmp_path: Path
 ) -> None:
-    run = fit(detector, train, 2)
+    run = fitted(detector, train)
     heat_core.run.save(run, tmp_path / "run")
     again = heat_core.run.load(tmp_path / "run")
     assert (again.detector, again.seed, again.shape, again.history) == (
@@ -236,7 +159,8 @@ def test_training_leaves_the_features_alone(
 @every_closed
 def test_float64_agrees_with_float32(detector: Detector, train: Features, far: Features) -> None:
     double = torch.float64
-    close(fitted(detector, to(double, train), to(double, far)), fitted(detector, train, far), 1e-3)
+    in_float64 = fit(detector, to(double, train)).score(to(double, far))
+    close(in_float64, fitted(detector, train).score(far), 1e-3)
 
 
 @every
@@ -360,14 +284,14 @@ def test_what_leaves_the_plane_of_rank_deficient_features_is_out(
 
 
 def test_tied_rows_are_at_distance_zero_of_each_other(train: Features) -> None:
-    assert fitted(KNN(k=30), _tied(train), _tied(train)).max() < 1e-3
+    assert fit(KNN(k=30), _tied(train)).score(_tied(train)).max() < 1e-3
 
 
 @pytest.mark.parametrize("normalize", [True, False])
 def test_too_large_a_k_is_refused_in_one_line(normalize: bool, train: Features) -> None:
     with pytest.raises(ValueError, match=r"^KNN needs at least k = 241 training rows, got 240\.$"):
         KNN(k=241, normalize=normalize).fit(train)
-    assert np.isfinite(fitted(KNN(k=240, normalize=normalize), train, train)).all()
+    assert np.isfinite(fit(KNN(k=240, normalize=normalize), train).score(train)).all()
     with pytest.raises(ValueError, match="k must lie in"):
         KNN(k=0).fit(train)
 
@@ -377,7 +301,7 @@ def test_nnguide_needs_as_many_rows_as_it_averages(k: int, train: Features) -> N
     with pytest.raises(ValueError, match=r"k must be at least 1, got 0|at least k = 241 training"):
         NNGuide(k=k).fit(train)
     few = train.take(torch.arange(4))
-    assert np.isfinite(fitted(NNGuide(), few, train)).all()
+    assert np.isfinite(fit(NNGuide(), few).score(train)).all()
 
 
 @pytest.mark.parametrize("detector", [SCALE(), ASH()], ids=["SCALE", "ASH-S"])

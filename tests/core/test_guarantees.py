@@ -33,7 +33,7 @@ from heat_core.thresholds import (
     split_scores,
 )
 from heat_core.thresholds.proportion import count_interval, least_count, least_rows
-from tests.core.test_contract import RECIPES, fit, name_of
+from tests.core.recipes import RECIPES, fitted, name_of
 from tests.samples import CLASSES, clusters, with_views
 
 DRAWS = 1000
@@ -109,7 +109,7 @@ def kept_over_splits(scores: np.ndarray, calibration: int, share: float) -> np.n
 def test_conformal_rules_keep_their_share_of_every_detector(train, many_test):
     off = {}
     for detector in RECIPES:
-        kept = kept_over_splits(fit(detector, train).score(many_test), 199, 0.9)
+        kept = kept_over_splits(fitted(detector, train).score(many_test), 199, 0.9)
         off[name_of(detector)] = (kept.mean() - 0.9) / (kept.std() / DRAWS**0.5)
     # By chance one mean in twenty lies beyond two standard errors, one in 16,000 beyond four.
     assert abs(np.mean(list(off.values()))) <= 2
@@ -117,7 +117,7 @@ def test_conformal_rules_keep_their_share_of_every_detector(train, many_test):
 
 
 def test_a_conformal_rule_keeps_its_share_of_every_class(train, many_test):
-    scores = fit(RECIPES[0], train).score(many_test)
+    scores = fitted(RECIPES[0], train).score(many_test)
     labels = many_test.y.numpy()
     random = np.random.default_rng(0)
     kept = np.empty((DRAWS, CLASSES))

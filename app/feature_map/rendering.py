@@ -50,7 +50,7 @@ class Points:
         return len(self.positions)
 
 
-def draw_points(points: Points, palette: Indices, window: Window) -> bytes:
+def render_points(points: Points, palette: Indices, window: Window) -> bytes:
     """Returns a PNG of the points within a window, in an order that favours no set.
 
     Args:

@@ -58,7 +58,7 @@ def failures_text(failures: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Result]):
+class BatchResult(Generic[Result]):
     """What became of a list of work.
 
     Args:
@@ -95,7 +95,7 @@ def work_through(
     items: Mapping[str, Item],
     work: Callable[[str, Item], Result],
     on_failure: Callable[[str, str], None] = lambda name, reason: None,
-) -> Outcome[Result]:
+) -> BatchResult[Result]:
     """Returns what became of each of {name: item}, in order.
 
     Whatever ends the work on one, the others stand; ctrl-C ends it for all that come after.
@@ -104,18 +104,19 @@ def work_through(
         work: on a name and its item.
         on_failure: called with the name of what failed, and why.
 
-    >>> work_through({"a": 2, "b": 0}, lambda name, number: 6 // number)
-    Outcome(results={'a': 3}, failures={'b': 'integer division or modulo by zero'}, unfinished=[])
+    >>> batch = work_through({"a": 2, "b": 0}, lambda name, number: 6 // number)
+    >>> batch.results, batch.failures
+    ({'a': 3}, {'b': 'integer division or modulo by zero'})
     """
-    outcome: Outcome[Result] = Outcome()
+    result: BatchResult[Result] = BatchResult()
     for name, item in items.items():
         try:
-            outcome.results[name] = work(name, item)
+            result.results[name] = work(name, item)
         except KeyboardInterrupt:
             names = list(items)
-            outcome.unfinished.extend(names[names.index(name) :])
+            result.unfinished.extend(names[names.index(name) :])
             break
         except Exception as error:
-            outcome.failures[name] = failure_text(error)
-            on_failure(name, outcome.failures[name])
-    return outcome
+            result.failures[name] = failure_text(error)
+            on_failure(name, result.failures[name])
+    return result
