@@ -95,6 +95,21 @@ class ExtraID:
             {name: change(family) for name, family in self.pseudoval.items()},
         )
 
+    def destroyed(self) -> dict[str, Features]:
+        """Returns {set: features} of every family: of held-out images, or else training images.
+
+        >>> z = Features(torch.zeros(3, 2))
+        >>> list(ExtraID(pseudo={"blur": z, "warp": z}, pseudoval={"blur": z}).destroyed())
+        ['pseudoval_blur', 'pseudo_warp']
+        """
+        destroyed = {
+            str(SetName("pseudoval", name)): features for name, features in self.pseudoval.items()
+        }
+        for name, features in self.pseudo.items():
+            if name not in self.pseudoval:
+                destroyed[str(SetName("pseudo", name))] = features
+        return destroyed
+
     def sets(self) -> Iterator[tuple[str, Features]]:
         """Gives (name with its group, features) of every set."""
         if self.val is not None:

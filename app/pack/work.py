@@ -41,6 +41,8 @@ class DetectorScores:
             is the score.
         part_values: {set: (n, parts)}, what each part of the prior adds, where it has several.
         chosen: {setting: value} of what was left open, and found at fit.
+        pseudo_scores: {set: (n,)} of the pseudo-OOD families, destroyed held-out images where
+            there are some and else training images.
     """
 
     detector: str
@@ -53,6 +55,7 @@ class DetectorScores:
     term_values: Mapping[str, Array] = field(default_factory=dict)
     part_values: Mapping[str, Array] = field(default_factory=dict)
     chosen: Mapping[str, float] = field(default_factory=dict)
+    pseudo_scores: Mapping[str, Array] = field(default_factory=dict)
 
 
 def scoring_work(
@@ -153,7 +156,19 @@ def _score_detector(
         part_values=part_values,
         left_out=run.left_out,
         chosen=run.chosen_settings,
+        pseudo_scores=_pseudo_scores(run, pack),
     )
+
+
+def _pseudo_scores(run: Run, pack: Pack) -> dict[str, Array]:
+    """Returns {set: (n,) scores} of the pseudo-OOD families that have what the detector reads."""
+    scores = {}
+    for name, features in pack.extra.destroyed().items():
+        try:
+            scores[name] = run.score(features)
+        except (ValueError, ArithmeticError):
+            continue
+    return scores
 
 
 def layout_work(pack: Pack, method: str) -> Work:

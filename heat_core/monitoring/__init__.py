@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from .betting import Cusum, Martingale, betting_score
 from .flagged import FlagRates, flag_rates
+from .noticing import Notice, notices
 from .online import online_p_values
 from .simulation import mix_in
-from .two_sample import kernel_two_sample, kolmogorov_smirnov
+from .slices import SliceWatch, watch_slices
+from .two_sample import Difference, kernel_two_sample, kolmogorov_smirnov
 from .watching import Watch, watch
 
 __all__ = [
+    "Cusum",
+    "Difference",
     "FlagRates",
     "Martingale",
-    "Cusum",
+    "Notice",
+    "SliceWatch",
     "Watch",
     "flag_rates",
     "betting_score",
     "kernel_two_sample",
     "kolmogorov_smirnov",
     "mix_in",
+    "notices",
     "online_p_values",
     "watch",
+    "watch_slices",
 ]

@@ -12,6 +12,8 @@ from heat_core.thresholds.outcome import Array
 from heat_core.thresholds.proportion import count_interval
 from heat_core.thresholds.rule import Decision
 
+CONFIDENCE = 0.95  # of the band of a window, and of that of all windows of a stream
+
 
 @dataclass(frozen=True, eq=False)
 class FlagRates:
@@ -22,6 +24,8 @@ class FlagRates:
         counts, rows: (K,) how many are flagged, of how many.
         low, high: (K,) where the share lies in 95 of 100 windows while only ID comes, from where
             the calibration scores come from.
+        alarm_low, alarm_high: (K,) where it lies in every window of 95 of 100 streams of so many
+            windows, while only such ID comes.
     """
 
     starts: NDArray[np.int64]
@@ -29,6 +33,8 @@ class FlagRates:
     rows: NDArray[np.int64]
     low: Array
     high: Array
+    alarm_low: Array
+    alarm_high: Array
 
     @property
     def rates(self) -> Array:
@@ -39,6 +45,14 @@ class FlagRates:
     def is_outside(self) -> NDArray[np.bool]:
         """(K,) whether the share lies outside its band."""
         return (self.rates < self.low) | (self.rates > self.high)
+
+    @property
+    def is_alarm(self) -> NDArray[np.bool]:
+        """(K,) whether the share is an alarm: at most 5 of 100 streams without a change have one.
+
+        Each of K windows has a band that is left with a probability of 0.05 / K (Bonferroni).
+        """
+        return (self.rates < self.alarm_low) | (self.rates > self.alarm_high)
 
 
 def flag_rates(decision: Decision, scores: ArrayLike, window: int) -> FlagRates:
@@ -69,6 +83,14 @@ def flag_rates(decision: Decision, scores: ArrayLike, window: int) -> FlagRates:
     rows = np.diff(np.append(starts, len(flags)))
     n = decision.n_calibration
     rank = rule.rank(n)
-    bands = {size: count_interval(int(size), n + 1 - rank, rank, 0.95) for size in np.unique(rows)}
-    low, high = np.array([bands[size] for size in rows]).T / rows
-    return FlagRates(starts, counts, rows, low, high)
+
+    def band(confidence: float) -> tuple[Array, Array]:
+        bands = {
+            size: count_interval(int(size), n + 1 - rank, rank, confidence)
+            for size in np.unique(rows)
+        }
+        low, high = np.array([bands[size] for size in rows]).T / rows
+        return low, high
+
+    of_all = 1 - (1 - CONFIDENCE) / len(starts)
+    return FlagRates(starts, counts, rows, *band(CONFIDENCE), *band(of_all))

@@ -13,7 +13,9 @@ def mix_in(
 ) -> tuple[NDArray[np.bool], NDArray[np.int64]]:
     """Returns which rows of a stream come from an OOD set, (rows,), and each row's index, (rows,).
 
-    Indices are into the ID set or the OOD set; each is drawn anew, so a row may come twice.
+    Indices are into the ID set or the OOD set, each in random order: no row comes twice before all
+    of its set have come. So p-values of a stream that is no longer than its ID set are those of
+    fresh rows.
 
     Args:
         rows: of the stream.
@@ -33,7 +35,8 @@ def mix_in(
         raise ValueError(f"wanted rows to draw from, got {rows}, {id_rows} and {ood_rows}.")
     random = np.random.default_rng(check_seed(seed))
     is_ood = (np.arange(rows) >= start) & (random.random(rows) < share)
-    index = np.where(
-        is_ood, random.integers(ood_rows, size=rows), random.integers(id_rows, size=rows)
-    )
+    index = np.empty(rows, np.int64)
+    for places, count in ((~is_ood, id_rows), (is_ood, ood_rows)):
+        order = random.permutation(count)
+        index[places] = order[np.arange(np.count_nonzero(places)) % count]
     return is_ood, index

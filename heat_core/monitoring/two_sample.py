@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
@@ -13,26 +13,42 @@ from heat_core.arguments import check_seed, finite_scores
 MAX_ROWS = 1000  # of each window whose features are compared
 
 
-def kolmogorov_smirnov(one: ArrayLike, other: ArrayLike) -> float:
-    """Returns the p-value that two windows of scores, (N,) and (M,), have one distribution.
+class Difference(NamedTuple):
+    """How far two windows differ.
+
+    Args:
+        statistic: the distance; 0 where they are alike.
+        p_value: how rarely windows from one distribution differ as much.
+    """
+
+    statistic: float
+    p_value: float
+
+
+def kolmogorov_smirnov(one: ArrayLike, other: ArrayLike) -> Difference:
+    """Returns how far two windows of scores, (N,) and (M,), differ.
+
+    The statistic is the largest distance of their distribution functions.
 
     >>> import numpy as np
     >>> same, moved = np.arange(100.0), np.arange(100.0) + 40
-    >>> kolmogorov_smirnov(same, same), kolmogorov_smirnov(same, moved) < 1e-6
-    (1.0, True)
+    >>> kolmogorov_smirnov(same, same).p_value, round(kolmogorov_smirnov(same, moved).statistic, 3)
+    (1.0, 0.4)
     """
     from scipy.stats import ks_2samp
 
     result: Any = ks_2samp(finite_scores("one", one), finite_scores("other", other))
-    return float(result.pvalue)
+    return Difference(float(result.statistic), float(result.pvalue))
 
 
-def kernel_two_sample(one: Tensor, other: Tensor, permutations: int = 500, seed: int = 0) -> float:
-    """Returns the p-value that two windows of features have one distribution.
+def kernel_two_sample(
+    one: Tensor, other: Tensor, permutations: int = 500, seed: int = 0
+) -> Difference:
+    """Returns how far two windows of features differ.
 
-    By the maximum mean discrepancy with a Gaussian kernel as wide as the median distance, against
-    random exchanges of the rows: exact for any number of them. Of more rows than `MAX_ROWS`, so
-    many are drawn. Gretton et al. 2012.
+    By the maximum mean discrepancy with a Gaussian kernel as wide as the median distance, squared,
+    against random exchanges of the rows: its p-value is exact for any number of them. Of more rows
+    than `MAX_ROWS`, so many are drawn. Gretton et al. 2012.
 
     Args:
         one, other: (N, d), (M, d).
@@ -43,7 +59,7 @@ def kernel_two_sample(one: Tensor, other: Tensor, permutations: int = 500, seed:
 
     >>> draw = torch.Generator().manual_seed(0)
     >>> one, other = torch.randn(50, 3, generator=draw), torch.randn(60, 3, generator=draw) + 1
-    >>> kernel_two_sample(one, other, permutations=99)
+    >>> kernel_two_sample(one, other, permutations=99).p_value
     0.01
     """
     if min(len(one), len(other)) < 2 or one.shape[1:] != other.shape[1:]:
@@ -61,7 +77,7 @@ def kernel_two_sample(one: Tensor, other: Tensor, permutations: int = 500, seed:
         is_one[row, torch.randperm(total, generator=random)[:n]] = 1
     discrepancies = _discrepancies(kernel, is_one, n, total - n)
     as_large = int((discrepancies[1:] >= discrepancies[0]).sum())
-    return (1 + as_large) / (1 + permutations)
+    return Difference(float(discrepancies[0]), (1 + as_large) / (1 + permutations))
 
 
 def _sample(rows: Tensor, random: torch.Generator) -> Tensor:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from heat_core.arguments import finite_scores
 from heat_core.thresholds.outcome import Array
 from heat_core.thresholds.rule import Decision
 
 from .betting import Cusum, Martingale, WealthTest
-from .flagged import FlagRates, flag_rates
+from .flagged import CONFIDENCE, FlagRates, flag_rates
 from .online import online_p_values
 from .two_sample import kolmogorov_smirnov
 
@@ -42,6 +42,11 @@ class Watch:
     drift: WealthTest
     change: WealthTest
     ks_p_value: Array
+
+    @property
+    def ks_is_alarm(self) -> NDArray[np.bool]:
+        """(K,) whether a window's scores are an alarm: at most 5 of 100 calm streams have one."""
+        return self.ks_p_value < (1 - CONFIDENCE) / len(self.ks_p_value)
 
     def table(self) -> pd.DataFrame:
         """Returns a row for each window."""
@@ -114,7 +119,8 @@ def watch(
     p = online_p_values(calibration, values, seed)
     rates = flag_rates(decision, values, window)
     windows = np.split(values, rates.starts[1:])
-    same = [kolmogorov_smirnov(finite_scores("calibration", calibration), each) for each in windows]
+    inside = finite_scores("calibration", calibration)
+    same = [kolmogorov_smirnov(inside, each).p_value for each in windows]
     return Watch(
         [when[row] for row in order],
         rates,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .assessment import Assessment
-from .halves import CalibrationScores, TestScores, assess, decide, split_scores
+from .halves import CalibrationScores, TestScores, assess, decide, split_rows, split_scores
 from .id_only import AtRank, Conformal, KeepShare, KeepWithConfidence, PerClassConformal
 from .learn_then_test import PrecisionAtLeast, RecallAtLeast
 from .outcome import (
@@ -80,6 +80,7 @@ __all__ = [
     "evaluate",
     "p_values",
     "shortest_equivalent",
+    "split_rows",
     "split_scores",
     "sweep",
 ]

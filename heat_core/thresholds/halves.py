@@ -82,15 +82,7 @@ def split_scores(
     >>> [(len(half.inside), len(half.outside["far"]["a"])) for half in halves]
     [(5, 3), (5, 3)]
     """
-    read = set(ood_names)
-    missing = read.difference(scores.ood_names)
-    if missing:
-        raise KeyError(f"there are no scores of {', '.join(sorted(missing))}.")
-    chosen = _rows_to_choose_on(scores, read, seed)
-    judged = {
-        name: np.setdiff1d(np.arange(len(scores[name])), chosen.get(name, ()))
-        for name in ("test", *scores.ood_names)
-    }
+    chosen, judged = split_rows(scores, ood_names, seed)
     of = scores.calibration_name
     calibration = CalibrationScores(
         scores[of][chosen[of]],
@@ -104,6 +96,30 @@ def split_scores(
         None if predicted is None else _by_group(predicted, judged),
     )
     return calibration, test
+
+
+def split_rows(
+    scores: SetScores, ood_names: Iterable[str] = (), seed: int = 0
+) -> tuple[dict[str, Rows], dict[str, Rows]]:
+    """Returns {set: rows (n,)} to choose on, and {set: rows (n,)} to judge on, each ascending.
+
+    They are those of `split_scores`, whose arguments and error are the same.
+
+    >>> from heat_core.scores import SetScores
+    >>> chosen, judged = split_rows(SetScores({"test": np.arange(4.0)}))
+    >>> sorted([*chosen["test"].tolist(), *judged["test"].tolist()])
+    [0, 1, 2, 3]
+    """
+    read = set(ood_names)
+    missing = read.difference(scores.ood_names)
+    if missing:
+        raise KeyError(f"there are no scores of {', '.join(sorted(missing))}.")
+    chosen = _rows_to_choose_on(scores, read, seed)
+    judged = {
+        name: np.setdiff1d(np.arange(len(scores[name])), chosen.get(name, ()))
+        for name in ("test", *scores.ood_names)
+    }
+    return chosen, judged
 
 
 def _rows_to_choose_on(scores: SetScores, read: Collection[str], seed: int) -> dict[str, Rows]:

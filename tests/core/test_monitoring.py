@@ -27,8 +27,10 @@ from heat_core.monitoring import (
     kernel_two_sample,
     kolmogorov_smirnov,
     mix_in,
+    notices,
     online_p_values,
     watch,
+    watch_slices,
 )
 from heat_core.pack import NO_EXTRA, Pack
 from heat_core.run import fit
@@ -109,6 +111,25 @@ def test_the_band_of_alarms_holds_nineteen_of_twenty_windows():
     assert moved.is_outside.all()
 
 
+def test_few_streams_without_a_change_alarm_in_any_window_and_changed_ones_do():
+    random = np.random.default_rng(5)
+    by_rate, by_scores = [], []
+    for _ in range(100):
+        calibration = random.normal(size=300)
+        calm = watch(
+            Conformal(0.9).fit(calibration), calibration, random.normal(size=400), window=50
+        )
+        by_rate.append(calm.rates.is_alarm.any())
+        by_scores.append(calm.ks_is_alarm.any())
+        assert (calm.rates.alarm_low <= calm.rates.low).all()
+        assert (calm.rates.alarm_high >= calm.rates.high).all()
+    assert np.mean(by_rate) <= 0.05
+    assert np.mean(by_scores) <= 0.05
+    moved = watch(Conformal(0.9).fit(calibration), calibration, random.normal(2, 1, 400), window=50)
+    assert moved.rates.is_alarm.all()
+    assert moved.ks_is_alarm.all()
+
+
 @given(st.integers(1, 60), st.integers(1, 200))
 def test_windows_count_every_row_once(window, rows):
     scores = np.random.default_rng(rows).normal(size=rows)
@@ -135,21 +156,34 @@ def test_what_says_nothing_of_alarms_has_no_band():
 def test_windows_of_scores_are_compared_as_scipy_does():
     random = np.random.default_rng(3)
     one, other = random.normal(size=40), random.normal(0.5, 1, 30)
-    assert kolmogorov_smirnov(one, other) == stats.ks_2samp(one, other).pvalue
+    wanted = stats.ks_2samp(one, other)
+    assert kolmogorov_smirnov(one, other) == (wanted.statistic, wanted.pvalue)
 
 
 def test_windows_of_features_from_one_distribution_differ_as_seldom_as_p_says():
     p = []
     for seed in range(100):
         rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(seed))
-        p.append(kernel_two_sample(rows[:25], rows[25:], permutations=99, seed=seed))
+        p.append(kernel_two_sample(rows[:25], rows[25:], permutations=99, seed=seed).p_value)
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_windows_of_features_that_differ_in_spread_alone_are_told_apart():
     draw = torch.Generator().manual_seed(0)
     one, other = torch.randn(1500, 4, generator=draw), 2 * torch.randn(1200, 4, generator=draw)
-    assert kernel_two_sample(one, other, permutations=199) == 1 / 200
+    assert kernel_two_sample(one, other, permutations=199).p_value == 1 / 200
+
+
+def test_the_discrepancy_of_features_is_what_its_definition_says():
+    draw = torch.Generator().manual_seed(1)
+    one, other = torch.randn(20, 3, generator=draw), torch.randn(30, 3, generator=draw) + 1
+    rows = torch.cat([one, other]).double().numpy()
+    squared = ((rows[:, None] - rows[None]) ** 2).sum(2)
+    kernel = np.exp(
+        -squared / (2 * np.sort(squared[np.triu_indices(50, 1)])[(50 * 49 // 2 - 1) // 2])
+    )
+    wanted = kernel[:20, :20].mean() + kernel[20:, 20:].mean() - 2 * kernel[:20, 20:].mean()
+    assert kernel_two_sample(one, other, permutations=1).statistic == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("shapes", [((1, 3), (5, 3)), ((5, 3), (5, 2))])
@@ -240,3 +274,68 @@ def test_ood_rows_come_from_the_start_on_and_in_their_share():
     assert set(index[~is_ood]) == set(range(50))
     with pytest.raises(ValueError, match="wanted rows to draw from, got 10, 0 and 5"):
         mix_in(10, 0.5, 0, id_rows=0, ood_rows=5)
+
+
+@given(st.integers(1, 80), st.integers(0, 80))
+def test_no_row_comes_twice_before_all_have_come(rows, start):
+    is_ood, index = mix_in(rows, 0.5, start, id_rows=50, ood_rows=7, seed=rows)
+    for of_set, count in ((index[~is_ood], 50), (index[is_ood], 7)):
+        assert np.ptp(np.bincount(of_set, minlength=count)) <= 1
+        assert len(set(of_set[:count])) == min(count, len(of_set))
+
+
+def test_it_is_told_when_each_test_notices_a_change_and_how_often_it_was_wrong():
+    random = np.random.default_rng(6)
+    calibration = random.normal(size=1000)
+    decision = Conformal(0.9).fit(calibration)
+    scores = np.concatenate([random.normal(size=300), random.normal(3, 1, 250)])
+    found = watch(decision, calibration, scores, window=100)
+    noticed = notices(found, 300)
+    assert noticed["martingale"].delay == found.drift.alarm_at + 1 - 300
+    assert noticed["cusum"].delay == found.change.alarm_at + 1 - 300
+    assert noticed["flag_rate"] == noticed["ks"] == (100, 0)
+    # a later moment makes those alarms false; tests of wealth are over then, and the windows go on
+    later = notices(found, 460)
+    assert later["martingale"] == later["cusum"] == (None, 1)
+    assert later["flag_rate"] == later["ks"] == (500 - 460, 1)
+    assert set(
+        notices(watch(decision, calibration, calibration[::-1], window=100), 0).values()
+    ) == {(None, 0)}
+
+
+# -- slices ----------------------------------------------------------------------------------------
+
+
+def test_each_slice_is_watched_by_its_own_scores_and_their_promise_is_shared():
+    random = np.random.default_rng(7)
+    places = np.array([0.0, 5.0, 9.0])  # of classes whose scores differ
+    classes, stream_classes = random.integers(3, size=900), random.integers(3, size=600)
+    calibration = random.normal(places[classes])
+    scores = random.normal(places[stream_classes] + 3 * (stream_classes == 1))
+    decision = Conformal(0.9).fit(calibration)
+    names = np.array(["cat", "dog", "emu"])
+    by_name = {
+        one.value: one
+        for one in watch_slices(
+            decision, calibration, names[classes], scores, names[stream_classes]
+        )
+    }
+    assert {one.limit for one in by_name.values()} == {60.0}
+    assert by_name["cat"].alarm_at is None
+    assert by_name["emu"].alarm_at is None
+    dogs = np.flatnonzero(stream_classes == 1)
+    alone = Martingale(60.0).test(online_p_values(calibration[classes == 1], scores[dogs]))
+    assert alone.alarm_at is not None
+    assert by_name["dog"].alarm_at == dogs[alone.alarm_at]
+    assert by_name["dog"].drift.log_wealth.tolist() == alone.log_wealth.tolist()
+    assert by_name["emu"].flagged.count == decision.flags(scores[stream_classes == 2]).sum()
+    assert by_name["emu"].calibration_flagged.n == (classes == 2).sum()
+
+
+def test_slices_without_rows_have_no_share_and_those_without_calibration_are_left_out():
+    decision = Conformal(0.5).fit([1.0, 2.0, 3.0])
+    (one, other) = watch_slices(decision, [1.0, 2.0, 3.0], [4, 4, 8], [1.0, 9.0], [4, 5])
+    assert (one.value, one.rows.tolist(), one.flagged.n) == (4, [0], 1)
+    assert (other.value, other.rows.tolist(), other.flagged, other.alarm_at) == (8, [], None, None)
+    with pytest.raises(ValueError, match="wanted a value for each of 3 and 2 scores, got 3 and 1"):
+        watch_slices(decision, [1.0, 2.0, 3.0], [4, 4, 8], [1.0, 9.0], [4])
