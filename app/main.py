@@ -81,6 +81,13 @@ page = st.navigation(
             url_path="threshold_lab",
             help="Choose where the line is: drag it over the scores, or name what matters.",
         ),
+        st.Page(
+            "monitor/page.py",
+            title="Monitor",
+            icon=":material/monitor_heart:",
+            url_path="monitor",
+            help="A stream of inputs in use: alarms, drift, and when each test notices a change.",
+        ),
         st.Page(toy_lab, visibility="hidden"),
     ],
     position="top",

@@ -148,6 +148,14 @@ def ready_scores(job: Job | ScoringJobs) -> tuple[dict[str, SetScores], dict[str
     return scores_by_detector, missing_reasons
 
 
+def ready_pseudo_scores(job: Job | ScoringJobs, detector: str) -> Mapping[str, Array]:
+    """Returns {set: (n,) scores} of the pseudo-OOD families by a detector, once it is ready."""
+    for detector_scores in _ready(job):
+        if detector_scores.detector == detector:
+            return detector_scores.pseudo_scores
+    return {}
+
+
 def fit_warnings(job: Job | ScoringJobs) -> list[str]:
     """Returns what must be said of the detectors that are ready."""
     return [

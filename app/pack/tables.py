@@ -67,6 +67,12 @@ def classifier_sentence(pack: Pack) -> str:
     return f"Classifier: timm {architecture.get('model')}, test accuracy {accuracy:.1%}{passes}."
 
 
+def assignment(pack: Pack) -> str:
+    """Returns in words how an image is assigned to a class: by the classifier's head, if there is
+    one."""
+    return "taken for" if pack.train.head else "nearest to"
+
+
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
     test_names = ("test", *map(str, pack.ood))

@@ -17,13 +17,12 @@ from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
-from app.pack.tables import format_score, style_digits
+from app.pack.tables import assignment, format_score, style_digits
 from app.text import plain
 from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
-    assignment,
     class_thresholds_table,
     margin_texts,
     nearest_pack_rows,

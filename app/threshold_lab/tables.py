@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.pack.items import PackRow, item_id
-from app.pack.tables import Array, Mask, format_score, percent
+from app.pack.tables import Array, Mask, assignment, format_score, percent
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -220,12 +220,6 @@ def sets_table_at_threshold(
         table.insert(4, "Selected", counts)
         table.insert(5, "of them caught", caught_counts)
     return table
-
-
-def assignment(pack: Pack) -> str:
-    """Returns in words how an image is assigned to a class: by the classifier's head, if there is
-    one."""
-    return "taken for" if pack.train.head else "nearest to"
 
 
 def class_thresholds_table(

@@ -42,7 +42,7 @@ def kolmogorov_smirnov(one: ArrayLike, other: ArrayLike) -> Difference:
 
 
 def kernel_two_sample(
-    one: Tensor, other: Tensor, permutations: int = 500, seed: int = 0
+    one: Tensor | ArrayLike, other: Tensor | ArrayLike, permutations: int = 500, seed: int = 0
 ) -> Difference:
     """Returns how far two windows of features differ.
 
@@ -62,6 +62,7 @@ def kernel_two_sample(
     >>> kernel_two_sample(one, other, permutations=99).p_value
     0.01
     """
+    one, other = torch.as_tensor(one), torch.as_tensor(other)
     if min(len(one), len(other)) < 2 or one.shape[1:] != other.shape[1:]:
         raise ValueError(
             "wanted two windows of at least 2 rows and the same width, got "

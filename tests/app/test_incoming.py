@@ -24,6 +24,7 @@ NUMBERS_IN_LINKS = (
     *("seed", "steps", "size", "reach", "x", "y", "zoom", "step"),
     *("keep", "flag", "prevalence", "miss", "alarm", "around", "cut"),
     *("map-page", "line-page", "flips"),
+    *("mix", "moment", "length", "every", "shuffle", "calm"),
 )
 BLOCK = Block(x=(-4, 4), y=(-4, 4), heights=(0, 1), unit="nats", colours=("#000000", "#ffffff"))
 
@@ -141,6 +142,7 @@ def _every_number() -> None:
     import streamlit as st
 
     from app.landscape.controls import landscape_choice
+    from app.monitor.controls import window_input
     from app.pack.controls import share_to_keep_input
     from app.pack.scores import current_share_to_keep
     from app.plane.controls import toy_choice
@@ -149,7 +151,7 @@ def _every_number() -> None:
 
     settings = toy_choice(), landscape_choice(4.0), chain_settings()
     shares = share_to_keep_input(), current_share_to_keep(), flag_input()
-    st.text(f"{settings} {shares} {deployment_input()} {nearest_count_input()}")
+    st.text(f"{settings} {shares} {deployment_input()} {nearest_count_input()} {window_input()}")
 
 
 def test_every_number_that_is_cleared_is_its_default() -> None:

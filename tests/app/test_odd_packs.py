@@ -13,7 +13,7 @@ from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, opened, wait
 
 SHOWN = ("MoG",)
-PACK_PAGES = ("feature_map", "detectors", "threshold_lab")
+PACK_PAGES = ("feature_map", "detectors", "threshold_lab", "monitor")
 pytestmark = pytest.mark.usefixtures("few_detectors")
 
 HARMLESS: dict[str, dict[str, object]] = {

@@ -1,0 +1,274 @@
+"""Pure: a stream of a pack's rows, or of a file's, held against calibration scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heat_core.explain import assigned_classes
+from heat_core.monitoring import (
+    Difference,
+    Notice,
+    SliceWatch,
+    Watch,
+    kernel_two_sample,
+    kolmogorov_smirnov,
+    mix_in,
+    notices,
+    watch,
+    watch_slices,
+)
+from heat_core.thresholds import Conformal, Decision, KeepShare, split_rows
+
+if TYPE_CHECKING:
+    from app.monitor.controls import FileChoice, StreamChoice
+    from app.monitor.stream_file import StreamFile
+    from app.pack.data import PackData
+    from heat_core.features import Features
+    from heat_core.scores import SetScores
+
+Array = NDArray[np.float64]
+Classes = NDArray[np.int64]
+
+BATCH_ROWS = 200  # at most, before the moment and after it, that are compared as two batches
+
+
+class Rows(NamedTuple):
+    """Rows of one kind.
+
+    Args:
+        scores: (n,).
+        classes: (n,) the class that each is taken for.
+        z: (n, d) features.
+    """
+
+    scores: Array
+    classes: Classes
+    z: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """Returns some of the rows, (m,)."""
+        return Rows(self.scores[rows], self.classes[rows], self.z[rows])
+
+
+class StreamSource(NamedTuple):
+    """What a stream is drawn from.
+
+    Args:
+        calibration: ID rows that the threshold is chosen on, and that the stream is held against.
+        inside: other ID rows.
+        changed: rows that are mixed in; None where nothing is.
+    """
+
+    calibration: Rows
+    inside: Rows
+    changed: Rows | None
+
+
+class Batches(NamedTuple):
+    """Two batches compared: the rows before a moment, and those from it on.
+
+    Args:
+        rows: how many there are of each.
+        scores: how far their scores differ (Kolmogorov and Smirnov).
+        features: how far their features differ (maximum mean discrepancy); None without features.
+    """
+
+    rows: tuple[int, int]
+    scores: Difference
+    features: Difference | None
+
+
+@dataclass(frozen=True, eq=False)
+class Monitored:
+    """A stream, and what every test makes of it.
+
+    Args:
+        found: what became of the stream.
+        decision: what flags rows.
+        refusal: why the decision is not by the conformal rule; nothing where it is.
+        moment: the row of the stream, from 0, that parts it in before and after.
+        first_row: the number, from 0, that the first row of the stream is shown with.
+        is_changed: (N,) which rows were mixed in; None where that is not known.
+        slices: what became of the rows of each class, or of each value of a column.
+        batches: two batches compared; None where there are not two rows on both sides.
+    """
+
+    found: Watch
+    decision: Decision
+    refusal: str
+    moment: int
+    first_row: int
+    is_changed: NDArray[np.bool] | None
+    slices: Sequence[SliceWatch]
+    batches: Batches | None
+
+    @property
+    def noticed(self) -> Mapping[str, Notice]:
+        """{test: what it made of a change at the moment}."""
+        return notices(self.found, self.moment)
+
+    def changed_by(self, rows: int) -> int:
+        """Returns how many rows were mixed in among the first `rows` of the stream."""
+        return 0 if self.is_changed is None else int(self.is_changed[:rows].sum())
+
+
+def source_of(
+    pack_data: PackData,
+    set_scores: SetScores,
+    pseudo_scores: Mapping[str, Array],
+    mixed: str,
+) -> StreamSource:
+    """Returns what a stream of a pack's rows is drawn from.
+
+    Args:
+        pack_data: the pack.
+        set_scores: of the detector.
+        pseudo_scores: {set: (n,)} of destroyed ID images.
+        mixed: the set that is mixed in, of OOD or of destroyed ID images; nothing for none.
+    """
+    chosen, judged = split_rows(set_scores)
+
+    def rows_of(name: str) -> Rows:
+        features = pack_data.scored_sets[name]
+        return Rows(set_scores[name], pack_data.assigned_classes[name], _array(features))
+
+    of = set_scores.calibration_name
+    calibration, inside = rows_of(of).take(chosen[of]), rows_of("test").take(judged["test"])
+    if not mixed:
+        changed = None
+    elif mixed in set_scores:
+        changed = rows_of(mixed)
+    else:
+        features = pack_data.pack.extra.destroyed()[mixed]
+        changed = Rows(pseudo_scores[mixed], _classes(pack_data, features), _array(features))
+    return StreamSource(calibration, inside, changed)
+
+
+def _array(features: Features) -> NDArray[np.float32]:
+    return features.z.float().numpy()
+
+
+def _classes(pack_data: PackData, features: Features) -> Classes:
+    train = pack_data.pack.train
+    return assigned_classes(train, features, None if train.head else pack_data.class_mahalanobis)
+
+
+def simulate(choice: StreamChoice, source: StreamSource) -> Monitored:
+    """Returns a stream of a pack's rows, and what every test makes of it."""
+    calibration, inside = source.calibration, source.inside
+    nothing_comes = source.changed is None or not choice.share
+    changed = inside if source.changed is None else source.changed
+    is_changed, index = mix_in(
+        choice.rows,
+        choice.share or 1.0,
+        choice.rows if nothing_comes else choice.moment,
+        len(inside.scores),
+        len(changed.scores),
+        choice.seed,
+    )
+    scores = _picked(inside.scores, changed.scores, is_changed, index)
+    classes = _picked(inside.classes, changed.classes, is_changed, index)
+    decision, refusal = decision_of(choice.keep, calibration.scores)
+    batches = batches_at(choice.moment, choice.rows)
+    features = [_picked(inside.z, changed.z, is_changed[batch], index[batch]) for batch in batches]
+    return Monitored(
+        watch(decision, calibration.scores, scores, None, choice.window, seed=choice.seed),
+        decision,
+        refusal,
+        choice.moment,
+        0,
+        is_changed,
+        watch_slices(
+            decision,
+            calibration.scores,
+            calibration.classes,
+            scores,
+            classes,
+            seed=choice.seed,
+        ),
+        compare_batches([scores[batch] for batch in batches], features, choice.seed),
+    )
+
+
+def _picked(
+    inside: NDArray[Any],
+    changed: NDArray[Any],
+    is_changed: NDArray[np.bool],
+    index: NDArray[np.int64],
+) -> NDArray[Any]:
+    """Returns the values of a stream's rows, (N, ...), each by its index among its own kind."""
+    values = np.empty((len(index), *inside.shape[1:]), inside.dtype)
+    values[~is_changed] = inside[index[~is_changed]]
+    values[is_changed] = changed[index[is_changed]]
+    return values
+
+
+def monitor_file(choice: FileChoice, stream: StreamFile) -> Monitored:
+    """Returns what every test makes of a file's rows, held against the first of them."""
+    calm = choice.calm_rows
+    calibration, scores = stream.scores[:calm], stream.scores[calm:]
+    decision, refusal = decision_of(choice.keep, calibration)
+    times = None if stream.times is None else stream.times[calm:]
+    slices: list[SliceWatch] = []
+    if choice.column:
+        values = stream.columns[choice.column].values
+        slices = watch_slices(decision, calibration, values[:calm], scores, values[calm:])
+    batches = batches_at(choice.moment - calm, len(scores))
+    return Monitored(
+        watch(decision, calibration, scores, times, choice.window),
+        decision,
+        refusal,
+        choice.moment - calm,
+        calm,
+        None,
+        slices,
+        compare_batches([scores[batch] for batch in batches], ()),
+    )
+
+
+def decision_of(keep: float, calibration: Array) -> tuple[Decision, str]:
+    """Returns the threshold that keeps a share of ID, and why it promises nothing, if it does not.
+
+    Args:
+        keep: share of new ID rows that are kept, at least.
+        calibration: (n,) ID scores.
+    """
+    try:
+        return Conformal(keep).fit(calibration), ""
+    except ValueError as error:
+        return KeepShare(keep).fit(calibration), str(error)
+
+
+def batches_at(moment: int, rows: int) -> list[slice]:
+    """Returns which rows of a stream lie before a moment, and which from it on, near it.
+
+    >>> batches_at(50, 1000)
+    [slice(0, 50, None), slice(50, 250, None)]
+    """
+    before = slice(max(0, moment - BATCH_ROWS), moment)
+    return [before, slice(moment, min(rows, moment + BATCH_ROWS))]
+
+
+def compare_batches(
+    scores: Sequence[Array], features: Sequence[NDArray[Any]], seed: int = 0
+) -> Batches | None:
+    """Returns how far two batches differ; None where one has fewer than two rows.
+
+    Args:
+        scores: (n,) of each batch.
+        features: (n, d) of each batch; none if they are not known.
+        seed: of the exchanges of rows.
+    """
+    one, other = scores
+    if min(len(one), len(other)) < 2:
+        return None
+    return Batches(
+        (len(one), len(other)),
+        kolmogorov_smirnov(one, other),
+        kernel_two_sample(*features, seed=seed) if features else None,
+    )

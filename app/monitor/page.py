@@ -1,0 +1,102 @@
+"""Monitor: a stream of scores in use, and when each test notices that it changed."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app.monitor import panels
+from app.monitor.controls import (
+    detector_input,
+    file_choice,
+    file_input,
+    moment_input,
+    set_titles,
+    show_file_error,
+    stream_choice,
+    usual_set,
+)
+from app.monitor.evaluation import monitor_file, simulate, source_of
+from app.monitor.figures import HEIGHT
+from app.monitor.state import remembered, stream_file
+from app.monitor.tables import file_finding, stream_finding
+from app.pack import header
+from app.pack.progress import show_failure, show_progress
+from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores, score_again
+from app.pack.shown import add_detectors
+from app.text import plain
+from heat_core.detectors.presets import DETECTORS
+
+NO_SCORES = "{} reads what these destroyed images lack, so there are no scores of them to mix in."
+
+
+def show_simulation(pack_data) -> None:
+    """Shows a stream of the pack's rows, as soon as the detector is ready."""
+    columns = st.columns([2, 3, 2, 2, 2, 2], vertical_alignment="bottom")
+    with columns[0]:
+        detector = detector_input(tuple(DETECTORS))
+    with columns[-1]:
+        file_input()
+    add_detectors([detector])
+    job = ensure_scoring_job(pack_data, "modern")
+    scores_by_detector, missing_reasons = ready_scores(job)
+    show_failure(job, score_again, pack_data)
+    if detector in missing_reasons:
+        st.info(plain(missing_reasons[detector]), icon=":material/info:")
+    elif detector not in scores_by_detector and not job.over:
+        show_progress(job, f"Fitting the detectors, {plain(detector)} among them", [detector])
+        st.skeleton(height=HEIGHT)
+    pseudo_scores = ready_pseudo_scores(job, detector)
+    titles = set_titles(pack_data.pack)
+    choice = stream_choice(columns[1:-1], detector, titles, usual_set(titles))
+    if detector not in scores_by_detector:
+        return
+    if choice.mixed not in ("", *scores_by_detector[detector], *pseudo_scores):
+        st.info(NO_SCORES.format(plain(detector)), icon=":material/info:")
+        return
+    source = source_of(pack_data, scores_by_detector[detector], pseudo_scores, choice.mixed)
+    choice = replace(choice, rows=min(choice.rows, len(source.inside.scores)))
+    place = st.container()
+    moment = moment_input("Drag the moment: the first row of the change", 0, choice.rows)
+    choice = replace(choice, moment=moment, window=min(choice.window, choice.rows))
+    key = (pack_data.key, choice)
+    monitored = remembered(key, lambda: simulate(choice, source))
+    has_change = bool(choice.mixed and choice.share)
+    with place:
+        st.subheader(stream_finding(choice, monitored, plain(titles.get(choice.mixed, ""))))
+        panels.stream_chart(monitored, has_change)
+    panels.who_noticed(monitored, has_change)
+    panels.before_and_after(monitored)
+    panels.classes(pack_data.pack, monitored)
+
+
+def show_file(stream) -> None:
+    """Shows a stream file, its later rows held against its first ones."""
+    choice = file_choice(stream)
+    place = st.container()
+    moment = moment_input(
+        "Compare the rows before with those from row", choice.calm_rows, len(stream.scores)
+    )
+    choice = replace(choice, moment=moment)
+    monitored = remembered((id(stream), choice), lambda: monitor_file(choice, stream))
+    with place:
+        st.subheader(file_finding(plain(stream.name, 60), monitored))
+        panels.stream_chart(monitored, has_change=False)
+    panels.who_noticed(monitored, has_change=False)
+    panels.before_and_after(monitored)
+    if choice.column:
+        panels.column(stream, choice.column, monitored)
+
+
+pack_data = header.show(
+    "Monitor",
+    "A stream of inputs in use, simulated or your own: how much of it is flagged, and when each "
+    "test notices that it changed.",
+)
+show_file_error()
+stream = stream_file()
+if stream is not None:
+    show_file(stream)
+elif pack_data is not None:
+    show_simulation(pack_data)
+else:
+    file_input()
