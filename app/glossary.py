@@ -73,6 +73,18 @@ TERMS: Mapping[str, str] = {
         "nudge to the image."
     ),
     "Threshold": "The line: what scores above it is called OOD.",
+    "p-value": (
+        "How rarely an ID input scores as high, ranked among ID inputs that came before. While "
+        "nothing changes, p-values are spread evenly between 0 and 1."
+    ),
+    "Martingale": (
+        "The wealth of a bettor who bets that p-values become small. While nothing changes nobody "
+        "can win in the long run: it reaches 20 in at most 5 of 100 streams, however long."
+    ),
+    "CUSUM": (
+        "The wealth of a bettor who began at the best moment so far. It notices late changes soon, "
+        "and errs once in a stated number of rows, on average."
+    ),
     "FPR95 (ID+)": (
         "The share of OOD that passes where the line keeps 95 % of ID. Smaller is better."
     ),

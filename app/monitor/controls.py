@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app.incoming import number_input, number_within, whole_number_input
-from app.monitor.state import FILE_KEY, on_file, stream_file_error
+from app.monitor.evaluation import FileChoice, StreamChoice
+from app.monitor.state import FILE_KEY, MOMENT_KEY, on_file, stream_file_error
 from app.monitor.stream_file import MAX_ROWS, MIN_ROWS, StreamFile
 from app.session import (
     SCORES_OF_KEY,
@@ -26,55 +26,11 @@ if TYPE_CHECKING:
 
     from heat_core.pack import Pack
 
-MIXED_KEY, MOMENT_KEY, COLUMN_KEY = "mixed", "moment", "slice"
+MIXED_KEY, COLUMN_KEY = "mixed", "slice"
 NOTHING = "nothing"  # is mixed in
 MIN_STREAM_ROWS, MAX_STREAM_ROWS = 20, 5000
 NO_COLUMN = ""
 UPLOAD_MB = 32
-
-
-@dataclass(frozen=True)
-class StreamChoice:
-    """The settings of a simulated stream.
-
-    Args:
-        detector: whose scores are watched.
-        mixed: the set that is mixed in; empty for none.
-        share: of the rows from the moment on that are of that set.
-        keep: the share of new ID rows that the threshold keeps.
-        rows: of the stream.
-        window: rows of a window.
-        seed: of the order and of the chance by which ties are broken.
-        moment: the first row, from 0, that may be of the set.
-    """
-
-    detector: str
-    mixed: str
-    share: float
-    keep: float
-    rows: int
-    window: int
-    seed: int
-    moment: int = 0
-
-
-@dataclass(frozen=True)
-class FileChoice:
-    """The settings by which a stream file is watched.
-
-    Args:
-        keep: the share of new calm rows that the threshold keeps.
-        calm_rows: the first rows, that the others are held against.
-        window: rows of a window.
-        column: by which the stream is sliced; empty for none.
-        moment: the row, from 0, that parts the two batches that are compared.
-    """
-
-    keep: float
-    calm_rows: int
-    window: int
-    column: str
-    moment: int = 0
 
 
 # -- a simulated stream ----------------------------------------------------------------------------
@@ -205,21 +161,19 @@ def window_input() -> int:
 
 
 def moment_input(label: str, low: int, high: int) -> int:
-    """Returns a row of the stream, from 0, that a person drags; two fifths of it, unless one has.
+    """Returns a row of the stream, from 0; two fifths of the range, unless a person has moved it.
 
     Args:
-        label: of the slider.
-        low, high: its ends.
+        label: of the widget.
+        low, high: the range.
     """
     if high <= low:
         return low
     usual = low + 2 * (high - low) // 5
     current = number_within(st.session_state.get(MOMENT_KEY), low, high)
     if MOMENT_KEY in st.session_state and current is None:
-        st.session_state[MOMENT_KEY] = usual
-    step = max(1, (high - low) // 200)
-    moment = st.slider(label, low, high, usual, step, key=MOMENT_KEY, bind="query-params")
-    return int(moment)
+        st.session_state[MOMENT_KEY] = float(usual)
+    return whole_number_input(label, low, high, usual, max(1, (high - low) // 100), MOMENT_KEY, 220)
 
 
 # -- a stream of one's own -------------------------------------------------------------------------

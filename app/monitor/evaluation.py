@@ -25,7 +25,6 @@ from heat_core.monitoring import (
 from heat_core.thresholds import Conformal, Decision, KeepShare, split_rows
 
 if TYPE_CHECKING:
-    from app.monitor.controls import FileChoice, StreamChoice
     from app.monitor.stream_file import StreamFile
     from app.pack.data import PackData
     from heat_core.features import Features
@@ -35,6 +34,50 @@ Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
 
 BATCH_ROWS = 200  # at most, before the moment and after it, that are compared as two batches
+
+
+@dataclass(frozen=True)
+class StreamChoice:
+    """The settings of a simulated stream.
+
+    Args:
+        detector: whose scores are watched.
+        mixed: the set that is mixed in; empty for none.
+        share: of the rows from the moment on that are of that set.
+        keep: the share of new ID rows that the threshold keeps.
+        rows: of the stream.
+        window: rows of a window.
+        seed: of the order and of the chance by which ties are broken.
+        moment: the first row, from 0, that may be of the set.
+    """
+
+    detector: str
+    mixed: str
+    share: float
+    keep: float
+    rows: int
+    window: int
+    seed: int
+    moment: int = 0
+
+
+@dataclass(frozen=True)
+class FileChoice:
+    """The settings by which a stream file is watched.
+
+    Args:
+        keep: the share of new calm rows that the threshold keeps.
+        calm_rows: the first rows, that the others are held against.
+        window: rows of a window.
+        column: by which the stream is sliced; empty for none.
+        moment: the row, from 0, that parts the two batches that are compared.
+    """
+
+    keep: float
+    calm_rows: int
+    window: int
+    column: str
+    moment: int = 0
 
 
 class Rows(NamedTuple):
@@ -88,7 +131,8 @@ class Monitored:
     """A stream, and what every test makes of it.
 
     Args:
-        found: what became of the stream.
+        scores: (N,) of the stream.
+        found: what became of it.
         decision: what flags rows.
         refusal: why the decision is not by the conformal rule; nothing where it is.
         moment: the row of the stream, from 0, that parts it in before and after.
@@ -98,6 +142,7 @@ class Monitored:
         batches: two batches compared; None where there are not two rows on both sides.
     """
 
+    scores: Array
     found: Watch
     decision: Decision
     refusal: str
@@ -177,6 +222,7 @@ def simulate(choice: StreamChoice, source: StreamSource) -> Monitored:
     batches = batches_at(choice.moment, choice.rows)
     features = [_picked(inside.z, changed.z, is_changed[batch], index[batch]) for batch in batches]
     return Monitored(
+        scores,
         watch(decision, calibration.scores, scores, None, choice.window, seed=choice.seed),
         decision,
         refusal,
@@ -220,6 +266,7 @@ def monitor_file(choice: FileChoice, stream: StreamFile) -> Monitored:
         slices = watch_slices(decision, calibration, values[:calm], scores, values[calm:])
     batches = batches_at(choice.moment - calm, len(scores))
     return Monitored(
+        scores,
         watch(decision, calibration, scores, times, choice.window),
         decision,
         refusal,

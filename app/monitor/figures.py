@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 HEIGHT = 620  # of the three charts together, in pixels
+LEFT = 56  # of the charts, as the style sheet of `moment_line` has it, in pixels
 MOST_POINTS = 2000  # of a line
 MOST_WEALTH = 1e6  # that is drawn
 P_BINS = 20
@@ -54,12 +55,12 @@ def stream_figure(
         first_row + moment,
         line=dict(color=GREY, width=2, dash="solid" if has_change else "dot"),
     )
-    figure.update_layout(
-        height=HEIGHT, margin={**MARGIN, "t": 28}, showlegend=False, dragmode=False, hovermode="x"
-    )
+    margin = dict(l=LEFT, r=8, t=28, b=8)
+    quiet = dict(showlegend=False, dragmode=False, hovermode="x")
+    figure.update_layout(height=HEIGHT, margin=margin, **quiet)
     figure.update_annotations(x=0, xanchor="left", font=dict(size=14))
     figure.update_xaxes(range=[first_row, last], fixedrange=True)
-    figure.update_yaxes(fixedrange=True, automargin=True)
+    figure.update_yaxes(fixedrange=True, automargin=False)
     figure.update_xaxes(title_text="row of the stream", row=3, col=1)
     return figure
 

@@ -56,13 +56,14 @@ def show_simulation(pack_data) -> None:
     source = source_of(pack_data, scores_by_detector[detector], pseudo_scores, choice.mixed)
     choice = replace(choice, rows=min(choice.rows, len(source.inside.scores)))
     place = st.container()
-    moment = moment_input("Drag the moment: the first row of the change", 0, choice.rows)
+    moment = moment_input("The moment: first row of the change", 0, choice.rows)
     choice = replace(choice, moment=moment, window=min(choice.window, choice.rows))
     key = (pack_data.key, choice)
     monitored = remembered(key, lambda: simulate(choice, source))
     has_change = bool(choice.mixed and choice.share)
     with place:
         st.subheader(stream_finding(choice, monitored, plain(titles.get(choice.mixed, ""))))
+        panels.stream_line(monitored, "First row of the change")
         panels.stream_chart(monitored, has_change)
     panels.who_noticed(monitored, has_change)
     panels.before_and_after(monitored)
@@ -73,13 +74,12 @@ def show_file(stream) -> None:
     """Shows a stream file, its later rows held against its first ones."""
     choice = file_choice(stream)
     place = st.container()
-    moment = moment_input(
-        "Compare the rows before with those from row", choice.calm_rows, len(stream.scores)
-    )
+    moment = moment_input("Compare before and from row", choice.calm_rows, len(stream.scores))
     choice = replace(choice, moment=moment)
     monitored = remembered((id(stream), choice), lambda: monitor_file(choice, stream))
     with place:
         st.subheader(file_finding(plain(stream.name, 60), monitored))
+        panels.stream_line(monitored, "Row that parts before and after")
         panels.stream_chart(monitored, has_change=False)
     panels.who_noticed(monitored, has_change=False)
     panels.before_and_after(monitored)

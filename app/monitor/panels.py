@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.figures import QUIET
+from app.components.moment_line import dots, moment_line
+from app.figures import COLOURS, GREY, QUIET
 from app.monitor.evaluation import Monitored
 from app.monitor.figures import p_value_figure, stream_figure
+from app.monitor.state import set_moment
 from app.monitor.stream_file import StreamFile
 from app.monitor.tables import (
     GUARANTEED,
@@ -26,6 +28,32 @@ from app.text import plain
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
+
+
+def stream_line(monitored: Monitored, label: str) -> None:
+    """Shows the scores of the stream, with the moment to drag.
+
+    Args:
+        label: of the line, for a screen reader.
+    """
+    first, rows = monitored.first_row, len(monitored.scores)
+    data = dots(
+        monitored.scores,
+        monitored.is_changed,
+        monitored.decision.threshold,
+        first + monitored.moment,
+        first,
+        {"inside": COLOURS["ID"], "changed": COLOURS["near"], "limit": GREY},
+        low=first,
+        high=first + rows,
+        label=label,
+    )
+    mixed = "" if monitored.is_changed is None else " Diamonds were mixed in."
+    st.caption(
+        f"A dot for each row, higher for a larger score; above the dashed line it is flagged.{mixed} "
+        "Drag the upright line."
+    )
+    moment_line(data, set_moment, key="moment-line")
 
 
 def stream_chart(monitored: Monitored, has_change: bool) -> None:

@@ -10,6 +10,7 @@ from app.monitor.evaluation import Monitored
 from app.monitor.stream_file import StreamFile, read_stream_file
 
 MAX_REMEMBERED = 24  # streams of a tab
+MOMENT_KEY = "moment"
 FILE_KEY = "stream"  # of the widget that takes a file
 
 
@@ -26,6 +27,11 @@ def remembered(key: Hashable, compute: Callable[[], Monitored]) -> Monitored:
     while len(streams) > MAX_REMEMBERED:
         del streams[next(iter(streams))]
     return monitored
+
+
+def set_moment(row: int) -> None:
+    """Sets the moment where the line was let go."""
+    st.session_state[MOMENT_KEY] = float(row)
 
 
 def stream_file() -> StreamFile | None:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from app.pack.tables import percent
+from app.text import plain
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
-    from app.monitor.controls import StreamChoice
-    from app.monitor.evaluation import Batches, Monitored
+    from app.monitor.evaluation import Batches, Monitored, StreamChoice
     from heat_core.monitoring import Notice, SliceWatch
     from heat_core.thresholds import Proportion
 
@@ -103,17 +104,18 @@ def file_finding(name: str, monitored: Monitored) -> str:
     if not alarms:
         return f"{begin}, and no test alarms."
     parts = [
-        f"{TESTS[test]} alarms at row {first + row:,}{_at_time(monitored, row)}"
+        f"{TESTS[test]} alarms at {plain(_row_and_time(monitored, row))}"
         for test, row in alarms.items()
         if test in HEADLINE_TESTS
     ] or [f"{TESTS[test]} alarms at row {first + row:,}" for test, row in alarms.items()]
     return f"{begin}: {', '.join(parts)}."
 
 
-def _at_time(monitored: Monitored, rows: int) -> str:
-    """Returns when the last of so many rows came, in brackets; nothing where times are counts."""
+def _row_and_time(monitored: Monitored, rows: int) -> str:
+    """Returns the number of the last of so many rows, and when it came if the stream says that."""
     time = monitored.found.times[rows - 1]
-    return "" if time == rows - 1 else f" ({time})"
+    at = "" if time == rows - 1 else f" ({one_line(time, 40)})"
+    return f"row {monitored.first_row + rows:,}{at}"
 
 
 def _rows(count: int) -> str:
@@ -159,9 +161,7 @@ def _delay_text(notice: Notice) -> str:
 
 
 def _first_alarm(monitored: Monitored, rows: int | None) -> str:
-    if rows is None:
-        return "none"
-    return f"row {monitored.first_row + rows:,}{_at_time(monitored, rows)}"
+    return "none" if rows is None else _row_and_time(monitored, rows)
 
 
 def _promises(windows: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from app.components.moment_line import released_row
 from app.components.scatter_map import parse_drawing, parse_window
 from app.components.surfaces import Block, picked_spot
 from app.components.threshold_line import released_threshold
@@ -68,6 +69,7 @@ def test_a_component_passes_over_what_a_browser_makes_up(value: object) -> None:
     assert picked_spot([0, value], BLOCK) is None
     assert picked_spot([value, 0], BLOCK) is None
     assert released_threshold(value, [-5.0, 5.0]) is None
+    assert released_row(value, 0, 2000) is None
     assert clicked_bar({"selection": {"points": [{"point_index": value}]}}, 60) is None
 
 
@@ -77,6 +79,7 @@ def test_no_message_of_a_browser_breaks_a_component(message: object) -> None:
     parse_window(message)
     picked_spot(message, BLOCK)
     released_threshold(message, [0.0, 1.0])
+    released_row(message, 0, 2000)
     clicked_bar(message, 60)
     clicked_bar({"selection": message}, 60)
 

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components.moment_line import dots
 from app.job import Job
 from app.monitor import stream_file
 from app.monitor.figures import stream_figure
 from app.monitor.stream_file import read_stream_file
 from app.pack.work import DetectorScores
+from app.text import plain
 from heat_core.detectors.presets import preset_detector
 from heat_core.explain import assigned_classes
 from heat_core.monitoring import (
@@ -155,7 +157,7 @@ def test_features_and_classes_are_those_of_the_rows_in_the_stream(pack_folder, r
 def test_the_moment_is_dragged_and_all_settings_are_in_the_link():
     query = {"mixed": "far_d", "mix": "50", "shuffle": "3", "every": "50", "length": "500"}
     at = monitor(**query)
-    at.slider(key="moment").set_value(100)
+    at.number_input(key="moment").set_value(100.0)
     opened(at)
     noticed = notices(simulated(100, 0.5, rows=500, seed=3, window=50)[0], 100)
     assert f"from row 100: the martingale notices after {noticed['martingale'].delay}" in (
@@ -166,7 +168,7 @@ def test_the_moment_is_dragged_and_all_settings_are_in_the_link():
     assert again.subheader[0].value == at.subheader[0].value
     at.number_input(key="length").set_value(60)  # the moment lies beyond: it begins anew
     opened(at)
-    assert at.slider(key="moment").value == 24
+    assert at.number_input(key="moment").value == 24
 
 
 @pytest.mark.usefixtures("pack_folder", "ready_scores")
@@ -205,7 +207,7 @@ def test_without_held_out_id_half_of_the_test_rows_are_the_calibration(
     report(monkeypatch, DetectorScores("MoG", scores_of(with_val=False)))
     at = monitor(pack="without", mixed="nothing")
     assert "ID alone, 300 rows" in at.subheader[0].value
-    assert at.slider(key="moment").max == 300
+    assert at.number_input(key="moment").max == 300
 
 
 @pytest.mark.usefixtures("pack_folder", "ready_scores")
@@ -265,6 +267,27 @@ def test_limits_and_alarms_are_where_the_core_has_them():
     assert len(markers[0].x) == found.rates.is_alarm.sum()
 
 
+def test_the_browser_gets_a_dot_for_each_row_and_where_they_would_be_flagged():
+    scores = np.append(np.linspace(0, 10, 100), 99.0)
+    data = dots(scores, np.arange(101) >= 60, 8.0, 60, 0, {}, low=0, high=101, label="moment")
+    assert data["rows"] == list(range(101))
+    assert data["changed"] == [0] * 60 + [1] * 41
+    assert data["heights"][-1] == 1  # far beyond the others, so at the edge
+    flagged = np.array(data["heights"]) > data["threshold"]
+    assert flagged.tolist() == (scores > 8).tolist()
+    long = dots(np.zeros(50_000), None, 0.0, 7, 5, {}, low=5, high=50_005, label="moment")
+    assert len(long["rows"]) <= 4000
+    assert (long["first"], long["last"], long["rows"][0]) == (5, 50_005, 5)
+
+
+@pytest.mark.usefixtures("pack_folder", "ready_scores")
+def test_letting_go_of_the_line_sets_the_moment():
+    at = monitor()
+    at.session_state["moment"] = 300.0  # as `set_moment` does
+    opened(at)
+    assert "from row 300" in at.subheader[0].value
+
+
 # -- a file of one's own ---------------------------------------------------------------------------
 
 
@@ -300,10 +323,10 @@ def test_a_file_is_held_against_its_first_rows_by_the_core():
     assert found.drift.alarm_at is not None
     row = 100 + found.drift.alarm_at + 1
     assert at.subheader[0].value.startswith(
-        f"a\\*b.parquet: 400 rows held against the first 100: the martingale alarms at row {row:,} "
-        f"({table['time'][row - 1]})"
+        "a\\*b.parquet: 400 rows held against the first 100: the martingale alarms at "
+        + plain(f"row {row:,} ({table['time'][row - 1]})")
     )
-    assert at.slider(key="moment").max == 500
+    assert at.number_input(key="moment").max == 500
     assert len(at.dataframe) == 2  # nothing to slice by is chosen
     at.selectbox(key="slice").set_value("camera")
     opened(at)

@@ -63,6 +63,7 @@ READY: dict[str, Callable[[Page], None]] = {
     "landscape": _shows("log Z"),
     "detectors": all_scored,
     "threshold_lab": _shows("Which images sit at the line"),
+    "monitor": _shows("Who noticed when"),
 }
 """{page: what waits until it shows what else it must show}."""
 

@@ -41,11 +41,13 @@ LINKS = {
     "detectors": {},
     "threshold_lab": {"objective": PER_CLASS, "item": "test/3"},
     "feature_map": {"colour": "class", "item": "near_a/3"},
+    "monitor": {},
 }
 SHOWN_LAST = {
     "detectors": "MoG catches",
     "threshold_lab": "The nearest training images",
     "feature_map": "The nearest training images",
+    "monitor": "Who noticed when",
 }
 SIGNS = """() => ({
     ran: window.ran ?? null,
