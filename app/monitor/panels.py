@@ -50,7 +50,7 @@ def stream_line(monitored: Monitored, label: str) -> None:
     )
     mixed = "" if monitored.is_changed is None else " Diamonds were mixed in."
     st.caption(
-        f"A dot for each row, higher for a larger score; above the dashed line it is flagged.{mixed} "
+        f"A dot for each row, higher for a larger score; flagged above the dashed line.{mixed} "
         "Drag the upright line."
     )
     moment_line(data, set_moment, key="moment-line")
