@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -139,7 +140,9 @@ class Monitored:
         first_row: the number, from 0, that the first row of the stream is shown with.
         is_changed: (N,) which rows were mixed in; None where that is not known.
         slices: what became of the rows of each class, or of each value of a column.
-        batches: two batches compared; None where there are not two rows on both sides.
+        features: (n, d) of the rows just before the moment, and of those from it on; a file has
+            none.
+        seed: of the exchanges of rows between them.
     """
 
     scores: Array
@@ -150,12 +153,35 @@ class Monitored:
     first_row: int
     is_changed: NDArray[np.bool] | None
     slices: Sequence[SliceWatch]
-    batches: Batches | None
+    features: Sequence[NDArray[Any]] = ()
+    seed: int = 0
 
     @property
     def noticed(self) -> Mapping[str, Notice]:
         """{test: what it made of a change at the moment}."""
         return notices(self.found, self.moment)
+
+    @cached_property
+    def batches(self) -> Batches | None:
+        """The rows just before the moment, and those from it on, compared as two batches.
+
+        None where one has fewer than two rows.
+        """
+        parts = batches_at(self.moment, len(self.scores))
+        one, other = (self.scores[part] for part in parts)
+        if min(len(one), len(other)) < 2:
+            return None
+        of_features = None
+        if self.features:
+            before, after = self.features
+            of_features = kernel_two_sample(before, after, seed=self.seed)
+        of_scores = kolmogorov_smirnov(one, other)
+        return Batches((len(one), len(other)), of_scores, of_features)
+
+    @property
+    def has_changed_rows(self) -> bool:
+        """Whether rows are known to have been mixed in."""
+        return self.is_changed is not None and bool(self.is_changed.any())
 
     def changed_by(self, rows: int) -> int:
         """Returns how many rows were mixed in among the first `rows` of the stream."""
@@ -237,7 +263,8 @@ def simulate(choice: StreamChoice, source: StreamSource) -> Monitored:
             classes,
             seed=choice.seed,
         ),
-        compare_batches([scores[batch] for batch in batches], features, choice.seed),
+        features,
+        choice.seed,
     )
 
 
@@ -264,7 +291,6 @@ def monitor_file(choice: FileChoice, stream: StreamFile) -> Monitored:
     if choice.column:
         values = stream.columns[choice.column].values
         slices = watch_slices(decision, calibration, values[:calm], scores, values[calm:])
-    batches = batches_at(choice.moment - calm, len(scores))
     return Monitored(
         scores,
         watch(decision, calibration, scores, times, choice.window),
@@ -274,7 +300,6 @@ def monitor_file(choice: FileChoice, stream: StreamFile) -> Monitored:
         calm,
         None,
         slices,
-        compare_batches([scores[batch] for batch in batches], ()),
     )
 
 
@@ -299,23 +324,3 @@ def batches_at(moment: int, rows: int) -> list[slice]:
     """
     before = slice(max(0, moment - BATCH_ROWS), moment)
     return [before, slice(moment, min(rows, moment + BATCH_ROWS))]
-
-
-def compare_batches(
-    scores: Sequence[Array], features: Sequence[NDArray[Any]], seed: int = 0
-) -> Batches | None:
-    """Returns how far two batches differ; None where one has fewer than two rows.
-
-    Args:
-        scores: (n,) of each batch.
-        features: (n, d) of each batch; none if they are not known.
-        seed: of the exchanges of rows.
-    """
-    one, other = scores
-    if min(len(one), len(other)) < 2:
-        return None
-    return Batches(
-        (len(one), len(other)),
-        kolmogorov_smirnov(one, other),
-        kernel_two_sample(*features, seed=seed) if features else None,
-    )

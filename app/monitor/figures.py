@@ -56,8 +56,8 @@ def stream_figure(
         line=dict(color=GREY, width=2, dash="solid" if has_change else "dot"),
     )
     margin = dict(l=LEFT, r=8, t=28, b=8)
-    quiet = dict(showlegend=False, dragmode=False, hovermode="x")
-    figure.update_layout(height=HEIGHT, margin=margin, **quiet)
+    figure.update_layout(height=HEIGHT, margin=margin, showlegend=False)
+    figure.update_layout(dragmode=False, hovermode="x")
     figure.update_annotations(x=0, xanchor="left", font=dict(size=14))
     figure.update_xaxes(range=[first_row, last], fixedrange=True)
     figure.update_yaxes(fixedrange=True, automargin=False)

@@ -14,6 +14,7 @@ from app.monitor.figures import p_value_figure, stream_figure
 from app.monitor.state import set_moment
 from app.monitor.stream_file import StreamFile
 from app.monitor.tables import (
+    FIRST_ROWS,
     GUARANTEED,
     LIMIT,
     NOT_GUARANTEED,
@@ -48,7 +49,7 @@ def stream_line(monitored: Monitored, label: str) -> None:
         high=first + rows,
         label=label,
     )
-    mixed = "" if monitored.is_changed is None else " Diamonds were mixed in."
+    mixed = " Diamonds were mixed in." if monitored.has_changed_rows else ""
     st.caption(
         f"A dot for each row, higher for a larger score; flagged above the dashed line.{mixed} "
         "Drag the upright line."
@@ -86,7 +87,8 @@ def who_noticed(monitored: Monitored, has_change: bool) -> None:
         hide_index=True,
         alt="When each test noticed the change",
     )
-    st.caption(f"{GUARANTEED} {NOT_GUARANTEED}")
+    begin = FIRST_ROWS if monitored.first_row else ""
+    st.caption(f"{begin}{GUARANTEED} {NOT_GUARANTEED}")
 
 
 def before_and_after(monitored: Monitored) -> None:

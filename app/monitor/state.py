@@ -9,7 +9,7 @@ import streamlit as st
 from app.monitor.evaluation import Monitored
 from app.monitor.stream_file import StreamFile, read_stream_file
 
-MAX_REMEMBERED = 24  # streams of a tab
+MAX_REMEMBERED = 8  # streams of a tab
 MOMENT_KEY = "moment"
 FILE_KEY = "stream"  # of the widget that takes a file
 

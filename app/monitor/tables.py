@@ -26,6 +26,7 @@ TESTS = {
 """{test: what a sentence calls it}, as `heat_core.monitoring.notices` names them."""
 HEADLINE_TESTS = ("martingale", "flag_rate")
 LIMIT, RUN_LENGTH = 20.0, 10_000.0  # of the martingale and the CUSUM
+FIRST_ROWS = "The calibration rows are the first rows of the file. "
 GUARANTEED = (
     "Guaranteed, while only ID rows come, from where the calibration rows come from: of streams of "
     "any length, looked at after every row, at most 5 of 100 ever take the martingale to 20. The "
@@ -237,7 +238,7 @@ def _slice_alarm(monitored: Monitored, one: SliceWatch) -> str:
     if one.alarm_at is None:
         return "none"
     row = one.alarm_at + 1
-    if monitored.is_changed is None or not monitored.is_changed.any():
+    if not monitored.has_changed_rows:
         return f"row {monitored.first_row + row:,}"
     delay = row - monitored.moment
     return f"after {_rows(delay)}" if delay > 0 else f"row {row:,}, falsely"
