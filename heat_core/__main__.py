@@ -398,6 +398,7 @@ def _decide(add: Add) -> None:
     )
     add("--share", type=float, help=share)
     add("--confidence", type=float, help="of the promise, by the rule: .95")
+    add("--threshold", type=float, help="of --rule hand: a score above it is OOD")
     add("--prevalence", type=float, help="share of inputs that are OOD, by the rule: .1")
     add("--miss-cost", type=float, help="of an OOD input that is missed, by the rule")
     add("--false-alarm-cost", type=float, help="of an ID input that is flagged, by the rule")

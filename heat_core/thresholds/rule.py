@@ -19,7 +19,9 @@ from .proportion import Interval
 if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
-Widget = Literal["none", "keep", "keep_with_confidence", "flag", "deployment", "least", "precision"]
+Widget = Literal[
+    "none", "keep", "keep_with_confidence", "flag", "deployment", "least", "precision", "hand"
+]
 """The setting that a rule asks a person for, beside its title."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from heat_core.pack import Pack, pack_from_arrays
 from heat_core.run import fit, load, save
 from heat_core.set_name import SetName
 from heat_core.thresholds import (
+    ByHand,
     Conformal,
     Deployment,
     KeepShare,
@@ -46,6 +47,7 @@ RULES: list[ThresholdRule] = [
     RecallAtLeast(0.5, 0.9),
     PrecisionAtLeast(0.5, Deployment(0.5), 0.9),
     PerClassConformal(0.7),
+    ByHand(0.5),
 ]
 
 
@@ -353,7 +355,7 @@ def test_the_help_says_what_the_share_is_for_every_rule_that_has_one(capsys):
     said = " ".join(capsys.readouterr().out.split())
     text = said.partition("--share SHARE")[2].rpartition("--confidence CONFIDENCE")[0]
     for name, rule in RULES.items():
-        default = getattr(rule(), "share", None)
+        default = next((f.default for f in fields(rule) if f.name == "share"), None)
         named = re.search(rf"[(, ]{name}\b[a-z_, ]*: (\.\d+)", text)
         assert (named and float(named[1])) == default, name
 
