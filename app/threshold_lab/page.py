@@ -12,6 +12,7 @@ from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
 from app.threshold_lab.evaluation import evaluate_per_class, evaluate_threshold
+from app.threshold_lab.shipping import ship_panel
 from app.threshold_lab.state import has_threshold, remember_share_kept
 from app.threshold_lab.tables import how_chosen, threshold_finding, what_is_promised
 from heat_core.detectors.presets import DETECTORS
@@ -62,6 +63,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
         st.caption(promise)
     selected = panels.selected_scores(pack_data, evaluation)
     panels.line(evaluation, titles, selected)
+    ship_panel(pack_data, evaluation)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
     if evaluation.class_thresholds:
         panels.class_thresholds(pack_data, evaluation)
