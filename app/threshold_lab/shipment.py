@@ -131,17 +131,18 @@ def _zip_file(name: str, folder: str, files: Callable[[], dict[str, bytes]]) -> 
 
 
 def folder_name(detector: str, title: str) -> str:
-    """Returns the name of a folder for a detector that is fitted to a pack of this title.
+    """Returns the name of a folder: the detector, and the first words of the pack's title.
 
-    >>> folder_name("RMD++", "CIFAR-10, ResNet-18"), folder_name("HEAT", "../é")
+    >>> folder_name("RMD++", "CIFAR-10, ResNet-18 of ..."), folder_name("HEAT", "../é")
     ('RMD++-CIFAR-10-ResNet-18', 'HEAT')
     """
-    return "-".join([detector, *re.findall(r"[A-Za-z0-9_-]+", title)])[:80].rstrip("-")
+    return "-".join([detector, *re.findall(r"[A-Za-z0-9_-]+", title)[:2]])[:60].rstrip("-")
 
 
 def rows_parted_otherwise(scores: SetScores, one: float, other: float) -> int:
     """Returns how many rows, of all sets, lie between two thresholds: the verdict on them differs.
 
+    >>> import numpy as np
     >>> from heat_core.scores import SetScores
     >>> scores = SetScores({"test": np.array([1.0, 2.0]), "far_a": np.array([2.5, 9.0])})
     >>> rows_parted_otherwise(scores, 1.5, 2.5)

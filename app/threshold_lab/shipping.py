@@ -88,7 +88,7 @@ def _show_shipment(evaluation: Evaluation, shipment: Shipment) -> None:
         for file in (shipment.bundle, shipment.scorer):
             if file.missing_reason:
                 st.caption(f"{plain(file.name)}: {plain(file.missing_reason)}")
-        st.code(_commands(shipment), language="bash")
+        st.code(_commands(shipment), language="bash", wrap_lines=True)
 
 
 def _heading(evaluation: Evaluation, shipment: Shipment) -> str:
@@ -131,9 +131,12 @@ def _download_button(label: str, file: ShippedFile, icon: str) -> None:
 def _commands(shipment: Shipment) -> str:
     """Returns how to score with the files."""
     folder = shipment.folder
-    return (
-        f"unzip {shipment.bundle.name} && heat score {folder} features.parquet "
-        "--out decisions.parquet\n"
-        f"unzip {shipment.scorer.name} && python {folder}-numpy/score.py features.parquet "
-        "decisions.csv"
+    return "\n".join(
+        (
+            f"unzip {shipment.bundle.name}",
+            f"heat score {folder} features.parquet --out decisions.parquet",
+            "# or, with numpy, safetensors and pyarrow alone:",
+            f"unzip {shipment.scorer.name}",
+            f"python {folder}-numpy/score.py features.parquet decisions.csv",
+        )
     )
