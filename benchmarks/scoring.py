@@ -1,0 +1,106 @@
+"""`heat score` of a Parquet file of 2 GB, in constant memory, beside the products it cannot avoid.
+
+A MoG with one covariance needs each row times the whitening matrix: a (rows, d) x (d, d) product in
+float32, over blocks of the file's own size, with nothing read and nothing written.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from heat_core.bundles import bundle_of, save_bundle
+from heat_core.detectors.closed_form import MoG
+from heat_core.features import Features
+from heat_core.pack import NO_EXTRA, Pack
+from heat_core.run import fit
+from heat_core.streams.sources import BATCH_ROWS
+from heat_core.thresholds import Conformal
+
+from . import threads
+from .timing import Options, Row
+
+DIM, CLASSES, LEAST_SHARE, MOST_GB = 256, 10, 0.6, 2.0
+
+
+def measure(options: Options) -> list[Row]:
+    """Returns a row for the seconds, and one for the memory at the peak."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_bundle(folder / "bundle")
+        _write_rows(folder / "rows.parquet", options.stream_rows)
+        seconds = _score(folder)
+        size_gb = (folder / "rows.parquet").stat().st_size / 1e9
+    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+    with threads.limit(options.threads):
+        products = _products(options.stream_rows)
+    what = f"score {options.stream_rows:,} x {DIM} float16 ({size_gb:.1f} GB of Parquet), MoG"
+    ratio = seconds / products
+    return [
+        Row(
+            what,
+            seconds,
+            "matmul",
+            products,
+            ratio,
+            f"at most {1 / LEAST_SHARE:.2f}",
+            ratio <= 1 / LEAST_SHARE,
+        ),
+        Row(
+            f"{what}: memory at the peak",
+            None,
+            "",
+            None,
+            None,
+            f"{MOST_GB} GB; {peak_gb:.2f} GB",
+            peak_gb <= MOST_GB,
+        ),
+    ]
+
+
+def _write_bundle(folder: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(5000) % CLASSES
+    z = torch.randn(5000, DIM, generator=generator) + torch.eye(DIM)[y]
+    train, test = Features(z[:4000], y[:4000]), Features(z[4000:], y[4000:])
+    pack = Pack(train, test, {("far", "noise"): Features(3 * z[:500])}, NO_EXTRA, {})
+    save_bundle(bundle_of(fit(MoG(), train), pack, Conformal(0.95)), folder)
+
+
+def _write_rows(path: Path, rows: int) -> None:
+    """Writes rows of noise, a block at a time."""
+    random = np.random.default_rng(0)
+    kind = pa.list_(pa.float16(), DIM)
+    with pq.ParquetWriter(path, pa.schema([("z", kind)]), compression="none") as writer:
+        for start in range(0, rows, BATCH_ROWS):
+            count = min(BATCH_ROWS, rows - start)
+            block = random.standard_normal((count, DIM), dtype=np.float32).astype(np.float16)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), DIM)
+            writer.write_table(pa.table({"z": column.cast(kind)}))
+
+
+def _score(folder: Path) -> float:
+    """Returns the seconds of the command."""
+    command = [sys.executable, "-m", "heat_core", "score", str(folder / "bundle")]
+    rows, out = str(folder / "rows.parquet"), str(folder / "scores.parquet")
+    start = time.perf_counter()
+    subprocess.run([*command, rows, "--z", "z", "--out", out], check=True, stdout=sys.stderr)
+    return time.perf_counter() - start
+
+
+def _products(rows: int) -> float:
+    """Returns the seconds of the products alone."""
+    block, whitener = torch.randn(BATCH_ROWS, DIM), torch.randn(DIM, DIM)
+    start = time.perf_counter()
+    for _ in range(0, rows, BATCH_ROWS):
+        block @ whitener
+    return time.perf_counter() - start
