@@ -1,7 +1,8 @@
-"""`heat score` of a Parquet file of 2 GB, in constant memory, beside the products it cannot avoid.
+"""`heat score` of a Parquet file of 2 GB, in constant memory, beside what it cannot avoid.
 
-A MoG with one covariance needs each row times the whitening matrix: a (rows, d) x (d, d) product in
-float32, over blocks of the file's own size, with nothing read and nothing written.
+Every row must be read, and a MoG with one covariance needs it times the whitening matrix. The peer
+does that and nothing else: pyarrow's batches, each a (rows, d) x (d, d) product in float32. Nothing
+is checked, normalised, compared with a threshold or written, and no process starts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from heat_core.detectors.closed_form import MoG
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, Pack
 from heat_core.run import fit
+from heat_core.set_name import SetName
 from heat_core.streams.sources import BATCH_ROWS
 from heat_core.thresholds import Conformal
 
@@ -39,18 +41,18 @@ def measure(options: Options) -> list[Row]:
         _write_bundle(folder / "bundle")
         _write_rows(folder / "rows.parquet", options.stream_rows)
         seconds = _score(folder)
+        peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
+        with threads.limit(options.threads):
+            least = _read_and_multiply(folder / "rows.parquet")
         size_gb = (folder / "rows.parquet").stat().st_size / 1e9
-    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    with threads.limit(options.threads):
-        products = _products(options.stream_rows)
     what = f"score {options.stream_rows:,} x {DIM} float16 ({size_gb:.1f} GB of Parquet), MoG"
-    ratio = seconds / products
+    ratio = seconds / least
     return [
         Row(
             what,
             seconds,
-            "matmul",
-            products,
+            "pyarrow + matmul",
+            least,
             ratio,
             f"at most {1 / LEAST_SHARE:.2f}",
             ratio <= 1 / LEAST_SHARE,
@@ -72,7 +74,7 @@ def _write_bundle(folder: Path) -> None:
     y = torch.arange(5000) % CLASSES
     z = torch.randn(5000, DIM, generator=generator) + torch.eye(DIM)[y]
     train, test = Features(z[:4000], y[:4000]), Features(z[4000:], y[4000:])
-    pack = Pack(train, test, {("far", "noise"): Features(3 * z[:500])}, NO_EXTRA, {})
+    pack = Pack(train, test, {SetName("far", "noise"): Features(3 * z[:500])}, NO_EXTRA, {})
     save_bundle(bundle_of(fit(MoG(), train), pack, Conformal(0.95)), folder)
 
 
@@ -97,10 +99,13 @@ def _score(folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def _products(rows: int) -> float:
-    """Returns the seconds of the products alone."""
-    block, whitener = torch.randn(BATCH_ROWS, DIM), torch.randn(DIM, DIM)
+def _read_and_multiply(path: Path) -> float:
+    """Returns the seconds of reading a file's batches, and of one product each."""
+    whitener = torch.randn(DIM, DIM)
     start = time.perf_counter()
-    for _ in range(0, rows, BATCH_ROWS):
-        block @ whitener
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=["z"]):
+            values = batch.column("z").flatten().to_numpy(zero_copy_only=False)
+            rows = torch.from_numpy(values.reshape(-1, DIM).astype(np.float32))
+            torch.matmul(rows, whitener)
     return time.perf_counter() - start
