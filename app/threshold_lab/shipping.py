@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -19,9 +18,6 @@ from app.threshold_lab.shipment import (
     shipping_work,
 )
 from heat_core.thresholds import ByHand, ThresholdRule
-
-if TYPE_CHECKING:
-    pass
 
 HELP = (
     "A zip file with the fitted detector, its threshold and what that was chosen on, and one that "

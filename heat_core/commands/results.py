@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heat_core.results.report import Results
     from heat_core.scores import SetScores
 
-FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, and can do so from features alone
+FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, fitted once more from features alone
 
 
 def benchmark(options: argparse.Namespace) -> None:
