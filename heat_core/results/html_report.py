@@ -30,6 +30,7 @@ from heat_core.texts import one_line
 from heat_core.thresholds import (
     Assessment,
     Conformal,
+    Decision,
     Interval,
     Outcome,
     assess,
@@ -82,7 +83,7 @@ def html_report(
     >>> pack = Pack(train, test, {("far", "a"): Features(9 + z)}, NO_EXTRA, {"title": "my data"})
     >>> bundle = bundle_of(fit(MoG(normalize=False), train), pack, Conformal(0.9))
     >>> page = html_report(bundle, pack, score_pack(pack, bundle.score))
-    >>> "<h1>MoG on my data</h1>" in page, "catches 100.0 % of the OOD inputs" in page
+    >>> "<h1>MoG on my data</h1>" in page, "of the OOD inputs that it was tried on" in page
     (True, True)
     """
     if link and not link.startswith(("https://", "http://")):
@@ -256,8 +257,9 @@ def _threshold(facts: _Facts) -> Iterator[Html]:
     yield element("dl", *(joined(element("dt", name), element("dd", text)) for name, text in rows))
     if 0 < len(decision.by_class) <= MOST_CLASSES:
         classes = sorted(decision.by_class.items())
-        body = [(facts.pack.class_name(label), _number(t)) for label, t in classes]
-        yield _table("Thresholds", ("Predicted class", "Threshold"), body)
+        rows = [(facts.pack.class_name(label), _number(t)) for label, t in classes]
+        yield element("h3", "Threshold of each predicted class", class_="apart")
+        yield element("div", _pairs(rows), class_="blocks")
 
 
 def _threshold_text(facts: _Facts) -> str:
@@ -296,7 +298,7 @@ def _histograms(facts: _Facts) -> Iterator[Html]:
     threshold = 0.0 if decision.by_class else decision.threshold
     edges = bin_edges(by_group, threshold, BARS)
     unit = "score less its class's threshold" if decision.by_class else "score"
-    yield element("p", _how_to_read(by_group, edges, decision.interval), class_="quiet")
+    yield element("p", _how_to_read(by_group, edges, decision), class_="quiet")
     panels = []
     for group, values in by_group.items():
         titles = [facts.pack.title_of("test")]
@@ -305,7 +307,7 @@ def _histograms(facts: _Facts) -> Iterator[Html]:
                 facts.pack.title_of(str(SetName(group, name))) for name in margins.ood()[group]
             ]
         name = "In-distribution (ID)" if group == "ID" else f"{group.capitalize()} OOD"
-        caption = f"{name}: {', '.join(titles)}; {len(values):,} rows"
+        caption = f"{name}: {one_line(', '.join(titles))}; {len(values):,} rows"
         description = (
             f"A histogram of {len(values):,} scores. Half of them are at most "
             f"{_number(float(np.median(values)))}; {_percent(float(np.mean(values > threshold)))} "
@@ -318,12 +320,13 @@ def _histograms(facts: _Facts) -> Iterator[Html]:
     yield element("div", *panels, class_="panels")
 
 
-def _how_to_read(by_group: Mapping[str, Array], edges: Array, interval: Interval | None) -> str:
+def _how_to_read(by_group: Mapping[str, Array], edges: Array, decision: Decision) -> str:
     """Returns what the histograms of {group: (n,) scores} show, and what lies beyond the axis."""
-    band = "" if interval is None else ", and the band around it is its 95 % interval"
+    of_class = " of a row's class" if decision.by_class else ""
+    band = "" if decision.interval is None else ", and the band around it is its 95 % interval"
     text = (
         "Every bar is a share of a group's rows; those right of the line are flagged. The line is "
-        f"the threshold{band}."
+        f"the threshold{of_class}{band}."
     )
     values = np.concatenate(list(by_group.values()))
     below, beyond = int(np.sum(values < edges[0])), int(np.sum(values > edges[-1]))
@@ -406,11 +409,9 @@ def _precision(facts: _Facts) -> Iterator[Html]:
 def _settings(bundle: Bundle) -> Html:
     """Returns the settings that make the bundle anew, a small table for each part."""
     detector, rule = to_json(bundle.detector), to_json(bundle.decision.rule)
-    fit = {
-        "preset": bundle.preset or None,
-        "seed": bundle.seed,
-        "seed of halves": bundle.split_seed,
-    }
+    fit: dict[str, Any] = {"seed": bundle.seed, "seed of halves": bundle.split_seed}
+    if bundle.preset:
+        fit["preset"] = bundle.preset
     blocks = [
         *_blocks(f"Detector: {detector['kind']}", detector),
         *_blocks(f"Rule: {rule['kind']}", rule),
@@ -419,7 +420,7 @@ def _settings(bundle: Bundle) -> Html:
     if bundle.chosen_settings:
         blocks.append(("Found at fit, on ID data alone", bundle.chosen_settings))
     tables = [
-        element("section", element("h3", title), _pairs(rows)) for title, rows in blocks if rows
+        element("section", element("h3", title), _setting_rows(rows)) for title, rows in blocks
     ]
     remarks = [
         element("p", one_line(text, 1000), class_="quiet")
@@ -427,6 +428,11 @@ def _settings(bundle: Bundle) -> Html:
         if text
     ]
     return joined(element("div", *tables, class_="blocks"), *remarks)
+
+
+def _setting_rows(settings: Mapping[str, Any]) -> Html:
+    rows = [(name.replace("_", " "), _value(value)) for name, value in settings.items()]
+    return _pairs(rows) if rows else element("p", "no settings", class_="quiet")
 
 
 def _blocks(title: str, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -457,21 +463,22 @@ def _as_list(value: Any) -> list[Any]:
 def _origin(bundle: Bundle, made: datetime) -> Html:
     """Returns what a stranger needs to make it anew: hashes, versions, dates."""
     files = bundle_files(bundle)
-    rows = {
-        "Data": one_line(bundle.pack_title),
-        "SHA-256 of the data's arrays": element("code", one_line(bundle.pack_sha256)),
-    }
+    rows: list[tuple[str, object]] = [
+        ("Data", one_line(bundle.pack_title)),
+        ("SHA-256 of the data's arrays", element("code", one_line(bundle.pack_sha256))),
+    ]
     for name in HASHED:
         digest = hashlib.sha256(files[name]).hexdigest()
-        rows[f"SHA-256 of {name}"] = element("code", digest)
+        rows.append((f"SHA-256 of {name}", element("code", digest)))
     if bundle.created:
         version = one_line(bundle.code_version)
-        rows["Bundle made"] = f"{_date(bundle.created)}, by heat-dashboard {version}"
-    rows["Report made"] = f"{_date(made.isoformat())}, by heat-dashboard {__version__}"
-    rows["With"] = (
-        f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}"
-    )
-    return element("div", _pairs(rows), class_="wide")
+        rows.append(("Bundle made", f"{_date(bundle.created)}, by heat-dashboard {version}"))
+    python, numpy = platform.python_version(), np.__version__
+    rows += [
+        ("Report made", f"{_date(made.isoformat())}, by heat-dashboard {__version__}"),
+        ("With", f"Python {python}, torch {torch.__version__}, numpy {numpy}"),
+    ]
+    return element("div", _pairs(rows), class_="origin")
 
 
 def _date(text: str) -> str:
@@ -574,14 +581,13 @@ def _table(name: str, heading: Sequence[str], body: Iterable[Sequence[object]]) 
     return element("div", table, class_="wide", role="region", aria_label=name, tabindex="0")
 
 
-def _pairs(rows: Mapping[str, object]) -> Html:
+def _pairs(rows: Iterable[tuple[str, object]]) -> Html:
     """Returns a table of names and values."""
-    lines = []
-    for name, value in rows.items():
-        cell = value if isinstance(value, Html) else _value(value)
-        header = element("th", name.replace("_", " "), scope="row")
-        lines.append(element("tr", header, element("td", cell)))
-    return element("table", element("tbody", *lines))
+    lines = [
+        element("tr", element("th", name, scope="row"), element("td", value))
+        for name, value in rows
+    ]
+    return element("table", element("tbody", *lines), class_="pairs")
 
 
 def _value(value: Any) -> str:

@@ -35,12 +35,17 @@ def element(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def joined(*children: object) -> Html:
-    """Returns elements and texts one after another.
+    """Returns elements and texts one after another; a line never begins with the sign of percent.
 
-    >>> joined("a & ", element("b", "c"))
-    'a &amp; <b>c</b>'
+    >>> joined("a & ", element("b", "5 %"))
+    'a &amp; <b>5\\xa0%</b>'
     """
-    return Html("".join(child if isinstance(child, Html) else _text(child) for child in children))
+    return Html(
+        "".join(
+            child if isinstance(child, Html) else _text(child).replace(" %", "\N{NO-BREAK SPACE}%")
+            for child in children
+        )
+    )
 
 
 def _text(value: object) -> str:

@@ -27,6 +27,7 @@ h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 2.25rem 0 .6rem; padding-top: .9rem;
      border-top: 1px solid var(--rule); }
 h3 { font-size: .95rem; margin: 0 0 .25rem; }
+.apart { margin-top: 1.25rem; }
 p { margin: .5rem 0; }
 a { color: var(--link); overflow-wrap: anywhere; }
 .quiet { color: var(--quiet); font-size: .9rem; }
@@ -68,8 +69,13 @@ thead th { color: var(--quiet); vertical-align: bottom; }
 .number { text-align: right; }
 td.number { white-space: nowrap; }
 .within { display: block; color: var(--quiet); font-size: .85em; }
+th[scope=row] { overflow-wrap: anywhere; }
+th[scope=row]:has(.within) { min-width: 6.5rem; }
+.pairs { table-layout: fixed; }
+.pairs td { overflow-wrap: anywhere; }
+.origin .pairs th { width: 36%; }
 .blocks th { color: var(--quiet); }
-.blocks td { text-align: right; overflow-wrap: anywhere; }
+.blocks td { text-align: right; }
 .blocks th, .blocks td { padding-top: .15rem; padding-bottom: .15rem; }
 code { font-family: ui-monospace, "SFMono-Regular", Menlo, Consolas, monospace; font-size: .85em;
        overflow-wrap: anywhere; }
@@ -77,7 +83,7 @@ footer { margin-top: 2.5rem; }
 @media (max-width: 34rem) {
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .6rem; }
-  .wide table { font-size: .8rem; }
+  .wide table, .origin table { font-size: .8rem; }
   .wide th, .wide td { padding-right: .4rem; }
 }
 @page { size: A4; margin: 15mm; }
@@ -90,7 +96,8 @@ footer { margin-top: 2.5rem; }
   .blocks { columns: 3; }
   .wide { overflow: visible; }
   thead { display: table-header-group; }
-  figure, tr, li, dt, dd { break-inside: avoid; }
+  figure, .wide, tr, li, dt, dd { break-inside: avoid; }
+  .quiet { break-after: avoid; }
   p { orphans: 3; widows: 3; }
 }
 """
