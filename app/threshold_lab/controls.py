@@ -110,14 +110,13 @@ def compared_input(others: Sequence[str]) -> str:
 
 def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the OOD sets that count."""
-    are_unique = len(set(titles.values())) == len(titles)
     set_names = st.multiselect(
         "OOD sets that count",
         list(titles),
         list(titles),
         key="sets",
         bind="query-params",
-        format_func=lambda name: titles[name] if are_unique else name,
+        format_func=lambda name: titles[name],
         help="Every group counts the same, and every set in it.",
     )
     return tuple(set_names)

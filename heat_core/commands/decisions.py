@@ -31,7 +31,7 @@ def decide(options: argparse.Namespace) -> None:
     names = split_names(options.ood) if options.ood else ()
     if rule.needs_ood and not names:
         names = tuple(map(str, pack.ood))
-    with progress_line(run.detector.title):
+    with progress_line(run.detector.name):
         bundle = bundle_of(run, pack, rule, names, options.preset, options.seed)
     if options.out is None:
         print(json.dumps(decision_card(bundle), indent=2))
@@ -120,7 +120,7 @@ def check(options: argparse.Namespace) -> None:
 
     bundle = load_bundle(options.bundle, options.device)
     pack = read_pack(options.pack)
-    with progress_line(bundle.detector.title):
+    with progress_line(bundle.detector.name):
         differences = check_bundle(bundle, pack, options.device)
     if differences:
         raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
 PAGE_DEFAULTS = {"detectors": None, "seeds": 5, "preset": "modern", "seed": 0, "plane": True}
-FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, and can do so from features alone
+FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, fitted once more from features alone
 
 
 def benchmark(options: argparse.Namespace) -> None:

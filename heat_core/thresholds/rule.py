@@ -81,7 +81,7 @@ class ThresholdRule(abc.ABC):
     ) -> Interval | None:
         """Returns where the threshold lies for other draws of these scores, by the bootstrap.
 
-        None where the rule has more than one threshold.
+        None where the rule has more than one threshold, or does not say.
 
         Args:
             inside, outside: as `fit` takes them.
