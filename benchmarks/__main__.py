@@ -12,8 +12,8 @@ from dataclasses import fields
 
 from .timing import Options, Row, table
 
-PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step")
-ALONE = ("closed_forms",)
+PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "scoring")
+ALONE = ("closed_forms", "intervals")
 """Without a peer, against a bar in seconds."""
 WAITS = ("start", "pages", "plane", "threshold", "inspector", "feature_map")
 """In the app; `waits` stands for all of them."""

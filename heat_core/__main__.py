@@ -327,7 +327,14 @@ def _benchmark(add: Add) -> None:
 
 
 def _report(add: Add) -> None:
-    add("pack", metavar="PACK", type=Path)
+    paths = "a pack; with --html a bundle, then the pack that it was made of"
+    add("pack", metavar="[BUNDLE] PACK", type=Path, help=paths)
+    add("pack_of_bundle", nargs="?", type=Path, help=argparse.SUPPRESS)
+    html = "the file to write the bundle's report to; nothing is fitted then"
+    add("--html", type=Path, metavar="FILE", help=html)
+    link = "with --html: of the view in the app, which the report then offers to open"
+    add("--link", metavar="URL", help=link)
+    _add_overwrite(add)
     _add_detectors(add)
     add("--seeds", type=_whole_number(1, MAX_SEEDS), default=5)
     _add_preset(add)
@@ -398,6 +405,7 @@ def _decide(add: Add) -> None:
     )
     add("--share", type=float, help=share)
     add("--confidence", type=float, help="of the promise, by the rule: .95")
+    add("--threshold", type=float, help="of --rule hand: a score above it is OOD")
     add("--prevalence", type=float, help="share of inputs that are OOD, by the rule: .1")
     add("--miss-cost", type=float, help="of an OOD input that is missed, by the rule")
     add("--false-alarm-cost", type=float, help="of an ID input that is flagged, by the rule")
@@ -519,7 +527,8 @@ COMMANDS = (
         name="report",
         run=results.report,
         add_options=_report,
-        summary="Print all results on a pack as one Markdown page.",
+        summary="Print all results on a pack as one Markdown page, or write a bundle's report "
+        "as one of HTML.",
         example="assets/packs/cifar10-resnet18 --seeds 5",
     ),
     Command(

@@ -82,9 +82,10 @@ class ToDiagnose:
 
     Args:
         energy: the whole, of what the chains walk in.
-        e_theta: the learned part E_theta, of the same.
-        mixture: Gaussians fitted to the data there.
-        z, negatives: (N, d) data, and what it was contrasted with, noise or pseudo-OOD features.
+        e_theta: the learned part E_theta, of z as it is here.
+        mixture: Gaussians fitted to the data where the chains walk.
+        z, negatives: (N, d) data, and what it was contrasted with, noise or pseudo-OOD features, as
+            E_theta sees them.
         bound: of |E_theta| at its optimum; None without one.
         density: whether exp(-E) is meant as a density, so that chains and weights mean something.
 

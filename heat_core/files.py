@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -65,6 +67,26 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     _delete_stale_parts(path)
+
+
+def zip_of(files: Mapping[str, bytes], folder: str) -> bytes:
+    """Returns a zip file of files in a folder: the same bytes for the same files.
+
+    Args:
+        files: {name: content}.
+        folder: that unpacking makes.
+
+    >>> zipfile.ZipFile(io.BytesIO(zip_of({"a.txt": b"content"}, "bundle"))).namelist()
+    ['bundle/a.txt']
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(f"{folder}/{name}")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            file.writestr(entry, content)
+    return packed.getvalue()
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -32,7 +32,6 @@ from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
 
 GROUPS = ("near", "mid", "far")
-# families made of ID images: of training images, and of held-out ones
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 SET_NAME = re.compile(r"[\w .+-]{1,60}")  # with its group; it becomes a file name
 MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors

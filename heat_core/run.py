@@ -78,12 +78,12 @@ class Run:
     @property
     def warning(self) -> str:
         """What a reader of the fitted energy must know, in words; mostly nothing."""
-        return self.detector.warning(self.energy)
+        return self.detector.warning(self.energy, self.shape)
 
     @property
     def chosen_settings(self) -> dict[str, float]:
         """What was left open, and found at fit on ID data alone, {setting: value}; mostly none."""
-        return self.detector.chosen_settings(self.energy)
+        return self.detector.chosen_settings(self.energy, self.shape)
 
     def score(self, features: Features) -> NDArray[np.float64]:
         """Returns the score of each row, (N,) float64: larger is more out-of-distribution.

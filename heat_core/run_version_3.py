@@ -35,7 +35,7 @@ RENAMED_FIELDS = {
     "MALA": {**_SAMPLER_FIELDS, "noise": "noise_std"},
     "Record": {"held_out": "val_loss", "inside": "data_energy", "outside": "noise_energy"},
 }
-"""{class then: {field then: field now}}."""
+"""{class then: {field then: field in version 5}}."""
 
 OPTIMISER_FIELDS = {
     "steps": "steps",

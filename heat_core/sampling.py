@@ -134,8 +134,8 @@ class Langevin:
         """
         value, grad = energy_and_gradient(energy, path.flatten(0, 1))
         value, grad = value.view(path.shape[:2]), grad.view(path.shape)
-        starts = _Points(path[:-1], value[:-1], grad[:-1])
-        ends = _Points(path[1:], value[1:], grad[1:])
+        starts = Points(path[:-1], value[:-1], grad[:-1])
+        ends = Points(path[1:], value[1:], grad[1:])
         log_ratio = _log_acceptance_ratio(self.step_size, starts, ends)
         return float(log_ratio.clamp(max=0).exp().mean())
 
@@ -167,39 +167,67 @@ class MALA(Langevin):
             )
 
     def step(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self.step_and_acceptance(energy, z, generator)[0]
+        return self.step_and_acceptance(energy, Points.of(energy, z), generator)[0].z
 
     def step_and_acceptance(
-        self, energy: Energy, z: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the points z (N, d) one step later, (N, d), and how probable each step was.
+        self, energy: Energy, start: Points, generator: torch.Generator | None = None
+    ) -> tuple[Points, Tensor]:
+        """Returns the N points one step later, and how probable each step was.
 
-        The second, (N,), is the probability with which each step was accepted.
+        The second, (N,), is the probability with which each step was accepted. A walk gives the
+        points back for the next step, so that the energy is evaluated once a step.
         """
-        start = _Points(z, *energy_and_gradient(energy, z))
+        z = start.z
         epsilon = torch.randn(z.shape, dtype=z.dtype, device=z.device, generator=generator)
         moved = z - self.step_size * start.gradient + math.sqrt(2 * self.step_size) * epsilon
-        proposal = _Points(moved, *energy_and_gradient(energy, moved))
+        proposal = Points.of(energy, moved)
         log_ratio = _log_acceptance_ratio(self.step_size, start, proposal)
         probability = log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp()
         draw = torch.rand(len(z), dtype=z.dtype, device=z.device, generator=generator)
-        accepted = draw < probability
-        return torch.where(accepted[:, None], proposal.z, z), probability
+        return proposal.where(draw < probability, start), probability
+
+    def __call__(
+        self, energy: Energy, z: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        points = Points.of(energy, z)
+        for _ in range(self.steps):
+            points, _ = self.step_and_acceptance(energy, points, generator)
+        return points.z
+
+    def path(self, energy: Energy, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        walk = [Points.of(energy, z)]
+        for _ in range(self.steps):
+            walk.append(self.step_and_acceptance(energy, walk[-1], generator)[0])
+        return torch.stack([points.z for points in walk])
 
     def acceptance(self, energy: Energy, path: Tensor) -> float:
         """Returns the share of the steps of a path, (steps + 1, N, d), that were accepted."""
         return float((path[1:] != path[:-1]).any(-1).double().mean())
 
 
-class _Points(NamedTuple):
+class Points(NamedTuple):
     """Points z (..., d), their energies (...), and the energies' gradients (..., d)."""
 
     z: Tensor
     energy: Tensor
     gradient: Tensor
 
+    @classmethod
+    def of(cls, energy: Energy, z: Tensor) -> Points:
+        """Returns the points z (N, d), detached."""
+        return cls(z.detach(), *energy_and_gradient(energy, z))
 
-def _log_acceptance_ratio(step_size: float, start: _Points, proposal: _Points) -> Tensor:
+    def where(self, condition: Tensor, other: Points) -> Points:
+        """Returns these N points where the condition (N,) holds, and the others elsewhere."""
+        row = condition[:, None]
+        return Points(
+            torch.where(row, self.z, other.z),
+            torch.where(condition, self.energy, other.energy),
+            torch.where(row, self.gradient, other.gradient),
+        )
+
+
+def _log_acceptance_ratio(step_size: float, start: Points, proposal: Points) -> Tensor:
     """Returns log of p(z') g(z | z') / (p(z) g(z' | z)), (...), of points (..., d).
 
     z is the start, z' the proposal, and g(z' | z) = N(z'; z - a grad E(z), 2 a I).
@@ -227,11 +255,12 @@ def tune_step_size(
         rounds: of one step each; the size changes less and less (Robbins and Monro 1951).
     """
     log_size = math.log(sampler.step_size)
+    points = Points.of(energy, z)
     for number in range(rounds):
         trial = replace(sampler, step_size=math.exp(log_size))
-        z, probability = trial.step_and_acceptance(energy, z, generator)
+        points, probability = trial.step_and_acceptance(energy, points, generator)
         log_size += 3 * (float(probability.mean()) - target) / math.sqrt(1 + number)
-    return replace(sampler, step_size=math.exp(log_size)), z
+    return replace(sampler, step_size=math.exp(log_size)), points.z
 
 
 # -- draws of another density ----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from app.pack.shown import (
 )
 from app.session import warn_if_not_offered
 from app.text import plain
-from heat_core.detectors.presets import DETECTORS
+from heat_core.detectors.presets import DETECTORS, preset_detector
 
 DRAWN = ("MSP", "MoG", "EBM", "HEAT")  # whose curves are drawn at first
 IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
@@ -41,7 +41,7 @@ def added_detectors_input() -> None:
                 on_change=_add_picked,
             )
         for name in added:
-            st.caption(f"{name}: {DETECTORS[name].summary}.")
+            st.caption(f"{name}: {preset_detector(name).description}.")
 
 
 def _add_picked() -> None:

@@ -22,6 +22,7 @@ from app.session import SHARE_TO_KEEP_KEY
 if TYPE_CHECKING:
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
+    from heat_core.run import Run
     from heat_core.scores import SetScores
 
 Array = NDArray[np.float64]
@@ -242,6 +243,12 @@ def row_insight(pack_data: PackData, pack_row: PackRow, thresholds: Mapping[str,
     return inspect_row(
         pack_data.pack, pack_data.class_mahalanobis, all_detector_scores, pack_row, thresholds
     )
+
+
+def fitted_run(pack_data: PackData, detector: str) -> Run | None:
+    """Returns a detector as it was fitted to the data, where that was kept."""
+    ready = {scores.detector: scores for scores in _ready(ensure_scoring_job(pack_data))}
+    return ready[detector].run if detector in ready else None
 
 
 def current_share_to_keep() -> float:

@@ -137,8 +137,8 @@ def _test_report(pack: Pack) -> tuple[str, str]:
 def _val_report(pack: Pack) -> tuple[str, str]:
     val = pack.extra.val
     if val is None:
-        return "none", "lines are chosen on the ID test rows themselves"
-    return f"{len(val):,} rows", "lines are chosen on it"
+        return "none", "thresholds are chosen on the ID test rows themselves"
+    return f"{len(val):,} rows", "thresholds are chosen on it"
 
 
 def _ood_report(pack: Pack, group: str) -> tuple[str, str]:

@@ -108,8 +108,10 @@ class EnergyReading:
 
     @property
     def modes_kept(self) -> int:
-        """How many modes hold at least half of their true mass in the model."""
-        return int((self.model_mass >= 0.5 * self.true_mass).sum())
+        """How many modes hold at least `MIN_MODE_SHARE` of their true mass in the model."""
+        from heat_core.plane.grid import MIN_MODE_SHARE
+
+        return int((self.model_mass >= MIN_MODE_SHARE * self.true_mass).sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,11 @@ from app.session import (
     THRESHOLD_KEY,
     warn_if_not_offered,
 )
-from app.threshold_lab.state import BY_HAND, choose_by_hand, forget_other_data, keep_same_share
-from heat_core.thresholds import RULES, Deployment, ThresholdRule, Widget
+from app.threshold_lab.state import choose_by_hand, forget_other_data, keep_same_share
+from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 
 RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}
-CHOOSERS = (*RULES_BY_TITLE, BY_HAND)
+CHOOSERS = tuple(RULES_BY_TITLE)
 NARROW, WIDE = 200, 320  # pixels
 
 
@@ -110,14 +110,13 @@ def compared_input(others: Sequence[str]) -> str:
 
 def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the OOD sets that count."""
-    are_unique = len(set(titles.values())) == len(titles)
     set_names = st.multiselect(
         "OOD sets that count",
         list(titles),
         list(titles),
         key="sets",
         bind="query-params",
-        format_func=lambda name: titles[name] if are_unique else name,
+        format_func=lambda name: titles[name],
         help="Every group counts the same, and every set in it.",
     )
     return tuple(set_names)
@@ -151,8 +150,8 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
         width=WIDE,
         help="A rule, or you: drag the line, move it with the arrow keys, or type where it is.",
     )
-    rule = RULES_BY_TITLE.get(str(title))
-    if rule is None:
+    rule = RULES_BY_TITLE.get(str(title), ByHand)
+    if rule is ByHand:
         return None
     settings = RULE_SETTINGS[rule.widget](deployment)
     return rule(*settings)

@@ -12,8 +12,14 @@ from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
 from app.threshold_lab.evaluation import evaluate_per_class, evaluate_threshold
+from app.threshold_lab.shipping import ship_panel
 from app.threshold_lab.state import has_threshold, remember_share_kept
-from app.threshold_lab.tables import how_chosen, threshold_finding, what_is_promised
+from app.threshold_lab.tables import (
+    how_chosen,
+    threshold_finding,
+    unique_titles,
+    what_is_promised,
+)
 from heat_core.detectors.presets import DETECTORS
 from heat_core.thresholds import KeepShare, choose_threshold
 
@@ -62,6 +68,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
         st.caption(promise)
     selected = panels.selected_scores(pack_data, evaluation)
     panels.line(evaluation, titles, selected)
+    ship_panel(pack_data, evaluation)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
     if evaluation.class_thresholds:
         panels.class_thresholds(pack_data, evaluation)
@@ -70,7 +77,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
 
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
-    titles = {str(name): pack_data.pack.title_of(str(name)) for name in pack_data.pack.ood}
+    titles = unique_titles(pack_data.pack)
     choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
     add_detectors(choice.detectors)
 

@@ -24,6 +24,7 @@ from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_thresholds_table,
+    line_interval,
     margin_texts,
     nearest_pack_rows,
     nearest_table,
@@ -93,6 +94,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),
+        interval=line_interval(evaluation.rule, scores),
     )
     threshold_line(data, set_by_hand, key="line")
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.session import RULE_KEY, SHARE_TO_KEEP_KEY, THRESHOLD_KEY
-from heat_core.thresholds import KeepShare
+from heat_core.thresholds import ByHand, KeepShare
 
 if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
-BY_HAND = "By hand"  # stands among the titles of the rules
+BY_HAND = ByHand.title
 
 
 def set_by_hand(threshold: float) -> None:

@@ -31,7 +31,7 @@ def decide(options: argparse.Namespace) -> None:
     names = split_names(options.ood) if options.ood else ()
     if rule.needs_ood and not names:
         names = tuple(map(str, pack.ood))
-    with progress_line(run.detector.title):
+    with progress_line(run.detector.name):
         bundle = bundle_of(run, pack, rule, names, options.preset, options.seed)
     if options.out is None:
         print(json.dumps(decision_card(bundle), indent=2))
@@ -43,14 +43,14 @@ def decide(options: argparse.Namespace) -> None:
 
 def rule_of(options: argparse.Namespace) -> ThresholdRule:
     """Returns the rule that is asked for. Raises ValueError on a setting that it does not have."""
-    from heat_core.thresholds import RULES, Deployment
+    from heat_core.thresholds import RULES, ByHand, Deployment
 
     if options.rule not in RULES:
         raise ValueError(f"--rule must be one of {', '.join(RULES)}; got {options.rule!r}.")
     rule = RULES[options.rule]
     known = {field.name for field in fields(rule)}  # type: ignore[arg-type]
     settings: dict[str, Any] = {}
-    for name in ("share", "confidence"):
+    for name in ("share", "confidence", "threshold"):
         value = getattr(options, name)
         if value is not None and name not in known:
             raise ValueError(f"--rule {options.rule} has no --{name}.")
@@ -64,6 +64,8 @@ def rule_of(options: argparse.Namespace) -> ThresholdRule:
             raise ValueError(f"--rule {options.rule} has no --{name.replace('_', '-')}.")
     if given:
         settings["deployment"] = Deployment(**{name: getattr(options, name) for name in given})
+    if rule is ByHand and not settings:
+        raise ValueError("--rule hand wants the threshold: --threshold 1.25.")
     return rule(**settings)
 
 
@@ -73,7 +75,10 @@ PREVALENCE, COSTS = ("prevalence",), ("miss_cost", "false_alarm_cost")  # of a `
 def print_decision(decision: Decision) -> None:
     """Prints a decision in plain words, on standard error."""
     rule, assessment = decision.rule, decision.assessment
-    lines = [f"{rule.title}, chosen on {decision.n_calibration:,} ID scores."]
+    chosen_on = (
+        f", chosen on {decision.n_calibration:,} ID scores" if decision.n_calibration else ""
+    )
+    lines = [f"{rule.title}{chosen_on}."]
     if decision.by_class:
         lines.append(f"{len(decision.by_class)} thresholds, one a predicted class.")
     else:
@@ -115,7 +120,7 @@ def check(options: argparse.Namespace) -> None:
 
     bundle = load_bundle(options.bundle, options.device)
     pack = read_pack(options.pack)
-    with progress_line(bundle.detector.title):
+    with progress_line(bundle.detector.name):
         differences = check_bundle(bundle, pack, options.device)
     if differences:
         raise ValueError(f"{options.bundle} does not hold: {'; '.join(differences)}.")

@@ -57,7 +57,7 @@ def _scored_stream(
     from heat_core.streams import parts_of
 
     scores, times = [], []
-    with progress_line(bundle.detector.title):
+    with progress_line(bundle.detector.name):
         for part in parts_of(options.stream, options.z, options.time, id_option="--time"):
             for batch in part.batches():
                 scores.append(bundle.score(batch.features))

@@ -38,7 +38,8 @@ class Choosing(Detector):
 
     Attributes:
         setting: the name of the field.
-        grid: the values that it may take; of equally good ones the first is taken.
+        grid: the values that it may take, or what `candidates` makes them of; of equally good ones
+            the first is taken.
         fallback: the value where nothing can be chosen.
     """
 
@@ -90,7 +91,7 @@ class Choosing(Detector):
         """Returns the energy with a value of the setting, fitted to the features."""
         return replace(self, **{self.setting: value}).blank(train).fit(train)
 
-    def chosen_settings(self, energy: Energy) -> dict[str, float]:
+    def chosen_settings(self, energy: Energy, shape: Shape) -> dict[str, float]:
         if self.is_given:
             return {}
         buffers = {name.rpartition(".")[2]: value for name, value in energy.named_buffers()}

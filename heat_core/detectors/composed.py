@@ -38,7 +38,7 @@ class Composed(Detector):
             averages.
         w_knn: of the distance to the k-th neighbour.
         k: which neighbour.
-        beta: 0 sums; otherwise logsumexp(beta e) / beta, inf the largest, -inf the smallest.
+        beta: 0 sums; otherwise logsumexp(beta w_i e_i) / beta, inf the largest, -inf the smallest.
         correction: the learner of E_theta from pseudo-OOD.
 
     Raises ValueError on weights that are negative, or all 0.

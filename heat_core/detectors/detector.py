@@ -135,11 +135,11 @@ class Detector(abc.ABC):
         """Returns what it goes without on features of this shape, in a sentence; mostly nothing."""
         return ""
 
-    def warning(self, energy: Energy) -> str:
+    def warning(self, energy: Energy, shape: Shape) -> str:
         """Returns what a reader of this detector's fitted energy must know, mostly nothing."""
         return ""
 
-    def chosen_settings(self, energy: Energy) -> dict[str, float]:
+    def chosen_settings(self, energy: Energy, shape: Shape) -> dict[str, float]:
         """Returns {setting: value} of what was left open, and found at fit on ID data alone."""
         return {}
 

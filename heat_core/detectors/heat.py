@@ -308,7 +308,7 @@ class HEAT(Normalizing):
         manifold = learner.noise_manifold(self.inner_z(train), self.normalize)
         return widened_mixture(mixture, noise_scale, manifold)
 
-    def warning(self, energy: Energy) -> str:
+    def warning(self, energy: Energy, shape: Shape) -> str:
         if not is_zero(energy):
             return ""
         rest = f"the {titles_of(self.prior)}" if len(self.prior) == 1 else "the prior alone"

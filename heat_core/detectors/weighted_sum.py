@@ -15,6 +15,7 @@ from heat_core.training.objectives import Objective
 from heat_core.training.trainer import OnRecord, Record, ignore
 
 from .detector import Detector, Shape
+from .learned_energy import energies_within
 from .parts import scale_features, view_starts
 
 
@@ -48,6 +49,10 @@ class OfView(Detector):
     def objective(self) -> Objective | None:
         return self.detector.objective
 
+    def unsupported_features(self, train: Features) -> str:
+        reason = self.unsupported_reason(Shape.of(train))
+        return reason or self.detector.unsupported_features(train.view(self.view))
+
     def unsupported_reason(self, shape: Shape) -> str:
         if self.view not in shape.views:
             return f"{self.name} needs the view {self.view}, and there is none."
@@ -72,13 +77,16 @@ class OfView(Detector):
         on_record: OnRecord = ignore,
         extra: ExtraID = NO_EXTRA,
     ) -> Energy:
-        reason = self.unsupported_reason(Shape.of(train))
+        reason = self.unsupported_features(train)
         if reason:
             raise ValueError(reason)
         return self.detector.fit(train.view(self.view), seed, on_record, extra.view(self.view))
 
-    def warning(self, energy: Energy) -> str:
-        return self.detector.warning(energy)
+    def warning(self, energy: Energy, shape: Shape) -> str:
+        return self.detector.warning(energy, self._inner(shape))
+
+    def chosen_settings(self, energy: Energy, shape: Shape) -> dict[str, float]:
+        return self.detector.chosen_settings(energy, self._inner(shape))
 
     def to_diagnose(
         self, energy: Energy, train: Features, extra: ExtraID, seed: int
@@ -95,7 +103,8 @@ class OfView(Detector):
 class WeightedSumOf(Detector):
     """sum_i w_i e_i over detectors: e_i is the i-th score in standard deviations of ID.
 
-    These are taken on held-out ID, to which nothing was fitted. A detector that the features have
+    These are taken on held-out ID where there is some, else on a sample of the training rows. A
+    detector that the features have
     no data for is left out. HEAT of 2023 is such a sum of three HEATs, each with its own prior.
 
     Args:
@@ -153,6 +162,33 @@ class WeightedSumOf(Detector):
         if any(weight for _, weight in self.supported(shape)):
             return ""
         return " ".join(detector.unsupported_reason(shape) for detector in self.detectors)
+
+    def unsupported_features(self, train: Features) -> str:
+        shape = Shape.of(train)
+        reasons = (detector.unsupported_features(train) for detector, _ in self.supported(shape))
+        return self.unsupported_reason(shape) or next(filter(None, reasons), "")
+
+    def warning(self, energy: Energy, shape: Shape) -> str:
+        texts = (
+            detector.warning(member, shape) for detector, member in self._members(energy, shape)
+        )
+        return " ".join(filter(None, texts))
+
+    def chosen_settings(self, energy: Energy, shape: Shape) -> dict[str, float]:
+        return {
+            f"{detector.name} {setting}": value
+            for detector, member in self._members(energy, shape)
+            for setting, value in detector.chosen_settings(member, shape).items()
+        }
+
+    def _members(self, energy: Energy, shape: Shape) -> list[tuple[Detector, Energy]]:
+        """Returns (detector, its energy) of each member of a fitted sum."""
+        (weighted_sum,) = energies_within(energy, WeightedSum)[:1]
+        detectors = [detector for detector, _ in self.supported(shape)]
+        members = [
+            member.energy for member in weighted_sum.members if isinstance(member, OnColumns)
+        ]
+        return list(zip(detectors, members, strict=True))
 
     def term_names(self, shape: Shape) -> tuple[str, ...]:
         """Returns the detectors' names; of those of one name, the second has a 2 behind it."""

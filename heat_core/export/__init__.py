@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .folder import export_numpy
+from .folder import export_numpy, scorer_files
 
-__all__ = ["export_numpy"]
+__all__ = ["export_numpy", "scorer_files"]

@@ -21,15 +21,27 @@ FORMAT, VERSION = "heat-scorer", "1"
 def export_numpy(bundle: Bundle, path: Path, overwrite: bool = False) -> None:
     """Writes a folder that scores and decides with NumPy and safetensors, whole or not at all.
 
-    It holds `score.py`, the energy as `program.json` with `tensors.safetensors`, and `card.json`.
+    Raises:
+        FileExistsError: there is a folder, and it is not to be replaced.
+        ValueError: as `scorer_files` does.
+    """
+    files = scorer_files(bundle)
+    with whole_folder(path, overwrite) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+
+
+def scorer_files(bundle: Bundle) -> dict[str, bytes]:
+    """Returns the files of a folder that scores with NumPy and safetensors, {name: content}.
+
+    They are `score.py`, the energy as `program.json` with `tensors.safetensors`, and `card.json`.
     Scores are computed in float64.
 
     Raises:
-        FileExistsError: there is a folder, and it is not to be replaced.
         ValueError: the detector takes an operation that the scorer does not know, or each class
             has its threshold and the detector does not read z, which tells classes.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     views = bundle.detector.input_views(bundle.shape)
     if bundle.decision.by_class and "z" not in views:
@@ -51,11 +63,12 @@ def export_numpy(bundle: Bundle, path: Path, overwrite: bool = False) -> None:
         "version": VERSION,
         "numbers_per_row": bundle.energy.numbers_per_row,
     }
-    with whole_folder(path, overwrite) as folder:
-        (folder / "score.py").write_bytes(Path(score.__file__).read_bytes())
-        (folder / "program.json").write_text(json.dumps(steps) + "\n")
-        (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        save_file({**program.tensors, **_own_tensors(bundle)}, folder / "tensors.safetensors")
+    return {
+        "score.py": Path(score.__file__).read_bytes(),
+        "program.json": (json.dumps(steps) + "\n").encode(),
+        "card.json": (json.dumps(card, indent=2) + "\n").encode(),
+        "tensors.safetensors": save({**program.tensors, **_own_tensors(bundle)}),
+    }
 
 
 def _own_tensors(bundle: Bundle) -> dict[str, Tensor]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from heat_core.arguments import check_seed, finite_scores
@@ -17,7 +19,7 @@ from heat_core.set_name import SetName
 
 from .table import AllScores, Array
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.float64]  # whole numbers: sums of products are exact
 Order = NDArray[np.intp]
 BOOTSTRAP_FIGURES = ("fpr95", "auroc")  # the last axis of `Bootstrap.observed`
 BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
@@ -139,14 +141,15 @@ def bootstrap(
     set_names = [SetName(*key) for key in sets]
     names = [str(name) for name in set_names]
     sizes = _common_sizes(scores, ("test", *names))
-    sorted_scores = [_SortedScores.of(by_set, names) for by_set in scores.values()]
+    ranked = [_RankedScores.of(by_set, names) for by_set in scores.values()]
 
-    figures = np.array(
-        [
-            [detector.figures(counts) for detector in sorted_scores]
-            for counts in _image_counts(sizes, rounds, seed)
-        ]
-    )  # (1 + rounds, detectors, sets, 2)
+    def figures_of_all(counts: _ImageCounts) -> list[list[tuple[float, float]]]:
+        return [detector.figures(counts) for detector in ranked]
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        resamples = _image_counts(sizes, rounds, seed)
+        figures = np.array(list(pool.map(figures_of_all, resamples)))
+    # (1 + rounds, detectors, sets, 2)
 
     set_groups = np.array([name.group for name in set_names])
     groups = [group for group in GROUPS if group in set_groups]
@@ -186,39 +189,77 @@ def paired_differences(
     return draws.differences("ours", "theirs")
 
 
-def _image_counts(sizes: Mapping[str, int], rounds: int, seed: int) -> Iterator[dict[str, Counts]]:
-    """Gives {set: (n,) how often each image is drawn}: each once, then `rounds` times by chance."""
+def _image_counts(sizes: Mapping[str, int], rounds: int, seed: int) -> Iterator[_ImageCounts]:
+    """Gives how often each image is drawn: each once, then `rounds` times by chance.
+
+    Args:
+        sizes: {set: how many images it has}.
+        rounds, seed: as of `bootstrap`.
+    """
     generator = np.random.default_rng(seed)
-    yield {name: np.ones(n, np.int64) for name, n in sizes.items()}
+    yield _ImageCounts.of({name: np.ones(n, np.int64) for name, n in sizes.items()})
     for number in range(rounds):
         report_progress("resampling images", number / rounds)
-        yield {
-            name: np.bincount(generator.integers(n, size=n), minlength=n)
-            for name, n in sizes.items()
-        }
+        yield _ImageCounts.of(
+            {
+                name: np.bincount(generator.integers(n, size=n), minlength=n)
+                for name, n in sizes.items()
+            }
+        )
+
+
+class _ImageCounts(NamedTuple):
+    """How often each image of a resample was drawn.
+
+    Args:
+        inside: (n,) of ID test.
+        outside: {OOD set: (m,)}.
+    """
+
+    inside: Counts
+    outside: dict[str, Counts]
+
+    @classmethod
+    def of(cls, counts: dict[str, NDArray[np.int64]]) -> _ImageCounts:
+        """Returns the counts of {set: (n,)}, `test` among the sets."""
+        by_set = {name: values.astype(np.float64) for name, values in counts.items()}
+        return cls(by_set.pop("test"), by_set)
 
 
 @dataclass(frozen=True, eq=False)
-class _SortedSet:
-    """An OOD set's scores, sorted once.
+class _RankedSet:
+    """How the scores of an OOD set lie among the ID scores.
 
     Args:
         name: of the set.
-        order: (m,) rows by ascending score.
-        inside_below, inside_upto: (m,) how many ID scores are below each, and at or below each.
-        upto_inside: (n,) how many of the set are at or below each ID score.
+        below, upto: (m,) how many ID scores are below each score, and at or below it.
+        has_ties: whether a score equals an ID score.
     """
 
     name: str
-    order: Order
-    inside_below: Order
-    inside_upto: Order
-    upto_inside: Order
+    below: Order
+    upto: Order
+    has_ties: bool
+
+    def auroc(self, drawn: Counts, cumulated: Counts) -> float:
+        """Returns AUROC, where each image counts as often as it was drawn.
+
+        Args:
+            drawn: (m,) how often each image of the set was drawn, m in all.
+            cumulated: (n + 1,) of how many draws the k lowest ID scores are, k from 0.
+        """
+        lower = cumulated.take(self.below)
+        lower += cumulated.take(self.upto) if self.has_ties else lower  # ties count half
+        return float(drawn @ lower / (2 * cumulated[-1] * len(drawn)))
+
+    def share_accepted(self, drawn: Counts, threshold: int) -> float:
+        """Returns the share at or below an ID score, by its place among them from 0."""
+        return float(drawn @ (self.below <= threshold) / len(drawn))
 
 
 @dataclass(frozen=True, eq=False)
-class _SortedScores:
-    """A detector's scores, sorted once, so that figures of a resample take sums alone.
+class _RankedScores:
+    """A detector's scores, ranked once, so that the figures of a resample take sums alone.
 
     Args:
         order: (n,) rows of the ID scores by ascending score.
@@ -226,43 +267,28 @@ class _SortedScores:
     """
 
     order: Order
-    sets: list[_SortedSet]
+    sets: list[_RankedSet]
 
     @classmethod
-    def of(cls, scores: Mapping[str, Array], names: Sequence[str]) -> _SortedScores:
-        """Returns the sorted scores of {set: (n,) scores}."""
-        inside_order = np.argsort(scores["test"])
-        inside = scores["test"][inside_order]
+    def of(cls, scores: Mapping[str, Array], names: Sequence[str]) -> _RankedScores:
+        """Returns the ranks of {set: (n,) scores}, with the OOD sets that are named."""
+        order = np.argsort(scores["test"])
+        inside = scores["test"][order]
         sets = []
         for name in names:
-            order = np.argsort(scores[name])
-            outside = scores[name][order]
-            sets.append(
-                _SortedSet(
-                    name,
-                    order,
-                    inside_below=np.searchsorted(inside, outside, "left"),
-                    inside_upto=np.searchsorted(inside, outside, "right"),
-                    upto_inside=np.searchsorted(outside, inside, "right"),
-                )
-            )
-        return cls(inside_order, sets)
+            below = np.searchsorted(inside, scores[name], "left")
+            upto = np.searchsorted(inside, scores[name], "right")
+            sets.append(_RankedSet(name, below, upto, not np.array_equal(below, upto)))
+        return cls(order, sets)
 
-    def figures(self, counts: Mapping[str, Counts]) -> list[tuple[float, float]]:
-        """Returns (FPR95, AUROC) of each set, where each image counts as often as it was drawn.
-
-        Args:
-            counts: {set: (n,) how often each image was drawn}.
-        """
-        cumulated = np.concatenate([[0], counts["test"][self.order].cumsum()])
-        n = int(cumulated[-1])
-        threshold = int(np.searchsorted(cumulated[1:], math.ceil(0.95 * n - 1e-9)))
+    def figures(self, counts: _ImageCounts) -> list[tuple[float, float]]:
+        """Returns (FPR95, AUROC) of each set, where each image counts as often as it was drawn."""
+        cumulated = np.concatenate([[0.0], counts.inside.take(self.order).cumsum()])
+        to_keep = math.ceil(0.95 * cumulated[-1] - 1e-9)
+        threshold = int(np.searchsorted(cumulated[1:], to_keep))
         figures = []
         for ood in self.sets:
-            drawn = counts[ood.name][ood.order]
-            m = drawn.sum()
-            accepted = drawn[: ood.upto_inside[threshold]].sum()
-            lower = cumulated[ood.inside_below] + cumulated[ood.inside_upto]  # ties count half
-            wins = drawn @ lower / (2 * n)
-            figures.append((float(accepted / m), float(wins / m)))
+            drawn = counts.outside[ood.name]
+            fpr95 = ood.share_accepted(drawn, threshold)
+            figures.append((fpr95, ood.auroc(drawn, cumulated)))
         return figures

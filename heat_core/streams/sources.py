@@ -6,15 +6,18 @@ import glob
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from heat_core.features import Features, read_features
+
+Item = TypeVar("Item")
 
 BATCH_ROWS = 65_536  # of Parquet and arrays that are read at a time
 PART_ROWS = 2**20  # of a large Parquet file that make a part, at least
@@ -216,8 +219,21 @@ def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[Part]:
     for number, (groups, start, rows) in enumerate(blocks):
         part_name = name if len(blocks) == 1 else f"{name}-{number:0{digits}}"
         reader = _ParquetRows(path, keys, columns.id, groups, start)
-        parts.append(Part(part_name, rows, reader.batches))
+        parts.append(Part(part_name, rows, lambda rows=reader: read_ahead(rows.batches())))
     return parts
+
+
+def read_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Gives items in order, and fetches the next one while the one before is worked on.
+
+    >>> list(read_ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = reader.submit(next, items, None)
+            yield item
 
 
 def _blocks(sizes: Sequence[int]) -> list[tuple[list[int], int, int]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .assessment import Assessment
+from .by_hand import ByHand
 from .halves import CalibrationScores, TestScores, assess, decide, split_rows, split_scores
 from .id_only import AtRank, Conformal, KeepShare, KeepWithConfidence, PerClassConformal
 from .learn_then_test import PrecisionAtLeast, RecallAtLeast
@@ -41,6 +42,7 @@ RULES: Mapping[str, type[ThresholdRule]] = {
     "recall": RecallAtLeast,
     "precision": PrecisionAtLeast,
     "conformal_per_class": PerClassConformal,
+    "hand": ByHand,
 }
 """Every rule by name, in the order in which they are offered."""
 
@@ -49,6 +51,7 @@ __all__ = [
     "RULES",
     "Assessment",
     "AtRank",
+    "ByHand",
     "CalibrationScores",
     "Conformal",
     "Confusion",

@@ -19,7 +19,9 @@ from .proportion import Interval
 if TYPE_CHECKING:
     from heat_core.scores import SetScores
 
-Widget = Literal["none", "keep", "keep_with_confidence", "flag", "deployment", "least", "precision"]
+Widget = Literal[
+    "none", "keep", "keep_with_confidence", "flag", "deployment", "least", "precision", "hand"
+]
 """The setting that a rule asks a person for, beside its title."""
 
 
@@ -79,7 +81,7 @@ class ThresholdRule(abc.ABC):
     ) -> Interval | None:
         """Returns where the threshold lies for other draws of these scores, by the bootstrap.
 
-        None where the rule has more than one threshold.
+        None where the rule has more than one threshold, or does not say.
 
         Args:
             inside, outside: as `fit` takes them.

@@ -348,7 +348,8 @@ class TrainState:
     average of its weights.
 
     Args:
-        objective, config, task: as `Trainer` has them.
+        objective, config: as `Trainer` has them.
+        task: what is learned from what.
         seed: of everything random in the task.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ from app.pack.work import DetectorScores
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
+    line_interval,
     margin_texts,
     nearest_pack_rows,
     nearest_table,
+    unique_titles,
     what_is_promised,
 )
 from heat_core.features import Features
@@ -213,7 +216,7 @@ def test_another_detector_takes_over_the_share_of_id_that_a_hand_kept():
 
 
 @pytest.mark.parametrize(
-    "title", [title for title, rule in RULES_BY_TITLE.items() if not rule.per_class]
+    "title", [title for title in RULES_BY_TITLE if title not in (PerClassConformal.title, BY_HAND)]
 )
 def test_every_rule_puts_the_line_where_it_says(title):
     at = open_lab(objective=title, prevalence="50")
@@ -651,3 +654,29 @@ def test_the_page_says_what_is_promised():
     assert "is kept with a probability of at least 95 %, on average" in text(at)
     at = open_lab(objective=BY_HAND, cut="1.0")
     assert "is kept with a probability" not in text(at)
+
+
+def test_two_sets_of_one_title_are_both_drawn(monkeypatch, tmp_path, arrays):
+    pack = pack_from_arrays(arrays, "Small")
+    titles = {"near_a": "Same", "near_b": "Same", "mid_c": "Other"}
+    same = replace(pack, card={**pack.card, "titles": titles})
+    monkeypatch.setattr(Pack, "title_of", lambda self, name: titles.get(name, name))
+    assert unique_titles(same) == {
+        "near_a": "near_a",
+        "near_b": "near_b",
+        "mid_c": "Other",
+        "far_d": "far_d",
+    }
+
+
+def test_the_band_is_where_other_calibration_scores_would_put_the_line():
+    scores = SetScores(set_scores(1.5, val=True))
+    low, high = line_interval(Conformal(0.95), scores)
+    assert low < Conformal(0.95).fit(scores["val"]).threshold < high
+    assert f"between {low:.3g} and {high:.3g}" in what_is_promised(Conformal(0.95), scores)
+    assert line_interval(None, scores) is None
+    assert line_interval(Youden(), scores) is None
+    drawn = component.binned(
+        scores.test, {}, 0.0, Deployment(), figures.GROUP_COLOURS, interval=(low, high)
+    )
+    assert drawn["interval"] == (low, high)

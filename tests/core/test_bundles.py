@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from heat_core.pack import Pack, pack_from_arrays
 from heat_core.run import fit, load, save
 from heat_core.set_name import SetName
 from heat_core.thresholds import (
+    ByHand,
     Conformal,
     Deployment,
     KeepShare,
@@ -46,6 +47,7 @@ RULES: list[ThresholdRule] = [
     RecallAtLeast(0.5, 0.9),
     PrecisionAtLeast(0.5, Deployment(0.5), 0.9),
     PerClassConformal(0.7),
+    ByHand(0.5),
 ]
 
 
@@ -111,6 +113,16 @@ def test_the_front_door_saves_a_bundle_as_one_and_a_run_as_a_run(pack, tmp_path)
     assert not isinstance(front_door_load(tmp_path / "run"), Bundle)
     with pytest.raises(FileExistsError):
         front_door_save(bundle, tmp_path / "either", overwrite=False)
+
+
+def test_a_bundle_that_is_saved_again_keeps_its_date_and_version(pack, folder, tmp_path):
+    card = json.loads((folder / "decision.json").read_text())
+    bundle = load_bundle(folder)
+    assert (bundle.created, bundle.code_version) == (card["created"], card["code_version"])
+    earlier = replace(bundle, created="2026-01-02T03:04:05+00:00", code_version="0.0.9")
+    save_bundle(earlier, tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "decision.json").read_text())
+    assert again == {**card, "created": earlier.created, "code_version": "0.0.9"}
 
 
 def test_what_is_decided_is_what_score_threshold_and_calibration_say(pack):
@@ -353,7 +365,7 @@ def test_the_help_says_what_the_share_is_for_every_rule_that_has_one(capsys):
     said = " ".join(capsys.readouterr().out.split())
     text = said.partition("--share SHARE")[2].rpartition("--confidence CONFIDENCE")[0]
     for name, rule in RULES.items():
-        default = getattr(rule(), "share", None)
+        default = next((f.default for f in fields(rule) if f.name == "share"), None)
         named = re.search(rf"[(, ]{name}\b[a-z_, ]*: (\.\d+)", text)
         assert (named and float(named[1])) == default, name
 

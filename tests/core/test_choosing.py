@@ -27,7 +27,7 @@ every = pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: dete
 
 def chosen(detector: Choosing, train: Features, more: ExtraID) -> float:
     run = fit(detector, train, extra=more)
-    (value,) = detector.chosen_settings(run.energy).values()
+    (value,) = run.chosen_settings.values()
     return value
 
 
@@ -55,8 +55,8 @@ def test_without_held_out_images_or_families_it_falls_back(
     assert chosen(detector, train, more) == pytest.approx(fallback)
     given = fit(replace(detector, **{detector.setting: fallback}), train)
     np.testing.assert_array_equal(fit(detector, train, extra=more).score(far), given.score(far))
-    assert detector.chosen_settings(given.energy)
-    assert given.detector.chosen_settings(given.energy) == {}
+    assert detector.chosen_settings(given.energy, given.shape)
+    assert given.chosen_settings == {}
 
 
 @every

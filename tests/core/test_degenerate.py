@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -96,23 +97,20 @@ def _name(detector: Detector) -> str:
 
 
 @pytest.mark.parametrize("detector", [*CLOSED_FORMS, *LEARNED], ids=_name)
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("classes", [1, 3, ROWS], ids=lambda count: f"{count}-classes")
-def test_scores_are_finite_or_refused_in_one_line(
-    detector: Detector, case: str, classes: int
-) -> None:
-    z = CASES[case]()
-    head = Head(torch.ones(3, z.shape[1]), torch.zeros(3)) if classes <= 3 else None
-    train = Features(z, torch.arange(ROWS) % classes, head)
-    try:
-        run = fit(detector, train)
-    except (ValueError, Diverged) as error:
-        message = str(error)
-    else:
-        for features in (train, Features(_normal(20, z.shape[1])), Features(-z)):
-            assert np.isfinite(run.score(features)).all()
-        return
-    assert "\n" not in message
+def test_scores_are_finite_or_refused_in_one_line(detector: Detector) -> None:
+    for classes, case in itertools.product([1, 3, ROWS], CASES):
+        z = CASES[case]()
+        head = Head(torch.ones(3, z.shape[1]), torch.zeros(3)) if classes <= 3 else None
+        train = Features(z, torch.arange(ROWS) % classes, head)
+        message = ""
+        try:
+            run = fit(detector, train)
+        except (ValueError, Diverged) as error:
+            message = str(error)
+        else:
+            for features in (train, Features(_normal(20, z.shape[1])), Features(-z)):
+                assert np.isfinite(run.score(features)).all(), f"{case}, {classes} classes"
+        assert "\n" not in message, f"{case}, {classes} classes"
 
 
 @pytest.mark.parametrize("detector", CLOSED_FORMS, ids=_name)
@@ -120,7 +118,7 @@ def test_how_many_threads_work_does_not_matter(
     detector: Detector, train: Features, far: Features
 ) -> None:
     scores = []
-    for count in (1, 2, 5):
+    for count in (1, 5):
         with torch_threads(count):
             scores.append(fit(detector, train).score(far))
-    np.testing.assert_allclose(scores[1:], [scores[0]] * 2, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4, atol=1e-5)

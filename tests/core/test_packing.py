@@ -22,7 +22,7 @@ from heat_core.images.pseudo import FAMILIES, TWO_FAMILIES
 from heat_core.images.thumbnails import decode_sheet, encode_sheet
 from heat_core.pack import Pack, read_pack, write_pack
 
-TINY = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8))
+TINY = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 8), small_stem=False)
 CONTENTS = Contents(
     "cifar10", ("cifar100", "mnist"), train_rows=60, test_rows=30, ood_rows=20, pseudo_rows=(5, 2)
 )
@@ -190,6 +190,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extractor = replace(extractor, mirror=mirror)
+    contents = replace(CONTENTS, ood_names=("mnist",), pseudo_rows=(5, 0))
     monkeypatch.setattr(packing, "SHARD", 50)  # 160 seen images are 4 shards
     done: list[str] = []
 
@@ -199,7 +200,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
             raise Killed
 
     with pytest.raises(Killed):
-        build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path, kill)
+        build_pack(extractor, NOTES, contents, [sheets], tmp_path, kill)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "seen-0000.safetensors",
         "seen-0001.safetensors",
@@ -209,7 +210,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
     resumed = build_pack(
         extractor,
         NOTES,
-        CONTENTS,
+        contents,
         [sheets],
         tmp_path,
         lambda what, images, total: again.append(what),
@@ -218,7 +219,7 @@ def test_a_killed_extraction_goes_on_and_ends_the_same(
     pack = build_pack(
         extractor,
         NOTES,
-        CONTENTS,
+        contents,
         [sheets],
         tmp_path / "whole",
         lambda what, images, total: whole.append(what),
@@ -239,7 +240,8 @@ def test_progress_is_of_each_set_whatever_its_shards(
         done_of.setdefault(name, []).append(done)
         assert total_of.setdefault(name, total) == total
 
-    pack = build_pack(extractor, NOTES, CONTENTS, [sheets], tmp_path, note_progress)
+    plain = replace(extractor, odin=False)
+    pack = build_pack(plain, NOTES, CONTENTS, [sheets], tmp_path, note_progress)
     assert set(total_of) == {"seen", *(name for name, _ in pack.sets())}
     assert all(total_of[name] == len(features) for name, features in pack.sets())
     for name, done in done_of.items():
@@ -267,7 +269,7 @@ def test_shards_of_other_settings_are_refused(
 def test_shards_with_the_mirror_and_without_are_never_mixed(
     first: bool, extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
-    few = replace(CONTENTS, pseudo_rows=(0, 0))
+    few = replace(CONTENTS, ood_names=("mnist",), train_rows=20, pseudo_rows=(0, 0))
     one, other = (replace(extractor, odin=False, mirror=mirror) for mirror in (first, not first))
     build_pack(one, NOTES, few, [sheets], tmp_path)
     there, here = ("true", "false") if first else ("false", "true")
@@ -287,8 +289,8 @@ def test_an_extraction_that_version_0_1_began_goes_on_without_the_mirror(
     extractor: Extractor, sheets: Path, tmp_path: Path
 ) -> None:
     """Its settings said nothing of mirrors."""
-    few = replace(CONTENTS, pseudo_rows=(0, 0))
-    build_pack(extractor, NOTES, few, [sheets], tmp_path)
+    few = replace(CONTENTS, ood_names=("mnist",), train_rows=20, pseudo_rows=(0, 0))
+    build_pack(replace(extractor, odin=False), NOTES, few, [sheets], tmp_path)
     assert "mirror" not in json.loads((tmp_path / "settings.json").read_text())
 
 

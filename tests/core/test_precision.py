@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from heat_core.detectors.closed_form import KNN, MSP, SSD, EnergyLogits, MoG
@@ -114,17 +112,14 @@ def test_a_common_offset_does_not_matter(
     assert rank_correlation(still, moved) > 0.999
 
 
-@settings(max_examples=8)
-@given(exponent=st.integers(-12, 12))
 @pytest.mark.parametrize(
     "detector", [*PLAIN, *ON_SPHERE, *LOGITS, *FROM_ZERO, *LEARNED], ids=name_of
 )
-def test_a_common_scale_does_not_matter(
-    detector: Detector, exponent: int, train: Features, far: Features
-) -> None:
+def test_a_common_scale_does_not_matter(detector: Detector, train: Features, far: Features) -> None:
     still = scores_of(detector, train, far)
-    stretched = scores_of(detector, train, far, scale=10.0**exponent)
-    assert rank_correlation(still, stretched) > 0.999
+    for exponent in (-12, -7, -3, -1, 1, 3, 7, 12):
+        stretched = scores_of(detector, train, far, scale=10.0**exponent)
+        assert rank_correlation(still, stretched) > 0.999, f"1e{exponent}"
 
 
 @pytest.mark.parametrize("shift", [0.0, 30.0, 1e4])

@@ -15,6 +15,7 @@ from heat_core.scores import SetScores
 from heat_core.thresholds import (
     F1,
     RULES,
+    ByHand,
     Conformal,
     Decision,
     Deployment,
@@ -29,6 +30,7 @@ from heat_core.thresholds import (
     sweep,
 )
 
+CHOOSING = [rule for rule in RULES.values() if rule is not ByHand]
 # Few distinct values make ties; wide ones make gaps.
 scores = st.lists(
     st.integers(-6, 6).map(float) | st.floats(-1e3, 1e3, width=32), min_size=1, max_size=25
@@ -263,7 +265,7 @@ def test_a_decision_is_chosen_on_held_out_scores_and_parts_all_scores_alike():
     classes = {"val": np.arange(200) % 4, "test": np.arange(200) % 3}
     detector_scores = SetScores(sets)
     every_score = np.concatenate(list(sets.values()))
-    for kind in RULES.values():
+    for kind in CHOOSING:
         rule = kind(0.5) if kind.widget == "precision" else kind()
         decision = choose_threshold(rule, detector_scores, ["near_a"], classes)
         exact = rule.fit(sets["val"], {"near": {"a": sets["near_a"]}}, classes["val"])
@@ -317,7 +319,7 @@ def test_round_numbers_are_round(threshold, values, easy):
 
 def test_what_cannot_be_done_is_refused_in_one_line():
     inside = [1.0, 2.0]
-    for kind in RULES.values():
+    for kind in CHOOSING:
         if kind.needs_ood:
             with pytest.raises(ValueError, match=r"needs OOD scores, got none\.$"):
                 kind().fit(inside, {"near": {}})
@@ -342,3 +344,12 @@ def test_what_cannot_be_done_is_refused_in_one_line():
 def test_without_ood_sets_nothing_is_claimed_about_ood():
     assert math.isnan(evaluate(1.0, [1.0, 2.0], {}).caught)
     assert np.isnan(sweep([1.0, 2.0], {}).caught).all()
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf])
+def test_a_hand_sets_a_number(threshold):
+    decision = ByHand(1.5).fit([1.0, 2.0])
+    assert (decision.threshold, decision.n_calibration) == (1.5, 0)
+    assert decision.rule.threshold_interval([1.0, 2.0]) is None
+    with pytest.raises(ValueError, match="threshold must be finite, got"):
+        ByHand(threshold)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from heat_core.detectors.detector import Detector
 from heat_core.detectors.heat import EBM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, Perceptron
 from heat_core.detectors.presets import PRESETS, preset_detector
@@ -211,13 +212,23 @@ def test_epochs_count_batches_of_the_data(train: Features) -> None:
     assert seen[-1].steps == 2 * math.ceil((len(train) - round(0.1 * len(train))) / 16)
 
 
+def _shortened(detector: Detector, width: int = 0, depth: int = 0, **changes: int) -> EBM | HEAT:
+    """Returns a detector whose energy is learned with other settings, by a network of that size."""
+    assert isinstance(detector, EBM | HEAT)
+    field = "correction" if isinstance(detector, HEAT) else "learner"
+    learner = getattr(detector, field)
+    training = replace(learner.training, log_points=1, **changes)
+    size = replace(learner.network, width=width, depth=depth) if width else learner.network
+    return replace(detector, **{field: replace(learner, network=size, training=training)})
+
+
 def test_the_papers_figure_by_number() -> None:
     """3 x 3 crosses, 20 Langevin steps for both: the EBM loses modes that HEAT keeps."""
     grid, data = Grid(toy("crosses9")), toy("crosses9").features(seed=0)
     found = {}
     for name in ("EBM", "HEAT"):
-        detector = preset_detector(name, "paper", "plane")
-        found[name] = grid.distance(grid.energy(fit(detector, data).energy))
+        detector = _shortened(preset_detector(name, "paper", "plane"), steps=300)
+        found[name] = grid.distance(grid.energy(detector.fit(data)))
     assert found["HEAT"].modes_kept == 9
     assert found["EBM"].modes_kept < 9
     assert found["HEAT"].kl < 0.25 < 1 < found["EBM"].kl
@@ -250,14 +261,6 @@ def test_the_published_values_stand_in_the_presets() -> None:
 def test_the_published_presets_train(preset: str, name: str, train: Features) -> None:
     """With a narrow network and few steps: they run, and what they give can be saved and read."""
     detector = PRESETS["features"][preset][name]
-    assert isinstance(detector, EBM | HEAT)
-    learner = detector.correction if isinstance(detector, HEAT) else detector.learner
-    small = replace(
-        learner,
-        network=replace(learner.network, width=8, depth=1),
-        training=replace(learner.training, epochs=0, steps=2, batch=8, log_points=1),
-    )
-    field = "correction" if isinstance(detector, HEAT) else "learner"
-    run = fit(replace(detector, **{field: small}), train)
+    run = fit(_shortened(detector, width=8, depth=1, epochs=0, steps=2, batch=8), train)
     assert np.isfinite(run.score(train)).all()
     assert run.diagnosis is not None

@@ -11,9 +11,11 @@ import pytest
 
 from heat_core.detectors.closed_form import KNN, ODIN, EnergyLogits, MoG
 from heat_core.detectors.detector import Shape
+from heat_core.detectors.gaussians import ClassMoG
 from heat_core.detectors.heat import EBM, GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
 from heat_core.detectors.presets import preset_detector
+from heat_core.detectors.rectified import SCALE
 from heat_core.detectors.weighted_sum import OfView, WeightedSumOf
 from heat_core.explain import ScoreTerms, term_values
 from heat_core.features import Features
@@ -143,3 +145,15 @@ def shortened(detector: WeightedSumOf) -> WeightedSumOf:
             assert isinstance(member, HEAT)
             members.append(short(member))
     return replace(detector, detectors=tuple(members))
+
+
+def test_what_its_detectors_say_is_said(train: Features) -> None:
+    detector = WeightedSumOf((MoG(), OfView("std", ClassMoG()), SCALE()))
+    run = fit(detector, train, extra=extra())
+    assert set(run.chosen_settings) == {"MoG-full of std shrinkage", "SCALE percentile"}
+    alone = fit(SCALE(), train, extra=extra())
+    assert run.chosen_settings["SCALE percentile"] == alone.chosen_settings["percentile"]
+    negative = replace(train, z=train.z - 0.25)
+    assert "needs features of 0 or more" in detector.unsupported_features(negative)
+    with pytest.raises(ValueError, match=r"^SCALE needs features of 0 or more"):
+        detector.fit(negative)
