@@ -92,17 +92,17 @@ def usual_set(titles: Mapping[str, str]) -> str:
 
 
 def stream_choice(
-    places: Sequence[DeltaGenerator], detector: str, titles: Mapping[str, str], first: str
+    places: Sequence[DeltaGenerator], detector: str, titles: Mapping[str, str]
 ) -> StreamChoice:
     """Returns the settings of a simulated stream, but for its moment.
 
     Args:
         places: of the widgets, four.
         detector: whose scores are watched.
-        titles, first: as `mixed_input` takes them.
+        titles: {set: title} of what can be mixed in.
     """
     with places[0]:
-        mixed = mixed_input(titles, first)
+        mixed = mixed_input(titles, usual_set(titles))
     with places[1]:
         share = number_input("Of the rows (%)", 0.0, 100.0, 10.0, 5.0, "mix", 1)
     with places[2]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,6 +61,16 @@ class StreamChoice:
     seed: int
     moment: int = 0
 
+    @property
+    def has_change(self) -> bool:
+        """Whether something is mixed in."""
+        return bool(self.mixed and self.share)
+
+    def within(self, available: int) -> StreamChoice:
+        """Returns the same for as many ID rows as there are."""
+        rows = min(self.rows, available)
+        return replace(self, rows=rows, window=min(self.window, rows))
+
 
 @dataclass(frozen=True)
 class FileChoice:
@@ -106,11 +116,13 @@ class StreamSource(NamedTuple):
         calibration: ID rows that the threshold is chosen on, and that the stream is held against.
         inside: other ID rows.
         changed: rows that are mixed in; None where nothing is.
+        has_val: whether the calibration rows are held-out ID; else they are half of the test rows.
     """
 
     calibration: Rows
     inside: Rows
     changed: Rows | None
+    has_val: bool
 
 
 class Batches(NamedTuple):
@@ -217,7 +229,7 @@ def source_of(
     else:
         features = pack_data.pack.extra.destroyed()[mixed]
         changed = Rows(pseudo_scores[mixed], _classes(pack_data, features), _array(features))
-    return StreamSource(calibration, inside, changed)
+    return StreamSource(calibration, inside, changed, of == "val")
 
 
 def _array(features: Features) -> NDArray[np.float32]:
@@ -232,12 +244,11 @@ def _classes(pack_data: PackData, features: Features) -> Classes:
 def simulate(choice: StreamChoice, source: StreamSource) -> Monitored:
     """Returns a stream of a pack's rows, and what every test makes of it."""
     calibration, inside = source.calibration, source.inside
-    nothing_comes = source.changed is None or not choice.share
     changed = inside if source.changed is None else source.changed
     is_changed, index = mix_in(
         choice.rows,
         choice.share or 1.0,
-        choice.rows if nothing_comes else choice.moment,
+        choice.moment if choice.has_change else choice.rows,
         len(inside.scores),
         len(changed.scores),
         choice.seed,

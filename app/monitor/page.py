@@ -13,12 +13,11 @@ from app.monitor.controls import (
     set_titles,
     show_file_error,
     stream_choice,
-    usual_set,
 )
 from app.monitor.evaluation import monitor_file, simulate, source_of
 from app.monitor.figures import HEIGHT
 from app.monitor.state import remembered, stream_file
-from app.monitor.tables import file_finding, stream_finding
+from app.monitor.tables import file_finding, source_sentences, stream_finding
 from app.pack import header
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores, score_again
@@ -26,6 +25,8 @@ from app.pack.shown import add_detectors
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
+CHANGE_LABEL = "The moment: first row of the change"
+PARTING_LABEL = "Compare before and from row"
 NO_SCORES = "{} reads what these destroyed images lack, so there are no scores of them to mix in."
 
 
@@ -46,27 +47,26 @@ def show_simulation(pack_data) -> None:
         show_progress(job, f"Fitting the detectors, {plain(detector)} among them", [detector])
         st.skeleton(height=HEIGHT)
     pseudo_scores = ready_pseudo_scores(job, detector)
-    titles = set_titles(pack_data.pack)
-    choice = stream_choice(columns[1:-1], detector, titles, usual_set(titles))
-    if detector not in scores_by_detector:
+    choice = stream_choice(columns[1:-1], detector, set_titles(pack_data.pack))
+    if detector in scores_by_detector:
+        show_stream(pack_data, choice, scores_by_detector[detector], pseudo_scores)
+
+
+def show_stream(pack_data, choice, set_scores, pseudo_scores) -> None:
+    """Shows a simulated stream, with the moment to drag."""
+    if choice.mixed not in ("", *set_scores, *pseudo_scores):
+        st.info(NO_SCORES.format(plain(choice.detector)), icon=":material/info:")
         return
-    if choice.mixed not in ("", *scores_by_detector[detector], *pseudo_scores):
-        st.info(NO_SCORES.format(plain(detector)), icon=":material/info:")
-        return
-    source = source_of(pack_data, scores_by_detector[detector], pseudo_scores, choice.mixed)
-    choice = replace(choice, rows=min(choice.rows, len(source.inside.scores)))
+    source = source_of(pack_data, set_scores, pseudo_scores, choice.mixed)
+    choice = choice.within(len(source.inside.scores))
     place = st.container()
-    moment = moment_input("The moment: first row of the change", 0, choice.rows)
-    choice = replace(choice, moment=moment, window=min(choice.window, choice.rows))
-    key = (pack_data.key, choice)
-    monitored = remembered(key, lambda: simulate(choice, source))
-    has_change = bool(choice.mixed and choice.share)
+    choice = replace(choice, moment=moment_input(CHANGE_LABEL, 0, choice.rows))
+    monitored = remembered((pack_data.key, choice), lambda: simulate(choice, source))
+    title = plain(set_titles(pack_data.pack).get(choice.mixed, ""))
     with place:
-        st.subheader(stream_finding(choice, monitored, plain(titles.get(choice.mixed, ""))))
-        panels.stream_line(monitored, "First row of the change")
-        panels.stream_chart(monitored, has_change)
-    panels.who_noticed(monitored, has_change)
-    panels.before_and_after(monitored)
+        st.subheader(stream_finding(choice, monitored, title))
+        st.caption(source_sentences(choice, source))
+    panels.tests(place, monitored, CHANGE_LABEL, choice.has_change)
     panels.classes(pack_data.pack, monitored)
 
 
@@ -74,15 +74,11 @@ def show_file(stream) -> None:
     """Shows a stream file, its later rows held against its first ones."""
     choice = file_choice(stream)
     place = st.container()
-    moment = moment_input("Compare before and from row", choice.calm_rows, len(stream.scores))
+    moment = moment_input(PARTING_LABEL, choice.calm_rows, len(stream.scores))
     choice = replace(choice, moment=moment)
     monitored = remembered((id(stream), choice), lambda: monitor_file(choice, stream))
-    with place:
-        st.subheader(file_finding(plain(stream.name, 60), monitored))
-        panels.stream_line(monitored, "Row that parts before and after")
-        panels.stream_chart(monitored, has_change=False)
-    panels.who_noticed(monitored, has_change=False)
-    panels.before_and_after(monitored)
+    place.subheader(file_finding(plain(stream.name, 60), monitored))
+    panels.tests(place, monitored, PARTING_LABEL, has_change=False)
     if choice.column:
         panels.column(stream, choice.column, monitored)
 

@@ -28,7 +28,25 @@ from app.pack.tables import assignment
 from app.text import plain
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from heat_core.pack import Pack
+
+
+def tests(place: DeltaGenerator, monitored: Monitored, label: str, has_change: bool) -> None:
+    """Shows a stream with all its tests.
+
+    Args:
+        place: of the stream and its charts, above the widget of the moment.
+        monitored: the stream.
+        label: of the moment.
+        has_change: whether something changes at the moment.
+    """
+    with place:
+        stream_line(monitored, label)
+        stream_chart(monitored, has_change)
+    who_noticed(monitored, has_change)
+    before_and_after(monitored)
 
 
 def stream_line(monitored: Monitored, label: str) -> None:

@@ -49,6 +49,7 @@ def on_file() -> None:
     file = st.session_state[FILE_KEY]
     st.session_state["stream_file"] = None
     st.session_state["stream_file_error"] = ""
+    st.session_state.pop("streams", None)  # they are told apart by files that are there
     if file is None:
         return
     try:

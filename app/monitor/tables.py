@@ -10,10 +10,11 @@ import pandas as pd
 
 from app.pack.tables import percent
 from app.text import plain
+from heat_core.set_name import SetName
 from heat_core.texts import one_line
 
 if TYPE_CHECKING:
-    from app.monitor.evaluation import Batches, Monitored, StreamChoice
+    from app.monitor.evaluation import Batches, Monitored, StreamChoice, StreamSource
     from heat_core.monitoring import Notice, SliceWatch
     from heat_core.thresholds import Proportion
 
@@ -51,7 +52,7 @@ def stream_finding(choice: StreamChoice, monitored: Monitored, title: str) -> st
         title: of what is mixed in.
     """
     noticed = monitored.noticed
-    if not choice.mixed or not choice.share:
+    if not choice.has_change:
         return _calm_finding(noticed_anywhere(monitored), choice.rows)
     one, other = (noticed[test] for test in HEADLINE_TESTS)
     begin = f"{TESTS['martingale']} {_delay_phrase(one)}, {TESTS['flag_rate']} "
@@ -70,6 +71,19 @@ def _delay_phrase(notice: Notice) -> str:
     if notice.false_alarms:
         return "had alarmed before, falsely"
     return "does not notice within the stream"
+
+
+def source_sentences(choice: StreamChoice, source: StreamSource) -> str:
+    """Returns what a simulated stream is made of, and what it is held against."""
+    available, calibration = len(source.inside.scores), len(source.calibration.scores)
+    basis = "held-out ID rows" if source.has_val else "ID test rows, the other half,"
+    text = (
+        f"ID rows come in random order, none of them twice, out of {available:,} test rows; "
+        f"the threshold and p-values rest on {calibration:,} {basis} that never come."
+    )
+    if choice.mixed and SetName.parse(choice.mixed).is_pseudo:
+        text += " Detectors may have learned from images destroyed like these, or chosen settings."
+    return text
 
 
 def _calm_finding(alarms: Mapping[str, int], rows: int) -> str:

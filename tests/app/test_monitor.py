@@ -102,6 +102,7 @@ def simulated(moment: int, share: float, rows: int = 600, seed: int = 0, window:
 @pytest.mark.usefixtures("pack_folder", "ready_scores")
 def test_the_headline_says_when_the_core_notices_a_change():
     at = monitor()
+    assert "out of 600 test rows; the threshold and p-values rest on 300 held-out" in text(at)
     found, is_far, index = simulated(240, 0.1)
     noticed = notices(found, 240)
     delays = {test: notice.delay for test, notice in noticed.items()}
@@ -207,6 +208,7 @@ def test_without_held_out_id_half_of_the_test_rows_are_the_calibration(
     report(monkeypatch, DetectorScores("MoG", scores_of(with_val=False)))
     at = monitor(pack="without", mixed="nothing")
     assert "ID alone, 300 rows" in at.subheader[0].value
+    assert "rest on 300 ID test rows, the other half, that never come" in text(at)
     assert at.number_input(key="moment").max == 300
 
 
@@ -228,6 +230,7 @@ def test_destroyed_id_images_can_be_mixed_in(arrays, pack_folder):
     write_pack(type(pack)(pack.train, pack.test, pack.ood, extra, {"title": "Blurred"}), folder)
     at = monitor(pack="blurred", mixed="pseudo_blur", mix="50")
     assert not at.warning
+    assert "may have learned from images destroyed like these" in text(at)
     run = fit(preset_detector("MoG", "modern"), pack.train)
     assert pack.extra.val is not None
     calibration, inside, changed = map(run.score, (pack.extra.val, pack.test, blurred))

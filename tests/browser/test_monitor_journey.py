@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = WITH_A_PACK
-LINE = "First row of the change"
+LINE = "The moment: first row of the change"
 
 
 def moment(page: Page) -> int:
@@ -62,7 +62,7 @@ def test_drag_the_moment_read_who_noticed_and_share_the_link(url: str):
         page.keyboard.press("ArrowRight")
         assert moment(page) == row + 10
         assert headline(page, row + 10) != said
-        typed = page.get_by_label("The moment: first row of the change", exact=True)
+        typed = page.get_by_role("spinbutton", name=LINE)
         assert float(typed.input_value()) == row + 10
 
         other = context.new_page()
