@@ -63,9 +63,8 @@ def show_stream(pack_data, choice, set_scores, pseudo_scores) -> None:
     choice = replace(choice, moment=moment_input(CHANGE_LABEL, 0, choice.rows))
     monitored = remembered((pack_data.key, choice), lambda: simulate(choice, source))
     title = plain(set_titles(pack_data.pack).get(choice.mixed, ""))
-    with place:
-        st.subheader(stream_finding(choice, monitored, title))
-        st.caption(source_sentences(choice, source))
+    place.subheader(stream_finding(choice, monitored, title))
+    st.caption(source_sentences(choice, source))
     panels.tests(place, monitored, CHANGE_LABEL, choice.has_change)
     panels.classes(pack_data.pack, monitored)
 
