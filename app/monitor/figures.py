@@ -155,7 +155,7 @@ def thinned(values: Array, alarm_at: int | None) -> NDArray[np.intp]:
     """Returns rows of a line, (n,), about `MOST_POINTS` at most, the last and the alarm among them.
 
     >>> thinned(np.zeros(5), 2).tolist(), len(thinned(np.zeros(9001), 7))
-    ([0, 1, 2, 3, 4], 1803)
+    ([0, 1, 2, 3, 4], 1802)
     """
     rows = np.arange(0, len(values), -(-len(values) // MOST_POINTS))
     return np.union1d(rows, [len(values) - 1] + ([] if alarm_at is None else [alarm_at]))
