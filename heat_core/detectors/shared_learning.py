@@ -14,6 +14,8 @@ from heat_core.energies import Energy
 from heat_core.features import Features
 from heat_core.training.trainer import OnRecord, Record
 
+from .detector import Shape
+
 if TYPE_CHECKING:
     from .learned_energy import EnergyLearner
 
@@ -59,8 +61,8 @@ class SharedLearning:
 
     @staticmethod
     def _key(learner: EnergyLearner, train: Features, seed: int) -> tuple[object, ...]:
-        sums = tuple(float(view.double().sum()) for view in (train.z, *train.views.values()))
-        return learner, seed, tuple(train.z.shape), sums
+        columns = train.columns(learner.input_views(Shape.of(train)))
+        return learner, seed, tuple(columns.shape), float(columns.double().sum())
 
 
 # of the block that `learn_once` opened in this thread; every thread begins with none
