@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from heat_core.bundles import Bundle
 from heat_core.bundles.files import decision_card
 from heat_core.files import whole_folder
-from heat_core.messages import error_text
 from heat_core.version import __version__
 
 from .graph import (
@@ -131,11 +130,25 @@ def _exported(bundle: Bundle, reader: ImageReader | None, defaults: dict[str, Te
             )
         except torch.onnx.OnnxExporterError as error:
             raise ValueError(
-                f"torch cannot export {bundle.detector.name} to ONNX: {error_text(error)[:200]}"
+                f"torch cannot export {bundle.detector.name} to ONNX: {_root_cause(error)[:200]}"
             ) from None
     assert program is not None  # it is returned where dynamo is set
     _check_size(program.model)
-    return program.model_proto
+    model = program.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ValueError(
+            f"torch cannot export {bundle.detector.name} to ONNX: its energy counts rows, so that "
+            f"the graph would take {ROWS} rows and no other number."
+        )
+    return model
+
+
+def _root_cause(error: BaseException) -> str:
+    """Returns the first line of what an error began with: torch's own go on with advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _check_size(model: Any) -> None:
