@@ -39,17 +39,21 @@ class DecisionGraph(nn.Module):
     >>> from heat_core.features import Features
     >>> from heat_core.pack import NO_EXTRA
     >>> from heat_core.run import fit
-    >>> from heat_core.thresholds import KeepShare
-    >>> z = torch.tensor([[-1.0], [1.0], [0.0], [2.0]])
-    >>> train, test = Features(z[:2]), Features(z[2:])
+    >>> from heat_core.thresholds import Conformal
+    >>> z = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    >>> y = torch.arange(400) % 2
+    >>> train, test = Features(z[:200], y[:200]), Features(z[200:], y[200:])
     >>> pack = Pack(train, test, {("far", "a"): Features(9 + z)}, NO_EXTRA, {})
-    >>> bundle = bundle_of(fit(MoG(normalize=False), train), pack, KeepShare(0.5))
-    >>> graph = DecisionGraph(bundle)
-    >>> rows = torch.tensor([[0.5], [7.0], [torch.nan]])
-    >>> _, p_value, _, is_ood = graph([rows], *decision_inputs(bundle).values())
-    >>> p_value.tolist(), is_ood.tolist()
-    ([0.5, 0.5, 0.0], [True, True, True])
+    >>> bundle = bundle_of(fit(MoG(normalize=False), train), pack, Conformal(0.9))
+    >>> rows = torch.tensor([[0.0, 0.0, 0.0], [9.0, 9.0, 9.0], [torch.nan, 0.0, 0.0]])
+    >>> decisions = DecisionGraph(bundle)([rows], *decision_inputs(bundle).values())
+    >>> score, p_value, threshold, is_ood = decisions
+    >>> is_ood.tolist(), p_value.round(decimals=2).tolist(), score.isnan().tolist()
+    ([False, True, True], [1.0, 0.01, 0.0], [False, False, True])
     """
+
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
@@ -87,9 +91,8 @@ class DecisionGraph(nn.Module):
         predicted = self._predicted(by_name["z"], is_row) if self.has_head else None
         if self.by_class:
             assert predicted is not None
-            known = torch.where(predicted >= 0, thresholds[predicted.clamp(min=0)], torch.nan)
-            is_sound = is_sound & ~known.isnan()
-            threshold = known
+            threshold = torch.where(predicted >= 0, thresholds[predicted.clamp(min=0)], torch.nan)
+            is_sound = is_sound & ~threshold.isnan()
             p_value = _p_values(score, calibration, classes == predicted[:, None])
         else:
             threshold = thresholds.expand_as(score)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from heat_core.bundles import Bundle
 from heat_core.bundles.files import decision_card
+from heat_core.energies import rows_per_batch
 from heat_core.files import whole_folder
 from heat_core.version import __version__
 
@@ -157,8 +158,7 @@ def _check_size(model: Any) -> None:
     size = sum(tensor.nbytes for tensor in tensors if tensor is not None)
     if size > MAX_BYTES:
         raise ValueError(
-            f"the graph would hold {size / 2**30:.1f} GiB, and an ONNX file ends at 2 GiB; "
-            "export --to numpy has no such end."
+            f"the graph would hold {size / 2**30:.1f} GiB, and an ONNX file ends at 2 GiB."
         )
 
 
@@ -207,8 +207,10 @@ def onnx_card(bundle: Bundle, reader: ImageReader | None = None) -> dict[str, An
         "code_version": __version__,
         "inputs": inputs,
         "optional_inputs": optional,
-        "optional_inputs_are": "the bundle's own by default; give others to decide otherwise",
+        "optional_inputs_are": "the bundle's own by default; others, finite and in any "
+        "order, decide otherwise",
         "refused_rows": REFUSED,
+        "rows_at_a_time": _rows_at_a_time(bundle),
     }
     if reader is None:
         return card
@@ -221,6 +223,12 @@ def onnx_card(bundle: Bundle, reader: ImageReader | None = None) -> dict[str, An
         ),
         "network": extractor.architecture.model,
     }
+
+
+def _rows_at_a_time(bundle: Bundle) -> int:
+    """Returns how many rows take no more memory than scoring does: each has a p-value to count."""
+    counted = rows_per_batch(len(bundle.calibration.inside))
+    return min(bundle.energy.rows_at_a_time, counted)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -256,6 +256,7 @@ def test_the_card_and_the_metadata_say_what_goes_in(exported) -> None:
     assert card["pack"]["sha256"] == bundle.pack_sha256
     assert card["code_version"] == heat_core.__version__
     assert "score nan, p_value 0" in card["refused_rows"]
+    assert 1 <= card["rows_at_a_time"] <= 2**21 // 200  # of as many calibration scores
     assert card["inputs"] == {
         "z": {"shape": ["rows", 12], "dtype": "float32"},
         "z__std": {"shape": ["rows", 12], "dtype": "float32"},
@@ -318,11 +319,11 @@ def test_what_torch_cannot_export_is_refused_in_one_line(exported, monkeypatch, 
 
 @pytest.fixture(scope="module")
 def mirrored(noise_pack: Path, sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of noise, means over mirror images, with all views."""
+    """A pack of noise, means over mirror images, with the views std and early."""
     out = tmp_path_factory.mktemp("packs") / "mirrored"
     words = ["extract", "--weights", str(weights_of(noise_pack)), "--root", str(sheets)]
     words += ["--train-rows", "100", "--test-rows", "60", "--ood-rows", "20", "--ood", "mnist"]
-    assert main([*words, "--pseudo-rows", "0,0", "--out", str(out)]) == 0
+    assert main([*words, "--pseudo-rows", "0,0", "--no-odin", "--out", str(out)]) == 0
     return out
 
 
@@ -369,6 +370,8 @@ def test_images_are_refused_where_the_graph_could_not_read_them(
         (["msp", "--to", "onnx", *weights], "--weights is for --images PACK"),
         (["msp", "--images", str(noise_pack)], "--images is for --to onnx"),
         (["msp", "--to", "onnx", "--out", "x.onnx"], "--out is a folder, for model.onnx"),
+        (["msp", "--to", "onnx", "--out", str(tmp_path)], "exists already; --overwrite"),
+        (["msp", "--to", "onnx", "--overwrite", "--out", str(tmp_path)], "is no exported bundle"),
     ):
         capsys.readouterr()
         out = ["--out", str(tmp_path / "out")]
