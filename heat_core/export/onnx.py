@@ -41,7 +41,8 @@ REFUSED = (
 PREPROCESSING = (
     "RGB as 8-bit numbers. Outside the graph: turn the image as its EXIF says, lay it on white "
     f"where it is transparent, crop the largest centred square, resize it to {SIDE} x {SIDE} by "
-    "bilinear interpolation with antialiasing. Inside: {normalisation}; {passes}."
+    "bilinear interpolation with antialiasing. Inside: {normalisation}; {passes}; features are "
+    "rounded to {dtype}, as the pack has them."
 )
 
 
@@ -220,6 +221,7 @@ def onnx_card(bundle: Bundle, reader: ImageReader | None = None) -> dict[str, An
         "preprocessing": PREPROCESSING.format(
             normalisation=extractor.architecture.normalisation,
             passes=passes if extractor.mirror else "one pass of the network",
+            dtype=_name(extractor.dtype),
         ),
         "network": extractor.architecture.model,
     }
