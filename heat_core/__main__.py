@@ -41,6 +41,8 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
     "tqdm": "images",
     "umap": "maps",
     "sklearn": "maps",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
 }
 
 
@@ -432,7 +434,11 @@ def _watch(add: Add) -> None:
 
 def _export(add: Add) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
-    add("--to", choices=("numpy",), default="numpy", help="what it is to score with")
+    add("--to", choices=("numpy", "onnx"), default="numpy", help="what it is to score with")
+    images = "with --to onnx: take images, which the network of this pack reads"
+    add("--images", metavar="PACK", type=Path, help=images)
+    weights = "the network of --images; PACK.classifier.safetensors if not given"
+    add("--weights", type=Path, help=weights)
     add("--out", type=Path, required=True, help="a folder")
     _add_overwrite(add)
 

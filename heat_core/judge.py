@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from .explain import Verdict
 from .features import Features
-from .images.classifier import FINGERPRINT_KEY, fingerprint, load
 from .images.datasets import Images
-from .images.extract import EarlyLayer, Extractor, extract
+from .images.extract import extract
+from .images.pack_network import extractor_of
 from .metrics import threshold_keeping
 from .pack import Pack
 from .run import Run
@@ -97,30 +97,14 @@ class Judge:
     """
 
     def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
-        network, architecture, _ = load(weights)
-        classifier_card = pack.card.get("classifier", {})
-        if fingerprint(network) != classifier_card.get(FINGERPRINT_KEY):
-            raise ValueError(
-                f"{weights.name} is not the network that {pack.title} was extracted with."
-            )
+        self.extractor = extractor_of(pack, weights, device)
         if pack.train.head is None:
             raise ValueError(
                 "the pack has no head (weight and bias), so nothing says what class an image is."
             )
         self.head = pack.train.head
-        numbers = tuple(str(number) for number in range(architecture.classes))
+        numbers = tuple(str(number) for number in range(self.extractor.architecture.classes))
         self.classes = tuple(pack.card.get("classes", ())) or numbers
-        self.extractor = Extractor(
-            network,
-            architecture,
-            layer=classifier_card.get("layer", ""),
-            std="std" in pack.train.views,
-            odin="odin" in pack.train.views,
-            dtype=pack.train.z.dtype,
-            device=device,
-            early_layer=_early_layer(pack),
-            mirror=pack.is_mirrored,
-        )
         self._lock = threading.Lock()  # the extractor's hooks see every pass
 
     def __call__(
@@ -142,23 +126,6 @@ class Judge:
             scored_run.verdict(name, features, share) for name, scored_run in scored_runs.items()
         )
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
-
-
-def _early_layer(pack: Pack) -> EarlyLayer | None:
-    """Returns the earlier layer that the pack's view `early` is of, if it has that view.
-
-    Raises ValueError if the card does not name it, or its moments are missing.
-    """
-    if "early" not in pack.train.views:
-        return None
-    layer = pack.card.get("classifier", {}).get("early")
-    moments = pack.train.moments.get(f"unit {layer}")
-    if moments is None:
-        raise ValueError(
-            f"the pack has the view early, and no moments of the layer that it is of (the card "
-            f"names {layer or 'none'})."
-        )
-    return EarlyLayer.of(layer, moments)
 
 
 def weights_of(pack: Path) -> Path:

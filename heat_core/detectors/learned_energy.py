@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -366,7 +366,8 @@ class FromPseudoOOD(EnergyLearner):
     def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
         """Trains E_theta in place, or takes what `learn_once` has of the same training."""
         shared = shared_learning()
-        known = shared and shared.find(self, context.train, seed)
+        key = self._training_key(context.train, seed)
+        known = shared and shared.find(key)
         if known:
             known.give_to(e_theta, context.energy, on_record)
             return
@@ -379,7 +380,12 @@ class FromPseudoOOD(EnergyLearner):
         super().fit(e_theta, context, seed, keep_record)
         if shared:
             state = {name: value.clone() for name, value in e_theta.state_dict().items()}
-            shared.keep(self, context.train, seed, Learned(state, tuple(history)))
+            shared.keep(key, Learned(state, tuple(history)))
+
+    def _training_key(self, train: Features, seed: int) -> Hashable:
+        """Returns what tells one training within a pack from another."""
+        columns = train.columns(self.input_views(Shape.of(train)))
+        return self, seed, tuple(columns.shape), float(columns.double().sum())
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         extra = context.extra

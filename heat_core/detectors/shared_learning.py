@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from heat_core.energies import Energy
-from heat_core.features import Features
 from heat_core.training.trainer import OnRecord, Record
-
-from .detector import Shape
-
-if TYPE_CHECKING:
-    from .learned_energy import EnergyLearner
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,23 +39,18 @@ class Learned:
 
 
 class SharedLearning:
-    """What was learned so far, by learner, seed and training features."""
+    """What was learned so far, by all that decides it: learner, seed and training features."""
 
     def __init__(self) -> None:
-        self._learned: dict[tuple[object, ...], Learned] = {}
+        self._learned: dict[Hashable, Learned] = {}
 
-    def find(self, learner: EnergyLearner, train: Features, seed: int) -> Learned | None:
-        """Returns what a learner learned of these features with this seed, if it has."""
-        return self._learned.get(self._key(learner, train, seed))
+    def find(self, key: Hashable) -> Learned | None:
+        """Returns what was learned, if it was."""
+        return self._learned.get(key)
 
-    def keep(self, learner: EnergyLearner, train: Features, seed: int, learned: Learned) -> None:
-        """Keeps what a learner has learned."""
-        self._learned[self._key(learner, train, seed)] = learned
-
-    @staticmethod
-    def _key(learner: EnergyLearner, train: Features, seed: int) -> tuple[object, ...]:
-        columns = train.columns(learner.input_views(Shape.of(train)))
-        return learner, seed, tuple(columns.shape), float(columns.double().sum())
+    def keep(self, key: Hashable, learned: Learned) -> None:
+        """Keeps what was learned."""
+        self._learned[key] = learned
 
 
 # of the block that `learn_once` opened in this thread; every thread begins with none

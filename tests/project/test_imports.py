@@ -57,7 +57,7 @@ LAYERS = {
 
 # What stands beside the others in heat_core: these alone may import it.
 BESIDE = {
-    "images": {"assumptions", "detectors", "model_selection", "judge", "commands"},
+    "images": {"assumptions", "detectors", "model_selection", "export", "judge", "commands"},
     "monitoring": {"commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},

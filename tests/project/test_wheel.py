@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST = 100e6  # bytes of a wheel
 K = 50  # KNN's neighbour
 OF_THE_TESTS = ("PYTHON", "PIP", "STREAMLIT", "HEAT")  # settings that do not reach what they start
-OPTIONAL = ["streamlit", "plotly", "timm", "torchvision", "PIL", "umap", "sklearn", "tqdm"]
+OPTIONAL = ["streamlit", "plotly", "timm", "torchvision", "PIL", "umap", "sklearn", "tqdm", "onnx"]
 
 # Opens the first page without a browser, and tells which packs there are.
 OPEN_THE_DASHBOARD = """
