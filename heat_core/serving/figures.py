@@ -40,7 +40,7 @@ class Figures:
         )
         self.seconds = Histogram(
             "heat_request_seconds",
-            "from a request's first byte to its answer's last",
+            "from the head of a request to the end of its answer",
             ("path",),
             registry=self.registry,
             buckets=SECONDS,
