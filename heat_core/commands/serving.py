@@ -27,14 +27,14 @@ def add_options(add: Callable[..., Any]) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
     host = "the address that it listens on; 127.0.0.1 is for this machine alone"
     add("--host", default="127.0.0.1", help=host)
-    add("--port", type=int, default=8000, help="0 for any that is free")
+    add("--port", type=int, default=8000, help="8000 if not given; 0 for any that is free")
     add("--device", default="cpu", help="cpu, cuda or auto")
     images = "take images, too, and read them as those of this pack, of which the bundle was made"
     add("--images", metavar="PACK", type=Path, help=images)
     weights = "the network of --images; PACK.classifier.safetensors if not given"
     add("--weights", type=Path, help=weights)
-    add("--max-rows", type=int, default=4096, help="of a request")
-    add("--max-mb", type=int, default=16, help="of a request's body")
+    add("--max-rows", type=int, default=4096, help="of a request (4096)")
+    add("--max-mb", type=int, default=16, help="of a request's body (16)")
 
 
 def serve(options: argparse.Namespace) -> None:
