@@ -11,11 +11,11 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from heat_core.results.histogram import COLOURS, bar_shares, bin_edges
 from heat_core.set_name import SetName
 
 Array = NDArray[np.floating]
 
-COLOURS = {"ID": "#0072B2", "near": "#D55E00", "mid": "#CC79A7", "far": "#009E73"}
 DASHES = {"ID": "solid", "near": "dash", "mid": "dot", "far": "dashdot"}
 SELECTED = "#E69F00"
 GROUP_COLOURS = {**COLOURS, "selected": SELECTED}
@@ -71,21 +71,6 @@ def nth_style(i: int) -> tuple[str, str]:
 # -- histograms ------------------------------------------------------------------------------------
 
 
-def bin_edges(by_group: Mapping[str, Array], threshold: float, count: int = 60) -> Array:
-    """Returns the edges of a histogram's bars, (count + 1,); the last bars hold all beyond.
-
-    Args:
-        by_group: {group: (n,) scores}.
-        threshold: that must lie between the edges.
-        count: of the bars.
-    """
-    low, high = np.quantile(np.concatenate(list(by_group.values())), [0.002, 0.975])
-    low, high = min(low, threshold), max(high, threshold)
-    if not high > low:
-        high = low + 1e-9 * max(1.0, abs(low))
-    return np.linspace(low, high, count + 1)
-
-
 def histogram(
     by_group: Mapping[str, Array],
     edges: Array,
@@ -107,7 +92,7 @@ def histogram(
     groups = dict(by_group)
     if selected is not None:
         groups["selected"] = selected
-    shares = {name: _shares(scores, edges) for name, scores in groups.items()}
+    shares = {name: bar_shares(scores, edges) for name, scores in groups.items()}
     tallest = max(float(shares[name].max()) for name in by_group)  # a selection may be cut off
     figure = go.Figure()
     for name, share in shares.items():
@@ -147,7 +132,7 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
     ):
         figure.add_scatter(
             x=_middles(edges),
-            y=_shares(scores, edges).astype(np.float32),
+            y=bar_shares(scores, edges).astype(np.float32),
             name=name,
             mode="lines",
             fill="tozeroy" if name == "selected" else None,
@@ -157,12 +142,6 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
     _lay_out_histogram(figure, threshold, "score")
     figure.update_yaxes(tickformat=".0%", title_text="share", rangemode="tozero", fixedrange=True)
     return figure
-
-
-def _shares(scores: Array, edges: Array) -> Array:
-    """Returns the share of (n,) scores in each bar, (bars,); those beyond are in the last ones."""
-    counts, _ = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)
-    return counts / max(len(scores), 1)
 
 
 def _middles(edges: Array) -> NDArray[np.float32]:

@@ -331,7 +331,14 @@ def _benchmark(add: Add) -> None:
 
 
 def _report(add: Add) -> None:
-    add("pack", metavar="PACK", type=Path)
+    paths = "a pack; with --html a bundle, then the pack that it was made of"
+    add("pack", metavar="[BUNDLE] PACK", type=Path, help=paths)
+    add("pack_of_bundle", nargs="?", type=Path, help=argparse.SUPPRESS)
+    html = "the file to write the bundle's report to; nothing is fitted then"
+    add("--html", type=Path, metavar="FILE", help=html)
+    link = "with --html: of the view in the app, which the report then offers to open"
+    add("--link", metavar="URL", help=link)
+    _add_overwrite(add)
     _add_detectors(add)
     add("--seeds", type=_whole_number(1, MAX_SEEDS), default=5)
     _add_preset(add)
@@ -524,7 +531,8 @@ COMMANDS = (
         name="report",
         run=results.report,
         add_options=_report,
-        summary="Print all results on a pack as one Markdown page.",
+        summary="Print all results on a pack as one Markdown page, or write a bundle's report "
+        "as one of HTML.",
         example="assets/packs/cifar10-resnet18 --seeds 5",
     ),
     Command(

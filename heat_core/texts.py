@@ -14,5 +14,14 @@ def one_line(text: object, longest: int = 200) -> str:
     >>> one_line("a\\n b\\x1b[31m"), one_line("abcdef", longest=4)
     ('a b[31m', 'abc…')
     """
-    line = _CONTROLS.sub("", " ".join(str(text).split()))
+    line = without_controls(" ".join(str(text).split()))
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def without_controls(text: str) -> str:
+    """Returns a text without control characters, and without what turns its direction.
+
+    >>> without_controls("a \x1b[31m b")
+    'a [31m b'
+    """
+    return _CONTROLS.sub("", text)

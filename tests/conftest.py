@@ -90,6 +90,18 @@ def few_detectors(
         yield
 
 
+@pytest.fixture
+def no_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned is not diagnosed, which takes longer than to learn it."""
+    monkeypatch.setattr("heat_core.run.diagnose", lambda *arguments: None)
+
+
+@pytest.fixture
+def no_training(no_diagnosis: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors that learn keep the weights that they begin with: for tests of what is printed."""
+    monkeypatch.setattr("heat_core.training.trainer.Trainer.fit", lambda *arguments: None)
+
+
 @pytest.fixture(scope="session")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""

@@ -25,6 +25,7 @@ from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     assignment,
     class_thresholds_table,
+    line_interval,
     margin_texts,
     nearest_pack_rows,
     nearest_table,
@@ -94,6 +95,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         percentiles=choice.percentiles,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),
+        interval=line_interval(evaluation.rule, scores),
     )
     threshold_line(data, set_by_hand, key="line")
 

@@ -44,12 +44,14 @@ class Shipment:
         folder: that unpacking makes.
         bundle: a zip file, for `heat score`, `heat check` and `heat serve`.
         scorer: a zip file that scores with NumPy.
+        report: gives, for the address of this view, the HTML page of what the decision is worth.
     """
 
     decision: Decision
     folder: str
     bundle: ShippedFile
     scorer: ShippedFile
+    report: Callable[[str], str]
 
 
 def shipping_work(
@@ -75,6 +77,8 @@ def shipping_work(
         from heat_core.bundles import bundle_files, bundle_of
         from heat_core.export import scorer_files
         from heat_core.progress import progress_to
+        from heat_core.results.html_report import html_report
+        from heat_core.scores import score_pack
 
         with progress_to(partial(_say_step, job)):
             fitted = _fit(job, pack, detector) if run is None else run
@@ -83,11 +87,13 @@ def shipping_work(
             bundle = bundle_of(fitted, pack, rule, names, PRESET)
             job.report(0.8, doing="packing the files")
             folder = folder_name(detector, bundle.pack_title)
+            scores = score_pack(pack, bundle.score)
             return Shipment(
                 bundle.decision,
                 folder,
                 _zip_file(f"{folder}.zip", folder, partial(bundle_files, bundle)),
                 _zip_file(f"{folder}-numpy.zip", f"{folder}-numpy", partial(scorer_files, bundle)),
+                partial(html_report, bundle, pack, scores),
             )
 
     return work

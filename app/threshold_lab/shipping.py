@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -81,10 +83,26 @@ def _show_shipment(evaluation: Evaluation, shipment: Shipment) -> None:
         with st.container(horizontal=True):
             _download_button("Bundle", shipment.bundle, ":material/package_2:")
             _download_button("NumPy scorer", shipment.scorer, ":material/data_array:")
+            st.download_button(
+                "Report",
+                partial(shipment.report, _address()),
+                f"{shipment.folder}.html",
+                mime="text/html",
+                key="ship-Report",
+                icon=":material/article:",
+                on_click="ignore",
+                help="A page for whoever has to trust it, to read and to print.",
+            )
         for file in (shipment.bundle, shipment.scorer):
             if file.missing_reason:
                 st.caption(f"{plain(file.name)}: {plain(file.missing_reason)}")
         st.code(_commands(shipment), language="bash", wrap_lines=True)
+
+
+def _address() -> str:
+    """Returns the address that opens this view; nothing where the browser says none."""
+    query = urlencode(st.query_params.to_dict())
+    return f"{st.context.url}?{query}" if st.context.url else ""
 
 
 def _heading(evaluation: Evaluation, shipment: Shipment) -> str:

@@ -87,27 +87,41 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
         rule: that chose the threshold; None if a hand did.
         scores: of the detector.
     """
-    from heat_core.thresholds import AtRank, CalibrationScores, TestScores, decide
+    from heat_core.thresholds import CalibrationScores, TestScores, decide
 
     if rule is None:
         return ""
     parts = [rule.guarantee] if rule.guarantee else []
-    if isinstance(rule, AtRank):
+    interval = line_interval(rule, scores)
+    if interval is not None:
         chosen_on, judged_on = (
             CalibrationScores(scores.calibration, {}),
             TestScores(scores.test, {}),
         )
         decision = decide(rule, chosen_on, judged_on)
         assert decision.assessment is not None
-        assert decision.interval is not None
-        low, high = decision.interval
+        low, high = interval
         if scores.calibration_name == "val":  # else it is judged on what it was chosen on
             parts.append(decision.assessment.remark)
         parts.append(
             f"Other calibration scores, as many, would put the line between {low:.3g} and "
-            f"{high:.3g} (in 95 of 100 cases)."
+            f"{high:.3g} (in 95 of 100 cases): the band behind the bars."
         )
     return " ".join(parts)
+
+
+def line_interval(rule: ThresholdRule | None, scores: SetScores) -> tuple[float, float] | None:
+    """Returns where other calibration scores, as many, would put the threshold in 95 of 100 cases.
+
+    None where nothing says.
+
+    Args:
+        rule: that chose the threshold; None if a hand did.
+        scores: of the detector.
+    """
+    from heat_core.thresholds import AtRank
+
+    return rule.threshold_interval(scores.calibration) if isinstance(rule, AtRank) else None
 
 
 def selected_finding(selected: Mapping[str, Array], total: int, threshold: float) -> str:

@@ -40,6 +40,8 @@ class Bundle(Run):
         pack_title, pack_sha256: of the pack that it was fitted to.
         preset: the preset that the detector is of, if it is of one.
         split_seed: of the halves of sets that both choose and judge.
+        created, code_version: when and by which version its files were written first; empty
+            before.
 
     >>> from heat_core.detectors.closed_form import MoG
     >>> from heat_core.pack import NO_EXTRA
@@ -61,6 +63,8 @@ class Bundle(Run):
     pack_sha256: str
     preset: str = ""
     split_seed: int = 0
+    created: str = ""
+    code_version: str = ""
 
     def decide(self, rows: Features | Tensor | Any, seed: int | None = None) -> Decisions:
         """Returns what the bundle says of each row.

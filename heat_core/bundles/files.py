@@ -59,8 +59,8 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
         **decision_card(bundle),
         "weights_sha256": hashes["energy.safetensors"],
         "sha256": hashes,
-        "code_version": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code_version": bundle.code_version or __version__,
+        "created": bundle.created or datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {**files, DECISION: (json.dumps(card, indent=2) + "\n").encode()}
 
@@ -253,4 +253,6 @@ def _bundle_from(run: Run, card: Mapping[str, Any], calibration: bytes) -> Bundl
         pack_sha256=str(card["pack"]["sha256"]),
         preset=str(card["preset"]),
         split_seed=int(card["recipe"]["split_seed"]),
+        created=str(card.get("created", "")),
+        code_version=str(card.get("code_version", "")),
     )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from .batch import BatchResult, failure_text, work_through
 from .progress import progress_line
-from .shared import allowed_detectors, device_of, print_notes, split_names
+from .shared import (
+    allowed_detectors,
+    check_parent,
+    device_of,
+    has_format,
+    print_notes,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from heat_core.results.report import Results
     from heat_core.scores import SetScores
 
+PAGE_DEFAULTS = {"detectors": None, "seeds": 5, "preset": "modern", "seed": 0, "plane": True}
 FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, fitted once more from features alone
 
 
@@ -56,16 +64,19 @@ def benchmark(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Prints all results on a pack as one Markdown page.
+    """Prints all results on a pack as one Markdown page; of a bundle writes one in HTML.
 
     After ctrl-C it holds the tables of what is finished by then, and compares nothing.
 
-    Raises as `benchmark` does.
+    Raises as `benchmark` does, and ValueError if bundle, pack and --html do not go together.
     """
     from heat_core.assumptions import notes_on
     from heat_core.pack import read_pack
     from heat_core.results.report import Results
 
+    if _is_of_bundle(options):
+        _report_bundle(options)
+        return
     options.device = device_of(options)
     pack = read_pack(options.pack)
     fitted = _fit_all(pack, options)
@@ -86,6 +97,53 @@ def report(options: argparse.Namespace) -> None:
     _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
     BatchResult({}, dict(results.failures), results.unfinished).check_all()
+
+
+def _is_of_bundle(options: argparse.Namespace) -> bool:
+    """Returns whether a bundle's report is asked for.
+
+    Raises ValueError if what is asked for does not go together.
+    """
+    wanted = "a bundle's report is made by `report BUNDLE PACK --html FILE`"
+    if options.html is None:
+        has_bundle = has_format(options.pack / "decision.json", "heat-bundle")
+        if has_bundle or options.pack_of_bundle or options.link or options.overwrite:
+            raise ValueError(f"{wanted}, and --html is missing.")
+        return False
+    if options.pack_of_bundle is None:
+        raise ValueError(f"{wanted}; got {options.pack} alone.")
+    if has_format(options.pack / "card.json", "heat-pack"):
+        raise ValueError(f"{wanted}, the bundle first; {options.pack} is a pack.")
+    if any(getattr(options, name) != default for name, default in PAGE_DEFAULTS.items()):
+        raise ValueError(
+            f"{wanted}; --detectors, --seeds, --seed, --preset and --no-plane are of the Markdown "
+            "page."
+        )
+    return True
+
+
+def _report_bundle(options: argparse.Namespace) -> None:
+    """Writes the report of a bundle as one HTML file."""
+    from heat_core.assumptions import notes_on
+    from heat_core.bundles import load_bundle
+    from heat_core.files import write_whole
+    from heat_core.pack import read_pack
+    from heat_core.results.html_report import html_report
+    from heat_core.scores import score_pack
+
+    if options.html.suffix not in (".html", ".htm"):
+        raise ValueError(f"--html must end in .html, got {options.html.name}.")
+    if options.html.exists() and not options.overwrite:
+        raise FileExistsError(f"{options.html} exists already; --overwrite replaces it.")
+    check_parent(options.html)
+    bundle = load_bundle(options.pack, options.device)
+    pack = read_pack(options.pack_of_bundle)
+    notes = [str(note) for note in notes_on(pack) if note.is_warning]
+    with progress_line(bundle.detector.title):
+        scores = score_pack(pack, bundle.score)
+    page = html_report(bundle, pack, scores, options.link or "", notes)
+    write_whole(options.html, page.encode())
+    print(f"{options.html}: {bundle.detector.name} with its decision, to read and to print.")
 
 
 def _print_page(pack: Pack, results: Results, options: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from heat_core.bundles import Bundle, Decisions
-from heat_core.bundles.files import decision_card
+from heat_core.bundles import Bundle, Decisions, bundle_files
+from heat_core.bundles.files import DECISION
 from heat_core.judge import Judge
 from heat_core.messages import error_text
 from heat_core.streams import RowBatch
@@ -47,7 +47,7 @@ def service(bundle: Bundle, judge: Judge | None = None, limits: Limits = Limits(
     figures = Figures(bundle.detector.name)
     bodies = BodyReader(bundle.shape, judge, limits)
     workers = ThreadPoolExecutor(WORKERS, "score")
-    card = decision_card(bundle)
+    card = bundle_files(bundle)[DECISION]
     app = FastAPI(title="HEAT", version=__version__, docs_url=None, redoc_url=None)
     app.add_middleware(RequestCounter, figures=figures, paths=frozenset(PATHS))
     _answer_errors(app)
@@ -76,7 +76,7 @@ def service(bundle: Bundle, judge: Judge | None = None, limits: Limits = Limits(
 
     @app.get("/card", summary="The decision: its rule, threshold, guarantee, and what it catches")
     async def decision() -> Response:
-        return Response(_to_json(card), media_type=JSON)
+        return Response(card, media_type=JSON)
 
     @app.get("/metrics", summary="Figures for Prometheus")
     async def metrics() -> Response:

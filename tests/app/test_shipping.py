@@ -67,6 +67,14 @@ def test_the_bundle_holds_and_the_scorer_agrees(pack, tmp_path):
     assert np.array_equal(flagged[clear], decisions.is_ood[clear])
 
 
+def test_the_report_is_of_the_bundle_and_opens_the_view(pack):
+    result = shipped(pack)
+    page = result.report("http://here/threshold_lab?scorer=MoG&keep=90")
+    assert "<h1>MoG on Small: one</h1>" in page
+    assert 'href="http://here/threshold_lab?scorer=MoG&amp;keep=90"' in page
+    assert "Open this view" not in result.report("")
+
+
 def test_the_same_is_packed_alike(pack):
     assert shipped(pack).scorer.content == shipped(pack).scorer.content
 
@@ -82,7 +90,9 @@ def test_a_rule_reads_the_sets_that_count_and_no_others(pack, tmp_path):
         unpacked(shipped(pack, rule=KeepShare(), ood_names=("far_d",)).bundle, tmp_path / "keep")
     )
     assert bundle.calibration.outside == {}
-    assert list(bundle.decision.assessment.caught_by_set["far"]) == ["d"]
+    assessment = bundle.decision.assessment
+    assert assessment is not None
+    assert list(assessment.caught_by_set["far"]) == ["d"]
 
 
 def test_a_hand_and_thresholds_by_class_are_shipped(pack, tmp_path):
@@ -133,7 +143,8 @@ def lab(few_detectors, monkeypatch, tmp_path, arrays):
 
 
 def downloads(at):
-    return at.get("download_button")
+    """Returns the labels of the files to download."""
+    return [button.proto.label.partition(" (")[0] for button in at.get("download_button")]
 
 
 def shipped_page(at):
@@ -144,10 +155,7 @@ def test_what_is_on_the_page_is_shipped(lab):
     at = shipped_page(lab(objective="By hand", cut="1.0"))
     assert "MoG with its threshold, 1, ready to ship" in text(at)
     assert "It parts the scores of this page as the line does." in text(at)
-    assert [button.label.partition(" (")[0] for button in downloads(at)] == [
-        "Bundle",
-        "NumPy scorer",
-    ]
+    assert downloads(at) == ["Bundle", "NumPy scorer", "Report"]
     assert "heat score MoG-Small features.parquet" in at.code[0].value
 
 

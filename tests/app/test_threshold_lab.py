@@ -22,6 +22,7 @@ from app.pack.work import DetectorScores
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
+    line_interval,
     margin_texts,
     nearest_pack_rows,
     nearest_table,
@@ -666,3 +667,16 @@ def test_two_sets_of_one_title_are_both_drawn(monkeypatch, tmp_path, arrays):
         "mid_c": "Other",
         "far_d": "far_d",
     }
+
+
+def test_the_band_is_where_other_calibration_scores_would_put_the_line():
+    scores = SetScores(set_scores(1.5, val=True))
+    low, high = line_interval(Conformal(0.95), scores)
+    assert low < Conformal(0.95).fit(scores["val"]).threshold < high
+    assert f"between {low:.3g} and {high:.3g}" in what_is_promised(Conformal(0.95), scores)
+    assert line_interval(None, scores) is None
+    assert line_interval(Youden(), scores) is None
+    drawn = component.binned(
+        scores.test, {}, 0.0, Deployment(), figures.GROUP_COLOURS, interval=(low, high)
+    )
+    assert drawn["interval"] == (low, high)

@@ -18,7 +18,7 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
     (tmp_path / "bad.npz").write_bytes(b"no arrays at all")
     with browser() as context:
         page = context.new_page()
-        page.goto(f"{url}/threshold_lab")
+        page.goto(f"{url}/threshold_lab?scorer=MoG")
         page.get_by_role("button", name=SERVER_DATA).click()
         upload = page.locator('[data-testid="stFileUploader"] input[type="file"]')
         upload.set_input_files(tmp_path / "bad.npz")

@@ -115,6 +115,16 @@ def test_the_front_door_saves_a_bundle_as_one_and_a_run_as_a_run(pack, tmp_path)
         front_door_save(bundle, tmp_path / "either", overwrite=False)
 
 
+def test_a_bundle_that_is_saved_again_keeps_its_date_and_version(pack, folder, tmp_path):
+    card = json.loads((folder / "decision.json").read_text())
+    bundle = load_bundle(folder)
+    assert (bundle.created, bundle.code_version) == (card["created"], card["code_version"])
+    earlier = replace(bundle, created="2026-01-02T03:04:05+00:00", code_version="0.0.9")
+    save_bundle(earlier, tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "decision.json").read_text())
+    assert again == {**card, "created": earlier.created, "code_version": "0.0.9"}
+
+
 def test_what_is_decided_is_what_score_threshold_and_calibration_say(pack):
     bundle = made(pack)
     decisions = bundle.decide(pack.test)

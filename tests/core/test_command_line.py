@@ -229,7 +229,7 @@ def test_the_benchmark_is_the_metrics_of_the_scores(
 
 
 def test_the_same_seed_prints_the_same_table(
-    pack: Path, capsys: pytest.CaptureFixture[str]
+    no_diagnosis: None, pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = []
     for _ in range(2):
@@ -333,7 +333,7 @@ def test_without_a_head_the_logit_detectors_are_absent_and_say_why(
 
 
 def test_what_heats_prior_goes_without_is_said(
-    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    no_training: None, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = (
         "HEAT's prior is MoG and Energy: there is no std-pooled view and no score of an earlier "
@@ -427,7 +427,10 @@ def test_where_every_detector_fails_nothing_is_printed(
 
 
 def test_a_report_names_what_failed(
-    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    no_training: None,
+    pack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     fails_at(0, ValueError("no room."), monkeypatch)
     arguments = ["--seeds", "1", "--preset", "quick", "--no-plane"]
@@ -452,7 +455,7 @@ def test_a_report_can_be_of_some_detectors(pack: Path, capsys: pytest.CaptureFix
 
 
 def test_a_report_names_the_seed_and_the_command_that_it_was_made_by(
-    pack: Path, capsys: pytest.CaptureFixture[str]
+    no_training: None, pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--seeds", "2", "--preset", "quick", "--seed", "5"]
     words += ["--detectors", "MoG,HEAT-GMM", "--no-plane"]

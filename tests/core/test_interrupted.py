@@ -67,7 +67,7 @@ def test_benchmark_prints_the_table_of_what_is_finished(
 
 
 def test_a_detector_that_lacks_a_seed_is_not_finished(
-    pack: Path, interrupt: Any, capsys: pytest.CaptureFixture[str]
+    no_training: None, pack: Path, interrupt: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupt(lambda detector, seed: isinstance(detector, EBM) and seed == 1)
     arguments = ["--detectors", "MSP,EBM", "--preset", "quick", "--seeds", "2", "--json"]
@@ -120,7 +120,10 @@ def test_a_report_holds_the_tables_of_what_is_finished(
 
 
 def test_a_report_without_its_comparisons_is_better_than_none(
-    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    no_training: None,
+    pack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("heat_core.results.report.paired_differences", lambda *_: _ctrl_c())
     arguments = ["--seeds", "1", "--preset", "quick", "--no-plane", "--detectors", "KNN,MoG,HEAT"]
@@ -133,7 +136,10 @@ def test_a_report_without_its_comparisons_is_better_than_none(
 
 
 def test_the_plane_keeps_the_trials_that_are_finished(
-    pack: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    no_training: None,
+    pack: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from heat_core.plane import suite
 

@@ -67,7 +67,7 @@ def test_pairing_finds_what_is_the_same_to_be_the_same() -> None:
 
 
 def test_the_page_has_every_detector(
-    arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    no_training: None, arrays: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "mine"
     write_pack(pack_from_arrays(arrays, "mine"), folder)
@@ -98,7 +98,7 @@ def test_the_page_of_a_mirrored_pack_says_once_that_scores_take_two_passes(array
     assert "right on 90.00% of the ID test set in one pass. Scores take two passes" in pages[1]
 
 
-def test_the_plane_is_told_by_its_worst_seed() -> None:
+def test_the_plane_is_told_by_its_worst_seed(no_diagnosis: None) -> None:
     measured = list(trials((("blobs", "HEAT", "quick"), ("blobs", "MoG", "quick")), seeds=2))
     heading, rows = trial_rows(measured)
     assert [row[:3] for row in rows] == [["blobs", "HEAT", "quick"], ["blobs", "MoG", "quick"]]

@@ -25,8 +25,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive
 
 from heat_core.__main__ import main
-from heat_core.bundles import Bundle, bundle_of, save_bundle
-from heat_core.bundles.files import decision_card
+from heat_core.bundles import Bundle, bundle_of, load_bundle, save_bundle
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.weighted_sum import OfView
 from heat_core.features import Features
@@ -183,13 +182,14 @@ def test_views_are_read_where_the_detector_reads_them(pack):
         )
 
 
-def test_health_and_card_say_what_decides(client, bundle):
+def test_health_and_card_say_what_decides(client, folder):
     assert client.get("/health").json() == {
         "status": "ok",
         "detector": "MoG",
         "version": __version__,
     }
-    assert client.get("/card").json() == json.loads(json.dumps(decision_card(bundle)))
+    with TestClient(service(load_bundle(folder))) as loaded:
+        assert loaded.get("/card").json() == json.loads((folder / "decision.json").read_text())
 
 
 def test_the_schema_names_what_can_be_posted(client):

@@ -67,7 +67,20 @@ BESIDE = {
 
 # What is imported slowly, or only by what is seen, and the files that do without it.
 SLOW = {"torch", "sklearn", "umap", "timm"}
-PURE = {"tables", "colours", "drawing", "layout", "items", "text", "figures", "glossary", "story"}
+PURE = {
+    "tables",
+    "colours",
+    "rendering",
+    "layout",
+    "items",
+    "text",
+    "figures",
+    "glossary",
+    "story",
+    "evaluation",
+    "shipment",
+    "work",
+}
 # without a page
 BACKGROUND = {
     *("slots", "turns", "job", "jobs", "warm_up", "uploads"),

@@ -71,6 +71,7 @@ def binned(
     percentiles: bool = False,
     fixed: bool = False,
     selected: Mapping[str, ArrayLike] = NOTHING,
+    interval: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Returns what the browser needs to show every number at every threshold, exactly: about 20 KB.
 
@@ -84,6 +85,7 @@ def binned(
         percentiles: an axis of ID percentiles, even in ID inputs instead of in scores.
         fixed: the threshold cannot be moved.
         selected: {group: (n,) scores} of what is selected, drawn as an outline over its bars.
+        interval: where the threshold may lie, drawn as a band behind the bars.
     """
     by_group = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
     groups = {
@@ -107,6 +109,7 @@ def binned(
         "threshold": threshold,
         "deployment": asdict(deployment),
         "fixed": fixed,
+        "interval": interval,
         "selected_colour": colours["selected"],
         "groups": [
             {

@@ -292,6 +292,7 @@ function paint(lab, at) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   const x = at * width;
+  band(lab, pen, width, height);
   data.groups.forEach((group, i) => {
     const floor = i * (HEADER + BAR_HEIGHT + GAP) + HEADER + BAR_HEIGHT;
     pen.fillStyle = pen.strokeStyle = group.colour;
@@ -307,6 +308,16 @@ function paint(lab, at) {
   lab.line.style.transform = `translateX(${x}px)`;
   const flag = lab.flag.offsetWidth / 2; // the flag stays inside the plot
   lab.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+}
+
+// Where the line may lie, by the rule that chose it: a band of two pixels at least.
+function band(lab, pen, width, height) {
+  if (!lab.data.interval) return;
+  const [low, high] = lab.data.interval.map((value) => place(lab, value) * width);
+  pen.globalAlpha = 0.25;
+  pen.fillStyle = "#808080";
+  pen.fillRect(low, 0, Math.max(high - low, 2), height);
+  pen.globalAlpha = 1;
 }
 
 function stairs(pen, heights, floor, width, data) {
