@@ -28,6 +28,7 @@ from .commands import (
     results,
     runs,
     scoring,
+    serving,
     watching,
 )
 from .commands.batch import Incomplete, Interrupted, refusal_text
@@ -43,6 +44,9 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
     "sklearn": "maps",
     "onnx": "onnx",
     "onnxscript": "onnx",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
 }
 
 
@@ -593,6 +597,13 @@ COMMANDS = (
         add_options=_watch,
         summary="Say when a stream's alarms and scores leave what a bundle expects.",
         example="bundles/heat stream.parquet --time seen_at --out alarms.parquet",
+    ),
+    Command(
+        name="serve",
+        run=serving.serve,
+        add_options=serving.add_options,
+        summary="Answer over HTTP by a bundle: decisions, its card, figures for Prometheus.",
+        example="bundles/heat --port 8000",
     ),
     Command(
         name="app",

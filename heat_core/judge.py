@@ -117,15 +117,23 @@ class Judge:
             scored_runs: {name of the detector: its run on the same pack}.
             share: of ID that thresholds keep.
         """
-        images = Images("own", "image", pixels[None], np.zeros(1, np.int64), self.classes)
-        with self._lock:
-            features = replace(extract(self.extractor, images), y=None)
+        features = self.features(pixels)
         probabilities = self.head.logits(features.z[0].double()).softmax(0)
         predicted = int(probabilities.argmax())
         verdicts = tuple(
             scored_run.verdict(name, features, share) for name, scored_run in scored_runs.items()
         )
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
+
+    def features(self, pixels: Pixels) -> Features:
+        """Returns what the network sees of an image: z (1, d), and the views that the pack has.
+
+        Args:
+            pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
+        """
+        images = Images("own", "image", pixels[None], np.zeros(1, np.int64), self.classes)
+        with self._lock:
+            return replace(extract(self.extractor, images), y=None)
 
 
 def weights_of(pack: Path) -> Path:
