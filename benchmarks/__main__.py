@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from .timing import Options, Row, table
 
-PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "scoring")
+PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "scoring", "serving")
 ALONE = ("closed_forms", "intervals")
 """Without a peer, against a bar in seconds."""
 WAITS = ("start", "pages", "plane", "threshold", "inspector", "feature_map")

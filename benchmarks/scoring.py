@@ -38,7 +38,7 @@ def measure(options: Options) -> list[Row]:
     """Returns a row for the seconds, and one for the memory at the peak."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_bundle(folder / "bundle")
+        write_bundle(folder / "bundle")
         _write_rows(folder / "rows.parquet", options.stream_rows)
         seconds = _score(folder)
         peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
@@ -69,7 +69,8 @@ def measure(options: Options) -> list[Row]:
     ]
 
 
-def _write_bundle(folder: Path) -> None:
+def write_bundle(folder: Path) -> None:
+    """Writes the bundle of a MoG of `DIM` features and `CLASSES` classes."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(5000) % CLASSES
     z = torch.randn(5000, DIM, generator=generator) + torch.eye(DIM)[y]

@@ -20,6 +20,7 @@ class Options:
     scores: int = 1_000_000
     images: int = 2_000
     stream_rows: int = 4_000_000
+    requests: int = 1_000
     rounds: int = 5
     threads: int = os.cpu_count() or 1
 

@@ -28,6 +28,7 @@ from .commands import (
     results,
     runs,
     scoring,
+    serving,
     watching,
 )
 from .commands.batch import Incomplete, Interrupted, refusal_text
@@ -41,6 +42,11 @@ EXTRAS = {  # what only some commands import, and the extra that installs it
     "tqdm": "images",
     "umap": "maps",
     "sklearn": "maps",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
 }
 
 
@@ -432,7 +438,11 @@ def _watch(add: Add) -> None:
 
 def _export(add: Add) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
-    add("--to", choices=("numpy",), default="numpy", help="what it is to score with")
+    add("--to", choices=("numpy", "onnx"), default="numpy", help="what it is to score with")
+    images = "with --to onnx: take images, which the network of this pack reads"
+    add("--images", metavar="PACK", type=Path, help=images)
+    weights = "the network of --images; PACK.classifier.safetensors if not given"
+    add("--weights", type=Path, help=weights)
     add("--out", type=Path, required=True, help="a folder")
     _add_overwrite(add)
 
@@ -587,6 +597,13 @@ COMMANDS = (
         add_options=_watch,
         summary="Say when a stream's alarms and scores leave what a bundle expects.",
         example="bundles/heat stream.parquet --time seen_at --out alarms.parquet",
+    ),
+    Command(
+        name="serve",
+        run=serving.serve,
+        add_options=serving.add_options,
+        summary="Answer over HTTP by a bundle: decisions, its card, figures for Prometheus.",
+        example="bundles/heat --port 8000",
     ),
     Command(
         name="app",

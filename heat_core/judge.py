@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from .explain import Verdict
 from .features import Features
-from .images.classifier import FINGERPRINT_KEY, fingerprint, load
 from .images.datasets import Images
-from .images.extract import EarlyLayer, Extractor, extract
+from .images.extract import extract
+from .images.pack_network import extractor_of
 from .metrics import threshold_keeping
 from .pack import Pack
 from .run import Run
@@ -97,30 +97,14 @@ class Judge:
     """
 
     def __init__(self, pack: Pack, weights: Path, device: str = "cpu") -> None:
-        network, architecture, _ = load(weights)
-        classifier_card = pack.card.get("classifier", {})
-        if fingerprint(network) != classifier_card.get(FINGERPRINT_KEY):
-            raise ValueError(
-                f"{weights.name} is not the network that {pack.title} was extracted with."
-            )
+        self.extractor = extractor_of(pack, weights, device)
         if pack.train.head is None:
             raise ValueError(
                 "the pack has no head (weight and bias), so nothing says what class an image is."
             )
         self.head = pack.train.head
-        numbers = tuple(str(number) for number in range(architecture.classes))
+        numbers = tuple(str(number) for number in range(self.extractor.architecture.classes))
         self.classes = tuple(pack.card.get("classes", ())) or numbers
-        self.extractor = Extractor(
-            network,
-            architecture,
-            layer=classifier_card.get("layer", ""),
-            std="std" in pack.train.views,
-            odin="odin" in pack.train.views,
-            dtype=pack.train.z.dtype,
-            device=device,
-            early_layer=_early_layer(pack),
-            mirror=pack.is_mirrored,
-        )
         self._lock = threading.Lock()  # the extractor's hooks see every pass
 
     def __call__(
@@ -133,9 +117,7 @@ class Judge:
             scored_runs: {name of the detector: its run on the same pack}.
             share: of ID that thresholds keep.
         """
-        images = Images("own", "image", pixels[None], np.zeros(1, np.int64), self.classes)
-        with self._lock:
-            features = replace(extract(self.extractor, images), y=None)
+        features = self.features(pixels)
         probabilities = self.head.logits(features.z[0].double()).softmax(0)
         predicted = int(probabilities.argmax())
         verdicts = tuple(
@@ -143,22 +125,15 @@ class Judge:
         )
         return Opinion(pixels, self.classes[predicted], float(probabilities[predicted]), verdicts)
 
+    def features(self, pixels: Pixels) -> Features:
+        """Returns what the network sees of an image: z (1, d), and the views that the pack has.
 
-def _early_layer(pack: Pack) -> EarlyLayer | None:
-    """Returns the earlier layer that the pack's view `early` is of, if it has that view.
-
-    Raises ValueError if the card does not name it, or its moments are missing.
-    """
-    if "early" not in pack.train.views:
-        return None
-    layer = pack.card.get("classifier", {}).get("early")
-    moments = pack.train.moments.get(f"unit {layer}")
-    if moments is None:
-        raise ValueError(
-            f"the pack has the view early, and no moments of the layer that it is of (the card "
-            f"names {layer or 'none'})."
-        )
-    return EarlyLayer.of(layer, moments)
+        Args:
+            pixels: (size, size, 3) RGB, as `decoding.read_image` gives them.
+        """
+        images = Images("own", "image", pixels[None], np.zeros(1, np.int64), self.classes)
+        with self._lock:
+            return replace(extract(self.extractor, images), y=None)
 
 
 def weights_of(pack: Path) -> Path:

@@ -163,14 +163,17 @@ def npz_headers(path: Path) -> dict[str, ArrayHeader]:
                 if member.compress_type not in COMPRESSIONS:
                     raise ValueError(f"{key} is packed as numpy.savez does not pack it")
                 with archive.open(member) as file:
-                    headers[key] = _read_header(file, key)
+                    headers[key] = array_header(file, key)
     except Exception as error:  # as in read_npz
         raise ValueError(f"not a readable npz file ({error}).") from None
     return headers
 
 
-def _read_header(file: IO[bytes], key: str) -> ArrayHeader:
-    """Returns the header at the beginning of a member, of which no more is read than one takes."""
+def array_header(file: IO[bytes], key: str) -> ArrayHeader:
+    """Returns the header that a .npy file begins with; no more is read than a header takes.
+
+    Raises ValueError, or whatever else numpy makes of damage.
+    """
     beginning = io.BytesIO(file.read(MAX_HEADER_BYTES))
     version = np.lib.format.read_magic(beginning)
     if version == (1, 0):

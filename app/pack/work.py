@@ -81,23 +81,25 @@ def scoring_work(
 
     def work(job: Job) -> Bootstrap | None:
         from heat_core.detectors.presets import DETECTORS, supported_detectors
+        from heat_core.detectors.shared_learning import learn_once
         from heat_core.progress import progress_to
         from heat_core.results.bootstrap import bootstrap
 
         wanted = tuple(names or DETECTORS)
         detectors, unsupported_reasons = supported_detectors(pack, preset, wanted)
         count = len(wanted)
-        for i, name in enumerate(wanted):
-            job.report(i / count)
-            if name in unsupported_reasons:
-                known[name] = DetectorScores(name, {}, unsupported_reasons[name])
-            elif name not in known:
-                on_record = _progress_of_fit(job, i, count)
-                with progress_to(partial(_say_step, job, name)):
-                    known[name] = _score_detector(
-                        name, detectors[name], pack, seed, on_record, keep_runs
-                    )
-            job.report((i + 1) / count, known[name])
+        with learn_once():
+            for i, name in enumerate(wanted):
+                job.report(i / count)
+                if name in unsupported_reasons:
+                    known[name] = DetectorScores(name, {}, unsupported_reasons[name])
+                elif name not in known:
+                    on_record = _progress_of_fit(job, i, count)
+                    with progress_to(partial(_say_step, job, name)):
+                        known[name] = _score_detector(
+                            name, detectors[name], pack, seed, on_record, keep_runs
+                        )
+                job.report((i + 1) / count, known[name])
         scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames

@@ -8,9 +8,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from .progress import progress_line
-from .shared import check_out, check_parent, has_format, split_names
+from .shared import check_out, check_parent, has_format, network_file, require, split_names
 
 if TYPE_CHECKING:
+    from heat_core.bundles import Bundle
     from heat_core.thresholds import Decision, ThresholdRule
 
 
@@ -100,17 +101,51 @@ def print_decision(decision: Decision) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Writes a bundle as a folder that scores without torch."""
+    """Writes a bundle as a folder that scores without torch: a NumPy scorer or an ONNX graph."""
     from heat_core.bundles import load_bundle
     from heat_core.export import export_numpy
 
+    _check_export(options)
+    bundle = load_bundle(options.bundle)
+    if options.to == "numpy":
+        export_numpy(bundle, options.out, options.overwrite)
+        print(f"{options.out}: score.py scores rows with numpy and safetensors alone.")
+    else:
+        _export_onnx(options, bundle)
+
+
+def _check_export(options: argparse.Namespace) -> None:
+    """Raises ValueError, OSError or ModuleNotFoundError where an export cannot be, before work."""
+    if options.to == "onnx":
+        require("onnx")
+        require("onnxscript")
+    elif options.images is not None:
+        raise ValueError("--images is for --to onnx: the NumPy scorer takes features alone.")
+    if options.weights is not None and options.images is None:
+        raise ValueError("--weights is for --images PACK, whose network it is.")
+    if options.out.suffix == ".onnx":
+        raise ValueError(f"--out is a folder, for model.onnx and its card; got {options.out.name}.")
     if options.out.exists() and not options.overwrite:
         raise FileExistsError(f"{options.out} exists already; --overwrite replaces it.")
-    if options.out.exists() and not has_format(options.out / "card.json", "heat-scorer"):
+    card = options.out / "card.json"
+    is_export = has_format(card, "heat-scorer") or has_format(card, "heat-onnx")
+    if options.out.exists() and not is_export:
         raise FileExistsError(f"{options.out} is no exported bundle, so it is not replaced.")
     check_parent(options.out)
-    export_numpy(load_bundle(options.bundle), options.out, options.overwrite)
-    print(f"{options.out}: score.py scores rows with numpy and safetensors alone.")
+
+
+def _export_onnx(options: argparse.Namespace, bundle: Bundle) -> None:
+    from heat_core.export import ImageReader, export_onnx
+    from heat_core.pack import read_pack
+
+    reader = None
+    if options.images is not None:
+        weights = network_file(options.images, options.weights)
+        reader = ImageReader.of(bundle, read_pack(options.images), weights)
+    with progress_line(bundle.detector.title):
+        export_onnx(bundle, options.out, options.overwrite, reader)
+    taken = "features" if reader is None else "images of 32 x 32 pixels"
+    print(f"{options.out}: model.onnx decides about {taken}; card.json says what goes in and out.")
 
 
 def check(options: argparse.Namespace) -> None:

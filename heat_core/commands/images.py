@@ -19,6 +19,7 @@ from .shared import (
     check_parent,
     check_suffix,
     device_of,
+    network_file,
     print_notes,
     require,
     split_names,
@@ -187,19 +188,14 @@ def score_image(options: argparse.Namespace) -> None:
     """
     require("timm")
     from heat_core.images.decoding import read_image
-    from heat_core.judge import Judge, ScoredRun, weights_of
+    from heat_core.judge import Judge, ScoredRun
     from heat_core.pack import read_pack
     from heat_core.run import fit
 
     device = device_of(options)
     pack = read_pack(options.pack)
     images = {str(path): read_image(path) for path in options.images}
-    weights = options.weights or weights_of(options.pack)
-    if not weights.is_file():
-        raise FileNotFoundError(
-            f"no network at {weights}; give --weights, the one that the pack was extracted with."
-        )
-    judge = Judge(pack, weights, device)
+    judge = Judge(pack, network_file(options.pack, options.weights), device)
 
     def scored_run(name: str, detector: Detector) -> ScoredRun:
         with progress_line(name):

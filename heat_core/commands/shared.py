@@ -57,6 +57,21 @@ def require(module: str) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
+def network_file(pack: Path, weights: Path | None) -> Path:
+    """Returns the file of the network that a pack was extracted with: beside it, unless given.
+
+    Raises FileNotFoundError if there is none.
+    """
+    from heat_core.judge import weights_of
+
+    file = weights or weights_of(pack)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no network at {file}; give --weights, the one that the pack was extracted with."
+        )
+    return file
+
+
 def check_out(path: Path, overwrite: bool) -> None:
     """Raises FileExistsError if the folder of a pack or a run cannot be written."""
     if path.exists() and not overwrite:

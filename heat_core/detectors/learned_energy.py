@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -31,9 +31,10 @@ from heat_core.sampling import Manifold
 from heat_core.splits import hold_out, sample
 from heat_core.training.negatives import Sampler, manifold_of, perturbed
 from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
-from heat_core.training.trainer import OnRecord, TrainConfig, Trainer, TrainingTask
+from heat_core.training.trainer import OnRecord, Record, TrainConfig, Trainer, TrainingTask
 
 from .detector import Shape
+from .shared_learning import Learned, shared_learning
 
 DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
 CHECK_SHARE = 0.1  # of the rows check what was learned, where no other ID data is held out
@@ -361,6 +362,30 @@ class FromPseudoOOD(EnergyLearner):
         widths = {name: shape.width(name) for name in self.input_views(shape)}
         dim = sum(widths.values()) + len(widths)
         return DirectionAndNorm(self.network.build(dim, self.network_count), widths)
+
+    def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+        """Trains E_theta in place, or takes what `learn_once` has of the same training."""
+        shared = shared_learning()
+        key = self._training_key(context.train, seed)
+        known = shared and shared.find(key)
+        if known:
+            known.give_to(e_theta, context.energy, on_record)
+            return
+        history: list[Record] = []
+
+        def keep_record(record: Record, energy: Energy) -> None:
+            history.append(record)
+            on_record(record, energy)
+
+        super().fit(e_theta, context, seed, keep_record)
+        if shared:
+            state = {name: value.clone() for name, value in e_theta.state_dict().items()}
+            shared.keep(key, Learned(state, tuple(history)))
+
+    def _training_key(self, train: Features, seed: int) -> Hashable:
+        """Returns what tells one training within a pack from another."""
+        columns = train.columns(self.input_views(Shape.of(train)))
+        return self, seed, tuple(columns.shape), float(columns.double().sum())
 
     def tasks(self, e_theta: Energy, context: FitContext) -> list[TrainingTask]:
         extra = context.extra

@@ -124,16 +124,31 @@ class Extractor:
             ValueError: the network has no single last layer, and no layer is named; or the
                 features are not finite, or too large or small for `dtype`.
         """
-        inputs = self.architecture.normalise(pixels.to(self.device))
-        views = _mean_by_name([self._read(images) for images in self.passes(inputs)])
+        if self.early_layer and self.early_layer.energy is not None:
+            self.early_layer.energy.to(self.device)
+        with torch.no_grad():
+            views = self.read(pixels.to(self.device))
         arrays = {"z": self._rounded("z", views["z"])}
         if "std" in views:
             arrays["std"] = self._rounded("the view std", views["std"])
-        if "odin" in views:
-            arrays["odin"] = views["odin"]
-        if self.early_layer:
-            arrays["early"] = self._early_view(self.early_layer, views["early"])
+        for name in ("odin", "early"):
+            if name in views:
+                arrays[name] = views[name]
         return {name: array.cpu() for name, array in arrays.items()}
+
+    def read(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Returns z (N, d) and the views asked for, (N, d') each, not rounded, on the device.
+
+        Args:
+            pixels: (N, 3, H, W) uint8, on the device.
+
+        Raises ValueError if the network has no single last layer, and no layer is named.
+        """
+        inputs = self.architecture.normalise(pixels)
+        views = _mean_by_name([self._read(images) for images in self.passes(inputs)])
+        if self.early_layer:
+            views["early"] = self._early_view(self.early_layer, views["early"])
+        return views
 
     def passes(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Returns the images of each pass, (N, 3, H, W): as they are and, with `mirror`, mirrored.
@@ -150,10 +165,7 @@ class Extractor:
             inputs: (N, 3, H, W), normalised.
         """
         views: dict[str, Tensor] = {}
-        with (
-            torch.inference_mode(not self.odin),
-            _record(self.network, self.layer, self._early_name) as outputs,
-        ):
+        with _record(self.network, self.layer, self._early_name) as outputs:
             if self.odin:
                 views["odin"] = odin(self.network, inputs, self.architecture.std)[:, None]
             else:
@@ -210,7 +222,7 @@ class Extractor:
         """Returns the energy of averages (N, d) as (N, 1); without an energy the averages."""
         if early_layer.energy is None:
             return averages
-        return early_layer.energy.to(self.device)(averages.float())[:, None]
+        return early_layer.energy(averages.float())[:, None]
 
 
 def _mean_by_name(passes: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

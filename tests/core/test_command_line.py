@@ -44,6 +44,7 @@ COMMANDS = [
     "check",
     "export",
     "watch",
+    "serve",
     "app",
 ]
 QUICK = "MSP,Energy,KNN,SSD,MoG"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from starlette.testclient import TestClient
 
 from heat_core.__main__ import main
+from heat_core.bundles import bundle_of, save_bundle
 from heat_core.detectors.closed_form import SSD
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.presets import supported_detectors
@@ -20,6 +25,7 @@ from heat_core.judge import Judge, ScoredRun, weights_of
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack
 from heat_core.run import fit
+from heat_core.thresholds import Conformal
 
 NAMES = ("MSP", "ODIN", "Energy", "KNN", "SSD", "MoG")
 
@@ -216,3 +222,42 @@ def test_what_cannot_be_judged_ends_in_one_line(
         assert said.out == ""
         assert len(said.err.splitlines()) == 1
         assert word in said.err
+
+
+def test_a_service_answers_for_an_image_what_its_bundle_says_of_the_pack(
+    place: Path,
+    pack: Pack,
+    known: dict[str, ScoredRun],
+    sheets: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle = bundle_of(known["MSP"].run, pack, Conformal(0.9))
+    save_bundle(bundle, tmp_path / "bundle")
+    assert pack.test.index is not None
+    pixels = datasets.read_images("cifar10", [sheets], "test").pixels[int(pack.test.index[17])]
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    answers = []
+
+    def answer_one(server: Any, sockets: list[Any]) -> None:
+        with TestClient(server.config.app) as client:
+            headers = {"content-type": "image/png"}
+            answers.append(client.post("/score", content=content.getvalue(), headers=headers))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uvicorn.Server.run", answer_one)
+    command = ["serve", str(tmp_path / "bundle"), "--port", "0", "--images", str(place)]
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith("MSP answers at http://127.0.0.1:")
+    (row,) = answers[0].json()["rows"]
+    decisions = bundle.decide(pack.test.take(torch.tensor([17])))
+    assert row["score"] == pytest.approx(decisions.scores[0], rel=1e-3, abs=1e-3)
+    assert row["threshold"] == decisions.thresholds[0]
+    assert row["predicted"] == decisions.predicted[0]
+    another = tmp_path / "another.safetensors"
+    other = Architecture("resnet18", layers=(1, 1, 1, 1), channels=(8, 8, 8, 8))
+    classifier.save(other.build(), other, another, {})
+    assert main([*command, "--weights", str(another)]) == 2
+    assert "is not the network that" in capsys.readouterr().err

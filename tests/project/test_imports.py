@@ -37,6 +37,7 @@ LAYERS = {
         {"explain", "flips", "model_selection", "plane"},
         {"bundles", "streams"},
         {"assumptions", "export", "judge", "results"},
+        {"serving"},
         {"commands"},
         {"__main__"},
         {"__init__"},
@@ -57,7 +58,15 @@ LAYERS = {
 
 # What stands beside the others in heat_core: these alone may import it.
 BESIDE = {
-    "images": {"assumptions", "detectors", "model_selection", "judge", "commands"},
+    "images": {
+        "assumptions",
+        "detectors",
+        "model_selection",
+        "export",
+        "judge",
+        "serving",
+        "commands",
+    },
     "monitoring": {"commands"},
     "plane": {"results", "commands"},
     "projection": {"commands"},

@@ -6,14 +6,20 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heat_core.__main__ import COMMANDS, parser
+from heat_core.__main__ import COMMANDS, main, parser
+from heat_core.bundles import bundle_of, save_bundle
+from heat_core.detectors.closed_form import MSP
 from heat_core.pack import read_pack
+from heat_core.run import fit
+from heat_core.thresholds import Conformal
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
 SHOWN = sorted(set(re.findall(r"`(python -m [^`]+)`", TEXT)))
 
 
@@ -45,7 +51,7 @@ def test_the_first_lines_of_python_run(
 ) -> None:
     """In a few seconds they fit HEAT to the pack that ships, and print figures as they say."""
     monkeypatch.chdir(ROOT)
-    (code,) = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
+    code, _ = PYTHON
     exec(compile(code, "README.md", "exec"), {})
     figures = figures_in(capsys.readouterr().out)
     pack = read_pack(ROOT / "assets/packs/cifar10-resnet18")
@@ -59,6 +65,34 @@ def figures_in(text: str) -> dict[str, tuple[float, float]]:
     """Returns {OOD set: (FPR95, AUROC)} in percent, of lines with numbers."""
     lines = re.findall(r"(\S+): FPR95 ([\d.]+)%, AUROC ([\d.]+)%", text)
     return {name: (float(fpr95), float(auroc)) for name, fpr95, auroc in lines}
+
+
+def test_a_bundle_runs_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands make what they say, and the lines of Python decide as the library does."""
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    monkeypatch.chdir(tmp_path)
+    pack = read_pack(Path("assets/packs/cifar10-resnet18"))
+    bundle = bundle_of(fit(MSP(), pack.train), pack, Conformal(0.95))
+    save_bundle(bundle, Path("runs/bundle"))
+    section = TEXT.partition("## Running elsewhere")[2].partition("\n## ")[0]
+    commands = re.findall(r"^python -m heat_core (.+)$", section, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        assert main(shlex.split(command)) == 0
+    made = [file.name for file in sorted(Path("runs").glob("*/*")) if "card" not in file.name]
+    assert made.count("model.onnx") == 2
+    assert "score.py" in made
+    capsys.readouterr()
+    variables: dict[str, Any] = {}
+    exec(compile(PYTHON[1], "README.md", "exec"), variables)
+    wanted = bundle.decide(pack.ood["near", "cifar100"])
+    assert variables["score"] == pytest.approx(wanted.scores, rel=1e-4, abs=1e-4)
+    assert variables["stricter"].mean() == pytest.approx(0.9, abs=0.01)
+    share = wanted.is_ood.mean()
+    printed = re.findall(r"([\d.]+)%", capsys.readouterr().out)
+    assert [float(text) for text in printed] == pytest.approx([100 * share, 90.0], abs=0.2)
 
 
 def test_links_and_pictures_lead_somewhere() -> None:

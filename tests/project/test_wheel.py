@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST = 100e6  # bytes of a wheel
 K = 50  # KNN's neighbour
 OF_THE_TESTS = ("PYTHON", "PIP", "STREAMLIT", "HEAT")  # settings that do not reach what they start
-OPTIONAL = ["streamlit", "plotly", "timm", "torchvision", "PIL", "umap", "sklearn", "tqdm"]
+OPTIONAL = ["streamlit", "plotly", "timm", "torchvision", "PIL", "umap", "sklearn", "tqdm", "onnx"]
+OPTIONAL += ["fastapi", "uvicorn", "prometheus_client"]
 
 # Opens the first page without a browser, and tells which packs there are.
 OPEN_THE_DASHBOARD = """
@@ -266,6 +267,7 @@ def test_features_are_scored_from_an_empty_folder(
         ("train-classifier --root . --out weights.safetensors", "timm", "images"),
         ("score-image none.png --pack none", "timm", "images"),
         ("fetch svhn --root data", "torchvision", "images"),
+        ("serve none", "fastapi", "serve"),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_so_in_one_line(
