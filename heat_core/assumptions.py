@@ -139,7 +139,7 @@ def _head_and_labels(train: Features) -> Iterator[Note]:
     if train.head is None or train.y is None:
         return
     rows = sample(train, ROWS)
-    accuracy = _fit_of(train, rows).accuracy
+    accuracy = _agreement_of(train, rows).accuracy
     shares = torch.bincount(train.class_index) / len(train)
     chance = float(shares.max())
     found = f"agree on {_percent(accuracy)} of {len(rows):,} training rows"
@@ -153,14 +153,16 @@ def _head_and_labels(train: Features) -> Iterator[Note]:
     yield Note("Head and labels", found, so, is_warning=True)
 
 
-class _Fit(NamedTuple):
+class _Agreement(NamedTuple):
     """How well rows fit the classes: accuracy (nan without labels) and margins (n,) float64."""
 
     accuracy: float
     margins: NDArray[np.float64]
 
 
-def _fit_of(train: Features, rows: Features, mahalanobis: Normalized | None = None) -> _Fit:
+def _agreement_of(
+    train: Features, rows: Features, mahalanobis: Normalized | None = None
+) -> _Agreement:
     """Returns how well rows fit the classes of training features.
 
     Args:
@@ -170,7 +172,7 @@ def _fit_of(train: Features, rows: Features, mahalanobis: Normalized | None = No
     accuracy = math.nan
     if rows.y is not None:
         accuracy = float((assignments.classes == rows.y.cpu().numpy()).mean())
-    return _Fit(accuracy, assignments.margins)
+    return _Agreement(accuracy, assignments.margins)
 
 
 def _percent(share: float) -> str:
@@ -196,7 +198,7 @@ def _val_and_network(pack: Pack, mahalanobis: Normalized | None) -> Iterator[Not
     if train.head is None and mahalanobis is None:
         mahalanobis = class_mahalanobis(train)
     of_val, of_test = (
-        _fit_of(train, sample(features, ROWS), mahalanobis) for features in (val, pack.test)
+        _agreement_of(train, sample(features, ROWS), mahalanobis) for features in (val, pack.test)
     )
     # Test images outside: above one half where the network is surer of val.
     surer = separation(-of_val.margins, -of_test.margins)

@@ -45,8 +45,8 @@ class Diagnosis:
         r_hat_energy, r_hat_class: split R-hat of chains begun at data, of E and of the class they
             are in; 1 where they agree.
         ess_energy, ess_class: the independent draws that all steps are worth.
-        switch_counts: (class before, class after, how often) of the chains' steps, of every pair of
-            classes that a step joined.
+        transition_counts: (class before, class after, how often) of the chains' steps, those that
+            stay among them, of every pair of classes that a step joined.
         gap: mean E_theta of negatives less that of data.
         bound_used: what 99 % of |E_theta| on data and negatives lie below, times 2 alpha; above
             1 it has left its bound.
@@ -67,7 +67,7 @@ class Diagnosis:
     r_hat_class: float = math.nan
     ess_energy: float = math.nan
     ess_class: float = math.nan
-    switch_counts: tuple[tuple[int, int, int], ...] = ()
+    transition_counts: tuple[tuple[int, int, int], ...] = ()
     gap: float = math.nan
     bound_used: float = math.nan
     effective: float = math.nan
@@ -253,7 +253,7 @@ def _chain_figures(to_diagnose: ToDiagnose, seed: int) -> dict[str, Any]:
         "r_hat_class": split_r_hat(classes),
         "ess_energy": effective_size(chain_energy),
         "ess_class": effective_size(classes),
-        "switch_counts": switch_counts(classes),
+        "transition_counts": transition_counts(classes),
         "drift": float(drift),
     }
 
@@ -314,13 +314,13 @@ def effective_size(values: NDArray) -> float:
     return float(min(size, draws * math.log10(draws)))
 
 
-def switch_counts(classes: NDArray) -> tuple[tuple[int, int, int], ...]:
+def transition_counts(classes: NDArray) -> tuple[tuple[int, int, int], ...]:
     """Returns (class before, class after, how often) of the steps, in order of the classes.
 
     Args:
         classes: (steps, chains).
 
-    >>> switch_counts(np.array([[0, 7], [0, 7], [2, 7]]))  # two chains
+    >>> transition_counts(np.array([[0, 7], [0, 7], [2, 7]]))  # two chains
     ((0, 0, 1), (0, 2, 1), (7, 7, 2))
     """
     steps = np.stack([classes[:-1].ravel(), classes[1:].ravel()], 1)

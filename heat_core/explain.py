@@ -69,7 +69,7 @@ class ScoreTerms:
         if isinstance(energy, WeightedSum):
             return cls(_checked(names, run, len(energy.members)), None, energy.beta == 0, True)
         addends = energy.addends()
-        parts = run.detector.prior_parts(run.shape)
+        parts = run.detector.prior_part_titles(run.shape)
         names = _checked(names, run, len(addends))
         return cls(names, _temperature(addends[0]), prior_parts=parts)
 

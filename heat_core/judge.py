@@ -136,10 +136,10 @@ class Judge:
             return replace(extract(self.extractor, images), y=None)
 
 
-def weights_of(pack: Path) -> Path:
+def classifier_file(pack: Path) -> Path:
     """Returns where the network of a pack lies: beside its folder, `NAME.classifier.safetensors`.
 
-    >>> weights_of(Path("packs/cifar10")).name
+    >>> classifier_file(Path("packs/cifar10")).name
     'cifar10.classifier.safetensors'
     """
     return pack.with_name(f"{pack.name}.classifier.safetensors")

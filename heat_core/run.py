@@ -34,7 +34,7 @@ VERSION = "6"
 
 IN_RUNS = {
     "Record": {"negative_energy": "noise_energy", "log_z_to_noise": "log_z"},
-    "Diagnosis": {"log_z_to_noise": "log_z"},
+    "Diagnosis": {"log_z_to_noise": "log_z", "transition_counts": "switch_counts"},
     "FromPseudoOOD": {"two_families_weight": "two_kinds_weight"},
 }
 """{class: {field: its key in a run}}, where a field of version 5 has got another name since."""

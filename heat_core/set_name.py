@@ -16,8 +16,6 @@ class SetName(NamedTuple):
     'near_cifar100'
     >>> SetName.parse("far_fashion-mnist")
     SetName(group='far', short_name='fashion-mnist')
-    >>> str(SetName.parse("test"))
-    'test'
     """
 
     group: str
@@ -33,7 +31,7 @@ class SetName(NamedTuple):
         return self.group in PSEUDO_GROUPS
 
     def __str__(self) -> str:
-        return f"{self.group}_{self.short_name}" if self.short_name else self.group
+        return f"{self.group}_{self.short_name}"
 
     @classmethod
     def parse(cls, text: str) -> Self:

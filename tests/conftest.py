@@ -202,7 +202,7 @@ def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from heat_core.images import classifier
     from heat_core.images.extract import Extractor
     from heat_core.images.packing import Contents, build_pack
-    from heat_core.judge import weights_of
+    from heat_core.judge import classifier_file
     from heat_core.pack import write_pack
 
     folder = tmp_path_factory.mktemp("packs") / "noise"
@@ -211,8 +211,8 @@ def noise_pack(sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     network = architecture.build().eval()
     training_info = {"held_out_images": 40, "classes": [f"c{i}" for i in range(10)]}
-    classifier.save(network, architecture, weights_of(folder), training_info)
-    network, architecture, training_info = classifier.load(weights_of(folder))
+    classifier.save(network, architecture, classifier_file(folder), training_info)
+    network, architecture, training_info = classifier.load(classifier_file(folder))
     contents = Contents(
         "cifar10", ("mnist",), train_rows=100, test_rows=60, ood_rows=20, pseudo_rows=(0, 0)
     )

@@ -211,7 +211,7 @@ def prior_of_heat(pack: Pack) -> str:
     from heat_core.detectors.presets import domain_of, preset_detector
 
     heat = preset_detector("HEAT", "modern", domain_of(pack.extra))
-    return in_words(heat.prior_parts(Shape.of(pack.train)))
+    return in_words(heat.prior_part_titles(Shape.of(pack.train)))
 
 
 def digest(folder: Path) -> str:

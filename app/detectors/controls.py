@@ -49,7 +49,7 @@ def _add_picked() -> None:
     set_added_detectors(name for names in picked for name in names or ())
 
 
-def drawn_detectors() -> list[str]:
+def drawn_detectors_input() -> list[str]:
     """Returns up to four detectors whose curves are drawn."""
     warn_if_not_offered("drawn", DETECTORS, "detector")
     shown = shown_detectors()
@@ -67,7 +67,7 @@ def drawn_detectors() -> list[str]:
     return list(names)
 
 
-def drawn_group(groups: Sequence[str]) -> str:
+def drawn_group_input(groups: Sequence[str]) -> str:
     """Returns a group of OOD sets, or `all`."""
     return choice_input(
         "OOD",
@@ -78,7 +78,7 @@ def drawn_group(groups: Sequence[str]) -> str:
     )
 
 
-def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
+def score_range_input(names: Sequence[str]) -> tuple[str, float, float] | None:
     """Returns (detector, low, high) when a range of ID percentiles, as fractions, is to be
     selected.
 
@@ -105,7 +105,7 @@ def score_range(names: Sequence[str]) -> tuple[str, float, float] | None:
     return str(name), low / 100, high / 100
 
 
-def detector_pair() -> tuple[str, str]:
+def detector_pair_input() -> tuple[str, str]:
     """Returns two detectors, one that accepts and one that rejects; they can be swapped."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         accepts = _detector_input("Accepted by", HEATS_PRIOR, "accepts")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.detectors.controls import detector_pair, flip_sets_input
+from app.detectors.controls import detector_pair_input, flip_sets_input
 from app.detectors.state import HEATS_PRIOR, corrected_detector, find_flips, flip_scores
 from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
@@ -35,7 +35,7 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         share_to_keep: the share of ID that each threshold keeps.
     """
     heading = st.container()
-    accepts, rejects = detector_pair()
+    accepts, rejects = detector_pair_input()
     _, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
     ready = flip_scores(pack_data)
     missing = [name for name in (accepts, rejects) if name not in ready]

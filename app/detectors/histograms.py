@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
-from app.detectors.controls import score_range
+from app.detectors.controls import score_range_input
 from app.detectors.state import ood_names
 from app.detectors.tables import ON_TEST
 from app.incoming import number_within
@@ -45,7 +45,7 @@ def show(
     st.subheader(f"At a threshold that keeps {100 * share_to_keep:g} % of ID")
     st.caption(ON_TEST)
     selected = selected_masks(pack_data, current_selection())
-    requested = score_range(tuple(scores_by_detector))
+    requested = score_range_input(tuple(scores_by_detector))
     if requested:
         _select_range(pack_data, scores_by_detector, *requested)
     for heading, names in _groups(tuple(scores_by_detector)).items():

@@ -6,7 +6,7 @@ from app.detectors import flips, histograms, own_image, paper_table, roc_curves,
 from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
-from app.pack.controls import score_unit, selection_chips, share_to_keep_input
+from app.pack.controls import score_unit_input, selection_chips, share_to_keep_input
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import (
     chosen_sentence,
@@ -42,7 +42,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
     paper_table.show(pack_data, scores_by_detector, bootstrap)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         share_to_keep = share_to_keep_input()
-        unit = score_unit()
+        unit = score_unit_input()
     selection_chips()
     selection.show(pack_data, scores_by_detector)
     histograms.show(pack_data, scores_by_detector, share_to_keep, unit)

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import figures
-from app.detectors.controls import drawn_detectors, drawn_group
+from app.detectors.controls import drawn_detectors_input, drawn_group_input
 from app.detectors.state import ood_names, row_count, selected_ood_masks
 from app.detectors.tables import NAME_WIDTH, curves_table, roc_finding
 from app.pack.data import PackData
@@ -41,10 +41,10 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        requested = drawn_detectors()
+        requested = drawn_detectors_input()
     with right:
         groups = dict.fromkeys(name.group for name in pack_data.pack.ood)
-        group = drawn_group(tuple(groups))
+        group = drawn_group_input(tuple(groups))
     drawn = {name: scores_by_detector[name] for name in requested if name in scores_by_detector}
     if not drawn:
         message = (

@@ -19,6 +19,7 @@ from app.monitor.figures import HEIGHT
 from app.monitor.state import remembered, stream_file
 from app.monitor.tables import file_finding, source_sentences, stream_finding
 from app.pack import header
+from app.pack.controls import selection_chips
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores, score_again
 from app.pack.shown import add_detectors
@@ -46,6 +47,7 @@ def show_simulation(pack_data) -> None:
     elif detector not in scores_by_detector and not job.over:
         show_progress(job, f"Fitting the detectors, {plain(detector)} among them", [detector])
         st.skeleton(height=HEIGHT)
+    selection_chips()
     pseudo_scores = ready_pseudo_scores(job, detector)
     choice = stream_choice(columns[1:-1], detector, set_titles(pack_data.pack))
     if detector in scores_by_detector:

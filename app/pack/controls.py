@@ -33,7 +33,7 @@ def share_to_keep_input() -> float:
     return percent / 100
 
 
-def score_unit() -> str:
+def score_unit_input() -> str:
     """Returns whether scores are shown as they are or as ID percentiles."""
     return choice_input(
         "Show scores as",
@@ -62,7 +62,7 @@ def gallery_page(count: int, key: str, list_id: object) -> slice:
     return slice((number - 1) * GALLERY_SIZE, number * GALLERY_SIZE)
 
 
-def images_first(bare_count: int, bare_titles: Sequence[str]) -> bool:
+def images_first_input(bare_count: int, bare_titles: Sequence[str]) -> bool:
     """Returns whether a gallery begins with the rows that have images.
 
     It says how many come after them, and of which sets.

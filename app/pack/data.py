@@ -131,10 +131,10 @@ def offered_packs() -> dict[str, Path]:
 @st.cache_resource(max_entries=4, show_spinner="Reading the features …")
 def _read_pack_data(folder: Path, modified: tuple[float, float]) -> PackData:
     """Returns the pack of a folder; `modified`, as `_modified` returns it, is part of its key."""
-    from heat_core.judge import weights_of
+    from heat_core.judge import classifier_file
     from heat_core.pack import read_pack
 
-    weights = weights_of(folder) if modified[1] else None
+    weights = classifier_file(folder) if modified[1] else None
     return PackData(_server_key(folder, modified), read_pack(folder), weights)
 
 
@@ -144,10 +144,10 @@ def _server_key(folder: Path, modified: tuple[float, float]) -> str:
 
 def _modified(folder: Path) -> tuple[float, float]:
     """Returns when a pack and its classifier were written; 0 where there is none."""
-    from heat_core.judge import weights_of
+    from heat_core.judge import classifier_file
 
     card = folder / "card.json"
-    weights = weights_of(folder)
+    weights = classifier_file(folder)
     return card.stat().st_mtime, weights.stat().st_mtime if weights.is_file() else 0.0
 
 

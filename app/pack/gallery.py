@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.components.tiles import Tile, encoded, tiles
-from app.pack.controls import images_first
+from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
 from app.pack.items import PackRow, item_id
 from app.pack.selected import open_item
@@ -29,7 +29,7 @@ def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np
     if is_bare.all() or not is_bare.any():
         return np.arange(len(row_sets))
     titles = [pack_data.pack.title_of(name) for name in bare_sets]
-    if not images_first(int(is_bare.sum()), titles):
+    if not images_first_input(int(is_bare.sum()), titles):
         return np.arange(len(row_sets))
     return np.argsort(is_bare, kind="stable")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.incoming import number_input, whole_number_input
-from app.pack.controls import score_unit
+from app.pack.controls import score_unit_input
 from app.session import (
     RULE_KEY,
     SCORES_OF_KEY,
@@ -73,7 +73,7 @@ def threshold_choice(
     with columns[2]:
         set_names = sets_input(titles)
     with columns[3]:
-        percentiles = score_unit() != "raw"
+        percentiles = score_unit_input() != "raw"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         left = st.container(horizontal=True, vertical_alignment="bottom", width="content")
         deployment = deployment_input()

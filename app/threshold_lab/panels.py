@@ -326,6 +326,8 @@ def _show_nearest_table(
         evaluation.outcome.threshold,
         compared_out,
     )
+    if evaluation.class_thresholds:  # scores are margins here, which "Above the line" says
+        table = table.drop(columns="Score")
     st.dataframe(
         table,
         hide_index=True,

@@ -87,7 +87,7 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
         rule: that chose the threshold; None if a hand did.
         scores: of the detector.
     """
-    from heat_core.thresholds import CalibrationScores, TestScores, decide
+    from heat_core.thresholds import CalibrationScores, TestScores, choose_and_assess
 
     if rule is None:
         return ""
@@ -98,7 +98,7 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
             CalibrationScores(scores.calibration, {}),
             TestScores(scores.test, {}),
         )
-        decision = decide(rule, chosen_on, judged_on)
+        decision = choose_and_assess(rule, chosen_on, judged_on)
         assert decision.assessment is not None
         low, high = interval
         if scores.calibration_name == "val":  # else it is judged on what it was chosen on

@@ -137,8 +137,8 @@ def diagnosis_panel(diagnosis: Diagnosis) -> None:
     ) as expander:
         if expander.open:
             st.table(_table_rows(diagnosis), width="content")
-            if len(diagnosis.switch_counts) > 1:
-                _class_switches(diagnosis.switch_counts)
+            if len(diagnosis.transition_counts) > 1:
+                _class_switches(diagnosis.transition_counts)
 
 
 def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
@@ -152,18 +152,18 @@ def _table_rows(diagnosis: Diagnosis) -> list[dict[str, str]]:
     return rows
 
 
-def _class_switches(switch_counts: Sequence[tuple[int, int, int]]) -> None:
+def _class_switches(transition_counts: Sequence[tuple[int, int, int]]) -> None:
     """Shows how often a chain stepped from the class of a row to that of a column.
 
     Classes where no chain has been have no row.
     """
-    labels = sorted({label for pair in switch_counts for label in pair[:2]})
+    labels = sorted({label for pair in transition_counts for label in pair[:2]})
     names = [f"class {label + 1}" for label in labels]
     table = pd.DataFrame(0, names, names)
-    for before, after, count in switch_counts:
+    for before, after, count in transition_counts:
         table.loc[f"class {before + 1}", f"class {after + 1}"] = count
-    steps = sum(count for _, _, count in switch_counts)
-    stayed = sum(count for before, after, count in switch_counts if before == after)
+    steps = sum(count for _, _, count in transition_counts)
+    stayed = sum(count for before, after, count in transition_counts if before == after)
     st.markdown(
         f"**Class switches (MALA): {steps - stayed:,} steps of {steps:,}** "
         ":small[(from row to column)]"

@@ -21,7 +21,7 @@ from heat_core.thresholds import (
     Decision,
     TestScores,
     ThresholdRule,
-    decide,
+    choose_and_assess,
     p_values,
     split_scores,
 )
@@ -125,7 +125,7 @@ def bundle_of(
             "the pack has none."
         )
     calibration, test = calibration_and_test(run, pack, rule, ood_names, split_seed)
-    decision = decide(rule, calibration, test, split_seed)
+    decision = choose_and_assess(rule, calibration, test, split_seed)
     return Bundle(
         run.detector,
         run.seed,

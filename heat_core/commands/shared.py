@@ -62,9 +62,9 @@ def network_file(pack: Path, weights: Path | None) -> Path:
 
     Raises FileNotFoundError if there is none.
     """
-    from heat_core.judge import weights_of
+    from heat_core.judge import classifier_file
 
-    file = weights or weights_of(pack)
+    file = weights or classifier_file(pack)
     if not file.is_file():
         raise FileNotFoundError(
             f"no network at {file}; give --weights, the one that the pack was extracted with."

@@ -115,7 +115,7 @@ class KNN(Normalizing):
     summary: ClassVar[str] = "how far the k-th nearest training image is"
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(Neighbors(shape.dim, shape.rows, self.k))
+        return self.normalized(Neighbors(shape.dim, shape.rows, self.k))
 
     def unsupported_reason(self, shape: Shape) -> str:
         if self.k <= shape.rows:
@@ -144,7 +144,7 @@ class SSD(Normalizing):
     )
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(Mahalanobis(shape.dim, shape.classes))
+        return self.normalized(Mahalanobis(shape.dim, shape.classes))
 
 
 @dataclass(frozen=True)
@@ -164,4 +164,4 @@ class MoG(Normalizing):
     summary: ClassVar[str] = "how improbable it is under one Gaussian a class"
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(GaussianMixture(shape.dim, shape.classes))
+        return self.normalized(GaussianMixture(shape.dim, shape.classes))

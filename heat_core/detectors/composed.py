@@ -16,7 +16,7 @@ from heat_core.training.trainer import OnRecord, ignore
 from .closed_form import KNN
 from .detector import Detector, Shape
 from .learned_energy import FitContext, FromPseudoOOD, energies_within
-from .parts import PARTS, lack_of, scale_features, view_starts
+from .parts import PARTS, lack_of, reference_features, view_starts
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Composed(Detector):
             (e_theta,) = energies_within(energy, DirectionAndNorm)
             context = FitContext(energy, train, extra, normalize=True)
             self.correction.fit(e_theta, context, seed, on_record)
-        inputs = scale_features(train, extra, seed).columns(self.input_views(Shape.of(train)))
+        inputs = reference_features(train, extra, seed).columns(self.input_views(Shape.of(train)))
         return weighted_sum.standardise(inputs).eval()
 
     def to_diagnose(

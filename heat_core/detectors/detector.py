@@ -127,7 +127,7 @@ class Detector(abc.ABC):
         seed = check_seed(seed)
         return self.blank(train).fit(train)
 
-    def prior_parts(self, shape: Shape) -> tuple[str, ...]:
+    def prior_part_titles(self, shape: Shape) -> tuple[str, ...]:
         """Returns what its first term adds up, in words, where that is a prior; else nothing."""
         return ()
 
@@ -205,14 +205,14 @@ class Normalizing(Detector):
             "it needs at least 2 features."
         )
 
-    def placed(self, energy: Energy) -> Energy:
+    def normalized(self, energy: Energy) -> Energy:
         """Returns an energy of z / ||z|| as one of z, or the energy itself."""
         return Normalized(energy) if self.normalize else energy
 
     def inner_features(self, train: Features) -> Features:
-        """Returns the features as the energy inside `placed` sees them."""
+        """Returns the features as the energy inside `normalized` sees them."""
         return on_sphere(train) if self.normalize else train
 
     def inner_z(self, train: Features) -> Tensor:
-        """Returns z as the energy inside `placed` sees it, (N, d), at least in float32."""
+        """Returns z as the energy inside `normalized` sees it, (N, d), at least in float32."""
         return self.inner_features(train).z.to(working_precision(train.z))

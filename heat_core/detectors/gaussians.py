@@ -36,7 +36,7 @@ class RMD(Normalizing):
     summary: ClassVar[str] = "how far the nearest class is, less how far the mean of all classes is"
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(RelativeMahalanobis(shape.dim, shape.classes))
+        return self.normalized(RelativeMahalanobis(shape.dim, shape.classes))
 
     def unsupported_reason(self, shape: Shape) -> str:
         if shape.classes > 1:
@@ -128,7 +128,7 @@ class ClassMoG(Normalizing, Choosing):
             raise ValueError(f"shrinkage must lie in 0..1, got {self.shrinkage}.")
 
     def build(self, shape: Shape) -> Energy:
-        return self.placed(ClassGaussians(shape.dim, shape.classes, self.value(shape)))
+        return self.normalized(ClassGaussians(shape.dim, shape.classes, self.value(shape)))
 
     def unsupported_reason(self, shape: Shape) -> str:
         numbers = shape.classes * shape.dim**2

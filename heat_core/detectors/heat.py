@@ -22,7 +22,7 @@ from heat_core.energies import (
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.negatives import (
-    Sampler,
+    DrawPoints,
     standard_normal,
     uniform_cube,
     widened_mixture,
@@ -45,7 +45,7 @@ from .parts import (
     check_parts,
     lack_of,
     members_of,
-    scale_features,
+    reference_features,
     titles_of,
 )
 
@@ -103,7 +103,7 @@ class HEAT(Normalizing):
     >>> inside, outside = energy(torch.tensor([[2.0, 2.0, 2.0], [-2.0, -2.0, -2.0]]))
     >>> bool(inside < outside)
     True
-    >>> detector.parts(Shape.of(Features(z, views={"std": z})))
+    >>> detector.readable_parts(Shape.of(Features(z, views={"std": z})))
     ('mog', 'std_view')
     """
 
@@ -135,15 +135,15 @@ class HEAT(Normalizing):
     def objective(self) -> Objective:
         return self.correction.objective
 
-    def parts(self, shape: Shape) -> tuple[str, ...]:
+    def readable_parts(self, shape: Shape) -> tuple[str, ...]:
         """Returns the parts of the prior that features of a shape bring the data for."""
         return tuple(name for name in self.prior if PARTS[name].is_readable(shape))
 
-    def prior_parts(self, shape: Shape) -> tuple[str, ...]:
-        return tuple(PARTS[name].title for name in self.parts(shape))
+    def prior_part_titles(self, shape: Shape) -> tuple[str, ...]:
+        return tuple(PARTS[name].title for name in self.readable_parts(shape))
 
     def left_out(self, shape: Shape) -> str:
-        parts = self.parts(shape)
+        parts = self.readable_parts(shape)
         if parts == self.prior or not parts:
             return ""
         missing = [PARTS[name].needs for name in self.prior if name not in parts]
@@ -153,7 +153,7 @@ class HEAT(Normalizing):
         reason = super().unsupported_reason(shape)
         if reason:
             return reason
-        parts = [PARTS[name] for name in self.parts(shape)]
+        parts = [PARTS[name] for name in self.readable_parts(shape)]
         if parts:
             reasons = (part.unsupported_reason(shape, self.normalize) for part in parts)
             return next(filter(None, reasons), "")
@@ -165,11 +165,13 @@ class HEAT(Normalizing):
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
         views = self.correction.input_views(shape)  # first: E_theta does not read what follows
-        return tuple(dict.fromkeys((*views, *(PARTS[name].view for name in self.parts(shape)))))
+        return tuple(
+            dict.fromkeys((*views, *(PARTS[name].view for name in self.readable_parts(shape))))
+        )
 
     def build(self, shape: Shape) -> Energy:
         views = self.input_views(shape)
-        prior = build_sum(self.parts(shape), shape, views, self.normalize)
+        prior = build_sum(self.readable_parts(shape), shape, views, self.normalize)
         e_theta = self.correction.build(shape, self.normalize)
         if self.correction.input_views(shape) == ("z",) != views:
             e_theta = OnView(e_theta, "z", 0, shape.dim)
@@ -185,7 +187,7 @@ class HEAT(Normalizing):
         energy = super().fit(train, seed)  # P / T_G + E_theta, which learns now
         _, e_theta = energy.addends()
         context = self._context(energy, train, extra)
-        self.correction.fit(_unplaced(e_theta), context, seed, on_record)
+        self.correction.fit(_without_view(e_theta), context, seed, on_record)
         self._set_scales(energy, train, extra, seed)
         if not self._helps(energy, context, seed):
             set_to_zero(e_theta)
@@ -200,18 +202,18 @@ class HEAT(Normalizing):
             train, extra, seed: as `fit` takes them.
         """
         shape = Shape.of(train)
-        views, parts = self.input_views(shape), self.parts(shape)
+        views, parts = self.input_views(shape), self.readable_parts(shape)
         prior, e_theta = energy.addends()
-        held_out = scale_features(train, extra, seed).columns(views)
+        reference = reference_features(train, extra, seed).columns(views)
         for weighted_sum in energies_within(prior, WeightedSum):
-            weighted_sum.standardise(held_out)
+            weighted_sum.standardise(reference)
         corrects_mog = "mog" in parts and not self.correction.balances_prior
         if corrects_mog and len(parts) > 1:
-            self._correct_part(parts.index("mog"), energy, held_out)
+            self._correct_part(parts.index("mog"), energy, reference)
         elif self.temperature is None and not corrects_mog:
             balance(prior, e_theta, train.columns(views))
 
-    def _correct_part(self, i: int, energy: Energy, held_out: Tensor) -> None:
+    def _correct_part(self, i: int, energy: Energy, reference: Tensor) -> None:
         """Sets T_G and the weight of the prior's i-th part so that it counts once with E_theta.
 
         E_i / T + E_theta has a standard deviation s on held-out ID, and takes the place of e_i, one
@@ -220,13 +222,13 @@ class HEAT(Normalizing):
         Args:
             i: which part E_theta corrects, learned beside E_i / T.
             energy: P / T_G + E_theta, its prior a weighted sum, fitted and standardised.
-            held_out: (N, columns) ID.
+            reference: (N, columns) ID.
         """
         prior, e_theta = energy.addends()
         (tempered,) = energies_within(prior, Tempered)
         (weighted_sum,) = energies_within(prior, WeightedSum)
-        part = score(weighted_sum.members[i], held_out) / self.prior_temperature
-        std = float((part + score(e_theta, held_out)).std())
+        part = score(weighted_sum.members[i], reference) / self.prior_temperature
+        std = float((part + score(e_theta, reference)).std())
         weights = torch.ones_like(weighted_sum.weights)
         if min(std, float(part.std())) > 0:
             weights[i] = float(part.std()) / std
@@ -243,7 +245,7 @@ class HEAT(Normalizing):
     def _of_z(self, energy: Energy, train: Features) -> Energy:
         """Returns a copy of P / T_G + E_theta without the parts of P that read another view."""
         energy = copy.deepcopy(energy)
-        reads_z = [PARTS[name].view == "z" for name in self.parts(Shape.of(train))]
+        reads_z = [PARTS[name].view == "z" for name in self.readable_parts(Shape.of(train))]
         for weighted_sum in energies_within(energy, WeightedSum):
             weighted_sum.weights *= torch.tensor(reads_z, device=weighted_sum.weights.device)
         return energy
@@ -280,7 +282,7 @@ class HEAT(Normalizing):
         """
         prior, _ = energy.addends()
         (tempered,) = energies_within(prior, Tempered)
-        parts = self.parts(shape)
+        parts = self.readable_parts(shape)
         members = dict(zip(parts, members_of(tempered.energy), strict=True))
         if "mog" in parts:
             (mixture,) = energies_within(members["mog"], GaussianMixture)
@@ -292,7 +294,7 @@ class HEAT(Normalizing):
 
     def make_noise_sampler(
         self, learner: FromNoise, mixture: GaussianMixture, train: Features
-    ) -> Sampler:
+    ) -> DrawPoints:
         """Returns the sampler of the noise: draws of Gaussians, widened, or N(0, I).
 
         Args:
@@ -320,10 +322,10 @@ class HEAT(Normalizing):
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:
         _, e_theta = energy.addends()
         context = self._context(energy, train, extra)
-        return self.correction.to_diagnose(_unplaced(e_theta), context, seed)
+        return self.correction.to_diagnose(_without_view(e_theta), context, seed)
 
 
-def _unplaced(e_theta: Energy) -> Energy:
+def _without_view(e_theta: Energy) -> Energy:
     """Returns E_theta as its learner built it, without what gives it its columns of the input."""
     return e_theta.energy if isinstance(e_theta, OnView) else e_theta
 
@@ -404,7 +406,7 @@ class EBM(Normalizing):
             return context
         return replace(context, noise_sampler=self.make_noise_sampler(self.learner, train))
 
-    def make_noise_sampler(self, learner: FromNoise, train: Features) -> Sampler:
+    def make_noise_sampler(self, learner: FromNoise, train: Features) -> DrawPoints:
         """Returns the sampler of the noise: around the training features, or N(0, I)."""
         z = self.inner_z(train)
         if self.noise_origin == "normal":

@@ -29,7 +29,7 @@ from heat_core.metrics import auroc
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.sampling import Manifold
 from heat_core.splits import hold_out, sample
-from heat_core.training.negatives import Sampler, manifold_of, perturbed
+from heat_core.training.negatives import DrawPoints, manifold_of, perturbed
 from heat_core.training.objectives import LeastSquares, NoiseContrastive, Objective
 from heat_core.training.trainer import OnRecord, Record, TrainConfig, Trainer, TrainingTask
 
@@ -106,7 +106,7 @@ class FitContext:
     extra: ExtraID = NO_EXTRA
     normalize: bool = False
     inner_prior: Energy | None = None
-    noise_sampler: Sampler = no_noise
+    noise_sampler: DrawPoints = no_noise
 
     def inner_features(self) -> Features:
         """Returns the training features, on the unit sphere if the detector normalises."""

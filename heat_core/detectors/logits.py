@@ -8,9 +8,9 @@ from typing import ClassVar
 from heat_core.energies import (
     Energy,
     GeneralizedEntropy,
+    LargestLogit,
     PosteriorDivergence,
 )
-from heat_core.energies import MaxLogit as MaxLogitEnergy
 
 from .detector import NeedsHead, Shape
 
@@ -35,7 +35,7 @@ class MaxLogit(NeedsHead):
     summary: ClassVar[str] = "how small the classifier's largest logit is"
 
     def build(self, shape: Shape) -> Energy:
-        return MaxLogitEnergy(shape.dim, shape.head)
+        return LargestLogit(shape.dim, shape.head)
 
 
 @dataclass(frozen=True)

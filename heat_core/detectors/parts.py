@@ -50,7 +50,7 @@ class Part:
             shape: of the features.
             normalize: as `build` takes it.
         """
-        detector = self._placed(normalize)
+        detector = self._detector_for(normalize)
         if detector is None:
             return ""
         return detector.unsupported_reason(replace(shape, dim=shape.width(self.view)))
@@ -64,12 +64,12 @@ class Part:
             normalize: whether it sees v / ||v|| of a view v where it can, or v as it is.
         """
         width = shape.width(self.view)
-        detector = self._placed(normalize)
+        detector = self._detector_for(normalize)
         if detector is None:
             return OnView(PrecomputedScore(), self.view, start, width)
         return OnView(detector.build(replace(shape, dim=width)), self.view, start, width)
 
-    def _placed(self, normalize: bool) -> Detector | None:
+    def _detector_for(self, normalize: bool) -> Detector | None:
         """Returns the detector on v / ||v||, or on v as it is; None where the view is the score."""
         if isinstance(self.detector, Normalizing):
             return replace(self.detector, normalize=normalize)
@@ -159,7 +159,7 @@ def view_starts(shape: Shape, views: Sequence[str]) -> dict[str, int]:
     return dict(zip(views, starts, strict=True))
 
 
-def scale_features(train: Features, extra: ExtraID, seed: int) -> Features:
+def reference_features(train: Features, extra: ExtraID, seed: int) -> Features:
     """Returns the ID features that energies are put on one scale by.
 
     They are held-out ones where there are some, since nothing was fitted to those; else a sample of

@@ -16,7 +16,7 @@ from heat_core.training.trainer import OnRecord, Record, ignore
 
 from .detector import Detector, Shape
 from .learned_energy import energies_within
-from .parts import scale_features, view_starts
+from .parts import reference_features, view_starts
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class OfView(Detector):
     def term_names(self, shape: Shape) -> tuple[str, ...]:
         return self.detector.term_names(self._inner(shape))
 
-    def prior_parts(self, shape: Shape) -> tuple[str, ...]:
-        return self.detector.prior_parts(self._inner(shape))
+    def prior_part_titles(self, shape: Shape) -> tuple[str, ...]:
+        return self.detector.prior_part_titles(self._inner(shape))
 
     def input_views(self, shape: Shape) -> tuple[str, ...]:
         return (self.view,)
@@ -233,15 +233,15 @@ class WeightedSumOf(Detector):
         trainings = sum(detector.trains for detector in detectors)
         done = 0
         for detector in detectors:
-            reports = _share_of_records(on_record, done, trainings)
+            reports = _as_one_of_several(on_record, done, trainings)
             energies.append(detector.fit(train, seed, reports, extra))
             done += detector.trains
         total = self._sum_of(energies, shape).to(train.z.device, working_precision(train.z))
-        held_out = scale_features(train, extra, seed)
-        return total.standardise(held_out.columns(self.input_views(shape))).eval()
+        reference = reference_features(train, extra, seed)
+        return total.standardise(reference.columns(self.input_views(shape))).eval()
 
 
-def _share_of_records(on_record: OnRecord, done: int, trainings: int) -> OnRecord:
+def _as_one_of_several(on_record: OnRecord, done: int, trainings: int) -> OnRecord:
     """Returns what reports the records of a training as those of one of several.
 
     Args:

@@ -17,7 +17,7 @@ from .energy import (
 )
 from .gaussian import GaussianMixture, Gaussians, Mahalanobis, Whitened, moments_of
 from .geometry import BoundaryDistance, CollapseAngle
-from .logits import GeneralizedEntropy, Logits, LogSumExp, MaxLogit, MaxSoftmax
+from .logits import GeneralizedEntropy, LargestLogit, Logits, LogSumExp, MaxSoftmax
 from .neighbors import GuidedLogits, Neighbors, kth_largest, kth_largest_column
 from .network import Network
 from .prototypes import ClassPattern, PosteriorDivergence
@@ -52,7 +52,7 @@ __all__ = [
     "LogSumExp",
     "Logits",
     "Mahalanobis",
-    "MaxLogit",
+    "LargestLogit",
     "MaxSoftmax",
     "Neighbors",
     "Network",

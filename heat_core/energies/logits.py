@@ -95,13 +95,13 @@ class LogSumExp(Logits):
         return -self.temperature * (self.logits(z) / self.temperature).logsumexp(-1)
 
 
-class MaxLogit(Logits):
+class LargestLogit(Logits):
     """E(z) = -max_c f(z)_c. Reference: Hendrycks et al. 2022, arXiv:1911.11132.
 
     >>> from heat_core.features import Head
     >>> z = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
     >>> train = Features(z, head=Head(torch.eye(2), torch.zeros(2)))
-    >>> MaxLogit(dim=2, classes=2).fit(train)(z)
+    >>> LargestLogit(dim=2, classes=2).fit(train)(z)
     tensor([-2., -1.])
     """
 

@@ -73,10 +73,10 @@ class Neighbors(Energy):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(z - self.centre - self.bank[self.nearest(z)], dim=1)
+        return torch.linalg.vector_norm(z - self.centre - self.bank[self.kth_nearest(z)], dim=1)
 
     @torch.no_grad()
-    def nearest(self, z: Tensor, batch: int | None = None) -> Tensor:
+    def kth_nearest(self, z: Tensor, batch: int | None = None) -> Tensor:
         """Returns the row of the bank that is k-th nearest to each row of z (N, d), (N,).
 
         Args:

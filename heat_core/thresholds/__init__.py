@@ -12,7 +12,14 @@ from collections.abc import Mapping
 
 from .assessment import Assessment
 from .by_hand import ByHand
-from .halves import CalibrationScores, TestScores, assess, decide, split_rows, split_scores
+from .halves import (
+    CalibrationScores,
+    TestScores,
+    assess,
+    choose_and_assess,
+    split_rows,
+    split_scores,
+)
 from .id_only import AtRank, Conformal, KeepShare, KeepWithConfidence, PerClassConformal
 from .learn_then_test import PrecisionAtLeast, RecallAtLeast
 from .outcome import (
@@ -78,7 +85,7 @@ __all__ = [
     "Youden",
     "assess",
     "choose_threshold",
-    "decide",
+    "choose_and_assess",
     "discoveries",
     "evaluate",
     "p_values",

@@ -145,7 +145,7 @@ def _by_group(
     return groups
 
 
-def decide(
+def choose_and_assess(
     rule: ThresholdRule, calibration: CalibrationScores, test: TestScores, seed: int = 0
 ) -> Decision:
     """Returns the decision of a rule, with its interval and what it does to the test scores.
@@ -164,7 +164,7 @@ def decide(
     >>> calibration = CalibrationScores(random.normal(size=1000), {})
     >>> test = TestScores(random.normal(size=300), {"far": {"a": random.normal(4, 1, size=50)}})
     >>> from heat_core.thresholds import Conformal
-    >>> decision = decide(Conformal(0.95), calibration, test)
+    >>> decision = choose_and_assess(Conformal(0.95), calibration, test)
     >>> print(decision.assessment.remark)
     92.3 % of 300 other ID rows are kept, within chance (92.0 to 97.7 %).
     """

@@ -227,8 +227,8 @@ class PerClassConformal(ThresholdRule):
     share: float = 0.95
     title: ClassVar = "Keep at least a share of every class (conformal)"
     summary: ClassVar = (
-        "A threshold for each class. Of new ID inputs that the classifier takes for a class, each "
-        "is kept with at least this probability, whichever class it is, if they come from where "
+        "A threshold for each class. Of new ID inputs that are held to be of a class, each is "
+        "kept with at least this probability, whichever class it is, if they come from where "
         "the calibration scores come from. Needs no OOD data."
     )
     assumption: ClassVar = f"{Conformal.assumption}, within every predicted class"

@@ -20,7 +20,7 @@ from heat_core.sampling import (
     project,
 )
 
-Sampler = Callable[[int, Generator], Tensor]
+DrawPoints = Callable[[int, Generator], Tensor]
 """Draws points: from their count and a generator to (count, d)."""
 
 Start = Literal["noise", "chains", "resampled", "metropolis"]
@@ -38,7 +38,7 @@ OVERSAMPLING = 4  # draws of the noise for each one that importance resampling k
 # -- noise -----------------------------------------------------------------------------------------
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> Sampler:
+def uniform_cube(z: Tensor, margin: float = 0.4) -> DrawPoints:
     """Returns uniform noise on a cube around the data.
 
     A cube, not the bounding box: what is learned means nothing where there is no noise, and a flat
@@ -66,7 +66,7 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> Sampler:
     return sample
 
 
-def standard_normal(z: Tensor) -> Sampler:
+def standard_normal(z: Tensor) -> DrawPoints:
     """Returns noise of N(0, I) in the d dimensions of data z, (N, d)."""
 
     def sample(count: int, generator: Generator) -> Tensor:
@@ -78,7 +78,7 @@ def standard_normal(z: Tensor) -> Sampler:
 
 def widened_mixture(
     mixture: GaussianMixture, std_factor: float, manifold: Manifold = "space"
-) -> Sampler:
+) -> DrawPoints:
     """Returns noise of Gaussians with wider deviations, projected to a manifold.
 
     Args:
@@ -101,8 +101,8 @@ def manifold_of(z: Tensor) -> Manifold:
 # -- samples of the model --------------------------------------------------------------------------
 
 
-class ModelSamples:
-    """Samples of the model p ~ exp(-total): Langevin chains on its total energy.
+class ModelSampler:
+    """A sampler of the model p ~ exp(-total), by Langevin chains on its total energy.
 
     Args:
         sampler: the chains' steps.
@@ -119,7 +119,7 @@ class ModelSamples:
         self,
         sampler: Langevin,
         start: Start,
-        noise_sampler: Sampler,
+        noise_sampler: DrawPoints,
         e_theta: Energy,
         total: Energy,
         include_starts: bool = False,

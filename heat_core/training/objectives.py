@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 from heat_core.energies import Energy, Network, Sum
 from heat_core.sampling import Langevin, Manifold
 
-from .negatives import ModelSamples, Sampler, Start
+from .negatives import DrawPoints, ModelSampler, Start
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Objective(abc.ABC):
         return self.loss(data_energy, negative_energy)
 
     def negative_sampler(
-        self, sample_negatives: Sampler, network: Network, prior: Energy | None, bfloat16: bool
-    ) -> Sampler:
+        self, sample_negatives: DrawPoints, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> DrawPoints:
         """Returns the sampler of a step's negatives for a network under training.
 
         Args:
@@ -167,11 +167,11 @@ class MaximumLikelihood(LeastSquares):
         return data_energy.mean() + log_mean_exp(-negative_energy)
 
     def negative_sampler(
-        self, sample_negatives: Sampler, network: Network, prior: Energy | None, bfloat16: bool
-    ) -> Sampler:
+        self, sample_negatives: DrawPoints, network: Network, prior: Energy | None, bfloat16: bool
+    ) -> DrawPoints:
         """Returns chains on prior + E_theta that begin at the noise, or where `start` says."""
         total = network if prior is None else Sum(prior, network)
-        return ModelSamples(
+        return ModelSampler(
             self.sampler,
             self.start,
             sample_negatives,

@@ -20,7 +20,7 @@ from heat_core.log_partition import log_z_of_weights
 from heat_core.progress import report_progress
 from heat_core.threads import torch_threads
 
-from .negatives import Sampler
+from .negatives import DrawPoints
 from .objectives import Objective
 
 MIN_VAL_NEGATIVES = 1000  # negatives that a validation loss is taken over, at least
@@ -171,7 +171,7 @@ class TrainingTask:
 
     network: Network
     z: Tensor
-    sample_negatives: Sampler
+    sample_negatives: DrawPoints
     energy: Energy
     prior: Energy | None = None
     validation: tuple[Tensor, Tensor] | None = None

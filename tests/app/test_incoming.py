@@ -183,10 +183,10 @@ def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page_name: str, 
 def _one_choice() -> None:
     import streamlit as st
 
-    from app.detectors.controls import drawn_group
-    from app.pack.controls import score_unit
+    from app.detectors.controls import drawn_group_input
+    from app.pack.controls import score_unit_input
 
-    st.text(f"{drawn_group(('near',))} {score_unit()}")
+    st.text(f"{drawn_group_input(('near',))} {score_unit_input()}")
 
 
 def test_a_browser_that_chooses_nothing_where_one_is_required_gets_the_default() -> None:

@@ -24,7 +24,7 @@ from app.pack.data import PackData
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.work import scoring_work
-from app.threshold_lab.controls import BY_HAND
+from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
 from heat_core.detectors.heat import HEAT

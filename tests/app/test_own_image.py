@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.pack.data import PackData, current_pack_data
 from app.pack.scores import ensure_scoring_job
-from heat_core.judge import weights_of
+from heat_core.judge import classifier_file
 from tests.app.pages import app, opened, text, upload, wait
 
 SHOWN = ("MSP", "ODIN", "KNN", "MoG")
@@ -31,7 +31,7 @@ def page(noise_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
 def _opened(pack: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, weights: bool) -> AppTest:
     shutil.copytree(pack, folder / "noise")
     if weights:
-        shutil.copy(weights_of(pack), weights_of(folder / "noise"))
+        shutil.copy(classifier_file(pack), classifier_file(folder / "noise"))
     monkeypatch.setattr("app.pack.data.PACKS", folder)
     at = opened(app().switch_page("detectors/page.py"))
     return wait(
@@ -117,7 +117,7 @@ def test_another_network_beside_the_pack_is_refused_in_one_line(
     architecture = classifier.Architecture(
         "resnet18", layers=(1, 1, 1, 1), channels=(16, 16, 16, 16)
     )
-    classifier.save(architecture.build(), architecture, weights_of(tmp_path / "noise"), {})
+    classifier.save(architecture.build(), architecture, classifier_file(tmp_path / "noise"), {})
     wait(opened(page), lambda page: "**MoG** catches" in text(page))
     _upload(page, _photo())
     assert "is not the network that" in page.error[0].value
@@ -160,7 +160,7 @@ def test_one_judge_sees_many_images_at_once(noise_pack: Path) -> None:
 
     pack = read_pack(noise_pack)
     judge, known = (
-        Judge(pack, weights_of(noise_pack)),
+        Judge(pack, classifier_file(noise_pack)),
         {"MoG": ScoredRun.of(fit(preset_detector("MoG"), pack.train), pack)},
     )
     pixels = [read_image(_photo(seed)) for seed in range(24)]

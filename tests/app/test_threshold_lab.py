@@ -311,6 +311,8 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
     assert outcomes(at)["HEAT"]["ID kept"] == f"{100 * (1 - out['test'].mean()):.1f} %"
     assert outcomes(at)["HEAT"]["far OOD caught"] == f"{100 * out['far_d'].mean():.1f} %"
     assert list(outcomes(at)) == ["HEAT", "MoG"]
+    (nearest,) = [each.value for each in at.dataframe if "Above the line" in each.value]
+    assert "Score" not in nearest  # a margin is no score
     assert not any(entry.key == "cut" for entry in at.number_input)  # there is no one line to type
     at.selectbox(key="objective").set_value(BY_HAND)
     run(at)

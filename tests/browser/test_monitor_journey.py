@@ -60,8 +60,8 @@ def test_drag_the_moment_read_who_noticed_and_share_the_link(url: str):
         line.focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
-        assert moment(page) == row + 10
         assert headline(page, row + 10) != said
+        assert moment(page) == row + 10
         typed = page.get_by_role("spinbutton", name=LINE)
         assert float(typed.input_value()) == row + 10
 

@@ -21,7 +21,7 @@ from heat_core.diagnostics import (
     effective_size,
     light_and_reason,
     split_r_hat,
-    switch_counts,
+    transition_counts,
 )
 from heat_core.energies import GaussianMixture
 from heat_core.features import Features
@@ -98,8 +98,8 @@ def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
     assert lost is not None
     assert sound.light == "green", sound.reason
     assert lost.light == "red", lost.reason
-    steps = sum(count for _, _, count in sound.switch_counts)
-    stayed = sum(count for before, after, count in sound.switch_counts if before == after)
+    steps = sum(count for _, _, count in sound.transition_counts)
+    stayed = sum(count for before, after, count in sound.transition_counts if before == after)
     assert steps == CHAINS * STEPS
     assert stayed / steps > 0.9  # the crosses lie apart
     assert sound.acceptance == pytest.approx(0.574, abs=0.15)
@@ -113,7 +113,7 @@ def test_a_run_keeps_its_diagnosis(train: Features, tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded.light == run.diagnosis.light
     assert loaded.reason == run.diagnosis.reason
-    assert loaded.switch_counts == run.diagnosis.switch_counts != ()
+    assert loaded.transition_counts == run.diagnosis.transition_counts != ()
     assert fit(preset_detector("MoG"), train).diagnosis is None
 
 
@@ -127,7 +127,7 @@ def test_switches_are_counted_by_pair_and_take_no_table_of_all_classes() -> None
     classes = RANDOM.integers(9_000, 9_012, size=(50, 8))
     table = np.zeros((12, 12), int)
     np.add.at(table, (classes[:-1] - 9_000, classes[1:] - 9_000), 1)
-    counted = switch_counts(classes)
+    counted = transition_counts(classes)
     assert sum(count for _, _, count in counted) == 49 * 8
     assert all(table[before - 9_000, after - 9_000] == count for before, after, count in counted)
     assert list(counted) == sorted(counted)
@@ -141,4 +141,4 @@ def test_a_table_of_an_earlier_run_is_read_as_counts(train: Features, tmp_path: 
     (tmp_path / "run" / "run.json").write_text(json.dumps(card))
     diagnosis = load(tmp_path / "run").diagnosis
     assert diagnosis is not None
-    assert diagnosis.switch_counts == ((0, 0, 7), (0, 2, 1), (1, 1, 3), (2, 0, 2))
+    assert diagnosis.transition_counts == ((0, 0, 7), (0, 2, 1), (1, 1, 3), (2, 0, 2))

@@ -33,7 +33,7 @@ from heat_core.export import export_onnx
 from heat_core.features import Features
 from heat_core.images import datasets
 from heat_core.images.extract import extract
-from heat_core.judge import Judge, weights_of
+from heat_core.judge import Judge, classifier_file
 from heat_core.pack import NO_EXTRA, Pack, read_pack
 from heat_core.run import fit
 from heat_core.thresholds import Conformal, PerClassConformal, p_values
@@ -325,7 +325,7 @@ def test_what_torch_cannot_export_is_refused_in_one_line(exported, monkeypatch, 
 def mirrored(noise_pack: Path, sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pack of noise, means over mirror images, with the views std and early."""
     out = tmp_path_factory.mktemp("packs") / "mirrored"
-    words = ["extract", "--weights", str(weights_of(noise_pack)), "--root", str(sheets)]
+    words = ["extract", "--weights", str(classifier_file(noise_pack)), "--root", str(sheets)]
     words += ["--train-rows", "100", "--test-rows", "60", "--ood-rows", "20", "--ood", "mnist"]
     assert main([*words, "--pseudo-rows", "0,0", "--no-odin", "--out", str(out)]) == 0
     return out
@@ -344,7 +344,7 @@ def test_images_get_the_decisions_of_the_library(
     detector = Composed(w_knn=0.0, w_std_view=1.0, w_early_layer=1.0)
     bundle = image_bundle(mirrored, detector, tmp_path / "bundle")
     words = ["export", str(tmp_path / "bundle"), "--to", "onnx", "--images", str(mirrored)]
-    words += ["--weights", str(weights_of(noise_pack)), "--out", str(tmp_path / "graph")]
+    words += ["--weights", str(classifier_file(noise_pack)), "--out", str(tmp_path / "graph")]
     assert main(words) == 0
     session = session_of(tmp_path / "graph")
     card = json.loads((tmp_path / "graph" / "card.json").read_text())
@@ -353,7 +353,7 @@ def test_images_get_the_decisions_of_the_library(
     assert "means over an image and its mirror image" in card["preprocessing"]
     assert "rounded to float16" in card["preprocessing"]
     images = datasets.read_images("cifar10", [sheets], "test")
-    judge = Judge(read_pack(mirrored), weights_of(noise_pack))
+    judge = Judge(read_pack(mirrored), classifier_file(noise_pack))
     for rows in (1, 9):
         features = extract(judge.extractor, images, np.arange(rows))
         pixels = images.pixels[:rows]
@@ -374,7 +374,7 @@ def test_images_are_refused_where_the_graph_could_not_read_them(
 ) -> None:
     image_bundle(noise_pack, ODIN(), tmp_path / "odin")
     image_bundle(noise_pack, MSP(), tmp_path / "msp")
-    weights = ["--weights", str(weights_of(noise_pack))]
+    weights = ["--weights", str(classifier_file(noise_pack))]
     for words, message in (
         (["odin", "--to", "onnx", "--images", str(noise_pack)], "odin, which takes a gradient"),
         (["msp", "--to", "onnx", "--images", str(mirrored), *weights], "made of another pack"),

@@ -27,7 +27,7 @@ from heat_core.thresholds import (
     TestScores,
     ThreeWay,
     Youden,
-    decide,
+    choose_and_assess,
     discoveries,
     p_values,
     split_scores,
@@ -369,7 +369,7 @@ def test_a_decision_says_what_it_does_to_what_it_was_not_chosen_on():
         {"test": INSIDE, "near_a": OUTSIDE["near"]["a"], "far_b": OUTSIDE["far"]["b"]}
     )
     calibration, test = split_scores(scores, ["near_a", "far_b"])
-    decision = decide(Youden(), calibration, test)
+    decision = choose_and_assess(Youden(), calibration, test)
     assert decision.n_calibration == 40
     kept = sum(score <= decision.threshold for score in test.inside)
     assert decision.assessment.kept == Proportion(kept, 40)
@@ -381,7 +381,7 @@ def test_a_decision_says_what_it_does_to_what_it_was_not_chosen_on():
 def test_rows_from_elsewhere_keep_less_than_chance_explains():
     calibration = CalibrationScores(np.random.default_rng(0).normal(0, 1, 1000), {})
     moved = TestScores(np.random.default_rng(1).normal(1, 1, 500), {})
-    remark = decide(Conformal(0.95), calibration, moved).assessment.remark
+    remark = choose_and_assess(Conformal(0.95), calibration, moved).assessment.remark
     assert "less than chance explains in 95 of 100 cases (" in remark
     assert remark.endswith("these rows may not be like those that the threshold was chosen on.")
 
@@ -389,7 +389,7 @@ def test_rows_from_elsewhere_keep_less_than_chance_explains():
 def test_halves_are_not_exchanged_by_mistake():
     half = CalibrationScores(INSIDE, {})
     with pytest.raises(TypeError, match="got CalibrationScores and CalibrationScores"):
-        decide(KeepShare(), half, half)
+        choose_and_assess(KeepShare(), half, half)
 
 
 def test_every_promise_says_what_it_rests_on():

@@ -21,7 +21,7 @@ from heat_core.detectors.composed import Composed
 from heat_core.detectors.presets import supported_detectors
 from heat_core.images import classifier, datasets
 from heat_core.images.classifier import Architecture
-from heat_core.judge import Judge, ScoredRun, weights_of
+from heat_core.judge import Judge, ScoredRun, classifier_file
 from heat_core.metrics import percentile, threshold_keeping
 from heat_core.pack import Pack, read_pack
 from heat_core.run import fit
@@ -54,7 +54,7 @@ def test_an_image_of_the_pack_gets_the_score_it_has_there(
     assert pack.test.index is not None
     row = 17
     pixels = datasets.read_images("cifar10", [sheets], "test").pixels[int(pack.test.index[row])]
-    opinion = Judge(pack, weights_of(place))(pixels, known, share=0.9)
+    opinion = Judge(pack, classifier_file(place))(pixels, known, share=0.9)
     assert [verdict.detector for verdict in opinion.verdicts] == list(NAMES)
     for verdict in opinion.verdicts:
         run = known[verdict.detector].run
@@ -71,10 +71,10 @@ def test_an_image_of_the_pack_gets_the_score_it_has_there(
 def mirrored(place: Path, sheets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pack with the mirror and an earlier layer, by the command."""
     out = tmp_path_factory.mktemp("packs") / "mirrored"
-    command = ["extract", "--weights", str(weights_of(place)), "--root", str(sheets)]
+    command = ["extract", "--weights", str(classifier_file(place)), "--root", str(sheets)]
     rows = ["--train-rows", "100", "--test-rows", "60", "--ood-rows", "20", "--pseudo-rows", "0,0"]
     assert main([*command, *rows, "--ood", "mnist", "--out", str(out)]) == 0
-    shutil.copy(weights_of(place), weights_of(out))
+    shutil.copy(classifier_file(place), classifier_file(out))
     return out
 
 
@@ -87,10 +87,10 @@ def test_an_image_and_its_mirror_image_get_the_score_that_it_has_in_a_mirrored_p
     early = Composed(w_mog=0, w_energy=0, w_knn=0, w_early_layer=1)
     detectors = {**supported_detectors(pack, names=NAMES)[0], "early": early}
     runs = {name: ScoredRun.of(fit(one, pack.train), pack) for name, one in detectors.items()}
-    judge = Judge(pack, weights_of(mirrored))
+    judge = Judge(pack, classifier_file(mirrored))
     images = datasets.read_images("cifar10", [sheets], "test")
     pixels = images.pixels[pack.test.index.numpy()]
-    one_pass = Judge(_without_the_mirror(pack), weights_of(mirrored))
+    one_pass = Judge(_without_the_mirror(pack), classifier_file(mirrored))
     differences = []
     for row in (3, 17, 44):
         here, flipped = judge(pixels[row], runs), judge(pixels[row][:, ::-1].copy(), runs)
@@ -128,7 +128,9 @@ def test_an_earlier_layer_that_the_card_does_not_name_is_asked_for(mirrored: Pat
     classifier = {**pack.card["classifier"]}
     del classifier["early"]
     with pytest.raises(ValueError, match=r"view early, and no moments .* \(the card names none\)"):
-        Judge(replace(pack, card={**pack.card, "classifier": classifier}), weights_of(mirrored))
+        Judge(
+            replace(pack, card={**pack.card, "classifier": classifier}), classifier_file(mirrored)
+        )
 
 
 def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_another_network_is_refused(pack: Pack, tmp_path: Path) -> None:
 def test_without_a_head_there_is_no_class(place: Path, pack: Pack) -> None:
     headless = replace(pack, train=replace(pack.train, head=None))
     with pytest.raises(ValueError, match="the pack has no head"):
-        Judge(headless, weights_of(place))
+        Judge(headless, classifier_file(place))
 
 
 def test_the_command_judges_images_of_any_kind(

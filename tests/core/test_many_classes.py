@@ -176,7 +176,7 @@ def test_neighbours_hold_a_bounded_number_of_products() -> None:
     with torch.no_grad(), _Largest() as largest:
         neighbors(z)
     assert largest.numel <= 2**24 < len(z) * len(bank)
-    assert torch.equal(neighbors.nearest(z, batch=700), neighbors.nearest(z))
+    assert torch.equal(neighbors.kth_nearest(z, batch=700), neighbors.kth_nearest(z))
 
 
 def test_guides_hold_a_bounded_number_of_products() -> None:

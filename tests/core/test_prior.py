@@ -66,7 +66,7 @@ def test_the_prior_adds_up_closed_forms_in_standard_deviations_of_held_out_id(
     given, judged = extra_with_early(), with_early(far)
     assert given.val is not None
     run = fit(HEAT(correction=CRITIC), full, extra=given)
-    assert HEAT().parts(run.shape) == PRIOR == ("mog", "std_view", "energy", "early_layer")
+    assert HEAT().readable_parts(run.shape) == PRIOR == ("mog", "std_view", "energy", "early_layer")
     prior, correction = run.energy.addends()
     held_out, outside = closed_forms(full, given.val), closed_forms(full, judged)
     summed = sum((outside[name] - e.mean()) / e.std() for name, e in held_out.items())
@@ -146,7 +146,7 @@ def test_in_the_plane_heat_has_the_mog_alone() -> None:
     for preset in ("modern", "quick", "best", "paper"):
         detector = preset_detector("HEAT", preset, "plane")
         assert isinstance(detector, HEAT)
-        assert detector.parts(shape) == GMM
+        assert detector.readable_parts(shape) == GMM
         assert detector.prior_temperature == 1.0
         assert detector.input_views(shape) == ("z",)
 
@@ -154,7 +154,7 @@ def test_in_the_plane_heat_has_the_mog_alone() -> None:
 def test_parts_without_data_are_left_out_and_said(train: Features, far: Features) -> None:
     detector = HEAT(correction=CRITIC)
     shape = Shape.of(train)
-    assert detector.parts(shape) == ("mog", "std_view", "energy")
+    assert detector.readable_parts(shape) == ("mog", "std_view", "energy")
     assert detector.left_out(shape) == (
         "HEAT's prior is MoG, MoG of the std view and Energy: there is no score of an earlier "
         "layer."

@@ -21,7 +21,7 @@ from heat_core.sampling import (
     independent_metropolis,
     tune_step_size,
 )
-from heat_core.training.negatives import ModelSamples, widened_mixture
+from heat_core.training.negatives import ModelSampler, widened_mixture
 from heat_core.training.trainer import TrainConfig
 
 
@@ -175,7 +175,7 @@ def test_chains_begin_where_they_say(start, train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
     noise = widened_mixture(mixture, 1.0)
     sampler = Langevin(1, 1e-12)
-    negatives = ModelSamples(sampler, start, noise, Normal(), mixture)
+    negatives = ModelSampler(sampler, start, noise, Normal(), mixture)
     first, second = negatives(30, seeded(1)), negatives(30, seeded(2))
     stayed = (first - second).abs().amax(1) < 1e-3
     assert bool(stayed.all()) == (start == "chains")
@@ -186,7 +186,7 @@ def test_chains_begin_where_they_say(start, train: Features) -> None:
 def test_starts_can_be_negatives_too(train: Features) -> None:
     mixture = GaussianMixture(12, 4).fit(train)
     noise = widened_mixture(mixture, 1.0)
-    negatives = ModelSamples(
+    negatives = ModelSampler(
         Langevin(1, 1e-12), "noise", noise, Normal(), mixture, include_starts=True
     )(30, seeded(3))
     assert negatives.shape == (30, 12)

@@ -132,8 +132,8 @@ def test_history_and_diagnosis_load(name: str) -> None:
         told = card["diagnosis"]
         assert (run.diagnosis.light, run.diagnosis.reason) == (told["light"], told["reason"])
         table = np.array(told["switches"])
-        assert sum(count for *_, count in run.diagnosis.switch_counts) == table.sum()
-        assert all(table[i, j] == count for i, j, count in run.diagnosis.switch_counts)
+        assert sum(count for *_, count in run.diagnosis.transition_counts) == table.sum()
+        assert all(table[i, j] == count for i, j, count in run.diagnosis.transition_counts)
         np.testing.assert_array_equal(run.diagnosis.drift, told["drift"])
 
 

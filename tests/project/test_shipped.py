@@ -10,7 +10,7 @@ import torch
 
 from heat_core.images import classifier, datasets
 from heat_core.images.extract import extract
-from heat_core.judge import Judge, weights_of
+from heat_core.judge import Judge, classifier_file
 from heat_core.pack import Pack, read_pack
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_the_head_on_the_packs_features_is_as_accurate_as_the_card_says(pack: Pa
 
 
 def test_the_classifier_beside_the_pack_is_the_one_on_its_card(pack: Pack) -> None:
-    network, architecture, training_info = classifier.load(weights_of(PACK))
+    network, architecture, training_info = classifier.load(classifier_file(PACK))
     assert classifier.fingerprint(network) == pack.card["classifier"]["weights"]
     assert training_info["test_accuracy"] == pack.card["classifier"]["test_accuracy"]
     assert list(architecture.channels or ()) == pack.card["classifier"]["architecture"]["channels"]
@@ -60,7 +60,7 @@ def test_extraction_gives_the_packs_test_features_again(pack: Pack) -> None:
         )
     assert pack.test.index is not None
     rows = pack.test.index[:ROWS].numpy()
-    again = extract(Judge(pack, weights_of(PACK)).extractor, images, rows)
+    again = extract(Judge(pack, classifier_file(PACK)).extractor, images, rows)
     stored_rows = pack.test.take(torch.arange(len(rows)))
     assert again.y is not None
     assert stored_rows.y is not None
