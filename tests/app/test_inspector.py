@@ -265,10 +265,9 @@ def test_uploaded_data_without_a_head_is_inspected_too(pack, arrays):
     at.query_params["item"] = "far_d/2"
     at.run()
     at.switch_page("detectors/page.py")
-    opened(at)
+    wait(opened(at), lambda at: "HEAT: prior" in drawer(at))
     drawer_text = drawer(at)
     assert "without the classifier's head" in drawer_text
-    assert "HEAT: prior" in drawer_text
     assert "far_d came as features alone" in drawer_text
 
 
