@@ -59,13 +59,14 @@ def show(pack_data) -> None:
     show_failure(job, score_again, pack_data)
     if not job.over:
         show_progress_of(job)
+    bootstrap = job.result  # read first: of no detector whose scores are not among those below
     scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
     if chosen := chosen_sentence(pack_data, job):
         st.caption(plain(chosen, 500))
     if scores_by_detector:
-        compare(pack_data, scores_by_detector, job.result)
+        compare(pack_data, scores_by_detector, bootstrap)
     else:
         inspector.show(pack_data, opened_item())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 import time
 from dataclasses import replace
 from unittest.mock import patch
@@ -23,6 +24,7 @@ from app.pack import gallery
 from app.pack.data import PackData
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
+from app.pack.scores import ready_scores
 from app.pack.work import scoring_work
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import nearest_pack_rows
@@ -32,7 +34,7 @@ from heat_core.detectors.learned_energy import FromNoise
 from heat_core.detectors.presets import FIRST_DETECTORS, PRESETS, preset_detector
 from heat_core.metrics import auroc
 from heat_core.pack import Pack, pack_from_arrays, write_pack
-from tests.app.pages import link, offered, opened, press, restart_server, text, wait
+from tests.app.pages import link, offered, opened, press, restart_server, text, until, wait
 
 CACHE: dict[str, Job] = {}
 
@@ -627,3 +629,29 @@ def test_the_closest_scores_are_found_on_both_sides():
         ("near_a", 1)
     ]
     assert nearest_pack_rows(scores, 1.05, 9, {}) == []
+
+
+def test_detectors_that_become_ready_while_the_page_runs_break_no_table(pack, monkeypatch):
+    """The bootstrap that ends the job holds more detectors than the page had read by then."""
+    first, *others = scored(pack).frames
+    go_on = threading.Event()
+
+    def work(job: Job):
+        job.report(0.1, first)
+        go_on.wait(20)
+        for frame in others:
+            job.report(0.9, frame)
+        return scored(pack).result
+
+    def read_and_let_it_end(job):
+        ready = ready_scores(job)
+        if len(ready[0]) == 1:
+            go_on.set()
+            until(lambda: job.over)
+        return ready
+
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
+    monkeypatch.setattr("app.pack.scores.ready_scores", read_and_let_it_end)
+    at = open_page()
+    assert go_on.is_set()
+    assert "HEAT" in at.dataframe[1].value.index
