@@ -27,8 +27,9 @@ from .shared import (
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
-    from heat_core.images.classifier_training import Progress, Recipe
+    from heat_core.images.classifier_training import Recipe
     from heat_core.images.extract import Extractor
+    from heat_core.images.training_loop import Progress
     from heat_core.judge import Opinion, ScoredRun, Verdict
 
 
