@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -116,7 +117,8 @@ class TrainingLoop(abc.ABC):
             held_out: images that accuracies are reported on.
             checkpoint: rewritten whole, before each report.
 
-        Raises ValueError if the checkpoint is damaged or of another training.
+        Raises ValueError if the checkpoint is damaged or of another training, or the loss is no
+        finite number any more.
         """
         first = self.load_checkpoint(checkpoint) if checkpoint.exists() else 0
         start = time.perf_counter()
@@ -128,6 +130,11 @@ class TrainingLoop(abc.ABC):
             ends_epoch = step % self.epoch_steps == 0
             if step % self.checkpoint_steps and not ends_epoch and step < self.steps:
                 continue
+            loss = float(loss_sum) / (step - reported)
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"the loss is no finite number by step {step}; take a smaller learning rate."
+                )
             self.save_checkpoint(checkpoint, step)
             accuracy = self._accuracy(held_out) if ends_epoch else None
             progress = Progress(
@@ -135,7 +142,7 @@ class TrainingLoop(abc.ABC):
                 steps=self.steps,
                 steps_taken=step - first,
                 epoch=index // self.epoch_steps + 1,
-                loss=float(loss_sum) / (step - reported),
+                loss=loss,
                 accuracy=accuracy,
                 seconds=time.perf_counter() - start,
             )
