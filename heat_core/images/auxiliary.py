@@ -62,8 +62,8 @@ class Auxiliary:
             )
         if self.resembles:
             yield (
-                f"Of the same source as the auxiliary images: {', '.join(self.resembles)}; tables "
-                "report it apart, in no average."
+                f"Sets like the auxiliary images: {', '.join(self.resembles)}; tables report them "
+                "apart, in no average."
             )
 
 
