@@ -70,7 +70,7 @@ def test_the_loss_falls_and_energies_move_apart(tmp_path: Path) -> None:
     )
     assert not tuned.training
     assert losses[-1] < 0.6 * losses[0]
-    assert _gap(tuned, images, auxiliary) > gap + 1
+    assert _gap(tuned, images, auxiliary) > gap + 0.3
 
 
 @torch.no_grad()
