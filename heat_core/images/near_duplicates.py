@@ -46,8 +46,9 @@ def perceptual_hashes(pixels: NDArray[np.uint8]) -> Hashes:
 
 def _hashes_of(pixels: NDArray[np.uint8]) -> Hashes:
     """Returns the hashes (N,) of images (N, size, size, 3)."""
-    spectrum = dctn(pixels @ LUMA, axes=(1, 2), norm="ortho")[:, :FREQUENCIES, :FREQUENCIES]
-    coefficients = spectrum.reshape(len(pixels), -1)  # (N, 64); the first is the mean
+    spectrum = np.asarray(dctn(pixels @ LUMA, axes=(1, 2), norm="ortho"))
+    low = spectrum[:, :FREQUENCIES, :FREQUENCIES]
+    coefficients = low.reshape(len(pixels), -1)  # (N, 64); the first is the mean
     is_above = coefficients > np.median(coefficients[:, 1:], 1, keepdims=True)
     return np.packbits(is_above, axis=1).view(np.uint64)[:, 0]
 
