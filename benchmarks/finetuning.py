@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from heat_core.__main__ import main as heat
@@ -90,9 +91,13 @@ def _pack(options: argparse.Namespace, weights: Path, name: str) -> Pack:
 
 
 def _run(command: str, options: argparse.Namespace, out: Path, *words: str) -> None:
-    """Runs a command of the library. Raises SystemExit if it is refused."""
+    """Runs a command of the library; what it says goes to standard error.
+
+    Raises SystemExit if it is refused.
+    """
     roots = [word for root in options.root for word in ("--root", root)]
-    code = heat([command, *words, *roots, "--out", str(out)])
+    with redirect_stdout(sys.stderr):
+        code = heat([command, *words, *roots, "--out", str(out)])
     if code:
         raise SystemExit(code)
 
