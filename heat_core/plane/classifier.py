@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -270,7 +270,7 @@ class LogitReading:
     predicted: NDArray[np.int64]
 
 
-def read_logits(logits: Tensor, temperature: float = 1.0) -> LogitReading:
+def read_logits(logits: Tensor | NDArray, temperature: float = 1.0) -> LogitReading:
     """Returns the reading of logits (N, C), each divided by the temperature for the softmax.
 
     With another temperature than 1 it is log max softmax = (energy + max logit) / temperature.
@@ -283,7 +283,7 @@ def read_logits(logits: Tensor, temperature: float = 1.0) -> LogitReading:
     >>> [round(float(part[0]), 4) for part in parts]
     [-0.1269, -2.1269, 2.0]
     """
-    exact = logits.double()
+    exact = torch.as_tensor(logits).double()
     energy = free_energy(exact, temperature)
     largest, predicted = exact.max(1)
     log_softmax = (energy + largest) / temperature
@@ -332,7 +332,7 @@ def rank_correlations(reading: LogitReading, grid: Grid) -> RankCorrelations:
 # -- auxiliary OOD points --------------------------------------------------------------------------
 
 ID_SHARE = 0.999  # of ID points that lie where the density says "ID"
-GAP = 6.0  # nats below that density where auxiliary points are drawn
+GAP = 0.03  # extents that auxiliary points are drawn apart from there
 MAX_AUXILIARY = 20_000
 FAR_SQUARE = 1.5  # extents of the square that auxiliary points are spread over
 
@@ -429,6 +429,27 @@ def auxiliary_in(corners: Array, count: int = 2000, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.concatenate(parts)[:count]).float()
 
 
+def auxiliary_in_all(
+    polygons: Sequence[Sequence[tuple[float, float]]], count: int = 2000, seed: int = 0
+) -> Tensor:
+    """Returns points (about count, 2), each polygon with as many as the others.
+
+    Raises:
+        ValueError: there is no polygon, or one of them is none.
+    """
+    if not polygons:
+        raise ValueError("the drawing is empty: draw a region with the box or the lasso.")
+    share = max(1, count // len(polygons))
+    parts = [auxiliary_in(np.array(corners), share, seed + i) for i, corners in enumerate(polygons)]
+    return torch.cat(parts)
+
+
+def ring_of_points(radius: float, count: int) -> Tensor:
+    """Returns points evenly on a circle about the origin, (count, 2)."""
+    angle = torch.arange(count) * (2 * math.pi / count)
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
 def _is_inside(points: Array, corners: Array) -> NDArray[np.bool_]:
     """Returns which points (N, 2) lie in a polygon, (N,): a ray crosses its edges an odd number."""
     inside = np.zeros(len(points), np.bool)
@@ -445,11 +466,15 @@ def _outside_of_id(
 ) -> Tensor:
     """Returns the first `count` drawn points, (count, 2), that lie clearly outside of ID."""
     generator = torch.Generator().manual_seed(check_seed(seed))
-    level = id_log_density(toy) - GAP
+    level = id_log_density(toy)
+    gap = GAP * toy.extent
+    corners = torch.tensor([[gap, gap], [gap, -gap], [-gap, gap], [-gap, -gap]])
     parts: list[Tensor] = []
     for _ in range(50):
         points = draw(generator)
-        parts.append(points[toy.log_prob(points) < level])
+        for offset in (torch.zeros(2), *corners):
+            points = points[toy.log_prob(points + offset) < level]
+        parts.append(points)
         if sum(map(len, parts)) >= count:
             return torch.cat(parts)[:count]
     raise ValueError(
