@@ -117,8 +117,8 @@ def temperature_panel(result: ClassifierResult) -> None:
     """Shows the scores of ID and OOD points at a temperature to drag, and how well they part."""
     st.subheader("Temperature")
     st.caption(
-        "ID: 2,000 fresh points. OOD: 2,000 points spread around them. Drag T: the browser computes "
-        "every score from the logits."
+        "ID: 2,000 fresh points. OOD: 2,000 points spread around them. Drag T: the browser "
+        "computes every score from the logits."
     )
     dial_column, table_column = st.columns([3, 2])
     with table_column:
