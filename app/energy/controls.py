@@ -49,6 +49,18 @@ def classifier_choice() -> ClassifierChoice:
     return ClassifierChoice(toy, units, seed)
 
 
+def wants_tuned() -> bool:
+    """Returns whether the fine-tuned classifier is shown, where there is one."""
+    shown = choice_input(
+        "Classifier",
+        ("trained", "fine-tuned"),
+        default="trained",
+        key="shown",
+        help="Which one the temperature, the decomposition and the density are of.",
+    )
+    return shown == "fine-tuned"
+
+
 def temperature_input() -> float:
     """Returns the temperature, as it was let go or typed."""
     return number_input(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.energy.controls import classifier_choice
+from app.energy.controls import classifier_choice, wants_tuned
 from app.energy.panels import (
     decomposition,
     density_panels,
@@ -12,7 +12,7 @@ from app.energy.panels import (
     temperature_panel,
     training_course,
 )
-from app.energy.state import find_classifier, start_classifier
+from app.energy.state import find_classifier, last_tuning, start_classifier
 from app.energy.training import ClassifierResult, accuracy_note
 from app.energy.tuning_panel import tuning_section
 from app.job import Job
@@ -69,9 +69,11 @@ def finished_training(job: Job) -> None:
 def trained_classifier(job: Job) -> None:
     """Shows a trained classifier from all sides."""
     st.fragment(finished_training, run_every=0.5 if is_replaying() else None)(job)
-    temperature_panel(job.result)
-    decomposition(job.result.snapshot, preview)
-    density_panels(job.result, choice.toy)
+    tuned = last_tuning(choice)
+    shown = tuned if tuned is not None and wants_tuned() else job.result
+    temperature_panel(shown)
+    decomposition(shown.snapshot, preview)
+    density_panels(shown, choice.toy)
     tuning_section(choice, job.result, preview)
 
 

@@ -117,8 +117,8 @@ def temperature_panel(result: ClassifierResult) -> None:
     """Shows the scores of ID and OOD points at a temperature to drag, and how well they part."""
     st.subheader("Temperature")
     st.caption(
-        "ID: 2,000 fresh points. OOD: 2,000 points spread around them. Drag T: the browser "
-        "computes every score from the logits."
+        "2,000 fresh ID points and as many OOD ones. Drag T: the browser computes every score from "
+        "the logits."
     )
     dial_column, table_column = st.columns([3, 2])
     with table_column:
@@ -130,8 +130,8 @@ def temperature_panel(result: ClassifierResult) -> None:
             alt="AUROC and FPR95 of energy and softmax at the temperature and at T = 1",
         )
         st.caption(
-            "A large T makes the energy the negative mean of the logits, a small one the largest "
-            "logit: at both ends it no longer weighs the classes."
+            "A small T leaves the largest logit alone, a large one the mean of the logits, which "
+            "cross-entropy does not teach: it brings ID and OOD together."
         )
     with dial_column:
         data = dial_data(

@@ -11,12 +11,17 @@ from app.figures import COLOURS, WHITE
 from app.plane.colours import ENERGY_COLOURS
 
 Array = NDArray[np.floating]
+Window = tuple[float, float, float, float]  # left, top, right, bottom: fractions of the map
 SIDE = 500  # pixels of the map
 ID_DOT, AUXILIARY_DOT = 1, 2  # pixels that a dot reaches from its middle
 
 
 def energy_map(
-    energy: Array, energy_range: tuple[float, float], inside: Array, auxiliary: Array
+    energy: Array,
+    energy_range: tuple[float, float],
+    inside: Array,
+    auxiliary: Array,
+    window: Window = (0.0, 0.0, 1.0, 1.0),
 ) -> bytes:
     """Returns a PNG of an energy over a toy's square, with points on it.
 
@@ -24,6 +29,7 @@ def energy_map(
         energy: (n, n), first axis y, from the bottom.
         energy_range: of the first and the last colour.
         inside, auxiliary: (N, 2) and (M, 2) in extents of the toy; those beyond it are left out.
+        window: the part that is shown.
     """
     from PIL import Image
 
@@ -37,8 +43,10 @@ def energy_map(
     pixels = np.array(image)
     _stamp(pixels, inside, _rgb(WHITE), ID_DOT)
     _stamp(pixels, auxiliary, _rgb(COLOURS["near"]), AUXILIARY_DOT)
+    left, top, right, bottom = (round(SIDE * edge) for edge in window)
+    shown = Image.fromarray(pixels).crop((left, top, right, bottom)).resize((SIDE, SIDE))
     out = io.BytesIO()
-    Image.fromarray(pixels).quantize(64).save(out, "PNG", optimize=True)
+    shown.quantize(64).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

@@ -21,6 +21,7 @@ from app.energy.training import (
     reading_points,
     train_work,
     tune_work,
+    tuning_prefix,
 )
 from app.job import Job
 from app.plane.state import JOB_WORD, TUNING_WORD, find_jobs_of, start_job_of, toy_grid
@@ -82,6 +83,13 @@ def start_tuning(choice: TuningChoice) -> None:
 def find_tuning(choice: TuningChoice) -> Job | None:
     """Returns a fine-tuning, which starts if the link asks for it."""
     return find_jobs_of([choice], start_tuning, TUNING_WORD)[0]
+
+
+def last_tuning(choice: ClassifierChoice) -> ClassifierResult | None:
+    """Returns the fine-tuning of a classifier that the link has open; None unless it is done."""
+    job = job_queue().get(st.query_params.get(TUNING_WORD, ""))
+    is_of_choice = job is not None and job.key.startswith(tuning_prefix(choice))
+    return job.result if job is not None and is_of_choice and job.state == "done" else None
 
 
 # -- margins ---------------------------------------------------------------------------------------

@@ -107,8 +107,16 @@ class TuningChoice:
     def key(self) -> str:
         """The key of its job, which says all of it."""
         settings = f"{self.id_margin:.2f}.{self.auxiliary_margin:.2f}.{self.weight:g}"
-        start = self.classifier.key.removeprefix("classifier.")
-        return f"tuning.{start}.{self.auxiliary.key}.{settings}"
+        return f"{tuning_prefix(self.classifier)}{self.auxiliary.key}.{settings}"
+
+
+def tuning_prefix(choice: ClassifierChoice) -> str:
+    """Returns how the keys of a classifier's fine-tunings begin.
+
+    >>> tuning_prefix(ClassifierChoice("moons", "relu", 0))
+    'tuning.moons.relu.0.'
+    """
+    return f"tuning.{choice.toy}.{choice.units}.{choice.seed}."
 
 
 def polygons_text(polygons: Sequence[Polygon]) -> str:

@@ -57,6 +57,7 @@ from app.session import tab_id
 from app.text import plain
 
 REPLAY_KEY = "tuning-step"
+WINDOW_KEY = "auxiliary-window"
 CLICK_REACH = 0.04  # extents that a click on the map fills with points
 
 
@@ -144,16 +145,19 @@ def _draw_map(
         set_polygons((*drawn_before, _polygon(drawing)))
 
     def on_move(window: Window) -> None:
-        """Keeps the whole map in sight."""
+        st.session_state[WINDOW_KEY] = window
 
+    window = st.session_state.get(WINDOW_KEY, WHOLE)
     heights_range = energy_range([snapshot.energy, snapshot.id_energy])
     outlines = [
         tuple(((x + 1) / 2, (1 - y) / 2) for x, y in corners) for corners in auxiliary.polygons
     ]
     picture = MapPicture(
-        energy_png(snapshot.energy, heights_range, preview.points / extent, points / extent),
+        energy_png(
+            snapshot.energy, heights_range, preview.points / extent, points / extent, window
+        ),
         1.0,
-        WHOLE,
+        window,
         f"Energy over the plane with {len(points):,} auxiliary points; draw a region to make "
         "auxiliary points of your own.",
         outlines,
