@@ -76,7 +76,7 @@ class PlaneClassifier(nn.Module):
             raise ValueError(f"a classifier needs at least 2 classes, got {classes}.")
         if units not in UNITS:
             raise ValueError(f"units must be one of {', '.join(UNITS)}; got {units!r}.")
-        self.scale = 2 / extent
+        self.scale = 4 / extent
         generator = torch.Generator().manual_seed(check_seed(seed))
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([2, *[width] * depth, classes]):
