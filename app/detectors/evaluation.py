@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.pack.items import Mask
-from app.score_axis import ScoreUnit, places, symlog_edges, ticks_at
+from app.score_axis import ScoreUnit, Ticks, places, symlog_edges, ticks_at
 from heat_core.metrics import percentile, rank_keeping, threshold_keeping
 from heat_core.results.histogram import bin_edges
 from heat_core.set_name import SetName
@@ -60,6 +60,13 @@ class ScoreHistogram:
             return symlog_edges(pooled, self.scores.test, BAR_COUNT)
         by_group = figures.scores_by_group(self.values)
         return bin_edges(by_group, threshold_keeping(self.scores.calibration, 0.99), BAR_COUNT)
+
+    @property
+    def ticks(self) -> Ticks:
+        """The ticks of the axis."""
+        if self.unit == "ID percentile":
+            return [(percent / 100, f"{percent} %") for percent in (0, 25, 50, 75, 100)]
+        return ticks_at(self.edges)
 
     def thresholds(self, percents: Array) -> Array:
         """Returns the smallest thresholds that keep these percentages of calibration, (K,)."""
@@ -212,8 +219,8 @@ def _detector_data(name: str, histogram: ScoreHistogram, settings: LineSettings)
     return {
         "name": name,
         "note": settings.notes.get(name, ""),
-        "edges": [float(f"{edge:.5g}") for edge in histogram.edges],
-        "ticks": ticks_at(histogram.edges),
+        "edges": [float(f"{edge:.7g}") for edge in histogram.edges],
+        "ticks": histogram.ticks,
         "thresholds": [float(f"{threshold:.6g}") for threshold in thresholds],
         "threshold_now": float(now[0]),
         "places": histogram.places(thresholds).round(4).tolist(),

@@ -60,7 +60,8 @@ def show(
         on_click=select_bar,
         on_count=set_counted_sets,
     )
-    st.caption(_how_chosen(scores_by_detector))
+    heights = "Heights are square roots of shares here." if unit == "ID percentile" else ""
+    st.caption(f"{_how_chosen(scores_by_detector)} {heights}")
 
 
 def _how_chosen(scores_by_detector: ScoresByDetector) -> str:

@@ -27,7 +27,7 @@ export default function (component) {
 function create(root) {
   const find = (name) => root.querySelector(name);
   const lab = {
-    root: find(".lines"), finding: find(".finding"), legend: find(".legend"), place: find(".charts"), table: find("table"),
+    root: find(".detector-lines"), finding: find(".finding"), legend: find(".legend"), place: find(".charts"), table: find("table"),
     hint: find(".hint"), charts: new Map(), held: null, timer: 0, sent: null, frame: 0, at: -1,
   };
   lab.observer = new ResizeObserver(() => { lab.stale = true; ask(lab); });
@@ -344,7 +344,7 @@ function fill_chart(lab, chart, detector) {
   chart.axis.replaceChildren();
   const last = detector.ticks.length - 1;
   detector.ticks.forEach(([at, label], i) => {
-    const tick = element("span", data.unit === "ID percentile" ? `${label} %` : label, chart.axis);
+    const tick = element("span", label, chart.axis);
     tick.style.left = `${100 * at}%`;
     if (at < 0.04 && i === 0) tick.style.transform = "none";
     if (at > 0.96 && i === last) tick.style.transform = "translateX(-100%)";
@@ -394,7 +394,7 @@ function draw(lab) {
     const chart = lab.charts.get(result.name);
     draw_chart(lab, chart, result);
     draw_row(lab, lab.rows[i], result, threshold(lab, chart.detector));
-    if (stale) paint(chart);
+    if (stale) paint(lab, chart);
   });
   say(lab.finding, finding(lab, outcomes));
 }
@@ -436,8 +436,9 @@ function draw_row(lab, row, result, value) {
   row.sets.forEach((cell, i) => say(cell, percent(result.bySet[i])));
 }
 
-// Outlines of the groups' shares, that of ID filled; what is selected may be cut off at the top.
-function paint(chart) {
+// Outlines of the groups' shares, that of ID filled; what is selected may be cut off at the top. Heights are square roots on an
+// axis of percentiles, where ID is flat and most of OOD in the last bar.
+function paint(lab, chart) {
   const { canvas, width } = chart, ratio = devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(HEIGHT * ratio);
@@ -445,12 +446,13 @@ function paint(chart) {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, HEIGHT);
   const tallest = Math.max(...chart.shapes.filter((shape) => shape.name !== "selected").flatMap((shape) => shape.bars));
+  const height = (share) => (lab.data.unit === "ID percentile" ? Math.sqrt(share / tallest) : share / tallest) * (HEIGHT - 4);
   for (const shape of chart.shapes) {
     const one = width / shape.bars.length;
     pen.beginPath();
     pen.moveTo(0, HEIGHT);
     shape.bars.forEach((share, k) => {
-      const y = HEIGHT - (share / tallest) * (HEIGHT - 4);
+      const y = HEIGHT - height(share);
       pen.lineTo(k * one, y);
       pen.lineTo((k + 1) * one, y);
     });
