@@ -227,5 +227,5 @@ def _detector_data(name: str, histogram: ScoreHistogram, settings: LineSettings)
         "place_now": float(histogram.places(now)[0]),
         "inside": counted([scores.test], [values["test"]]),
         "sets": [counted([scores[of]], [values[of]]) for of in settings.titles],
-        "selected": counted(selected_scores, selected_values),
+        "selected": counted(selected_scores, selected_values) if settings.selected else None,
     }

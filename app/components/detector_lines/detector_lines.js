@@ -62,7 +62,7 @@ function accept(lab, data) {
       ...detector,
       inside: { ...detector.inside, upto: cumulated(detector.inside.passed) },
       sets: detector.sets.map((set) => ({ ...set, upto: cumulated(set.passed) })),
-      selected: { ...detector.selected, upto: cumulated(detector.selected.passed) },
+      selected: detector.selected && { ...detector.selected, upto: cumulated(detector.selected.passed) },
     }));
     build(lab);
   }
@@ -95,7 +95,7 @@ function outcome(lab, detector) {
   return {
     name: detector.name, kept: passed(lab, detector.inside) / data.inside.n, bySet, byGroup,
     caught: mean(byGroup.filter((share) => !Number.isNaN(share))),
-    selected: 1 - passed(lab, detector.selected) / data.selected.n, // nan of none
+    selected: detector.selected ? 1 - passed(lab, detector.selected) / data.selected.n : NaN,
   };
 }
 
@@ -222,7 +222,7 @@ function shapes(lab, detector) {
     const parts = data.sets.flatMap((set, i) => (counts[i] && set.group === group.name ? [[detector.sets[i].bars, set.n]] : []));
     if (parts.length) drawn.push(shape(group.name, group.colour, group.dash, parts));
   }
-  if (data.selected.is_any) {
+  if (detector.selected) {
     const total = detector.selected.bars.reduce((sum, count) => sum + count, 0);
     drawn.push(shape("selected", data.selected.colour, "longdash", [[detector.selected.bars, total]]));
   }
