@@ -20,7 +20,8 @@ HISTOGRAM = "Detectors: the ID kept to the histograms"
 PAGE_TITLES = ("Demo", "Toy lab", "Landscape", "Feature map", "Detectors", "Threshold lab")
 IS_OPEN = f"title => document.querySelector('h1')?.innerText === title && {IDLE}"
 THRESHOLD = """() => [...document.querySelectorAll('*')]
-    .map(e => e.shadowRoot?.querySelector('[aria-label="Line of HEAT"]')).find(Boolean)?.style.transform"""
+    .map(e => e.shadowRoot?.querySelector('[aria-label="Line of HEAT"]'))
+    .find(Boolean)?.style.transform"""
 
 
 def measure(options: Options) -> list[Row]:
