@@ -84,6 +84,7 @@ PURE = {
     "text",
     "figures",
     "glossary",
+    "same_share",
     "score_axis",
     "story",
     "evaluation",

@@ -47,8 +47,10 @@ const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9
 const score = (value) => String(Number(value.toPrecision(4)));
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 
+// Sets the text of an element that holds nothing else; one text node stays, so that a frame makes none.
 function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (!node.firstChild) node.textContent = text;
+  else if (node.firstChild.data !== text) node.firstChild.data = text;
 }
 
 // -- data -------------------------------------------------------------------------------------------------------------
@@ -354,6 +356,7 @@ function fill_chart(lab, chart, detector) {
 function build_table(lab) {
   const { data, table } = lab;
   table.replaceChildren();
+  table.style.minWidth = `${7 + 5.2 * (3 + data.groups.length + data.sets.length)}rem`; // columns are equally wide
   const head = element("thead", "", table), top = element("tr", "", head), names = element("tr", "", head);
   const heading = (row, text, span = 1, name = "") => {
     const made = element("th", text, row, name);

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -17,7 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from app.components import declared
 from app.incoming import number_within
-from app.score_axis import ScoreUnit, Ticks, digits, round_step, rounded, symlog_edges, ticks_at
+from app.score_axis import (
+    ScoreUnit,
+    Ticks,
+    digits,
+    places,
+    round_step,
+    rounded,
+    symlog_edges,
+    ticks_at,
+)
 from heat_core.thresholds import Deployment, GroupedScores
 
 Array = NDArray[np.floating]
@@ -26,6 +35,24 @@ STEPS = 1000  # places of the threshold at most: about one a pixel
 BAR_COUNT = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
 _mount = declared("threshold_line")
+
+
+class ComparedScores(NamedTuple):
+    """The scores of a detector that is compared with the one whose line is dragged.
+
+    Args:
+        names: of the detector whose line is dragged, and of this one.
+        inside: ID scores, (N,).
+        outside: {group: {title: (n,) scores}}, the groups and sets of the other detector.
+        threshold: of this detector, where the line is not dragged.
+        same_share: returns its thresholds (K,) that keep as much of ID as (K,) of the other's do.
+    """
+
+    names: tuple[str, str]
+    inside: Array
+    outside: GroupedScores
+    threshold: float
+    same_share: Callable[[Array], Array]
 
 
 def threshold_line(data: Mapping[str, Any], on_release: Callable[[float], None], key: str) -> None:
@@ -72,6 +99,7 @@ def binned(
     fixed: bool = False,
     selected: Mapping[str, ArrayLike] = NOTHING,
     interval: tuple[float, float] | None = None,
+    compared: ComparedScores | None = None,
 ) -> dict[str, Any]:
     """Returns what the browser needs to show every number at every threshold, exactly: about 20 KB.
 
@@ -86,12 +114,9 @@ def binned(
         fixed: the threshold cannot be moved.
         selected: {group: (n,) scores} of what is selected, drawn as an outline over its bars.
         interval: where the threshold may lie, drawn as a band behind the bars.
+        compared: a second detector, drawn below the first; nothing else is counted of it.
     """
-    by_group = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
-    groups = {
-        group: {name: np.sort(np.asarray(scores, np.float64)) for name, scores in sets.items()}
-        for group, sets in by_group.items()
-    }
+    groups = _sorted_groups(inside, outside)
     sorted_inside = groups["ID"]["ID"]
     pooled_scores = np.concatenate([scores for sets in groups.values() for scores in sets.values()])
     edges, ticks = _axis(unit, pooled_scores, sorted_inside)
@@ -106,6 +131,7 @@ def binned(
         "fixed": fixed,
         "interval": interval,
         "selected_colour": colours["selected"],
+        "compared": None if compared is None else _compared_data(compared, edges),
         "groups": [
             {
                 "name": group,
@@ -116,6 +142,38 @@ def binned(
                 "selected_counts": _bar_counts(selected.get(group, ()), edges, bar),
             }
             for group, sets in groups.items()
+        ],
+    }
+
+
+def _sorted_groups(inside: ArrayLike, outside: GroupedScores) -> dict[str, dict[str, Array]]:
+    """Returns {group: {title: (n,) scores in order}} of groups that have any, ID the first."""
+    by_group = {"ID": {"ID": inside}, **{group: sets for group, sets in outside.items() if sets}}
+    return {
+        group: {name: np.sort(np.asarray(scores, np.float64)) for name, scores in sets.items()}
+        for group, sets in by_group.items()
+    }
+
+
+def _compared_data(compared: ComparedScores, edges: Array) -> dict[str, Any]:
+    """Returns the compared detector's counts at the steps of the other's axis, and its own line.
+
+    Args:
+        edges: of the steps, as scores of the other detector.
+    """
+    own_edges = compared.same_share(edges)
+    place = places(np.array([compared.threshold]), own_edges)
+    return {
+        "names": compared.names,
+        "place": float(place[0]),
+        "groups": [
+            {
+                "sets": [
+                    _counts_of(name, scores, own_edges, compared.threshold)
+                    for name, scores in sets.items()
+                ]
+            }
+            for sets in _sorted_groups(compared.inside, compared.outside).values()
         ],
     }
 
