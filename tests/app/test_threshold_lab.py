@@ -21,6 +21,7 @@ from app.pack.tables import style_digits, unique_titles
 from app.pack.work import DetectorScores
 from app.score_axis import SCORE_UNITS
 from app.threshold_lab.controls import RULES_BY_TITLE
+from app.threshold_lab.same_share import same_share_thresholds
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
     line_interval,
@@ -486,6 +487,46 @@ def test_what_is_selected_is_laid_into_the_same_bars(unit):
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
     assert away["selected_counts"] == whole
+
+
+def test_a_compared_detector_is_counted_where_it_keeps_the_same_share_of_id():
+    scores, other = set_scores(1.5, val=True), set_scores(1.0, val=True)
+    other["val"], other["test"] = np.exp(other["val"][::-1]), np.exp(other["test"])
+
+    def same_share(thresholds):
+        return same_share_thresholds(thresholds, scores["val"], other["val"])
+
+    def data(compared):
+        outside = {"far": {"d": scores["far_d"]}}
+        return component.binned(
+            scores["test"], outside, 0.3, Deployment(), figures.GROUP_COLOURS, compared=compared
+        )
+
+    compared = component.ComparedScores(
+        ("HEAT", "MoG"), other["test"], {"far": {"d": other["far_d"]}}, 2.0, same_share
+    )
+    both = data(compared)
+    fed = both.pop("compared")
+    alone = data(None)
+    assert alone.pop("compared") is None
+    assert both == alone  # of the other nothing counts in the first one's numbers
+    own_edges = same_share(np.array(both["edges"]))
+    for edge, own_edge in zip(both["edges"], own_edges, strict=True):
+        assert np.sum(other["val"] <= own_edge) == np.sum(scores["val"] <= edge)
+    inside, far = (group["sets"][0] for group in fed["groups"])
+    for counted, values in ((inside, other["test"]), (far, other["far_d"])):
+        assert counted["n"] == len(values)
+        assert counted["passed"] == np.sum(values <= 2.0)
+        assert np.cumsum(counted["counts"]).tolist() == [np.sum(values <= e) for e in own_edges]
+    assert np.interp(fed["place"], np.linspace(0, 1, len(own_edges)), own_edges) == pytest.approx(2)
+
+
+def test_by_hand_the_compared_detector_keeps_the_same_share_of_id():
+    at = open_lab(objective=BY_HAND, cut="0.5", against="MoG")
+    kept = [np.sum(set_scores(shift)["test"] <= cut) for shift, cut in ((1.5, 0.5), (1.0, 0.5))]
+    assert kept[0] == kept[1]  # ID is the same in both
+    assert outcomes(at).loc["ID kept"].tolist() == [f"{kept[0] / 4:.1f} %"] * 2
+    assert outcomes(at).loc["the line is at"].tolist() == ["0.5", "0.5"]
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():

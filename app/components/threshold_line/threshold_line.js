@@ -234,7 +234,8 @@ function build(lab) {
   const names = data.compared?.names;
   const of = names ? `${names[0]}: ` : "";
   if (names) {
-    const both = card("Caught where both keep as much of ID");
+    const both = card("");
+    texts.both = both.firstChild;
     both.classList.add("both");
     const pair = (label) => { const own = item(both, label); return { own, other: element("span", "", own.parentElement) }; };
     const heading = pair("");
@@ -285,6 +286,7 @@ function draw(lab) {
   const both = (own, others, verb) => (data.compared ? `${data.compared.names[0]} ▲ ${percent(own)}, ${data.compared.names[1]} ▼ ${percent(others)} ${verb}` : `${percent(own)} ${verb}`);
   texts.groups[0].textContent = both(kept, other?.kept, "kept");
   caught.forEach((share, i) => { texts.groups[i + 1].textContent = both(share, other?.caught[i], "caught"); });
+  if (texts.both) texts.both.textContent = is_apart(lab) ? "OOD caught, each by the same rule" : "OOD caught, where both keep as much of ID";
   texts.pairs?.forEach(({ own, other: others }, i) => {
     const share = (passed, set) => percent(i ? 1 - passed / set.n : passed / set.n);
     own.textContent = share(lab.passed[i], lab.sets[i]);
@@ -315,6 +317,11 @@ function numbers(lab, kept, caughtMean) {
   texts.cost.textContent = count(miss_cost * oodCount * (1 - caughtMean) + false_alarm_cost * idCount * (1 - kept));
 }
 
+// Whether the compared detector's line is elsewhere, where the rule put it.
+function is_apart(lab) {
+  return lab.compared_place !== null && Math.abs(lab.compared_place - place(lab, lab.threshold)) * lab.plot.clientWidth > 1;
+}
+
 function row_height(lab) {
   return HEADER + BAR_HEIGHT + (lab.data.compared ? BELOW : 0) + GAP;
 }
@@ -339,10 +346,10 @@ function paint(lab, at) {
     bars(pen, above, floor, width, data, 0, x, i === 0);
     bars(pen, above, floor, width, data, x, width, i !== 0);
     if (below) {
-      const own = lab.compared_place === null ? x : lab.compared_place * width; // where the compared detector's line is
+      const apart = is_apart(lab), own = apart ? lab.compared_place * width : x;
       bars(pen, below, floor, width, data, 0, own, i === 0, true);
       bars(pen, below, floor, width, data, own, width, i !== 0, true);
-      if (Math.abs(own - x) > 1) mark(lab, pen, own, floor);
+      if (apart) mark(lab, pen, own, floor);
     }
     pen.globalAlpha = 0.5;
     pen.fillRect(0, floor, width, 1);
