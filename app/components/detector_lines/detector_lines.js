@@ -424,7 +424,8 @@ function draw_chart(lab, chart, result) {
   say(chart.flag, `${at <= 0 ? "◂ " : ""}${score(value)}${at >= 1 ? " ▸" : ""}`);
   chart.line.style.transform = chart.beyond.style.transform = `translateX(${x}px)`;
   const half = 3.6 * chart.flag.textContent.length + 7; // the flag stays inside the plot
-  chart.flag.style.left = `${22 + Math.max(0, half - x) - Math.max(0, x + half - width)}px`;
+  const aside = Math.max(0, half - x) - Math.max(0, x + half - width);
+  chart.flag.style.transform = `translateX(calc(-50% + ${aside}px))`;
   if (lab.held && lab.held.chart !== chart) return; // the other lines are read out once it is let go
   const groups = result.byGroup.map((share, i) => `, ${data.groups[i].name} ${percent(share)}`).join("");
   chart.line.setAttribute("aria-valuenow", lab.percent);
