@@ -76,24 +76,17 @@ def histogram(
     edges: Array,
     threshold: float,
     unit: str = "score",
-    selected: Array | None = None,
 ) -> go.Figure:
-    """Returns the distribution of scores of each group as outlines, the threshold, and columns to
-    click.
+    """Returns the distribution of scores of each group as outlines, and the threshold.
 
     Args:
         by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
-        edges: of the bars, as `bin_edges` returns them. The columns are the last trace; a column's
-            number is its bar's.
+        edges: of the bars, as `bin_edges` returns them.
         threshold: above it means out.
         unit: of the scores.
-        selected: (m,) scores of what is selected, drawn as a group of its own.
     """
-    groups = dict(by_group)
-    if selected is not None:
-        groups["selected"] = selected
-    shares = {name: bar_shares(scores, edges) for name, scores in groups.items()}
-    tallest = max(float(shares[name].max()) for name in by_group)  # a selection may be cut off
+    shares = {name: bar_shares(scores, edges) for name, scores in by_group.items()}
+    tallest = max(float(share.max()) for share in shares.values())
     figure = go.Figure()
     for name, share in shares.items():
         figure.add_scatter(
@@ -102,10 +95,9 @@ def histogram(
             name=name,
             mode="lines",
             fill="tozeroy" if name == "ID" else None,
-            line=_outline(COLOURS.get(name, SELECTED), DASHES.get(name, "solid")),
+            line=_outline(COLOURS[name], DASHES[name]),
             hoverinfo="skip",
         )
-    _add_columns(figure, shares, edges, tallest)
     _lay_out_histogram(figure, threshold, unit)
     figure.update_yaxes(
         tickformat=".0%",
@@ -151,29 +143,6 @@ def _middles(edges: Array) -> NDArray[np.float32]:
 
 def _outline(colour: str, dash: str) -> dict:
     return dict(color=colour, dash=dash, width=2, shape="hvh")
-
-
-def _add_columns(
-    figure: go.Figure, shares: Mapping[str, Array], edges: Array, tallest: float
-) -> None:
-    """Adds a transparent column over each bar, which says the shares and can be clicked."""
-    middles = _middles(edges)
-    texts = [
-        ", ".join(f"{name} {100 * share[i]:.1f} %" for name, share in shares.items())
-        for i in range(len(middles))
-    ]
-    hidden = dict(marker=dict(opacity=0))
-    figure.add_bar(
-        x=middles,
-        y=np.full(len(middles), tallest, np.float32),
-        width=float(edges[1] - edges[0]),
-        customdata=texts,
-        marker=dict(opacity=0),
-        selected=hidden,
-        unselected=hidden,
-        showlegend=False,
-        hovertemplate="%{x:.4g}: %{customdata}<br>click to select these<extra></extra>",
-    )
 
 
 def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:

@@ -237,8 +237,6 @@ def _threshold_picture(story: Story) -> None:
     edges = figures.bin_edges(by_group, outcome.threshold)
     figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
-    # Nothing is clicked here.
-    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})
     figure.update_xaxes(title_text="energy (larger is stranger)")
     shares = [
         f"{100 * share:.0f} % of {group} images" for group, share in outcome.caught_by_group.items()

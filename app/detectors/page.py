@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
+from app.detectors import flips, lines, own_image, paper_table, roc_curves, selection
 from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
@@ -45,7 +45,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
         unit = score_unit_input()
     selection_chips()
     selection.show(pack_data, scores_by_detector)
-    histograms.show(pack_data, scores_by_detector, share_to_keep, unit)
+    lines.show(pack_data, scores_by_detector, share_to_keep, unit)
     roc_curves.show(pack_data, scores_by_detector, share_to_keep)
     flips.show(pack_data, share_to_keep)
     own_image.show(pack_data, share_to_keep)

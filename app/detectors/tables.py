@@ -25,11 +25,6 @@ METRICS = {FPR: "fpr95", AUROC: "auroc"}
 TINT = {"background-color": "rgba(0, 114, 178, 0.16)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on light and on dark
 NAME_WIDTH = 95  # of a column with the names of detectors, in pixels: the longest fits
-ON_TEST = (
-    "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
-    "chooses on held-out ID images where there are some, as one does before shipping, so its line "
-    "may lie a little off this one."
-)
 
 
 # -- the paper's table -----------------------------------------------------------------------------

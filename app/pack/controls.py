@@ -10,6 +10,7 @@ from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, drop_part
+from app.score_axis import SCORE_UNITS, ScoreUnit
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
 
@@ -27,21 +28,22 @@ def share_to_keep_input() -> float:
         key=SHARE_TO_KEEP_KEY,
         decimals=1,
         width=300,
-        help="The threshold of each detector is the smallest one that keeps this share of the ID "
-        "test set.",
+        help="The threshold of each detector is the smallest one that keeps this share of held-out "
+        "ID, or of the ID test set where there is none.",
     )
     return percent / 100
 
 
-def score_unit_input() -> str:
-    """Returns whether scores are shown as they are or as ID percentiles."""
+def score_unit_input() -> ScoreUnit:
+    """Returns how scores are laid on an axis."""
     return choice_input(
         "Show scores as",
-        ("ID percentile", "raw"),
+        SCORE_UNITS,
         default="raw",
         key=SCORE_UNIT_KEY,
         help="A percentile says what share of the ID test set scores at most as much, so that "
-        "detectors compare.",
+        "detectors compare. A symlog axis is even where most of ID lies and logarithmic beyond: "
+        "it holds all scores, the farthest, too.",
     )
 
 

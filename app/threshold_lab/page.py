@@ -8,6 +8,7 @@ from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, ready_scores, score_again
 from app.pack.selected import opened_item
 from app.pack.shown import add_detectors
+from app.pack.tables import unique_titles
 from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
@@ -17,7 +18,6 @@ from app.threshold_lab.state import has_threshold, remember_share_kept
 from app.threshold_lab.tables import (
     how_chosen,
     threshold_finding,
-    unique_titles,
     what_is_promised,
 )
 from heat_core.detectors.presets import DETECTORS

@@ -91,7 +91,7 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         threshold,
         choice.deployment,
         figures.GROUP_COLOURS,
-        percentiles=choice.percentiles,
+        unit=choice.unit,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),
         interval=line_interval(evaluation.rule, scores),

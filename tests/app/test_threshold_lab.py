@@ -17,8 +17,9 @@ from app.components import threshold_line as component
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
-from app.pack.tables import style_digits
+from app.pack.tables import style_digits, unique_titles
 from app.pack.work import DetectorScores
+from app.score_axis import SCORE_UNITS
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
@@ -26,7 +27,6 @@ from app.threshold_lab.tables import (
     margin_texts,
     nearest_pack_rows,
     nearest_table,
-    unique_titles,
     what_is_promised,
 )
 from heat_core.features import Features
@@ -433,9 +433,9 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 # -- what the browser is fed -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("percentiles", [False, True])
+@pytest.mark.parametrize("unit", SCORE_UNITS)
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 3e5])
-def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
+def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(unit, scale):
     scores = {name: scale * values for name, values in set_scores(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
     data = component.binned(
@@ -444,7 +444,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         0.3 * scale,
         Deployment(),
         figures.GROUP_COLOURS,
-        percentiles=percentiles,
+        unit=unit,
     )
     assert [group["name"] for group in data["groups"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
@@ -466,8 +466,8 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
     assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
 
 
-@pytest.mark.parametrize("percentiles", [False, True])
-def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
+@pytest.mark.parametrize("unit", SCORE_UNITS)
+def test_what_is_selected_is_laid_into_the_same_bars(unit):
     scores = set_scores(1.5)
     far, near = scores["far_d"], scores["near_a"]
     data = component.binned(
@@ -476,7 +476,7 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         0.0,
         Deployment(),
         figures.GROUP_COLOURS,
-        percentiles=percentiles,
+        unit=unit,
         selected={"far": far, "ID": scores["test"][:1]},
     )
     inside, close, away = data["groups"]
@@ -581,11 +581,9 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize(
     "values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]]
 )
-@pytest.mark.parametrize("percentiles", [False, True])
-def test_odd_scores_still_have_an_axis(values, percentiles):
-    data = component.binned(
-        values, {}, values[0], Deployment(), figures.GROUP_COLOURS, percentiles=percentiles
-    )
+@pytest.mark.parametrize("unit", SCORE_UNITS)
+def test_odd_scores_still_have_an_axis(values, unit):
+    data = component.binned(values, {}, values[0], Deployment(), figures.GROUP_COLOURS, unit=unit)
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
 

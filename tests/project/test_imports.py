@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "left_files"},
+        {"incoming", "left_files", "score_axis"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"job", "turns", "uploads"},
         {"jobs"},
@@ -84,6 +84,7 @@ PURE = {
     "text",
     "figures",
     "glossary",
+    "score_axis",
     "story",
     "evaluation",
     "shipment",
