@@ -7,6 +7,7 @@ from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit_input, selection_chips, share_to_keep_input
+from app.pack.lights import show_lights
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import (
     chosen_sentence,
@@ -63,6 +64,7 @@ def show(pack_data) -> None:
     scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
+    show_lights(job)
     if chosen := chosen_sentence(pack_data, job):
         st.caption(plain(chosen, 500))
     if scores_by_detector:

@@ -10,9 +10,9 @@ from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, drop_part
-from app.score_axis import SCORE_UNITS, ScoreUnit
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
+from heat_core.results.score_axis import SCORE_UNITS, ScoreUnit
 
 GALLERY_SIZE = 24  # images on a page of a gallery
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
+from app.pack.lights import show_lights
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import ensure_scoring_job, ready_scores, score_again
 from app.pack.selected import opened_item
@@ -95,6 +96,7 @@ def show(pack_data) -> None:
     if missing and not job.over:
         names = plain(" and ".join(missing))
         show_progress(job, f"Fitting the detectors, {names} among them", missing)
+    show_lights(job, choice.detectors)
     if not choice.set_names:
         st.info(NO_OOD, icon=":material/info:")
     selection_chips()

@@ -96,6 +96,8 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         selected=figures.scores_by_group(selected),
         interval=line_interval(evaluation.rule, scores),
     )
+    if data["note"]:
+        st.caption(data["note"])
     threshold_line(data, set_by_hand, key="line")
 
 

@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "left_files", "score_axis"},
+        {"incoming", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"job", "turns", "uploads"},
         {"jobs"},
@@ -84,7 +84,6 @@ PURE = {
     "text",
     "figures",
     "glossary",
-    "score_axis",
     "story",
     "evaluation",
     "shipment",
