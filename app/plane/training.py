@@ -312,6 +312,45 @@ def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
     )
 
 
+def kept_snapshot(snapshots: Sequence[Snapshot], result: Snapshot) -> Snapshot | None:
+    """Returns the snapshot whose energy was kept as the result; None if it is none of them."""
+    for snapshot in snapshots:
+        if snapshot.record and all(
+            np.array_equal(snapshot.terms[name], term) for name, term in result.terms.items()
+        ):
+            return snapshot
+    return None
+
+
+def kept_sentence(snapshots: Sequence[Snapshot], result: Snapshot) -> str:
+    """Returns which snapshot was kept as the result and why, and how the last one differs.
+
+    Nothing where the last one was kept.
+    """
+    recorded = [snapshot for snapshot in snapshots if snapshot.record]
+    kept = kept_snapshot(recorded, result)
+    if not recorded or kept is recorded[-1]:
+        return ""
+    last = f"At the last step KL was {recorded[-1].distance.kl:.3f} nats."
+    if kept is None or kept.record is None:
+        return f"The result is none of the snapshots. {last}"
+    reasons = {
+        "its validation loss is the lowest": _is_lowest(
+            kept.record.val_loss,
+            [snapshot.record.val_loss for snapshot in recorded if snapshot.record],
+        ),
+        "its KL is the lowest": _is_lowest(
+            kept.distance.kl, [snapshot.distance.kl for snapshot in recorded]
+        ),
+    }
+    why = next((f": {reason}" for reason, holds in reasons.items() if holds), "")
+    return f"The result is the model of step {kept.record.step}{why}. {last}"
+
+
+def _is_lowest(value: float, values: Sequence[float]) -> bool:
+    return value <= min(values)
+
+
 def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     """Returns {name: nats}: levels to hold a loss against, where the objective has any.
 

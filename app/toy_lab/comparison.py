@@ -24,6 +24,8 @@ BUDGET_CAPTION = (
     "most of them: a matter of the sampling budget."
 )
 
+MUCH_FURTHER = 2.0  # times as far from the truth: a difference that the headline names
+
 
 def comparison_choices(choice: ToyChoice) -> dict[str, ToyChoice]:
     """Returns {detector: choice} of what the paper's second figure shows."""
@@ -105,12 +107,22 @@ def _last_snapshot(job: Job | None) -> Snapshot | None:
     return job.frames[-1] if job.frames else None
 
 
+def furthest_text(distances: Mapping[str, Distance]) -> str:
+    """Returns how much further from the truth the worst model is, where that is much."""
+    closest = min(distances, key=lambda name: distances[name].kl)
+    furthest = max(distances, key=lambda name: distances[name].kl)
+    ratio = distances[furthest].kl / max(distances[closest].kl, 1e-9)
+    if ratio < MUCH_FURTHER:
+        return ""
+    return f", but {furthest} is {ratio:.0f} times further from the truth than {closest}"
+
+
 def _kept_modes(choice: ToyChoice, distances: Mapping[str, Distance]) -> None:
     """Says which models keep the modes, by the figures."""
     total = distances["MoG"].modes_total
     losers = [name for name, distance in distances.items() if distance.modes_kept < total]
     if not losers:
-        finding = "All three keep every mode"
+        finding = f"All three keep every mode{furthest_text(distances)}"
     elif len(losers) == 1:
         finding = f"{losers[0]} loses modes"
     else:

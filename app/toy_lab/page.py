@@ -74,7 +74,7 @@ def finished_training(job: Job, plays: bool) -> None:
         st.rerun()
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
-    training_curves(choice, job.frames, record.step if record else None)
+    training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
 
