@@ -175,6 +175,12 @@ def _say_measuring(job: Job, doing: str, share: float | None) -> None:
     job.report(share or 0.0, doing="Measuring")
 
 
+def say_fitting(job: Job, doing: str, share: float | None) -> None:
+    """Reports what a fit does beside its training, of which snapshots tell."""
+    if doing != "training":
+        job.report(job.progress if share is None else share, doing=doing.capitalize())
+
+
 @dataclass(frozen=True, eq=False)
 class _FitResult:
     """How a fit ended: what is kept of it, and why it ended before its time, if it did."""
@@ -191,11 +197,13 @@ def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTake
     Raises:
         ArithmeticError: it diverged before there was a sound state.
     """
+    from heat_core.progress import progress_to
     from heat_core.run import fit
     from heat_core.training.trainer import Diverged
 
     try:
-        run = fit(detector, train, seed, on_record=snapshots)
+        with progress_to(partial(say_fitting, snapshots.job)):
+            run = fit(detector, train, seed, on_record=snapshots)
     except KlStoppedFalling:
         assert snapshots.best_energy is not None
         end_reason = (

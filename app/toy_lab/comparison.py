@@ -24,6 +24,7 @@ BUDGET_CAPTION = (
     "most of them: a matter of the sampling budget."
 )
 
+COLUMNS = 1 + len(COMPARED_DETECTORS)  # the truth and the detectors
 MUCH_FURTHER = 2.0  # times as far from the truth: a difference that the headline names
 
 
@@ -73,9 +74,9 @@ def comparison(choice: ToyChoice, preview: ToyPreview, jobs: Mapping[str, Job | 
     }
     if len(distances) == len(COMPARED_DETECTORS):
         _kept_modes(choice, distances)
-    truth_column, *columns = st.columns(1 + len(jobs))
+    truth_column, *columns = st.columns(COLUMNS)
     with truth_column:
-        energy_panel("truth", TITLES["truth"], preview, preview.true_energy)
+        energy_panel("truth", TITLES["truth"], preview, preview.true_energy, COLUMNS)
     for column, (name, job) in zip(columns, jobs.items(), strict=True):
         with column:
             _detector_panel(replace(choice, detector=name), job, preview)
@@ -95,7 +96,7 @@ def _detector_panel(choice: ToyChoice, job: Job | None, preview: ToyPreview) -> 
     if job is not None and not job.over:
         meaning += f", {job.state} {job.progress:.0%}"
     total = snapshot.layers[TOTAL] if snapshot else None
-    energy_panel(name, PanelTitle(name, meaning), preview, total)
+    energy_panel(name, PanelTitle(name, meaning), preview, total, COLUMNS)
     show_failure(job, start_training, choice)
 
 

@@ -50,15 +50,22 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
     expected = ("prior", "correction", TOTAL) if choice.detector == "HEAT" else (TOTAL,)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
     energies.update(layers or dict.fromkeys(expected))
-    columns = st.columns(max(4, len(energies)))
+    count = max(4, len(energies))
+    columns = st.columns(count)
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            energy_panel(name, title, preview, energy)
+            energy_panel(name, title, preview, energy, count)
 
 
-def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None) -> None:
-    """Shows one energy over the plane, (n, n), or its empty place."""
+def energy_panel(
+    name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None, columns: int
+) -> None:
+    """Shows one energy over the plane, (n, n), or its empty place.
+
+    Args:
+        columns: how many stand side by side; a chart keeps the size of those that it began in.
+    """
     st.markdown(f"**{title.title}**  \n:small[{title.meaning}]")
     if energy is None:
         empty = st.container(height=HEIGHT, border=True)
@@ -68,7 +75,7 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
     figure = energy_heatmap(preview.axis, energy, preview.points, signed=is_signed)
     st.plotly_chart(
         figure,
-        key=f"panel-{name}",
+        key=f"panel-{name}-of-{columns}",
         alt=f"{title.title} over the plane: {title.meaning}",
         config=figures.QUIET,
     )

@@ -699,3 +699,31 @@ def test_scores_of_ill_conditioned_features_get_an_axis_that_shows_id_and_says_s
     steps_of_id = np.count_nonzero(data["groups"][0]["sets"][0]["counts"])
     assert steps_of_id > 20
     assert data["note"] == SYMLOG_NOTE
+
+
+def test_fitting_is_stopped_and_goes_on_from_what_is_ready(monkeypatch):
+    begun, jobs = [], []
+
+    def scoring_work(pack, preset, keep_runs, names, known):
+        begun.append(sorted(known))
+
+        def work(job: Job) -> None:
+            jobs.append(job)
+            scoring(BOTH[1], over=False)()(job)
+
+        return work
+
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work)
+    at = open_lab(scorer="MoG")
+    at.selectbox(key="scorer").set_value("HEAT")
+    run(at)
+    assert "Stop" in {button.label for button in at.button}
+    at.button(key="stop-scoring").click()
+    run(at)
+    assert "1 is ready" in text(at)
+    assert not at.get("progress")
+    assert jobs[0].was_cancelled
+    at.button(key="go-on-scoring").click()
+    run(at)
+    assert at.get("progress")
+    assert begun == [[], ["MoG"]]
