@@ -58,7 +58,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
-                st.markdown(definitions())
+                _glossary()
     st.caption(caption)
     if unknown_pack:
         names = plain(", ".join(offered_packs())) or "none"
@@ -78,6 +78,13 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     elif uses_pack:
         st.info(NO_FEATURES)
     return None
+
+
+@st.fragment
+def _glossary() -> None:
+    """Shows the words on the pages, all or those that are looked for."""
+    search = st.text_input("Look for", key="glossary", placeholder="a word, such as threshold")
+    st.markdown(definitions(search) or "Nothing here says that.")
 
 
 def _pack_data_or_error() -> tuple[PackData | None, str]:
