@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from heat_core.results.histogram import COLOURS, bar_shares, bin_edges
+from heat_core.results.score_axis import is_even, places, ticks_at
 from heat_core.set_name import SetName
 
 Array = NDArray[np.floating]
@@ -98,7 +99,7 @@ def histogram(
             line=_outline(COLOURS[name], DASHES[name]),
             hoverinfo="skip",
         )
-    _lay_out_histogram(figure, threshold, unit)
+    _lay_out_histogram(figure, edges, threshold, unit)
     figure.update_yaxes(
         tickformat=".0%",
         title_text="share of the group",
@@ -129,15 +130,18 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
             mode="lines",
             fill="tozeroy" if name == "selected" else None,
             line=_outline(colour, dash),
-            hovertemplate=f"{name}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
+            customdata=((edges[1:] + edges[:-1]) / 2).astype(np.float32),
+            hovertemplate=f"{name}: %{{y:.1%}} at %{{customdata:.3g}}<extra></extra>",
         )
-    _lay_out_histogram(figure, threshold, "score")
+    _lay_out_histogram(figure, edges, threshold, "score")
     figure.update_yaxes(tickformat=".0%", title_text="share", rangemode="tozero", fixedrange=True)
     return figure
 
 
 def _middles(edges: Array) -> NDArray[np.float32]:
-    """Returns the middle of each bar, (bars,)."""
+    """Returns the middle of each bar on the drawn axis, (bars,): in shares of an uneven one."""
+    if not is_even(edges):
+        edges = places(edges, edges)
     return ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
 
 
@@ -145,10 +149,16 @@ def _outline(colour: str, dash: str) -> dict:
     return dict(color=colour, dash=dash, width=2, shape="hvh")
 
 
-def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:
+def _lay_out_histogram(figure: go.Figure, edges: Array, threshold: float, unit: str) -> None:
+    title = f"{unit} (larger is more OOD)"
+    if not is_even(edges):
+        threshold = float(places(np.array([threshold]), edges)[0])
+        shares, texts = zip(*ticks_at(edges, 6), strict=True)
+        figure.update_xaxes(tickvals=shares, ticktext=texts)
+        title = f"{unit} on a symlog axis (larger is more OOD)"
     figure.add_vline(threshold, line=dict(color=GREY, width=2))
     figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, dragmode=False)
-    figure.update_xaxes(title_text=f"{unit} (larger is more OOD)", fixedrange=True)
+    figure.update_xaxes(title_text=title, fixedrange=True)
 
 
 # -- other charts ----------------------------------------------------------------------------------

@@ -212,7 +212,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
             energy_heatmap(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
-            key=f"map-{title}",
+            key=f"map-{title}-of-{len(maps)}",  # a chart keeps the size of the columns it began in
             alt=f"{title}: {meaning}",
             config=figures.QUIET,
         )

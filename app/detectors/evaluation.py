@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.pack.items import Mask
-from app.score_axis import ScoreUnit, Ticks, places, symlog_edges, ticks_at
 from heat_core.metrics import percentile, rank_keeping, threshold_keeping
 from heat_core.results.histogram import bin_edges
+from heat_core.results.score_axis import ScoreUnit, Ticks, places, symlog_edges, ticks_at
 from heat_core.set_name import SetName
 from heat_core.thresholds import evaluate
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app.components.detector_lines import detector_lines
@@ -14,8 +16,8 @@ from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection, selected_masks, set_part
 from app.pack.shown import approach_of
 from app.pack.tables import unique_titles
-from app.score_axis import ScoreUnit
 from heat_core.metrics import percentile
+from heat_core.results.score_axis import SYMLOG_NOTE, ScoreUnit, is_even
 
 
 def show(
@@ -60,8 +62,8 @@ def show(
         on_click=select_bar,
         on_count=set_counted_sets,
     )
-    heights = "Heights are square roots of shares here." if unit == "ID percentile" else ""
-    st.caption(f"{_how_chosen(scores_by_detector)} {heights}")
+    heights = " Heights are square roots of shares here." if unit == "ID percentile" else ""
+    st.caption(f"{_how_chosen(scores_by_detector)}{heights}{_uneven_note(histograms)}")
 
 
 def _how_chosen(scores_by_detector: ScoresByDetector) -> str:
@@ -83,6 +85,16 @@ def _how_chosen(scores_by_detector: ScoresByDetector) -> str:
         f"keeps the same share of ID. {chosen} All: the mean over groups, and over sets in a "
         "group. A click on a bar selects what lies in it; one on a set above leaves that out."
     )
+
+
+def _uneven_note(histograms: Mapping[str, ScoreHistogram]) -> str:
+    """Returns whose axis is a symlog one though nobody asked for that, and why; or nothing."""
+    uneven = [
+        name
+        for name, histogram in histograms.items()
+        if histogram.unit == "raw" and not is_even(histogram.edges)
+    ]
+    return f" {', '.join(uneven)}: {SYMLOG_NOTE}" if uneven else ""
 
 
 def _select_range(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.job import Job
+from app.pack.progress import time_text
 from app.plane.state import leave_training, reset_training, start_training
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
@@ -87,7 +88,7 @@ def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]
 
 def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
     kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
-    doing = f"{job.doing or 'Training'} {choice.detector}: {job.progress:.0%}{kl}"
+    doing = f"{job.doing or 'Training'} {choice.detector}: {job.progress:.0%}{kl}{time_text(job)}"
     if job.state == "waiting":
         if job.has_begun:
             return f"{doing}, in turn with others' work"

@@ -10,7 +10,6 @@ import streamlit as st
 
 from app.incoming import number_input, whole_number_input
 from app.pack.controls import score_unit_input
-from app.score_axis import ScoreUnit
 from app.session import (
     RULE_KEY,
     SCORES_OF_KEY,
@@ -19,6 +18,7 @@ from app.session import (
     warn_if_not_offered,
 )
 from app.threshold_lab.state import choose_by_hand, forget_other_data, keep_same_share
+from heat_core.results.score_axis import ScoreUnit
 from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 
 RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}

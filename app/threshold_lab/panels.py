@@ -93,6 +93,8 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
         interval=line_interval(evaluation.rule, scores),
         compared=_compared_scores(evaluation, titles),
     )
+    if data["note"]:
+        st.caption(data["note"])
     threshold_line(data, set_by_hand, key="line")
     if data["compared"]:
         st.caption(

@@ -23,7 +23,7 @@ from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
 from app.toy_lab.controls import comparison_toggle
 from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result
-from app.toy_lab.replay import snapshot_slider
+from app.toy_lab.replay import is_replaying, snapshot_slider
 
 header.show(
     "Toy lab",
@@ -58,19 +58,23 @@ def live_training(job: Job) -> None:
     snapshots_so_far(snapshots)
 
 
-def finished_training(job: Job) -> None:
-    """Shows the result, any snapshot on the way there, and chains."""
-    was_playing = st.session_state.get("replaying", False)
-    if is_gone(choice):
+def finished_training(job: Job, plays: bool) -> None:
+    """Shows the result, any snapshot on the way there, and chains.
+
+    Args:
+        plays: whether it runs anew by itself, which was settled before the callbacks of its buttons
+            had their say.
+    """
+    if is_gone(choice) or is_replaying() != plays:
         st.rerun()
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
     snapshot = snapshot_slider(choice, job.frames)
-    if st.session_state.get("replaying", False) != was_playing:
+    if is_replaying() != plays:
         st.rerun()
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
-    training_curves(choice, job.frames, record.step if record else None)
+    training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
 
@@ -80,8 +84,8 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        is_playing = st.session_state.get("replaying")
-        st.fragment(finished_training, run_every=0.5 if is_playing else None)(job)
+        plays = is_replaying()
+        st.fragment(finished_training, run_every=0.5 if plays else None)(job, plays)
     else:
         start_button(choice)
         seen = training_seen(choice)

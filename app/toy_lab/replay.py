@@ -12,6 +12,11 @@ from app.plane.training import Snapshot, ToyChoice
 RESULT = "result"
 
 
+def is_replaying() -> bool:
+    """Returns whether the snapshots are being played."""
+    return bool(st.session_state.get("replaying"))
+
+
 def snapshot_slider(choice: ToyChoice, snapshots: Sequence[Snapshot]) -> Snapshot | None:
     """Returns the selected snapshot, or None for the result.
 
@@ -43,7 +48,7 @@ def _advance(names: Sequence[str]) -> None:
         state["snapshot"] = RESULT
     position = names.index(state.get("snapshot", RESULT))
     last = len(names) - 1
-    is_playing = bool(state.get("replaying"))
+    is_playing = is_replaying()
     if is_playing and position < last:
         position += 1
         state["snapshot"] = names[position]
@@ -51,7 +56,7 @@ def _advance(names: Sequence[str]) -> None:
 
 
 def _buttons(choice: ToyChoice, names: Sequence[str]) -> None:
-    is_playing = st.session_state["replaying"]
+    is_playing = is_replaying()
     position = names.index(st.session_state.get("snapshot", RESULT))
     following = names[(position + 1) % len(names)]
     st.button(

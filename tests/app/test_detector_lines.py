@@ -14,8 +14,8 @@ from app.detectors.evaluation import (
     ranked,
 )
 from app.pack.work import DetectorScores
-from app.score_axis import SCORE_UNITS, ScoreUnit
 from heat_core.pack import pack_from_arrays, write_pack
+from heat_core.results.score_axis import SCORE_UNITS, ScoreUnit
 from heat_core.scores import SetScores
 from tests.app.pages import app, link, opened, ready_detectors, wait
 
@@ -137,6 +137,7 @@ def shown(fresh_server, monkeypatch, tmp_path, arrays) -> list[dict]:
         return report
 
     given: list[dict] = []
+    monkeypatch.setattr("app.server.warm_up", lambda: None)  # it would fit all detectors
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
     monkeypatch.setattr("app.pack.scores.scoring_work", work)
     monkeypatch.setattr(

@@ -203,14 +203,36 @@ def test_a_link_opens_no_folder_that_the_server_does_not_offer(
     assert "found in ours" in text(at)
 
 
-def test_a_link_of_other_data_says_so_and_selects_nothing(served: Path, arrays: dict) -> None:
-    at = opened(app(pack="ours").switch_page("detectors/page.py"))
+def test_a_link_of_other_data_says_so_until_that_is_accepted(served: Path) -> None:
+    at = opened(app(pack="theirs").switch_page("detectors/page.py"))
     assert not at.warning
-    mine = link(at)["of"]
-    other = opened(app(pack="theirs", of=mine, item="test/3").switch_page("detectors/page.py"))
-    assert "made of other data" in other.warning[0].value
-    assert "item" not in link(other)
-    assert link(other)["of"] != mine
+    theirs = link(at)["of"]
+    query = {"of": theirs, "item": "test/3", "region": "umap:1,1,2,2"}
+    for _ in range(2):  # a reload says it again
+        ours = _detectors(**query)
+        assert "made of other data" in ours.warning[0].value
+        assert not {"item", "region"} & set(link(ours))
+        assert link(ours)["of"] == theirs
+        query = link(ours)
+    press(ours, "Go on with this data")
+    assert not ours.warning
+    assert link(ours)["of"] != theirs
+
+
+@pytest.mark.parametrize("made_of", ["ours", "theirs"])
+def test_a_threshold_is_left_out_with_all_that_belongs_to_other_data(
+    served: Path, made_of: str
+) -> None:
+    of = link(opened(app(pack=made_of).switch_page("threshold_lab/page.py")))["of"]
+    query = {"of": of, "objective": "By hand", "cut": "123456.0", "sets": "far_d"}
+    at = opened(app(**query).switch_page("threshold_lab/page.py"))
+    assert at.multiselect(key="sets").value == (
+        ["far_d"] if made_of == "ours" else ["near_a", "near_b", "mid_c", "far_d"]
+    )
+    assert (at.selectbox(key="objective").value == "By hand") == (made_of == "ours")
+    if made_of == "theirs":
+        assert "its threshold, its choice of OOD sets" in at.warning[0].value
+        assert not {"cut", "sets", "objective"} & set(link(at))
 
 
 @pytest.fixture
@@ -242,7 +264,7 @@ def test_an_older_link_says_how_the_key_of_its_data_begins(
     query = {"pack": name} if name else {}
     at = opened(app(**query, of=of, item="test/3").switch_page("detectors/page.py"))
     assert ("item" in link(at)) == is_taken
-    assert link(at)["of"] != of
+    assert (link(at)["of"] == of) == (not is_taken)
 
 
 def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:

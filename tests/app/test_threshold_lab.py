@@ -19,7 +19,6 @@ from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
 from app.pack.tables import style_digits, unique_titles
 from app.pack.work import DetectorScores
-from app.score_axis import SCORE_UNITS
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.same_share import same_share_thresholds
 from app.threshold_lab.state import BY_HAND
@@ -30,8 +29,10 @@ from app.threshold_lab.tables import (
     nearest_table,
     what_is_promised,
 )
+from heat_core.diagnostics import Diagnosis
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.results.score_axis import SCORE_UNITS, SYMLOG_NOTE
 from heat_core.scores import SetScores
 from heat_core.thresholds import (
     Conformal,
@@ -721,3 +722,49 @@ def test_the_band_is_where_other_calibration_scores_would_put_the_line():
         scores.test, {}, 0.0, Deployment(), figures.GROUP_COLOURS, interval=(low, high)
     )
     assert drawn["interval"] == (low, high)
+
+
+def test_scores_of_ill_conditioned_features_get_an_axis_that_shows_id_and_says_so(monkeypatch):
+    scores = set_scores(1.5)
+    far = {name: values + 2e8 for name, values in scores.items() if name != "test"}
+    diagnosis = Diagnosis("red", "The covariance's condition number is 1e+09: too much.")
+    ill = DetectorScores("HEAT", {"test": scores["test"], **far}, diagnosis=diagnosis)
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(ill))
+    at = open_lab()
+    assert "logarithmic beyond" in text(at)
+    assert ":red-badge[:material/dangerous: Not to be trusted] **HEAT**" in text(at)
+
+    data = component.binned(
+        scores["test"], {"far": {"d": far["far_d"]}}, 1.0, Deployment(), figures.GROUP_COLOURS
+    )
+    steps_of_id = np.count_nonzero(data["groups"][0]["sets"][0]["counts"])
+    assert steps_of_id > 20
+    assert data["note"] == SYMLOG_NOTE
+
+
+def test_fitting_is_stopped_and_goes_on_from_what_is_ready(monkeypatch):
+    begun, jobs = [], []
+
+    def scoring_work(pack, preset, keep_runs, names, known):
+        begun.append(sorted(known))
+
+        def work(job: Job) -> None:
+            jobs.append(job)
+            scoring(BOTH[1], over=False)()(job)
+
+        return work
+
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work)
+    at = open_lab(scorer="MoG")
+    at.selectbox(key="scorer").set_value("HEAT")
+    run(at)
+    assert "Stop" in {button.label for button in at.button}
+    at.button(key="stop-scoring").click()
+    run(at)
+    assert "1 is ready" in text(at)
+    assert not at.get("progress")
+    assert jobs[0].was_cancelled
+    at.button(key="go-on-scoring").click()
+    run(at)
+    assert at.get("progress")
+    assert begun == [[], ["MoG"]]

@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "left_files", "score_axis"},
+        {"incoming", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"job", "turns", "uploads"},
         {"jobs"},
@@ -85,7 +85,6 @@ PURE = {
     "figures",
     "glossary",
     "same_share",
-    "score_axis",
     "story",
     "evaluation",
     "shipment",

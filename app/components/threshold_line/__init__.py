@@ -17,10 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from app.components import declared
 from app.incoming import number_within
-from app.score_axis import (
+from heat_core.results.score_axis import (
+    SYMLOG_NOTE,
     ScoreUnit,
     Ticks,
     digits,
+    is_even,
+    needs_symlog,
     places,
     round_step,
     rounded,
@@ -124,6 +127,7 @@ def binned(
     return {
         "edges": edges.tolist(),
         "ticks": ticks,
+        "note": "" if unit != "raw" or is_even(edges) else SYMLOG_NOTE,
         "bar": bar,
         "label": label,
         "threshold": threshold,
@@ -215,16 +219,16 @@ def _axis(unit: ScoreUnit, pooled_scores: Array, inside: Array) -> tuple[Array, 
     """
     if unit == "ID percentile":
         return _percentile_axis(inside)
-    if unit == "symlog":
-        edges = rounded(symlog_edges(pooled_scores, inside, STEPS))
-        return edges, ticks_at(edges, 6)
-    return _score_axis(pooled_scores, inside)
-
-
-def _score_axis(pooled_scores: Array, inside: Array) -> tuple[Array, Ticks]:
-    """Returns edges at round numbers over nearly all of the scores, and the axis' ticks."""
     low = float(np.quantile(pooled_scores, 0.001))
     high = float(max(np.quantile(pooled_scores, 0.99), np.quantile(inside, 0.999)))
+    if unit == "symlog" or needs_symlog(low, high, inside):
+        edges = rounded(symlog_edges(pooled_scores, inside, STEPS))
+        return edges, ticks_at(edges, 6)
+    return _even_axis(low, high)
+
+
+def _even_axis(low: float, high: float) -> tuple[Array, Ticks]:
+    """Returns edges at round numbers over nearly all of the scores, and the axis' ticks."""
     least = max(1e-6 * abs(low), 1e-6 * abs(high), 1e-9)  # below this, doubles run out of digits
     if high - low < least:
         low, high = low - least, high + least

@@ -12,6 +12,34 @@ Array = NDArray[np.floating]
 Ticks = list[tuple[float, str]]  # (fraction of the axis, text)
 ScoreUnit = Literal["ID percentile", "raw", "symlog"]
 SCORE_UNITS: tuple[ScoreUnit, ...] = ("ID percentile", "raw", "symlog")
+LEAST_SHARE = 0.01  # of an even axis that most of ID fills: on 60 bars it is less than one
+SYMLOG_NOTE = (
+    "The axis is even where most of ID lies and logarithmic beyond: on an even one, ID would be a "
+    "single bar."
+)
+
+
+def needs_symlog(low: float, high: float, inside: Array) -> bool:
+    """Returns whether ID would be a single bar on an even axis from `low` to `high`.
+
+    Args:
+        inside: (m,) of ID; what lies between their 10 % and 90 % quantiles counts.
+
+    >>> needs_symlog(0.0, 2e8, np.array([1.0, 2.0, 300.0])), needs_symlog(0.0, 9.0, np.arange(3.0))
+    (True, False)
+    """
+    first, last = np.quantile(inside, [0.1, 0.9])
+    return bool(0 < last - first < LEAST_SHARE * (high - low))
+
+
+def is_even(edges: Array) -> bool:
+    """Returns whether all of the steps between rising edges, (n,), are as wide.
+
+    >>> is_even(np.array([0.0, 0.1, 0.2])), is_even(np.array([0.0, 1.0, 10.0]))
+    (True, False)
+    """
+    steps = np.diff(edges)
+    return bool(steps.max() <= 1.01 * steps.min())
 
 
 def symlog_edges(scores: Array, inside: Array, steps: int) -> Array:
