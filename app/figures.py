@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from heat_core.results.histogram import COLOURS, bar_shares, bin_edges
+from heat_core.results.score_axis import is_even, places, ticks_at
 from heat_core.set_name import SetName
 
 Array = NDArray[np.floating]
@@ -76,24 +77,17 @@ def histogram(
     edges: Array,
     threshold: float,
     unit: str = "score",
-    selected: Array | None = None,
 ) -> go.Figure:
-    """Returns the distribution of scores of each group as outlines, the threshold, and columns to
-    click.
+    """Returns the distribution of scores of each group as outlines, and the threshold.
 
     Args:
         by_group: {group: (n,) scores}, a group a key of `COLOURS`; drawn as shares of the group.
-        edges: of the bars, as `bin_edges` returns them. The columns are the last trace; a column's
-            number is its bar's.
+        edges: of the bars, as `bin_edges` returns them.
         threshold: above it means out.
         unit: of the scores.
-        selected: (m,) scores of what is selected, drawn as a group of its own.
     """
-    groups = dict(by_group)
-    if selected is not None:
-        groups["selected"] = selected
-    shares = {name: bar_shares(scores, edges) for name, scores in groups.items()}
-    tallest = max(float(shares[name].max()) for name in by_group)  # a selection may be cut off
+    shares = {name: bar_shares(scores, edges) for name, scores in by_group.items()}
+    tallest = max(float(share.max()) for share in shares.values())
     figure = go.Figure()
     for name, share in shares.items():
         figure.add_scatter(
@@ -102,11 +96,10 @@ def histogram(
             name=name,
             mode="lines",
             fill="tozeroy" if name == "ID" else None,
-            line=_outline(COLOURS.get(name, SELECTED), DASHES.get(name, "solid")),
+            line=_outline(COLOURS[name], DASHES[name]),
             hoverinfo="skip",
         )
-    _add_columns(figure, shares, edges, tallest)
-    _lay_out_histogram(figure, threshold, unit)
+    _lay_out_histogram(figure, edges, threshold, unit)
     figure.update_yaxes(
         tickformat=".0%",
         title_text="share of the group",
@@ -137,15 +130,18 @@ def against(selected: Array, rest: Array, threshold: float) -> go.Figure:
             mode="lines",
             fill="tozeroy" if name == "selected" else None,
             line=_outline(colour, dash),
-            hovertemplate=f"{name}: %{{y:.1%}} at %{{x:.3g}}<extra></extra>",
+            customdata=((edges[1:] + edges[:-1]) / 2).astype(np.float32),
+            hovertemplate=f"{name}: %{{y:.1%}} at %{{customdata:.3g}}<extra></extra>",
         )
-    _lay_out_histogram(figure, threshold, "score")
+    _lay_out_histogram(figure, edges, threshold, "score")
     figure.update_yaxes(tickformat=".0%", title_text="share", rangemode="tozero", fixedrange=True)
     return figure
 
 
 def _middles(edges: Array) -> NDArray[np.float32]:
-    """Returns the middle of each bar, (bars,)."""
+    """Returns the middle of each bar on the drawn axis, (bars,): in shares of an uneven one."""
+    if not is_even(edges):
+        edges = places(edges, edges)
     return ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
 
 
@@ -153,33 +149,16 @@ def _outline(colour: str, dash: str) -> dict:
     return dict(color=colour, dash=dash, width=2, shape="hvh")
 
 
-def _add_columns(
-    figure: go.Figure, shares: Mapping[str, Array], edges: Array, tallest: float
-) -> None:
-    """Adds a transparent column over each bar, which says the shares and can be clicked."""
-    middles = _middles(edges)
-    texts = [
-        ", ".join(f"{name} {100 * share[i]:.1f} %" for name, share in shares.items())
-        for i in range(len(middles))
-    ]
-    hidden = dict(marker=dict(opacity=0))
-    figure.add_bar(
-        x=middles,
-        y=np.full(len(middles), tallest, np.float32),
-        width=float(edges[1] - edges[0]),
-        customdata=texts,
-        marker=dict(opacity=0),
-        selected=hidden,
-        unselected=hidden,
-        showlegend=False,
-        hovertemplate="%{x:.4g}: %{customdata}<br>click to select these<extra></extra>",
-    )
-
-
-def _lay_out_histogram(figure: go.Figure, threshold: float, unit: str) -> None:
+def _lay_out_histogram(figure: go.Figure, edges: Array, threshold: float, unit: str) -> None:
+    title = f"{unit} (larger is more OOD)"
+    if not is_even(edges):
+        threshold = float(places(np.array([threshold]), edges)[0])
+        shares, texts = zip(*ticks_at(edges, 6), strict=True)
+        figure.update_xaxes(tickvals=shares, ticktext=texts)
+        title = f"{unit} on a symlog axis (larger is more OOD)"
     figure.add_vline(threshold, line=dict(color=GREY, width=2))
     figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, dragmode=False)
-    figure.update_xaxes(title_text=f"{unit} (larger is more OOD)", fixedrange=True)
+    figure.update_xaxes(title_text=title, fixedrange=True)
 
 
 # -- other charts ----------------------------------------------------------------------------------

@@ -129,6 +129,20 @@ TERMS: Mapping[str, str] = {
 }
 
 
-def definitions() -> str:
-    """Returns all terms as a Markdown list."""
-    return "\n".join(f"- **{term}**: {meaning}" for term, meaning in TERMS.items())
+def definitions(search: str = "") -> str:
+    """Returns terms in the order of the alphabet as a Markdown list.
+
+    Args:
+        search: words that must all be in a term or its meaning, in whatever case.
+
+    >>> print(definitions("bettor stated"))
+    - **CUSUM**: The wealth of a bettor who began at the best moment so far. It notices late \
+changes soon, and errs once in a stated number of rows, on average.
+    """
+    words = search.casefold().split()
+    found = {
+        term: meaning
+        for term, meaning in TERMS.items()
+        if all(word in f"{term} {meaning}".casefold() for word in words)
+    }
+    return "\n".join(f"- **{term}**: {found[term]}" for term in sorted(found, key=str.casefold))

@@ -22,6 +22,8 @@ EVERYBODY: Visitor = ("everybody",)
 
 ABANDONED_SECONDS = 600.0  # after which a paused job that nobody has touched is cancelled
 MAX_REST_FOR_OTHERS_SECONDS = 3.0  # of one rest for the sake of others
+LEAST_DONE = 0.02  # of a stage, and
+LEAST_SECONDS = 3.0  # of it, after which one can say how long the rest takes
 WAKE_SECONDS = 1.0  # between two looks of a paused job at whether it is abandoned
 
 
@@ -86,6 +88,7 @@ class Job:
         self._has_slot = False
         self._reported_at = time.monotonic()
         self._unwatched_since = math.inf
+        self._stage_begun = (0.0, time.monotonic())  # (progress, when) of what is under way
 
     @property
     def visitor(self) -> Visitor:
@@ -101,6 +104,20 @@ class Job:
         """Whether it was cancelled; its work may need a moment to notice."""
         return self._stop.is_set()
 
+    @property
+    def stage_seconds(self) -> float:
+        """How long it has been at work without a pause, since its progress last began anew."""
+        return time.monotonic() - self._stage_begun[1] if self.state == "running" else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes to its end, at the pace so far; None if nothing can tell."""
+        progress = self.progress
+        done = progress - self._stage_begun[0]
+        if done < LEAST_DONE or self.stage_seconds < LEAST_SECONDS:
+            return None
+        return self.stage_seconds * (1 - progress) / done
+
     # -- what the work calls
 
     def report(self, progress: float, frame: Any = None, doing: str = "") -> None:
@@ -114,6 +131,8 @@ class Job:
         """
         if self._stop.is_set() or self._has_lost_owner():
             raise Cancelled
+        if progress < self.progress:
+            self._stage_begun = (progress, time.monotonic())
         self.progress = progress
         self.doing = doing
         if frame is not None:
@@ -171,6 +190,7 @@ class Job:
         if not self._has_slot:
             raise Cancelled
         self._reported_at = time.monotonic()
+        self._stage_begun = (self.progress, time.monotonic())
         self.state = "running"
 
     def _release_slot(self) -> None:

@@ -26,10 +26,12 @@ def toy_lab() -> None:
 
 def run(page: StreamlitPage) -> None:
     """Runs a page, in its visitor's turn."""
+    from app.components.phone_menu import close_menu_after_choice
     from app.session import visit
 
     with visit():
         page.run()
+        close_menu_after_choice()
 
 
 page = st.navigation(

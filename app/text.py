@@ -19,3 +19,14 @@ def plain(text: object, longest: int = 300) -> str:
     """
     line = _SHORTCODE.sub(f":{_JOINER}", one_line(text, longest))
     return _MARKS.sub(r"\\\1", line)
+
+
+def duration(seconds: float) -> str:
+    """Returns a duration in words, as exactly as one says it.
+
+    >>> duration(0.4), duration(41.7), duration(100), duration(3700)
+    ('1 s', '42 s', '2 min', '62 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

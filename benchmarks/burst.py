@@ -73,7 +73,7 @@ def _prepare(visitor: Visitor) -> None:
         for page in PAGES:
             tab.open(page)
         tab.open("detectors")
-        tab.wait_for("**HEAT** catches", pause=1.0)
+        tab.wait_for("What is more than chance", pause=1.0)
     _training_wait(visitor, BURST_SEED - 1)
 
 

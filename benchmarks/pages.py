@@ -19,7 +19,9 @@ WEIGHT = "bytes of a page"
 HISTOGRAM = "Detectors: the ID kept to the histograms"
 PAGE_TITLES = ("Demo", "Toy lab", "Landscape", "Feature map", "Detectors", "Threshold lab")
 IS_OPEN = f"title => document.querySelector('h1')?.innerText === title && {IDLE}"
-THRESHOLD = "() => JSON.stringify(document.querySelector('.js-plotly-plot').layout.shapes)"
+THRESHOLD = """() => [...document.querySelectorAll('*')]
+    .map(e => e.shadowRoot?.querySelector('[aria-label="Line of HEAT"]'))
+    .find(Boolean)?.style.transform"""
 
 
 def measure(options: Options) -> list[Row]:
@@ -63,7 +65,7 @@ def _open_all(page: Page, received: Received) -> tuple[list[float], list[int]]:
 
 
 def _move_threshold(page: Page, times: int) -> list[float]:
-    """Returns seconds from keeping more or less of ID until the first histogram's line moves."""
+    """Returns seconds from keeping more or less of ID until the line of HEAT moves."""
     page.wait_for_timeout(2000)
     seconds = []
     for turn in range(times):

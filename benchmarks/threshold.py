@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .timing import Options, Row, within
-from .waiting import IDLE, Received, can_visit, since_touched, unvisited, visiting, weighs
+from .waiting import (
+    IDLE,
+    TIME_FRAMES,
+    Received,
+    can_visit,
+    since_touched,
+    unvisited,
+    visiting,
+    weighs,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -18,17 +27,6 @@ if TYPE_CHECKING:
 FRAME = "Threshold lab: a frame while dragging"
 RELEASE = "letting go to every number"
 BYTES = "bytes of letting go"
-TIME_FRAMES = """
-    const ask = window.requestAnimationFrame.bind(window);
-    window.frames_ms = [];
-    window.requestAnimationFrame = draw => ask(now => {
-        const start = performance.now();
-        draw(now);
-        document.body.getBoundingClientRect();
-        if (window.dragging) window.frames_ms.push(performance.now() - start);
-    });
-    addEventListener('pointerdown', () => { window.dragging = true; }, true);
-    addEventListener('pointerup', () => { window.dragging = false; }, true);"""
 ALL_NEW = f"before => document.querySelector('h3').innerText !== before && {IDLE}"
 CHARTS_DRAWN = "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2"
 

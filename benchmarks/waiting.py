@@ -19,6 +19,18 @@ PLAIN = ("--no-sandbox", "--disable-gpu")
 PATIENCE_MS = 60_000  # after which nothing is expected any more
 TOUCH = """for (const kind of ['pointerup', 'keydown'])
     addEventListener(kind, () => { window.touched = performance.now(); }, true);"""
+# Keeps in `frames_ms` how long each frame took while a pointer was down: script and layout.
+TIME_FRAMES = """
+    const ask = window.requestAnimationFrame.bind(window);
+    window.frames_ms = [];
+    window.requestAnimationFrame = draw => ask(now => {
+        const start = performance.now();
+        draw(now);
+        document.body.getBoundingClientRect();
+        if (window.dragging) window.frames_ms.push(performance.now() - start);
+    });
+    addEventListener('pointerdown', () => { window.dragging = true; }, true);
+    addEventListener('pointerup', () => { window.dragging = false; }, true);"""
 # The texts of a page and of the components within it where a selector fits, and of which item.
 TEXTS = """selector => {
     const shadows = [...document.querySelectorAll('*')].map(e => e.shadowRoot).filter(Boolean);

@@ -212,7 +212,7 @@ def _maps(story: Story, *maps: EnergyMap) -> None:
         column.markdown(f"**{title}**  \n:small[{meaning}]")
         column.plotly_chart(
             energy_heatmap(story.axis, energy_map.energy, story.points, signed=energy_map.signed),
-            key=f"map-{title}",
+            key=f"map-{title}-of-{len(maps)}",  # a chart keeps the size of the columns it began in
             alt=f"{title}: {meaning}",
             config=figures.QUIET,
         )
@@ -237,8 +237,6 @@ def _threshold_picture(story: Story) -> None:
     edges = figures.bin_edges(by_group, outcome.threshold)
     figure = figures.histogram(by_group, edges, outcome.threshold, unit="energy")
     figure.update_traces(name="familiar", selector={"name": "ID"})
-    # Nothing is clicked here.
-    figure.update_traces(hoverinfo="skip", hovertemplate=None, selector={"type": "bar"})
     figure.update_xaxes(title_text="energy (larger is stranger)")
     shares = [
         f"{100 * share:.0f} % of {group} images" for group, share in outcome.caught_by_group.items()

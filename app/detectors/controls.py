@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from app.components.refused_files import refused_file
 from app.detectors.state import HEATS_PRIOR
 from app.incoming import choice_input, number_input
 from app.pack.shown import (
@@ -21,6 +22,7 @@ from heat_core.detectors.presets import DETECTORS, preset_detector
 
 DRAWN = ("MSP", "MoG", "EBM", "HEAT")  # whose curves are drawn at first
 IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
+IMAGE_MB = 25
 NARROW = 200  # pixels
 
 
@@ -165,10 +167,13 @@ def flip_sets_input(titles: Mapping[str, str], counts: Mapping[str, tuple[int, i
 
 def image_upload() -> UploadedFile | None:
     """Returns an image that was uploaded, if there is one."""
-    return st.file_uploader(
+    file = st.file_uploader(
         "An image",
         IMAGE_TYPES,
         key="own_image",
-        max_upload_size=25,
+        max_upload_size=IMAGE_MB,
         help="It stays in this session. Its centred square is shrunk to what the network sees.",
     )
+    if refused := refused_file("own_image", IMAGE_TYPES, IMAGE_MB):
+        st.error(plain(refused), icon=":material/error:")
+    return file

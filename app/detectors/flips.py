@@ -75,7 +75,7 @@ def _show_pair(
         else "by how many points their ID percentile changed"
     )
     st.caption(
-        f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images. Sorted {order}. "
+        f"Each threshold keeps {100 * share_to_keep:g} % of ID. Sorted {order}. "
         "Click an image to look into it."
     )
     if not len(flips):

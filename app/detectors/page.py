@@ -2,19 +2,19 @@
 
 import streamlit as st
 
-from app.detectors import flips, histograms, own_image, paper_table, roc_curves, selection
+from app.detectors import flips, lines, own_image, paper_table, roc_curves, selection
 from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
 from app.pack.controls import score_unit_input, selection_chips, share_to_keep_input
-from app.pack.progress import show_failure, show_progress
+from app.pack.lights import show_lights
 from app.pack.scores import (
     chosen_sentence,
     ensure_scoring_job,
     fit_warnings,
     ready_scores,
-    score_again,
 )
+from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.selected import opened_item
 from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence
@@ -34,7 +34,7 @@ def show_progress_of(job) -> None:
     """Shows how far the scoring is; the page follows with every further detector."""
     names = [detector_scores.detector for detector_scores in job.frames]
     missing = [name for name in shown_detectors() if name not in names]
-    show_progress(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
+    show_scoring(job, "Fitting the other detectors" if names else "Fitting the detectors", missing)
 
 
 def compare(pack_data, scores_by_detector, bootstrap) -> None:
@@ -45,7 +45,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
         unit = score_unit_input()
     selection_chips()
     selection.show(pack_data, scores_by_detector)
-    histograms.show(pack_data, scores_by_detector, share_to_keep, unit)
+    lines.show(pack_data, scores_by_detector, share_to_keep, unit)
     roc_curves.show(pack_data, scores_by_detector, share_to_keep)
     flips.show(pack_data, share_to_keep)
     own_image.show(pack_data, share_to_keep)
@@ -56,13 +56,14 @@ def show(pack_data) -> None:
     describe(pack_data.pack)
     added_detectors_input()
     job = ensure_scoring_job(pack_data, "modern")
-    show_failure(job, score_again, pack_data)
+    show_early_end(pack_data, job)
     if not job.over:
         show_progress_of(job)
     bootstrap = job.result  # read first: of no detector whose scores are not among those below
     scores_by_detector, missing_reasons = ready_scores(job)
     for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
         st.info(plain(message), icon=":material/info:")
+    show_lights(job)
     if chosen := chosen_sentence(pack_data, job):
         st.caption(plain(chosen, 500))
     if scores_by_detector:

@@ -61,7 +61,7 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
     heading.subheader(roc_finding(content.areas, content.kind))
     outcomes = {}
     for name, set_scores in drawn.items():
-        threshold = threshold_keeping(set_scores.test, share_to_keep)
+        threshold = threshold_keeping(set_scores.calibration, share_to_keep)
         outcomes[name] = evaluate(threshold, set_scores.test, content.outside[name])
     _draw_curves(drawn, content, outcomes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.detectors.state import row_count, selected_ood_masks
-from app.detectors.tables import FPR, NAME_WIDTH, selection_table
+from app.detectors.tables import FPR, NAME_WIDTH, joined_names, selection_table
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
 from app.pack.scores import ScoresByDetector
@@ -28,10 +28,11 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector) -> None:
         )
         return
     table = selection_table(scores_by_detector, masks)
-    best = table.iloc[0]
+    passes = table[FPR].round(1)
+    best = table["Detector"][passes == passes.iloc[0]].tolist()
     st.subheader(
-        f"Of the {count:,} OOD images selected, {best['Detector']} lets the least pass, "
-        f"{best[FPR]:.1f}\u00a0%."
+        f"Of the {count:,} OOD images selected, {joined_names(best)} "
+        f"{'lets' if len(best) == 1 else 'let'} the least pass, {passes.iloc[0]:.1f}\u00a0%."
     )
     st.dataframe(
         style_digits(table),

@@ -12,7 +12,6 @@ import streamlit as st
 from app.pack.data import PackData
 from app.pack.items import Mask
 from app.pack.scores import (
-    Array,
     ensure_scoring_job,
     heat_correction,
     heat_prior,
@@ -20,10 +19,12 @@ from app.pack.scores import (
 )
 from app.pack.selected import current_selection, selected_masks
 from app.pack.work import DetectorScores
+from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
     from heat_core.flips import Flips
     from heat_core.judge import Judge, Opinion, ScoredRun
+    from heat_core.scores import SetScores
 
 
 # -- what is selected ------------------------------------------------------------------------------
@@ -47,6 +48,36 @@ def row_count(masks: Mapping[str, Mask]) -> int:
     return sum(int(mask.sum()) for mask in masks.values())
 
 
+# -- the line ------------------------------------------------------------------------------------
+
+
+COUNTED_KEY = "counted"  # of the OOD sets that count, in the tab and in the link
+
+
+def counted_sets(pack_data: PackData) -> tuple[str, ...]:
+    """Returns the names of the OOD sets that count; all of them where none was left out."""
+    if COUNTED_KEY not in st.session_state:
+        st.session_state[COUNTED_KEY] = tuple(st.query_params.get_all(COUNTED_KEY))
+    names = ood_names(pack_data)
+    counted = tuple(name for name in names if name in st.session_state[COUNTED_KEY])
+    if not counted or len(counted) == len(names):
+        st.query_params.pop(COUNTED_KEY, None)
+        return tuple(names)
+    if st.query_params.get_all(COUNTED_KEY) != list(counted):
+        st.query_params[COUNTED_KEY] = counted
+    return counted
+
+
+def set_counted_sets(names: Sequence[str]) -> None:
+    """Sets which OOD sets count from now on."""
+    st.session_state[COUNTED_KEY] = tuple(names)
+
+
+def set_percent_to_keep(percent: float) -> None:
+    """Sets the percentage of ID that thresholds keep, where the line was let go."""
+    st.session_state[SHARE_TO_KEEP_KEY] = percent
+
+
 # -- flips -----------------------------------------------------------------------------------------
 
 
@@ -63,35 +94,25 @@ def corrected_detector(accepts: str, rejects: str) -> str:
     return ""
 
 
-def flip_scores(pack_data: PackData) -> dict[str, Mapping[str, Array]]:
-    """Returns {detector: {set: (n,) scores}} of those that are ready, HEAT's prior among them.
+def flip_scores(pack_data: PackData) -> dict[str, SetScores]:
+    """Returns {detector: its scores} of those that are ready, HEAT's prior among them."""
+    from heat_core.scores import SetScores
 
-    They are of ID test and the OOD sets.
-    """
-    scores_by_detector: dict[str, Mapping[str, Array]] = {
-        name: detector_scores.scores
-        for name, detector_scores in _by_detector(pack_data).items()
-        if not detector_scores.missing_reason
-    }
+    scores_by_detector, _ = ready_scores(ensure_scoring_job(pack_data, "modern"))
     prior = heat_prior(pack_data)
-    if prior:
-        scores_by_detector[HEATS_PRIOR] = prior
-    return {
-        name: {set_name: scores for set_name, scores in by_set.items() if set_name != "val"}
-        for name, by_set in scores_by_detector.items()
-    }
+    return {**scores_by_detector, **({HEATS_PRIOR: SetScores(prior)} if prior else {})}
 
 
 def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: float) -> Flips:
     """Returns the rows that one detector accepts and another rejects.
 
-    Each has the threshold that keeps a share of ID test. Where they differ by a correction alone,
-    that sorts the rows; else the change of the ID percentile does.
+    Each has the threshold that keeps a share of the calibration scores. Where they differ by a
+    correction alone, that sorts the rows; else the change of the ID percentile does.
 
     Args:
         pack_data: whose rows.
         accepts, rejects: names of detectors that are ready, or `HEATS_PRIOR`.
-        share_to_keep: the share of ID test that thresholds keep.
+        share_to_keep: the share of the calibration scores that thresholds keep.
     """
     from heat_core.flips import Flips
     from heat_core.metrics import threshold_keeping
@@ -99,8 +120,8 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
     scores_by_detector = flip_scores(pack_data)
     accepting, rejecting = scores_by_detector[accepts], scores_by_detector[rejects]
     thresholds = (
-        threshold_keeping(accepting["test"], share_to_keep),
-        threshold_keeping(rejecting["test"], share_to_keep),
+        threshold_keeping(accepting.calibration, share_to_keep),
+        threshold_keeping(rejecting.calibration, share_to_keep),
     )
     moves = None
     corrected = corrected_detector(accepts, rejects)
@@ -108,7 +129,13 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
         sign = 1 if rejects == corrected else -1
         corrections = heat_correction(pack_data, corrected)
         moves = {name: sign * values for name, values in corrections.items()}
-    return Flips.between(accepting, rejecting, thresholds, moves)
+    tested = ("test", *ood_names(pack_data))
+    return Flips.between(
+        {name: accepting[name] for name in tested},
+        {name: rejecting[name] for name in tested},
+        thresholds,
+        moves,
+    )
 
 
 def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:

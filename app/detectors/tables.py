@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +25,6 @@ METRICS = {FPR: "fpr95", AUROC: "auroc"}
 TINT = {"background-color": "rgba(0, 114, 178, 0.16)"}
 BEST = "font-weight: 700; background-color: rgba(0, 114, 178, 0.36)"  # reads on light and on dark
 NAME_WIDTH = 95  # of a column with the names of detectors, in pixels: the longest fits
-ON_TEST = (
-    "As FPR95 is defined, this threshold is of the ID test images themselves. The Threshold lab "
-    "chooses on held-out ID images where there are some, as one does before shipping, so its line "
-    "may lie a little off this one."
-)
 
 
 # -- the paper's table -----------------------------------------------------------------------------
@@ -69,8 +64,12 @@ def _equals_of_best(bootstrap: Bootstrap | None, group: str, metric: str) -> lis
 def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
     """Returns which detector lets the least OOD pass, which come next, and what is significant."""
     ranked = sorted(table.detectors, key=lambda name: table.average(name).fpr95)
-    best, *followers = [f"{name} ({percent(table.average(name).fpr95)})" for name in ranked[:3]]
-    finding = f"{best} lets the least OOD pass where 95 % of ID is kept"
+    passes = {name: percent(table.average(name).fpr95) for name in ranked}
+    best = [name for name in ranked if passes[name] == passes[ranked[0]]]
+    share = passes[ranked[0]] if len(best) == 1 else f"{passes[ranked[0]]} each"
+    lets = "lets" if len(best) == 1 else "let"
+    finding = f"{joined_names(best)} ({share}) {lets} the least OOD pass where 95 % of ID is kept"
+    followers = [f"{name} ({passes[name]})" for name in ranked[len(best) : 3]]
     equals = _equals_of_best(bootstrap, "average", "fpr95")
     if bootstrap is not None and followers and not equals:
         finding += ", significantly"
@@ -80,6 +79,16 @@ def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
     if equals:
         finding += f". Not significantly different from it: {', '.join(equals)}"
     return f"{finding}.".replace(" %", "\u00a0%")
+
+
+def joined_names(names: Sequence[str]) -> str:
+    """Returns names, at least one, as a sentence lists them.
+
+    >>> joined_names(["MSP"]), joined_names(["MSP", "KNN", "HEAT"])
+    ('MSP', 'MSP, KNN and HEAT')
+    """
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def intervals_table(bootstrap: Bootstrap) -> pd.DataFrame:
@@ -163,11 +172,11 @@ def roc_finding(areas: Mapping[str, float], kind: str) -> str:
         areas: {detector: area}.
         kind: of images, in words.
     """
-    best = max(areas, key=areas.__getitem__)
+    largest = percent(max(areas.values()))
+    best = [name for name, area in areas.items() if percent(area) == largest]
     among = f"Of the {len(areas)} drawn, " if len(areas) > 1 else ""
-    finding = (
-        f"{among}{best} has the largest area under its curve, {percent(areas[best])}, on {kind}."
-    )
+    curve = "has the largest area under its curve" if len(best) == 1 else "have the largest areas"
+    finding = f"{among}{joined_names(best)} {curve}, {largest}, on {kind}."
     return finding.replace(" %", "\u00a0%")
 
 

@@ -50,16 +50,20 @@ def live_training(job: Job) -> None:
         landscapes(snapshots[-1], preview, "classifier")
 
 
-def finished_training(job: Job) -> None:
-    """Shows a trained classifier, and any snapshot on the way there."""
-    was_playing = is_replaying()
-    if is_gone(choice):
+def finished_training(job: Job, plays: bool) -> None:
+    """Shows a trained classifier, and any snapshot on the way there.
+
+    Args:
+        plays: whether it runs anew by itself, which was settled before the callbacks of its buttons
+            had their say.
+    """
+    if is_gone(choice) or is_replaying() != plays:
         st.rerun()
     result: ClassifierResult = job.result
     st.subheader(finding(result))
     facts(result)
     snapshot = snapshot_slider(choice, job.frames, accuracy_note)
-    if is_replaying() != was_playing:
+    if is_replaying() != plays:
         st.rerun()
     landscapes(snapshot or result.snapshot, preview, "classifier")
     with st.expander("Accuracy by step"):
@@ -68,7 +72,8 @@ def finished_training(job: Job) -> None:
 
 def trained_classifier(job: Job) -> None:
     """Shows a trained classifier from all sides."""
-    st.fragment(finished_training, run_every=0.5 if is_replaying() else None)(job)
+    plays = is_replaying()
+    st.fragment(finished_training, run_every=0.5 if plays else None)(job, plays)
     tuned = last_tuning(choice)
     shown = tuned if tuned is not None and wants_tuned() else job.result
     temperature_panel(shown)

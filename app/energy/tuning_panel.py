@@ -98,8 +98,8 @@ def tuning_section(classifier: ClassifierChoice, result: ClassifierResult, previ
     if job is not None and not is_shown_whole(job):
         _live_tuning(choice, job, start)
     elif job is not None and job.state == "done":
-        run_every = 0.5 if is_replaying(REPLAY_KEY) else None
-        st.fragment(_finished_tuning, run_every=run_every)(choice, job, start)
+        plays = is_replaying(REPLAY_KEY)
+        st.fragment(_finished_tuning, run_every=0.5 if plays else None)(choice, job, start, plays)
     else:
         show_failure(job, start_tuning, choice)
 
@@ -258,15 +258,18 @@ def _live_tuning(choice: TuningChoice, job: Job, start: TuningStart) -> None:
     _tuning_course(choice, snapshots, None)
 
 
-def _finished_tuning(choice: TuningChoice, job: Job, start: TuningStart) -> None:
-    """Shows what fine-tuning came to, and any snapshot on the way there."""
-    was_playing = is_replaying(REPLAY_KEY)
-    if is_gone(choice):
+def _finished_tuning(choice: TuningChoice, job: Job, start: TuningStart, plays: bool) -> None:
+    """Shows what fine-tuning came to, and any snapshot on the way there.
+
+    Args:
+        plays: whether it runs anew by itself, settled before the callbacks of its buttons.
+    """
+    if is_gone(choice) or is_replaying(REPLAY_KEY) != plays:
         st.rerun()
     result: ClassifierResult = job.result
     st.subheader(_finding(choice, start.result, result))
     snapshot = snapshot_slider(choice, job.frames, accuracy_note, REPLAY_KEY)
-    if is_replaying(REPLAY_KEY) != was_playing:
+    if is_replaying(REPLAY_KEY) != plays:
         st.rerun()
     record = snapshot.record if snapshot else None
     _before_and_after(start, snapshot or result.snapshot)

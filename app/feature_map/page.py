@@ -11,8 +11,8 @@ from app.pack.controls import selection_chips
 from app.pack.data import PackData
 from app.pack.items import masks_of_sets
 from app.pack.layout_state import current_layout
-from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores, score_again
+from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores
+from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.selected import current_selection, opened_item
 from app.pack.shown import add_detectors
 from app.text import plain
@@ -24,7 +24,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     """Returns the scores of the detector that is chosen; None, having said why, without."""
     job = ensure_scoring_job(pack_data)
     scores_by_detector, missing_reasons = ready_scores(job)
-    show_failure(job, score_again, pack_data)
+    show_early_end(pack_data, job)
     if choice.detector in missing_reasons:
         st.info(plain(missing_reasons[choice.detector]), icon=":material/info:")
     needed = {choice.detector}
@@ -33,7 +33,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     pending = needed - {*scores_by_detector, *missing_reasons}
     if pending and not job.over:
         name = sorted(pending)[-1]
-        show_progress(job, f"Fitting the detectors, {plain(name)} among them", [name])
+        show_scoring(job, f"Fitting the detectors, {plain(name)} among them", [name])
     if choice.colour == "correction" and not pending and not heat_correction(pack_data):
         st.info(
             "HEAT has no correction on these features, so nothing is coloured by it.",

@@ -39,7 +39,7 @@ def show_summary(
     titles = titles_by_set(pack_data.pack)
     st.subheader(selected_finding(masks, titles))
     share_to_keep = current_share_to_keep()
-    threshold = threshold_keeping(scores["test"], share_to_keep) if scores else None
+    threshold = _threshold(scores, share_to_keep) if scores else None
     st.dataframe(
         selected_table(masks, titles, scores or {}, threshold),
         hide_index=True,
@@ -49,9 +49,14 @@ def show_summary(
     if scores and threshold is not None:
         st.caption(
             f"Flagged: above the score of {choice.detector} that keeps "
-            f"{100 * share_to_keep:g} % of the ID test images themselves."
+            f"{100 * share_to_keep:g} % of ID."
         )
         _show_scores(choice.detector, masks, scores, threshold)
+
+
+def _threshold(scores: Scores, share_to_keep: float) -> float:
+    """Returns the threshold that keeps a share of held-out ID, or of ID test without any."""
+    return threshold_keeping(scores.get("val", scores["test"]), share_to_keep)
 
 
 def _offer_selection(pack_data: PackData, set_names: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from app.components.refused_files import last_refusal, refused_file
 from app.incoming import number_input, number_within, whole_number_input
 from app.monitor.evaluation import FileChoice, StreamChoice
 from app.monitor.state import FILE_KEY, MOMENT_KEY, on_file, stream_file_error
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from heat_core.pack import Pack
 
+FILE_TYPES = ["parquet"]
 MIXED_KEY, COLUMN_KEY = "mixed", "slice"
 NOTHING = "nothing"  # is mixed in
 MIN_STREAM_ROWS, MAX_STREAM_ROWS = 20, 5000
@@ -184,7 +186,7 @@ def file_input() -> None:
     with st.popover("Your own stream", icon=":material/upload_file:", width="stretch"):
         st.file_uploader(
             "A stream of scores",
-            type="parquet",
+            type=FILE_TYPES,
             key=FILE_KEY,
             max_upload_size=UPLOAD_MB,
             on_change=on_file,
@@ -195,11 +197,12 @@ def file_input() -> None:
             "values to slice by, such as `predicted`. It goes with this session. `heat watch` "
             "takes files of any size, and holds them against the bundle's calibration scores."
         )
+        refused_file(FILE_KEY, FILE_TYPES, UPLOAD_MB, "heat watch takes files of any size.")
 
 
 def show_file_error() -> None:
     """Shows what is wrong with the file that came last, if anything is."""
-    if error := stream_file_error():
+    if error := last_refusal(FILE_KEY) or stream_file_error():
         st.error(plain(error), icon=":material/error:")
 
 

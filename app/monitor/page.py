@@ -20,8 +20,8 @@ from app.monitor.state import remembered, stream_file
 from app.monitor.tables import file_finding, source_sentences, stream_finding
 from app.pack import header
 from app.pack.controls import selection_chips
-from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores, score_again
+from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores
+from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.shown import add_detectors
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
@@ -41,11 +41,11 @@ def show_simulation(pack_data) -> None:
     add_detectors([detector])
     job = ensure_scoring_job(pack_data, "modern")
     scores_by_detector, missing_reasons = ready_scores(job)
-    show_failure(job, score_again, pack_data)
+    show_early_end(pack_data, job)
     if detector in missing_reasons:
         st.info(plain(missing_reasons[detector]), icon=":material/info:")
     elif detector not in scores_by_detector and not job.over:
-        show_progress(job, f"Fitting the detectors, {plain(detector)} among them", [detector])
+        show_scoring(job, f"Fitting the detectors, {plain(detector)} among them", [detector])
         st.skeleton(height=HEIGHT)
     selection_chips()
     pseudo_scores = ready_pseudo_scores(job, detector)

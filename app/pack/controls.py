@@ -6,13 +6,19 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.components.refused_files import refused_file
 from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
 from app.pack.selected import clear_selection, current_selection, drop_part
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
+from app.uploads import WAY_OUT
+from heat_core.results.score_axis import SCORE_UNITS, ScoreUnit
 
+UPLOAD_TYPES = ["npz"]
+UPLOAD_MB = 200  # of a file
+FLOAT16 = "Features saved as float16 take half of it."
 GALLERY_SIZE = 24  # images on a page of a gallery
 
 
@@ -27,21 +33,22 @@ def share_to_keep_input() -> float:
         key=SHARE_TO_KEEP_KEY,
         decimals=1,
         width=300,
-        help="The threshold of each detector is the smallest one that keeps this share of the ID "
-        "test set.",
+        help="The threshold of each detector is the smallest one that keeps this share of held-out "
+        "ID, or of the ID test set where there is none.",
     )
     return percent / 100
 
 
-def score_unit_input() -> str:
-    """Returns whether scores are shown as they are or as ID percentiles."""
+def score_unit_input() -> ScoreUnit:
+    """Returns how scores are laid on an axis."""
     return choice_input(
         "Show scores as",
-        ("ID percentile", "raw"),
+        SCORE_UNITS,
         default="raw",
         key=SCORE_UNIT_KEY,
         help="A percentile says what share of the ID test set scores at most as much, so that "
-        "detectors compare.",
+        "detectors compare. A symlog axis is even where most of ID lies and logarithmic beyond: "
+        "it holds all scores, the farthest, too.",
     )
 
 
@@ -89,9 +96,9 @@ def show_data_choice() -> None:
         )
     st.file_uploader(
         "Arrays of your own",
-        type="npz",
+        type=UPLOAD_TYPES,
         key="arrays",
-        max_upload_size=200,
+        max_upload_size=UPLOAD_MB,
         on_change=_on_upload,
         help="An .npz, as numpy.savez writes it, of at most 300 arrays, 2,000,000 rows, 4,096 "
         "columns, 25,000 classes and 256 MB unpacked. It is yours alone and goes when this session "
@@ -102,7 +109,8 @@ def show_data_choice() -> None:
         "`far_NAME`; `weight` and `bias` of the classifier's last layer for MSP, Energy and "
         "what else reads logits; `val_z`, `pseudo_NAME` if there are."
     )
-    if error := upload_error():
+    refused = refused_file("arrays", UPLOAD_TYPES, UPLOAD_MB, f"{FLOAT16} {WAY_OUT}")
+    if error := refused or upload_error():
         st.error(plain(error, 500), icon=":material/error:")
     if is_own_data():
         st.button("Back to the server's data", icon=":material/undo:", on_click=discard_own_data)

@@ -222,6 +222,7 @@ def forget_own_data() -> None:
     for job in st.session_state.pop("own_jobs", {}).values():
         job.cancel()
     st.session_state.pop("refused_jobs", None)
+    st.session_state.pop("stopped_scoring", None)
     st.session_state.pop("uploaded", None)
     st.session_state.pop("unknown_pack", None)
 

@@ -17,18 +17,20 @@ from app.pack.data import (
 )
 from app.pack.layout_state import sync_region_with_link
 from app.pack.selected import (
+    accept_other_data,
     drop_waiting_region,
     is_link_of_other_data,
     keep_data_in_link,
     keep_region_in_link,
+    left_out_of_link,
     sync_items_with_link,
 )
 from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence, pack_report, row_counts
 from app.text import plain
 
-OTHER_DATA = (
-    "This link was made of other data than this, so what it selects and looks at is left out. "
+OTHER_DATA = "This link was made of other data than this."
+WAY_BACK = (
     "Choose the pack that it was made of, or upload the arrays again: they go with the session."
 )
 NO_MAP = (
@@ -56,7 +58,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
-                st.markdown(definitions())
+                _glossary()
     st.caption(caption)
     if unknown_pack:
         names = plain(", ".join(offered_packs())) or "none"
@@ -76,6 +78,13 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     elif uses_pack:
         st.info(NO_FEATURES)
     return None
+
+
+@st.fragment
+def _glossary() -> None:
+    """Shows the words on the pages, all or those that are looked for."""
+    search = st.text_input("Look for", key="glossary", placeholder="a word, such as threshold")
+    st.markdown(definitions(search) or "Nothing here says that.")
 
 
 def _pack_data_or_error() -> tuple[PackData | None, str]:
@@ -115,10 +124,18 @@ def _show_report(pack_data: PackData) -> None:
 def _follow_link(pack_data: PackData) -> None:
     """Selects what the link says, or says why that cannot be."""
     keep_data_in_link(pack_data)
-    if is_link_of_other_data(pack_data):
-        st.warning(OTHER_DATA, icon=":material/link_off:")
+    if is_link_of_other_data():
+        _warn_of_other_data()
     sync_items_with_link()
     missing_method = sync_region_with_link(pack_data)
     if missing_method:
         st.info(f"{NO_MAP} {plain(missing_method.upper(), 20)}.", icon=":material/map:")
         st.button("Select nothing instead", type="tertiary", on_click=drop_waiting_region)
+
+
+def _warn_of_other_data() -> None:
+    """Says what of a link is left out, and offers to go on without it."""
+    left_out = left_out_of_link()
+    sentence = f" Left out: {', '.join(left_out)}." if left_out else ""
+    st.warning(f"{OTHER_DATA}{sentence} {WAY_BACK}", icon=":material/link_off:")
+    st.button("Go on with this data", type="tertiary", on_click=accept_other_data)

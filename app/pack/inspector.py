@@ -75,7 +75,7 @@ def _drawer(
     scores_by_detector, _ = ready_scores(job)
     share_to_keep = current_share_to_keep()
     thresholds = {
-        name: thresholds.get(name, threshold_keeping(set_scores.test, share_to_keep))
+        name: thresholds.get(name, threshold_keeping(set_scores.calibration, share_to_keep))
         for name, set_scores in scores_by_detector.items()
         if name not in refusals
     }
@@ -86,7 +86,7 @@ def _drawer(
         st.caption(f"Fitted so far: {ready}. The others follow.")
     _show_all_terms(insight, scores_by_detector)
     if insight.verdicts:
-        keeps = f"Each threshold keeps {100 * share_to_keep:g} % of the ID test images themselves."
+        keeps = f"Each threshold keeps {100 * share_to_keep:g} % of ID."
         _show_verdicts(insight, why or f"{keeps} A score above it is out.")
     elif job.over:
         st.info(

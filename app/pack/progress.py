@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
-from app.text import plain
+from app.text import duration, plain
 
 PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
 
@@ -29,6 +29,10 @@ class FollowedJob(Protocol):
     def progress(self) -> float: ...
     @property
     def doing(self) -> str: ...
+    @property
+    def stage_seconds(self) -> float: ...
+    @property
+    def seconds_left(self) -> float | None: ...
     @property
     def frames(self) -> Sequence[Any]: ...
 
@@ -63,7 +67,7 @@ def show_progress(
     wanted: Collection[str] = (),
     note: Callable[[AnyFollowedJob], str] = lambda job: "",
 ) -> None:
-    """Shows how far a job is and what it does, every second.
+    """Shows how far a job is, what it does and how long it takes still, every second.
 
     It runs the page anew once that can show more.
 
@@ -76,7 +80,16 @@ def show_progress(
     if job.over or any(frame.detector in wanted for frame in job.frames):
         st.rerun()
     step = f" ({job.doing})" if job.doing else ""
-    st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{note(job)}")
+    st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{time_text(job)}{note(job)}")
+
+
+def time_text(job: FollowedJob) -> str:
+    """Returns how long a job takes still, or else how long it has taken; nothing at once."""
+    if job.seconds_left is not None:
+        return f", about {duration(job.seconds_left)} left"
+    if job.stage_seconds > PATIENCE_SECONDS:
+        return f", {duration(job.stage_seconds)} so far"
+    return ""
 
 
 @contextmanager

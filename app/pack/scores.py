@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
 from app.pack.shown import added_detectors, first_detectors, place_of
 from app.pack.work import DetectorScores, scoring_work
-from app.session import SHARE_TO_KEEP_KEY
+from app.session import SHARE_TO_KEEP_KEY, tab_id
 
 if TYPE_CHECKING:
     from heat_core.results.bootstrap import Bootstrap
@@ -71,13 +71,25 @@ class ScoringJobs:
 
     @property
     def progress(self) -> float:
-        """Of the one that is not over; of both, that of the first."""
-        return self.added.progress if self.first.over else self.first.progress
+        return self._under_way.progress
 
     @property
     def doing(self) -> str:
-        """Of the one that is not over; of both, that of the first."""
-        return self.added.doing if self.first.over else self.first.doing
+        return self._under_way.doing
+
+    @property
+    def _under_way(self) -> Job:
+        """The one that is not over; of both, the first."""
+        return self.added if self.first.over else self.first
+
+    @property
+    def stage_seconds(self) -> float:
+        return self._under_way.stage_seconds
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the one that is under way: the other may follow."""
+        return self._under_way.seconds_left
 
     @property
     def frames(self) -> list[DetectorScores]:
@@ -114,17 +126,68 @@ def score_again(pack_data: PackData, preset: str = "modern") -> None:
             _start_scoring(pack_data, preset, names)
 
 
+def stop_scoring(job: Job | ScoringJobs) -> None:
+    """Stops waiting for scores, and the work unless other tabs wait for it.
+
+    What is ready stays. It is not begun anew before `go_on_scoring`.
+    """
+    for each in _single_jobs(job):
+        if not each.over:
+            each.leave(tab_id())
+            stopped = Job(each.key, lambda job: None)
+            stopped.frames = list(each.frames)
+            stopped.cancel()
+            _stopped_jobs()[each.key] = stopped
+
+
+def is_scoring_stopped(job: Job | ScoringJobs) -> bool:
+    """Returns whether this tab has stopped waiting for scores."""
+    return any(each.key in _stopped_jobs() for each in _single_jobs(job))
+
+
+def go_on_scoring(pack_data: PackData, preset: str = "modern") -> None:
+    """Goes on where `stop_scoring` has stopped, or joins whoever has not."""
+    for names in ((), added_detectors()):
+        stopped = _stopped_jobs().pop(_scoring_key(pack_data, preset, names), None)
+        if stopped is not None:
+            _start_scoring(pack_data, preset, names, stopped.frames)
+
+
+def watch_scoring(job: Job | ScoringJobs) -> None:
+    """Counts this tab among those that wait for scores."""
+    for each in _single_jobs(job):
+        each.watch(tab_id())
+
+
+def _single_jobs(job: Job | ScoringJobs) -> tuple[Job, ...]:
+    return (job.first, job.added) if isinstance(job, ScoringJobs) else (job,)
+
+
+def _stopped_jobs() -> dict[str, Job]:
+    """Returns {key: what stands for a job that this tab has stopped}, with what was ready."""
+    return st.session_state.setdefault("stopped_scoring", {})
+
+
 def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     """Returns the job that scores the data with added detectors; without any, with the first."""
-    job = find_job(pack_data, _scoring_key(pack_data, preset, added))
-    if job is not None and not job.was_refused:
+    key = _scoring_key(pack_data, preset, added)
+    if key in _stopped_jobs():
+        return _stopped_jobs()[key]
+    job = find_job(pack_data, key)
+    if job is not None and not job.was_refused and not job.was_cancelled:
         return job
     return _start_scoring(pack_data, preset, added)
 
 
-def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
+def _start_scoring(
+    pack_data: PackData,
+    preset: str,
+    added: tuple[str, ...],
+    ready: Sequence[DetectorScores] = (),
+) -> Job:
     keep_runs = pack_data.weights is not None
-    known = pack_data.added_scores if added else None
+    known = pack_data.added_scores if added else {}
+    known.update({detector_scores.detector: detector_scores for detector_scores in ready})
     names = added or first_detectors()
     work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
     key = _scoring_key(pack_data, preset, added)

@@ -12,11 +12,24 @@ from numpy.typing import NDArray
 from app.pack.data import PackData, is_own_data, is_pack_of_name
 from app.pack.items import Part, Selection, masks_in, parse_parts
 from app.pack.layout import Region, parse_region
-from app.session import SELECTION_KEY, keep_in_link
+from app.session import RULE_KEY, SELECTION_KEY, THRESHOLD_KEY, keep_in_link
+from heat_core.thresholds import ByHand
 
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 DATA_KEY_LENGTH = 12  # letters of a hash
 OLD_DATA_KEY_LENGTH = 8
+WORDS_OF_DATA = {
+    THRESHOLD_KEY: "its threshold",
+    "sets": "its choice of OOD sets",
+    "shown": "the sets on its map",
+    "mixed": "the set mixed into its stream",
+    SELECTION_KEY: "its selection",
+    "region": "the region drawn on its map",
+    "window": "the window on its map",
+    "item": "the image that it opens",
+}
+"""{word of a link that means something in its own data alone: what it says}."""
+WORDS_OF_WIDGETS = (THRESHOLD_KEY, "sets", "shown")  # of these, what widgets read by themselves
 
 
 # -- the link that this tab was opened with --------------------------------------------------------
@@ -29,22 +42,28 @@ class LinkState:
     Args:
         waiting_region_text: of its region, until the region is selected or dropped.
         pack_name: of the server's pack that it names; nothing for the first one, or none.
+        made_of: what it says of the data that it was made of; nothing if it says nothing.
         has_read_items: whether its items were selected or dropped.
         data_key: of the data that a page has shown last; nothing before there was any.
-        refused_by: the data that a page showed first, if the link was made of other data.
+        refused_by: the data that a page showed first, if the link was made of other data and the
+            visitor has not accepted that.
+        left_out: what it says that was left out, in words.
     """
 
     waiting_region_text: str
     pack_name: str = ""
+    made_of: str = ""
     has_read_items: bool = False
     data_key: str = ""
     refused_by: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def _link_state() -> LinkState:
     if "link_state" not in st.session_state:
+        query = st.query_params
         st.session_state["link_state"] = LinkState(
-            st.query_params.get("region", ""), st.query_params.get("pack", "")
+            query.get("region", ""), query.get("pack", ""), query.get("of", "")
         )
     return st.session_state["link_state"]
 
@@ -52,28 +71,59 @@ def _link_state() -> LinkState:
 def keep_data_in_link(pack_data: PackData) -> None:
     """Keeps in the link of which data it is, and refuses the session's link if it is of other data.
 
-    It comes before what selects by the link.
+    A refused link goes on to say of which data it was made until the visitor accepts that, so that
+    a reload says it again. It comes before what selects by the link, and before all widgets.
     """
     state = _link_state()
     data_key = _data_key(pack_data)
     is_first_data = not state.data_key
-    if is_first_data and not _is_of(pack_data, st.query_params.get("of", data_key)):
-        _refuse_link(data_key)
-    state.data_key = keep_in_link("of", data_key)
+    if state.data_key != data_key:
+        state.refused_by = ""
+    state.data_key = data_key
+    if is_first_data and state.made_of and not _is_of(pack_data, state.made_of):
+        state.refused_by = data_key
+    keep_in_link("of", state.made_of if state.refused_by else data_key)
+    if is_first_data and state.refused_by:
+        _leave_out_words_of_data()
 
 
-def _refuse_link(data_key: str) -> None:
-    """Selects and opens nothing that the link says."""
+def _leave_out_words_of_data() -> None:
+    """Takes out of the link all that means something in its own data alone.
+
+    Where a widget would read it from the link as it was when this run began, the page runs anew.
+    """
     state = _link_state()
-    state.waiting_region_text = ""
+    query = st.query_params
+    is_read_by_widget = any(word in query for word in WORDS_OF_WIDGETS)
+    left_out = {word: text for word, text in WORDS_OF_DATA.items() if word in query}
+    if state.waiting_region_text:
+        left_out["region"] = WORDS_OF_DATA["region"]
+    state.left_out = tuple(left_out.values())
+    clear_selection()
     state.has_read_items = True
-    state.refused_by = data_key
     open_item("")
+    set_window_text("")
+    if query.get(RULE_KEY) == ByHand.title:
+        query.pop(RULE_KEY)
+    for word in WORDS_OF_DATA:
+        query.pop(word, None)
+    if is_read_by_widget:
+        st.rerun()
 
 
-def is_link_of_other_data(pack_data: PackData) -> bool:
-    """Returns whether the link was refused by this data; no more once other data is opened."""
-    return _link_state().refused_by == _data_key(pack_data)
+def is_link_of_other_data() -> bool:
+    """Returns whether the link was refused, and the visitor has not accepted that."""
+    return bool(_link_state().refused_by)
+
+
+def left_out_of_link() -> tuple[str, ...]:
+    """Returns what a refused link says that was left out, in words."""
+    return _link_state().left_out
+
+
+def accept_other_data() -> None:
+    """Goes on with data that the link was not made of."""
+    _link_state().refused_by = ""
 
 
 def _data_key(pack_data: PackData) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,13 @@ def style_digits(table: pd.DataFrame) -> Any:
 
 
 # -- a pack ----------------------------------------------------------------------------------------
+
+
+def unique_titles(pack: Pack) -> dict[str, str]:
+    """Returns {OOD set: its title}, and its name where another set has the same title."""
+    titles = {str(name): pack.title_of(str(name)) for name in pack.ood}
+    counts = Counter(titles.values())
+    return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
 
 def classifier_sentence(pack: Pack) -> str:

@@ -15,6 +15,7 @@ from app.pack.layout import Layout, layout_of
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
+    from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
     from heat_core.explain import ScoreTerms
     from heat_core.pack import Pack
@@ -43,6 +44,7 @@ class DetectorScores:
         chosen: {setting: value} of what was left open, and found at fit.
         pseudo_scores: {set: (n,)} of the pseudo-OOD families, destroyed held-out images where
             there are some and else training images.
+        diagnosis: whether a learned energy can be trusted; None for a closed form.
     """
 
     detector: str
@@ -56,6 +58,7 @@ class DetectorScores:
     part_values: Mapping[str, Array] = field(default_factory=dict)
     chosen: Mapping[str, float] = field(default_factory=dict)
     pseudo_scores: Mapping[str, Array] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
 
 
 def scoring_work(
@@ -159,6 +162,7 @@ def _score_detector(
         left_out=run.left_out,
         chosen=run.chosen_settings,
         pseudo_scores=_pseudo_scores(run, pack),
+        diagnosis=run.diagnosis,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.job import Job
+from app.pack.progress import time_text
 from app.plane.state import (
     AnySnapshot,
     Trainable,
@@ -102,7 +103,7 @@ def training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], not
 
 
 def _progress_text(name: str, job: Job, count: int, note: str) -> str:
-    doing = f"{job.doing or 'Training'} {name}: {job.progress:.0%}{note}"
+    doing = f"{job.doing or 'Training'} {name}: {job.progress:.0%}{note}{time_text(job)}"
     if job.state == "waiting":
         if job.has_begun:
             return f"{doing}, in turn with others' work"

@@ -175,6 +175,12 @@ def _say_measuring(job: Job, doing: str, share: float | None) -> None:
     job.report(share or 0.0, doing="Measuring")
 
 
+def say_fitting(job: Job, doing: str, share: float | None) -> None:
+    """Reports what a fit does beside its training, of which snapshots tell."""
+    if doing != "training":
+        job.report(job.progress if share is None else share, doing=doing.capitalize())
+
+
 @dataclass(frozen=True, eq=False)
 class _FitResult:
     """How a fit ended: what is kept of it, and why it ended before its time, if it did."""
@@ -191,11 +197,13 @@ def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTake
     Raises:
         ArithmeticError: it diverged before there was a sound state.
     """
+    from heat_core.progress import progress_to
     from heat_core.run import fit
     from heat_core.training.trainer import Diverged
 
     try:
-        run = fit(detector, train, seed, on_record=snapshots)
+        with progress_to(partial(say_fitting, snapshots.job)):
+            run = fit(detector, train, seed, on_record=snapshots)
     except KlStoppedFalling:
         assert snapshots.best_energy is not None
         end_reason = (
@@ -310,6 +318,45 @@ def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
         f"KL has risen from {lowest_kl:.3f} nats at step {lowest_step} to {kl:.3f}: "
         "training moves away from the truth."
     )
+
+
+def kept_snapshot(snapshots: Sequence[Snapshot], result: Snapshot) -> Snapshot | None:
+    """Returns the snapshot whose energy was kept as the result; None if it is none of them."""
+    for snapshot in snapshots:
+        if snapshot.record and all(
+            np.array_equal(snapshot.terms[name], term) for name, term in result.terms.items()
+        ):
+            return snapshot
+    return None
+
+
+def kept_sentence(snapshots: Sequence[Snapshot], result: Snapshot) -> str:
+    """Returns which snapshot was kept as the result and why, and how the last one differs.
+
+    Nothing where the last one was kept.
+    """
+    recorded = [snapshot for snapshot in snapshots if snapshot.record]
+    kept = kept_snapshot(recorded, result)
+    if not recorded or kept is recorded[-1]:
+        return ""
+    last = f"At the last step KL was {recorded[-1].distance.kl:.3f} nats."
+    if kept is None or kept.record is None:
+        return f"The result is none of the snapshots. {last}"
+    reasons = {
+        "its validation loss is the lowest": _is_lowest(
+            kept.record.val_loss,
+            [snapshot.record.val_loss for snapshot in recorded if snapshot.record],
+        ),
+        "its KL is the lowest": _is_lowest(
+            kept.distance.kl, [snapshot.distance.kl for snapshot in recorded]
+        ),
+    }
+    why = next((f": {reason}" for reason, holds in reasons.items() if holds), "")
+    return f"The result is the model of step {kept.record.step}{why}. {last}"
+
+
+def _is_lowest(value: float, values: Sequence[float]) -> bool:
+    return value <= min(values)
 
 
 def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:

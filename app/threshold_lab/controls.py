@@ -18,6 +18,7 @@ from app.session import (
     warn_if_not_offered,
 )
 from app.threshold_lab.state import choose_by_hand, forget_other_data, keep_same_share
+from heat_core.results.score_axis import ScoreUnit
 from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 
 RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}
@@ -33,7 +34,7 @@ class ThresholdChoice:
         detector: whose threshold is chosen.
         compared: the detector that it is compared with; empty without one.
         set_names: of the OOD sets that count, such as `near_cifar100`.
-        percentiles: whether scores are drawn as ID percentiles.
+        unit: of the axis that scores are drawn on.
         deployment: what arrives in use, and what mistakes cost.
         rule: what chooses the threshold; None if a hand does.
     """
@@ -41,7 +42,7 @@ class ThresholdChoice:
     detector: str
     compared: str
     set_names: tuple[str, ...]
-    percentiles: bool
+    unit: ScoreUnit
     deployment: Deployment
     rule: ThresholdRule | None
 
@@ -73,13 +74,13 @@ def threshold_choice(
     with columns[2]:
         set_names = sets_input(titles)
     with columns[3]:
-        percentiles = score_unit_input() != "raw"
+        unit = score_unit_input()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         left = st.container(horizontal=True, vertical_alignment="bottom", width="content")
         deployment = deployment_input()
         with left:
             rule = rule_input(deployment)
-    return ThresholdChoice(detector, compared, set_names, percentiles, deployment, rule)
+    return ThresholdChoice(detector, compared, set_names, unit, deployment, rule)
 
 
 def detector_input(detectors: Sequence[str]) -> str:

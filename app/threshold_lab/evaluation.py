@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heat_core.metrics import threshold_keeping
+from app.threshold_lab.same_share import same_share_thresholds
 from heat_core.scores import SetScores
 from heat_core.thresholds import Outcome, ThresholdRule, choose_threshold, evaluate
 
@@ -76,7 +76,11 @@ class Evaluation:
                 continue
             try:
                 thresholds[name] = matching_threshold(
-                    self.rule, self.outcome.kept, scores, self.choice.set_names
+                    self.rule,
+                    self.outcome.threshold,
+                    self.set_scores,
+                    scores,
+                    self.choice.set_names,
                 )
             except ValueError as error:
                 refusals[name] = str(error)
@@ -101,9 +105,9 @@ def evaluate_threshold(
     refusals = {}
     if choice.compared in scores_by_detector:
         other = scores_by_detector[choice.compared]
-        kept = outcomes[choice.detector].kept
+        scores = scores_by_detector[choice.detector]
         try:
-            other_threshold = matching_threshold(rule, kept, other, choice.set_names)
+            other_threshold = matching_threshold(rule, threshold, scores, other, choice.set_names)
         except ValueError as error:
             refusals[choice.compared] = str(error)
         else:
@@ -138,22 +142,28 @@ def evaluate_per_class(
 
 
 def matching_threshold(
-    rule: ThresholdRule | None, kept: float, scores: SetScores, ood_names: tuple[str, ...]
+    rule: ThresholdRule | None,
+    threshold: float,
+    scores: SetScores,
+    other_scores: SetScores,
+    ood_names: tuple[str, ...],
 ) -> float:
     """Returns the threshold of another detector, a scalar.
 
     Args:
-        rule: that chooses it, with one threshold for all classes; None where a hand chose the
-            first.
-        kept: share of ID test that the other threshold then keeps, too.
-        scores: of the other detector.
+        rule: that chooses it, with one threshold for all classes. None where a hand chose the
+            first: the other keeps the same share of the calibration scores.
+        threshold: the first.
+        scores: of the first detector.
+        other_scores: of the other detector.
         ood_names: OOD sets that the rule may read.
 
     Raises ValueError, in one line, if the scores do not allow the rule.
     """
     if rule is None:
-        return threshold_keeping(scores.test, min(max(kept, 1e-6), 1 - 1e-6))
-    return choose_threshold(rule, scores, ood_names).threshold
+        matched = same_share_thresholds([threshold], scores.calibration, other_scores.calibration)
+        return float(matched[0])
+    return choose_threshold(rule, other_scores, ood_names).threshold
 
 
 def _evaluate(threshold: float, scores: SetScores, choice: ThresholdChoice) -> Outcome:

@@ -4,10 +4,12 @@ import streamlit as st
 
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
-from app.pack.progress import show_failure, show_progress
-from app.pack.scores import ensure_scoring_job, ready_scores, score_again
+from app.pack.lights import show_lights
+from app.pack.scores import ensure_scoring_job, ready_scores
+from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.selected import opened_item
 from app.pack.shown import add_detectors
+from app.pack.tables import unique_titles
 from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
@@ -17,7 +19,6 @@ from app.threshold_lab.state import has_threshold, remember_share_kept
 from app.threshold_lab.tables import (
     how_chosen,
     threshold_finding,
-    unique_titles,
     what_is_promised,
 )
 from heat_core.detectors.presets import DETECTORS
@@ -83,7 +84,7 @@ def show(pack_data) -> None:
 
     job = ensure_scoring_job(pack_data, "modern")
     scores_by_detector, missing_reasons = ready_scores(job)
-    show_failure(job, score_again, pack_data)
+    show_early_end(pack_data, job)
     for name in choice.detectors:
         if name in missing_reasons:
             st.info(plain(missing_reasons[name]), icon=":material/info:")
@@ -94,7 +95,8 @@ def show(pack_data) -> None:
     ]
     if missing and not job.over:
         names = plain(" and ".join(missing))
-        show_progress(job, f"Fitting the detectors, {names} among them", missing)
+        show_scoring(job, f"Fitting the detectors, {names} among them", missing)
+    show_lights(job, choice.detectors)
     if not choice.set_names:
         st.info(NO_OOD, icon=":material/info:")
     selection_chips()

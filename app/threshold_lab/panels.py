@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
-from app.components.threshold_line import binned, threshold_line
+from app.components.threshold_line import ComparedScores, binned, threshold_line
 from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
@@ -21,6 +21,7 @@ from app.pack.tables import assignment, format_score, style_digits
 from app.text import plain
 from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
+from app.threshold_lab.same_share import same_share_thresholds
 from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_thresholds_table,
@@ -39,6 +40,8 @@ from heat_core.thresholds import sweep
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
+    from heat_core.scores import SetScores
+    from heat_core.thresholds import GroupedScores
 
 Array = NDArray[np.float64]
 Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selected}
@@ -76,27 +79,62 @@ def line(evaluation: Evaluation, titles: Mapping[str, str], selected: Selected) 
     """
     choice, scores = evaluation.choice, evaluation.set_scores
     threshold = evaluation.outcome.threshold
-    titled = {
-        group: {
-            titles[str(SetName(group, short_name))]: values
-            for short_name, values in scores_by_short_name.items()
-        }
-        for group, scores_by_short_name in scores.ood(choice.set_names).items()
-    }
     if current_selection():
         st.caption(selected_finding(selected, len(current_selection()), threshold))
     data = binned(
         scores.test,
-        titled,
+        _titled(scores, choice.set_names, titles),
         threshold,
         choice.deployment,
         figures.GROUP_COLOURS,
-        percentiles=choice.percentiles,
+        unit=choice.unit,
         fixed=bool(evaluation.class_thresholds),
         selected=figures.scores_by_group(selected),
         interval=line_interval(evaluation.rule, scores),
+        compared=_compared_scores(evaluation, titles),
     )
+    if data["note"]:
+        st.caption(data["note"])
     threshold_line(data, set_by_hand, key="line")
+    if data["compared"]:
+        st.caption(
+            f"{plain(choice.compared)}'s bars hang below those of {plain(choice.detector)}, on the "
+            f"axis of the latter: at every place both keep the same share of the "
+            f"{len(scores.calibration):,} ID scores that lines are chosen on. A dashed line is "
+            f"{plain(choice.compared)}'s own, where the rule puts it elsewhere."
+        )
+
+
+def _titled(
+    scores: SetScores, set_names: Sequence[str], titles: Mapping[str, str]
+) -> GroupedScores:
+    """Returns {group: {title: (n,) scores}} of OOD sets."""
+    return {
+        group: {
+            titles[str(SetName(group, short_name))]: values
+            for short_name, values in by_short_name.items()
+        }
+        for group, by_short_name in scores.ood(set_names).items()
+    }
+
+
+def _compared_scores(evaluation: Evaluation, titles: Mapping[str, str]) -> ComparedScores | None:
+    """Returns what is drawn of the compared detector, if there is one."""
+    choice, outcome = evaluation.choice, evaluation.compared_outcome
+    if outcome is None:
+        return None
+    scores, other = evaluation.set_scores, evaluation.shown_scores[choice.compared]
+
+    def same_share(thresholds: Array) -> Array:
+        return same_share_thresholds(thresholds, scores.calibration, other.calibration)
+
+    return ComparedScores(
+        names=(choice.detector, choice.compared),
+        inside=other.test,
+        outside=_titled(other, choice.set_names, titles),
+        threshold=outcome.threshold,
+        same_share=same_share,
+    )
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -342,7 +380,7 @@ def _inspect(pack_data: PackData, evaluation: Evaluation) -> None:
         _inspect_by_class(pack_data, evaluation)
         return
     if evaluation.rule is None:
-        others = f"where they keep as much of ID, {100 * evaluation.outcome.kept:.1f} %"
+        others = "where they keep the same share of ID"
     else:
         others = f"by the same rule ({evaluation.rule.title})"
     detector = evaluation.choice.detector

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,6 @@ AT_ZERO = (
     "Scores are shown less their class's threshold, so that one line at 0 stands for all of them; "
     "it is not to be moved."
 )
-
-
-def unique_titles(pack: Pack) -> dict[str, str]:
-    """Returns {OOD set: its title}, and its name where another set has the same title."""
-    titles = {str(name): pack.title_of(str(name)) for name in pack.ood}
-    counts = Counter(titles.values())
-    return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
 
 # -- sentences -------------------------------------------------------------------------------------

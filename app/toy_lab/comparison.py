@@ -24,6 +24,9 @@ BUDGET_CAPTION = (
     "most of them: a matter of the sampling budget."
 )
 
+COLUMNS = 1 + len(COMPARED_DETECTORS)  # the truth and the detectors
+MUCH_FURTHER = 2.0  # times as far from the truth: a difference that the headline names
+
 
 def comparison_choices(choice: ToyChoice) -> dict[str, ToyChoice]:
     """Returns {detector: choice} of what the paper's second figure shows."""
@@ -71,9 +74,9 @@ def comparison(choice: ToyChoice, preview: ToyPreview, jobs: Mapping[str, Job | 
     }
     if len(distances) == len(COMPARED_DETECTORS):
         _kept_modes(choice, distances)
-    truth_column, *columns = st.columns(1 + len(jobs))
+    truth_column, *columns = st.columns(COLUMNS)
     with truth_column:
-        energy_panel("truth", TITLES["truth"], preview, preview.true_energy)
+        energy_panel("truth", TITLES["truth"], preview, preview.true_energy, COLUMNS)
     for column, (name, job) in zip(columns, jobs.items(), strict=True):
         with column:
             _detector_panel(replace(choice, detector=name), job, preview)
@@ -93,7 +96,7 @@ def _detector_panel(choice: ToyChoice, job: Job | None, preview: ToyPreview) -> 
     if job is not None and not job.over:
         meaning += f", {job.state} {job.progress:.0%}"
     total = snapshot.layers[TOTAL] if snapshot else None
-    energy_panel(name, PanelTitle(name, meaning), preview, total)
+    energy_panel(name, PanelTitle(name, meaning), preview, total, COLUMNS)
     show_failure(job, start_training, choice)
 
 
@@ -105,12 +108,22 @@ def _last_snapshot(job: Job | None) -> Snapshot | None:
     return job.frames[-1] if job.frames else None
 
 
+def furthest_text(distances: Mapping[str, Distance]) -> str:
+    """Returns how much further from the truth the worst model is, where that is much."""
+    closest = min(distances, key=lambda name: distances[name].kl)
+    furthest = max(distances, key=lambda name: distances[name].kl)
+    ratio = distances[furthest].kl / max(distances[closest].kl, 1e-9)
+    if ratio < MUCH_FURTHER:
+        return ""
+    return f", but {furthest} is {ratio:.0f} times further from the truth than {closest}"
+
+
 def _kept_modes(choice: ToyChoice, distances: Mapping[str, Distance]) -> None:
     """Says which models keep the modes, by the figures."""
     total = distances["MoG"].modes_total
     losers = [name for name, distance in distances.items() if distance.modes_kept < total]
     if not losers:
-        finding = "All three keep every mode"
+        finding = f"All three keep every mode{furthest_text(distances)}"
     elif len(losers) == 1:
         finding = f"{losers[0]} loses modes"
     else:

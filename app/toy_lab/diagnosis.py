@@ -10,32 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from app.text import plain
+from app.pack.lights import light_sentence
 
 if TYPE_CHECKING:
     from heat_core.diagnostics import Diagnosis
-
-
-@dataclass(frozen=True)
-class LightBadge:
-    """How a light of the diagnosis is shown.
-
-    Args:
-        colour: of its badge, as Streamlit calls it.
-        icon: a Material symbol.
-        text: what it means, in a word or two.
-    """
-
-    colour: str
-    icon: str
-    text: str
-
-
-LIGHTS = {
-    "green": LightBadge("green", "check_circle", "Sound"),
-    "amber": LightBadge("orange", "warning", "With care"),
-    "red": LightBadge("red", "dangerous", "Not to be trusted"),
-}
 
 
 @dataclass(frozen=True)
@@ -127,9 +105,7 @@ ROWS = (
 
 def diagnosis_panel(diagnosis: Diagnosis) -> None:
     """Shows a traffic light with its reason, and behind it the figures that it comes from."""
-    light = LIGHTS[diagnosis.light]
-    badge = f":{light.colour}-badge[:material/{light.icon}: {light.text}]"
-    st.markdown(f"{badge} {plain(diagnosis.reason)}")
+    st.markdown(light_sentence(diagnosis))
     with st.expander(
         "Diagnostics: 32 chains of 200 MALA steps, begun at data",
         on_change="rerun",

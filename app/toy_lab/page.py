@@ -70,19 +70,23 @@ def live_training(job: Job) -> None:
     snapshots_so_far(snapshots)
 
 
-def finished_training(job: Job) -> None:
-    """Shows the result, any snapshot on the way there, and chains."""
-    was_playing = is_replaying()
-    if is_gone(choice):
+def finished_training(job: Job, plays: bool) -> None:
+    """Shows the result, any snapshot on the way there, and chains.
+
+    Args:
+        plays: whether it runs anew by itself, which was settled before the callbacks of its buttons
+            had their say.
+    """
+    if is_gone(choice) or is_replaying() != plays:
         st.rerun()
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
-    if is_replaying() != was_playing:
+    if is_replaying() != plays:
         st.rerun()
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
-    training_curves(choice, job.frames, record.step if record else None)
+    training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
 
@@ -92,7 +96,8 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        st.fragment(finished_training, run_every=0.5 if is_replaying() else None)(job)
+        plays = is_replaying()
+        st.fragment(finished_training, run_every=0.5 if plays else None)(job, plays)
     else:
         start_button(choice)
         seen = training_seen(choice)

@@ -9,12 +9,22 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import figures
+from app.figures import COLOURS
 from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
 from app.plane.panels import PanelTitle
 from app.plane.state import ToyPreview, TrainingSeen, start_training
-from app.plane.training import TOTAL, Layer, Snapshot, ToyChoice, ToyResult, loss_levels
+from app.plane.training import (
+    TOTAL,
+    Layer,
+    Snapshot,
+    ToyChoice,
+    ToyResult,
+    kept_sentence,
+    kept_snapshot,
+    loss_levels,
+)
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
@@ -40,15 +50,22 @@ def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, L
     expected = ("prior", "correction", TOTAL) if choice.detector == "HEAT" else (TOTAL,)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
     energies.update(layers or dict.fromkeys(expected))
-    columns = st.columns(max(4, len(energies)))
+    count = max(4, len(energies))
+    columns = st.columns(count)
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            energy_panel(name, title, preview, energy)
+            energy_panel(name, title, preview, energy, count)
 
 
-def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None) -> None:
-    """Shows one energy over the plane, (n, n), or its empty place."""
+def energy_panel(
+    name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None, columns: int
+) -> None:
+    """Shows one energy over the plane, (n, n), or its empty place.
+
+    Args:
+        columns: how many stand side by side; a chart keeps the size of those that it began in.
+    """
     st.markdown(f"**{title.title}**  \n:small[{title.meaning}]")
     if energy is None:
         empty = st.container(height=HEIGHT, border=True)
@@ -58,7 +75,7 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
     figure = energy_heatmap(preview.axis, energy, preview.points, signed=is_signed)
     st.plotly_chart(
         figure,
-        key=f"panel-{name}",
+        key=f"panel-{name}-of-{columns}",
         alt=f"{title.title} over the plane: {title.meaning}",
         config=figures.QUIET,
     )
@@ -99,28 +116,42 @@ def _end_message(other_watchers: int) -> str:
 
 
 def training_curves(
-    choice: ToyChoice, snapshots: Sequence[Snapshot], marked_step: int | None = None
+    choice: ToyChoice,
+    snapshots: Sequence[Snapshot],
+    marked_step: int | None = None,
+    result: ToyResult | None = None,
 ) -> None:
-    """Shows how the distance to the truth and the loss fell, with a mark at a step."""
+    """Shows how the distance to the truth and the loss fell, with a mark at a step.
+
+    Args:
+        result: of a training that is over: which snapshot it is, is said and marked.
+    """
     recorded = [snapshot for snapshot in snapshots if snapshot.record]
     if len(recorded) < 2:
         return
     kl_column, loss_column = st.columns(2)
     with kl_column:
-        _kl_curve(recorded, marked_step)
+        _kl_curve(recorded, marked_step, result)
     with loss_column:
         _loss_curve(choice, recorded, marked_step)
 
 
-def _kl_curve(recorded: Sequence[Snapshot], marked_step: int | None) -> None:
+def _kl_curve(
+    recorded: Sequence[Snapshot], marked_step: int | None, result: ToyResult | None
+) -> None:
     steps = [snapshot.record.step for snapshot in recorded if snapshot.record]
     kl = [snapshot.distance.kl for snapshot in recorded]
-    fell = "fell" if kl[-1] < kl[0] else "rose"
+    final = result.distance.kl if result else kl[-1]
+    fell = "fell" if final < kl[0] else "rose"
     st.markdown(
-        f"**KL to the truth {fell} from {kl[0]:.2f} to {kl[-1]:.3f} nats** "
+        f"**KL to the truth {fell} from {kl[0]:.3f} to {final:.3f} nats** "
         ":small[(0 is the truth itself)]"
     )
     figure = curve(steps, {"KL": kl}, "nats", ("MoG", recorded[-1].mog_distance.kl))
+    if result:
+        if sentence := kept_sentence(recorded, result.snapshot):
+            st.caption(sentence)
+        _mark_kept(figure, kept_snapshot(recorded, result.snapshot))
     _mark_step(figure, marked_step)
     alt = "KL divergence from the truth by training step"
     st.plotly_chart(figure, key="kl", alt=alt, config=figures.QUIET)
@@ -141,6 +172,20 @@ def _loss_curve(choice: ToyChoice, recorded: Sequence[Snapshot], marked_step: in
     _mark_step(figure, marked_step)
     alt = "Training and validation loss by training step"
     st.plotly_chart(figure, key="loss", alt=alt, config=figures.QUIET)
+
+
+def _mark_kept(figure: go.Figure, kept: Snapshot | None) -> None:
+    """Marks the snapshot that is the result."""
+    if kept is None or kept.record is None:
+        return
+    figure.add_scatter(
+        x=[kept.record.step],
+        y=[kept.distance.kl],
+        mode="markers",
+        name="the result",
+        marker=dict(color=COLOURS["near"], size=11, symbol="diamond"),
+        hovertemplate="the result: step %{x}, %{y:.3f} nats<extra></extra>",
+    )
 
 
 def _mark_step(figure: go.Figure, step: int | None) -> None:

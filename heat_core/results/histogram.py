@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .markup import Html, element
+from .score_axis import is_even, needs_symlog, places, symlog_edges, ticks_at
 
 Array = NDArray[np.floating]
 
@@ -24,13 +25,20 @@ LEFT, RIGHT, TOP, BOTTOM = 38, 350, 24, 146  # of the bars
 def bin_edges(by_group: Mapping[str, Array], threshold: float, count: int = 60) -> Array:
     """Returns the edges of a histogram's bars, (count + 1,); the last bars hold all beyond.
 
+    They are evenly spaced, unless that would leave a single bar to ID: then they lie as
+    `symlog_edges` lays them, and bars are drawn equally wide.
+
     Args:
-        by_group: {group: (n,) scores}.
+        by_group: {group: (n,) scores}; `ID` among the groups, or else all count as ID.
         threshold: that must lie between the edges.
         count: of the bars.
     """
-    low, high = np.quantile(np.concatenate(list(by_group.values())), [0.002, 0.975])
+    pooled = np.concatenate(list(by_group.values()))
+    low, high = np.quantile(pooled, [0.002, 0.975])
     low, high = min(low, threshold), max(high, threshold)
+    inside = by_group.get("ID", pooled)
+    if needs_symlog(low, high, inside):
+        return symlog_edges(np.append(pooled, threshold), inside, count)
     if not high > low:
         high = low + 1e-9 * max(1.0, abs(low))
     return np.linspace(low, high, count + 1)
@@ -90,8 +98,7 @@ class Histogram:
 
     def _x(self, score: float) -> float:
         """Returns where a score is from left to right; one beyond the edges is at an edge."""
-        low, high = float(self.edges[0]), float(self.edges[-1])
-        share = (min(max(score, low), high) - low) / (high - low)
+        share = float(places(np.array([score]), self.edges)[0])
         return round(LEFT + share * (RIGHT - LEFT), 2)
 
     def _outline(self, heights: Array) -> str:
@@ -125,16 +132,23 @@ class Histogram:
         ]
 
     def _score_axis(self) -> list[Html]:
-        ticks = _ticks(float(self.edges[0]), float(self.edges[-1]))
         middle = (LEFT + RIGHT) / 2
         parts = [element("line", x1=LEFT, x2=RIGHT, y1=BOTTOM, y2=BOTTOM, class_="axis")]
-        for tick in ticks:
-            x = self._x(tick)
+        for x, text in self._ticks():
             parts.append(element("line", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 4, class_="axis"))
-            parts.append(element("text", f"{tick:g}", x=x, y=BOTTOM + 17, text_anchor="middle"))
+            parts.append(element("text", text, x=x, y=BOTTOM + 17, text_anchor="middle"))
         name = f"{self.unit} (larger is more OOD)"
         parts.append(element("text", name, x=middle, y=BOTTOM + 36, text_anchor="middle"))
         return parts
+
+    def _ticks(self) -> list[tuple[float, str]]:
+        """Returns (x, text) of ticks at round scores."""
+        if is_even(self.edges):
+            ticks = _ticks(float(self.edges[0]), float(self.edges[-1]))
+            return [(self._x(tick), f"{tick:g}") for tick in ticks]
+        return [
+            (round(LEFT + share * (RIGHT - LEFT), 2), text) for share, text in ticks_at(self.edges)
+        ]
 
 
 def _share_axis(top: float) -> list[Html]:

@@ -41,6 +41,7 @@ from heat_core.version import __version__
 from .histogram import Array, Histogram, bin_edges
 from .markup import Html, element, joined
 from .page_style import STYLE
+from .score_axis import SYMLOG_NOTE, is_even
 
 BARS = 40  # of a histogram
 PREVALENCES = (0.01, 0.05, 0.1, 0.5)  # shares of OOD among inputs, of which nobody knows the true
@@ -328,6 +329,8 @@ def _how_to_read(by_group: Mapping[str, Array], edges: Array, decision: Decision
         "Every bar is a share of a group's rows; those right of the line are flagged. The line is "
         f"the threshold{of_class}{band}."
     )
+    if not is_even(edges):
+        text += f" {SYMLOG_NOTE}"
     values = np.concatenate(list(by_group.values()))
     below, beyond = int(np.sum(values < edges[0])), int(np.sum(values > edges[-1]))
     if below or beyond:

@@ -79,6 +79,14 @@ def text(at: AppTest) -> str:
     return " ".join(texts + [bar.proto.text for bar in at.get("progress")])
 
 
+def ready_detectors(at: AppTest) -> list[str]:
+    """Returns the detectors that the Detectors page has figures of, approach by approach."""
+    for frame in at.dataframe:
+        if frame.value.columns.nlevels == 2:  # the paper's table alone
+            return list(frame.value.index)
+    return []
+
+
 JOB_SECONDS = 60.0  # within which a job comes to its next report
 
 

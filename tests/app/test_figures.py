@@ -36,3 +36,12 @@ def test_every_line_by_training_step_is_drawn_in_a_style_of_its_own():
     figure = figures_of_plane.curve([0, 1], {name: [1.0, 0.5] for name in NAMES}, "nats")
     assert [line.name for line in figure.data] == NAMES
     assert len({(line.line.color, line.line.dash) for line in figure.data}) == len(NAMES)
+
+
+def test_a_histogram_of_scores_far_apart_has_ticks_of_their_own_and_says_so():
+    by_group = {"ID": np.linspace(0, 10, 100), "far": np.geomspace(1e6, 1e9, 100)}
+    figure = figures.histogram(by_group, figures.bin_edges(by_group, 9.5), 9.5)
+    assert "symlog" in figure.layout.xaxis.title.text
+    assert 0.05 < figure.layout.shapes[0].x0 < 0.9
+    assert figure.layout.xaxis.ticktext[-1] == "1e+09"
+    assert max(figure.data[0].y) < 0.5

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from app.components.detector_lines import clicked_bar, counted_names, released_percent
 from app.components.moment_line import released_row
 from app.components.scatter_map import parse_drawing, parse_window
 from app.components.surfaces import Block, picked_spot
 from app.components.threshold_line import released_threshold
-from app.detectors.histograms import clicked_bar
 from app.incoming import number_within, numbers_within
 from tests.app.pages import PAGE_NAMES, app, opened
 
@@ -70,7 +70,9 @@ def test_a_component_passes_over_what_a_browser_makes_up(value: object) -> None:
     assert picked_spot([value, 0], BLOCK) is None
     assert released_threshold(value, [-5.0, 5.0]) is None
     assert released_row(value, 0, 2000) is None
-    assert clicked_bar({"selection": {"points": [{"point_index": value}]}}, 60) is None
+    assert clicked_bar(["HEAT", value], {"HEAT": 60}) is None
+    assert released_percent(value, [50.0, 99.9]) is None
+    assert counted_names([value], ["near_a"]) == ()
 
 
 @given(message=anything)
@@ -80,14 +82,16 @@ def test_no_message_of_a_browser_breaks_a_component(message: object) -> None:
     picked_spot(message, BLOCK)
     released_threshold(message, [0.0, 1.0])
     released_row(message, 0, 2000)
-    clicked_bar(message, 60)
-    clicked_bar({"selection": message}, 60)
+    clicked_bar(message, {"HEAT": 60})
+    clicked_bar([message, 3], {"HEAT": 60})
+    released_percent(message, [50.0, 99.9])
+    counted_names(message, ["near_a"])
 
 
 def test_a_bar_is_one_of_the_chart() -> None:
-    indices = {index: {"selection": {"points": [{"point_index": index}]}} for index in (-1, 0, 9)}
-    assert [clicked_bar(message, 9) for message in indices.values()] == [None, 0, None]
-    assert clicked_bar({"selection": {"points": []}}, 9) is None
+    bars = [clicked_bar(["HEAT", index], {"HEAT": 9}) for index in (-1, 0, 9)]
+    assert bars == [None, ("HEAT", 0), None]
+    assert clicked_bar(["MoG", 0], {"HEAT": 9}) is None
 
 
 def _one_widget() -> None:

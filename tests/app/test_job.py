@@ -84,3 +84,19 @@ def test_the_work_is_told_by_an_exception():
     job.cancel()
     until(lambda: job.state == "cancelled")
     assert raised == [True]
+
+
+def test_a_job_says_how_long_it_takes_still_at_the_pace_of_its_stage(monkeypatch):
+    now, said = [0.0], []
+    monkeypatch.setattr("app.job.time.monotonic", lambda: now[0])
+
+    def work(job: Job) -> None:
+        for seconds, progress in ((1.0, 0.1), (10.0, 0.25), (10.0, 0.0), (14.0, 0.5)):
+            now[0] = seconds
+            job.report(progress)
+            said.append(job.seconds_left)
+
+    job = Job("any", work)
+    job.run()
+    assert said == [None, 30.0, None, 4.0]  # a second tells nothing; what begins anew counts anew
+    assert job.stage_seconds == 0.0

@@ -19,7 +19,19 @@ from app.job import Job
 from app.pack.data import PACKS_VARIABLE, offered_packs
 from app.session import job_queue
 from heat_core.pack import pack_from_arrays, write_pack
-from tests.app.pages import app, endless, link, offered, opened, press, text, until, upload, wait
+from tests.app.pages import (
+    app,
+    endless,
+    link,
+    offered,
+    opened,
+    press,
+    ready_detectors,
+    text,
+    until,
+    upload,
+    wait,
+)
 
 SHOWN = ("MSP", "KNN", "MoG")
 pytestmark = pytest.mark.usefixtures("few_detectors")
@@ -91,8 +103,8 @@ def test_a_report_says_what_was_found_and_what_is_absent_and_why(
     )
     assert "needs the classifier's head" in report["MSP is absent"][1].replace("\\", "")
     assert "no labels" in report["ID test"][1]
-    wait(at, lambda page: "**MoG** catches" in text(page))
-    assert "**MSP** catches" not in text(at)
+    wait(at, lambda page: "MoG" in ready_detectors(page))
+    assert "MSP" not in ready_detectors(at)
 
 
 def test_a_report_doubts_what_an_upload_takes_for_granted(served: Path, arrays: dict) -> None:
@@ -191,14 +203,36 @@ def test_a_link_opens_no_folder_that_the_server_does_not_offer(
     assert "found in ours" in text(at)
 
 
-def test_a_link_of_other_data_says_so_and_selects_nothing(served: Path, arrays: dict) -> None:
-    at = opened(app(pack="ours").switch_page("detectors/page.py"))
+def test_a_link_of_other_data_says_so_until_that_is_accepted(served: Path) -> None:
+    at = opened(app(pack="theirs").switch_page("detectors/page.py"))
     assert not at.warning
-    mine = link(at)["of"]
-    other = opened(app(pack="theirs", of=mine, item="test/3").switch_page("detectors/page.py"))
-    assert "made of other data" in other.warning[0].value
-    assert "item" not in link(other)
-    assert link(other)["of"] != mine
+    theirs = link(at)["of"]
+    query = {"of": theirs, "item": "test/3", "region": "umap:1,1,2,2"}
+    for _ in range(2):  # a reload says it again
+        ours = _detectors(**query)
+        assert "made of other data" in ours.warning[0].value
+        assert not {"item", "region"} & set(link(ours))
+        assert link(ours)["of"] == theirs
+        query = link(ours)
+    press(ours, "Go on with this data")
+    assert not ours.warning
+    assert link(ours)["of"] != theirs
+
+
+@pytest.mark.parametrize("made_of", ["ours", "theirs"])
+def test_a_threshold_is_left_out_with_all_that_belongs_to_other_data(
+    served: Path, made_of: str
+) -> None:
+    of = link(opened(app(pack=made_of).switch_page("threshold_lab/page.py")))["of"]
+    query = {"of": of, "objective": "By hand", "cut": "123456.0", "sets": "far_d"}
+    at = opened(app(**query).switch_page("threshold_lab/page.py"))
+    assert at.multiselect(key="sets").value == (
+        ["far_d"] if made_of == "ours" else ["near_a", "near_b", "mid_c", "far_d"]
+    )
+    assert (at.selectbox(key="objective").value == "By hand") == (made_of == "ours")
+    if made_of == "theirs":
+        assert "its threshold, its choice of OOD sets" in at.warning[0].value
+        assert not {"cut", "sets", "objective"} & set(link(at))
 
 
 @pytest.fixture
@@ -230,7 +264,7 @@ def test_an_older_link_says_how_the_key_of_its_data_begins(
     query = {"pack": name} if name else {}
     at = opened(app(**query, of=of, item="test/3").switch_page("detectors/page.py"))
     assert ("item" in link(at)) == is_taken
-    assert link(at)["of"] != of
+    assert (link(at)["of"] == of) == (not is_taken)
 
 
 def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:
@@ -259,7 +293,7 @@ def test_a_burst_of_one_visitor_keeps_nobody_from_the_servers_pack(served: Path)
     assert sum(job.was_refused for job in jobs) > 40
     at = _detectors()
     assert not at.error
-    wait(at, lambda page: "**MoG** catches" in text(page))
+    wait(at, lambda page: "MoG" in ready_detectors(page))
 
 
 def test_a_refusal_is_remembered_for_nobody_and_can_be_tried_again(
@@ -276,7 +310,7 @@ def test_a_refusal_is_remembered_for_nobody_and_can_be_tried_again(
     until(lambda: all(job.over for job in jobs))
     press(at, "Try again")
     assert not at.error
-    wait(at, lambda page: "**MoG** catches" in text(page))
+    wait(at, lambda page: "MoG" in ready_detectors(page))
 
 
 def test_a_failure_of_the_servers_pack_can_be_tried_again(
@@ -290,7 +324,7 @@ def test_a_failure_of_the_servers_pack_can_be_tried_again(
         at = wait(_detectors(), lambda page: page.error)
     assert "not enough memory" in at.error[0].value
     assert "not enough memory" in opened(at).error[0].value  # not begun anew at each run
-    wait(press(at, "Try again"), lambda page: "**MoG** catches" in text(page))
+    wait(press(at, "Try again"), lambda page: "MoG" in ready_detectors(page))
     assert not at.error
 
 
@@ -298,7 +332,7 @@ def test_own_data_and_what_is_made_of_it_are_nobody_elses_and_go_with_the_sessio
     served: Path, arrays: dict
 ) -> None:
     at = _upload(_detectors(), _npz(arrays))
-    wait(at, lambda page: "**MoG** catches" in text(page))
+    wait(at, lambda page: "MoG" in ready_detectors(page))
     pack_data = at.session_state["uploaded"]
     assert not [key for key in job_queue()._jobs if pack_data.key in key]
     job = next(iter(at.session_state["own_jobs"].values()))

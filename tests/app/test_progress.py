@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.job import Job
 from app.pack.progress import show_waiting
 from app.pack.work import DetectorScores, scoring_work
-from app.plane.training import train_toy
+from app.plane.training import say_fitting, train_toy
 from heat_core.pack import pack_from_arrays
 from heat_core.progress import report_progress
 from tests.app.pages import press
@@ -72,6 +72,20 @@ def test_progress_says_which_step_of_the_work_is_under_way():
     assert shown == "Fitting HEAT: 42% (KNN: normalising, 60%) (waiting)"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.5, "42%"), (12.0, "42%, 12 s so far"), (42.0, "42%, about 58 s left")],
+)
+def test_progress_says_how_long_it_takes_still_or_how_long_it_has_taken(monkeypatch, seconds, text):
+    job = _job("MSP")
+    job.state, job.progress = "running", 0.42
+    left = 58.0 if seconds == 42.0 else None
+    monkeypatch.setattr(Job, "stage_seconds", seconds)
+    monkeypatch.setattr(Job, "seconds_left", left)
+    shown = _run(_progress_page, job).get("progress")[0].proto.text
+    assert shown == f"Fitting HEAT: {text} (running)"
+
+
 class _Listener(Job):
     """A job that keeps what it is told."""
 
@@ -104,6 +118,15 @@ def test_scoring_says_what_closed_forms_and_intervals_do(arrays, monkeypatch):
     shares = [share for share, _ in TOLD]
     assert shares == sorted(shares)  # the whole never goes back when another step begins
     assert (0.5, "KNN: normalising, 100%") in TOLD
+
+
+def test_a_training_in_the_plane_says_what_is_done_beside_it():
+    TOLD.clear()
+    job = _Listener("any", lambda job: None)
+    job.progress = 1.0
+    for doing, share in (("training", 0.5), ("diagnosing", None), ("filling the bank", 0.2)):
+        say_fitting(job, doing, share)
+    assert TOLD == [(1.0, "Diagnosing"), (0.2, "Filling the bank")]
 
 
 def test_a_fitted_energy_of_the_plane_is_measured_and_says_so():

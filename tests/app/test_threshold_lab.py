@@ -17,20 +17,22 @@ from app.components import threshold_line as component
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
-from app.pack.tables import style_digits
+from app.pack.tables import style_digits, unique_titles
 from app.pack.work import DetectorScores
 from app.threshold_lab.controls import RULES_BY_TITLE
+from app.threshold_lab.same_share import same_share_thresholds
 from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
     line_interval,
     margin_texts,
     nearest_pack_rows,
     nearest_table,
-    unique_titles,
     what_is_promised,
 )
+from heat_core.diagnostics import Diagnosis
 from heat_core.features import Features
 from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.results.score_axis import SCORE_UNITS, SYMLOG_NOTE
 from heat_core.scores import SetScores
 from heat_core.thresholds import (
     Conformal,
@@ -433,9 +435,9 @@ def test_uploaded_data_bring_their_own_sets_and_end_a_line_set_by_hand(monkeypat
 # -- what the browser is fed -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("percentiles", [False, True])
+@pytest.mark.parametrize("unit", SCORE_UNITS)
 @pytest.mark.parametrize("scale", [1.0, 1e-4, 3e5])
-def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles, scale):
+def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(unit, scale):
     scores = {name: scale * values for name, values in set_scores(1.5).items()}
     groups = {"near": {"a": scores["near_a"], "b": scores["near_b"]}, "far": {"d": scores["far_d"]}}
     data = component.binned(
@@ -444,7 +446,7 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
         0.3 * scale,
         Deployment(),
         figures.GROUP_COLOURS,
-        percentiles=percentiles,
+        unit=unit,
     )
     assert [group["name"] for group in data["groups"]] == ["ID", "near", "far"]
     assert 300 < len(data["edges"]) <= 1100
@@ -466,8 +468,8 @@ def test_what_the_browser_counts_is_exact_at_every_place_of_the_line(percentiles
     assert len({label for _, label in data["ticks"]}) == len(data["ticks"]) >= 3
 
 
-@pytest.mark.parametrize("percentiles", [False, True])
-def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
+@pytest.mark.parametrize("unit", SCORE_UNITS)
+def test_what_is_selected_is_laid_into_the_same_bars(unit):
     scores = set_scores(1.5)
     far, near = scores["far_d"], scores["near_a"]
     data = component.binned(
@@ -476,7 +478,7 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         0.0,
         Deployment(),
         figures.GROUP_COLOURS,
-        percentiles=percentiles,
+        unit=unit,
         selected={"far": far, "ID": scores["test"][:1]},
     )
     inside, close, away = data["groups"]
@@ -486,6 +488,46 @@ def test_what_is_selected_is_laid_into_the_same_bars(percentiles):
         whole[max(i - 1, 0) // data["bar"]] += count
     whole[-1] += len(far) - sum(whole)
     assert away["selected_counts"] == whole
+
+
+def test_a_compared_detector_is_counted_where_it_keeps_the_same_share_of_id():
+    scores, other = set_scores(1.5, val=True), set_scores(1.0, val=True)
+    other["val"], other["test"] = np.exp(other["val"][::-1]), np.exp(other["test"])
+
+    def same_share(thresholds):
+        return same_share_thresholds(thresholds, scores["val"], other["val"])
+
+    def data(compared):
+        outside = {"far": {"d": scores["far_d"]}}
+        return component.binned(
+            scores["test"], outside, 0.3, Deployment(), figures.GROUP_COLOURS, compared=compared
+        )
+
+    compared = component.ComparedScores(
+        ("HEAT", "MoG"), other["test"], {"far": {"d": other["far_d"]}}, 2.0, same_share
+    )
+    both = data(compared)
+    fed = both.pop("compared")
+    alone = data(None)
+    assert alone.pop("compared") is None
+    assert both == alone  # of the other nothing counts in the first one's numbers
+    own_edges = same_share(np.array(both["edges"]))
+    for edge, own_edge in zip(both["edges"], own_edges, strict=True):
+        assert np.sum(other["val"] <= own_edge) == np.sum(scores["val"] <= edge)
+    inside, far = (group["sets"][0] for group in fed["groups"])
+    for counted, values in ((inside, other["test"]), (far, other["far_d"])):
+        assert counted["n"] == len(values)
+        assert counted["passed"] == np.sum(values <= 2.0)
+        assert np.cumsum(counted["counts"]).tolist() == [np.sum(values <= e) for e in own_edges]
+    assert np.interp(fed["place"], np.linspace(0, 1, len(own_edges)), own_edges) == pytest.approx(2)
+
+
+def test_by_hand_the_compared_detector_keeps_the_same_share_of_id():
+    at = open_lab(objective=BY_HAND, cut="0.5", against="MoG")
+    kept = [np.sum(set_scores(shift)["test"] <= cut) for shift, cut in ((1.5, 0.5), (1.0, 0.5))]
+    assert kept[0] == kept[1]  # ID is the same in both
+    assert outcomes(at).loc["ID kept"].tolist() == [f"{kept[0] / 4:.1f} %"] * 2
+    assert outcomes(at).loc["the line is at"].tolist() == ["0.5", "0.5"]
 
 
 def test_a_selection_is_drawn_and_counted_at_the_line():
@@ -581,11 +623,9 @@ def test_a_number_is_written_in_one_way():
 @pytest.mark.parametrize(
     "values", [[2.0], [0.0, 0.0], [1e9, 1e9 + 1e-6], [-1.0, -1.0, 5.0], [1e-300]]
 )
-@pytest.mark.parametrize("percentiles", [False, True])
-def test_odd_scores_still_have_an_axis(values, percentiles):
-    data = component.binned(
-        values, {}, values[0], Deployment(), figures.GROUP_COLOURS, percentiles=percentiles
-    )
+@pytest.mark.parametrize("unit", SCORE_UNITS)
+def test_odd_scores_still_have_an_axis(values, unit):
+    data = component.binned(values, {}, values[0], Deployment(), figures.GROUP_COLOURS, unit=unit)
     assert np.isfinite(data["edges"]).all()
     assert len(data["edges"]) <= 1500
 
@@ -682,3 +722,49 @@ def test_the_band_is_where_other_calibration_scores_would_put_the_line():
         scores.test, {}, 0.0, Deployment(), figures.GROUP_COLOURS, interval=(low, high)
     )
     assert drawn["interval"] == (low, high)
+
+
+def test_scores_of_ill_conditioned_features_get_an_axis_that_shows_id_and_says_so(monkeypatch):
+    scores = set_scores(1.5)
+    far = {name: values + 2e8 for name, values in scores.items() if name != "test"}
+    diagnosis = Diagnosis("red", "The covariance's condition number is 1e+09: too much.")
+    ill = DetectorScores("HEAT", {"test": scores["test"], **far}, diagnosis=diagnosis)
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring(ill))
+    at = open_lab()
+    assert "logarithmic beyond" in text(at)
+    assert ":red-badge[:material/dangerous: Not to be trusted] **HEAT**" in text(at)
+
+    data = component.binned(
+        scores["test"], {"far": {"d": far["far_d"]}}, 1.0, Deployment(), figures.GROUP_COLOURS
+    )
+    steps_of_id = np.count_nonzero(data["groups"][0]["sets"][0]["counts"])
+    assert steps_of_id > 20
+    assert data["note"] == SYMLOG_NOTE
+
+
+def test_fitting_is_stopped_and_goes_on_from_what_is_ready(monkeypatch):
+    begun, jobs = [], []
+
+    def scoring_work(pack, preset, keep_runs, names, known):
+        begun.append(sorted(known))
+
+        def work(job: Job) -> None:
+            jobs.append(job)
+            scoring(BOTH[1], over=False)()(job)
+
+        return work
+
+    monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work)
+    at = open_lab(scorer="MoG")
+    at.selectbox(key="scorer").set_value("HEAT")
+    run(at)
+    assert "Stop" in {button.label for button in at.button}
+    at.button(key="stop-scoring").click()
+    run(at)
+    assert "1 is ready" in text(at)
+    assert not at.get("progress")
+    assert jobs[0].was_cancelled
+    at.button(key="go-on-scoring").click()
+    run(at)
+    assert at.get("progress")
+    assert begun == [[], ["MoG"]]

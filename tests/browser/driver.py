@@ -121,14 +121,19 @@ def _wait_healthy(url: str, process: subprocess.Popen, log) -> None:
 
 
 @contextlib.contextmanager
-def browser(width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator[BrowserContext]:
-    """Gives a fresh headless browser."""
+def browser(
+    width: int = 1440, height: int = 1000, dark: bool = False, phone: bool = False
+) -> Iterator[BrowserContext]:
+    """Gives a fresh headless browser; that of a phone knows fingers alone."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            is_mobile=phone,
+            has_touch=phone,
         )
         context.set_default_timeout(120_000)
         yield context

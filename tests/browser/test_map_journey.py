@@ -16,6 +16,9 @@ from app.pack.layout import Layout, Region, layout_of, parse_region, rows_in_pol
 from tests.browser.driver import MAX_BYTES, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
+SCROLLED = """before => [...document.querySelectorAll('*')].some(
+    place => place.shadowRoot?.querySelector('.face')?.getBoundingClientRect().top > before + 50)
+    || document.querySelector('.face')?.getBoundingClientRect().top > before + 50"""
 AROUND = [
     (0.40, 0.50),
     (0.50, 0.46),
@@ -177,13 +180,57 @@ def near(layout: Layout, item: str, spot: tuple[float, float]) -> bool:
     return bool((abs(layout.positions[name][row] - spot) < 0.02).all())
 
 
+def _choose_in_menu(page, url: str) -> None:
+    """The menu closes over the page that was chosen in it."""
+    page.goto(f"{url}/demo")
+    settle(page)
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_role("link", name="Landscape").click()
+    page.get_by_test_id("stSidebar").wait_for(state="hidden")
+    assert "/landscape" in page.url
+
+
+def _scroll_over_map(page) -> None:
+    """A finger on the map scrolls the page and draws nothing, until it has taken up a tool."""
+    page.locator(".legend").scroll_into_view_if_needed()
+    before = _top_of_map(page)
+    _swipe_down(page, before)
+    page.wait_for_function(SCROLLED, arg=before)
+    assert not parameter(page, "region")
+    page.get_by_role("button", name="Move").click()
+    before = _top_of_map(page)
+    _swipe_down(page, before)
+    assert _top_of_map(page) == before
+
+
+def _top_of_map(page) -> float:
+    box = page.locator(".face").bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def _swipe_down(page, top: float) -> None:
+    """Moves a finger 150 px down from within the map."""
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: dict) -> None:
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    touch("touchStart", {"x": 200, "y": top + 60})
+    for step in range(1, 11):
+        touch("touchMove", {"x": 200, "y": top + 60 + 15 * step})
+    touch("touchEnd")
+
+
 def test_keys_zoom_and_a_phone(url: str, layout):
-    with browser(400, 1200) as context:
+    with browser(400, 800, phone=True) as context:
         page = context.new_page()
+        _choose_in_menu(page, url)
         page.goto(f"{url}/feature_map?scorer=MSP")
         page.locator(".face canvas").wait_for(timeout=300_000)
         settle(page, 1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        _scroll_over_map(page)
         page.get_by_role("button", name="Zoom in").click()
         page.wait_for_url(re.compile("window="))
         settle(page)

@@ -16,6 +16,7 @@ SERVER_DATA = "5,000 of 45,000 training rows"
 def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
     np.savez(tmp_path / "good.npz", **arrays)
     (tmp_path / "bad.npz").write_bytes(b"no arrays at all")
+    (tmp_path / "notes.txt").write_text("no arrays either")
     with browser() as context:
         page = context.new_page()
         page.goto(f"{url}/threshold_lab?scorer=MoG")
@@ -23,8 +24,12 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
         upload = page.locator('[data-testid="stFileUploader"] input[type="file"]')
         upload.set_input_files(tmp_path / "bad.npz")
         page.get_by_text("bad.npz: not a whole npz file").wait_for()
+        upload.set_input_files(tmp_path / "notes.txt")  # which the browser keeps to itself
+        page.get_by_text("notes.txt is of no type that is taken: npz").wait_for()
+        assert page.get_by_text("not a whole npz file").count() == 0
         upload.set_input_files(tmp_path / "good.npz")
         page.get_by_text("What was found in good").wait_for()
+        assert page.get_by_text("of no type that is taken").count() == 0
         page.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("of ID and catches").first.wait_for(timeout=300_000)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 pytestmark = JOURNEY
 
+PAUSED = """() => [...document.querySelectorAll('button')].some(
+    button => button.innerText.includes('Pause') && button.disabled)"""
 HEADING_CHANGED = "before => document.querySelector('h3').innerText !== before"
 
 
@@ -39,6 +41,7 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         page.get_by_text("Modes kept").wait_for(timeout=240_000)
         settle(page)
         _scrub_and_share(context, page)
+        _replay(page)
 
         page.get_by_role("link", name="Landscape").click()
         page.get_by_text("Largest |E_θ|").wait_for()
@@ -87,6 +90,21 @@ def _scrub_and_share(context: BrowserContext, page: Page) -> None:
     shared.get_by_text("Modes kept").wait_for()
     assert shared.url == page.url
     shared.close()
+
+
+def _replay(page: Page) -> None:
+    """A replay goes on by itself, from the step that the link names, until it is paused."""
+    page.get_by_role("slider", name="Snapshot").press("Home")
+    page.wait_for_url(re.compile(r"snapshot=step"))
+    settle(page)
+    button(page, "Play").click()
+    seen = set()
+    while len(seen) < 3:
+        before = page.url
+        seen.add(before)
+        page.wait_for_url(lambda url, before=before: url != before)
+    button(page, "Pause").click()
+    page.wait_for_function(PAUSED)
 
 
 def _heading(page: Page) -> Locator:

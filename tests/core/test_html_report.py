@@ -372,6 +372,21 @@ def test_far_outliers_leave_the_axis_to_the_others():
     assert bar_shares(values, edges)[-1] > 0.01
 
 
+def test_id_is_no_single_bar_where_ood_scores_are_a_million_times_as_large():
+    inside = np.random.default_rng(0).normal(100, 10, 1000)
+    by_group = {"ID": inside, "far": np.geomspace(1e6, 1e9, 500)}
+    threshold = float(np.quantile(inside, 0.95))
+    edges = bin_edges(by_group, threshold)
+    shares = bar_shares(inside, edges)
+    assert np.count_nonzero(shares) >= 10
+    assert shares.max() < 0.3
+    drawing = Histogram("ID", "t", "d", inside, edges, "score", threshold)
+    svg = ElementTree.fromstring(drawing.svg())
+    line = next(part for part in svg.iter("line") if part.attrib.get("class") == "threshold")
+    assert 60 < float(line.attrib["x1"]) < 300  # not at an edge
+    assert "1e+06" in "".join(svg.itertext())
+
+
 @pytest.mark.parametrize("values", [[2.0, 2.0, 2.0], [-1e12, 1e12], [0.0, 1e-9]])
 def test_any_scores_can_be_drawn(values):
     scores = np.array(values)

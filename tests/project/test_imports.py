@@ -84,6 +84,7 @@ PURE = {
     "text",
     "figures",
     "glossary",
+    "same_share",
     "story",
     "evaluation",
     "shipment",

@@ -5,6 +5,7 @@ const STILL = 5; // px that a click may move
 const REACH = 9; // px around a click
 const REST = 300; // ms without a move before the window counts as come to rest
 const STEP = 4; // px between corners of a lasso
+const NO_TOOL = ""; // one finger scrolls the page over the map, until a tool is pressed
 const maps = new WeakMap(); // parentElement -> what is remembered between renders
 
 export default function (component) {
@@ -29,7 +30,7 @@ function create(root) {
   };
   map.observer = new ResizeObserver(() => draw(map));
   map.observer.observe(map.face);
-  for (const button of map.tools) button.onclick = () => use(map, button.dataset.tool);
+  for (const button of map.tools) button.onclick = () => press_tool(map, button.dataset.tool);
   for (const button of root.querySelectorAll("[data-zoom]")) button.onclick = () => zoom(map, Number(button.dataset.zoom), 0.5, 0.5);
   map.face.onpointerdown = (event) => press(map, event);
   map.face.onpointermove = (event) => move(map, event);
@@ -37,8 +38,14 @@ function create(root) {
   map.face.onpointercancel = (event) => { map.held.delete(event.pointerId); map.shape = null; draw(map); };
   map.face.onkeydown = (event) => key(map, event);
   map.face.addEventListener("wheel", (event) => wheel(map, event), { passive: false });
-  use(map, "lasso");
+  use(map, matchMedia("(pointer: coarse)").matches ? NO_TOOL : "lasso");
   return map;
+}
+
+// Where a finger points, a tool is put away by a second press, so that the page scrolls again.
+function press_tool(map, tool) {
+  const isFinger = matchMedia("(pointer: coarse)").matches;
+  use(map, isFinger && map.tool === tool ? NO_TOOL : tool);
 }
 
 function use(map, tool) {
@@ -198,6 +205,7 @@ function extend(map, event, before) {
   const shape = map.shape, now = [event.clientX, event.clientY];
   if (!shape.moved && Math.hypot(now[0] - shape.from[0], now[1] - shape.from[1]) < STILL) return;
   shape.moved = true;
+  if (map.tool === NO_TOOL) return undefined;
   if (map.tool === "move") return pan(map, event, before);
   if (map.tool === "box") shape.corners = box(shape.corners[0], spotOf(map, event));
   else if (Math.hypot(now[0] - before[0], now[1] - before[1]) >= STEP) {
@@ -224,6 +232,9 @@ function pinch(map, event, before) {
   const far = (a) => Math.max(10, Math.hypot(a[0] - other[0], a[1] - other[1]));
   zoom(map, far(now) / far(before), ((now[0] + other[0]) / 2 - seen.left) / seen.width, ((now[1] + other[1]) / 2 - seen.top) / seen.height);
   map.held.set(event.pointerId, now);
+  const [left, top, right, bottom] = map.window, share = 0.5; // of the way: the other finger goes the rest
+  const dx = ((before[0] - now[0]) / seen.width) * (right - left), dy = ((before[1] - now[1]) / seen.height) * (bottom - top);
+  look(map, left + share * dx, top + share * dy, right - left);
 }
 
 function release(map, event) {
@@ -233,7 +244,7 @@ function release(map, event) {
   draw(map);
   if (!shape) return;
   if (!shape.moved) sendDrawing(map, "spot", [spotOf(map, event)], false);
-  else if (map.tool !== "move" && shape.corners.length > 2) sendDrawing(map, map.tool, shape.corners, event.shiftKey);
+  else if (!["move", NO_TOOL].includes(map.tool) && shape.corners.length > 2) sendDrawing(map, map.tool, shape.corners, event.shiftKey);
 }
 
 function sendDrawing(map, kind, spots, adds) {

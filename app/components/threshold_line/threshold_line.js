@@ -1,8 +1,10 @@
-// A histogram a group and a line over them all. Dragging costs no round trip: what is at or below each step of the axis comes
+// A histogram a group and a line over them all; below each, upside down, that of a detector that is compared, laid on the same
+// axis so that a place keeps the same share of ID. Dragging costs no round trip: what is at or below each step of the axis comes
 // with the data, so every number shown while dragging is exact. One message leaves when the line is let go.
 
 const HEADER = 22; // px above the bars of a group
 const BAR_HEIGHT = 46; // px of the tallest bar
+const BELOW = 34; // px of the tallest bar of a detector that is compared
 const GAP = 8;
 const PATIENCE = 250; // ms without a key before the line counts as let go
 const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
@@ -50,7 +52,9 @@ function accept(lab, data) {
     lab.data = data;
     lab.sets = data.groups.flatMap((group) => group.sets);
     lab.upto = lab.sets.map((set) => cumulated(set.counts));
-    lab.heights = data.groups.map((group) => heights(group, data));
+    lab.compared = data.compared?.groups.flatMap((group) => group.sets) ?? [];
+    lab.compared_upto = lab.compared.map((set) => cumulated(set.counts));
+    lab.heights = data.groups.map((group, i) => shares_of_tallest(heights(group, data), data.compared && heights(data.compared.groups[i], data)));
     lab.outlines = data.groups.map(outline);
     build(lab);
   }
@@ -63,6 +67,8 @@ function settle(lab) {
   lab.sent = null;
   lab.threshold = lab.latest.threshold;
   lab.passed = lab.sets.map((set) => set.passed);
+  lab.compared_passed = lab.compared.map((set) => set.passed);
+  lab.compared_place = lab.latest.compared?.place ?? null;
 }
 
 function cumulated(counts) {
@@ -83,8 +89,13 @@ function heights(group, data) {
     });
     bars[bars.length - 1] += beyond * one;
   }
-  const tallest = Math.max(...bars);
-  return bars.map((share) => share / tallest);
+  return bars;
+}
+
+// Bars of a group and, where there are any, of the compared detector, as shares of the tallest of both.
+function shares_of_tallest(bars, below) {
+  const tallest = Math.max(...bars, ...(below ?? []));
+  return { bars: bars.map((share) => share / tallest), below: below?.map((share) => share / tallest) };
 }
 
 // The selection of a group as shares of its own tallest bar; one bar may hold all of it.
@@ -110,6 +121,8 @@ function step_to(lab, index) {
   if (edges[i] === lab.threshold) return;
   lab.threshold = edges[i];
   lab.passed = lab.upto.map((upto) => upto[i]);
+  lab.compared_passed = lab.compared_upto.map((upto) => upto[i]);
+  lab.compared_place = null; // at the line: where both keep the same share
   ask(lab);
 }
 
@@ -120,7 +133,7 @@ function follow(lab, event) {
 
 function press(lab, event) {
   if (event.button || lab.data.fixed) return;
-  lab.held = { threshold: lab.threshold, passed: lab.passed, pointer: event.pointerId };
+  lab.held = { threshold: lab.threshold, passed: lab.passed, compared_passed: lab.compared_passed, compared_place: lab.compared_place, pointer: event.pointerId };
   lab.plot.setPointerCapture(event.pointerId);
   lab.line.classList.add("held");
   lab.line.focus({ preventScroll: true });
@@ -143,7 +156,7 @@ function release(lab, event) {
 
 function abandon(lab) {
   if (!lab.held) return;
-  ({ threshold: lab.threshold, passed: lab.passed } = lab.held);
+  ({ threshold: lab.threshold, passed: lab.passed, compared_passed: lab.compared_passed, compared_place: lab.compared_place } = lab.held);
   lab.held = null;
   lab.line.classList.remove("held");
   ask(lab);
@@ -198,7 +211,7 @@ function build(lab) {
   for (const place of [lab.groups, lab.axis, lab.readout]) place.replaceChildren();
   data.groups.forEach((group, i) => {
     const line = element("div", "", lab.groups);
-    line.style.top = `${i * (HEADER + BAR_HEIGHT + GAP)}px`;
+    line.style.top = `${i * row_height(lab)}px`;
     const name = element("span", "", line);
     element("i", "", name).style.background = group.colour;
     element("b", group.name, name);
@@ -218,17 +231,28 @@ function build(lab) {
   });
   const item = (card, label) => { const line = element("div", "", card); element("span", label, line).title = label; return element("span", "", line); };
   const card = (title) => { const made = element("div", "", lab.readout, "card"); element("h4", title, made); return made; };
-  if (lab.sets.length > 1) {
+  const names = data.compared?.names;
+  const of = names ? `${names[0]}: ` : "";
+  if (names) {
+    const both = card("");
+    texts.both = both.firstChild;
+    both.classList.add("both");
+    const pair = (label) => { const own = item(both, label); return { own, other: element("span", "", own.parentElement) }; };
+    const heading = pair("");
+    heading.own.textContent = names[0];
+    heading.other.textContent = names[1];
+    texts.pairs = lab.sets.map((set, i) => pair(i ? set.name : "ID kept"));
+  } else if (lab.sets.length > 1) {
     const sets = card("OOD caught, by set");
     texts.sets = lab.sets.map((set, i) => (i ? item(sets, set.name) : null));
   }
   const deployment = data.deployment, oodCount = 1000 * deployment.prevalence;
-  const counts = card(`Of 1000 inputs, ${number(oodCount)} of them OOD`);
+  const counts = card(`${of}Of 1000 inputs, ${number(oodCount)} of them OOD`);
   for (const name of ["ID kept", "ID flagged", "OOD caught", "OOD missed"]) texts[name] = item(counts, name);
-  const rates = card("False positives");
+  const rates = card(`${of}False positives`);
   texts.missed = item(rates, "OOD missed, FPR (ID+)");
   texts.false_alarms = item(rates, "ID flagged, FPR (OOD+)");
-  const cost = card(`Expected cost of 1000 inputs`);
+  const cost = card(`${of}Expected cost of 1000 inputs`);
   texts.cost = element("div", "", cost, "big");
   element("div", `${number(deployment.miss_cost)} an OOD missed, ${number(deployment.false_alarm_cost)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
@@ -243,18 +267,31 @@ const count = (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en
 const score = (value) => String(Number(value.toPrecision(6))); // as the rest of the page writes it
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 
-function draw(lab) {
-  const { data, texts } = lab;
-  if (!data) return;
+// What share of ID is kept and of each group caught, of groups whose sets let `passed` rows pass.
+function outcome(groups, passed) {
   let first = 0;
-  const passed = data.groups.map((group) => {
-    const shares = group.sets.map((set, i) => lab.passed[first + i] / set.n);
+  const [[kept], ...missed] = groups.map((group) => {
+    const shares = group.sets.map((set, i) => passed[first + i] / set.n);
     first += group.sets.length;
     return shares;
   });
-  const kept = mean(passed[0]), caught = passed.slice(1).map((shares) => 1 - mean(shares)), caughtMean = mean(caught);
-  texts.groups[0].textContent = `${percent(kept)} kept`;
-  caught.forEach((share, i) => { texts.groups[i + 1].textContent = `${percent(share)} caught`; });
+  return { kept, caught: missed.map((shares) => 1 - mean(shares)) };
+}
+
+function draw(lab) {
+  const { data, texts } = lab;
+  if (!data) return;
+  const { kept, caught } = outcome(data.groups, lab.passed), caughtMean = mean(caught);
+  const other = data.compared && outcome(data.compared.groups, lab.compared_passed);
+  const both = (own, others, verb) => (data.compared ? `${data.compared.names[0]} ▲ ${percent(own)}, ${data.compared.names[1]} ▼ ${percent(others)} ${verb}` : `${percent(own)} ${verb}`);
+  texts.groups[0].textContent = both(kept, other?.kept, "kept");
+  caught.forEach((share, i) => { texts.groups[i + 1].textContent = both(share, other?.caught[i], "caught"); });
+  if (texts.both) texts.both.textContent = is_apart(lab) ? "OOD caught, each by the same rule" : "OOD caught, where both keep as much of ID";
+  texts.pairs?.forEach(({ own, other: others }, i) => {
+    const share = (passed, set) => percent(i ? 1 - passed / set.n : passed / set.n);
+    own.textContent = share(lab.passed[i], lab.sets[i]);
+    others.textContent = share(lab.compared_passed[i], lab.compared[i]);
+  });
   lab.sets.forEach((set, i) => { if (texts.sets[i]) texts.sets[i].textContent = percent(1 - lab.passed[i] / set.n); });
   numbers(lab, kept, caughtMean);
   const at = place(lab, lab.threshold);
@@ -263,7 +300,8 @@ function draw(lab) {
   lab.flag.textContent = `${lab.threshold < low ? "◂ " : ""}${shown}${lab.threshold > high ? " ▸" : ""}`; // beyond the axis
   lab.line.setAttribute("aria-valuenow", lab.threshold);
   const catches = caught.map((share, i) => `, catches ${percent(share)} of ${data.groups[i + 1].name}`).join("");
-  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${catches}`);
+  const others = other ? `; ${data.compared.names[1]} keeps ${percent(other.kept)}${other.caught.map((share, i) => `, catches ${percent(share)} of ${data.groups[i + 1].name}`).join("")}` : "";
+  lab.line.setAttribute("aria-valuetext", `${shown}: keeps ${percent(kept)} of ID${catches}${others}`);
   paint(lab, at);
 }
 
@@ -279,10 +317,19 @@ function numbers(lab, kept, caughtMean) {
   texts.cost.textContent = count(miss_cost * oodCount * (1 - caughtMean) + false_alarm_cost * idCount * (1 - kept));
 }
 
+// Whether the compared detector's line is elsewhere, where the rule put it.
+function is_apart(lab) {
+  return lab.compared_place !== null && Math.abs(lab.compared_place - place(lab, lab.threshold)) * lab.plot.clientWidth > 1;
+}
+
+function row_height(lab) {
+  return HEADER + BAR_HEIGHT + (lab.data.compared ? BELOW : 0) + GAP;
+}
+
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
 function paint(lab, at) {
   const { canvas, data } = lab, groupCount = data.groups.length;
-  const width = lab.plot.clientWidth, height = groupCount * (HEADER + BAR_HEIGHT + GAP), ratio = devicePixelRatio || 1;
+  const width = lab.plot.clientWidth, height = groupCount * row_height(lab), ratio = devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -294,10 +341,16 @@ function paint(lab, at) {
   const x = at * width;
   band(lab, pen, width, height);
   data.groups.forEach((group, i) => {
-    const floor = i * (HEADER + BAR_HEIGHT + GAP) + HEADER + BAR_HEIGHT;
+    const floor = i * row_height(lab) + HEADER + BAR_HEIGHT, { bars: above, below } = lab.heights[i];
     pen.fillStyle = pen.strokeStyle = group.colour;
-    bars(pen, lab.heights[i], floor, width, data, 0, x, i === 0);
-    bars(pen, lab.heights[i], floor, width, data, x, width, i !== 0);
+    bars(pen, above, floor, width, data, 0, x, i === 0);
+    bars(pen, above, floor, width, data, x, width, i !== 0);
+    if (below) {
+      const apart = is_apart(lab), own = apart ? lab.compared_place * width : x;
+      bars(pen, below, floor, width, data, 0, own, i === 0, true);
+      bars(pen, below, floor, width, data, own, width, i !== 0, true);
+      if (apart) mark(lab, pen, own, floor);
+    }
     pen.globalAlpha = 0.5;
     pen.fillRect(0, floor, width, 1);
     pen.globalAlpha = 1;
@@ -320,6 +373,18 @@ function band(lab, pen, width, height) {
   pen.globalAlpha = 1;
 }
 
+function mark(lab, pen, x, floor) {
+  pen.globalAlpha = 1;
+  pen.strokeStyle = getComputedStyle(lab.plot).color;
+  pen.lineWidth = 2;
+  pen.setLineDash([4, 3]);
+  pen.beginPath();
+  pen.moveTo(x, floor);
+  pen.lineTo(x, floor + BELOW);
+  pen.stroke();
+  pen.setLineDash([]);
+}
+
 function stairs(pen, heights, floor, width, data) {
   const one = (width * data.bar) / (data.edges.length - 1);
   pen.beginPath();
@@ -333,17 +398,17 @@ function stairs(pen, heights, floor, width, data) {
   pen.stroke();
 }
 
-function bars(pen, heights, floor, width, data, from, to, solid) {
+function bars(pen, heights, floor, width, data, from, to, solid, hangs = false) {
   const one = (width * data.bar) / (data.edges.length - 1);
   const gap = one > 4 ? 1 : 0;
   pen.save();
   pen.beginPath();
-  pen.rect(from, floor - BAR_HEIGHT - 1, to - from, BAR_HEIGHT + 2);
+  pen.rect(from, hangs ? floor + 1 : floor - BAR_HEIGHT - 1, to - from, hangs ? BELOW : BAR_HEIGHT + 2);
   pen.clip();
   pen.beginPath();
   for (let k = Math.floor(from / one); k < heights.length && k * one < to; k++) {
-    const tall = heights[k] && Math.max(1, heights[k] * BAR_HEIGHT);
-    if (tall) pen.rect(k * one + (solid ? 0 : 0.5), floor - tall, Math.min(one, width - k * one) - gap - (solid ? 0 : 1), tall);
+    const tall = heights[k] && Math.max(1, heights[k] * (hangs ? BELOW : BAR_HEIGHT));
+    if (tall) pen.rect(k * one + (solid ? 0 : 0.5), hangs ? floor + 1 : floor - tall, Math.min(one, width - k * one) - gap - (solid ? 0 : 1), tall);
   }
   pen.globalAlpha = solid ? 0.95 : 0.22;
   pen.fill();

@@ -1,0 +1,474 @@
+// A histogram a detector and one line in all of them, which keeps the same share of ID everywhere. Dragging costs no round
+// trip: what is at or below every place of the line comes with the data. One message leaves when the line is let go.
+
+const HEIGHT = 92; // px of a plot
+const MOVED = 4; // px from which on a press is a drag, no click
+const PATIENCE = 250; // ms without a key before the line counts as let go
+const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
+const DASHES = { solid: [], dash: [7, 4], dot: [2, 3], dashdot: [7, 3, 2, 3], longdash: [11, 4] };
+const labs = new WeakMap(); // parentElement -> what is remembered between renders
+
+export default function (component) {
+  const { parentElement, data, setTriggerValue } = component;
+  if (!data) return undefined;
+  const lab = labs.get(parentElement) ?? create(parentElement);
+  labs.set(parentElement, lab);
+  lab.send = setTriggerValue;
+  accept(lab, data);
+  return () => {
+    clearTimeout(lab.timer);
+    clearTimeout(lab.patience);
+    cancelAnimationFrame(lab.frame);
+    lab.observer.disconnect();
+    labs.delete(parentElement);
+  };
+}
+
+function create(root) {
+  const find = (name) => root.querySelector(name);
+  const lab = {
+    root: find(".detector-lines"), finding: find(".finding"), legend: find(".legend"), place: find(".charts"), table: find("table"),
+    hint: find(".hint"), charts: new Map(), held: null, timer: 0, sent: null, frame: 0, at: -1,
+  };
+  lab.observer = new ResizeObserver(() => { lab.stale = true; ask(lab); });
+  lab.observer.observe(lab.place);
+  return lab;
+}
+
+function element(tag, text, parent, name) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (name) made.className = name;
+  parent.appendChild(made);
+  return made;
+}
+
+const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9).toFixed(1)}\u00a0%`);
+const score = (value) => String(Number(value.toPrecision(4)));
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
+
+// Sets the text of an element that holds nothing else; one text node stays, so that a frame makes none.
+function say(node, text) {
+  if (!node.firstChild) node.textContent = text;
+  else if (node.firstChild.data !== text) node.firstChild.data = text;
+}
+
+// -- data -------------------------------------------------------------------------------------------------------------
+
+function accept(lab, data) {
+  lab.latest = data;
+  if (lab.data !== data) {
+    lab.data = data;
+    lab.counts = data.sets.map((set) => set.counted);
+    lab.detectors = data.detectors.map((detector) => ({
+      ...detector,
+      inside: { ...detector.inside, upto: cumulated(detector.inside.passed) },
+      sets: detector.sets.map((set) => ({ ...set, upto: cumulated(set.passed) })),
+      selected: detector.selected && { ...detector.selected, upto: cumulated(detector.selected.passed) },
+    }));
+    build(lab);
+  }
+  const busy = lab.held || lab.timer;
+  if (!busy && (lab.sent === null || lab.sent === data.percent)) settle(lab);
+  ask(lab);
+}
+
+function cumulated(counts) {
+  let sum = 0;
+  return Uint32Array.from(counts, (count) => (sum += count));
+}
+
+// Puts the line where the data say; `at` is -1 there, since that may be between the places to drag it to.
+function settle(lab) {
+  lab.sent = null;
+  lab.at = -1;
+  lab.percent = lab.latest.percent;
+}
+
+const threshold = (lab, detector) => (lab.at < 0 ? detector.threshold_now : detector.thresholds[lab.at]);
+const place = (lab, detector) => (lab.at < 0 ? detector.place_now : detector.places[lab.at]);
+const passed = (lab, rows) => (lab.at < 0 ? rows.passed_now : rows.upto[lab.at]);
+
+// What a detector keeps and catches at the line: by set, by group (the mean of its sets that count), and in all.
+function outcome(lab, detector) {
+  const { data, counts } = lab;
+  const bySet = detector.sets.map((set, i) => 1 - passed(lab, set) / data.sets[i].n);
+  const byGroup = data.groups.map((group) => mean(bySet.filter((_, i) => counts[i] && data.sets[i].group === group.name)));
+  return {
+    name: detector.name, kept: passed(lab, detector.inside) / data.inside.n, bySet, byGroup,
+    caught: mean(byGroup.filter((share) => !Number.isNaN(share))),
+    selected: detector.selected ? 1 - passed(lab, detector.selected) / data.selected.n : NaN,
+  };
+}
+
+// -- the line ---------------------------------------------------------------------------------------------------------
+
+function step_to(lab, index) {
+  const { percents } = lab.data;
+  const at = Math.min(Math.max(index, 0), percents.length - 1);
+  if (percents[at] === lab.percent) return;
+  lab.at = at;
+  lab.percent = percents[at];
+  ask(lab);
+}
+
+// The place of the line that is nearest to the pointer; places of one detector rise.
+function follow(lab, chart, event) {
+  const box = chart.plot.getBoundingClientRect();
+  const x = (event.clientX - box.left) / box.width, { places } = chart.detector;
+  let low = 0, high = places.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[middle] < x) low = middle + 1;
+    else high = middle;
+  }
+  if (low > 0 && x - places[low - 1] < places[low] - x) low -= 1;
+  step_to(lab, low);
+}
+
+function press(lab, chart, event) {
+  if (event.button) return;
+  lab.held = { chart, pointer: event.pointerId, x: event.clientX, moved: false, at: lab.at, percent: lab.percent };
+  chart.plot.setPointerCapture(event.pointerId);
+  lab.hint.hidden = true;
+}
+
+function move(lab, chart, event) {
+  const { held } = lab;
+  if (!held) return show_hint(lab, chart, event);
+  if (held.pointer !== event.pointerId) return;
+  if (!held.moved && Math.abs(event.clientX - held.x) >= MOVED) {
+    held.moved = true;
+    chart.line.classList.add("held");
+    chart.line.focus({ preventScroll: true });
+  }
+  if (held.moved) follow(lab, chart, event);
+}
+
+function release(lab, chart, event) {
+  const { held } = lab;
+  if (held?.pointer !== event.pointerId) return;
+  lab.held = null;
+  chart.line.classList.remove("held");
+  if (!held.moved) lab.send("clicked", [chart.detector.name, bar_at(chart, event)]);
+  else if (lab.percent !== held.percent) let_go(lab);
+  else if (lab.sent === null) settle(lab);
+}
+
+function abandon(lab, chart) {
+  if (!lab.held) return;
+  ({ at: lab.at, percent: lab.percent } = lab.held);
+  lab.held = null;
+  chart.line.classList.remove("held");
+  ask(lab);
+}
+
+function key(lab, event) {
+  const { percents } = lab.data, last = percents.length - 1;
+  const down = percents.findLastIndex((each) => each < lab.percent - 1e-9);
+  const up = percents.findIndex((each) => each > lab.percent + 1e-9);
+  const lower = down < 0 ? 0 : down, upper = up < 0 ? last : up;
+  const steps = {
+    ArrowLeft: event.shiftKey ? lower - 9 : lower, ArrowDown: event.shiftKey ? lower - 9 : lower,
+    ArrowRight: event.shiftKey ? upper + 9 : upper, ArrowUp: event.shiftKey ? upper + 9 : upper,
+    PageDown: lower - 9, PageUp: upper + 9, Home: 0, End: last,
+  };
+  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  step_to(lab, steps[event.key]);
+  clearTimeout(lab.timer);
+  lab.timer = setTimeout(() => let_go(lab), PATIENCE);
+}
+
+function let_go(lab) {
+  clearTimeout(lab.timer);
+  clearTimeout(lab.patience);
+  lab.timer = 0;
+  lab.sent = lab.percent;
+  lab.send("released", lab.percent);
+  lab.patience = setTimeout(() => {
+    if (lab.sent === null || lab.held || lab.timer) return;
+    settle(lab); // no answer with this percentage came; what came last holds
+    ask(lab);
+  }, ECHO);
+}
+
+// -- bars -------------------------------------------------------------------------------------------------------------
+
+function bar_at(chart, event) {
+  const box = chart.plot.getBoundingClientRect(), bars = chart.detector.edges.length - 1;
+  return Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * bars), 0), bars - 1);
+}
+
+function show_hint(lab, chart, event) {
+  if (event.pointerType !== "mouse") return;
+  const bar = bar_at(chart, event), { edges } = chart.detector, last = edges.length - 2;
+  const range = bar === 0 ? `below ${score(edges[1])}` : bar === last ? `from ${score(edges[last])} up` : `${score(edges[bar])} to ${score(edges[bar + 1])}`;
+  const shares = chart.shapes.filter((shape) => shape.name !== "selected").map((shape) => `${shape.name} ${percent(shape.bars[bar])}`);
+  lab.hint.textContent = `${range}: ${shares.join(", ")}. Click to select`;
+  lab.hint.hidden = false;
+  const box = lab.root.getBoundingClientRect(), plot = chart.plot.getBoundingClientRect();
+  const x = Math.min(Math.max(event.clientX - box.left - lab.hint.offsetWidth / 2, 0), Math.max(box.width - lab.hint.offsetWidth, 0));
+  lab.hint.style.transform = `translate(${x}px, ${plot.bottom - box.top + 24}px)`;
+}
+
+// Shares of each group a bar; every set of it that counts counts the same.
+function shapes(lab, detector) {
+  const { data, counts } = lab;
+  const shape = (name, colour, dash, parts) => ({
+    name, colour, dash,
+    bars: detector.inside.bars.map((_, k) => mean(parts.map(([bars, n]) => bars[k] / n))),
+  });
+  const drawn = [shape("ID", data.inside.colour, "solid", [[detector.inside.bars, data.inside.n]])];
+  for (const group of data.groups) {
+    const parts = data.sets.flatMap((set, i) => (counts[i] && set.group === group.name ? [[detector.sets[i].bars, set.n]] : []));
+    if (parts.length) drawn.push(shape(group.name, group.colour, group.dash, parts));
+  }
+  if (detector.selected) {
+    const total = detector.selected.bars.reduce((sum, count) => sum + count, 0);
+    drawn.push(shape("selected", data.selected.colour, "longdash", [[detector.selected.bars, total]]));
+  }
+  return drawn;
+}
+
+// -- what does not move -----------------------------------------------------------------------------------------------
+
+function build(lab) {
+  const focused = [...lab.charts.values()].find((chart) => chart.line.matches(":focus"));
+  build_legend(lab);
+  const old = lab.charts;
+  lab.charts = new Map(lab.detectors.map((detector) => [detector.name, old.get(detector.name) ?? build_chart(lab)]));
+  for (const detector of lab.detectors) fill_chart(lab, lab.charts.get(detector.name), detector);
+  const sections = [...lab.charts.values()].map((chart) => chart.section);
+  if (sections.some((section, i) => section !== lab.place.children[i]) || sections.length !== lab.place.children.length) {
+    lab.place.replaceChildren(...sections);
+    if (focused?.section.isConnected) focused.line.focus({ preventScroll: true });
+  }
+  build_table(lab);
+  lab.stale = true;
+}
+
+function build_legend(lab) {
+  const { data } = lab, active = lab.root.getRootNode().activeElement?.dataset?.set;
+  lab.legend.replaceChildren();
+  const entry = (name, colour, dash) => {
+    const made = element("span", "", lab.legend);
+    made.innerHTML = `<svg viewBox="0 0 28 12" aria-hidden="true"><path d="M0 6H28" fill="none" stroke-width="3"/></svg>`;
+    const path = made.querySelector("path");
+    path.setAttribute("stroke", colour);
+    path.setAttribute("stroke-dasharray", DASHES[dash].join(" "));
+    element("span", name, made);
+    return made;
+  };
+  entry("ID", data.inside.colour, "solid");
+  for (const group of data.groups) {
+    const made = entry(group.name, group.colour, group.dash);
+    data.sets.forEach((set, i) => {
+      if (set.group !== group.name) return;
+      const button = element("button", set.title, made);
+      button.type = "button";
+      button.dataset.set = set.name;
+      button.setAttribute("aria-pressed", lab.counts[i]);
+      button.title = "Counts, or does not";
+      button.onclick = () => toggle(lab, i);
+      if (set.name === active) button.focus({ preventScroll: true });
+    });
+  }
+  if (data.selected.is_any) entry("selected", data.selected.colour, "longdash");
+}
+
+function toggle(lab, i) {
+  const counts = lab.counts.map((counted, j) => (j === i ? !counted : counted));
+  if (!counts.some(Boolean)) return; // one counts at least
+  lab.counts = counts;
+  lab.legend.querySelectorAll("button").forEach((button) => {
+    button.setAttribute("aria-pressed", counts[lab.data.sets.findIndex((set) => set.name === button.dataset.set)]);
+  });
+  for (const chart of lab.charts.values()) chart.shapes = shapes(lab, chart.detector);
+  lab.stale = true;
+  ask(lab);
+  lab.send("counted", lab.data.sets.filter((_, j) => counts[j]).map((set) => set.name));
+}
+
+function build_chart(lab) {
+  const section = document.createElement("section");
+  section.className = "chart";
+  const chart = { section };
+  const header = element("header", "", section), title = element("span", "", header);
+  chart.name = element("b", "", title);
+  chart.total = element("span", "", title);
+  chart.note = element("small", "", header);
+  chart.caught = element("div", "", section, "caught");
+  chart.plot = element("div", "", section, "plot");
+  chart.canvas = element("canvas", "", chart.plot);
+  chart.canvas.setAttribute("role", "img");
+  chart.beyond = element("div", "", element("div", "", chart.plot, "beyond"));
+  chart.line = element("div", "", chart.plot, "line");
+  chart.line.setAttribute("role", "slider");
+  chart.line.setAttribute("aria-orientation", "horizontal");
+  chart.line.tabIndex = 0;
+  element("span", "", chart.line, "grip");
+  chart.flag = element("span", "", chart.line, "flag");
+  chart.axis = element("div", "", section, "axis");
+  chart.axis.setAttribute("aria-hidden", "true");
+  chart.plot.onmousedown = (event) => event.preventDefault(); // keeps the focus on the line
+  chart.plot.onpointerdown = (event) => press(lab, chart, event);
+  chart.plot.onpointermove = (event) => move(lab, chart, event);
+  chart.plot.onpointerup = (event) => release(lab, chart, event);
+  chart.plot.onpointercancel = () => abandon(lab, chart);
+  chart.plot.onpointerleave = () => { lab.hint.hidden = true; };
+  chart.line.onkeydown = (event) => key(lab, event);
+  chart.line.onblur = () => lab.timer && let_go(lab);
+  return chart;
+}
+
+function fill_chart(lab, chart, detector) {
+  const { data } = lab;
+  chart.detector = detector;
+  chart.shapes = shapes(lab, detector);
+  say(chart.name, detector.name);
+  say(chart.note, detector.note);
+  chart.section.setAttribute("aria-label", detector.name);
+  const groups = data.groups.map((group) => group.name);
+  const unit = data.unit === "raw" ? "score" : data.unit === "symlog" ? "score on a symlog axis" : data.unit;
+  chart.canvas.setAttribute("aria-label", `${detector.name}: histograms of the ${unit} of ID${groups.map((name) => `, ${name}`).join("")}, as shares of each; larger is more OOD`);
+  chart.line.setAttribute("aria-label", `Line of ${detector.name}`);
+  chart.line.setAttribute("aria-valuemin", data.percents[0]);
+  chart.line.setAttribute("aria-valuemax", data.percents.at(-1));
+  chart.caught.replaceChildren();
+  const figure = (colour) => {
+    const made = element("span", "", chart.caught);
+    element("i", "", made).style.background = colour;
+    return element("span", "", made);
+  };
+  chart.groups = data.groups.map((group) => figure(group.colour));
+  chart.selected = data.selected.n ? figure(data.selected.colour) : null;
+  chart.axis.replaceChildren();
+  const last = detector.ticks.length - 1;
+  detector.ticks.forEach(([at, label], i) => {
+    const tick = element("span", label, chart.axis);
+    tick.style.left = `${100 * at}%`;
+    if (at < 0.04 && i === 0) tick.style.transform = "none";
+    if (at > 0.96 && i === last) tick.style.transform = "translateX(-100%)";
+  });
+}
+
+function build_table(lab) {
+  const { data, table } = lab;
+  table.replaceChildren();
+  table.style.minWidth = `${7 + 5.2 * (3 + data.groups.length + data.sets.length)}rem`; // columns are equally wide
+  const head = element("thead", "", table), top = element("tr", "", head), names = element("tr", "", head);
+  const heading = (row, text, span = 1, name = "") => {
+    const made = element("th", text, row, name);
+    made.colSpan = span;
+    made.scope = span > 1 ? "colgroup" : "col";
+  };
+  heading(top, "");
+  heading(top, "At the line", 2, "of");
+  if (data.groups.length) heading(top, "OOD caught, by group", data.groups.length + 1, "of");
+  if (data.sets.length) heading(top, "by set", data.sets.length, "of");
+  const groups = data.groups.length ? ["all", ...data.groups.map((group) => group.name)] : [];
+  for (const name of ["Detector", "Threshold", "ID kept", ...groups, ...data.sets.map((set) => set.title)]) heading(names, name);
+  const body = element("tbody", "", table);
+  lab.rows = lab.detectors.map((detector) => {
+    const row = element("tr", "", body);
+    element("th", detector.name, row).scope = "row";
+    const cell = (name) => element("td", "", row, name);
+    return {
+      threshold: cell(), kept: cell(), caught: groups.length ? cell("mean") : null,
+      groups: data.groups.map(() => cell()), sets: data.sets.map(() => cell()),
+    };
+  });
+}
+
+// -- drawing ----------------------------------------------------------------------------------------------------------
+
+function ask(lab) {
+  if (!lab.frame) lab.frame = requestAnimationFrame(() => { lab.frame = 0; draw(lab); });
+}
+
+function draw(lab) {
+  if (!lab.data) return;
+  const stale = lab.stale;
+  lab.stale = false;
+  if (stale) measure(lab);
+  const outcomes = lab.detectors.map((detector) => outcome(lab, detector));
+  outcomes.forEach((result, i) => {
+    const chart = lab.charts.get(result.name);
+    draw_chart(lab, chart, result);
+    draw_row(lab, lab.rows[i], result, threshold(lab, chart.detector));
+    if (stale) paint(lab, chart);
+  });
+  say(lab.finding, finding(lab, outcomes));
+}
+
+function measure(lab) {
+  for (const chart of lab.charts.values()) chart.width = chart.plot.clientWidth;
+}
+
+function finding(lab, outcomes) {
+  const kept = `Where ${Number(lab.percent.toFixed(2))}\u00a0% of ID is kept`;
+  if (!lab.data.sets.length) return kept;
+  const [best, ...others] = [...outcomes].sort((a, b) => b.caught - a.caught);
+  const next = others.slice(0, 2).map((each) => `${each.name} ${percent(each.caught)}`);
+  const followers = next.length ? `; then ${next.join(", ")}` : "";
+  return `${kept}, ${best.name} leads: ${percent(best.caught)} of OOD is caught${followers}.`;
+}
+
+function draw_chart(lab, chart, result) {
+  const { data } = lab, { detector, width } = chart;
+  const at = place(lab, detector), value = threshold(lab, detector), x = at * width;
+  say(chart.total, data.sets.length ? ` catches ${percent(result.caught)}` : "");
+  chart.groups.forEach((node, i) => say(node, `${data.groups[i].name} ${percent(result.byGroup[i])}`));
+  if (chart.selected) say(chart.selected, `OOD selected ${percent(result.selected)}`);
+  say(chart.flag, `${at <= 0 ? "◂ " : ""}${score(value)}${at >= 1 ? " ▸" : ""}`);
+  chart.line.style.transform = chart.beyond.style.transform = `translateX(${x}px)`;
+  const half = 3.6 * chart.flag.textContent.length + 7; // the flag stays inside the plot
+  const aside = Math.max(0, half - x) - Math.max(0, x + half - width);
+  chart.flag.style.transform = `translateX(calc(-50% + ${aside}px))`;
+  if (lab.held && lab.held.chart !== chart) return; // the other lines are read out once it is let go
+  const groups = result.byGroup.map((share, i) => `, ${data.groups[i].name} ${percent(share)}`).join("");
+  chart.line.setAttribute("aria-valuenow", lab.percent);
+  chart.line.setAttribute("aria-valuetext", `threshold ${score(value)} keeps ${percent(result.kept)} of ID${groups && `, catches ${percent(result.caught)} of OOD${groups}`}`);
+}
+
+function draw_row(lab, row, result, value) {
+  say(row.threshold, score(value));
+  say(row.kept, percent(result.kept));
+  if (row.caught) say(row.caught, percent(result.caught));
+  row.groups.forEach((cell, i) => say(cell, percent(result.byGroup[i])));
+  row.sets.forEach((cell, i) => say(cell, percent(result.bySet[i])));
+}
+
+// Outlines of the groups' shares, that of ID filled; what is selected may be cut off at the top. Heights are square roots on an
+// axis of percentiles, where ID is flat and most of OOD in the last bar.
+function paint(lab, chart) {
+  const { canvas, width } = chart, ratio = devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(HEIGHT * ratio);
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, HEIGHT);
+  const tallest = Math.max(...chart.shapes.filter((shape) => shape.name !== "selected").flatMap((shape) => shape.bars));
+  const height = (share) => (lab.data.unit === "ID percentile" ? Math.sqrt(share / tallest) : share / tallest) * (HEIGHT - 4);
+  for (const shape of chart.shapes) {
+    const one = width / shape.bars.length;
+    pen.beginPath();
+    pen.moveTo(0, HEIGHT);
+    shape.bars.forEach((share, k) => {
+      const y = HEIGHT - height(share);
+      pen.lineTo(k * one, y);
+      pen.lineTo((k + 1) * one, y);
+    });
+    pen.lineTo(width, HEIGHT);
+    pen.strokeStyle = pen.fillStyle = shape.colour;
+    if (shape.name === "ID") {
+      pen.globalAlpha = 0.3;
+      pen.fill();
+      pen.globalAlpha = 1;
+    }
+    pen.lineWidth = 2;
+    pen.setLineDash(DASHES[shape.dash]);
+    pen.stroke();
+  }
+}
