@@ -1,4 +1,4 @@
-"""State of the Detectors page: what is selected, flips, and an image of one's own."""
+"""State of the Detectors page: what is selected, and an image of one's own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.items import Mask
-from app.pack.scores import (
-    Array,
-    ensure_scoring_job,
-    heat_correction,
-    heat_prior,
-    ready_scores,
-)
+from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.selected import current_selection, selected_masks
 from app.pack.work import DetectorScores
 
 if TYPE_CHECKING:
-    from heat_core.flips import Flips
     from heat_core.judge import Judge, Opinion, ScoredRun
 
 
@@ -45,77 +38,6 @@ def selected_ood_masks(pack_data: PackData, group: str = "all") -> dict[str, Mas
 def row_count(masks: Mapping[str, Mask]) -> int:
     """Returns how many rows there are in {set: mask of its rows (n,)}."""
     return sum(int(mask.sum()) for mask in masks.values())
-
-
-# -- flips -----------------------------------------------------------------------------------------
-
-
-HEATS_PRIOR = "HEAT's prior"  # beside the detectors, as one that accepts or rejects
-PRIORS = {"HEAT": HEATS_PRIOR, "HEAT-GMM": "MoG", "HEAT-EL": "Energy"}
-"""{detector with a correction: what it is without that}."""
-
-
-def corrected_detector(accepts: str, rejects: str) -> str:
-    """Returns which of two detectors is the other with a correction alone added; else nothing."""
-    for name, prior in PRIORS.items():
-        if {accepts, rejects} == {name, prior}:
-            return name
-    return ""
-
-
-def flip_scores(pack_data: PackData) -> dict[str, Mapping[str, Array]]:
-    """Returns {detector: {set: (n,) scores}} of those that are ready, HEAT's prior among them.
-
-    They are of ID test and the OOD sets.
-    """
-    scores_by_detector: dict[str, Mapping[str, Array]] = {
-        name: detector_scores.scores
-        for name, detector_scores in _by_detector(pack_data).items()
-        if not detector_scores.missing_reason
-    }
-    prior = heat_prior(pack_data)
-    if prior:
-        scores_by_detector[HEATS_PRIOR] = prior
-    return {
-        name: {set_name: scores for set_name, scores in by_set.items() if set_name != "val"}
-        for name, by_set in scores_by_detector.items()
-    }
-
-
-def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: float) -> Flips:
-    """Returns the rows that one detector accepts and another rejects.
-
-    Each has the threshold that keeps a share of ID test. Where they differ by a correction alone,
-    that sorts the rows; else the change of the ID percentile does.
-
-    Args:
-        pack_data: whose rows.
-        accepts, rejects: names of detectors that are ready, or `HEATS_PRIOR`.
-        share_to_keep: the share of ID test that thresholds keep.
-    """
-    from heat_core.flips import Flips
-    from heat_core.metrics import threshold_keeping
-
-    scores_by_detector = flip_scores(pack_data)
-    accepting, rejecting = scores_by_detector[accepts], scores_by_detector[rejects]
-    thresholds = (
-        threshold_keeping(accepting["test"], share_to_keep),
-        threshold_keeping(rejecting["test"], share_to_keep),
-    )
-    moves = None
-    corrected = corrected_detector(accepts, rejects)
-    if corrected:
-        sign = 1 if rejects == corrected else -1
-        corrections = heat_correction(pack_data, corrected)
-        moves = {name: sign * values for name, values in corrections.items()}
-    return Flips.between(accepting, rejecting, thresholds, moves)
-
-
-def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
-    return {
-        detector_scores.detector: detector_scores
-        for detector_scores in ensure_scoring_job(pack_data, "modern").frames
-    }
 
 
 # -- an image of one's own -------------------------------------------------------------------------
@@ -175,6 +97,13 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Sc
             set_scores = scores_by_detector[name]
             fitted[name] = ScoredRun(detector_scores.run, set_scores.test, set_scores.calibration)
     return fitted
+
+
+def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
+    return {
+        detector_scores.detector: detector_scores
+        for detector_scores in ensure_scoring_job(pack_data, "modern").frames
+    }
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")
