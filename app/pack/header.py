@@ -25,6 +25,7 @@ from app.pack.selected import (
 )
 from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence, pack_report, row_counts
+from app.pack.tags import sync_tags_with_link
 from app.text import plain
 
 OTHER_DATA = (
@@ -118,6 +119,7 @@ def _follow_link(pack_data: PackData) -> None:
     if is_link_of_other_data(pack_data):
         st.warning(OTHER_DATA, icon=":material/link_off:")
     sync_items_with_link()
+    sync_tags_with_link(pack_data)
     missing_method = sync_region_with_link(pack_data)
     if missing_method:
         st.info(f"{NO_MAP} {plain(missing_method.upper(), 20)}.", icon=":material/map:")

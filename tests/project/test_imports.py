@@ -88,6 +88,9 @@ PURE = {
     "evaluation",
     "shipment",
     "work",
+    "contours",
+    "before_after",
+    "export",
 }
 # without a page
 BACKGROUND = {
