@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.pack.data import PackData
+from app.pack.items import Mask
 from app.pack.scores import Array, ensure_scoring_job, heat_correction, heat_prior, ready_scores
 from app.pack.shown import shown_detectors
 from app.session import warn_if_not_offered
@@ -73,6 +74,28 @@ def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: f
         corrections = heat_correction(pack_data, corrected)
         moves = {name: sign * values for name, values in corrections.items()}
     return Flips.between(accepting, rejecting, thresholds, moves)
+
+
+def rejections(
+    pack_data: PackData, pair: tuple[str, str], share_to_keep: float
+) -> dict[str, tuple[Mask, Mask]]:
+    """Returns {set: (which rows the first of a pair rejects (n,), which the second rejects (n,))}.
+
+    Each has the threshold that keeps a share of ID test. Nothing while one of them is not ready.
+    """
+    scores_by_detector = flip_scores(pack_data)
+    if not set(pair) <= set(scores_by_detector):
+        return {}
+    first, second = (_rejected(scores_by_detector[name], share_to_keep) for name in pair)
+    return {name: (first[name], second[name]) for name in first if name in second}
+
+
+def _rejected(scores: Mapping[str, Array], share_to_keep: float) -> dict[str, Mask]:
+    """Returns {set: which rows are above the threshold that keeps a share of ID test (n,)}."""
+    from heat_core.metrics import threshold_keeping
+
+    threshold = threshold_keeping(scores["test"], share_to_keep)
+    return {name: values > threshold for name, values in scores.items()}
 
 
 def missing_reason(pack_data: PackData, name: str) -> str:

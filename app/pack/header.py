@@ -41,24 +41,32 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
+def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False) -> PackData | None:
     """Shows the head of a page and returns its data; None once it has said why there is none.
 
     Args:
+        title: of the page.
+        caption: what it is for.
         uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
             and nothing is said of it.
+        is_low: whether it takes one row, its title as small as the navigation's and the caption
+            folded behind it.
     """
     unknown_pack = unknown_pack_name()
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.title(title, width="content")
+        if is_low:
+            st.markdown(f"# :small[{title}]", width="content", help=caption)
+        else:
+            st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
-    st.caption(caption)
+    if not is_low:
+        st.caption(caption)
     if unknown_pack:
         names = plain(", ".join(offered_packs())) or "none"
         st.error(
