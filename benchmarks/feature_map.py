@@ -21,7 +21,7 @@ BARS = {COUNTS: 0.4, IMAGES: 0.8, INSPECTOR: 0.5}
 BYTES = "bytes of a lasso, received"
 SELECTORS = {COUNTS: "h3", IMAGES: ".tiles button"}
 """{wait for a lasso: what is new in the page then}."""
-INSPECTOR_TEXT = "[role=dialog] h2, [role=dialog] p"
+INSPECTOR_TEXT = "[data-testid=stCaptionContainer]"
 LASSO = [(0.0, 0.5), (0.2, 0.45), (0.25, 0.7), (0.05, 0.75)]  # shares of the map's sides
 
 

@@ -14,7 +14,7 @@ from heat_core.metrics import percentile
 
 TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)  # ID percentiles that axes name, as fractions
 LEFT, RIGHT = 0.11, 0.96  # where an axis begins and ends, fractions of the picture
-TOP, BOTTOM = 0.04, 0.87
+TOP, BOTTOM = 0.09, 0.87
 TICK_ROOM = 0.02  # of the picture, between an axis and its numbers
 
 

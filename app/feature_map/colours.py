@@ -37,7 +37,7 @@ CLASS_COLOURS = (
 )
 SEQUENTIAL = ("#3b5fa8", "#6d7f9a", "#9a9a7f", "#c9b85a", "#f2d83a")  # reads on white and on black
 DIVERGING = ("#0072B2", "#b4bac1", "#D55E00")
-FLIP_COLOURS = ("#aab6c2", "#D55E00", "#0072B2", "#66717d")
+FLIP_COLOURS = ("#aab6c2", "#D55E00", "#0072B2", "#8a6fae")
 FLIP_SYMBOLS = "●▲▼●"  # of rows that both accept, the second rejects, the first rejects, both
 MAX_LABEL = 40  # characters of a name on the map
 SCALE_STEPS = 48  # colours of a scale

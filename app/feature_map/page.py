@@ -74,7 +74,7 @@ def show_keeping(pack_data: PackData) -> None:
 def show(pack_data: PackData) -> None:
     """Shows the choices, and the map as soon as there is one."""
     toolbar, above = st.container(), st.container()
-    left, right = st.columns([3, 2])
+    left, right = st.columns([4, 3])
     below = st.container()
     with right:
         panel = panel_input(opened_item())

@@ -150,7 +150,7 @@ def _tick_marks(plotted: PercentileLayout, before: str, after: str) -> list[Mark
     """Returns the numbers along both axes, and the detectors' names."""
     marks = [
         Mark(((LEFT + RIGHT) / 2, BOTTOM + 5 * TICK_ROOM), f"{before} (ID percentile)"),
-        Mark((LEFT + 0.1, TOP - TICK_ROOM), f"{after} (ID percentile)"),
+        Mark((LEFT + 0.1, TOP - 2 * TICK_ROOM), f"{after} (ID percentile)"),
     ]
     for share in plotted.ticks:
         x, y = plotted.spot(share, share)

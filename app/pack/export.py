@@ -15,6 +15,8 @@ from app.pack.items import Mask, Part, indices_of, mask_in, source_of
 if TYPE_CHECKING:
     from heat_core.pack import Pack
 
+ID_SETS = ("train", "test", "val")  # whose labels are of the classes of the pack
+
 ScoresBySet = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
 
 
@@ -41,7 +43,7 @@ def export_table(
         indices = indices_of(features, name)[mask]
         source = source_of(features, name)
         labels = np.full(len(indices), "", object)
-        if features.y is not None:
+        if features.y is not None and name in ID_SETS:
             labels[:] = [pack.class_name(label) for label in features.y.cpu().numpy()[mask]]
         columns = {
             "id": [f"{source}/{index}" for index in indices.tolist()],

@@ -49,15 +49,14 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         caption: what it is for.
         uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
             and nothing is said of it.
-        is_low: whether it takes one row, its title as small as the navigation's and the caption
-            folded behind it.
+        is_low: whether it takes one row, its title small and the caption folded behind it.
     """
     unknown_pack = unknown_pack_name()
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         if is_low:
-            st.markdown(f"# :small[{title}]", width="content", help=caption)
+            st.header(title, anchor=False, width="content", help=caption)
         else:
             st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):

@@ -9,6 +9,7 @@ const REST = 300; // ms without a move before the window counts as come to rest
 const STEP = 4; // px between corners of a lasso
 const HOVER = 12; // px around a pointer, within which a point is previewed
 const PAUSE = 60; // ms that a pointer rests on a point before its thumbnail is asked for
+const PATIENCE = 3000; // ms after which a thumbnail that did not come is asked for anew
 const AROUND = 80; // px around it, of whose points thumbnails are asked for, too
 const UNITS = 65534; // of which packed fractions are numbers
 const NOTHING = 65535; // a packed number that is not there
@@ -34,7 +35,7 @@ function create(root) {
   const map = {
     face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
     tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", window: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
-    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), hovered: -1, asked: new Set(),
+    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), hovered: -1, asked: new Map(),
   };
   map.observer = new ResizeObserver(() => draw(map));
   map.observer.observe(map.face);
@@ -91,6 +92,7 @@ function reveal(map) {
 function legend(place, said) {
   const title = document.createElement("b");
   title.textContent = said.title;
+  place.hidden = !said.title && !said.entries.length;
   place.replaceChildren(title, ...said.entries.map(entry));
   if (!said.scale.length) return;
   const scale = document.createElement("span");
@@ -336,11 +338,11 @@ function place(map, spot) {
 function askForThumbnails(map) {
   const spot = spotOfRow(map, map.hovered), kept = window.heatThumbnails;
   if (!spot || !kept || kept.images.has(map.hovered)) return;
-  if (map.asked.of !== kept.of) map.asked = Object.assign(new Set(), { of: kept.of });
-  const isNew = (row, hasImages) => hasImages && !map.asked.has(row) && !kept.images.has(row);
+  const now = performance.now();
+  const isNew = (row, hasImages) => hasImages && !kept.images.has(row) && !(now - map.asked.get(row) < PATIENCE);
   const wanted = nearest(map, spot, AROUND, map.data.max_wanted, isNew);
-  if (wanted[0] !== map.hovered && !wanted.includes(map.hovered)) return;
-  for (const row of wanted) map.asked.add(row);
+  if (!wanted.includes(map.hovered)) return;
+  for (const row of wanted) map.asked.set(row, now);
   document.dispatchEvent(new CustomEvent("heat-thumbnails-wanted", { detail: wanted }));
 }
 

@@ -14,7 +14,7 @@ from app.components import declared
 
 _mount = declared("thumbnails")
 
-MAX_WANTED = 24  # thumbnails of a message
+MAX_WANTED = 48  # thumbnails of a message
 
 
 def thumbnails(
