@@ -713,7 +713,7 @@ def test_what_is_opened_is_beside_the_map_and_leads_to_the_next(open_map, pictur
     assert link(at)["item"] == "far_d/8"
     press(at, "Close")
     assert "item" not in link(at)
-    assert at.subheader[0].value == "2 selected, all of them d."
+    assert at.subheader[0].value == "2 selected, all of them far_d."
 
 
 def test_a_lasso_before_and_after_selects_on_the_map(open_map, pictures, drawings, pack):

@@ -35,7 +35,7 @@ function create(root) {
   const map = {
     face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
     tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", window: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
-    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), hovered: -1, asked: new Map(),
+    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), ring: root.querySelector(".ring"), hovered: -1, asked: new Map(),
   };
   map.observer = new ResizeObserver(() => draw(map));
   map.observer.observe(map.face);
@@ -135,8 +135,7 @@ function draw(map) {
   for (const outline of data.outlines) trace(map, pen, outline, wide, high, [6, 4]);
   if (map.shape) trace(map, pen, map.shape.corners, wide, high, []);
   for (const mark of data.marks) label(map, pen, mark, wide, high, ink, paper);
-  const hovered = spotOfRow(map, map.hovered);
-  if (hovered) label(map, pen, { spot: hovered, text: "" }, wide, high, ink, paper);
+  placeHovered(map);
   if (map.cursor) cross(map, pen, map.cursor, wide, high, ink);
   if (map.corner) cross(map, pen, map.corner, wide, high, accent);
 }
@@ -276,7 +275,7 @@ function showHovered(map, row) {
   map.hovered = row;
   clearTimeout(map.pause);
   describe(map);
-  draw(map);
+  placeHovered(map);
   document.dispatchEvent(new CustomEvent("heat-hover", { detail: { from: map.face, row } }));
   if (row >= 0) map.pause = setTimeout(() => askForThumbnails(map), PAUSE);
 }
@@ -285,7 +284,7 @@ function follow(map, { from, row }) {
   if (from === map.face) return;
   map.hovered = row;
   map.preview.hidden = true;
-  draw(map);
+  placeHovered(map);
 }
 
 function arrived(map) {
@@ -301,7 +300,6 @@ function describe(map) {
   const name = rows.classes[rows.labelsUnpacked[map.hovered / rows.every]];
   const lines = [name ?? set.title, ...(name ? [set.title] : []), ...valueLines(map.hovered / rows.every)];
   map.preview.replaceChildren(...thumbnail(map.hovered), ...lines.map(textLine));
-  place(map, spot);
 }
 
 function valueLines(i) {
@@ -326,8 +324,13 @@ function thumbnail(row) {
   return [image];
 }
 
-function place(map, spot) {
-  const wide = map.face.clientWidth, high = wide / map.data.aspect, [x, y] = on(map, spot, wide, high);
+// Puts the ring and the preview to where the row lies. Neither is drawn on the canvas, which takes longer than a pointer waits.
+function placeHovered(map) {
+  const spot = spotOfRow(map, map.hovered), wide = map.face.clientWidth, high = wide / (map.data?.aspect ?? 1);
+  map.ring.hidden = !spot;
+  if (!spot) return;
+  const [x, y] = on(map, spot, wide, high);
+  map.ring.style.transform = `translate(${x}px, ${y}px)`;
   map.preview.style.left = x < wide / 2 ? `${x + 16}px` : "";
   map.preview.style.right = x < wide / 2 ? "" : `${wide - x + 16}px`;
   map.preview.style.top = y < high / 2 ? `${y + 8}px` : "";
