@@ -1,4 +1,4 @@
-"""The Feature map in a browser: a lasso to its counts and images, a click to the inspector, previews.
+"""The Feature map in a browser: lassos to counts and images, a click to the inspector, previews.
 
 On the first pack that ships, by MSP, while the other detectors are being fitted.
 """

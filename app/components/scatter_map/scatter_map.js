@@ -35,7 +35,7 @@ function create(root) {
   const map = {
     face: root.querySelector(".face"), canvas: root.querySelector("canvas"), legend: root.querySelector(".legend"),
     tools: [...root.querySelectorAll("[data-tool]")], tool: "lasso", window: [0, 0, 1, 1], held: new Map(), shape: null, timer: 0,
-    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), ring: root.querySelector(".ring"), hovered: -1, asked: new Map(),
+    cursor: null, corner: null, image: null, whole: null, busy: false, preview: root.querySelector(".preview"), ring: root.querySelector(".ring"), hovered: -1, askedAt: -Infinity,
   };
   map.observer = new ResizeObserver(() => draw(map));
   map.observer.observe(map.face);
@@ -50,7 +50,7 @@ function create(root) {
   map.face.addEventListener("pointermove", (event) => hover(map, event));
   map.face.addEventListener("blur", () => { map.byMouse = false; });
   map.face.addEventListener("pointerleave", () => showHovered(map, -1));
-  map.listeners = { "heat-shared": () => arrived(map), "heat-hover": (event) => follow(map, event.detail) };
+  map.listeners = { "heat-shared": (event) => arrived(map, event.detail), "heat-hover": (event) => follow(map, event.detail) };
   for (const [name, listener] of Object.entries(map.listeners)) document.addEventListener(name, listener);
   use(map, "lasso");
   return map;
@@ -287,9 +287,13 @@ function follow(map, { from, row }) {
   placeHovered(map);
 }
 
-function arrived(map) {
-  if (!map.preview.hidden) describe(map);
-  draw(map);
+function arrived(map, name) {
+  if (name === "thumbnails") map.askedAt = -Infinity;
+  if (!map.preview.hidden) {
+    describe(map);
+    askForThumbnails(map);
+  }
+  if (name !== "thumbnails") draw(map);
 }
 
 function describe(map) {
@@ -337,15 +341,14 @@ function placeHovered(map) {
   map.preview.style.bottom = y < high / 2 ? "" : `${high - y + 8}px`;
 }
 
-// Asks for the thumbnail of what is previewed, and for those around it, which may be next.
+// Asks for the thumbnail of what is previewed, and for those around it, which may be next; one question at a time.
 function askForThumbnails(map) {
-  const spot = spotOfRow(map, map.hovered), kept = window.heatThumbnails;
-  if (!spot || !kept || kept.images.has(map.hovered)) return;
-  const now = performance.now();
-  const isNew = (row, hasImages) => hasImages && !kept.images.has(row) && !(now - map.asked.get(row) < PATIENCE);
+  const spot = spotOfRow(map, map.hovered), kept = window.heatThumbnails, now = performance.now();
+  if (!spot || !kept || kept.images.has(map.hovered) || now - map.askedAt < PATIENCE) return;
+  const isNew = (row, hasImages) => hasImages && !kept.images.has(row);
   const wanted = nearest(map, spot, AROUND, map.data.max_wanted, isNew);
   if (!wanted.includes(map.hovered)) return;
-  for (const row of wanted) map.asked.set(row, now);
+  map.askedAt = now;
   document.dispatchEvent(new CustomEvent("heat-thumbnails-wanted", { detail: wanted }));
 }
 
