@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0)  # ID percentiles that axes na
 LEFT, RIGHT = 0.11, 0.96  # where an axis begins and ends, fractions of the picture
 TOP, BOTTOM = 0.09, 0.87
 TICK_ROOM = 0.02  # of the picture, between an axis and its numbers
+
+Fraction = TypeVar("Fraction", float, NDArray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +69,12 @@ def stretched(shares: NDArray, id_rows: int) -> NDArray:
     return np.log10(left) / np.log10(last)
 
 
-def across(fraction: float | NDArray) -> float | NDArray:
+def across(fraction: Fraction) -> Fraction:
     """Returns where a fraction of the lower axis lies on the picture."""
     return LEFT + fraction * (RIGHT - LEFT)
 
 
-def up(fraction: float | NDArray) -> float | NDArray:
+def up(fraction: Fraction) -> Fraction:
     """Returns where a fraction of the left axis lies on the picture, from above."""
     return BOTTOM + fraction * (TOP - BOTTOM)
 
