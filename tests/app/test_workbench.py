@@ -73,7 +73,7 @@ def test_rows_lie_by_their_percentiles_before_and_after() -> None:
     assert layout.coordinates["far_d"].tolist() == [[0.0, 1.0], [1.0, pytest.approx(49 / 99)]]
     assert set(layout.positions) == {"test", "far_d"}
     np.testing.assert_allclose(layout.positions["far_d"][0], [LEFT, TOP], atol=1e-6)
-    half_up = BOTTOM + stretched(np.array(49 / 99), 99) * (TOP - BOTTOM)
+    half_up = BOTTOM + float(stretched(np.array(49 / 99), 99)) * (TOP - BOTTOM)
     np.testing.assert_allclose(layout.positions["far_d"][1], [RIGHT, half_up], atol=1e-6)
     assert layout.ticks == (0.0, 0.5, 0.9, 1.0)  # 99 rows do not tell 99 % from more
     np.testing.assert_allclose(stretched(np.array([0.0, 0.909090909, 1.0]), 99), [0, 0.5, 1])
@@ -102,7 +102,7 @@ def test_what_is_exported_has_ids_classes_tags_and_scores(pack: Pack) -> None:
     assert table["class"].tolist() == [*classes, ""]
     assert table["tags"].tolist() == ["", "odd", "odd; far"]
     assert table["MoG"].tolist() == [1.0, 5.0, 7 / 3]
-    assert table["SSD"].isna().all()
+    assert table["SSD"].isna().tolist() == [True] * 3
     for read, name in ((pd.read_csv, "CSV"), (pd.read_parquet, "Parquet")):
         written = read(io.BytesIO(WRITERS[name](table)))
         assert written["MoG"].tolist() == [1.0, 5.0, 7 / 3]
