@@ -34,6 +34,20 @@ TERMS: Mapping[str, str] = {
         "Turns logits into shares that add up to 100 %. They compare classes with each other, "
         "so they are large for one class even where none fits."
     ),
+    "Free energy": (
+        "The energy of a classifier: -T logsumexp(f / T) of its logits f. log max softmax is the "
+        "free energy plus the largest logit."
+    ),
+    "Auxiliary OOD": (
+        "OOD inputs that a classifier sees in fine-tuning, apart from those that it is tested on."
+    ),
+    "Margins, m_in and m_out": (
+        "Energy-bounded learning pushes the energies of ID below m_in and those of auxiliary OOD "
+        "above m_out; what lies beyond its margin costs nothing more."
+    ),
+    "Rank correlation": (
+        "How far two orders agree: +1 is the same order, 0 none, -1 the reverse (Spearman)."
+    ),
     "Detector": "Anything that gives an input a score, larger for what is stranger.",
     "Energy": (
         "A number for every place, low where data is common and high where it is rare; the "

@@ -51,6 +51,14 @@ page = st.navigation(
             "exact truth.",
         ),
         st.Page(
+            "energy/page.py",
+            title="Energy",
+            icon=":material/bolt:",
+            url_path="energy",
+            help="Softmax against energy on a classifier in the plane: temperature, margins, "
+            "fine-tuning.",
+        ),
+        st.Page(
             "landscape/page.py",
             title="Landscape",
             icon=":material/terrain:",

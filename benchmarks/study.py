@@ -54,7 +54,7 @@ def figures_of(detector: Detector, pack: Pack, seeds: int = 1) -> Figures:
     tables = []
     for seed in range(seeds):
         run = fit(detector, pack.train, seed, extra=pack.extra)
-        tables.append(tabulate({NAME: score_pack(pack, run.score)}, pack.ood))
+        tables.append(tabulate({NAME: score_pack(pack, run.score)}, pack.ood, pack.averaged))
     means, deviations = over_seeds(tables)
     print(
         f"{detector.title}: criterion {100 * mean_criterion:.2f}, {len(tables)} seeds",

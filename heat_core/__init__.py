@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .detectors.distances import FDBD, NCI, SHE, NNGuide
     from .detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
     from .detectors.heat import EBM, HEAT
-    from .detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+    from .detectors.learned_energy import FromNoise, FromPerturbed, FromPseudoOOD, Perceptron
     from .detectors.logits import GEN, KLM, MaxLogit
     from .detectors.presets import DETECTORS, preset_detector, supported_detectors
     from .detectors.rectified import ASH, DICE, SCALE, ReAct
@@ -67,6 +67,7 @@ __all__ = [
     "ExtraID",
     "Features",
     "FromNoise",
+    "FromPerturbed",
     "FromPseudoOOD",
     "Head",
     "KeepShare",
@@ -118,7 +119,7 @@ _MODULES = {
     "detectors.closed_form": ("EnergyLogits", "KNN", "MSP", "MoG", "ODIN", "SSD"),
     "detectors.composed": ("Composed",),
     "detectors.heat": ("EBM", "HEAT"),
-    "detectors.learned_energy": ("FromNoise", "FromPseudoOOD", "Perceptron"),
+    "detectors.learned_energy": ("FromNoise", "FromPerturbed", "FromPseudoOOD", "Perceptron"),
     "detectors.distances": ("FDBD", "NCI", "NNGuide", "SHE"),
     "detectors.gaussians": ("ClassMoG", "RMD", "RMDPlusPlus", "RadialMahalanobis"),
     "detectors.logits": ("GEN", "KLM", "MaxLogit"),

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 from .commands import (
     dashboard,
     decisions,
+    finetuning,
     images,
     names,
     packs,
@@ -230,6 +231,23 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}...")
 
 
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"wanted a number, got {_short(text)}")
+    return number
+
+
+def _above_zero(text: str) -> float:
+    number = _number(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"wanted a number above 0, got {_short(text)}")
+    return number
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -271,6 +289,34 @@ def _train_classifier(add: Add) -> None:
     add("--held-out", type=_COUNT, default=5000, help="training images that the network never sees")
     _add_roots(add)
     _add_seed(add, "of the first weights, and of the order of images")
+    _add_device(add)
+
+
+def _finetune(add: Add) -> None:
+    add("--weights", type=Path, required=True, help="a network that train-classifier wrote")
+    auxiliary = (
+        "OOD images to train against: a dataset, its training split if it has one, or NAME:SPLIT; "
+        "folder:PATH; or destroyed, ID training images that are destroyed, and no OOD image"
+    )
+    add("--auxiliary", metavar="SET", required=True, help=auxiliary)
+    add("--out", type=Path, required=True, help="a .safetensors file")
+    objectives = "what auxiliary images are to have: high energies, or a uniform softmax"
+    choices = ("energy-bounded", "outlier-exposure")
+    add("--objective", choices=choices, default="energy-bounded", help=objectives)
+    id_margin = "above which an ID energy costs; the mean ID energy if not given"
+    add("--id-margin", type=_number, metavar="ENERGY", help=id_margin)
+    auxiliary_margin = "below which an auxiliary energy costs; their mean energy if not given"
+    add("--auxiliary-margin", type=_number, metavar="ENERGY", help=auxiliary_margin)
+    weight = "of that beside the cross-entropy; .1 for energies, .5 for a uniform softmax"
+    add("--weight", type=_above_zero, help=weight)
+    add("--epochs", type=_COUNT, default=10)
+    learning_rate = "at the start; it falls as a cosine (0.001)"
+    add("--lr", type=_above_zero, default=1e-3, help=learning_rate)
+    add("--id", help="the ID dataset, if the weights do not say it")
+    held_out = "training images that the network never saw, if the weights do not say it"
+    add("--held-out", type=_COUNT, help=held_out)
+    _add_roots(add)
+    _add_seed(add, "of the order of images, and of destroying them")
     _add_device(add)
 
 
@@ -510,6 +556,14 @@ COMMANDS = (
         add_options=_train_classifier,
         summary="Train a timm network on images; goes on after a kill.",
         example="--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
+    ),
+    Command(
+        name="finetune",
+        run=finetuning.finetune,
+        add_options=_finetune,
+        summary="Fine-tune a classifier against auxiliary images; goes on after a kill.",
+        example="--weights runs/cifar10.safetensors --root data --auxiliary cifar100 "
+        "--out runs/finetuned.safetensors",
     ),
     Command(
         name="extract",

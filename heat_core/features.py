@@ -201,7 +201,7 @@ class Features:
         """(N,) positions of the labels in `classes`."""
         if self.y is None:
             return torch.zeros(len(self), dtype=torch.int64)
-        return torch.searchsorted(self.classes, self.y)
+        return torch.searchsorted(self.classes, self.y.contiguous())
 
     def take(self, rows: Tensor) -> Features:
         """Returns the features of rows (n,), positions or a mask (N,), with the same head.

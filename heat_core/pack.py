@@ -35,6 +35,7 @@ GROUPS = ("near", "mid", "far")
 VIEWS = ("std", "odin", "early", "map")  # that packs are known to have beside z
 SET_NAME = re.compile(r"[\w .+-]{1,60}")  # with its group; it becomes a file name
 MIRROR = "mirror"  # the key, of the classifier on the card, of features that are means over mirrors
+RESEMBLES = "resembles"  # the key, of the classifier, of OOD sets like those it was fine-tuned on
 MIRRORED = "features are means over an image and its mirror image"
 AVAILABLE_ROWS_KEY = "moments_of"  # the key of a set on the card, as version 0.1 wrote it
 METHOD = re.compile(r"[\w-]{1,20}")  # what lays a map out: it becomes a part of a link
@@ -54,6 +55,14 @@ def check_set_name(name: str) -> None:
     raise ValueError(
         "the name of a set, with its group, must be up to 60 letters, digits, spaces and . + - _; "
         f"got {name!r}."
+    )
+
+
+def only_resembling_text(names: Iterable[str]) -> str:
+    """Returns why OOD sets of these names alone do not make a pack, in a sentence."""
+    return (
+        f"the network was fine-tuned against images like those of {', '.join(names)}; wanted an "
+        "OOD set that it does not know, too."
     )
 
 
@@ -134,9 +143,9 @@ class Pack:
             images may be handed on.
 
     Raises:
-        ValueError: `train` has no labels or a single class, there is no OOD set, a set has a name
-            that `check_set_name` refuses or another width than `train`, or labels that `train`
-            lacks.
+        ValueError: `train` has no labels or a single class, there is no OOD set, or none that
+            averages count, a set has a name that `check_set_name` refuses or another width than
+            `train`, or labels that `train` lacks.
 
     >>> z = torch.eye(4)
     >>> train, test = Features(z, torch.tensor([0, 0, 1, 1])), Features(z)
@@ -166,6 +175,8 @@ class Pack:
             raise ValueError(
                 "no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME."
             )
+        if not self.averaged:
+            raise ValueError(only_resembling_text(map(str, named)))
         for name, features in self.sets():
             self._check_set(name, features)
         self._check_labels("test", self.test)
@@ -228,6 +239,27 @@ class Pack:
         return (
             "Scores take two passes of the network, over an image and its mirror image; published "
             "figures take one."
+        )
+
+    @property
+    def averaged(self) -> tuple[SetName, ...]:
+        """The OOD sets that averages count.
+
+        Not those that resemble images which the network was fine-tuned against, as the card says:
+        it knows them, and what it makes of them tells nothing of others.
+        """
+        resembling = self.card.get("classifier", {}).get(RESEMBLES, [])
+        return tuple(name for name in self.ood if name.short_name not in resembling)
+
+    @property
+    def apart_sentence(self) -> str:
+        """What a table says of OOD sets that averages do not count; empty if there is none."""
+        apart = [str(name) for name in self.ood if name not in self.averaged]
+        if not apart:
+            return ""
+        return (
+            f"The network was fine-tuned against images like those of {', '.join(apart)} (*): no "
+            "average counts them."
         )
 
     @property
@@ -515,6 +547,7 @@ def _read_card(path: Path) -> dict[str, Any]:
             f"{file}: `sets` and `classifier` must be objects; `sets` holds one object a set."
         )
     _check_mirror(file, card.get("classifier", {}))
+    _check_resembles(file, card.get("classifier", {}))
     _check_map(file, card.get("map"))
     return card
 
@@ -534,6 +567,15 @@ def _check_mirror(file: Path, classifier: Mapping[str, Any]) -> None:
     if not isinstance(mirror, bool):
         raise ValueError(
             f"{file}: `classifier.{MIRROR}` must be true or false, got {mirror!r:.100}."
+        )
+
+
+def _check_resembles(file: Path, classifier: Mapping[str, Any]) -> None:
+    """Raises ValueError unless a card lists the sets that fine-tuning knew by their names."""
+    names = classifier.get(RESEMBLES, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"{file}: `classifier.{RESEMBLES}` must list names of OOD sets, got {names!r:.100}."
         )
 
 

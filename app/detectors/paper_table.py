@@ -85,6 +85,8 @@ def _table_caption(pack: Pack, has_bootstrap: bool) -> str:
         )
     else:
         parts.append("Bold: the best.")
+    if pack.apart_sentence:
+        parts.append(plain(pack.apart_sentence))
     parts.append(LEARNED_FROM_IMAGES if pack.extra.pseudo else LEARNED_FROM_FEATURES)
     return " ".join(parts)
 
@@ -105,10 +107,11 @@ def _show_intervals(bootstrap: Bootstrap) -> None:
 def _export_buttons(pack: Pack, results: Table) -> None:
     """Offers the table as files."""
     table = pd.DataFrame([{"pack": pack.title, **vars(row)} for row in results.rows])
+    note = " ".join(filter(None, [pack.passes_sentence, pack.apart_sentence]))
     exports = {
         "CSV": (table.to_csv(index=False), "csv"),
-        "Markdown": (to_markdown(results, note=pack.passes_sentence), "md"),
-        "LaTeX": (to_latex(results, note=pack.passes_sentence), "tex"),
+        "Markdown": (to_markdown(results, note=note), "md"),
+        "LaTeX": (to_latex(results, note=note), "tex"),
     }
     with st.container(horizontal=True):
         for label, (content, ending) in exports.items():

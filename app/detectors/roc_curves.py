@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import figures
 from app.detectors.controls import drawn_detectors_input, drawn_group_input
-from app.detectors.state import ood_names, row_count, selected_ood_masks
+from app.detectors.state import row_count, selected_ood_masks
 from app.detectors.tables import NAME_WIDTH, curves_table, roc_finding
 from app.pack.data import PackData
 from app.pack.items import MIN_OOD_SELECTED
@@ -43,7 +43,7 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
     with left:
         requested = drawn_detectors_input()
     with right:
-        groups = dict.fromkeys(name.group for name in pack_data.pack.ood)
+        groups = dict.fromkeys(name.group for name in pack_data.pack.averaged)
         group = drawn_group_input(tuple(groups))
     drawn = {name: scores_by_detector[name] for name in requested if name in scores_by_detector}
     if not drawn:
@@ -95,7 +95,7 @@ def _group_curves(
 ) -> _Curves:
     """Returns the curves of some detectors on a group of OOD sets, or on all."""
     results = results_table(pack_data, scores_by_detector)
-    set_names = ood_names(pack_data, group)
+    set_names = [str(name) for name in pack_data.pack.averaged if group in ("all", name.group)]
     column = "average" if group == "all" else group
     kind = "all OOD, every group counting the same" if group == "all" else f"{group} OOD"
     return _Curves(

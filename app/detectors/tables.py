@@ -114,12 +114,14 @@ def _interval_text(interval: FigureInterval, sign: str = "") -> str:
 
 
 def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 %
-    interval."""
+    """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 % interval.
+
+    An asterisk marks sets that no average counts.
+    """
     return pd.DataFrame(
         {
             "Detector": row.detector,
-            "Set": titles[row.set_name],
+            "Set": titles[row.set_name] + (" *" if row.is_apart else ""),
             "Group": row.group,
             "Images": row.n,
             "FPR95 (ID+) %": round(100 * row.fpr95, 1),

@@ -14,7 +14,13 @@ from app.landscape.panels import (
 from app.pack import header
 from app.pack.progress import show_failure
 from app.plane.controls import toy_choice
-from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons
+from app.plane.panels import (
+    kl_note,
+    start_button,
+    training_alarm,
+    training_progress,
+    transport_buttons,
+)
 from app.plane.reading import point_terms
 from app.plane.state import (
     energy_layers,
@@ -48,7 +54,8 @@ def live_training(job: Job) -> None:
         st.rerun()
     job.watch(tab_id())
     transport_buttons(choice, job)
-    training_progress(choice, job, visible_snapshots(job))
+    snapshots = visible_snapshots(job)
+    training_progress(choice.detector, job, snapshots, kl_note(snapshots))
     empty = st.container(height=360, border=True)
     empty.caption("The landscape comes when the training is done. The Toy lab shows it live.")
 

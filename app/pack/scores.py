@@ -224,7 +224,9 @@ def results_table(pack_data: PackData, scores_by_detector: ScoresByDetector) -> 
 
     names = tuple(scores_by_detector)
     if names not in pack_data.tables:
-        pack_data.tables[names] = tabulate(scores_by_detector, pack_data.pack.ood)
+        pack_data.tables[names] = tabulate(
+            scores_by_detector, pack_data.pack.ood, pack_data.pack.averaged
+        )
     return pack_data.tables[names]
 
 

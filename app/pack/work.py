@@ -108,7 +108,7 @@ def scoring_work(
         if not scores_by_detector:
             return None
         with progress_to(partial(_say_step, job, "Intervals")):
-            return bootstrap(scores_by_detector, pack.ood)
+            return bootstrap(scores_by_detector, pack.averaged)
 
     return work
 

@@ -49,13 +49,13 @@ def toy_choice() -> ToyChoice:
         [2, 3, 2, 1], vertical_alignment="bottom"
     )
     with toy_column:
-        toy = _toy()
+        toy = toy_input()
     with detector_column:
         detector = _detector()
     with preset_column:
         preset = _preset()
     with seed_column:
-        seed = _seed()
+        seed = seed_input()
     early_stopping = st.toggle(
         "Stop when KL stops falling",
         key=session.EARLY_STOPPING_KEY,
@@ -66,7 +66,8 @@ def toy_choice() -> ToyChoice:
     return ToyChoice(toy, detector, preset, seed, bool(early_stopping))
 
 
-def _toy() -> str:
+def toy_input() -> str:
+    """Returns the toy that is selected."""
     session.from_link("toy", TOYS)
     toy = st.selectbox(
         "Toy",
@@ -99,7 +100,8 @@ def _preset() -> str:
     )
 
 
-def _seed() -> int:
+def seed_input() -> int:
+    """Returns the seed that is set."""
     return whole_number_input(
         "Seed", 0, 9999, 0, 1, "seed", help="The same seed gives the same result."
     )

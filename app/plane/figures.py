@@ -48,22 +48,45 @@ def energy_heatmap(
         signed: centre the colours on zero (a correction), not from the lowest energy upwards.
     """
     heights = energy if signed else energy - energy.min()
-    low, high = (-CORRECTION_REACH, CORRECTION_REACH) if signed else (0.0, ENERGY_REACH)
-    heatmap = go.Heatmap(
+    heights_range = (-CORRECTION_REACH, CORRECTION_REACH) if signed else (0.0, ENERGY_REACH)
+    colours = SIGNED_COLOURS if signed else ENERGY_COLOURS
+    ink = INK if signed else WHITE
+    return heatmap(axis, heights, heights_range, colours, "nats", points, ink)
+
+
+def heatmap(
+    axis: Array,
+    heights: Array,
+    heights_range: tuple[float, float],
+    colours: Sequence[str],
+    unit: str,
+    points: Array | None = None,
+    ink: str = INK,
+) -> go.Figure:
+    """Returns heights over the plane, (n, n) with first axis y, as colours.
+
+    Args:
+        axis: (n,) coordinates, the same in x and y.
+        heights_range: the heights of the first and the last colour.
+        unit: of the heights.
+        points: (m, 2) drawn over it, in `ink`.
+    """
+    low, high = heights_range
+    cells = go.Heatmap(
         x=axis,
         y=axis,
         z=heights.astype(np.float32),
         zmin=low,
         zmax=high,
-        colorscale=SIGNED_COLOURS if signed else ENERGY_COLOURS,
+        colorscale=list(colours),
         zsmooth="fast",
         colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
-        hovertemplate="x %{x:.2f}, y %{y:.2f}: %{z:.2f} nats<extra></extra>",
+        hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{z:.2f}} {unit}<extra></extra>",
     )
-    figure = go.Figure(heatmap)
+    figure = go.Figure(cells)
     if points is not None:
         path = _strokes(points, float(axis[-1] - axis[0]))
-        line = dict(width=2.5, color=INK if signed else WHITE)
+        line = dict(width=2.5, color=ink)
         figure.add_shape(type="path", path=path, line=line, opacity=0.55)
     edge = [float(axis[0]), float(axis[-1])]
     figure.update_xaxes(range=edge, visible=False, constrain="domain")

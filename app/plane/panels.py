@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.job import Job
-from app.plane.state import leave_training, reset_training, start_training
+from app.plane.state import (
+    AnySnapshot,
+    Trainable,
+    leave_training,
+    reset_training,
+    start_training,
+)
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
 from app.text import plain
@@ -39,7 +45,7 @@ def start_button(choice: ToyChoice) -> None:
     )
 
 
-def transport_buttons(choice: ToyChoice, job: Job) -> None:
+def transport_buttons(choice: Trainable, job: Job) -> None:
     """Shows play, pause, step, reset and cancel for a training under way.
 
     They stop the work only if nobody else watches it; Cancel leaves it then.
@@ -78,16 +84,25 @@ def transport_buttons(choice: ToyChoice, job: Job) -> None:
         )
 
 
-def training_progress(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> None:
-    """Says how far a training is, or where in line."""
+def kl_note(snapshots: Sequence[Snapshot]) -> str:
+    """Returns how far the last snapshot is from the truth, to add to a progress."""
+    return f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
+
+
+def training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], note: str) -> None:
+    """Says how far a training is, or where in line.
+
+    Args:
+        name: of what is trained.
+        note: what to add of the last snapshot, such as `, KL 0.1 nats`.
+    """
     record = snapshots[-1].record if snapshots and not job.doing else None
     share = record.step / record.steps if record else job.progress
-    st.progress(share, _progress_text(choice, job, snapshots))
+    st.progress(share, _progress_text(name, job, len(snapshots), note))
 
 
-def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -> str:
-    kl = f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
-    doing = f"{job.doing or 'Training'} {choice.detector}: {job.progress:.0%}{kl}"
+def _progress_text(name: str, job: Job, count: int, note: str) -> str:
+    doing = f"{job.doing or 'Training'} {name}: {job.progress:.0%}{note}"
     if job.state == "waiting":
         if job.has_begun:
             return f"{doing}, in turn with others' work"
@@ -95,7 +110,7 @@ def _progress_text(choice: ToyChoice, job: Job, snapshots: Sequence[Snapshot]) -
         return f"Waiting: number {number} in line. Two jobs are under way, and this one follows."
     is_paused = job.allowed_frames(tab_id()) < math.inf
     if is_paused:
-        return f"Paused after snapshot {len(snapshots)}{kl}.{_paused_text(job)}"
+        return f"Paused after snapshot {count}{note}.{_paused_text(job)}"
     return doing
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app.job import Job
+from app.job import Job, Work
 from app.plane import reading
 from app.plane.chains import Chains, ChainSettings, run_chains
 from app.plane.reading import MAX_TRUE_ENERGY, EnergyReading, PlaneWindow, Ray
@@ -18,7 +18,6 @@ from app.plane.training import (
     COARSE_SIDE,
     FINE_SIDE,
     Layer,
-    Snapshot,
     ToyChoice,
     ToyResult,
     drawn_values,
@@ -94,6 +93,27 @@ def toy_preview(toy_name: str, seed: int) -> ToyPreview:
 
 # -- trainings
 
+JOB_WORD = "job"  # in the link: the trainings that are open
+TUNING_WORD = "tuned"  # in the link: the fine-tuning that is open
+
+
+class Trainable(Protocol):
+    """What can be trained: the key of its job says all of it."""
+
+    @property
+    def key(self) -> str: ...
+
+
+class SnapshotOfTraining(Protocol):
+    """A moment of a training; its record says the step, and is None at the end."""
+
+    @property
+    def record(self) -> Any: ...
+
+
+AnyTrainable = TypeVar("AnyTrainable", bound=Trainable)
+AnySnapshot = TypeVar("AnySnapshot", bound=SnapshotOfTraining)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSeen:
@@ -104,7 +124,7 @@ class TrainingSeen:
         other_watchers: how many others go on watching.
     """
 
-    snapshots: list[Snapshot]
+    snapshots: list[Any]
     other_watchers: int
 
 
@@ -114,15 +134,27 @@ def find_trainings(choices: Sequence[ToyChoice]) -> list[Job | None]:
     It is None if there is no such training, or this tab has hidden it. The link says which
     trainings are open, so that whoever opens it finds them where they are, or starts them.
     """
-    jobs = [_find_training(choice) for choice in choices]
+    return find_jobs_of(choices, start_training, JOB_WORD)
+
+
+def find_jobs_of(
+    choices: Sequence[AnyTrainable], start: Callable[[AnyTrainable], None], word: str
+) -> list[Job | None]:
+    """Returns the training of each choice, as `find_trainings` does, whatever is trained.
+
+    Args:
+        start: what starts a training that the link asks for.
+        word: of the link, where it says which trainings are open.
+    """
+    jobs = [_find_job_of(choice, start, word) for choice in choices]
     open_jobs = [
         job for job in jobs if job is not None and job.state not in ("failed", "cancelled")
     ]
     linked = ",".join(job.key for job in open_jobs)
     if not linked:
-        st.query_params.pop("job", None)
-    elif linked != st.query_params.get("job", ""):
-        st.query_params["job"] = linked
+        st.query_params.pop(word, None)
+    elif linked != st.query_params.get(word, ""):
+        st.query_params[word] = linked
     return jobs
 
 
@@ -131,13 +163,15 @@ def find_training(choice: ToyChoice) -> Job | None:
     return find_trainings([choice])[0]
 
 
-def _find_training(choice: ToyChoice) -> Job | None:
+def _find_job_of(
+    choice: AnyTrainable, start: Callable[[AnyTrainable], None], word: str
+) -> Job | None:
     """Returns the training of one choice and watches it; starts it if the link asks for it."""
     if choice.key in _hidden():
         return None
-    linked = st.query_params.get("job", "").split(",")
+    linked = st.query_params.get(word, "").split(",")
     if choice.key in linked and job_queue().get(choice.key) is None:
-        start_training(choice)
+        start(choice)
     job = find_job(choice.key)
     if job is not None:
         job.watch(tab_id())
@@ -146,14 +180,19 @@ def _find_training(choice: ToyChoice) -> Job | None:
 
 def start_training(choice: ToyChoice) -> None:
     """Starts a training, or joins the one there is."""
-    _hidden().pop(choice.key, None)
     coarse = toy_grid(choice.toy, COARSE_SIDE)
     fine = toy_grid(choice.toy, FINE_SIDE)
-    job = submit_job(choice.key, train_toy(choice, coarse, fine))
+    start_job_of(choice, train_toy(choice, coarse, fine))
+
+
+def start_job_of(choice: Trainable, work: Work) -> None:
+    """Starts the work of a training, or joins the one there is, and watches it."""
+    _hidden().pop(choice.key, None)
+    job = submit_job(choice.key, work)
     job.watch(tab_id())
 
 
-def leave_training(choice: ToyChoice) -> None:
+def leave_training(choice: Trainable) -> None:
     """Stops watching a training; it ends unless another tab watches it."""
     job = job_queue().get(choice.key)
     if job is not None:
@@ -162,7 +201,7 @@ def leave_training(choice: ToyChoice) -> None:
         _hidden()[choice.key] = TrainingSeen(snapshots, job.other_watchers(tab_id()))
 
 
-def reset_training(choice: ToyChoice) -> None:
+def reset_training(choice: Trainable) -> None:
     """Goes back to before the training. It is forgotten unless another tab watches it."""
     leave_training(choice)
     seen = _hidden().pop(choice.key, None)
@@ -172,15 +211,17 @@ def reset_training(choice: ToyChoice) -> None:
             _hidden()[choice.key] = None
         else:
             job_queue().drop(job)
-    st.query_params.pop("job", None)
+    for word in (JOB_WORD, TUNING_WORD):
+        if choice.key in st.query_params.get(word, "").split(","):
+            st.query_params.pop(word, None)
 
 
-def training_seen(choice: ToyChoice) -> TrainingSeen | None:
+def training_seen(choice: Trainable) -> TrainingSeen | None:
     """Returns what this tab saw of a training that it has left."""
     return _hidden().get(choice.key)
 
 
-def is_gone(choice: ToyChoice) -> bool:
+def is_gone(choice: Trainable) -> bool:
     """Returns whether this tab has left or reset a training, or the server has it no more."""
     return choice.key in _hidden() or job_queue().get(choice.key) is None
 
@@ -193,7 +234,7 @@ def _hidden() -> dict[str, TrainingSeen | None]:
     return st.session_state.setdefault("hidden_trainings", {})
 
 
-def visible_snapshots(job: Job) -> list[Snapshot]:
+def visible_snapshots(job: Job) -> list[Any]:
     """Returns the snapshots that this tab shows: all there are, or as many as it has allowed."""
     count = min(len(job.frames), job.allowed_frames(tab_id()))
     return job.frames[: int(count)]

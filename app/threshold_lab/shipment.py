@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.job import Job, Work
+from app.threshold_lab.scorer_process import numpy_scorer_files
 from heat_core.thresholds import Decision, ThresholdRule
 
 if TYPE_CHECKING:
@@ -75,7 +76,6 @@ def shipping_work(
 
     def work(job: Job) -> Shipment:
         from heat_core.bundles import bundle_files, bundle_of
-        from heat_core.export import scorer_files
         from heat_core.progress import progress_to
         from heat_core.results.html_report import html_report
         from heat_core.scores import score_pack
@@ -85,14 +85,18 @@ def shipping_work(
             job.report(0.6, doing="choosing the threshold")
             names = ood_names if rule.needs_ood else ()
             bundle = bundle_of(fitted, pack, rule, names, PRESET)
-            job.report(0.8, doing="packing the files")
+            job.report(0.7, doing="packing the files")
             folder = folder_name(detector, bundle.pack_title)
+            files = bundle_files(bundle)
+            scorer = partial(
+                numpy_scorer_files, files, lambda: job.report(0.8, doing="making the NumPy scorer")
+            )
             scores = score_pack(pack, bundle.score)
             return Shipment(
                 bundle.decision,
                 folder,
-                _zip_file(f"{folder}.zip", folder, partial(bundle_files, bundle)),
-                _zip_file(f"{folder}-numpy.zip", f"{folder}-numpy", partial(scorer_files, bundle)),
+                _zip_file(f"{folder}.zip", folder, lambda: files),
+                _zip_file(f"{folder}-numpy.zip", f"{folder}-numpy", scorer),
                 partial(html_report, bundle, pack, scores),
             )
 

@@ -7,7 +7,14 @@ import streamlit as st
 from app.job import Job
 from app.pack import header
 from app.plane.controls import toy_choice
-from app.plane.panels import start_button, training_alarm, training_progress, transport_buttons
+from app.plane.panels import (
+    kl_note,
+    start_button,
+    training_alarm,
+    training_progress,
+    transport_buttons,
+)
+from app.plane.replay import is_replaying, snapshot_slider
 from app.plane.state import (
     find_training,
     find_trainings,
@@ -22,8 +29,13 @@ from app.session import tab_id
 from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
 from app.toy_lab.controls import comparison_toggle
-from app.toy_lab.panels import energy_panels, state_message, training_curves, training_result
-from app.toy_lab.replay import snapshot_slider
+from app.toy_lab.panels import (
+    distance_note,
+    energy_panels,
+    state_message,
+    training_curves,
+    training_result,
+)
 
 header.show(
     "Toy lab",
@@ -54,19 +66,19 @@ def live_training(job: Job) -> None:
     job.watch(tab_id())
     snapshots = visible_snapshots(job)
     transport_buttons(choice, job)
-    training_progress(choice, job, snapshots)
+    training_progress(choice.detector, job, snapshots, kl_note(snapshots))
     snapshots_so_far(snapshots)
 
 
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
-    was_playing = st.session_state.get("replaying", False)
+    was_playing = is_replaying()
     if is_gone(choice):
         st.rerun()
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
-    snapshot = snapshot_slider(choice, job.frames)
-    if st.session_state.get("replaying", False) != was_playing:
+    snapshot = snapshot_slider(choice, job.frames, distance_note)
+    if is_replaying() != was_playing:
         st.rerun()
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
@@ -80,8 +92,7 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        is_playing = st.session_state.get("replaying")
-        st.fragment(finished_training, run_every=0.5 if is_playing else None)(job)
+        st.fragment(finished_training, run_every=0.5 if is_replaying() else None)(job)
     else:
         start_button(choice)
         seen = training_seen(choice)

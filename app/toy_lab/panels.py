@@ -67,6 +67,12 @@ def energy_panel(name: str, title: PanelTitle, preview: ToyPreview, energy: Laye
 # -- a training
 
 
+def distance_note(snapshot: Snapshot) -> str:
+    """Returns how far a snapshot is from the truth, in words."""
+    distance = snapshot.distance
+    return f"KL {distance.kl:.3f} nats, {distance.modes_kept} of {distance.modes_total} modes"
+
+
 def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None) -> None:
     """Says why there is no result: it failed, was cancelled or left, or was never started."""
     if show_failure(job, start_training, choice):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .batch import BatchResult, Interrupted, work_through
-from .progress import ProgressBars, progress_line
+from .progress import ProgressBars, progress_line, report_training
 from .shared import (
     allowed_detectors,
     check_out,
@@ -27,7 +27,6 @@ from .shared import (
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
-    from heat_core.images.classifier_training import Progress, Recipe
     from heat_core.images.extract import Extractor
     from heat_core.judge import Opinion, ScoredRun, Verdict
 
@@ -69,7 +68,7 @@ def train_classifier(options: argparse.Namespace) -> None:
     )
     start = time.perf_counter()
     checkpoint = options.out.with_suffix(".checkpoint")
-    on_progress = partial(_report_training, recipe=recipe)
+    on_progress = partial(report_training, epochs=recipe.epochs, batch=recipe.batch)
     try:
         network = train(
             architecture, learned, held_out, checkpoint, recipe, options.seed, device, on_progress
@@ -94,21 +93,6 @@ def train_classifier(options: argparse.Namespace) -> None:
     minutes = (time.perf_counter() - start) / 60
     accuracy = training_info["test_accuracy"]
     print(f"{options.out}: test accuracy {accuracy:.2%} after {minutes:.0f} minutes.")
-
-
-def _report_training(progress: Progress, recipe: Recipe) -> None:
-    """Prints one line on how far the training of a classifier is."""
-    seconds_a_step = progress.seconds / max(1, progress.steps_taken)
-    minutes_left = seconds_a_step * (progress.steps - progress.step) / 60
-    rate = progress.steps_taken * recipe.batch / progress.seconds
-    parts = [
-        f"epoch {progress.epoch}/{recipe.epochs}, step {progress.step}/{progress.steps}: "
-        f"loss {progress.loss:.3f}"
-    ]
-    if progress.accuracy is not None:
-        parts.append(f"held-out accuracy {progress.accuracy:.2%}")
-    parts += [f"{rate:.0f} images/s", f"{minutes_left:.0f} min to go"]
-    print(", ".join(parts), file=sys.stderr, flush=True)
 
 
 def extract(options: argparse.Namespace) -> None:

@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from heat_core.progress import progress_text, progress_to
+
+if TYPE_CHECKING:
+    from heat_core.images.training_loop import Progress
 
 TERMINAL_SECONDS = 0.1  # between two looks of a line that is rewritten in place
 LOG_SECONDS = 30.0  # between two lines where nothing can be rewritten, such as in a file
@@ -72,6 +75,26 @@ class ProgressLine:
     @property
     def _seconds_between(self) -> float:
         return TERMINAL_SECONDS if self.is_rewritten else LOG_SECONDS
+
+
+def report_training(progress: Progress, epochs: int, batch: int) -> None:
+    """Prints one line on how far the training of a classifier is.
+
+    Args:
+        epochs: in all.
+        batch: ID images a step.
+    """
+    seconds_a_step = progress.seconds / max(1, progress.steps_taken)
+    minutes_left = seconds_a_step * (progress.steps - progress.step) / 60
+    rate = progress.steps_taken * batch / progress.seconds
+    parts = [
+        f"epoch {progress.epoch}/{epochs}, step {progress.step}/{progress.steps}: "
+        f"loss {progress.loss:.3f}"
+    ]
+    if progress.accuracy is not None:
+        parts.append(f"held-out accuracy {progress.accuracy:.2%}")
+    parts += [f"{rate:.0f} images/s", f"{minutes_left:.0f} min to go"]
+    print(", ".join(parts), file=sys.stderr, flush=True)
 
 
 class ProgressBars:

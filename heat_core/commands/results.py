@@ -51,12 +51,13 @@ def benchmark(options: argparse.Namespace) -> None:
         published = [[f"{name} (paper)", *cells] for name, *cells in rows]
     fitted = _fit_all(pack, options)
     fitted.check_any()
-    tables = [tabulate(scores, pack.ood) for scores in _by_seed(fitted, options)]
+    tables = [tabulate(scores, pack.ood, pack.averaged) for scores in _by_seed(fitted, options)]
     mean, std = over_seeds(tables)
     std = std if options.seeds > 1 else None
-    print(FORMATS[options.format](mean, std, published, pack.passes_sentence))
-    if options.format == "json" and pack.is_mirrored:
-        print(pack.passes_sentence, file=sys.stderr)
+    note = " ".join(filter(None, [pack.passes_sentence, pack.apart_sentence]))
+    print(FORMATS[options.format](mean, std, published, note))
+    if options.format == "json" and note:
+        print(note, file=sys.stderr)
     if options.published:
         print(what_differs(pack), file=sys.stderr)
     print_notes(notes_on(pack), warnings_only=True)

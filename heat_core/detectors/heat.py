@@ -41,11 +41,11 @@ from .learned_energy import (
 )
 from .parts import (
     PARTS,
-    build_sum,
     check_parts,
     lack_of,
     members_of,
     reference_features,
+    sum_of_parts,
     titles_of,
 )
 
@@ -171,7 +171,7 @@ class HEAT(Normalizing):
 
     def build(self, shape: Shape) -> Energy:
         views = self.input_views(shape)
-        prior = build_sum(self.readable_parts(shape), shape, views, self.normalize)
+        prior = sum_of_parts(self.readable_parts(shape), shape, views, self.normalize)
         e_theta = self.correction.build(shape, self.normalize)
         if self.correction.input_views(shape) == ("z",) != views:
             e_theta = OnView(e_theta, "z", 0, shape.dim)

@@ -37,6 +37,7 @@ from .detector import Shape
 from .shared_learning import Learned, shared_learning
 
 DIAGNOSED_ROWS = 4000  # rows of data that a diagnosis looks at
+PERTURBED_ROWS = 2000  # rows of a family made of features
 CHECK_SHARE = 0.1  # of the rows check what was learned, where no other ID data is held out
 
 E = TypeVar("E", bound=Energy)
@@ -442,6 +443,43 @@ class FromPseudoOOD(EnergyLearner):
                 for name, family in families.items()
             ]
         )
+
+
+@dataclass(frozen=True)
+class FromPerturbed(FromPseudoOOD):
+    """The learner of a critic where no image is at hand: its families are made of ID features.
+
+    They are those of `negatives.perturbed`: midpoints of two rows, rows crossed with another, and
+    columns shuffled among the rows. E_theta sees z alone.
+
+    >>> shape = Shape(dim=3, classes=2, rows=90, head=0, views={"std": 3})
+    >>> FromPerturbed().input_views(shape)
+    ('z',)
+    """
+
+    def input_views(self, shape: Shape) -> tuple[str, ...]:
+        return ("z",)
+
+    def fit(self, e_theta: Energy, context: FitContext, seed: int, on_record: OnRecord) -> None:
+        super().fit(e_theta, _with_perturbed(context, seed), seed, on_record)
+
+    def to_diagnose(self, e_theta: Energy, context: FitContext, seed: int) -> ToDiagnose:
+        return super().to_diagnose(e_theta, _with_perturbed(context, seed), seed)
+
+
+def _with_perturbed(context: FitContext, seed: int) -> FitContext:
+    """Returns a context whose families are made of its own training and held-out features."""
+    held_out = context.extra.val
+    pseudo = _perturbed_families(context.train, seed)
+    pseudoval = {} if held_out is None else _perturbed_families(held_out, seed + 1)
+    return replace(context, extra=ExtraID(held_out, pseudo, pseudoval))
+
+
+def _perturbed_families(features: Features, seed: int) -> dict[str, Features]:
+    """Returns what `negatives.perturbed` makes of some rows, {kind: z alone}."""
+    z = sample(features, PERTURBED_ROWS, seed).z
+    kinds = perturbed(z.to(working_precision(z)), torch.Generator(z.device).manual_seed(seed))
+    return {kind: Features(rows) for kind, rows in kinds.items()}
 
 
 def _mapped(e_theta: Energy, features: Features, dtype: torch.dtype) -> Tensor:

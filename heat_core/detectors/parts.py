@@ -128,7 +128,9 @@ def check_parts(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def build_sum(names: Sequence[str], shape: Shape, views: Sequence[str], normalize: bool) -> Energy:
+def sum_of_parts(
+    names: Sequence[str], shape: Shape, views: Sequence[str], normalize: bool
+) -> Energy:
     """Returns the blank sum of parts on one scale; a single part is itself, on its own scale.
 
     Args:
@@ -144,7 +146,7 @@ def build_sum(names: Sequence[str], shape: Shape, views: Sequence[str], normaliz
 
 
 def members_of(energy: Energy) -> tuple[Energy, ...]:
-    """Returns the parts of what `build_sum` built, in order."""
+    """Returns the parts of what `sum_of_parts` built, in order."""
     return energy.members if isinstance(energy, WeightedSum) else (energy,)
 
 

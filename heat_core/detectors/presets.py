@@ -16,7 +16,7 @@ from .detector import Detector
 from .distances import FDBD, NCI, SHE, NNGuide
 from .gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
 from .heat import EBM, EL, GMM, HEAT
-from .learned_energy import FromNoise, FromPseudoOOD, Perceptron
+from .learned_energy import FromNoise, FromPerturbed, FromPseudoOOD, Perceptron
 from .logits import GEN, KLM, MaxLogit
 from .rectified import ASH, DICE, SCALE, ReAct
 from .subspaces import NECO, ViM
@@ -104,27 +104,6 @@ def _plane(
         "MoG": MoG(normalize=False),
         "EBM": EBM(normalize=False, learner=learner, noise_origin=noise_origin),
         "HEAT": HEAT(normalize=False, temperature=1.0, correction=learner),
-    }
-
-
-# -- in the features of a classifier, from noise ---------------------------------------------------
-
-_FEATURES_LONG = TrainConfig(steps=600, batch=512, lr=1e-3, weight_decay=1e-2)
-_FEATURES_SHORT = TrainConfig(steps=150, batch=512, lr=2e-3, weight_decay=1e-2, ema_decay=0.97)
-
-
-_T_G = 9.0  # of the Gaussians whose correction is learned from noise 3 times as wide
-
-
-def _features(training: TrainConfig) -> dict[str, Detector]:
-    """Returns the presets of features without pseudo-OOD, by how their energies learn."""
-    correction = FromNoise(training=training, checked=True)
-    return {
-        **_CLOSED,
-        "EBM": EBM(learner=FromNoise(training=training)),
-        "HEAT-GMM": HEAT(temperature=_T_G, correction=correction, prior=GMM),
-        "HEAT-EL": HEAT(correction=replace(correction, noise_scale=_T_G**0.5), prior=EL),
-        "HEAT": HEAT(temperature=_T_G, correction=correction),
     }
 
 
@@ -267,15 +246,46 @@ _SHORT_LEARNER = FromPseudoOOD(
 _EBM_LR = 1e-2
 
 
+def _eager(learner: FromPseudoOOD) -> FromPseudoOOD:
+    """Returns a learner for the EBM, which learns faster."""
+    return replace(learner, training=replace(learner.training, lr=_EBM_LR))
+
+
 def _pseudo(learner: FromPseudoOOD) -> dict[str, Detector]:
     """Returns the presets of features with pseudo-OOD families, by how E_theta learns."""
-    eager = replace(learner, training=replace(learner.training, lr=_EBM_LR))
     return {
         **_CLOSED,
-        "EBM": EBM(learner=eager),
+        "EBM": EBM(learner=_eager(learner)),
         "HEAT-GMM": HEAT(correction=learner, prior=GMM),
         "HEAT-EL": HEAT(correction=learner, prior=EL),
         "HEAT": HEAT(correction=learner),
+    }
+
+
+# -- in the features of a classifier, alone --------------------------------------------------------
+
+_FEATURES_LONG = TrainConfig(steps=600, batch=512, lr=1e-3, weight_decay=1e-2)
+_FEATURES_SHORT = TrainConfig(steps=150, batch=512, lr=2e-3, weight_decay=1e-2, ema_decay=0.97)
+
+
+_T_G = 9.0  # of the Gaussians whose correction is learned from noise 3 times as wide
+
+
+def _features(training: TrainConfig, ebm: FromPseudoOOD) -> dict[str, Detector]:
+    """Returns the presets of features without pseudo-OOD.
+
+    Args:
+        training: of corrections, which learn from noise.
+        ebm: what the EBM learns by, where there are families; here it makes its own.
+    """
+    correction = FromNoise(training=training, checked=True)
+    learner = FromPerturbed(training=ebm.training, network_count=ebm.network_count)
+    return {
+        **_CLOSED,
+        "EBM": EBM(learner=_eager(learner)),
+        "HEAT-GMM": HEAT(temperature=_T_G, correction=correction, prior=GMM),
+        "HEAT-EL": HEAT(correction=replace(correction, noise_scale=_T_G**0.5), prior=EL),
+        "HEAT": HEAT(temperature=_T_G, correction=correction),
     }
 
 
@@ -289,14 +299,14 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Detector]]] = {
         "paper": _plane(_PLANE_CHAINS_TRAINING, objective=_PLANE_CHAINS, noise_origin="normal"),
     },
     "features": {
-        "modern": _features(_FEATURES_LONG),
-        "quick": _features(_FEATURES_SHORT),
+        "modern": _features(_FEATURES_LONG, _LEARNER),
+        "quick": _features(_FEATURES_SHORT, _SHORT_LEARNER),
         **_PUBLISHED,
     },
     "pseudo": {
         "modern": _pseudo(_LEARNER),
         "quick": _pseudo(_SHORT_LEARNER),
-        "features-only": _features(_FEATURES_LONG),
+        "features-only": _features(_FEATURES_LONG, _LEARNER),
         **_PUBLISHED,
     },
 }

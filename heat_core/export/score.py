@@ -40,11 +40,6 @@ def index(x, indices):
     return x[tuple(slice(None) if each is None else each for each in indices)]
 
 
-def expand(x, size):
-    kept = enumerate(size, -len(size))
-    return np.broadcast_to(x, [x.shape[axis] if n == -1 else n for axis, n in kept])
-
-
 def take_slice(x, dim=0, start=None, end=None, step=1):
     place = [slice(None)] * x.ndim
     place[dim] = slice(start, None if end is not None and end > 2**62 else end, step)
@@ -63,91 +58,32 @@ def sigmoid(x):
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def layer_norm(x, shape, weight, bias, eps):
-    axes = tuple(range(x.ndim - len(shape), x.ndim))
-    centred = x - x.mean(axes, keepdims=True)
-    inverse = 1 / np.sqrt((centred**2).mean(axes, keepdims=True) + eps)
-    normal = centred * inverse
-    return normal * (1 if weight is None else weight) + (0 if bias is None else bias), None, inverse
-
-
-def pad(x, widths, value=0.0):
-    pairs = [(widths[i], widths[i + 1]) for i in range(0, len(widths), 2)][::-1]
-    return np.pad(x, [(0, 0)] * (x.ndim - len(pairs)) + pairs, constant_values=value)
-
-
-def variance(x, dim=None, correction=1, keepdim=False):
-    return np.var(x, axis=tuple(dim) if dim else None, ddof=correction, keepdims=keepdim)
-
-
-def sort(x, dim=-1, descending=False):
-    order = np.argsort(-x if descending else x, axis=dim, kind="stable")
-    return np.take_along_axis(x, order, dim), order
-
-
-def same(x, *_, **__):
-    return x
-
-
 OPERATIONS = {
     "abs": np.abs,
     "add": lambda a, b, alpha=1: a + alpha * b,
     "addmm": addmm,
-    "alias": same,
     "amax": reduce(np.max),
     "amin": reduce(np.min),
-    "any": reduce(np.any),
-    "arange": np.arange,
     "argmax": lambda x, dim=None, keepdim=False: np.argmax(x, axis=dim, keepdims=keepdim),
     "argmin": lambda x, dim=None, keepdim=False: np.argmin(x, axis=dim, keepdims=keepdim),
-    "bitwise_and": np.bitwise_and,
-    "bitwise_not": np.bitwise_not,
-    "bitwise_or": np.bitwise_or,
-    "bmm": np.matmul,
     "cat": lambda tensors, dim=0: np.concatenate(tensors, axis=dim),
-    "ceil": np.ceil,
     "clamp": lambda x, low=None, high=None: np.clip(x, low, high),
-    "clone": same,
-    "constant_pad_nd": pad,
     "cos": np.cos,
-    "cumsum": lambda x, dim: np.cumsum(x, axis=dim),
-    "detach": same,
     "div": np.divide,
-    "empty": lambda size, **_: np.zeros(size),
     "eq": np.equal,
     "exp": np.exp,
-    "expand": expand,
-    "expm1": np.expm1,
-    "floor": np.floor,
-    "full": lambda size, value, **_: np.full(size, value),
-    "full_like": lambda x, value, **_: np.full_like(x, value),
-    "gather": lambda x, dim, place: np.take_along_axis(x, place, dim),
     "ge": np.greater_equal,
     "gt": np.greater,
     "index": index,
-    "index_select": lambda x, dim, place: np.take(x, place, axis=dim),
-    "le": np.less_equal,
     "leaky_relu": lambda x, slope=0.01: np.where(x > 0, x, slope * x),
     "log": np.log,
     "log1p": np.log1p,
-    "logical_and": np.logical_and,
-    "logical_not": np.logical_not,
-    "logical_or": np.logical_or,
-    "lt": np.less,
-    "maximum": np.maximum,
     "mean": reduce(np.mean),
-    "minimum": np.minimum,
     "mm": np.matmul,
     "mul": np.multiply,
-    "native_layer_norm": layer_norm,
-    "ne": np.not_equal,
     "neg": np.negative,
     "permute": np.transpose,
     "pow": np.power,
-    "prod": reduce(np.prod),
-    "reciprocal": np.reciprocal,
-    "relu": lambda x: np.maximum(x, 0),
-    "repeat": np.tile,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "scalar_tensor": lambda value, **_: np.asarray(value),
     "scatter": scatter,
@@ -155,23 +91,17 @@ OPERATIONS = {
     "sigmoid": sigmoid,
     "sin": np.sin,
     "slice": take_slice,
-    "sort": sort,
     "split_with_sizes": split,
-    "sqrt": np.sqrt,
     "squeeze": lambda x, dim=None: np.squeeze(x, tuple(dim) if isinstance(dim, list) else dim),
     "sub": lambda a, b, alpha=1: a - alpha * b,
     "sum": reduce(np.sum),
     "sym_size": lambda x, dim: x.shape[dim],
-    "tanh": np.tanh,
     "topk": topk,
     "unsqueeze": np.expand_dims,
-    "var": variance,
     "view": np.reshape,
     "where": np.where,
     "getitem": lambda values, place: values[place],
 }
-for name in ("_to_copy", "lift_fresh_copy"):
-    OPERATIONS[name] = same
 
 
 class Scorer:

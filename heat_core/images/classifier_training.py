@@ -1,24 +1,23 @@
-"""The training of a classifier: a recipe, its optimisers, and a loop that survives a kill."""
+"""The training of a classifier: a recipe, its images and its optimisers."""
 
 from __future__ import annotations
 
 import functools
 import json
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, pad
 
 from heat_core.arguments import check_seed
-from heat_core.files import read_tensors, write_whole
 
-from .classifier import Architecture, evaluate, pixels_tensor
+from .classifier import Architecture, pixels_tensor
 from .datasets import Images
+from .training_loop import OnProgress, TrainingLoop, shuffled_rows
 
 
 @dataclass(frozen=True)
@@ -115,26 +114,6 @@ def find_recipe(name: str, epochs: int | None = None) -> Recipe:
 # -- training --------------------------------------------------------------------------------------
 
 
-class Progress(NamedTuple):
-    """How far a training is, at a checkpoint.
-
-    Args:
-        step: steps done, of `steps` in all.
-        steps_taken: steps in `seconds`, since the training began or went on.
-        epoch: the present one, from 1.
-        loss: the mean since the last checkpoint.
-        accuracy: on the held-out images, at the end of an epoch.
-    """
-
-    step: int
-    steps: int
-    steps_taken: int
-    epoch: int
-    loss: float
-    accuracy: float | None
-    seconds: float
-
-
 def train(
     architecture: Architecture,
     images: Images,
@@ -143,7 +122,7 @@ def train(
     recipe: Recipe = RECIPES["fast"],
     seed: int = 0,
     device: str = "cpu",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: OnProgress = lambda progress: None,
 ) -> nn.Module:
     """Trains a network from random weights and returns it, in evaluation mode.
 
@@ -164,92 +143,57 @@ def train(
     if not len(held_out):
         raise ValueError("training needs held-out images to report on, got none.")
     training = _Training(architecture, images, recipe, seed, device)
-    first = training.load_checkpoint(checkpoint) if checkpoint.exists() else 0
-    start = time.perf_counter()
-    reported = first
-    loss_sum: Tensor | float = 0.0
-    for index in range(first, training.steps):
-        loss_sum = loss_sum + training.step(index)
-        step = index + 1
-        ends_epoch = step % training.epoch_steps == 0
-        if step % recipe.checkpoint_steps and not ends_epoch and step < training.steps:
-            continue
-        training.save_checkpoint(checkpoint, step)
-        accuracy = (
-            evaluate(training.network, architecture, held_out, device) if ends_epoch else None
-        )
-        progress = Progress(
-            step=step,
-            steps=training.steps,
-            steps_taken=step - first,
-            epoch=index // training.epoch_steps + 1,
-            loss=float(loss_sum) / (step - reported),
-            accuracy=accuracy,
-            seconds=time.perf_counter() - start,
-        )
-        on_progress(progress)
-        reported = step
-        loss_sum = 0.0
-    return training.network.eval()
+    return training.run(held_out, checkpoint, on_progress)
 
 
-class _Training:
-    """A network, its optimisers and its images; a step depends on them and its number alone."""
+class _Training(TrainingLoop):
+    """The steps of a recipe on images."""
 
     def __init__(
         self, architecture: Architecture, images: Images, recipe: Recipe, seed: int, device: str
     ) -> None:
-        self.architecture, self.recipe, self.seed = architecture, recipe, seed
+        self.recipe, self.seed = recipe, seed
         self.pixels = pixels_tensor(images).to(device)
         self.labels = torch.from_numpy(images.labels).to(device)
-        self.epoch_steps = len(images) // recipe.batch
-        self.steps = recipe.epochs * self.epoch_steps
-        self.name = _name_of(architecture, images, recipe, seed)
         torch.manual_seed(seed)
         network: Any = architecture.build().to(device).to(memory_format=torch.channels_last)
-        self.network: nn.Module = network
         if recipe.whiten:
-            self._whiten_stem(network)
-        self.optimizers = _optimizers(network, recipe)
-        self.compiled = network if device == "cpu" else torch.compile(network)
+            self._whiten_stem(architecture, network)
+        epoch_steps = len(images) // recipe.batch
+        super().__init__(
+            architecture,
+            network,
+            _optimizers(network, recipe),
+            _name_of(architecture, images, recipe, seed),
+            steps=recipe.epochs * epoch_steps,
+            epoch_steps=epoch_steps,
+            checkpoint_steps=recipe.checkpoint_steps,
+        )
 
-    def _whiten_stem(self, network: Any) -> None:
+    def _whiten_stem(self, architecture: Architecture, network: Any) -> None:
         """Sets and freezes the first convolution. Raises ValueError if there is no such one."""
         stem = getattr(network, "conv1", None)
         if not isinstance(stem, nn.Conv2d):
             raise ValueError(
-                f"this recipe begins with a ResNet's stem, which {self.architecture.model} "
+                f"this recipe begins with a ResNet's stem, which {architecture.model} "
                 "has not; take `paper`."
             )
-        inputs = self.architecture.normalise(self.pixels[:5000])
+        inputs = architecture.normalise(self.pixels[:5000])
         stem.weight.data.copy_(whitening(inputs, stem.weight))
         stem.weight.requires_grad_(False)
 
-    def step(self, step: int) -> Tensor:
-        """Takes one step and returns its loss, a scalar."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * self.recipe.lr_factor((step + 1) / self.steps)
+    def lr_factor(self, progress: float) -> float:
+        return self.recipe.lr_factor(progress)
+
+    def loss(self, step: int) -> Tensor:
         inputs, labels = self._batch(step)
-        self.network.train()
-        device = self.pixels.device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bfloat16(device)):
-            logits = self.compiled(inputs)
-        loss = cross_entropy(logits.float(), labels)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        loss.backward()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
+        return cross_entropy(self.logits(inputs), labels)
 
     def _batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Returns the inputs (B, 3, H, W) and labels (B,) of a step."""
         recipe, device, count = self.recipe, self.pixels.device, len(self.pixels)
-        epoch, position = divmod(step, self.epoch_steps)
-        shuffle = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
-        order = torch.randperm(count, generator=shuffle)
-        rows = order[position * recipe.batch :][: recipe.batch].to(device)
+        epoch = step // self.epoch_steps
+        rows = shuffled_rows(count, recipe.batch, step, self.seed).to(device)
         generator = torch.Generator(device).manual_seed(self.seed * 100_003 + step)
         coins = _coins(count, self.seed).to(device)
         flip = (coins[rows] + epoch) % 2 == 0
@@ -258,47 +202,6 @@ class _Training:
         if step < recipe.small_share * self.steps:
             inputs = interpolate(inputs, scale_factor=0.75, mode="bilinear", antialias=True)
         return inputs, self.labels[rows]
-
-    def save_checkpoint(self, path: Path, step: int) -> None:
-        """Writes a checkpoint, whole or not at all."""
-        from safetensors.torch import save
-
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        for name, state in self._optimizer_states().items():
-            tensors[f"momentum.{name}"] = state["momentum_buffer"]
-        tensors = {name: value.contiguous() for name, value in tensors.items()}
-        write_whole(path, save(tensors, {"step": str(step), "training": self.name}))
-
-    def load_checkpoint(self, path: Path) -> int:
-        """Takes up a checkpoint and returns the next step.
-
-        Raises ValueError if it is damaged or of another training.
-        """
-        try:
-            tensors, metadata = read_tensors(path)
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is a damaged checkpoint ({error}); delete it to begin again."
-            ) from None
-        if metadata.get("training") != self.name:
-            raise ValueError(
-                f"{path} is the checkpoint of a training with other settings; wanted {self.name}."
-            )
-        names = self.network.state_dict()
-        self.network.load_state_dict({name: tensors[f"network.{name}"] for name in names})
-        for name, state in self._optimizer_states().items():
-            momentum = tensors[f"momentum.{name}"].to(self.pixels.device)
-            state["momentum_buffer"] = momentum.to(memory_format=torch.preserve_format)
-        return int(metadata["step"])
-
-    def _optimizer_states(self) -> dict[str, dict[str, Any]]:
-        """Returns {parameter: what its optimiser remembers of it}."""
-        states: dict[nn.Parameter, dict[str, Any]] = {}
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                states |= {parameter: optimizer.state[parameter] for parameter in group["params"]}
-        named = self.network.named_parameters()
-        return {name: states[parameter] for name, parameter in named if parameter in states}
 
 
 def _name_of(architecture: Architecture, images: Images, recipe: Recipe, seed: int) -> str:
@@ -311,14 +214,6 @@ def _name_of(architecture: Architecture, images: Images, recipe: Recipe, seed: i
 def _coins(count: int, seed: int) -> Tensor:
     """Returns zeros and ones (count,)."""
     return torch.randint(2, (count,), generator=torch.Generator().manual_seed(seed))
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Returns whether the device multiplies bfloat16 itself; emulated, it is far slower."""
-    if device.type != "cpu":
-        return True
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 # -- images ----------------------------------------------------------------------------------------
@@ -427,7 +322,4 @@ def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
     ]
     if filters:
         optimizers.append(Muon(filters, recipe.filter_lr))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
     return optimizers

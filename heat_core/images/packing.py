@@ -26,10 +26,12 @@ from heat_core.pack import (
     AVAILABLE_ROWS_KEY,
     MIRROR,
     MIRRORED,
+    RESEMBLES,
     ExtraID,
     Pack,
     SetName,
     check_set_name,
+    only_resembling_text,
 )
 from heat_core.splits import stratified_rows
 
@@ -154,9 +156,10 @@ def build_pack(
         FileNotFoundError: a dataset is not there.
         ValueError: a dataset or the network cannot be read, the network's features do not fit
             `extractor.dtype`, a class would have no row, or `work` holds the shards of another
-            extraction.
+            extraction, or the network was fine-tuned against images like those of all OOD sets.
     """
     check_network(extractor)
+    _check_averaged(training_info, contents)
     skipped_texts: list[str] = []
     ood_images = [read_images(name, roots) for name in contents.ood_names]
     for split in ood_images:
@@ -209,6 +212,13 @@ def _readings(extractor: Extractor) -> Iterator[str]:
     if extractor.mirror:
         yield f"Mirror images: {MIRRORED}."
     yield f"Earlier layer: {extractor.early_layer.layer if extractor.early_layer else 'none'}."
+
+
+def _check_averaged(training_info: Mapping[str, Any], contents: Contents) -> None:
+    """Raises ValueError if the network was fine-tuned against images like those of all OOD sets."""
+    names = [short_name(name) for name in contents.ood_names]
+    if set(names) <= set(training_info.get(RESEMBLES, [])):
+        raise ValueError(only_resembling_text(names))
 
 
 def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:

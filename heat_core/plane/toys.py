@@ -117,8 +117,8 @@ class Strokes(Toy):
         log_along = _log_normal_between(
             along / self.sigma - lengths / self.sigma, along / self.sigma
         )
-        log_peak = math.log(self.sigma * math.sqrt(2 * math.pi))
-        log_across = -0.5 * (across / self.sigma).square() - log_peak
+        log_normalizer = math.log(self.sigma * math.sqrt(2 * math.pi))
+        log_across = -0.5 * (across / self.sigma).square() - log_normalizer
         log_segments = log_along + log_across - lengths.sum().log()
         by_mode = [log_segments[:, self.mode == mode].logsumexp(1) for mode in range(self.modes)]
         return torch.stack(by_mode, 1)

@@ -53,13 +53,17 @@ def _group_cell(table: Table, std: Table | None, detector: str, group: str) -> s
 
 
 def _cells_by_set(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Returns (heading, rows of text) with every figure: sets, then groups, then their average."""
+    """Returns (heading, rows of text) with every figure: sets, then groups, then their average.
+
+    An asterisk marks sets that no average counts.
+    """
     heading = ["Detector", "Set", "Group", "n", "FPR95 (ID+)", "AUROC", "AUPR", "FPR95 (OOD+)"]
     body = []
     for detector in table.detectors:
         for row in table.rows:
             if row.detector == detector:
-                body.append([detector, row.set, row.group, f"{row.n:,}", *_figure_cells(row)])
+                name = f"{row.set} *" if row.is_apart else row.set
+                body.append([detector, name, row.group, f"{row.n:,}", *_figure_cells(row)])
         for mean in table.averages:
             if mean.detector == detector:
                 body.append([detector, "mean", mean.group, "", *_figure_cells(mean)])

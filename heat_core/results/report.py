@@ -11,7 +11,7 @@ from heat_core.plane.suite import Trial, trial_rows
 from .bootstrap import FigureInterval, FigureIntervals, paired_differences
 from .formats import group_cells, markdown, to_markdown
 from .published import FIGURE_GROUPS, PAPER, published_rows, what_differs
-from .table import AllScores, over_seeds, tabulate
+from .table import AllScores, Table, over_seeds, tabulate
 
 BySeed = Sequence[AllScores]
 
@@ -71,7 +71,7 @@ def report(pack: Pack, results: Results, command: str) -> str:
     sections += [
         *_plane_sections(results.plane),
         "## Every set, first seed",
-        to_markdown(tabulate(scores[0], pack.ood)),
+        to_markdown(_table(pack, scores[0]), note=pack.apart_sentence),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
@@ -103,9 +103,9 @@ def _introduction(pack: Pack, seeds: int) -> str:
     network = ""
     if accuracy:
         network = f"The classifier is right on {accuracy:.2%} of the ID test set{passes}. "
-    mirror = f"{pack.passes_sentence} " if pack.is_mirrored else ""
+    notes = "".join(f"{text} " for text in (pack.passes_sentence, pack.apart_sentence) if text)
     return (
-        f"{network}{mirror}"
+        f"{network}{notes}"
         f"Mean and standard deviation over {seeds} seeds of what trains; FPR95 (ID+) / "
         "AUROC in percent. Settings were chosen by a criterion that sees ID images alone. No code "
         "reads OOD sets to choose; whoever ran it saw their figures beside the criterion."
@@ -114,8 +114,12 @@ def _introduction(pack: Pack, seeds: int) -> str:
 
 def _averages(pack: Pack, scores: BySeed) -> str:
     """Returns the table of averages over seeds."""
-    table, std = over_seeds([tabulate(seed_scores, pack.ood) for seed_scores in scores])
+    table, std = over_seeds([_table(pack, seed_scores) for seed_scores in scores])
     return markdown(*group_cells(table, std))
+
+
+def _table(pack: Pack, scores: AllScores) -> Table:
+    return tabulate(scores, pack.ood, pack.averaged)
 
 
 def _paper_sections(pack: Pack) -> list[str]:
@@ -157,7 +161,7 @@ def _comparison_sections(
     for other in others:
         if other not in by_detector:
             continue
-        differences = paired_differences(by_detector[name], by_detector[other], pack.ood)
+        differences = paired_differences(by_detector[name], by_detector[other], pack.averaged)
         for group, (fpr95, auroc) in differences.items():
             rows.append([other, group, _interval_text(fpr95), _interval_text(auroc)])
         sentences.append(_comparison_sentence(name, other, differences))
@@ -176,7 +180,7 @@ def _comparison_sections(
 
 def _worst_position(pack: Pack, scores: BySeed, name: str) -> int:
     """Returns the position of the seed with the highest average FPR95 of a detector."""
-    tables = [tabulate({name: seed_scores[name]}, pack.ood) for seed_scores in scores]
+    tables = [_table(pack, {name: seed_scores[name]}) for seed_scores in scores]
     return max(range(len(tables)), key=lambda position: tables[position].average(name).fpr95)
 
 

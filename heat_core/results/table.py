@@ -24,7 +24,8 @@ FIGURES = ("auroc", "fpr95", "fpr95_ood", "aupr")  # that have means over sets a
 class SetResult:
     """The figures of one detector on one OOD set of n images; every figure is a fraction.
 
-    `set` is the set's short name, as files of results write it.
+    `set` is the set's short name, as files of results write it. No average counts a set that
+    `is_apart`.
     """
 
     detector: str
@@ -36,6 +37,7 @@ class SetResult:
     fpr95: float
     fpr95_ood: float
     aupr: float
+    is_apart: bool = False
 
     @property
     def set_name(self) -> str:
@@ -61,7 +63,7 @@ class Table:
 
     Args:
         rows: a result per detector and set.
-        averages: a mean per detector and group that has a set, then one over these groups.
+        averages: a mean per detector and group that has a set to count, then one over these groups.
 
     >>> scores = {"test": np.array([1.0, 2.0, 3.0]), "near_a": np.array([2.5, 4.0])}
     >>> table = tabulate({"KNN": scores}, [("near", "a")])
@@ -90,18 +92,27 @@ class Table:
         return tuple(dict.fromkeys(mean.group for mean in self.averages))
 
 
-def tabulate(scores: AllScores, sets: Iterable[tuple[str, str]]) -> Table:
+def tabulate(
+    scores: AllScores,
+    sets: Iterable[tuple[str, str]],
+    averaged: Iterable[tuple[str, str]] | None = None,
+) -> Table:
     """Returns the table of scores.
 
     Args:
         scores: {detector: {set: (n,) scores}}.
         sets: (group, name) of the OOD sets, in order.
+        averaged: those of them that averages count; all if not given. See `Pack.averaged`.
     """
     set_names = [SetName(*key) for key in sets]
+    counted = set(set_names if averaged is None else averaged)
     rows: list[SetResult] = []
     averages: list[GroupMean] = []
     for detector, set_scores in scores.items():
-        results = [_result_of(detector, set_scores, name) for name in set_names]
+        results = [
+            replace(_result_of(detector, set_scores, name), is_apart=name not in counted)
+            for name in set_names
+        ]
         rows += results
         averages += _group_means(detector, results)
     return Table(tuple(rows), tuple(averages))
@@ -114,10 +125,10 @@ def _result_of(detector: str, scores: Mapping[str, Array], name: SetName) -> Set
 
 
 def _group_means(detector: str, results: Sequence[SetResult]) -> list[GroupMean]:
-    """Returns a mean per group that has a set, then the mean of these."""
+    """Returns a mean per group that has a set which averages count, then the mean of these."""
     means = []
     for group in GROUPS:
-        in_group = [result for result in results if result.group == group]
+        in_group = [each for each in results if each.group == group and not each.is_apart]
         if in_group:
             means.append(_mean(detector, group, in_group))
     return [*means, _mean(detector, "average", means)]

@@ -57,8 +57,7 @@ class ThresholdRule(abc.ABC):
             inside: ID scores, (N,); those of rules with a guarantee must be of rows that nothing
                 was fitted to.
             outside: {group: {set: (n,) OOD scores}}; read where `needs_ood`.
-            predicted: (N,) class that the classifier predicts for each ID score; read where
-                `per_class`.
+            predicted: (N,) class that each ID score counts for; read where `per_class`.
 
         Raises:
             ValueError: these scores do not allow the rule; in one line.

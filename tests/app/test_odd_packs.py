@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.detectors.tables import FPR
 from app.text import plain
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import app, opened, wait
@@ -109,6 +110,20 @@ def test_every_page_of_a_mirrored_pack_says_once_that_scores_take_two_passes(
         assert plain(sentence) in captions
         notes = at.table[0].value["Found"].to_dict()
         assert ("Mirror images" in notes) == mirror
+
+
+def test_sets_that_fine_tuning_knew_are_marked_and_in_no_average(folder: Path) -> None:
+    _change_card(folder, {"classifier": {"resembles": ["a", "d"]}})
+    at = opened(app().switch_page("detectors/page.py"))
+    wait(at, lambda page: not page.get("progress"))
+    assert not at.error
+    tables = [table.value for table in at.dataframe]
+    (averages,) = [table for table in tables if ("Average", FPR) in table.columns]
+    assert list(dict.fromkeys(group for group, _ in averages.columns)) == ["Near", "Mid", "Average"]
+    (every_set,) = [table for table in tables if "AUPR %" in table.columns]
+    assert every_set["Set"].tolist() == ["near_a *", "near_b", "mid_c", "far_d *"]
+    captions = "".join(caption.value for caption in at.caption).replace("\\", "")
+    assert "images like those of near_a, far_d (*): no average counts them." in captions
 
 
 def test_a_pack_that_is_being_written_is_not_offered(folder: Path) -> None:

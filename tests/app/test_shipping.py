@@ -6,21 +6,50 @@ import io
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.job import Job
 from app.threshold_lab import shipment
+from app.threshold_lab.scorer_process import numpy_scorer_files
 from app.threshold_lab.shipment import Shipment, shipping_work
 from heat_core.bundles import check_bundle, load_bundle
+from heat_core.export import scorer_files
 from heat_core.pack import pack_from_arrays, write_pack
 from heat_core.run import fit
 from heat_core.thresholds import ByHand, Conformal, KeepShare, PerClassConformal, Youden
 from tests.app.pages import app, opened, press, text, wait
 
 SHOWN = ("MoG", "MSP")
+
+
+@pytest.fixture(autouse=True)
+def scorer_made_here(request, monkeypatch):
+    """The scorer comes of no process of its own, which takes seconds; on a page it is a stand-in.
+
+    A thread must not make it: torch.export keeps state that all threads share.
+    """
+    if "own_process" in request.keywords:
+        return
+    on_page = "lab" in request.fixturenames
+
+    def files(bundle_files, while_waiting):
+        while_waiting()
+        return {"score.py": b""} if on_page else made_here(bundle_files)
+
+    monkeypatch.setattr(shipment, "numpy_scorer_files", files)
+
+
+def made_here(bundle_files):
+    """Returns the files of the scorer of a bundle's files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in bundle_files.items():
+            Path(folder, name).write_bytes(content)
+        return scorer_files(load_bundle(Path(folder)))
 
 
 @pytest.fixture
@@ -65,6 +94,36 @@ def test_the_bundle_holds_and_the_scorer_agrees(pack, tmp_path):
     clear = np.abs(decisions.scores - decisions.thresholds) > 1e-4  # the scorer is more precise
     assert clear.sum() >= len(clear) - 1  # all but the row whose score is the threshold
     assert np.array_equal(flagged[clear], decisions.is_ood[clear])
+
+
+@pytest.mark.own_process
+def test_the_scorer_is_made_by_a_process_that_a_cancel_ends(pack):
+    job = Job("ship", shipping_work(pack, "MoG", Conformal(0.9)))
+    report = job.report
+
+    def cancelled(progress, frame=None, doing=""):
+        if doing == "making the NumPy scorer":
+            job.cancel()
+        report(progress, frame, doing)
+
+    job.report = cancelled
+    job.run()
+    assert job.state == "cancelled"
+
+
+@pytest.mark.own_process
+def test_the_process_makes_the_same_scorer(pack, tmp_path):
+    result = shipped(pack)
+    bundle = unpacked(result.bundle, tmp_path)
+    with zipfile.ZipFile(io.BytesIO(result.scorer.content)) as packed:
+        made = {Path(name).name: packed.read(name) for name in packed.namelist()}
+    assert made == made_here({path.name: path.read_bytes() for path in bundle.iterdir()})
+
+
+@pytest.mark.own_process
+def test_what_the_process_refuses_is_one_line():
+    with pytest.raises(ValueError, match=r"^.*decision\.json.*$"):
+        numpy_scorer_files({"run.json": b"{}"}, lambda: None)
 
 
 def test_the_report_is_of_the_bundle_and_opens_the_view(pack):

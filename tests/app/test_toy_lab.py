@@ -12,11 +12,11 @@ import pytest
 from app.job import Job
 from app.plane import chains, reading, training
 from app.plane import figures as figures_of_plane
+from app.plane.replay import RESULT
 from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
 from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
 from app.toy_lab.diagnosis import LIGHTS, ROWS
-from app.toy_lab.replay import RESULT
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, GaussianMixture
 from heat_core.plane.toys import toy

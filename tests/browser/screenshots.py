@@ -49,6 +49,7 @@ LINKS = {
     "toy_lab": f"?{TRAINED}",
     "landscape": f"landscape?{TRAINED}",
     "demo": "demo?step=4",
+    "energy": "energy?toy=moons&job=classifier.moons.relu.0",
 }
 """{page: what is opened}, where it is not the page's own address alone."""
 
@@ -61,6 +62,7 @@ def _shows(text: str) -> Callable[[Page], None]:
 READY: dict[str, Callable[[Page], None]] = {
     "toy_lab": _shows("Modes kept"),
     "landscape": _shows("log Z"),
+    "energy": _shows("Fine-tuning with auxiliary"),
     "detectors": all_scored,
     "threshold_lab": _shows("Which images sit at the line"),
     "monitor": _shows("Who noticed when"),

@@ -11,7 +11,7 @@ from heat_core.detectors.detector import Detector
 from heat_core.detectors.distances import FDBD, NCI, SHE, NNGuide
 from heat_core.detectors.gaussians import RMD, ClassMoG, RadialMahalanobis, RMDPlusPlus
 from heat_core.detectors.heat import EBM, EL, GMM, HEAT
-from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+from heat_core.detectors.learned_energy import FromNoise, FromPerturbed, FromPseudoOOD, Perceptron
 from heat_core.detectors.logits import GEN, KLM, MaxLogit
 from heat_core.detectors.rectified import ASH, DICE, SCALE, ReAct
 from heat_core.detectors.subspaces import NECO, ViM
@@ -68,6 +68,7 @@ RECIPES: list[Detector] = [
     HEAT(normalize=False, correction=WAVES),
     ODIN(),
     EBM(learner=CRITIC),
+    EBM(learner=FromPerturbed(Perceptron(16, 2), training=SHORT)),
     HEAT(correction=CRITIC),
     HEAT(correction=CRITIC, prior=EL),
     HEAT(correction=CRITIC, prior=("knn", "odin")),

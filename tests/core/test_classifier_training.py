@@ -14,7 +14,6 @@ from torch import nn
 from heat_core.images.classifier import Architecture, pixels_tensor
 from heat_core.images.classifier_training import (
     Muon,
-    Progress,
     Recipe,
     augment,
     find_recipe,
@@ -22,6 +21,7 @@ from heat_core.images.classifier_training import (
     whitening,
 )
 from heat_core.images.datasets import Images
+from heat_core.images.training_loop import Progress
 from tests.samples import colours
 
 TINY = Architecture("resnet18", classes=3, layers=(1, 1, 1, 1), channels=(16, 16, 16, 16))

@@ -32,6 +32,7 @@ COMMANDS = [
     "toy",
     "fetch",
     "train-classifier",
+    "finetune",
     "extract",
     "project",
     "pack",

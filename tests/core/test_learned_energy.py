@@ -9,14 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 
 from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.composed import Composed
 from heat_core.detectors.heat import GMM, HEAT
 from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD, Perceptron
+from heat_core.detectors.presets import preset_detector
 from heat_core.energies import DirectionAndNorm, Ensemble, score
 from heat_core.features import Features
+from heat_core.metrics import auroc
 from heat_core.model_selection import best_detector, choose_weights, criterion
 from heat_core.pack import ExtraID, Pack
 from heat_core.run import fit
@@ -53,6 +56,16 @@ class _Backwards(NoiseContrastive):
 
     def loss(self, data_energy: Tensor, negative_energy: Tensor) -> Tensor:
         return super().loss(negative_energy, data_energy)
+
+
+def test_digits_that_were_left_out_are_told_from_features_alone(no_diagnosis: None) -> None:
+    """Against noise alone, an EBM says that these are more of ID than ID is: .33."""
+    digits = load_digits()
+    z, y = torch.from_numpy(digits.data / 16).float(), torch.from_numpy(digits.target)
+    rows, labels = z[y < 8], y[y < 8]
+    run = fit(preset_detector("EBM", "quick"), Features(rows[::2], labels[::2]))
+    inside, outside = run.score(Features(rows[1::2])), run.score(Features(z[y >= 8]))
+    assert auroc(inside, outside) > 0.8
 
 
 def test_an_ensemble_is_the_mean_of_its_members() -> None:

@@ -385,6 +385,19 @@ def test_a_sheet_that_cannot_be_read_is_named(
     refused(lambda: read_pack(tmp_path / "p"), "test.webp: not readable (Permission denied)")
 
 
+def test_sets_that_fine_tuning_knew_are_in_no_average(tmp_path: Path, pack: Pack) -> None:
+    assert (pack.averaged, pack.apart_sentence) == (tuple(pack.ood), "")
+    tuned = replace(pack, card={"classifier": {"resembles": ["b", "not here"]}})
+    write_pack(tuned, tmp_path / "p")
+    read = read_pack(tmp_path / "p")
+    assert [str(name) for name in read.averaged] == ["near_a", "mid_c", "far_d"]
+    assert "images like those of near_b (*): no average" in read.apart_sentence
+    every_set = {"classifier": {"resembles": ["a", "b", "c", "d"]}}
+    refused(lambda: replace(pack, card=every_set), "wanted an OOD set that it does not know")
+    _change_card(tmp_path / "p", classifier={"resembles": "b"})
+    refused(lambda: read_pack(tmp_path / "p"), "`classifier.resembles` must list names", "'b'")
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_pack_that_is_replaced_while_it_is_read_is_one_of_the_two_and_no_mixture(
     tmp_path: Path, arrays: Arrays, monkeypatch: pytest.MonkeyPatch, fails: bool

@@ -111,6 +111,21 @@ def test_the_plane_is_told_by_its_worst_seed(no_diagnosis: None) -> None:
     assert table[1]["Fewest modes"] == "4 of 4"
 
 
+def test_a_set_that_fine_tuning_knew_is_marked_and_in_no_average() -> None:
+    near_b = np.array([0.0, 5.0])
+    scores = {"KNN": {"test": np.array([1.0, 2.0]), "near_a": np.array([3.0]), "near_b": near_b}}
+    sets = [("near", "a"), ("near", "b")]
+    table = tabulate(scores, sets, averaged=sets[:1])
+    assert [row.is_apart for row in table.rows] == [False, True]
+    assert [row.auroc for row in table.rows] == [1.0, 0.5]
+    assert (table.average("KNN", "near").auroc, table.average("KNN").auroc) == (1.0, 1.0)
+    assert tabulate(scores, sets).average("KNN").auroc == 0.75
+    for form in ("text", "markdown", "latex"):
+        assert "b *" in FORMATS[form](table)
+        assert "a *" not in FORMATS[form](table)
+    assert over_seeds([table, table])[0].rows == table.rows
+
+
 @pytest.mark.parametrize("decimals", [8, 0])  # with none there are many ties
 def test_a_resample_has_the_figures_that_its_images_have(decimals: int) -> None:
     both = {"ours": _scores(0, 2.0), "theirs": _scores(1, 1.0)}

@@ -1,0 +1,97 @@
+"""Energy: softmax against energy on a classifier of a toy, and fine-tuning of the energy."""
+
+import streamlit as st
+
+from app.energy.controls import classifier_choice, wants_tuned
+from app.energy.panels import (
+    decomposition,
+    density_panels,
+    facts,
+    finding,
+    landscapes,
+    temperature_panel,
+    training_course,
+)
+from app.energy.state import find_classifier, last_tuning, start_classifier
+from app.energy.training import ClassifierResult, accuracy_note
+from app.energy.tuning_panel import tuning_section
+from app.job import Job
+from app.pack import header
+from app.pack.progress import show_failure
+from app.plane.panels import training_progress, transport_buttons
+from app.plane.replay import is_replaying, snapshot_slider
+from app.plane.state import is_gone, is_shown_whole, toy_preview, visible_snapshots
+from app.session import tab_id
+
+header.show(
+    "Energy",
+    "A classifier's softmax and its energy, where the exact density is known: which of them "
+    "notices what is out of distribution.",
+    uses_pack=False,
+)
+choice = classifier_choice()
+preview = toy_preview(choice.toy, choice.seed)
+classes = f"{preview.modes} class{'es' * (preview.modes > 1)}"
+training_set = f"{preview.title}: {preview.size:,} training points, {classes}"
+st.markdown(f":small[:material/scatter_plot: {training_set}]")
+
+
+@st.fragment(run_every=0.5)
+def live_training(job: Job) -> None:
+    """Shows a training under way; paused, it stays where this tab has paused it."""
+    if is_gone(choice) or is_shown_whole(job):
+        st.rerun()
+    job.watch(tab_id())
+    snapshots = visible_snapshots(job)
+    transport_buttons(choice, job)
+    note = f", {accuracy_note(snapshots[-1])}" if snapshots else ""
+    training_progress("the classifier", job, snapshots, note)
+    if snapshots:
+        landscapes(snapshots[-1], preview, "classifier")
+
+
+def finished_training(job: Job) -> None:
+    """Shows a trained classifier, and any snapshot on the way there."""
+    was_playing = is_replaying()
+    if is_gone(choice):
+        st.rerun()
+    result: ClassifierResult = job.result
+    st.subheader(finding(result))
+    facts(result)
+    snapshot = snapshot_slider(choice, job.frames, accuracy_note)
+    if is_replaying() != was_playing:
+        st.rerun()
+    landscapes(snapshot or result.snapshot, preview, "classifier")
+    with st.expander("Accuracy by step"):
+        training_course(job.frames, snapshot.record.step if snapshot else None)
+
+
+def trained_classifier(job: Job) -> None:
+    """Shows a trained classifier from all sides."""
+    st.fragment(finished_training, run_every=0.5 if is_replaying() else None)(job)
+    tuned = last_tuning(choice)
+    shown = tuned if tuned is not None and wants_tuned() else job.result
+    temperature_panel(shown)
+    decomposition(shown.snapshot, preview)
+    density_panels(shown, choice.toy)
+    tuning_section(choice, job.result, preview)
+
+
+if preview.modes < 2:
+    st.error(f"{preview.title} has 1 class, so there is nothing to classify: choose another toy.")
+    st.stop()
+job = find_classifier(choice)
+if job is not None and not is_shown_whole(job):
+    live_training(job)
+elif job is not None and job.state == "done":
+    trained_classifier(job)
+else:
+    if not show_failure(job, start_classifier, choice):
+        st.info("Nothing is trained yet on these settings: press “Train the classifier”.")
+    st.button(
+        "Train the classifier",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=start_classifier,
+        args=(choice,),
+    )
