@@ -1,4 +1,4 @@
-"""The Feature map in a browser: a lasso to its counts and to its images, a click to the inspector.
+"""The Feature map in a browser: lassos to counts and images, a click to the inspector, previews.
 
 On the first pack that ships, by MSP, while the other detectors are being fitted.
 """
@@ -16,12 +16,25 @@ if TYPE_CHECKING:
 COUNTS = "Feature map: lasso to counts"
 IMAGES = "lasso to the first row of images"
 INSPECTOR = "click to the inspector"
-BARS = {COUNTS: 0.4, IMAGES: 0.8, INSPECTOR: 0.5}
+PREVIEW = "pointer to the preview"
+BARS = {COUNTS: 0.4, IMAGES: 0.8, INSPECTOR: 0.5, PREVIEW: 0.05}
 """{wait: seconds that its 95th percentile may take}."""
 BYTES = "bytes of a lasso, received"
 SELECTORS = {COUNTS: "h3", IMAGES: ".tiles button"}
 """{wait for a lasso: what is new in the page then}."""
-INSPECTOR_TEXT = "[role=dialog] h2, [role=dialog] p"
+INSPECTOR_TEXT = "[data-testid=stTable], .st-key-neighbours"
+# Seconds from a pointer's move over the map until a frame was painted with another preview.
+PREVIEW_TIMES = """face => {
+    window.previews = [];
+    const preview = face.querySelector('.preview');
+    face.addEventListener('pointermove', event => {
+        const before = preview.innerText;
+        requestAnimationFrame(() => setTimeout(() => {
+            if (preview.innerText !== before)
+                window.previews.push((performance.now() - event.timeStamp) / 1000);
+        }));
+    }, true);
+}"""
 LASSO = [(0.0, 0.5), (0.2, 0.45), (0.25, 0.7), (0.05, 0.75)]  # shares of the map's sides
 
 
@@ -36,6 +49,7 @@ def measure(options: Options) -> list[Row]:
         rounds = 4 * options.rounds
         seconds, sizes = _draw_lassos(page, 2 * rounds)
         seconds[INSPECTOR] = _open_inspector(page, rounds)
+        seconds[PREVIEW] = _hover(page, 10 * rounds)
     rows = [within(wait, seconds[wait], most) for wait, most in BARS.items()]
     return [*rows, weighs(BYTES, sizes, 300_000)]
 
@@ -73,6 +87,19 @@ def _draw_lasso(page: Page, left: float) -> None:
     page.mouse.up()
 
 
+def _hover(page: Page, times: int) -> list[float]:
+    """Returns seconds from a pointer's moves over points until each is previewed."""
+    face = page.locator(".face")
+    box = face.bounding_box()
+    assert box is not None
+    face.evaluate(PREVIEW_TIMES)
+    for turn in range(times):
+        x, y = 0.4 + 0.2 * (turn % 10) / 10, 0.5 + 0.2 * turn / times
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.wait_for_timeout(100)
+    return page.evaluate("window.previews")
+
+
 def _open_inspector(page: Page, times: int) -> list[float]:
     """Returns seconds from a click on an image until the inspector shows it."""
     seconds = []
@@ -81,6 +108,6 @@ def _open_inspector(page: Page, times: int) -> list[float]:
         seconds.append(since_touched(page, IS_NEW, [INSPECTOR_TEXT, ""]))
         page.wait_for_timeout(800)
         page.keyboard.press("Escape")
-        page.get_by_role("dialog").wait_for(state="detached")
+        page.get_by_text("The nearest training images").wait_for(state="detached")
         page.wait_for_timeout(500)
     return seconds

@@ -8,7 +8,6 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.components.refused_files import refused_file
-from app.detectors.state import HEATS_PRIOR
 from app.incoming import choice_input, number_input
 from app.pack.shown import (
     addable_detectors,
@@ -23,7 +22,6 @@ from heat_core.detectors.presets import DETECTORS, preset_detector
 DRAWN = ("MSP", "MoG", "EBM", "HEAT")  # whose curves are drawn at first
 IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 IMAGE_MB = 25
-NARROW = 200  # pixels
 
 
 def added_detectors_input() -> None:
@@ -105,36 +103,6 @@ def score_range_input(names: Sequence[str]) -> tuple[str, float, float] | None:
     if not is_pressed:
         return None
     return str(name), low / 100, high / 100
-
-
-def detector_pair_input() -> tuple[str, str]:
-    """Returns two detectors, one that accepts and one that rejects; they can be swapped."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        accepts = _detector_input("Accepted by", HEATS_PRIOR, "accepts")
-        st.button(
-            "Turn round",
-            icon=":material/swap_horiz:",
-            on_click=_swap_detectors,
-            help="Swaps the two detectors.",
-        )
-        rejects = _detector_input("Rejected by", "HEAT", "rejects")
-    return accepts, rejects
-
-
-def _detector_input(label: str, default: str, key: str) -> str:
-    """Returns a detector, or HEAT's prior; the last is the default where `default` is none."""
-    shown = shown_detectors()
-    names = [*shown, *([HEATS_PRIOR] if "HEAT" in shown else [])]
-    warn_if_not_offered(key, [*DETECTORS, HEATS_PRIOR], "detector")
-    if st.session_state.get(key, names[0]) not in names:  # it may have been taken away since
-        del st.session_state[key]
-    index = names.index(default) if default in names else len(names) - 1
-    return str(st.selectbox(label, names, index, key=key, bind="query-params", width=NARROW))
-
-
-def _swap_detectors() -> None:
-    state = st.session_state
-    state["accepts"], state["rejects"] = state["rejects"], state["accepts"]
 
 
 def flip_sets_input(titles: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> list[str]:

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.detectors.controls import detector_pair_input, flip_sets_input
-from app.detectors.state import HEATS_PRIOR, corrected_detector, find_flips, flip_scores
+from app.detectors.controls import flip_sets_input
 from app.detectors.tables import flips_finding, move_text
 from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
+from app.pack.flips import (
+    corrected_detector,
+    detector_pair_input,
+    find_flips,
+    flip_scores,
+    missing_reason,
+)
 from app.pack.gallery import gallery_order, rows_id, show_tiles
 from app.pack.items import Part, items_of
-from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.text import plain
 
@@ -35,8 +40,8 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         share_to_keep: the share of ID that each threshold keeps.
     """
     heading = st.container()
-    accepts, rejects = detector_pair_input()
-    _, missing_reasons = ready_scores(ensure_scoring_job(pack_data, "modern"))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        accepts, rejects = detector_pair_input()
     ready = flip_scores(pack_data)
     missing = [name for name in (accepts, rejects) if name not in ready]
     if accepts == rejects:
@@ -47,9 +52,7 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         )
     elif missing:
         heading.subheader(TITLE)
-        owner = "HEAT" if missing[0] == HEATS_PRIOR else missing[0]
-        reason = missing_reasons.get(owner, f"{missing[0]} is not ready yet.")
-        st.info(plain(reason), icon=":material/info:")
+        st.info(plain(missing_reason(pack_data, missing[0])), icon=":material/info:")
     else:
         _show_pair(pack_data, accepts, rejects, share_to_keep, heading)
     inspector.show(pack_data, opened_item())

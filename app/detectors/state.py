@@ -1,4 +1,4 @@
-"""State of the Detectors page: what is selected, flips, and an image of one's own."""
+"""State of the Detectors page: what is selected, and an image of one's own."""
 
 from __future__ import annotations
 
@@ -11,20 +11,13 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.items import Mask
-from app.pack.scores import (
-    ensure_scoring_job,
-    heat_correction,
-    heat_prior,
-    ready_scores,
-)
+from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.selected import current_selection, selected_masks
 from app.pack.work import DetectorScores
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
-    from heat_core.flips import Flips
     from heat_core.judge import Judge, Opinion, ScoredRun
-    from heat_core.scores import SetScores
 
 
 # -- what is selected ------------------------------------------------------------------------------
@@ -76,73 +69,6 @@ def set_counted_sets(names: Sequence[str]) -> None:
 def set_percent_to_keep(percent: float) -> None:
     """Sets the percentage of ID that thresholds keep, where the line was let go."""
     st.session_state[SHARE_TO_KEEP_KEY] = percent
-
-
-# -- flips -----------------------------------------------------------------------------------------
-
-
-HEATS_PRIOR = "HEAT's prior"  # beside the detectors, as one that accepts or rejects
-PRIORS = {"HEAT": HEATS_PRIOR, "HEAT-GMM": "MoG", "HEAT-EL": "Energy"}
-"""{detector with a correction: what it is without that}."""
-
-
-def corrected_detector(accepts: str, rejects: str) -> str:
-    """Returns which of two detectors is the other with a correction alone added; else nothing."""
-    for name, prior in PRIORS.items():
-        if {accepts, rejects} == {name, prior}:
-            return name
-    return ""
-
-
-def flip_scores(pack_data: PackData) -> dict[str, SetScores]:
-    """Returns {detector: its scores} of those that are ready, HEAT's prior among them."""
-    from heat_core.scores import SetScores
-
-    scores_by_detector, _ = ready_scores(ensure_scoring_job(pack_data, "modern"))
-    prior = heat_prior(pack_data)
-    return {**scores_by_detector, **({HEATS_PRIOR: SetScores(prior)} if prior else {})}
-
-
-def find_flips(pack_data: PackData, accepts: str, rejects: str, share_to_keep: float) -> Flips:
-    """Returns the rows that one detector accepts and another rejects.
-
-    Each has the threshold that keeps a share of the calibration scores. Where they differ by a
-    correction alone, that sorts the rows; else the change of the ID percentile does.
-
-    Args:
-        pack_data: whose rows.
-        accepts, rejects: names of detectors that are ready, or `HEATS_PRIOR`.
-        share_to_keep: the share of the calibration scores that thresholds keep.
-    """
-    from heat_core.flips import Flips
-    from heat_core.metrics import threshold_keeping
-
-    scores_by_detector = flip_scores(pack_data)
-    accepting, rejecting = scores_by_detector[accepts], scores_by_detector[rejects]
-    thresholds = (
-        threshold_keeping(accepting.calibration, share_to_keep),
-        threshold_keeping(rejecting.calibration, share_to_keep),
-    )
-    moves = None
-    corrected = corrected_detector(accepts, rejects)
-    if corrected:
-        sign = 1 if rejects == corrected else -1
-        corrections = heat_correction(pack_data, corrected)
-        moves = {name: sign * values for name, values in corrections.items()}
-    tested = ("test", *ood_names(pack_data))
-    return Flips.between(
-        {name: accepting[name] for name in tested},
-        {name: rejecting[name] for name in tested},
-        thresholds,
-        moves,
-    )
-
-
-def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
-    return {
-        detector_scores.detector: detector_scores
-        for detector_scores in ensure_scoring_job(pack_data, "modern").frames
-    }
 
 
 # -- an image of one's own -------------------------------------------------------------------------
@@ -202,6 +128,13 @@ def _fitted_detectors(pack_data: PackData, names: Sequence[str]) -> dict[str, Sc
             set_scores = scores_by_detector[name]
             fitted[name] = ScoredRun(detector_scores.run, set_scores.test, set_scores.calibration)
     return fitted
+
+
+def _by_detector(pack_data: PackData) -> dict[str, DetectorScores]:
+    return {
+        detector_scores.detector: detector_scores
+        for detector_scores in ensure_scoring_job(pack_data, "modern").frames
+    }
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the classifier …")

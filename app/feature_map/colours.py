@@ -37,6 +37,8 @@ CLASS_COLOURS = (
 )
 SEQUENTIAL = ("#3b5fa8", "#6d7f9a", "#9a9a7f", "#c9b85a", "#f2d83a")  # reads on white and on black
 DIVERGING = ("#0072B2", "#b4bac1", "#D55E00")
+FLIP_COLOURS = ("#aab6c2", "#D55E00", "#0072B2", "#8a6fae")
+FLIP_SYMBOLS = "●▲▼●"  # of rows that both accept, the second rejects, the first rejects, both
 MAX_LABEL = 40  # characters of a name on the map
 SCALE_STEPS = 48  # colours of a scale
 SCALE_QUANTILE = 0.99  # of absolute values, at the ends of a diverging scale
@@ -47,6 +49,12 @@ CLEAR = 0
 FAINT = 1
 PLAIN = 2
 FIRST_COLOURS = ((0, 0, 0, 0), (138, 150, 163, 70), (138, 150, 163, 150))
+
+NOT_SCORED: LegendEntry = (
+    GREY,
+    "●",
+    "training images are not scored: the detectors were fitted to them",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +70,7 @@ class Colouring:
         scale: colours of a scale, in order.
         ends: the texts at the ends of the scale.
         names: {text: (x, y)} to write on the map, fractions of it.
+        background: {set: which rows are drawn below the others (n,)}; none where it has no set.
     """
 
     colours: Mapping[str, Indices]
@@ -72,6 +81,7 @@ class Colouring:
     scale: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     names: Mapping[str, Point] = field(default_factory=dict)
+    background: Mapping[str, Mask] = field(default_factory=dict)
 
     def points(
         self, layout: Layout, set_names: Sequence[str], masks: Mapping[str, Mask] | None
@@ -85,11 +95,12 @@ class Colouring:
             return Points.empty()
         faint = {name: _unselected(layout, name, masks) for name in set_names}
         colours = [np.where(faint[name], FAINT, self.colours[name]) for name in set_names]
+        below = [faint[name] | self.background.get(name, False) for name in set_names]
         return Points(
             np.concatenate([layout.positions[name] for name in set_names]),
             np.concatenate(colours).astype(np.uint8),
             np.concatenate([self.symbols[name] for name in set_names]),
-            np.concatenate([faint[name] for name in set_names]),
+            np.concatenate(below),
         )
 
 
@@ -203,15 +214,60 @@ def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bo
         fraction = np.clip((set_values - low) / (high - low), 0, 1)
         step = np.round(fraction * (SCALE_STEPS - 1))
         colours[name] = (len(FIRST_COLOURS) + step).astype(np.uint8)
-    grey = (GREY, "●", "training images are not scored: the detectors were fitted to them")
     return Colouring(
         colours,
         _symbols_by_set(layout),
         _palette(_interpolated(anchors, SCALE_STEPS)),
         title,
-        (grey,),
+        (NOT_SCORED,),
         anchors,
         (f"{low:.2f}", f"+{high:.2f}") if signed else ("0 %", "100 %"),
+    )
+
+
+def by_flip(
+    layout: Layout,
+    rejections: Mapping[str, tuple[Mask, Mask]],
+    pair: tuple[str, str],
+    set_names: Sequence[str],
+) -> Colouring:
+    """Returns a colour and a symbol for what becomes of a row when one detector follows another.
+
+    Args:
+        rejections: {set: (which rows the first rejects (n,), which the second rejects (n,))}; a set
+            without them is grey.
+        pair: names of the first and the second detector.
+        set_names: that are shown; the legend counts no others.
+    """
+    colours = _plain_colours(layout)
+    symbols = {name: np.zeros(len(rows), np.uint8) for name, rows in layout.coordinates.items()}
+    background = {name: np.ones(len(rows), bool) for name, rows in layout.coordinates.items()}
+    symbol_indices = np.array([SYMBOLS.index(symbol) for symbol in FLIP_SYMBOLS], np.uint8)
+    counts = np.zeros(len(FLIP_COLOURS), np.int64)
+    for name, (first, second) in rejections.items():
+        outcome = second + 2 * first.astype(np.uint8)
+        colours[name] = (len(FIRST_COLOURS) + outcome).astype(np.uint8)
+        symbols[name] = symbol_indices[outcome]
+        background[name] = first == second
+        if name in set_names:
+            counts += np.bincount(outcome, minlength=len(FLIP_COLOURS))
+    first_name, second_name = pair
+    meanings = (
+        "both accept",
+        f"{first_name} accepts, {second_name} rejects",
+        f"{first_name} rejects, {second_name} accepts",
+        "both reject",
+    )
+    entries = [
+        (FLIP_COLOURS[i], FLIP_SYMBOLS[i], f"{meanings[i]}: {counts[i]:,}") for i in (1, 2, 0, 3)
+    ]
+    return Colouring(
+        colours,
+        symbols,
+        _palette(FLIP_COLOURS),
+        "",
+        (*entries, NOT_SCORED) if "train" in set_names else tuple(entries),
+        background=background,
     )
 
 

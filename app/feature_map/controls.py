@@ -9,14 +9,18 @@ import streamlit as st
 
 from app.feature_map.tables import titles_by_set
 from app.incoming import choice_input
+from app.pack.controls import share_to_keep_input
 from app.pack.data import PackData
+from app.pack.flips import detector_pair_input
 from app.pack.selected import map_region, open_item, waiting_region
-from app.session import SCORES_OF_KEY, warn_if_not_offered
+from app.session import SCORES_OF_KEY, keep_in_link, warn_if_not_offered
 from app.text import plain
 from heat_core.projection import METHODS
 
-COLOURINGS = ("dataset", "class", "score", "correction")  # words of the link, too
+COLOURINGS = ("dataset", "class", "score", "correction", "flip")  # words of the link, too
 ORDERS = ("most OOD", "least OOD")
+SELECTION, PAIR, IMAGE = PANELS = ("selection", "before and after", "image")  # beside the map
+PANEL_KEY = "panel"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class MapChoice:
         method: of the layout.
         set_names: names of the sets that are drawn.
         order: of the gallery, one of `ORDERS`.
+        pair: names of the detectors that flips and percentiles are compared between.
+        has_contours: whether contours of the ID images are drawn over the map.
     """
 
     colour: str
@@ -36,13 +42,16 @@ class MapChoice:
     method: str
     set_names: tuple[str, ...]
     order: str
+    pair: tuple[str, str]
+    has_contours: bool
 
 
-def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
-    """Returns what is drawn on the map.
+def map_choice(pack_data: PackData, detectors: Sequence[str], panel: str) -> MapChoice:
+    """Returns what is drawn on the map: one row of controls, the others folded behind it.
 
     Args:
         detectors: names of those that are offered.
+        panel: what is beside the map.
     """
     titles = titles_by_set(pack_data.pack)
     _reset_for_other_data(pack_data)
@@ -52,11 +61,46 @@ def map_choice(pack_data: PackData, detectors: Sequence[str]) -> MapChoice:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = _colour_input()
         detector = _detector_input(detectors)
-        order = choice_input("Gallery", ORDERS, default=ORDERS[0], key="order")
-        method = _method_input(pack_data)
-        _item_input()
-    set_names = _sets_input(titles)
-    return MapChoice(colour, detector, method, set_names, order)
+        pair = ("", "")
+        if colour == "flip" or panel == PAIR:
+            pair = detector_pair_input()
+        set_names = _sets_input(titles)
+        with st.popover("More", icon=":material/tune:"):
+            has_contours = _contours_input()
+            order = choice_input("Gallery", ORDERS, default=ORDERS[0], key="order")
+            method = _method_input(pack_data)
+            share_to_keep_input()
+            _item_input()
+    return MapChoice(colour, detector, method, set_names, order, pair, has_contours)
+
+
+def panel_input(item: str) -> str:
+    """Returns what is beside the map, one of `PANELS`; an item that is opened anew is.
+
+    Args:
+        item: id of the item that is open, or nothing.
+    """
+    state = st.session_state
+    linked = st.query_params.get(PANEL_KEY, "")
+    if PANEL_KEY not in state:
+        state[PANEL_KEY] = linked if linked in PANELS else (IMAGE if item else SELECTION)
+    elif item and item != state.get("panel_of"):
+        state[PANEL_KEY] = IMAGE
+    state["panel_of"] = item
+    if state[PANEL_KEY] not in PANELS or (state[PANEL_KEY] == IMAGE and not item):
+        state[PANEL_KEY] = SELECTION
+    panel = st.segmented_control(
+        "Beside the map",
+        PANELS if item else PANELS[:2],
+        required=True,
+        key=PANEL_KEY,
+        format_func=str.capitalize,
+        label_visibility="collapsed",
+        width="stretch",
+    )
+    panel = str(panel or SELECTION)
+    keep_in_link(PANEL_KEY, "" if panel == (IMAGE if item else SELECTION) else panel)
+    return panel
 
 
 def _reset_for_other_data(pack_data: PackData) -> None:
@@ -83,7 +127,8 @@ def _colour_input() -> str:
         bind="query-params",
         width=160,
         help="dataset: a colour a group, a symbol a set. score: of the detector beside it. "
-        "correction: E_θ alone, what HEAT adds to its prior.",
+        "correction: E_θ alone, what HEAT adds to its prior. flip: what one detector accepts and "
+        "another rejects.",
     )
     return str(colour)
 
@@ -132,16 +177,29 @@ def _on_item_typed() -> None:
     open_item(st.session_state["typed-item"].strip())
 
 
+def _contours_input() -> bool:
+    return st.toggle(
+        "Contours of ID",
+        key="contours",
+        bind="query-params",
+        help="Lines around the ID images where they lie densest.",
+    )
+
+
 def _sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the sets that are shown, in the order of the pack."""
-    names = st.pills(
-        "Sets on the map",
-        list(titles),
-        selection_mode="multi",
-        default=list(titles),
-        key="shown",
-        bind="query-params",
-        format_func=lambda name: plain(titles[name], 40),
-        help="A set that is switched off is never selected on the map.",
-    )
+    linked = [name for name in st.query_params.get_all("shown") if name in titles]
+    shown = st.session_state.get("shown", linked or titles)
+    label = f"Sets: {len(shown)} of {len(titles)}"
+    with st.popover(label, icon=":material/layers:", key="sets"):
+        names = st.pills(
+            "Sets on the map",
+            list(titles),
+            selection_mode="multi",
+            default=list(titles),
+            key="shown",
+            bind="query-params",
+            format_func=lambda name: plain(titles[name], 40),
+            help="A set that is switched off is never selected on the map.",
+        )
     return tuple(name for name in titles if name in names)

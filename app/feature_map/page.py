@@ -2,13 +2,29 @@
 
 import streamlit as st
 
-from app.feature_map.controls import MapChoice, map_choice
+from app.feature_map.controls import (
+    IMAGE,
+    PAIR,
+    SELECTION,
+    MapChoice,
+    map_choice,
+    panel_input,
+)
+from app.feature_map.keeping import show_exports, show_tags
 from app.feature_map.layout_offer import offer_layout
-from app.feature_map.panels import show_gallery, show_summary
-from app.feature_map.scatter import follow_region, map_colouring, show_facts, show_map
-from app.pack import header, inspector
+from app.feature_map.pair_panel import show_pair
+from app.feature_map.panels import gallery_rows, show_gallery, show_image, show_summary
+from app.feature_map.scatter import (
+    follow_region,
+    map_colouring,
+    share_previews,
+    show_facts,
+    show_map,
+)
+from app.pack import header
 from app.pack.controls import selection_chips
 from app.pack.data import PackData
+from app.pack.flips import HEATS_PRIOR
 from app.pack.items import masks_of_sets
 from app.pack.layout_state import current_layout
 from app.pack.scores import ensure_scoring_job, heat_correction, ready_scores
@@ -27,10 +43,7 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     show_early_end(pack_data, job)
     if choice.detector in missing_reasons:
         st.info(plain(missing_reasons[choice.detector]), icon=":material/info:")
-    needed = {choice.detector}
-    if choice.colour == "correction":
-        needed.add("HEAT")
-    pending = needed - {*scores_by_detector, *missing_reasons}
+    pending = needed_detectors(choice) - {*scores_by_detector, *missing_reasons}
     if pending and not job.over:
         name = sorted(pending)[-1]
         show_scoring(job, f"Fitting the detectors, {plain(name)} among them", [name])
@@ -42,39 +55,80 @@ def chosen_scores(pack_data: PackData, choice: MapChoice) -> SetScores | None:
     return scores_by_detector.get(choice.detector)
 
 
+def needed_detectors(choice: MapChoice) -> set[str]:
+    """Returns the detectors that the page waits for."""
+    needed = {choice.detector, *choice.pair} & set(DETECTORS)
+    if choice.colour == "correction" or HEATS_PRIOR in choice.pair:
+        needed.add("HEAT")
+    return needed
+
+
+def show_keeping(pack_data: PackData) -> None:
+    """Shows the tags, and offers rows as files."""
+    job = ensure_scoring_job(pack_data)
+    scores_by_detector, _ = ready_scores(job)
+    show_tags(pack_data)
+    show_exports(pack_data, scores_by_detector, job.over)
+
+
 def show(pack_data: PackData) -> None:
     """Shows the choices, and the map as soon as there is one."""
-    choice = map_choice(pack_data, tuple(DETECTORS))
-    add_detectors([choice.detector])
+    toolbar, above = st.container(), st.container()
+    left, right = st.columns([4, 3])
+    below = st.container()
+    with right:
+        panel = panel_input(opened_item())
+    with toolbar:
+        choice = map_choice(pack_data, tuple(DETECTORS), panel)
+    add_detectors(name for name in (choice.detector, *choice.pair) if name in DETECTORS)
+    with right:
+        scores = chosen_scores(pack_data, choice)
     layout = current_layout(pack_data, choice.method)
     if layout is None:
-        selection_chips()
-        offer_layout(pack_data, choice.method)
-        inspector.show(pack_data, opened_item())
+        with above:
+            selection_chips()
+        with left:
+            offer_layout(pack_data, choice.method)
+        if panel == IMAGE:
+            with right:
+                show_image(pack_data, choice, opened_item(), None, scores)
         return
-    show_facts(pack_data, layout, choice.set_names)
-    scores = chosen_scores(pack_data, choice)
     polygons = follow_region(pack_data, layout, choice.set_names)
-    selection_chips()
+    with above:
+        selection_chips()
     selection = current_selection()
     masks = masks_of_sets(pack_data.pack, choice.set_names, selection.items) if selection else None
-    left, right = st.columns([3, 2])
-    with right:
-        show_summary(pack_data, choice, masks, scores)
+    selected = None
     if masks is not None:
-        show_gallery(pack_data, choice, masks, scores)
+        with below:
+            selected = gallery_rows(pack_data, choice, masks, scores)
+    with right:
+        if panel == SELECTION:
+            show_summary(pack_data, choice, masks, scores)
+            show_keeping(pack_data)
+        elif panel == IMAGE:
+            show_image(pack_data, choice, opened_item(), selected, scores)
+    if selected is not None and len(selected):
+        with below:
+            show_gallery(pack_data, choice, selected, scores)
+    colouring = map_colouring(pack_data, layout, choice, scores)
     with left:
         if not choice.set_names:
             st.info("No set is shown. Pick one above.", icon=":material/info:")
-        colouring = map_colouring(pack_data, layout, choice, scores)
         show_map(pack_data, layout, choice, colouring, polygons, masks)
-    inspector.show(pack_data, opened_item())
+        show_facts(pack_data, layout, choice.set_names, choice.has_contours)
+    if panel == PAIR:
+        with right:
+            show_pair(pack_data, layout, choice.pair, choice.set_names, colouring, masks)
+    with below:
+        share_previews(pack_data, layout, choice.detector, scores)
 
 
 pack_data = header.show(
     "Feature map",
     "Where images lie in the network's feature space, in two dimensions. Draw around points; click "
     "one to look into it.",
+    is_low=True,
 )
 if pack_data is not None:
     show(pack_data)

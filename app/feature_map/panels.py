@@ -1,4 +1,7 @@
-"""What is selected: how many of each set, how they score against the others, their images."""
+"""What is selected: how many of each set, how they score against the others, their images.
+
+One image is looked at beside the map, and one goes from it to the next.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,25 @@ from numpy.typing import NDArray
 
 from app import figures
 from app.feature_map.controls import ORDERS, MapChoice
-from app.feature_map.tables import selected_finding, selected_table, tile_lines, titles_by_set
+from app.feature_map.order import RowOrder, Scores, by_score
+from app.feature_map.tables import (
+    selected_finding,
+    selected_table,
+    tile_lines,
+    title_on_map,
+    titles_by_set,
+)
+from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, rows_id, show_tiles
-from app.pack.items import Part, items_of
+from app.pack.items import Part, find_item, item_id, items_of
 from app.pack.layout import Mask
 from app.pack.scores import current_share_to_keep
-from app.pack.selected import opened_item, set_part
+from app.pack.selected import open_item, opened_item, set_part
+from app.text import plain
 from heat_core.metrics import percentile, threshold_keeping
 
-Scores = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
 Masks = Mapping[str, Mask]  # {set: which of its rows are selected (n,)}
 
 
@@ -106,50 +117,49 @@ def _joined(arrays: Sequence[NDArray]) -> NDArray:
     return np.concatenate(arrays) if arrays else np.zeros(0)
 
 
-def show_gallery(
+# -- images ----------------------------------------------------------------------------------------
+
+
+def gallery_rows(
     pack_data: PackData, choice: MapChoice, masks: Masks, scores: Scores | None
-) -> None:
-    """Shows the images that are selected, a page at a time, by their scores.
+) -> RowOrder:
+    """Says how many rows are selected and how they are sorted; returns them in that order.
 
     Args:
         masks: of the sets that are shown.
         scores: of the chosen detector; None if it has none yet.
     """
-    rows_by_set = {name: np.flatnonzero(mask) for name, mask in masks.items()}
-    rows = _joined([*rows_by_set.values()])
-    if not len(rows):
+    ordered = by_score(masks, scores, descending=choice.order == ORDERS[0])
+    if not len(ordered):
         st.info(
             "None of the points that are shown is selected. Draw around some, or show more sets.",
             icon=":material/info:",
         )
-        return
-    row_sets = np.repeat([*rows_by_set], [len(set_rows) for set_rows in rows_by_set.values()])
-    row_scores = _joined(
-        [_scores_or_nan(scores, name, set_rows) for name, set_rows in rows_by_set.items()]
-    )
-    descending = choice.order == ORDERS[0]
-    order = np.argsort(-row_scores if descending else row_scores, kind="stable")  # nan comes last
+        return ordered
     sorting = f", {choice.order} by {choice.detector} first" if scores else ""
-    st.subheader(f"{len(rows):,} images{sorting}")
+    st.subheader(f"{len(ordered):,} images{sorting}")
     if scores is None:
         st.caption(f"{choice.detector} has no scores yet, so they are in the order of the sets.")
-    order = order[gallery_order(pack_data, row_sets[order])]
-    list_id = (choice.order, choice.detector, rows_id(row_sets, rows))
-    page = order[gallery_page(len(rows), "map-page", list_id)]
-    pack_rows = list(zip(row_sets[page].tolist(), rows[page].tolist(), strict=True))
-    percentiles = _percentiles_or_nan(scores, row_scores[page])
+    return ordered[gallery_order(pack_data, ordered.sets)]
+
+
+def show_gallery(
+    pack_data: PackData, choice: MapChoice, ordered: RowOrder, scores: Scores | None
+) -> None:
+    """Shows the images of rows, a page at a time.
+
+    Args:
+        ordered: the rows.
+        scores: of the chosen detector; None if it has none yet.
+    """
+    list_id = rows_id(ordered.sets, ordered.rows)
+    page = ordered[gallery_page(len(ordered), "map-page", list_id)]
+    percentiles = _percentiles_or_nan(scores, page.scores)
     captions = [
         tile_lines(pack_data.pack, pack_row, choice.detector, row_percentile)
-        for pack_row, row_percentile in zip(pack_rows, percentiles.tolist(), strict=True)
+        for pack_row, row_percentile in zip(page.pack_rows, percentiles.tolist(), strict=True)
     ]
-    show_tiles(pack_data, pack_rows, captions, "selected", opened_item())
-
-
-def _scores_or_nan(scores: Scores | None, name: str, rows: NDArray[np.int64]) -> NDArray:
-    """Returns the scores of rows of a set, (n,); nan where the set has none."""
-    if scores is None or name not in scores:
-        return np.full(len(rows), np.nan)
-    return scores[name][rows]
+    show_tiles(pack_data, page.pack_rows, captions, "selected", opened_item())
 
 
 def _percentiles_or_nan(scores: Scores | None, values: NDArray) -> NDArray:
@@ -159,3 +169,60 @@ def _percentiles_or_nan(scores: Scores | None, values: NDArray) -> NDArray:
         has_score = ~np.isnan(values)
         percentiles[has_score] = percentile(scores["test"], values[has_score])
     return percentiles
+
+
+def show_image(
+    pack_data: PackData,
+    choice: MapChoice,
+    item: str,
+    selected: RowOrder | None,
+    scores: Scores | None,
+) -> None:
+    """Shows what is known of an item, with the way to the one before it and to the next.
+
+    They are those of the gallery; of an item that is not selected, those of its set.
+
+    Args:
+        item: its id.
+        selected: the rows of the gallery; None without a selection.
+        scores: of the chosen detector; None if it has none yet.
+    """
+    pack_row = find_item(pack_data.pack, item)
+    ordered, noun = selected, "selected"
+    if pack_row is not None and (selected is None or selected.place_of(pack_row) is None):
+        name, _ = pack_row
+        rows = len(dict(pack_data.pack.sets())[name])
+        masks = {name: np.ones(rows, bool)}
+        ordered = by_score(masks, scores, descending=choice.order == ORDERS[0])
+        noun = f"in {title_on_map(pack_data.pack, name)}"
+    place = None if pack_row is None or ordered is None else ordered.place_of(pack_row)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _step_button(pack_data, "Previous", "Left", ordered, place, -1)
+        _step_button(pack_data, "Next", "Right", ordered, place, 1)
+        if ordered is not None and place is not None:
+            st.caption(f"{place + 1:,} of {len(ordered):,} {plain(noun, 60)}", width="stretch")
+        st.button(
+            "Close",
+            icon=":material/close:",
+            type="tertiary",
+            shortcut="Esc",
+            on_click=open_item,
+            args=("",),
+        )
+    inspector.show_beside(pack_data, item)
+
+
+def _step_button(
+    pack_data: PackData,
+    label: str,
+    shortcut: str,
+    ordered: RowOrder | None,
+    place: int | None,
+    step: int,
+) -> None:
+    """Offers the row that lies `step` places from one, if there is one."""
+    item = ""
+    if ordered is not None and place is not None and 0 <= place + step < len(ordered):
+        name, row = ordered.pack_rows[place + step]
+        item = item_id(dict(pack_data.pack.sets())[name], name, row)
+    st.button(label, shortcut=shortcut, disabled=not item, on_click=open_item, args=(item,))

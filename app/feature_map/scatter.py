@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -17,15 +18,26 @@ from app.components.scatter_map import (
     parse_window,
     scatter_map,
 )
-from app.feature_map.colours import Colouring, by_class, by_set, by_value
+from app.feature_map.colours import Colouring, by_class, by_flip, by_set, by_value
+from app.feature_map.contours import SHARES, density_contours
 from app.feature_map.controls import MapChoice
+from app.feature_map.previews import (
+    Lines,
+    every_nth,
+    serve_thumbnails,
+    set_numbers,
+    share_plot,
+    share_rows,
+    share_values,
+)
 from app.feature_map.rendering import render_points
 from app.feature_map.tables import sampled_sentence, trust_sentence
 from app.pack.data import PackData
+from app.pack.flips import rejections
 from app.pack.items import find_item, item_id
 from app.pack.layout import MAP_SIZE, Layout, Mask, Polygon, Region, nearest_point
 from app.pack.layout_state import select_region
-from app.pack.scores import heat_correction
+from app.pack.scores import current_share_to_keep, heat_correction
 from app.pack.selected import (
     keep_region_in_link,
     map_region,
@@ -39,9 +51,12 @@ from app.text import plain
 from heat_core.metrics import percentile
 
 ASPECT = MAP_SIZE[0] / MAP_SIZE[1]
+PLOT = "map"  # the name of the map in the browser
 
 
-def show_facts(pack_data: PackData, layout: Layout, set_names: Sequence[str]) -> None:
+def show_facts(
+    pack_data: PackData, layout: Layout, set_names: Sequence[str], has_contours: bool
+) -> None:
     """Says what is on the map, whether it is a sample, and how far it can be trusted."""
     rows = _row_count(layout, set_names)
     all_rows = _row_count(layout, tuple(layout.coordinates))
@@ -50,6 +65,12 @@ def show_facts(pack_data: PackData, layout: Layout, set_names: Sequence[str]) ->
     facts = f"{title}: {count} points drawn. {sampled_sentence(pack_data.pack)}"
     st.markdown(f":small[:material/database: {facts}]")
     st.caption(trust_sentence(layout.method, layout.trust))
+    if has_contours:
+        shares = ", ".join(f"{100 * share:g}" for share in SHARES)
+        st.caption(f"The contours enclose {shares} % of the ID images, where they lie densest.")
+    every = every_nth(layout)
+    if every > 1:
+        st.caption(f"A pointer previews one of {every} points.")
 
 
 def _row_count(layout: Layout, set_names: Sequence[str]) -> int:
@@ -97,7 +118,7 @@ def show_map(
 
     def on_draw(drawing: Drawing) -> None:
         if drawing.kind == "spot":
-            _open_nearest(pack_data, layout, choice.set_names, drawing)
+            open_nearest(pack_data, layout, choice.set_names, drawing)
             return
         drawn_before = polygons if drawing.adds else ()
         region = _region(layout, choice.set_names, [*drawn_before, drawing.corners])
@@ -119,13 +140,18 @@ def show_map(
         polygons,
         _marks(pack_data, layout, colouring),
         Legend(colouring.title, colouring.entries, colouring.scale, colouring.ends),
+        PLOT,
+        set_numbers(layout, choice.set_names),
+        choice.has_contours,
+        opened_item(),
     )
     scatter_map(picture, on_draw, on_move, key="scatter-map")
 
 
-def _open_nearest(
+def open_nearest(
     pack_data: PackData, layout: Layout, set_names: Sequence[str], drawing: Drawing
 ) -> None:
+    """Opens the row that lies nearest to a spot, if one is within its reach."""
     pack_row = nearest_point(layout, set_names, drawing.corners[0], drawing.reach)
     if pack_row is not None:
         name, row = pack_row
@@ -143,13 +169,18 @@ def _window(text: str) -> Window:
 
 def _marks(pack_data: PackData, layout: Layout, colouring: Colouring) -> list[Mark]:
     """Returns the names on the map, and a ring around the item that is open."""
-    marks = [Mark(position, text) for text, position in colouring.names.items()]
+    names = [Mark(position, text) for text, position in colouring.names.items()]
+    return [*names, *ring_marks(pack_data, layout)]
+
+
+def ring_marks(pack_data: PackData, layout: Layout) -> list[Mark]:
+    """Returns a ring around the item that is open, where the layout has it."""
     pack_row = find_item(pack_data.pack, opened_item())
-    if pack_row is not None and pack_row[0] in layout.positions:
-        name, row = pack_row
-        x, y = layout.positions[name][row].tolist()
-        marks.append(Mark((x, y)))
-    return marks
+    if pack_row is None or pack_row[0] not in layout.positions:
+        return []
+    name, row = pack_row
+    x, y = layout.positions[name][row].tolist()
+    return [Mark((x, y))]
 
 
 def map_colouring(
@@ -164,6 +195,9 @@ def map_colouring(
         return by_set(pack_data.pack, layout, choice.set_names)
     if choice.colour == "class":
         return by_class(pack_data.pack, layout)
+    if choice.colour == "flip":
+        outcomes = rejections(pack_data, choice.pair, current_share_to_keep())
+        return by_flip(layout, outcomes, choice.pair, choice.set_names)
     if choice.colour == "correction":
         title = "HEAT's correction E_θ alone: blue lowers the energy, orange raises it"
         return by_value(layout, heat_correction(pack_data), title, signed=True)
@@ -172,3 +206,29 @@ def map_colouring(
         percentiles = {name: percentile(scores["test"], values) for name, values in scores.items()}
     title = f"{choice.detector}: share of ID test images that score at most as much"
     return by_value(layout, percentiles, title, signed=False)
+
+
+def share_previews(
+    pack_data: PackData, layout: Layout, detector: str, scores: Mapping[str, Array] | None
+) -> None:
+    """Gives the browser what it previews points from.
+
+    Args:
+        detector: whose scores are shown.
+        scores: {set: (n,)} of it; None if it has none yet.
+    """
+    share_rows(pack_data, layout)
+    share_values(layout, detector, scores)
+    share_plot(PLOT, layout, layout, _contour_lines(layout))
+    serve_thumbnails(pack_data, layout)
+
+
+def _contour_lines(layout: Layout) -> list[Lines]:
+    """Returns the contours of the ID images, the innermost the strongest."""
+    positions = np.concatenate([layout.positions[name] for name in ("train", "test")])
+    contours = density_contours(positions)
+    strengths = np.linspace(0.9, 0.45, len(contours)).tolist()
+    return [
+        Lines(pieces, strength=strength)
+        for pieces, strength in zip(contours, strengths, strict=True)
+    ]

@@ -78,6 +78,19 @@ def selected_finding(masks: Mapping[str, Mask], titles: Mapping[str, str]) -> st
     return f"{total:,} selected, {share:.0f}\u00a0% of them {titles[largest]}."
 
 
+def pair_finding(pair: tuple[str, str], rejections: Mapping[str, tuple[Mask, Mask]]) -> str:
+    """Returns how many rows flip between two detectors, each way, in a sentence.
+
+    Args:
+        pair: their names.
+        rejections: {set: (which rows the first rejects (n,), which the second rejects (n,))}.
+    """
+    first, second = pair
+    there = sum(int((~before & after).sum()) for before, after in rejections.values())
+    back = sum(int((before & ~after).sum()) for before, after in rejections.values())
+    return f"{first} accepts and {second} rejects {there:,}; the other way round {back:,}"
+
+
 def selected_table(
     masks: Mapping[str, Mask],
     titles: Mapping[str, str],

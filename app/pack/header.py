@@ -27,6 +27,7 @@ from app.pack.selected import (
 )
 from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence, pack_report, row_counts
+from app.pack.tags import sync_tags_with_link
 from app.text import plain
 
 OTHER_DATA = "This link was made of other data than this."
@@ -42,24 +43,31 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
+def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False) -> PackData | None:
     """Shows the head of a page and returns its data; None once it has said why there is none.
 
     Args:
+        title: of the page.
+        caption: what it is for.
         uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
             and nothing is said of it.
+        is_low: whether it takes one row, its title small and the caption folded behind it.
     """
     unknown_pack = unknown_pack_name()
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        st.title(title, width="content")
+        if is_low:
+            st.header(title, anchor=False, width="content", help=caption)
+        else:
+            st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
             pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
             _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 _glossary()
-    st.caption(caption)
+    if not is_low:
+        st.caption(caption)
     if unknown_pack:
         names = plain(", ".join(offered_packs())) or "none"
         st.error(
@@ -127,6 +135,7 @@ def _follow_link(pack_data: PackData) -> None:
     if is_link_of_other_data():
         _warn_of_other_data()
     sync_items_with_link()
+    sync_tags_with_link(pack_data)
     missing_method = sync_region_with_link(pack_data)
     if missing_method:
         st.info(f"{NO_MAP} {plain(missing_method.upper(), 20)}.", icon=":material/map:")

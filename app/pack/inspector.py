@@ -1,8 +1,9 @@
-"""One image in a drawer: its terms, its neighbours, and what the detectors say of it."""
+"""One image, in a drawer or beside a map: its terms, its neighbours, what detectors say of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -28,9 +29,25 @@ from heat_core.metrics import threshold_keeping
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 IMAGE_SIDE = 160  # in screen pixels
-TERM_COLUMNS = 2
 SCORE_COLUMN = st.column_config.NumberColumn(format="%.6g")
 PERCENT_COLUMN = st.column_config.NumberColumn(format="%.1f")
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much room there is.
+
+    Args:
+        image_columns: widths of the image and of what is said beside it.
+        term_columns: how many scores are spelled out side by side.
+    """
+
+    image_columns: tuple[int, int]
+    term_columns: int
+
+
+SIDE_BY_SIDE = Room((1, 5), 2)
+BELOW_EACH_OTHER = Room((1, 3), 1)
 
 
 def show(
@@ -67,6 +84,23 @@ def _drawer(
     refusals: Mapping[str, str],
 ) -> None:
     item = opened_item() or item  # a neighbour may have been clicked since
+    _show_image(pack_data, item, thresholds, why, refusals, SIDE_BY_SIDE)
+
+
+def show_beside(pack_data: PackData, item: str) -> None:
+    """Shows what is known of an item where the page has room for it, as `show` does in a drawer."""
+    _show_image(pack_data, item, NOTHING, "", NOTHING, BELOW_EACH_OTHER)
+
+
+def _show_image(
+    pack_data: PackData,
+    item: str,
+    thresholds: Mapping[str, float],
+    why: str,
+    refusals: Mapping[str, str],
+    room: Room,
+) -> None:
+    """Shows what is known of an item, in the room that there is."""
     pack_row = find_item(pack_data.pack, item)
     if pack_row is None:
         st.error(f"This data holds no image {plain(item, 80)}.", icon=":material/error:")
@@ -80,11 +114,11 @@ def _drawer(
         if name not in refusals
     }
     insight = row_insight(pack_data, pack_row, thresholds)
-    _show_head(pack_data, item, insight)
+    _show_head(pack_data, item, insight, room.image_columns)
     if not job.over:
         ready = plain(", ".join(scores_by_detector)) or "no detector"
         st.caption(f"Fitted so far: {ready}. The others follow.")
-    _show_all_terms(insight, scores_by_detector)
+    _show_all_terms(insight, scores_by_detector, room.term_columns)
     if insight.verdicts:
         keeps = f"Each threshold keeps {100 * share_to_keep:g} % of ID."
         _show_verdicts(insight, why or f"{keeps} A score above it is out.")
@@ -98,9 +132,13 @@ def _drawer(
     _show_neighbours(pack_data, insight)
 
 
-def _show_head(pack_data: PackData, item: str, insight: Insight) -> None:
-    """Shows the image, what it is and what it is taken for."""
-    left, right = st.columns([1, 5])
+def _show_head(pack_data: PackData, item: str, insight: Insight, columns: tuple[int, int]) -> None:
+    """Shows the image, what it is and what it is taken for.
+
+    Args:
+        columns: widths of the image and of what is said beside it.
+    """
+    left, right = st.columns(columns)
     caption = plain(item, 80)
     (image,), reasons = images_of(pack_data, [insight.pack_row])
     if image is None:
@@ -145,12 +183,14 @@ def _nearest_classes_sentence(pack_data: PackData, insight: Insight) -> str:
     )
 
 
-def _show_all_terms(insight: Insight, scores_by_detector: ScoresByDetector) -> None:
-    """Shows the terms of every score that has several, in columns side by side."""
-    columns = st.columns(TERM_COLUMNS)
+def _show_all_terms(
+    insight: Insight, scores_by_detector: ScoresByDetector, count: int = SIDE_BY_SIDE.term_columns
+) -> None:
+    """Shows the terms of every score that has several, in `count` columns side by side."""
+    columns = st.columns(count)
     for i, (name, row_terms) in enumerate(insight.row_terms.items()):
         share_kept = float(np.mean(scores_by_detector[name].test <= row_terms.verdict.threshold))
-        with columns[i % TERM_COLUMNS]:
+        with columns[i % count]:
             _show_terms(name, row_terms, share_kept)
 
 

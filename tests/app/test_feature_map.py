@@ -22,8 +22,9 @@ from app.components.scatter_map import (
     parse_drawing,
     parse_window,
 )
-from app.feature_map import scatter
+from app.feature_map import pair_panel, scatter
 from app.feature_map.colours import FAINT, PLAIN, by_class, by_set, by_value
+from app.feature_map.controls import COLOURINGS
 from app.feature_map.rendering import SYMBOLS, Points, render_points
 from app.feature_map.tables import (
     sampled_sentence,
@@ -471,6 +472,7 @@ def pictures(monkeypatch, drawings) -> list:
             on_draw(drawings.pop(0))
 
     monkeypatch.setattr(scatter, "scatter_map", stand_in)
+    monkeypatch.setattr(pair_panel, "scatter_map", stand_in)
     return pictures
 
 
@@ -665,7 +667,7 @@ def test_a_link_that_was_cut_off_selects_nothing(open_map, pictures, pack, bad):
 def test_colours_follow_the_choice(open_map, pictures, pack):
     at = open_map(pack, frames(pack, "MSP", "HEAT"))
     titles = {}
-    for colour in ("dataset", "class", "score", "correction"):
+    for colour in COLOURINGS:
         at.selectbox(key="colour").set_value(colour)
         opened(at)
         titles[colour] = pictures[-1].legend
@@ -673,6 +675,7 @@ def test_colours_follow_the_choice(open_map, pictures, pack):
     assert titles["score"].ends == ("0 %", "100 %")
     assert "E_θ" in titles["correction"].title
     assert titles["correction"].ends[0].startswith("-")
+    assert titles["flip"].entries[0][2].startswith("HEAT's prior accepts, HEAT rejects: ")
 
 
 def test_a_correction_that_is_not_there_says_so(open_map, pictures, pack):
@@ -692,6 +695,57 @@ def test_an_image_is_typed_and_looked_at(open_map, pictures, pack):
     assert link(at)["item"] == "cifar10/test/4"
     spot = pictures[-1].marks[-1].spot
     assert np.allclose(spot, layout_of(pack).positions["test"][2])
+
+
+def test_what_is_opened_is_beside_the_map_and_leads_to_the_next(open_map, pictures, pack):
+    at = open_map(pack, frames(pack, "HEAT"), item="cifar10/test/4")
+    assert "Nearest class: " in text(at)
+    order = np.argsort(-pack.test.z[:, 0].double().numpy(), kind="stable").tolist()
+    place = order.index(2)
+    assert f"{place + 1} of 60 in test" in text(at)
+    press(at, "Next")
+    assert link(at)["item"] == f"cifar10/test/{2 * order[place + 1]}"
+    part = Part("bar", "Two", items_of(pack, {"far_d": np.array([3, 8])}))
+    at.session_state["selection"] = Selection((part,))
+    at.session_state["item"] = "far_d/3"
+    assert "of 2 selected" in text(opened(at))
+    press(at, "Next" if "Next" in offered(at) else "Previous")
+    assert link(at)["item"] == "far_d/8"
+    press(at, "Close")
+    assert "item" not in link(at)
+    assert at.subheader[0].value == "2 selected, all of them far_d."
+
+
+def test_a_lasso_before_and_after_selects_on_the_map(open_map, pictures, drawings, pack):
+    at = open_map(pack, frames(pack, "HEAT"), panel="before and after")
+    assert "HEAT's prior accepts and HEAT rejects" in text(at).replace("\\", "")
+    assert [picture.plot for picture in pictures[-2:]] == ["map", "before-after"]
+    everything = ((-1.0, -1.0), (2.0, -1.0), (2.0, 2.0), (-1.0, 2.0))
+    drawings += [Drawing("lasso", SQUARE, False, 0.01), Drawing("lasso", everything, False, 0.01)]
+    opened(opened(at))
+    drawn = rows_in_polygons(layout_of(pack), SETS, [SQUARE])
+    assert at.session_state["selection"].part("before-after").region.polygons == [everything]
+    assert len(at.session_state["selection"]) == sum(
+        int(mask.sum()) for name, mask in drawn.items() if name != "train"
+    )
+    assert pictures[-1].outlines == [everything]
+    assert "picked" in link(at)
+
+
+def test_tags_are_kept_in_the_link_and_select(open_map, pictures, pack):
+    at = open_map(pack, frames(pack, "HEAT"))
+    part = Part("bar", "Some", items_of(pack, {"test": np.arange(7)}))
+    at.session_state["selection"] = Selection((part,))
+    opened(at).text_input(key="new-tag").set_value("=1+1")
+    assert "got =1+1" in opened(at).error[0].value
+    at.text_input(key="new-tag").set_value("odd ones")
+    tagged = link(opened(at))["tags"]
+    at = opened(app(tags=tagged).switch_page("feature_map/page.py"))
+    press(at, "odd ones: 7")
+    assert at.session_state["selection"].items["cifar10/test"].tolist() == [0, 2, 4, 6, 8, 10, 12]
+    assert at.get("download_button")
+    press(at, "Remove odd ones")
+    assert "tags" not in link(at)
 
 
 def test_data_without_a_map_offers_one_and_shows_it(open_map, pictures, arrays):

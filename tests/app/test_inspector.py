@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from app.detectors.state import HEATS_PRIOR
 from app.detectors.tables import AUROC, FPR
 from app.job import Job
 from app.pack import gallery
 from app.pack.data import PackData
+from app.pack.flips import HEATS_PRIOR
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.scores import ready_scores

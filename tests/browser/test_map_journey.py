@@ -1,4 +1,4 @@
-"""A journey in a real browser: draw around points, count, see the images, open one, share.
+"""A journey in a real browser: draw around points, count, preview, look at images, share.
 
 The bytes that travel are counted, too.
 """
@@ -43,9 +43,14 @@ def parameter(page, name: str) -> str:
     return parse_qs(urlsplit(page.url).query).get(name, [""])[0]
 
 
-def draw(page, corners, shift: bool = False) -> None:
-    """Draws on the map with the mouse held down."""
-    box = page.locator(".face canvas").bounding_box()
+def face(page, canvas: int = 0):
+    """Returns where the map lies on the page, or another canvas."""
+    return page.locator(".face canvas").nth(canvas).bounding_box()
+
+
+def draw(page, corners, shift: bool = False, canvas: int = 0) -> None:
+    """Draws on the map with the mouse held down, or on another canvas."""
+    box = face(page, canvas)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     if shift:
         page.keyboard.down("Shift")
@@ -106,14 +111,24 @@ def test_draw_count_look_and_share(url: str, layout):
         assert tiles.count() == 24
         wire.reset()
         tiles.first.click()
-        page.get_by_role("dialog").wait_for()
+        page.get_by_text("The nearest training images").wait_for()
         settle(page)
         assert wire.received <= MAX_BYTES
-        assert find_set(parameter(page, "item")) in names
-        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        item = parameter(page, "item")
+        assert find_set(item) in names
+
+        # It is beside the map; arrow keys go through the selection.
+        beside = page.get_by_text("The nearest training images").bounding_box()
+        assert beside["x"] > face(page)["x"] + face(page)["width"]
+        page.get_by_text(f"1 of {first:,} selected").wait_for()
+        page.keyboard.press("ArrowRight")
+        page.get_by_text(f"2 of {first:,} selected").wait_for()
+        assert parameter(page, "item") != item
+        page.keyboard.press("Escape")
         page.wait_for_url(lambda address: "item=" not in address)
 
         # What is switched off is not picked, and comes back with its set.
+        page.get_by_role("button", name="Sets: ").click()
         page.get_by_role("button", name="MNIST", exact=True).click()
         page.wait_for_function(
             "before => !document.querySelector('h3').innerText.startsWith(before)",
@@ -125,6 +140,7 @@ def test_draw_count_look_and_share(url: str, layout):
             == rows_in_link(layout, page, [name for name in names if name != "far_mnist"])
             < first
         )
+        page.keyboard.press("Escape")
 
         # With Shift a second shape adds to the first.
         before = selected(page)
@@ -144,21 +160,32 @@ def test_draw_count_look_and_share(url: str, layout):
         other.locator("h3", has_text=page.locator("h3").first.inner_text()).wait_for()
         other.close()
 
-        # A click on the map looks into the nearest point that is shown.
+        # A point under the pointer is previewed with its image, a click looks into it.
         row = int(abs(layout.positions["test"] - 0.5).sum(1).argmin())
         x, y = layout.positions["test"][row].tolist()
-        box = page.locator(".face canvas").bounding_box()
+        box = face(page)
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        preview = page.locator(".preview")
+        preview.get_by_text(re.compile(r"^MSP \d+\.\d %$")).wait_for()
+        preview.locator("img").wait_for()
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-        page.get_by_role("dialog").wait_for()
+        page.get_by_text("The nearest training images").wait_for()
         settle(page)
         assert near(layout, parameter(page, "item"), (x, y))
         page.keyboard.press("Escape")
-        page.get_by_role("dialog").wait_for(state="detached")
+        page.wait_for_url(lambda address: "item=" not in address)
 
         # One button clears everything.
         page.get_by_role("button", name="Clear the selection").click()
         page.get_by_text("Draw around points on the map to see").wait_for()
         assert parameter(page, "region") == ""
+
+        # What is drawn before and after is selected on the map, too.
+        page.goto(f"{url}/feature_map?scorer=MSP&accepts=MSP&rejects=Energy&panel=before+and+after")
+        page.get_by_text("MSP accepts and Energy rejects").wait_for()
+        settle(page)
+        draw(page, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.5), (0.02, 0.5)], canvas=1)
+        page.get_by_role("button", name=re.compile(r"Drawn on before and after: [\d,]+")).wait_for()
         assert page.locator('[data-testid="stException"]').count() == 0
         assert errors == []
 

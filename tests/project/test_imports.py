@@ -89,6 +89,9 @@ PURE = {
     "evaluation",
     "shipment",
     "work",
+    "contours",
+    "before_after",
+    "export",
 }
 # without a page
 BACKGROUND = {

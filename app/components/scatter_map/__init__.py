@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from app.components import declared
+from app.components.thumbnails import MAX_WANTED
 from app.incoming import numbers_within
 
 _mount = declared("scatter_map")
@@ -85,6 +86,11 @@ class MapPicture:
         outlines: of the shapes that are drawn.
         marks: over it.
         legend: below it.
+        plot: the name of the shared data that say where rows lie on it, for their previews; see
+            `app.feature_map.previews`.
+        shown: numbers of the sets that are drawn, among those of the shared rows.
+        has_lines: whether the lines of the shared data are drawn over it.
+        opened: id of the item that is open: where another is opened, the page scrolls to the map.
     """
 
     image: bytes
@@ -94,6 +100,10 @@ class MapPicture:
     outlines: Sequence[Sequence[Point]]
     marks: Sequence[Mark]
     legend: Legend
+    plot: str = ""
+    shown: Sequence[int] = ()
+    has_lines: bool = False
+    opened: str = ""
 
 
 def scatter_map(
@@ -125,6 +135,7 @@ def scatter_map(
     data["image"] = f"data:image/png;base64,{base64.b64encode(picture.image).decode()}"
     data["max_corners"] = MAX_SHAPE_CORNERS
     data["smallest_window"] = SMALLEST_WINDOW
+    data["max_wanted"] = MAX_WANTED
     _mount(
         data=data,
         key=key,
