@@ -69,8 +69,8 @@ def scoring_work(
     """Returns the work of scoring a pack with detectors of a preset, quick ones first.
 
     It reports a `DetectorScores` for each; its result is the `Bootstrap` of those that have scores,
-    or None. A detector that the pack does not allow, or that fails on it, says why and leaves the
-    others alone.
+    or None without any, and without an OOD set. A detector that the pack does not allow, or that
+    fails on it, says why and leaves the others alone.
 
     Args:
         keep_runs: whether to keep the fitted detectors, to score more with.
@@ -105,7 +105,7 @@ def scoring_work(
             for detector_scores in job.frames
             if not detector_scores.missing_reason
         }
-        if not scores_by_detector:
+        if not scores_by_detector or not pack.ood:
             return None
         with progress_to(partial(_say_step, job, "Intervals")):
             return bootstrap(scores_by_detector, pack.ood)

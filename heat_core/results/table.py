@@ -114,7 +114,9 @@ def _result_of(detector: str, scores: Mapping[str, Array], name: SetName) -> Set
 
 
 def _group_means(detector: str, results: Sequence[SetResult]) -> list[GroupMean]:
-    """Returns a mean per group that has a set, then the mean of these."""
+    """Returns a mean per group that has a set, then the mean of these; nothing without a set."""
+    if not results:
+        return []
     means = []
     for group in GROUPS:
         in_group = [result for result in results if result.group == group]
