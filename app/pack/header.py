@@ -16,6 +16,7 @@ from app.pack.data import (
     unsupported_reasons,
 )
 from app.pack.layout_state import sync_region_with_link
+from app.pack.own_data import missing_own_data, sync_own_data_with_link
 from app.pack.selected import (
     drop_waiting_region,
     is_link_of_other_data,
@@ -53,8 +54,12 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     ):
         st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
-            _data_popover(pack_data)
+            sync_own_data_with_link()
+            missing = missing_own_data() if uses_pack else None
+            is_shown = uses_pack and missing is None
+            pack_data, error = _pack_data_or_error() if is_shown else (None, "")
+            if missing is None:
+                _data_popover(pack_data)
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
     st.caption(caption)
@@ -71,7 +76,10 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
     sync_items_with_link()
-    if error:
+    if missing is not None:
+        st.warning(plain(missing.reason), icon=":material/cloud_off:")
+        controls.show_data_choice()
+    elif error:
         st.error(plain(error), icon=":material/error:")
     elif uses_pack:
         st.info(NO_FEATURES)

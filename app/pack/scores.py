@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from app.incoming import number_within
 from app.job import Job
-from app.pack.data import PackData, find_job, start_job
+from app.pack.data import PackData, find_job, is_own_data, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
+from app.pack.own_data import keep_ready_scores, kept_scores
 from app.pack.shown import added_detectors, first_detectors, place_of
 from app.pack.work import DetectorScores, scoring_work
 from app.session import SHARE_TO_KEEP_KEY
@@ -115,16 +116,23 @@ def score_again(pack_data: PackData, preset: str = "modern") -> None:
 
 
 def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
-    """Returns the job that scores the data with added detectors; without any, with the first."""
+    """Returns the job that scores the data with added detectors; without any, with the first.
+
+    What it has scored is kept with own data that is kept.
+    """
     job = find_job(pack_data, _scoring_key(pack_data, preset, added))
-    if job is not None and not job.was_refused:
-        return job
-    return _start_scoring(pack_data, preset, added)
+    if job is None or job.was_refused:
+        job = _start_scoring(pack_data, preset, added)
+    if is_own_data():
+        keep_ready_scores(job, preset)
+    return job
 
 
 def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     keep_runs = pack_data.weights is not None
-    known = pack_data.added_scores if added else None
+    known = pack_data.added_scores if added else {}
+    if is_own_data():
+        known.update(kept_scores(preset))
     names = added or first_detectors()
     work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
     key = _scoring_key(pack_data, preset, added)
