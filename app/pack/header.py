@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.components.copy_link import copy_link
 from app.glossary import definitions
 from app.pack import controls
 from app.pack.data import (
@@ -16,7 +17,7 @@ from app.pack.data import (
     unsupported_reasons,
 )
 from app.pack.layout_state import sync_region_with_link
-from app.pack.own_data import missing_own_data, sync_own_data_with_link
+from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
 from app.pack.selected import (
     drop_waiting_region,
     is_link_of_other_data,
@@ -60,6 +61,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             pack_data, error = _pack_data_or_error() if is_shown else (None, "")
             if missing is None:
                 _data_popover(pack_data)
+            copy_link(link_caution())
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 st.markdown(definitions())
     st.caption(caption)

@@ -180,6 +180,11 @@ def missing_own_data() -> MissingData | None:
     return None if is_own_data() else st.session_state.get(MISSING_KEY)
 
 
+def link_caution() -> str:
+    """Returns what the link does not bring along, in a few words; nothing if it brings all."""
+    return "without your data, which is not kept" if is_own_data() and not kept_upload() else ""
+
+
 def _link_of_own_data() -> dict[str, str]:
     """Returns {key: value} that the link says of own data; an empty value is left out of it."""
     link = {KEPT_KEY: "", OWN_KEY: ""}

@@ -63,8 +63,8 @@ def test_what_is_kept_is_there_for_its_token_until_its_time_is_over(
     found = store.find(kept.token)
     assert found is not None
     assert (found.key, found.until) == ("a key", clock.now + 2 * DAY_SECONDS)
-    for (name, features), (_, own) in zip(store.read(found).sets(), pack.sets(), strict=True):
-        assert_same_features(features, own), name
+    for (_, features), (_, own) in zip(store.read(found).sets(), pack.sets(), strict=True):
+        assert_same_features(features, own)
     clock.now += 2 * DAY_SECONDS
     assert store.find(kept.token) is None  # from the second on, whether it was cleared away or not
     store.tend()
