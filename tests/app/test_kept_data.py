@@ -48,6 +48,11 @@ def _refuse_to_fit(*arguments: object, **options: object) -> None:
     raise AssertionError("a detector was fitted anew")
 
 
+def _has_scores(at: AppTest) -> bool:
+    jobs = at.session_state["own_jobs"].values()
+    return [job.state for job in jobs if job.key.startswith("scores/")] == ["done"]
+
+
 @pytest.mark.usefixtures("_served")
 def test_kept_data_without_ood_sets_opens_on_every_page_and_is_fitted_once(
     own: bytes, monkeypatch: pytest.MonkeyPatch
@@ -61,8 +66,10 @@ def test_kept_data_without_ood_sets_opens_on_every_page_and_is_fitted_once(
 
     restart_server()
     monkeypatch.setattr("heat_core.run.fit", _refuse_to_fit)
+    tomorrow = wait(_opened("detectors", kept=kept["kept"]), _has_scores)
+    assert "This data has no OOD set" in text(opened(tomorrow))
     for page in PAGES:
-        tomorrow = _opened(page, kept=kept["kept"])
+        opened(tomorrow.switch_page(f"{page}/page.py"))
         assert "found in mine" in text(tomorrow)
         assert not tomorrow.error
         assert not tomorrow.warning
