@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -202,6 +202,48 @@ class KeptUploads:
             for path in self.folder.iterdir():
                 if path.name.startswith(".") and _age(path) > STALE_SECONDS:
                     shutil.rmtree(path, ignore_errors=True)
+
+
+class ScoreKeeper:
+    """Keeps the scores on one upload as soon as they are ready, while the upload is kept.
+
+    The jobs that score it hold it, whatever becomes of the page that started them.
+
+    Args:
+        store: where uploads are kept.
+    """
+
+    def __init__(self, store: KeptUploads) -> None:
+        self._store = store
+        self._token = ""
+        self._stored: set[tuple[str, str]] = set()
+
+    def start(self, token: str) -> None:
+        """Keeps from now on what is ready, with the upload of a token."""
+        self._token = token
+
+    def stop(self) -> None:
+        """Keeps nothing more: the upload is not kept any longer."""
+        self._token = ""
+        self._stored.clear()
+
+    def keep(self, preset: str, all_scores: Iterable[DetectorScores]) -> None:
+        """Keeps scores of a preset that are not kept yet."""
+        token = self._token
+        new = {
+            scores.detector: scores
+            for scores in all_scores
+            if (preset, scores.detector) not in self._stored
+        }
+        if token and new:
+            self._store.keep_scores(token, preset, new)
+            self._stored |= {(preset, name) for name in new}
+
+    def known(self, preset: str) -> dict[str, DetectorScores]:
+        """Returns {detector: its scores} of a preset that are kept."""
+        scores = self._store.scores(self._token, preset) if self._token else {}
+        self._stored |= {(preset, name) for name in scores}
+        return scores
 
 
 def kept_uploads() -> KeptUploads | None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.job import Job
-from app.kept import KeptUpload, NotKept
+from app.kept import KeptUpload, NotKept, ScoreKeeper
 from app.pack.data import PackData, forget_own_data, is_own_data, set_own_data
 from app.pack.selected import clear_selection, open_item
 from app.session import keep_in_link, kept_uploads, upload_reader
@@ -17,11 +16,10 @@ from app.uploads import TITLE_LENGTH, WAIT_SECONDS, UploadFile
 from heat_core.texts import one_line
 
 if TYPE_CHECKING:
-    from app.pack.work import DetectorScores
     from heat_core.table_files import ColumnNames
 
 KEPT_KEY = "kept"  # of the token of a kept upload, in the tab and in the link
-STORED_KEY = "stored_scores"  # which scores are kept with it, in the tab
+KEEPER_KEY = "score_keeper"  # what keeps the scores on it, in the tab
 OWN_KEY = "own"  # of the title of data that is not kept, in the link
 MISSING_KEY = "missing_own_data"  # the data of the tab's link that is not there, in the tab
 
@@ -72,7 +70,7 @@ def discard_own_data() -> None:
     clear_selection()
     open_item("")
     forget_own_data()
-    for key in ("upload_error", KEPT_KEY, STORED_KEY, MISSING_KEY):
+    for key in ("upload_error", KEPT_KEY, KEEPER_KEY, MISSING_KEY):
         st.session_state.pop(key, None)
     for key in (KEPT_KEY, OWN_KEY):
         keep_in_link(key, "")
@@ -101,8 +99,14 @@ def keep_own_data() -> None:
     except NotKept as error:
         st.session_state["upload_error"] = f"{pack_data.pack.title}: {error}"
         return
+    _on_kept(kept)
+
+
+def _on_kept(kept: KeptUpload) -> None:
     st.session_state[KEPT_KEY] = kept
-    st.session_state.pop(STORED_KEY, None)
+    keeper = score_keeper()
+    if keeper is not None:
+        keeper.start(kept.token)
 
 
 def kept_upload() -> KeptUpload | None:
@@ -115,35 +119,21 @@ def delete_kept() -> None:
     store, kept = kept_uploads(), kept_upload()
     if store is not None and kept is not None:
         store.delete(kept.token)
+    keeper = score_keeper()
+    if keeper is not None:
+        keeper.stop()
     st.session_state.pop(KEPT_KEY, None)
 
 
-def kept_scores(preset: str) -> dict[str, DetectorScores]:
-    """Returns {detector: its scores} of a preset that are kept with the visitor's own data."""
-    store, kept = kept_uploads(), kept_upload()
-    if store is None or kept is None:
-        return {}
-    scores = store.scores(kept.token, preset)
-    _stored_scores().update((preset, name) for name in scores)
-    return scores
+def score_keeper() -> ScoreKeeper | None:
+    """Returns what keeps scores on the visitor's own data, once that is kept; None if nothing may.
 
-
-def keep_ready_scores(job: Job, preset: str) -> None:
-    """Keeps what is ready of the scores of a preset with the visitor's data, if that is kept."""
-    store, kept = kept_uploads(), kept_upload()
-    if store is None or kept is None:
-        return
-    stored = _stored_scores()
-    ready = {scores.detector: scores for scores in list(job.frames)}
-    new = {name: scores for name, scores in ready.items() if (preset, name) not in stored}
-    if new:
-        store.keep_scores(kept.token, preset, new)
-        stored |= {(preset, name) for name in new}
-
-
-def _stored_scores() -> set[tuple[str, str]]:
-    """Returns the (preset, detector) whose scores are kept with the visitor's own data."""
-    return st.session_state.setdefault(STORED_KEY, set())
+    The same one as long as the data is the same.
+    """
+    store = kept_uploads()
+    if store is None or not is_own_data():
+        return None
+    return st.session_state.setdefault(KEEPER_KEY, ScoreKeeper(store))
 
 
 # -- after a reload --------------------------------------------------------------------------------
@@ -231,5 +221,5 @@ def _open_kept(token: str) -> str:
         reading.cancel()
         return "The server has no room for the data of this link now. Load the page again later."
     set_own_data(PackData(kept.key, pack))
-    st.session_state[KEPT_KEY] = kept
+    _on_kept(kept)
     return ""

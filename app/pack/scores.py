@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 
 from app.incoming import number_within
 from app.job import Job
-from app.pack.data import PackData, find_job, is_own_data, start_job
+from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
-from app.pack.own_data import keep_ready_scores, kept_scores
+from app.pack.own_data import score_keeper
 from app.pack.shown import added_detectors, first_detectors, place_of
-from app.pack.work import DetectorScores, scoring_work
+from app.pack.work import DetectorScores, OnScored, ignore, scoring_work
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
+    from app.kept import ScoreKeeper
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
     from heat_core.run import Run
@@ -123,20 +125,28 @@ def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     job = find_job(pack_data, _scoring_key(pack_data, preset, added))
     if job is None or job.was_refused:
         job = _start_scoring(pack_data, preset, added)
-    if is_own_data():
-        keep_ready_scores(job, preset)
+    keeper = score_keeper()
+    if keeper is not None:
+        keeper.keep(preset, list(job.frames))  # of before it was kept; later ones the job keeps
     return job
 
 
 def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     keep_runs = pack_data.weights is not None
     known = pack_data.added_scores if added else {}
-    if is_own_data():
-        known.update(kept_scores(preset))
     names = added or first_detectors()
-    work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
+    on_scored: OnScored = ignore
+    keeper = score_keeper()
+    if keeper is not None:
+        known.update(keeper.known(preset))
+        on_scored = partial(_keep_score, keeper, preset)
+    work = scoring_work(pack_data.pack, preset, keep_runs, names, known, on_scored=on_scored)
     key = _scoring_key(pack_data, preset, added)
     return start_job(pack_data, key, work, for_everybody=not added)
+
+
+def _keep_score(keeper: ScoreKeeper, preset: str, scores: DetectorScores) -> None:
+    keeper.keep(preset, [scores])
 
 
 def _scoring_key(pack_data: PackData, preset: str, added: tuple[str, ...]) -> str:

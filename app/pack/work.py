@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -58,6 +58,13 @@ class DetectorScores:
     pseudo_scores: Mapping[str, Array] = field(default_factory=dict)
 
 
+OnScored = Callable[[DetectorScores], None]
+
+
+def ignore(scores: DetectorScores) -> None:
+    """Does nothing with scores."""
+
+
 def scoring_work(
     pack: Pack,
     preset: str,
@@ -65,6 +72,7 @@ def scoring_work(
     names: Sequence[str] = (),
     known: dict[str, DetectorScores] | None = None,
     seed: int = 0,
+    on_scored: OnScored = ignore,
 ) -> Work:
     """Returns the work of scoring a pack with detectors of a preset, quick ones first.
 
@@ -76,6 +84,7 @@ def scoring_work(
         keep_runs: whether to keep the fitted detectors, to score more with.
         names: of the detectors; all if there is none.
         known: {detector: its scores} that need not be computed again; what is new is added.
+        on_scored: called with each that is ready.
     """
     known = {} if known is None else known
 
@@ -99,6 +108,7 @@ def scoring_work(
                         known[name] = _score_detector(
                             name, detectors[name], pack, seed, on_record, keep_runs
                         )
+                on_scored(known[name])
                 job.report((i + 1) / count, known[name])
         scores_by_detector = {
             detector_scores.detector: detector_scores.scores
