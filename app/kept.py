@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from heat_core.files import whole_folder, write_whole
 
 if TYPE_CHECKING:
+    from app.pack.layout import Layout
     from app.pack.work import DetectorScores
     from heat_core.pack import Pack
 
@@ -142,7 +143,7 @@ class KeptUploads:
 
         Of one that is not kept any more nothing is written.
         """
-        from app.pack.kept_scores import pack_scores
+        from app.pack.kept_files import pack_scores
 
         contents = {name: pack_scores(scores) for name, scores in all_scores.items()}
         with self._lock, contextlib.suppress(OSError, NotKept):
@@ -158,7 +159,7 @@ class KeptUploads:
 
         What another version of this program has kept is left out, since its detectors may differ.
         """
-        from app.pack.kept_scores import unpack_scores
+        from app.pack.kept_files import unpack_scores
 
         entry = self._entry_of(token)
         if entry is None:
@@ -166,6 +167,26 @@ class KeptUploads:
         files = sorted(_scores_file(entry, preset, "x").parent.glob("*.safetensors"))
         found = [unpack_scores(file) for file in files]
         return {scores.detector: scores for scores in found if scores is not None}
+
+    # -- layouts
+
+    def keep_layout(self, token: str, layout: Layout) -> None:
+        """Keeps a layout of an upload on a map, where the quota has room."""
+        from app.pack.kept_files import pack_layout
+
+        content = pack_layout(layout)
+        with self._lock, contextlib.suppress(OSError, NotKept):
+            entry = self._entry_of(token)
+            if entry is not None:
+                self._check_quota(len(content))
+                write_whole(_layout_file(entry, layout.method), content)
+
+    def layout(self, token: str, method: str) -> Layout | None:
+        """Returns the layout of an upload by a method; None if none is kept."""
+        from app.pack.kept_files import unpack_layout
+
+        entry = self._entry_of(token)
+        return None if entry is None else unpack_layout(_layout_file(entry, method))
 
     # -- the folder
 
@@ -204,8 +225,8 @@ class KeptUploads:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-class ScoreKeeper:
-    """Keeps the scores on one upload as soon as they are ready, while the upload is kept.
+class ResultKeeper:
+    """Keeps scores and layouts of one upload as soon as they are ready, while the upload is kept.
 
     The jobs that score it hold it, whatever becomes of the page that started them.
 
@@ -217,6 +238,7 @@ class ScoreKeeper:
         self._store = store
         self._token = ""
         self._stored: set[tuple[str, str]] = set()
+        self._layouts: dict[str, Layout | None] = {}
 
     def start(self, token: str) -> None:
         """Keeps from now on what is ready, with the upload of a token."""
@@ -226,6 +248,7 @@ class ScoreKeeper:
         """Keeps nothing more: the upload is not kept any longer."""
         self._token = ""
         self._stored.clear()
+        self._layouts.clear()
 
     def keep(self, preset: str, all_scores: Iterable[DetectorScores]) -> None:
         """Keeps scores of a preset that are not kept yet."""
@@ -245,6 +268,18 @@ class ScoreKeeper:
         self._stored |= {(preset, name) for name in scores}
         return scores
 
+    def keep_layout(self, layout: Layout) -> None:
+        """Keeps a layout that is not kept yet."""
+        if self._token and self.layout(layout.method) is None:
+            self._store.keep_layout(self._token, layout)
+            self._layouts[layout.method] = layout
+
+    def layout(self, method: str) -> Layout | None:
+        """Returns the layout by a method that is kept; None if none is. Its file is read once."""
+        if self._token and method not in self._layouts:
+            self._layouts[method] = self._store.layout(self._token, method)
+        return self._layouts.get(method)
+
 
 def kept_uploads() -> KeptUploads | None:
     """Returns where the server keeps uploads, as its operator has set it; None if nowhere."""
@@ -258,6 +293,10 @@ def _scores_file(entry: Path, preset: str, detector: str) -> Path:
     """Returns the file of a detector's scores; names that are no word become part of none."""
     words = [re.sub(r"[^\w+-]", "_", text) for text in (preset, detector)]
     return entry / "scores" / words[0] / f"{words[1]}.safetensors"
+
+
+def _layout_file(entry: Path, method: str) -> Path:
+    return entry / "layouts" / f"{re.sub(r'[^a-z]', '_', method)}.safetensors"
 
 
 def _read_card(entry: Path) -> tuple[str, float] | None:

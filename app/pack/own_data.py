@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.kept import KeptUpload, NotKept, ScoreKeeper
+from app.kept import KeptUpload, NotKept, ResultKeeper
 from app.pack.data import PackData, forget_own_data, is_own_data, set_own_data
 from app.pack.selected import clear_selection, open_item
 from app.session import keep_in_link, kept_uploads, upload_reader
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from heat_core.table_files import ColumnNames
 
 KEPT_KEY = "kept"  # of the token of a kept upload, in the tab and in the link
-KEEPER_KEY = "score_keeper"  # what keeps the scores on it, in the tab
+KEEPER_KEY = "result_keeper"  # what keeps its scores and layouts, in the tab
 OWN_KEY = "own"  # of the title of data that is not kept, in the link
 MISSING_KEY = "missing_own_data"  # the data of the tab's link that is not there, in the tab
 
@@ -104,7 +104,7 @@ def keep_own_data() -> None:
 
 def _on_kept(kept: KeptUpload) -> None:
     st.session_state[KEPT_KEY] = kept
-    keeper = score_keeper()
+    keeper = result_keeper()
     if keeper is not None:
         keeper.start(kept.token)
 
@@ -119,21 +119,21 @@ def delete_kept() -> None:
     store, kept = kept_uploads(), kept_upload()
     if store is not None and kept is not None:
         store.delete(kept.token)
-    keeper = score_keeper()
+    keeper = result_keeper()
     if keeper is not None:
         keeper.stop()
     st.session_state.pop(KEPT_KEY, None)
 
 
-def score_keeper() -> ScoreKeeper | None:
-    """Returns what keeps scores on the visitor's own data, once that is kept; None if nothing may.
+def result_keeper() -> ResultKeeper | None:
+    """Returns what keeps results on the visitor's own data, once that is kept; None if none may be.
 
     The same one as long as the data is the same.
     """
     store = kept_uploads()
     if store is None or not is_own_data():
         return None
-    return st.session_state.setdefault(KEEPER_KEY, ScoreKeeper(store))
+    return st.session_state.setdefault(KEEPER_KEY, ResultKeeper(store))
 
 
 # -- after a reload --------------------------------------------------------------------------------

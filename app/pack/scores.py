@@ -16,13 +16,13 @@ from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
-from app.pack.own_data import score_keeper
+from app.pack.own_data import result_keeper
 from app.pack.shown import added_detectors, first_detectors, place_of
 from app.pack.work import DetectorScores, OnScored, ignore, scoring_work
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
-    from app.kept import ScoreKeeper
+    from app.kept import ResultKeeper
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
     from heat_core.run import Run
@@ -125,7 +125,7 @@ def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
     job = find_job(pack_data, _scoring_key(pack_data, preset, added))
     if job is None or job.was_refused:
         job = _start_scoring(pack_data, preset, added)
-    keeper = score_keeper()
+    keeper = result_keeper()
     if keeper is not None:
         keeper.keep(preset, list(job.frames))  # of before it was kept; later ones the job keeps
     return job
@@ -136,7 +136,7 @@ def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> 
     known = pack_data.added_scores if added else {}
     names = added or first_detectors()
     on_scored: OnScored = ignore
-    keeper = score_keeper()
+    keeper = result_keeper()
     if keeper is not None:
         known.update(keeper.known(preset))
         on_scored = partial(_keep_score, keeper, preset)
@@ -145,7 +145,7 @@ def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> 
     return start_job(pack_data, key, work, for_everybody=not added)
 
 
-def _keep_score(keeper: ScoreKeeper, preset: str, scores: DetectorScores) -> None:
+def _keep_score(keeper: ResultKeeper, preset: str, scores: DetectorScores) -> None:
     keeper.keep(preset, [scores])
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.kept import DAY_SECONDS, KeptUploads, NotKept, kept_uploads
-from app.pack.kept_scores import pack_scores, unpack_scores
+from app.kept import DAY_SECONDS, KeptUploads, NotKept, ResultKeeper, kept_uploads
+from app.pack.kept_files import pack_scores, unpack_scores
+from app.pack.layout import Layout
 from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays
@@ -88,6 +89,23 @@ def test_another_server_finds_it_with_its_scores_and_refits_nothing(
         for name, values in expected.items():
             np.testing.assert_array_equal(getattr(heat, field)[name], values)
     assert other.scores(token, "quick") == {}
+
+
+def test_a_layout_is_kept_with_it_and_read_once(store: KeptUploads, pack: Pack) -> None:
+    token = store.keep(pack, "a key").token
+    layout = Layout({"test": np.array([[1.0, 2.0], [3.0, 4.0]])}, "umap", 0.9)
+    keeper = ResultKeeper(store)
+    keeper.keep_layout(layout)  # nothing is kept yet
+    assert store.layout(token, "umap") is None
+    keeper.start(token)
+    keeper.keep_layout(layout)
+    kept = store.layout(token, "umap")
+    assert kept is not None
+    np.testing.assert_array_equal(kept.coordinates["test"], layout.coordinates["test"])
+    assert (kept.method, kept.trust) == ("umap", 0.9)
+    assert store.layout(token, "pca") is None
+    keeper.stop()
+    assert keeper.layout("umap") is None
 
 
 def test_nobody_reaches_it_without_its_token(store: KeptUploads, pack: Pack) -> None:
@@ -189,7 +207,7 @@ def test_damaged_scores_and_those_of_another_version_are_left_out(
     content = pack_scores(SCORES)
     file.write_bytes(content[:-1])
     assert unpack_scores(file) is None
-    monkeypatch.setattr("app.pack.kept_scores.__version__", "0.0.0")
+    monkeypatch.setattr("app.pack.kept_files.__version__", "0.0.0")
     file.write_bytes(content)
     assert unpack_scores(file) is None
     assert unpack_scores(tmp_path / "none") is None

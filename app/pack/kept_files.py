@@ -1,4 +1,4 @@
-"""A detector's scores as a file, without pickle. No Streamlit."""
+"""A detector's scores, or a layout on a map, as a file without pickle. No Streamlit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.pack.layout import Layout
 from app.pack.work import DetectorScores
 from heat_core.version import __version__
 
@@ -39,6 +40,28 @@ def pack_scores(scores: DetectorScores) -> bytes:
         "terms": None if scores.terms is None else asdict(scores.terms),
     }
     return save(arrays, {"program": __version__, "about": json.dumps(about)})
+
+
+def pack_layout(layout: Layout) -> bytes:
+    """Returns the content of the file of a layout."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(values) for name, values in layout.coordinates.items()}
+    about = {"method": layout.method, "trust": layout.trust}
+    return save(arrays, {"about": json.dumps(about)})
+
+
+def unpack_layout(path: Path) -> Layout | None:
+    """Returns the layout in a file; None if there is none, or a damaged one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "np") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            coordinates = {key: file.get_tensor(key) for key in file.keys()}
+        return Layout(coordinates, str(about["method"]), about["trust"])
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def unpack_scores(path: Path) -> DetectorScores | None:
