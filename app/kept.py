@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,6 @@ from typing import TYPE_CHECKING
 from heat_core.files import whole_folder, write_whole
 
 if TYPE_CHECKING:
-    from app.pack.layout import Layout
-    from app.pack.work import DetectorScores
     from heat_core.pack import Pack
 
 FOLDER_VARIABLE = "HEAT_KEEP"  # the folder; without one nothing is kept
@@ -35,6 +33,9 @@ TOKEN_BYTES = 16  # of `secrets`: 128 bits
 TOKEN = re.compile("[A-Za-z0-9_-]{22}")  # what these are as text
 ENTRY = re.compile("[0-9a-f]{64}")
 CARD = "kept.json"
+MADE = "made"  # the folder of what is made of an upload
+
+Place = tuple[str, ...]  # folders, and the name of a file
 DAY_SECONDS = 24 * 3600.0
 STALE_SECONDS = 3600.0  # after which what a killed server was writing is cleared away
 
@@ -134,59 +135,28 @@ class KeptUploads:
         with self._lock:
             self._remove_expired()
 
-    # -- scores
+    # -- what is made of an upload
 
-    def keep_scores(
-        self, token: str, preset: str, all_scores: Mapping[str, DetectorScores]
-    ) -> None:
-        """Keeps the scores of detectors of a preset on an upload, where the quota has room.
+    def keep_files(self, token: str, files: Mapping[Place, bytes]) -> None:
+        """Keeps files that were made of an upload with it, each whole, where the quota has room.
 
         Of one that is not kept any more nothing is written.
-        """
-        from app.pack.kept_files import pack_scores
 
-        contents = {name: pack_scores(scores) for name, scores in all_scores.items()}
+        Args:
+            files: {(folder, ..., name): content}.
+        """
         with self._lock, contextlib.suppress(OSError, NotKept):
             entry = self._entry_of(token)
             if entry is None:
                 return
-            self._check_quota(sum(map(len, contents.values())))
-            for name, content in contents.items():
-                write_whole(_scores_file(entry, preset, name), content)
+            self._check_quota(sum(map(len, files.values())))
+            for place, content in files.items():
+                write_whole(_path_of(entry, place), content)
 
-    def scores(self, token: str, preset: str) -> dict[str, DetectorScores]:
-        """Returns {detector: its scores} of what is kept of a preset on an upload.
-
-        What another version of this program has kept is left out, since its detectors may differ.
-        """
-        from app.pack.kept_files import unpack_scores
-
+    def files(self, token: str, folder: Place) -> list[Path]:
+        """Returns the files that are kept in a folder with an upload."""
         entry = self._entry_of(token)
-        if entry is None:
-            return {}
-        files = sorted(_scores_file(entry, preset, "x").parent.glob("*.safetensors"))
-        found = [unpack_scores(file) for file in files]
-        return {scores.detector: scores for scores in found if scores is not None}
-
-    # -- layouts
-
-    def keep_layout(self, token: str, layout: Layout) -> None:
-        """Keeps a layout of an upload on a map, where the quota has room."""
-        from app.pack.kept_files import pack_layout
-
-        content = pack_layout(layout)
-        with self._lock, contextlib.suppress(OSError, NotKept):
-            entry = self._entry_of(token)
-            if entry is not None:
-                self._check_quota(len(content))
-                write_whole(_layout_file(entry, layout.method), content)
-
-    def layout(self, token: str, method: str) -> Layout | None:
-        """Returns the layout of an upload by a method; None if none is kept."""
-        from app.pack.kept_files import unpack_layout
-
-        entry = self._entry_of(token)
-        return None if entry is None else unpack_layout(_layout_file(entry, method))
+        return [] if entry is None else sorted(_path_of(entry, folder).glob("[!.]*"))
 
     # -- the folder
 
@@ -225,62 +195,6 @@ class KeptUploads:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-class ResultKeeper:
-    """Keeps scores and layouts of one upload as soon as they are ready, while the upload is kept.
-
-    The jobs that score it hold it, whatever becomes of the page that started them.
-
-    Args:
-        store: where uploads are kept.
-    """
-
-    def __init__(self, store: KeptUploads) -> None:
-        self._store = store
-        self._token = ""
-        self._stored: set[tuple[str, str]] = set()
-        self._layouts: dict[str, Layout | None] = {}
-
-    def start(self, token: str) -> None:
-        """Keeps from now on what is ready, with the upload of a token."""
-        self._token = token
-
-    def stop(self) -> None:
-        """Keeps nothing more: the upload is not kept any longer."""
-        self._token = ""
-        self._stored.clear()
-        self._layouts.clear()
-
-    def keep(self, preset: str, all_scores: Iterable[DetectorScores]) -> None:
-        """Keeps scores of a preset that are not kept yet."""
-        token = self._token
-        new = {
-            scores.detector: scores
-            for scores in all_scores
-            if (preset, scores.detector) not in self._stored
-        }
-        if token and new:
-            self._store.keep_scores(token, preset, new)
-            self._stored |= {(preset, name) for name in new}
-
-    def known(self, preset: str) -> dict[str, DetectorScores]:
-        """Returns {detector: its scores} of a preset that are kept."""
-        scores = self._store.scores(self._token, preset) if self._token else {}
-        self._stored |= {(preset, name) for name in scores}
-        return scores
-
-    def keep_layout(self, layout: Layout) -> None:
-        """Keeps a layout that is not kept yet."""
-        if self._token and self.layout(layout.method) is None:
-            self._store.keep_layout(self._token, layout)
-            self._layouts[layout.method] = layout
-
-    def layout(self, method: str) -> Layout | None:
-        """Returns the layout by a method that is kept; None if none is. Its file is read once."""
-        if self._token and method not in self._layouts:
-            self._layouts[method] = self._store.layout(self._token, method)
-        return self._layouts.get(method)
-
-
 def kept_uploads() -> KeptUploads | None:
     """Returns where the server keeps uploads, as its operator has set it; None if nowhere."""
     folder = os.environ.get(FOLDER_VARIABLE, "")
@@ -289,14 +203,10 @@ def kept_uploads() -> KeptUploads | None:
     return KeptUploads(Path(folder).resolve(), days, quota) if folder and days > 0 else None
 
 
-def _scores_file(entry: Path, preset: str, detector: str) -> Path:
-    """Returns the file of a detector's scores; names that are no word become part of none."""
-    words = [re.sub(r"[^\w+-]", "_", text) for text in (preset, detector)]
-    return entry / "scores" / words[0] / f"{words[1]}.safetensors"
-
-
-def _layout_file(entry: Path, method: str) -> Path:
-    return entry / "layouts" / f"{re.sub(r'[^a-z]', '_', method)}.safetensors"
+def _path_of(entry: Path, place: Place) -> Path:
+    """Returns the path of a file, or a folder, of an upload; it lies in the upload's own folder."""
+    words = [re.sub(r"[^\w+-]", "_", word) for word in place]
+    return entry.joinpath(MADE, *words)
 
 
 def _read_card(entry: Path) -> tuple[str, float] | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.kept import KeptUpload, NotKept, ResultKeeper
+from app.kept import KeptUpload, NotKept
 from app.pack.data import PackData, forget_own_data, is_own_data, set_own_data
+from app.pack.kept_results import ResultKeeper
 from app.pack.selected import clear_selection, open_item
 from app.session import keep_in_link, kept_uploads, upload_reader
 from app.uploads import TITLE_LENGTH, WAIT_SECONDS, UploadFile

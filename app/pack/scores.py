@@ -22,7 +22,7 @@ from app.pack.work import DetectorScores, OnScored, ignore, scoring_work
 from app.session import SHARE_TO_KEEP_KEY
 
 if TYPE_CHECKING:
-    from app.kept import ResultKeeper
+    from app.pack.kept_results import ResultKeeper
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
     from heat_core.run import Run

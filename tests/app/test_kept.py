@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.kept import DAY_SECONDS, KeptUploads, NotKept, ResultKeeper, kept_uploads
-from app.pack.kept_files import pack_scores, unpack_scores
+from app.kept import DAY_SECONDS, KeptUploads, NotKept, kept_uploads
+from app.pack.kept_results import ResultKeeper, pack_scores, unpack_scores
 from app.pack.layout import Layout
 from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
@@ -72,14 +72,20 @@ def test_what_is_kept_is_there_for_its_token_until_its_time_is_over(
     assert list(store.folder.iterdir()) == []
 
 
+def _keeper(store: KeptUploads, token: str) -> ResultKeeper:
+    keeper = ResultKeeper(store)
+    keeper.start(token)
+    return keeper
+
+
 def test_another_server_finds_it_with_its_scores_and_refits_nothing(
     store: KeptUploads, pack: Pack, clock: Clock
 ) -> None:
     token = store.keep(pack, "a key").token
     none = DetectorScores("MSP", {}, "needs the classifier's head")
-    store.keep_scores(token, "modern", {"HEAT": SCORES, "MSP": none})
-    other = KeptUploads(store.folder, days=2, quota=MB, now=clock)
-    scores = other.scores(token, "modern")
+    _keeper(store, token).keep("modern", [SCORES, none])
+    other = _keeper(KeptUploads(store.folder, days=2, quota=MB, now=clock), token)
+    scores = other.known("modern")
     assert scores["MSP"] == none
     heat = scores["HEAT"]
     assert (heat.terms, heat.warning, heat.chosen) == (SCORES.terms, "a warning", {"T_G": 1.5})
@@ -88,7 +94,7 @@ def test_another_server_finds_it_with_its_scores_and_refits_nothing(
         assert getattr(heat, field).keys() == expected.keys()
         for name, values in expected.items():
             np.testing.assert_array_equal(getattr(heat, field)[name], values)
-    assert other.scores(token, "quick") == {}
+    assert other.known("quick") == {}
 
 
 def test_a_layout_is_kept_with_it_and_read_once(store: KeptUploads, pack: Pack) -> None:
@@ -96,14 +102,14 @@ def test_a_layout_is_kept_with_it_and_read_once(store: KeptUploads, pack: Pack) 
     layout = Layout({"test": np.array([[1.0, 2.0], [3.0, 4.0]])}, "umap", 0.9)
     keeper = ResultKeeper(store)
     keeper.keep_layout(layout)  # nothing is kept yet
-    assert store.layout(token, "umap") is None
+    assert _keeper(store, token).layout("umap") is None
     keeper.start(token)
     keeper.keep_layout(layout)
-    kept = store.layout(token, "umap")
+    kept = _keeper(store, token).layout("umap")
     assert kept is not None
     np.testing.assert_array_equal(kept.coordinates["test"], layout.coordinates["test"])
     assert (kept.method, kept.trust) == ("umap", 0.9)
-    assert store.layout(token, "pca") is None
+    assert _keeper(store, token).layout("pca") is None
     keeper.stop()
     assert keeper.layout("umap") is None
 
@@ -133,20 +139,22 @@ def test_nobody_reaches_it_without_its_token(store: KeptUploads, pack: Pack) -> 
     assert [attempt for attempt in wrong if store.find(attempt)] == []
     for attempt in wrong:
         store.delete(attempt)
-        store.keep_scores(attempt, "modern", {"HEAT": SCORES})
+        store.keep_files(attempt, {("scores", "modern", "HEAT"): b"mine"})
+        assert store.files(attempt, ("scores", "modern")) == []
     assert store.find(token)
-    assert store.scores(token, "modern") == {}
+    assert not [path for path in store.folder.parent.rglob("*") if path.name == "HEAT"]
     assert (store.folder.parent / "secret.txt").read_text() == "not yours"
 
 
 def test_the_folder_tells_no_link_and_is_the_servers_alone(store: KeptUploads, pack: Pack) -> None:
     token = store.keep(pack, "a key").token
-    store.keep_scores(token, "../x", {"../../HEAT": SCORES})
+    store.keep_files(token, {("scores", "../x", "../../HEAT"): b"scores"})
+    assert len(store.files(token, ("scores", "../x"))) == 1
     assert store.folder.stat().st_mode & 0o077 == 0
     for path in store.folder.rglob("*"):
         assert token not in path.name
         assert path.is_dir() or token.encode() not in path.read_bytes()
-        assert path.suffix in ("", ".json", ".safetensors")  # no pickle
+        assert path.suffix in ("", ".json", ".safetensors")
         assert not path.name.startswith("..")
 
 
@@ -168,7 +176,7 @@ def test_what_is_deleted_is_gone_at_once_and_comes_back_by_nothing(
 ) -> None:
     kept, other = store.keep(pack, "a key"), store.keep(pack, "a key")
     store.delete(kept.token)
-    store.keep_scores(kept.token, "modern", {"HEAT": SCORES})
+    store.keep_files(kept.token, {("scores", "HEAT"): b"scores"})
     assert store.find(kept.token) is None
     with pytest.raises(ValueError, match="not a pack"):
         store.read(kept)
@@ -207,7 +215,7 @@ def test_damaged_scores_and_those_of_another_version_are_left_out(
     content = pack_scores(SCORES)
     file.write_bytes(content[:-1])
     assert unpack_scores(file) is None
-    monkeypatch.setattr("app.pack.kept_files.__version__", "0.0.0")
+    monkeypatch.setattr("app.pack.kept_results.__version__", "0.0.0")
     file.write_bytes(content)
     assert unpack_scores(file) is None
     assert unpack_scores(tmp_path / "none") is None
