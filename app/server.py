@@ -19,6 +19,7 @@ from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from app.jobs import JobQueue
+from app.kept import kept_uploads
 from app.left_files import LeftFiles, uploads_limit
 from app.turns import PageTurns
 from app.uploads import UploadBudget, UploadReader
@@ -33,6 +34,7 @@ CLOSE_SECONDS = 110.0
 # After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
 # each of many moments while two trainings are under way.
 SWITCH_SECONDS = 0.001
+KEPT_SECONDS = 60.0  # between two looks for kept uploads that have expired
 COLLECT_SECONDS = 60.0  # between two garbage collections while somebody is there
 EXIT_SECONDS = 8.0  # that threads get to end in when the server stops; Docker kills it after 10
 TEST_EXIT_SECONDS = 60.0  # and where no server runs, as in tests
@@ -55,6 +57,8 @@ class Server:
         self.jobs = JobQueue(is_connected=is_connected)
         self.page_turns = PageTurns()
         self.uploads = UploadReader(UploadBudget(uploads_limit()))
+        self.kept = kept_uploads()
+        self._last_look_at_kept = -KEPT_SECONDS
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
         self._last_collection = time.monotonic()
@@ -101,6 +105,7 @@ class Server:
         for 0.2 s once torch is loaded; that is switched off in `.streamlit/config.toml`.
         """
         self.jobs.tend()
+        self._remove_expired_uploads()
         has_closed = self._close_sessions()
         now = time.monotonic()
         is_due = bool(self._last_seen) and now - self._last_collection > COLLECT_SECONDS
@@ -108,6 +113,12 @@ class Server:
             self._last_collection = now
             gc.collect()
             return_freed_memory()
+
+    def _remove_expired_uploads(self) -> None:
+        now = time.monotonic()
+        if self.kept is not None and now - self._last_look_at_kept >= KEPT_SECONDS:
+            self._last_look_at_kept = now
+            self.kept.tend()
 
     def _close_sessions(self) -> bool:
         """Closes the sessions of tabs that have been gone for long; returns whether there were."""

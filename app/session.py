@@ -12,6 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app.job import EVERYBODY, Job, Work
 from app.jobs import JobQueue
+from app.kept import KeptUploads
 from app.server import SERVER
 from app.slots import Visitor
 from app.text import plain
@@ -46,6 +47,11 @@ def job_queue() -> JobQueue:
 def upload_reader() -> UploadReader:
     """Returns what reads uploads for the server."""
     return SERVER.uploads
+
+
+def kept_uploads() -> KeptUploads | None:
+    """Returns where the server keeps uploads; None if its operator has not said where."""
+    return SERVER.kept
 
 
 def tab_id() -> str:

@@ -7,15 +7,20 @@ import hashlib
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
+    from heat_core.table_files import ColumnNames
 
 WAIT_SECONDS = 60.0  # for other uploads to be read
+TITLE_LENGTH = 60
 WAY_OUT = (
     "Larger arrays become a pack on the server: `python -m heat_core pack FILE --out PACKS/NAME`, "
     "with HEAT_PACKS naming the folder PACKS."
@@ -77,6 +82,18 @@ are free.
         weakref.finalize(holder, self.give_back, size).atexit = False
 
 
+class UploadFile(NamedTuple):
+    """A file that a visitor gives.
+
+    Args:
+        name: with its ending, as the visitor calls it.
+        content: of the file.
+    """
+
+    name: str
+    content: bytes
+
+
 class UploadReader:
     """Reads uploads, one at a time: what reading takes beside the arrays is taken once.
 
@@ -88,43 +105,69 @@ class UploadReader:
         self.budget = budget
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="uploads")
 
-    def start_reading(self, content: bytes, name: str) -> Future[tuple[str, Pack]]:
+    def start_reading(
+        self, files: Sequence[UploadFile], columns: ColumnNames | None = None
+    ) -> Future[tuple[str, Pack]]:
         """Returns what will be (digest of an upload, its pack), read by another thread.
 
-        It raises ValueError with what is wrong with the upload, in one line.
+        It raises ValueError with what is wrong with the upload, in one line that names the file.
 
         Args:
-            content: of an npz file.
-            name: of the file.
+            files: that together hold the sets of a pack; of those of one name the last counts.
+            columns: which columns of tables hold what; by their usual names if None.
         """
-        return self._thread.submit(self._read, content, name)
+        return self._thread.submit(self._read, files, columns)
 
-    def _read(self, content: bytes, name: str) -> tuple[str, Pack]:
+    def start_reading_kept(self, size: int, read: Callable[[], Pack]) -> Future[Pack]:
+        """Returns what will be an upload that was kept, read by another thread.
+
+        It raises ValueError with what is wrong, in one line.
+
+        Args:
+            size: of its files, in bytes.
+            read: gives its pack.
+        """
+        return self._thread.submit(self._hold, size, read)
+
+    def _read(self, files: Sequence[UploadFile], columns: ColumnNames | None) -> tuple[str, Pack]:
         from heat_core.npz import OverLimit
+        from heat_core.table_files import USUAL_NAMES
 
+        columns = columns or USUAL_NAMES
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "upload.npz"
-            path.write_bytes(content)
+            paths = _written(files, Path(folder))
+            by_path = {str(path): name for name, path in paths.items()}
+            size = sum(path.stat().st_size for path in paths.values())
+            named = {Path(name).stem: path for name, path in paths.items()}
             try:
-                pack = self._read_within_budget(path, len(content))
+                pack = self._read_within_budget(named, columns, size)
             except OverLimit as error:
-                raise ValueError(f"{_without_path(error, path)} {WAY_OUT}") from None
+                raise ValueError(f"{_with_names(error, by_path)} {WAY_OUT}") from None
             except ValueError as error:
-                raise ValueError(_without_path(error, path)) from None
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        pack = replace(pack, card={"title": Path(name).stem})
-        return digest, pack
+                raise ValueError(_with_names(error, by_path)) from None
+        digest = hashlib.sha256(repr((sorted(named), columns)).encode())
+        for file in files:
+            if file.name in paths:
+                digest.update(file.content)
+        title = one_line(", ".join(named), TITLE_LENGTH)
+        return digest.hexdigest()[:16], replace(pack, card={**pack.card, "title": title})
 
-    def _read_within_budget(self, path: Path, file_size: int) -> Pack:
-        """Returns the pack in a file, which counts as held, with the file, until it is gone."""
-        from heat_core.npz import Limits, check_npz
-        from heat_core.pack import pack_from_npz
+    def _read_within_budget(
+        self, files: Mapping[str, Path], columns: ColumnNames, file_size: int
+    ) -> Pack:
+        """Returns the pack in files, which counts as held, with the files, until it is gone."""
+        from heat_core.npz import Limits
+        from heat_core.pack_files import check_files, pack_from_files
 
         limits = Limits()
-        size = file_size + check_npz(path, limits)
+        size = file_size + check_files(files, limits)
+        return self._hold(size, lambda: pack_from_files(files, columns, limits))
+
+    def _hold(self, size: int, read: Callable[[], Pack]) -> Pack:
+        """Returns the pack that `read` gives, which holds bytes of the budget until it is gone."""
         self.budget.take(size)
         try:
-            pack = pack_from_npz(path, limits)
+            pack = read()
         except BaseException:
             self.budget.give_back(size)
             raise
@@ -132,5 +175,42 @@ class UploadReader:
         return pack
 
 
-def _without_path(error: ValueError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def _written(files: Sequence[UploadFile], folder: Path) -> dict[str, Path]:
+    """Writes files into a folder, each under a name of ours, and returns {its own name: path}.
+
+    Of files with one name without its ending the last counts; an npz that holds a whole pack counts
+    alone if it is the last, and not at all if others came after it.
+    """
+    latest = {Path(file.name).stem: file for file in files}
+    paths = {}
+    for number, file in enumerate(latest.values()):
+        path = folder / f"{number}{Path(file.name).suffix.lower()}"
+        path.write_bytes(file.content)
+        paths[file.name] = path
+    last = files[-1].name
+    whole = {name for name, path in paths.items() if _is_whole_pack(path)}
+    if last in whole:
+        return {last: paths[last]}
+    return {name: path for name, path in paths.items() if name not in whole}
+
+
+def _is_whole_pack(path: Path) -> bool:
+    """Returns whether a file is an npz that holds the training and the test set."""
+    from heat_core.npz import npz_headers
+
+    try:
+        return path.suffix == ".npz" and {"train_z", "test_z"} <= set(npz_headers(path))
+    except ValueError:
+        return False
+
+
+def _with_names(error: ValueError, names: Mapping[str, str]) -> str:
+    """Returns what is wrong, with the visitor's names of files in the place of ours.
+
+    Args:
+        names: {path: name}.
+    """
+    message = str(error)
+    for path, name in names.items():
+        message = message.replace(path, name).replace(f"{Path(path).name}:", f"{name}:")
+    return message

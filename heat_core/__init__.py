@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .features import Features, Head, read_features, write_features
     from .metrics import auroc, fpr95, separation, threshold_keeping
     from .pack import ExtraID, Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
+    from .pack_files import pack_from_files
     from .plane.toys import toy
     from .progress import progress_to
     from .run import Run, fit
@@ -97,6 +98,7 @@ __all__ = [
     "fpr95",
     "load",
     "pack_from_arrays",
+    "pack_from_files",
     "pack_from_npz",
     "preset_detector",
     "progress_to",
@@ -132,6 +134,7 @@ _MODULES = {
     "features": ("Features", "Head", "read_features", "write_features"),
     "metrics": ("auroc", "fpr95", "separation", "threshold_keeping"),
     "pack": ("ExtraID", "Pack", "pack_from_arrays", "pack_from_npz", "read_pack", "write_pack"),
+    "pack_files": ("pack_from_files",),
     "plane.toys": ("toy",),
     "progress": ("progress_to",),
     "bundles": ("Bundle", "bundle_of", "load", "save", "save_bundle"),

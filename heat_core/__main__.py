@@ -359,9 +359,18 @@ def _extract(add: Add) -> None:
 
 
 def _pack(add: Add) -> None:
-    arrays = "train_z, train_y, test_z, near_NAME, ...: see the README"
-    add("arrays", metavar="ARRAYS.npz", type=Path, help=arrays)
+    files = (
+        "an npz of train_z, train_y, test_z, near_NAME ...; or a table (Parquet, CSV) or an npy a "
+        "set, named train, test, near_NAME ..., or given as NAME=FILE: see the README"
+    )
+    add("files", metavar="FILE", nargs="+", help=files)
     add("--out", type=Path, required=True, help="the pack's folder")
+    features = "of tables, by commas, * for any letters; z, or those numbered f0, f1 ... by default"
+    add("--features", default="", metavar="COLUMNS", help=features)
+    add("--label", default="", metavar="COLUMN", help="of tables; label, y or class by default")
+    add("--id", default="", metavar="COLUMN", help="of tables, that names a row; id by default")
+    set_column = "of a table of several sets, that says the set of a row; set or split by default"
+    add("--set", default="", metavar="COLUMN", help=set_column)
     _add_overwrite(add)
 
 
@@ -577,7 +586,7 @@ COMMANDS = (
         name="pack",
         run=packs.make_pack,
         add_options=_pack,
-        summary="Make a pack of your own arrays.",
+        summary="Make a pack of your own arrays or tables.",
         example="arrays.npz --out packs/mine",
     ),
     Command(

@@ -1,8 +1,8 @@
 """Features: what a classifier saw of images, as arrays; with its head, if known.
 
-A features file is safetensors with `z`, optional `y`, views (`z__std`) and the classifier's head
-(`weight`, `bias`). Features are stored as the network gave them; normalising is a detector's
-business.
+A features file is safetensors with `z`, optional `y`, views (`z__std`), metadata columns
+(`column__camera`, `names__camera`) and the classifier's head (`weight`, `bias`). Features are
+stored as the network gave them; normalising is a detector's business.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ import torch
 from torch import Tensor
 
 from .files import read_tensors, write_whole
+from .metadata import (
+    META,
+    Column,
+    Metadata,
+    check_metadata,
+    metadata_from_tensors,
+    metadata_tensors,
+)
 from .npz import listed, no_file_text, read_npz
 
 VERSION = "1"
@@ -118,6 +126,8 @@ class Features:
         source: the dataset and split that `index` refers to, such as `cifar10/test`.
         moments: of a larger set that these rows were drawn from, by what they are of: `z`,
             `unit z` (z / ||z||), a view for z, or a layer whose features are not here.
+        metadata: {column: what is known of each row}, such as camera, site or date; `id` names the
+            rows.
 
     Raises:
         ValueError: shapes disagree, a value is not finite, a label is negative or beyond the head.
@@ -134,6 +144,7 @@ class Features:
     index: Tensor | None = None
     source: str = ""
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.z.ndim != 2 or 0 in self.z.shape:
@@ -150,6 +161,7 @@ class Features:
             self._check_head(self.head)
         for name, moments in self.moments.items():
             self._check_moments(name, moments)
+        check_metadata(self.metadata, len(self.z))
 
     def _check_view(self, name: str, view: Tensor) -> None:
         if view.ndim != 2 or len(view) != len(self.z):
@@ -215,6 +227,7 @@ class Features:
             {name: view[rows] for name, view in self.views.items()},
             None if self.index is None else self.index[rows],
             self.source,
+            metadata={name: column.take(rows) for name, column in self.metadata.items()},
         )
 
     def to(self, device: str | torch.device) -> Features:
@@ -228,7 +241,16 @@ class Features:
             return self
         renamed = {"z": name, "unit z": f"unit {name}"}
         moments = {key: self.moments[old] for key, old in renamed.items() if old in self.moments}
-        return Features(self.columns([name]), self.y, None, {}, self.index, self.source, moments)
+        return Features(
+            self.columns([name]),
+            self.y,
+            None,
+            {},
+            self.index,
+            self.source,
+            moments,
+            self.metadata,
+        )
 
     def columns(self, names: Sequence[str]) -> Tensor:
         """Returns z and views side by side, (N, sum of widths), in the order of `names`.
@@ -305,6 +327,7 @@ def write_features(features: Features, path: Path) -> None:
     for name, moments in features.moments.items():
         for part in _MOMENTS:
             tensors[f"moments__{part}__{name}"] = getattr(moments, part)
+    tensors |= metadata_tensors(features.metadata)
     tensors = _apart({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
     meta = {"format": "heat-features", "version": VERSION, "source": features.source}
     write_whole(path, save(tensors, meta))
@@ -362,7 +385,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
         )
     if meta.get("version") != VERSION:
         raise ValueError(
-            f"features of version {meta.get('version')}; this program reads version {VERSION}."
+            f"features of version {meta.get('version')}; this program reads version {VERSION}: "
+            "read it with the program that wrote it, or a newer one."
         )
     return tensors, meta.get("source", "")
 
@@ -379,7 +403,8 @@ def _features_from_tensors(tensors: Mapping[str, Tensor], source: str) -> Featur
     moments = _moments_from_tensors(tensors)
     head = _head_from_tensors(tensors)
     index = tensors.get("index")
-    return Features(tensors["z"], tensors.get("y"), head, views, index, source, moments)
+    metadata = metadata_from_tensors(tensors)
+    return Features(tensors["z"], tensors.get("y"), head, views, index, source, moments, metadata)
 
 
 _MOMENTS = ("count", "means", "covariance")
@@ -421,7 +446,8 @@ def _head_from_tensors(tensors: Mapping[str, Tensor]) -> Head | None:
 def features_from_arrays(arrays: Arrays, z: str, y: str = "", source: str = "") -> Features:
     """Returns the features under the keys `z` (N, d) and `y` (N,); without `y` they have no labels.
 
-    Views `z__VIEW` (N, d'), and the head `weight` (C, d) and `bias` (C,), are taken where they are.
+    Views `z__VIEW` (N, d'), metadata columns `z__meta_COLUMN` (N,), and the head `weight` (C, d)
+    and `bias` (C,), are taken where they are.
 
     Raises:
         ValueError: an array is not what it should be; the message begins with its key.
@@ -432,8 +458,11 @@ def features_from_arrays(arrays: Arrays, z: str, y: str = "", source: str = "") 
     if z not in arrays:
         raise ValueError(f"wanted an array {z}, got {listed(arrays)}.")
     tensors: dict[str, Tensor] = {}
+    metadata: dict[str, Column] = {}
     for key, array in arrays.items():
-        if key.startswith(f"{z}__"):
+        if key.startswith(f"{z}{META}"):
+            metadata[key.removeprefix(f"{z}{META}")] = _column(key, array)
+        elif key.startswith(f"{z}__"):
             tensors[f"z{key.removeprefix(z)}"] = _tensor(key, array)
         elif key == z:
             tensors["z"] = _tensor(key, array)
@@ -442,9 +471,16 @@ def features_from_arrays(arrays: Arrays, z: str, y: str = "", source: str = "") 
         elif key in ("weight", "bias"):
             tensors[key] = _tensor(key, array)
     try:
-        return _features_from_tensors(tensors, source)
+        return _features_from_tensors({**tensors, **metadata_tensors(metadata)}, source)
     except ValueError as error:
         raise ValueError(_with_own_keys(str(error), z, y)) from None
+
+
+def _column(key: str, array: np.ndarray) -> Column:
+    try:
+        return Column.of_array(array)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _with_own_keys(message: str, z: str, y: str) -> str:

@@ -27,6 +27,8 @@ from .features import (
     write_features,
 )
 from .files import whole_folder
+from .labels import CLASSES_KEY, numbered_labels
+from .metadata import ID_COLUMN, META, with_one_kind
 from .npz import Limits, OverLimit, check_npz, listed, read_npz
 from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
@@ -136,6 +138,8 @@ class Pack:
 
     Args:
         ood: {(group, name): features}, group one of near, mid, far. Its keys become `SetName`s.
+            Without any, detectors can be fitted and thresholds chosen, but nothing says what they
+            catch.
         extra: what fitting and selecting may see beside `train`.
         card: what the pack is: title, classifier, accuracy, sets with counts and sources,
             stand-ins. Plain JSON.
@@ -143,9 +147,9 @@ class Pack:
             images may be handed on.
 
     Raises:
-        ValueError: `train` has no labels or a single class, there is no OOD set, or none that
-            averages count, a set has a name that `check_set_name` refuses or another width than
-            `train`, or labels that `train` lacks.
+        ValueError: `train` has no labels or a single class, averages count none of the OOD sets, a
+            set has a name that `check_set_name` refuses or another width than `train`, or labels
+            that `train` lacks, or a metadata column holds numbers in one set and texts in another.
 
     >>> z = torch.eye(4)
     >>> train, test = Features(z, torch.tensor([0, 0, 1, 1])), Features(z)
@@ -171,14 +175,11 @@ class Pack:
                 "train_y must hold at least 2 classes, "
                 f"got only class {int(self.train.classes[0])}."
             )
-        if not self.ood:
-            raise ValueError(
-                "no OOD set; wanted at least one array near_NAME, mid_NAME or far_NAME."
-            )
-        if not self.averaged:
+        if self.ood and not self.averaged:
             raise ValueError(only_resembling_text(map(str, named)))
         for name, features in self.sets():
             self._check_set(name, features)
+        self._check_metadata()
         self._check_labels("test", self.test)
         if self.extra.val is not None:
             self._check_labels("val", self.extra.val)
@@ -199,6 +200,19 @@ class Pack:
                 f"the view {view} of {name} has {values.shape[1]} columns, but {wanted}."
             )
 
+    def _check_metadata(self) -> None:
+        """Raises ValueError if a metadata column is of one kind here and of another there."""
+        first: dict[str, tuple[str, bool]] = {}
+        for name, features in self.sets():
+            for column, values in features.metadata.items():
+                first_name, is_number = first.setdefault(column, (name, values.is_number))
+                if values.is_number != is_number:
+                    numbers, texts = (first_name, name) if is_number else (name, first_name)
+                    raise ValueError(
+                        f"the metadata column {column} holds numbers in {numbers} and texts in "
+                        f"{texts}; wanted one kind."
+                    )
+
     def _check_labels(self, name: str, features: Features) -> None:
         """Raises ValueError if a set has a label that train lacks."""
         if features.y is None:
@@ -214,6 +228,12 @@ class Pack:
         for name, features in self.ood.items():
             yield str(name), features
         yield from self.extra.sets()
+
+    @property
+    def metadata_columns(self) -> tuple[str, ...]:
+        """The metadata columns that any of its sets has, sorted, without that of ids."""
+        columns = {column for _, features in self.sets() for column in features.metadata}
+        return tuple(sorted(columns - {ID_COLUMN}))
 
     @property
     def calibration(self) -> Features:
@@ -300,8 +320,10 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
         arrays: `train_z` (N, d), `train_y` (N,), `test_z`, optional `test_y`, optional `weight`
             (C, d) and `bias` (C,), OOD sets as `near_NAME`, `mid_NAME`, `far_NAME` (n, d),
             pseudo-OOD families as `pseudo_NAME` (n, d). Any feature array may have a second view
-            under its own key and `__std`, or `__VIEW` as `train_z` has it; any other double
-            underscore belongs to the name of a set.
+            under its own key and `__std`, or `__VIEW` as `train_z` has it, and metadata columns
+            (n,) of numbers or texts under its own key and `__meta_COLUMN`, of which `id` names the
+            rows; any other double underscore belongs to the name of a set. Labels may be words;
+            `classes` (C,) names the classes in order.
 
     Raises:
         ValueError: an array is missing, unknown or not what it should be; the message names its
@@ -313,6 +335,8 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     >>> [str(name) for name in pack_from_arrays(arrays).ood]
     ['near_a', 'far_b']
     """
+    arrays, class_names = numbered_labels(arrays)
+    arrays = with_one_kind(arrays)
     keys = _check_keys(arrays)
     by_set = {
         key: {own_key: arrays[own_key] for own_key in (key, *view_keys)}
@@ -334,11 +358,14 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
     if "val_z" in arrays or "val_y" in arrays:
         val = _id_features("val", arrays, by_set)
     extra = ExtraID(val, sets["pseudo"], sets["pseudoval"])
-    return Pack(train, test, ood, extra, {"title": title})
+    card: dict[str, Any] = {"title": title}
+    if class_names is not None:
+        card["classes"] = class_names
+    return Pack(train, test, ood, extra, card)
 
 
 _FEATURES = ("train_z", "val_z", "test_z")
-_KEYS = ("bias", "test_y", "test_z", "train_y", "train_z", "val_y", "val_z", "weight")
+_KEYS = ("bias", CLASSES_KEY, "test_y", "test_z", "train_y", "train_z", "val_y", "val_z", "weight")
 _PREFIXES = tuple(f"{group}_" for group in (*GROUPS, *PSEUDO_GROUPS))
 
 
@@ -364,7 +391,7 @@ def _id_features(
 def _check_keys(arrays: Arrays) -> dict[str, list[str]]:
     """Returns {key: keys of its views} of all arrays. Raises ValueError on a key no pack has."""
     views = {key.partition("__")[2] for key in arrays if key.startswith("train_z__")}
-    views = {*VIEWS, *views} - {""}
+    views = {view for view in {*VIEWS, *views} if view and not f"__{view}".startswith(META)}
     keys: dict[str, list[str]] = {}
     owners: dict[str, str] = {}
     for key in arrays:
@@ -394,6 +421,9 @@ def _owner_of(key: str, views: Collection[str]) -> str:
     """
     features, _, view = key.partition("__")
     if features in _FEATURES and view:
+        return features
+    features, _, column = key.partition(META)
+    if column:
         return features
     for splits in (3, 2, 1):  # `x__a__std` may be the view `a__std` that train has
         owner, *rest = key.rsplit("__", splits)
@@ -536,8 +566,8 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: not the card of a pack (it says no format heat-pack).")
     if card.get("version") != VERSION:
         raise ValueError(
-            f"{file}: a pack of version {card.get('version')}; "
-            f"this program reads version {VERSION}."
+            f"{file}: a pack of version {card.get('version')}; this program reads version "
+            f"{VERSION}: open it with the program that wrote it, or a newer one."
         )
     _check_order(file, card.get("order"))
     sets = card.get("sets", {})

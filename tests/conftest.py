@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,9 +117,15 @@ def trained() -> Job:
 
 
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    """The address of an app that all journeys share: what one has fitted the next finds."""
-    with server() as address:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app that all journeys share: what one has fitted the next finds.
+
+    It keeps uploads.
+    """
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("HEAT_KEEP", str(tmp_path_factory.mktemp("kept")))
+            address = stack.enter_context(server())
         yield address
 
 

@@ -20,6 +20,11 @@ from app.pack.shown import shown_detectors
 from app.pack.tables import classifier_sentence
 from app.text import plain
 
+NO_OOD = (
+    "This data has no OOD set, so nothing says what the detectors catch: the table, its intervals "
+    "and the ROC curves are absent. Scores, thresholds, flips and images are here."
+)
+
 
 def describe(pack) -> None:
     """Shows what the data is: its classifier, and the card of its sets."""
@@ -39,14 +44,19 @@ def show_progress_of(job) -> None:
 
 def compare(pack_data, scores_by_detector, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
-    paper_table.show(pack_data, scores_by_detector, bootstrap)
+    has_ood = bool(pack_data.pack.ood)
+    if has_ood:
+        paper_table.show(pack_data, scores_by_detector, bootstrap)
+    else:
+        st.info(NO_OOD, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         share_to_keep = share_to_keep_input()
         unit = score_unit_input()
     selection_chips()
     selection.show(pack_data, scores_by_detector)
     lines.show(pack_data, scores_by_detector, share_to_keep, unit)
-    roc_curves.show(pack_data, scores_by_detector, share_to_keep)
+    if has_ood:
+        roc_curves.show(pack_data, scores_by_detector, share_to_keep)
     flips.show(pack_data, share_to_keep)
     own_image.show(pack_data, share_to_keep)
 

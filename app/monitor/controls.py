@@ -89,8 +89,10 @@ def usual_set(titles: Mapping[str, str]) -> str:
 
     >>> usual_set({"near_a": "A", "far_b": "B", "far_c": "C"}), usual_set({"near_a": "A"})
     ('far_b', 'near_a')
+    >>> usual_set({})
+    'nothing'
     """
-    return min(titles, key=lambda name: SetName.parse(name).group != "far")
+    return min(titles, key=lambda name: SetName.parse(name).group != "far", default=NOTHING)
 
 
 def stream_choice(

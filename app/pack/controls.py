@@ -9,14 +9,32 @@ import streamlit as st
 from app.components.refused_files import refused_file
 from app.incoming import choice_input, number_input
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
-from app.pack.own_data import accept_upload, discard_own_data, on_file_removed, upload_error
+from app.pack.own_data import (
+    accept_upload,
+    days_kept,
+    delete_kept,
+    discard_own_data,
+    keep_own_data,
+    kept_upload,
+    missing_own_data,
+    on_files_removed,
+    upload_error,
+)
 from app.pack.selected import clear_selection, current_selection, drop_part
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
-from app.uploads import WAY_OUT
+from app.uploads import WAY_OUT, UploadFile
 from heat_core.results.score_axis import SCORE_UNITS, ScoreUnit
 
-UPLOAD_TYPES = ["npz"]
+COLUMN_INPUTS = {
+    "features": ("Features", "z, or those numbered f0, f1 ...; names or f*"),
+    "label": ("Labels", "label, y or class"),
+    "id": ("Ids", "id"),
+    "set": ("The set of each row", "set or split"),
+}
+"""{field of `ColumnNames`: (label, what it is by default)}."""
+
+UPLOAD_TYPES = ["npz", "npy", "parquet", "csv"]
 UPLOAD_MB = 200  # of a file
 FLOAT16 = "Features saved as float16 take half of it."
 GALLERY_SIZE = 24  # images on a page of a gallery
@@ -95,33 +113,75 @@ def show_data_choice() -> None:
             f"{PACKS_VARIABLE}. No other folder of the server can be opened from here.",
         )
     st.file_uploader(
-        "Arrays of your own",
+        "Arrays or tables of your own",
         type=UPLOAD_TYPES,
+        accept_multiple_files=True,
         key="arrays",
         max_upload_size=UPLOAD_MB,
         on_change=_on_upload,
-        help="An .npz, as numpy.savez writes it, of at most 300 arrays, 2,000,000 rows, 4,096 "
-        "columns, 25,000 classes and 256 MB unpacked. It is yours alone and goes when this session "
-        "ends.",
+        help="At most 300 arrays, 2,000,000 rows, 4,096 columns, 25,000 classes and 256 MB "
+        "unpacked. They are yours alone and go when this session ends, unless you have the server "
+        "keep them.",
     )
     st.caption(
-        "`train_z` (N, d), `train_y` (N,), `test_z`, and OOD sets `near_NAME`, `mid_NAME`, "
-        "`far_NAME`; `weight` and `bias` of the classifier's last layer for MSP, Energy and "
-        "what else reads logits; `val_z`, `pseudo_NAME` if there are."
+        "An `.npz` of `train_z` (N, d), `train_y` (N,), `test_z`; with `near_NAME`, `mid_NAME`, "
+        "`far_NAME` where you have OOD sets, `weight` and `bias` of the classifier's last layer "
+        "for what reads logits, `val_z`, `pseudo_NAME`. Or a Parquet, CSV or `.npy` a set, called "
+        "`train`, `test`, `near_NAME` ...; a table's columns may be text, too: labels, ids, and "
+        "metadata such as a camera or a day."
     )
+    with st.expander("Which columns of a table are what"):
+        _column_inputs()
     refused = refused_file("arrays", UPLOAD_TYPES, UPLOAD_MB, f"{FLOAT16} {WAY_OUT}")
     if error := refused or upload_error():
         st.error(plain(error, 500), icon=":material/error:")
     if is_own_data():
+        _show_keeping()
+    if is_own_data() or missing_own_data() is not None:
         st.button("Back to the server's data", icon=":material/undo:", on_click=discard_own_data)
 
 
+def _column_inputs() -> None:
+    """Asks which columns of tables hold what; a change reads the files anew."""
+    for name, (label, usual) in COLUMN_INPUTS.items():
+        st.text_input(label, key=f"column-{name}", placeholder=usual, on_change=_on_columns)
+
+
+def _on_columns() -> None:
+    if st.session_state.get("arrays"):
+        _on_upload()
+
+
 def _on_upload() -> None:
-    file = st.session_state["arrays"]
-    if file is None:
-        on_file_removed()
+    from heat_core.table_files import ColumnNames
+
+    files = st.session_state["arrays"]
+    if not files:
+        on_files_removed()
+        return
+    names = {name: st.session_state.get(f"column-{name}", "") for name in COLUMN_INPUTS}
+    accept_upload([UploadFile(file.name, file.getvalue()) for file in files], ColumnNames(**names))
+
+
+def _show_keeping() -> None:
+    """Offers to keep own data on the server, or says until when it is kept and deletes it."""
+    kept, days = kept_upload(), days_kept()
+    if kept is not None:
+        st.caption(
+            f"Kept on this server until {kept.until_text}, with its scores. Whoever has this "
+            "page's link can open it; nobody else can find it."
+        )
+        st.button("Delete it from the server now", icon=":material/delete:", on_click=delete_kept)
+    elif days:
+        st.button(
+            f"Keep on this server for {days:g} day{'' if days == 1 else 's'}",
+            icon=":material/cloud_upload:",
+            on_click=keep_own_data,
+            help="Features, labels, metadata and scores, so that this page's link opens them "
+            "tomorrow. Whoever has the link can open them. You can delete them at any time.",
+        )
     else:
-        accept_upload(file, file.name)
+        st.caption("It goes when this page is loaded anew: this server keeps no uploads.")
 
 
 def selection_chips() -> None:

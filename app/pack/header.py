@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.components.copy_link import copy_link
 from app.glossary import definitions
 from app.pack import controls
 from app.pack.data import (
@@ -16,6 +17,7 @@ from app.pack.data import (
     unsupported_reasons,
 )
 from app.pack.layout_state import sync_region_with_link
+from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
 from app.pack.selected import (
     accept_other_data,
     drop_waiting_region,
@@ -62,8 +64,13 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         else:
             st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-            pack_data, error = _pack_data_or_error() if uses_pack else (None, "")
-            _data_popover(pack_data)
+            sync_own_data_with_link()
+            missing = missing_own_data() if uses_pack else None
+            is_shown = uses_pack and missing is None
+            pack_data, error = _pack_data_or_error() if is_shown else (None, "")
+            if missing is None:
+                _data_popover(pack_data)
+            copy_link(link_caution())
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 _glossary()
     if not is_low:
@@ -81,7 +88,10 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
     sync_items_with_link()
-    if error:
+    if missing is not None:
+        st.warning(plain(missing.reason), icon=":material/cloud_off:")
+        controls.show_data_choice()
+    elif error:
         st.error(plain(error), icon=":material/error:")
     elif uses_pack:
         st.info(NO_FEATURES)

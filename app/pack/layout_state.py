@@ -8,6 +8,7 @@ from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.items import Part, items_of
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
+from app.pack.own_data import result_keeper
 from app.pack.selected import (
     FROM_MAP,
     drop_waiting_region,
@@ -21,11 +22,19 @@ from app.session import tab_id
 
 
 def current_layout(pack_data: PackData, method: str) -> Layout | None:
-    """Returns the layout by a method: the pack's own, or a job's; None if there is none yet."""
+    """Returns the layout by a method: the pack's own, a job's, or one that is kept with own data.
+
+    None if there is none yet.
+    """
     if pack_data.layout is not None and pack_data.layout.method == method:
         return pack_data.layout
     job = layout_job(pack_data, method)
-    return job.result if job is not None and job.state == "done" else None
+    keeper = result_keeper()
+    if job is not None and job.state == "done":
+        if keeper is not None:
+            keeper.keep_layout(job.result)
+        return job.result
+    return None if keeper is None else keeper.layout(method)
 
 
 def layout_job(pack_data: PackData, method: str) -> Job | None:

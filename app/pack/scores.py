@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,13 @@ from app.job import Job
 from app.pack.data import PackData, find_job, start_job
 from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
+from app.pack.own_data import result_keeper
 from app.pack.shown import added_detectors, first_detectors, place_of
-from app.pack.work import DetectorScores, scoring_work
+from app.pack.work import DetectorScores, OnScored, ignore, scoring_work
 from app.session import SHARE_TO_KEEP_KEY, tab_id
 
 if TYPE_CHECKING:
+    from app.pack.kept_results import ResultKeeper
     from heat_core.results.bootstrap import Bootstrap
     from heat_core.results.table import Table
     from heat_core.run import Run
@@ -169,14 +172,20 @@ def _stopped_jobs() -> dict[str, Job]:
 
 
 def _job_for(pack_data: PackData, preset: str, added: tuple[str, ...]) -> Job:
-    """Returns the job that scores the data with added detectors; without any, with the first."""
+    """Returns the job that scores the data with added detectors; without any, with the first.
+
+    What it has scored is kept with own data that is kept.
+    """
     key = _scoring_key(pack_data, preset, added)
     if key in _stopped_jobs():
         return _stopped_jobs()[key]
     job = find_job(pack_data, key)
-    if job is not None and not job.was_refused and not job.was_cancelled:
-        return job
-    return _start_scoring(pack_data, preset, added)
+    if job is None or job.was_refused or job.was_cancelled:
+        job = _start_scoring(pack_data, preset, added)
+    keeper = result_keeper()
+    if keeper is not None:
+        keeper.keep(preset, list(job.frames))  # of before it was kept; later ones the job keeps
+    return job
 
 
 def _start_scoring(
@@ -189,9 +198,18 @@ def _start_scoring(
     known = pack_data.added_scores if added else {}
     known.update({detector_scores.detector: detector_scores for detector_scores in ready})
     names = added or first_detectors()
-    work = scoring_work(pack_data.pack, preset, keep_runs, names, known)
+    on_scored: OnScored = ignore
+    keeper = result_keeper()
+    if keeper is not None:
+        known.update(keeper.known(preset))
+        on_scored = partial(_keep_score, keeper, preset)
+    work = scoring_work(pack_data.pack, preset, keep_runs, names, known, on_scored=on_scored)
     key = _scoring_key(pack_data, preset, added)
     return start_job(pack_data, key, work, for_everybody=not added)
+
+
+def _keep_score(keeper: ResultKeeper, preset: str, scores: DetectorScores) -> None:
+    keeper.keep(preset, [scores])
 
 
 def _scoring_key(pack_data: PackData, preset: str, added: tuple[str, ...]) -> str:

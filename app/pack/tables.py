@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from heat_core.metadata import ID_COLUMN
+
 if TYPE_CHECKING:
     from app.pack.insight import Insight
     from heat_core.assumptions import Note
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool]
 
+NO_OOD = "nothing says what detectors catch"
 OOD_GROUPS = ("near", "mid", "far")
 
 
@@ -118,6 +121,7 @@ def pack_report(
         ("Other views", _view_sizes(pack), ""),
         ("Pseudo-OOD families", *_pseudo_report(pack)),
         ("Thumbnails", *_thumbnails_report(pack)),
+        *_metadata_report(pack),
     ]
     rows += [(note.part, note.found, _consequence(note)) for note in notes]
     rows += [(f"{name} is absent", "", reason) for name, reason in unsupported_reasons.items()]
@@ -152,7 +156,7 @@ def _val_report(pack: Pack) -> tuple[str, str]:
 def _ood_report(pack: Pack, group: str) -> tuple[str, str]:
     sizes = [len(features) for (of, _), features in pack.ood.items() if of == group]
     if not sizes:
-        return "none", "left out of the averages"
+        return "none", "left out of the averages" if pack.ood else NO_OOD
     plural = "s" if len(sizes) != 1 else ""
     return f"{len(sizes)} set{plural}, {sum(sizes):,} rows", ""
 
@@ -179,6 +183,17 @@ def _thumbnails_report(pack: Pack) -> tuple[str, str]:
     if not pack.thumbnails:
         return "none", "rows are named, not shown"
     return f"of {len(pack.thumbnails)} sets", ""
+
+
+def _metadata_report(pack: Pack) -> list[tuple[str, str, str]]:
+    """Returns a row on the metadata columns and one on the ids, where there are any."""
+    rows = []
+    if pack.metadata_columns:
+        rows.append(("Metadata", ", ".join(pack.metadata_columns), "kept with their rows"))
+    named = [name for name, features in pack.sets() if ID_COLUMN in features.metadata]
+    if named:
+        rows.append(("Ids", f"of {', '.join(map(pack.title_of, named))}", ""))
+    return rows
 
 
 # -- one image -------------------------------------------------------------------------------------

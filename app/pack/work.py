@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,6 +61,13 @@ class DetectorScores:
     diagnosis: Diagnosis | None = None
 
 
+OnScored = Callable[[DetectorScores], None]
+
+
+def ignore(scores: DetectorScores) -> None:
+    """Does nothing with scores."""
+
+
 def scoring_work(
     pack: Pack,
     preset: str,
@@ -68,17 +75,19 @@ def scoring_work(
     names: Sequence[str] = (),
     known: dict[str, DetectorScores] | None = None,
     seed: int = 0,
+    on_scored: OnScored = ignore,
 ) -> Work:
     """Returns the work of scoring a pack with detectors of a preset, quick ones first.
 
     It reports a `DetectorScores` for each; its result is the `Bootstrap` of those that have scores,
-    or None. A detector that the pack does not allow, or that fails on it, says why and leaves the
-    others alone.
+    or None without any, and without an OOD set. A detector that the pack does not allow, or that
+    fails on it, says why and leaves the others alone.
 
     Args:
         keep_runs: whether to keep the fitted detectors, to score more with.
         names: of the detectors; all if there is none.
         known: {detector: its scores} that need not be computed again; what is new is added.
+        on_scored: called with each that is ready.
     """
     known = {} if known is None else known
 
@@ -102,13 +111,14 @@ def scoring_work(
                         known[name] = _score_detector(
                             name, detectors[name], pack, seed, on_record, keep_runs
                         )
+                on_scored(known[name])
                 job.report((i + 1) / count, known[name])
         scores_by_detector = {
             detector_scores.detector: detector_scores.scores
             for detector_scores in job.frames
             if not detector_scores.missing_reason
         }
-        if not scores_by_detector:
+        if not scores_by_detector or not pack.ood:
             return None
         with progress_to(partial(_say_step, job, "Intervals")):
             return bootstrap(scores_by_detector, pack.averaged)

@@ -157,7 +157,7 @@ def calibration_and_test(
     names = tuple(ood_names)
     unknown = [name for name in names if name not in map(str, pack.ood)]
     if unknown:
-        known = ", ".join(map(str, pack.ood))
+        known = ", ".join(map(str, pack.ood)) or "none"
         raise ValueError(f"the pack has no OOD set {unknown[0]}; it has {known}.")
     scores = score_pack(pack, run.score)
     predicted = None

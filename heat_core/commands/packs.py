@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from .progress import progress_line
 from .shared import check_out, check_parent, print_notes
 
 
 def make_pack(options: argparse.Namespace) -> None:
-    """Makes a pack of arrays."""
+    """Makes a pack of arrays and tables."""
     from heat_core.assumptions import notes_on
-    from heat_core.pack import pack_from_npz, write_pack
+    from heat_core.pack import write_pack
+    from heat_core.pack_files import pack_from_files
+    from heat_core.table_files import ColumnNames
 
     check_out(options.out, options.overwrite)
-    pack = pack_from_npz(options.arrays)
+    columns = ColumnNames(options.features, options.label, options.id, options.set)
+    title = options.out.name if len(options.files) > 1 else ""
+    pack = pack_from_files(_named_files(options.files), columns, title=title)
     write_pack(pack, options.out, options.overwrite)
     head = "with a head"
     if pack.train.head is None:
         head = "without a head: MSP, Energy and all else of the logits need weight and bias"
+    columns = ", ".join(pack.metadata_columns)
     print(
         f"{options.out}: {len(pack.train):,} x {pack.train.dim} training features, "
-        f"{len(pack.ood)} OOD sets, {head}."
+        f"{_ood_sets_text(len(pack.ood))}, {f'metadata {columns}, ' if columns else ''}{head}."
     )
     print_notes(notes_on(pack))
+
+
+def _named_files(texts: Sequence[str]) -> dict[str, Path]:
+    """Returns {name: file} of arguments `FILE`, which is named as it is called, and `NAME=FILE`.
+
+    Raises ValueError if two have one name.
+
+    >>> _named_files(["in/train.csv", "test=in/b.csv"])
+    {'train': PosixPath('in/train.csv'), 'test': PosixPath('in/b.csv')}
+    """
+    files: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or Path(text).exists():
+            name, path = Path(text).stem, text
+        if name in files:
+            raise ValueError(
+                f"two files are called {name}: {files[name]} and {path}; give one as NAME=FILE."
+            )
+        files[name] = Path(path)
+    return files
+
+
+def _ood_sets_text(count: int) -> str:
+    return f"{count} OOD sets" if count else "no OOD set (nothing says what detectors catch)"
 
 
 def project(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .batch import BatchResult, failure_text, work_through
@@ -34,8 +35,8 @@ FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, fitted once more fro
 def benchmark(options: argparse.Namespace) -> None:
     """Prints the paper's table for a pack, of every detector that could be fitted.
 
-    Raises ValueError if none could; after the table Incomplete if some could not, and Interrupted
-    if ctrl-C came before all were.
+    Raises ValueError if none could, or the pack has no OOD set; after the table Incomplete if some
+    could not, and Interrupted if ctrl-C came before all were.
     """
     from heat_core.assumptions import notes_on
     from heat_core.pack import read_pack
@@ -45,6 +46,7 @@ def benchmark(options: argparse.Namespace) -> None:
 
     options.device = device_of(options)
     pack = read_pack(options.pack)
+    _check_has_ood(pack, options.pack)
     published: list[list[str]] = []
     if options.published:
         rows = published_rows(pack.card.get("id", ""))
@@ -80,6 +82,7 @@ def report(options: argparse.Namespace) -> None:
         return
     options.device = device_of(options)
     pack = read_pack(options.pack)
+    _check_has_ood(pack, options.pack)
     fitted = _fit_all(pack, options)
     fitted.check_any()
     features_only = _fit_from_features_alone(pack, options, is_wanted=not fitted.unfinished)
@@ -98,6 +101,15 @@ def report(options: argparse.Namespace) -> None:
     _print_page(pack, results, options)
     print_notes(notes_on(pack), warnings_only=True)
     BatchResult({}, dict(results.failures), results.unfinished).check_all()
+
+
+def _check_has_ood(pack: Pack, path: Path) -> None:
+    """Raises ValueError if a pack has no OOD set, of which a table says what is caught."""
+    if not pack.ood:
+        raise ValueError(
+            f"{path} has no OOD set, so no table can say what detectors catch; fit, score, decide "
+            "and watch do without one."
+        )
 
 
 def _is_of_bundle(options: argparse.Namespace) -> bool:

@@ -135,10 +135,13 @@ def bootstrap(
         seed: of the draws.
 
     Raises:
-        ValueError: a score is not a finite number, or detectors score different numbers of rows.
+        ValueError: a score is not a finite number, detectors score different numbers of rows, or
+            there is no OOD set.
     """
     seed = check_seed(seed)
     set_names = [SetName(*key) for key in sets]
+    if not set_names:
+        raise ValueError("wanted at least one OOD set, got none.")
     names = [str(name) for name in set_names]
     sizes = _common_sizes(scores, ("test", *names))
     ranked = [_RankedScores.of(by_set, names) for by_set in scores.values()]

@@ -125,7 +125,12 @@ def _result_of(detector: str, scores: Mapping[str, Array], name: SetName) -> Set
 
 
 def _group_means(detector: str, results: Sequence[SetResult]) -> list[GroupMean]:
-    """Returns a mean per group that has a set which averages count, then the mean of these."""
+    """Returns a mean per group that has a set which averages count, then the mean of these.
+
+    Nothing without a set.
+    """
+    if not results:
+        return []
     means = []
     for group in GROUPS:
         in_group = [each for each in results if each.group == group and not each.is_apart]

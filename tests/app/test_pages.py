@@ -152,15 +152,15 @@ def test_an_upload_that_is_wrong_changes_nothing_and_says_why(tmp_path, arrays):
 
 
 def _upload_page() -> None:
-    import io
     from pathlib import Path
 
     import streamlit as st
 
     from app.pack.own_data import accept_upload
+    from app.uploads import UploadFile
 
     path = Path(st.session_state["path"])
-    accept_upload(io.BytesIO(path.read_bytes()), path.name)
+    accept_upload([UploadFile(path.name, path.read_bytes())])
 
 
 def _write_pack(arrays: dict, path: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from app.server import return_freed_memory
-from app.uploads import UploadBudget, UploadReader
+from app.uploads import UploadBudget, UploadFile, UploadReader
+from heat_core.table_files import ColumnNames
 
 Arrays = dict[str, np.ndarray]
 
@@ -23,6 +24,10 @@ def _npz(arrays: Arrays) -> bytes:
     return content.getvalue()
 
 
+def _mine(content: bytes) -> list[UploadFile]:
+    return [UploadFile("mine.npz", content)]
+
+
 @pytest.fixture
 def reader() -> UploadReader:
     """A reader of uploads that may hold 150 KB together, which is that of two of the arrays."""
@@ -31,7 +36,7 @@ def reader() -> UploadReader:
 
 def test_what_an_upload_holds_is_given_back_with_it(arrays: Arrays, reader: UploadReader) -> None:
     content = _npz(arrays)
-    _, pack = reader.start_reading(content, "mine.npz").result()
+    _, pack = reader.start_reading(_mine(content)).result()
     arrays_bytes = sum(array.nbytes for array in arrays.values())
     assert reader.budget.limit - reader.budget.free == len(content) + arrays_bytes
     del pack
@@ -42,7 +47,7 @@ def test_what_an_upload_holds_is_given_back_with_it(arrays: Arrays, reader: Uplo
 def test_an_upload_that_is_refused_holds_nothing(arrays: Arrays, reader: UploadReader) -> None:
     broken = arrays | {"train_y": arrays["train_y"][:-1]}
     with pytest.raises(ValueError, match="train_y"):
-        reader.start_reading(_npz(broken), "mine.npz").result()
+        reader.start_reading(_mine(_npz(broken))).result()
     assert reader.budget.free == reader.budget.limit
 
 
@@ -50,18 +55,18 @@ def test_more_than_all_may_hold_is_refused_until_somebody_leaves(
     arrays: Arrays, reader: UploadReader
 ) -> None:
     content = _npz(arrays)
-    kept = [reader.start_reading(content, "mine.npz").result()]
+    kept = [reader.start_reading(_mine(content)).result()]
     size = reader.budget.limit - reader.budget.free
     while reader.budget.free >= size:
-        kept.append(reader.start_reading(content, "mine.npz").result())
+        kept.append(reader.start_reading(_mine(content)).result())
     with pytest.raises(ValueError) as caught:
-        reader.start_reading(content, "mine.npz").result()
+        reader.start_reading(_mine(content)).result()
     line = str(caught.value)
     assert "all visitors' arrays may hold 150,000 together" in line
     assert "heat_core pack" in line
     assert "HEAT_PACKS" in line
     kept.clear()
-    assert reader.start_reading(content, "mine.npz").result()
+    assert reader.start_reading(_mine(content)).result()
 
 
 def test_too_many_sets_are_refused_with_the_bound_and_the_way_out(
@@ -70,9 +75,33 @@ def test_too_many_sets_are_refused_with_the_bound_and_the_way_out(
     z = arrays["near_a"][:1]
     many = arrays | {f"far_{i}": z for i in range(300)}
     with pytest.raises(ValueError) as caught:
-        reader.start_reading(_npz(many), "mine.npz").result()
-    assert str(caught.value).startswith("more than 300 arrays; at most 300 are taken. ")
+        reader.start_reading(_mine(_npz(many))).result()
+    assert str(caught.value).startswith("mine.npz: more than 300 arrays; at most 300 are taken. ")
     assert "HEAT_PACKS" in str(caught.value)
+
+
+def _csv(rows: int, site: str) -> bytes:
+    lines = [f"{i % 3},{i % 5},{'ab'[i % 2]},{site}" for i in range(rows)]
+    return "\n".join(["f0,f1,label,site", *lines]).encode()
+
+
+def test_several_files_are_one_upload_of_which_the_last_of_a_name_counts(
+    arrays: Arrays, reader: UploadReader
+) -> None:
+    files = [
+        UploadFile("mine.npz", _npz(arrays)),  # by itself a pack, and older than the tables
+        UploadFile("train.csv", b"nothing"),
+        UploadFile("train.CSV", _csv(20, "north")),
+        UploadFile("test.csv", _csv(10, "south")),
+    ]
+    digest, pack = reader.start_reading(files).result()
+    assert pack.title == "train, test"
+    assert pack.test.metadata["site"].texts() == ["south"] * 10
+    assert digest != reader.start_reading(files, ColumnNames(id="site")).result()[0]
+    _, pack = reader.start_reading([*files, *_mine(_npz(arrays))]).result()
+    assert pack.title == "mine"
+    with pytest.raises(ValueError, match=r"^train.CSV: there is no column 'kind' \(--label\)"):
+        reader.start_reading(files, ColumnNames(label="kind")).result()
 
 
 def test_one_upload_is_read_at_a_time(
@@ -80,13 +109,13 @@ def test_one_upload_is_read_at_a_time(
 ) -> None:
     reading = threading.Lock()
 
-    def read(content: bytes, name: str) -> None:
+    def read(*arguments: object) -> None:
         assert reading.acquire(blocking=False)
         gc.collect()
         reading.release()
 
     monkeypatch.setattr(reader, "_read", read)
-    for future in [reader.start_reading(b"", "mine.npz") for _ in range(20)]:
+    for future in [reader.start_reading(_mine(b"")) for _ in range(20)]:
         future.result()
 
 
@@ -100,7 +129,7 @@ def test_uploads_one_after_another_hold_no_more_than_one() -> None:
     assert len(content) > 20e6
     held = []
     for _ in range(30):
-        _, pack = reader.start_reading(content, "mine.npz").result()
+        _, pack = reader.start_reading(_mine(content)).result()
         assert reader.budget.free < reader.budget.limit - len(content)
         del pack
         assert reader.budget.free == reader.budget.limit

@@ -18,6 +18,7 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
     (tmp_path / "bad.npz").write_bytes(b"no arrays at all")
     (tmp_path / "notes.txt").write_text("no arrays either")
     with browser() as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
         page.goto(f"{url}/threshold_lab?scorer=MoG")
         page.get_by_role("button", name=SERVER_DATA).click()
@@ -33,6 +34,20 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
         page.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("of ID and catches").first.wait_for(timeout=300_000)
+
+        page.get_by_role("button", name="Yours: good").click()
+        page.get_by_role("button", name="Keep on this server").first.click()
+        page.get_by_text("Kept on this server until").wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Copy link").click()
+        page.get_by_text("Copied").wait_for()
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link == page.url
+        assert "kept=" in link
+        tomorrow = context.new_page()
+        tomorrow.goto(link)
+        tomorrow.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
+        tomorrow.get_by_text("of ID and catches").first.wait_for()
 
         other_session = context.new_page()  # has the server's data
         other_session.goto(f"{url}/threshold_lab")

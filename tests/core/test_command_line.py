@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -158,16 +159,17 @@ def test_of_two_packs_made_at_once_the_later_fails_and_leaves_the_first(
     npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from heat_core import pack as module
+    from heat_core import pack_files
 
     out = tmp_path / "mine"
 
-    def while_another_writes(path: Path) -> module.Pack:
-        pack = pack_from_npz(path)
+    def while_another_writes(*arguments: Any, **options: Any) -> module.Pack:
+        pack = pack_from_files(*arguments, **options)
         module.write_pack(replace(pack, card={"title": "first"}), out)
         return pack
 
-    pack_from_npz = module.pack_from_npz
-    monkeypatch.setattr(module, "pack_from_npz", while_another_writes)
+    pack_from_files = pack_files.pack_from_files
+    monkeypatch.setattr(pack_files, "pack_from_files", while_another_writes)
     assert main(["pack", str(npz), "--out", str(out)]) == 2
     assert "mine exists by now: something else wrote it meanwhile" in capsys.readouterr().err
     assert module.read_pack(out).title == "first"

@@ -34,11 +34,37 @@ def _without(*keys: str) -> Callable[[Arrays], Arrays]:
     return lambda arrays: {key: value for key, value in arrays.items() if key not in keys}
 
 
+def _worded(arrays: Arrays, words: str) -> Arrays:
+    """Returns the arrays with labels that are letters, by number."""
+    letters = np.array(list(words))
+    return arrays | {key: letters[arrays[key]] for key in ("train_y", "test_y")}
+
+
 BAD_PACKS: dict[str, tuple[Callable[[Arrays], Arrays], tuple[str, ...]]] = {
     "no train_z": (_without("train_z"), ("train_z",)),
     "no train_y": (_without("train_y"), ("train_y is missing",)),
     "no test_z": (_without("test_z"), ("test_z",)),
-    "no OOD set": (_without("near_a", "near_b", "mid_c", "far_d"), ("no OOD set", "near_NAME")),
+    "words and numbers": (
+        lambda a: a | {"train_y": a["train_y"].astype(str)},
+        ("train_y holds words and test_y numbers",),
+    ),
+    "words beside a head": (
+        lambda a: _worded(a, "bcad"),
+        ("`classes` must name the rows of weight",),
+    ),
+    "a word that is no class": (
+        lambda a: _worded(a, "abcd") | {"classes": np.array(["a", "b", "c"])},
+        ("train_y has the label 'd'", "the classes are a, b, c"),
+    ),
+    "metadata of other length": (
+        _with(far_d__meta_site=["a", "b"]),
+        ("far_d", "column site must have 50 values", "got 2"),
+    ),
+    "metadata of two columns": (
+        lambda a: a | {"far_d__meta_site": a["far_d"]},
+        ("far_d__meta_site", "one value a row"),
+    ),
+    "metadata of nothing": (_with(near_z__meta_site=["a"]), ("near_z, which is not there",)),
     "weight without bias": (_without("bias"), ("train_z", "weight alone")),
     "bias without weight": (_without("weight"), ("bias alone",)),
     "one class": (lambda a: a | {"train_y": a["train_y"] * 0}, ("at least 2 classes", "class 0")),
@@ -284,7 +310,6 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("`order`",),
     ),
     "no test": (lambda p: _edit_card(p, order=["train", "far_d"]), ("got no test",)),
-    "no OOD set": (lambda p: _edit_card(p, order=["train", "test"]), ("no OOD set",)),
     "set missing": (
         lambda p: (p / "far_d.safetensors").unlink(),
         ("far_d.safetensors", "no such file"),
@@ -299,6 +324,41 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("far_d must have 12", "got 5"),
     ),
 }
+
+
+def test_labels_that_are_words_keep_their_names(arrays: Arrays) -> None:
+    named = _worded(arrays, "bcad") | {"classes": np.array(list("bcad"))}
+    pack = pack_from_arrays(named)
+    assert pack.train.y is not None
+    assert pack.train.y.tolist() == arrays["train_y"].tolist()
+    assert [pack.class_name(label) for label in range(4)] == list("bcad")
+    without_head = {key: named[key] for key in ("train_z", "train_y", "test_z", "test_y")}
+    pack = pack_from_arrays(without_head)  # sorted: a, b, c, d
+    assert pack.test.y is not None
+    assert [pack.class_name(label) for label in pack.test.y.tolist()] == named["test_y"].tolist()
+
+
+def test_metadata_stay_with_their_rows_in_a_pack_folder(arrays: Arrays, tmp_path: Path) -> None:
+    rows = len(arrays["test_z"])
+    sites = np.array([f"S{i % 3}" for i in range(rows)])
+    heat = np.where(np.arange(rows) == 1, np.nan, np.arange(rows))
+    own = {"test_z__meta_site": sites, "test_z__meta_heat": heat, "test_z__meta_id": sites}
+    one_number = {"far_d__meta_site": np.arange(len(arrays["far_d"]))}  # a text beside `S0`
+    write_pack(pack_from_arrays(arrays | own | one_number), tmp_path / "pack")
+    pack = read_pack(tmp_path / "pack")
+    assert pack.metadata_columns == ("heat", "site")
+    assert pack.test.take(torch.tensor([4, 1])).metadata["site"].texts() == ["S1", "S1"]
+    assert pack.test.metadata["heat"].texts()[:3] == ["0", "", "2"]
+    assert pack.test.view("z").metadata["id"].texts() == sites.tolist()
+    assert dict(pack.sets())["far_d"].metadata["site"].texts()[7] == "7"
+    assert pack.train.metadata == {}
+
+
+def test_a_pack_without_ood_sets_is_written_and_read(arrays: Arrays, tmp_path: Path) -> None:
+    write_pack(
+        pack_from_arrays(_without("near_a", "near_b", "mid_c", "far_d")(arrays)), tmp_path / "p"
+    )
+    assert dict(read_pack(tmp_path / "p").ood) == {}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

@@ -22,10 +22,10 @@ PAGE_NAMES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 LAYERS = {
     "heat_core": (
         {"arguments", "messages", "progress", "set_name", "texts", "version"},
-        {"files", "npz"},
-        {"features", "metrics", "threads"},
+        {"files", "metadata", "npz"},
+        {"features", "labels", "metrics", "table_files", "threads"},
         {"pack", "splits"},
-        {"scores"},
+        {"pack_files", "scores"},
         {"energies", "thresholds"},
         {"sampling", "projection", "monitoring"},
         {"log_partition"},
@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "left_files"},
+        {"incoming", "kept", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"job", "turns", "uploads"},
         {"jobs"},
@@ -95,7 +95,7 @@ PURE = {
 }
 # without a page
 BACKGROUND = {
-    *("slots", "turns", "job", "jobs", "warm_up", "uploads"),
+    *("slots", "turns", "job", "jobs", "warm_up", "uploads", "kept", "kept_results"),
     *("training", "chains", "reading", "insight"),
 }
 
