@@ -157,4 +157,4 @@ def _warn_of_other_data() -> None:
     left_out = left_out_of_link()
     sentence = f" Left out: {', '.join(left_out)}." if left_out else ""
     st.warning(f"{OTHER_DATA}{sentence} {WAY_BACK}", icon=":material/link_off:")
-    st.button("Go on with this data", type="tertiary", on_click=accept_other_data)
+    st.button("Go on with this data", icon=":material/check:", on_click=accept_other_data)
