@@ -66,7 +66,7 @@ def threshold_choice(
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("against", detectors, "detector")
     warn_if_not_offered(RULE_KEY, CHOOSERS, "rule")
-    columns = st.columns([2, 2, 5, 2], vertical_alignment="bottom")
+    columns = st.columns([2, 2, 4, 3], vertical_alignment="bottom")
     with columns[0]:
         detector = detector_input(detectors)
     with columns[1]:
