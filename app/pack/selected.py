@@ -27,6 +27,7 @@ WORDS_OF_DATA = {
     "region": "the region drawn on its map",
     "window": "the window on its map",
     "item": "the image that it opens",
+    "tags": "the tags on its images",
 }
 """{word of a link that means something in its own data alone: what it says}."""
 WORDS_OF_WIDGETS = (THRESHOLD_KEY, "sets", "shown")  # of these, what widgets read by themselves

@@ -9,7 +9,6 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.items import Items, Part, Selection, parse_parts
-from app.pack.selected import is_link_of_other_data
 from app.session import keep_in_link
 
 KEY = "tags"  # in the link
@@ -50,12 +49,11 @@ def drop_tag(pack_data: PackData, tag: str) -> None:
 
 
 def sync_tags_with_link(pack_data: PackData) -> None:
-    """Reads the tags of the link once, unless it is of other data, and keeps them in it."""
+    """Reads the tags of the link once, and keeps them in it; a link of other data has none left."""
     if not st.session_state.get("has_read_tags"):
         st.session_state["has_read_tags"] = True
-        if not is_link_of_other_data(pack_data):
-            tags = parse_parts(st.query_params.get(KEY, ""))
-            _tags_by_data()[pack_data.key] = tuple(part for part in tags if is_tag(part.label))
+        tags = parse_parts(st.query_params.get(KEY, ""))
+        _tags_by_data()[pack_data.key] = tuple(part for part in tags if is_tag(part.label))
     keep_in_link(KEY, tags_text(current_tags(pack_data)))
 
 

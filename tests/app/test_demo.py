@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in asse
 def _quick_server(fresh_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.server.warm_up", lambda: None)
     monkeypatch.setattr(
-        "app.pack.scores.scoring_work", lambda *settings: lambda job: None
+        "app.pack.scores.scoring_work", lambda *settings, **more: lambda job: None
     )  # nothing here waits for scores
 
 

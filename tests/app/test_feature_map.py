@@ -442,7 +442,7 @@ def open_map(monkeypatch, tmp_path):
         shutil.rmtree(tmp_path / "pack", ignore_errors=True)
         write_pack(pack, tmp_path / "pack")
         monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-        monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
+        monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
         if detector_scores:
             wait(at, lambda page: len(_frames()) >= len(detector_scores))

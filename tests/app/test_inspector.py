@@ -70,7 +70,7 @@ def standing_in(frames, over: bool = True, result=None):
             job.report(0.5)
         return result
 
-    return lambda *settings: work
+    return lambda *settings, **more: work
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_when_the_scoring_failed_the_image_is_still_shown(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: broken)
     at = open_page(item="near_a/3")
     assert "out of memory" in at.error[0].value
     assert "Nearest class" in drawer(at)
@@ -640,7 +640,7 @@ def test_detectors_that_become_ready_while_the_page_runs_break_no_table(pack, mo
             until(lambda: job.over)
         return ready
 
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: work)
     monkeypatch.setattr("app.pack.scores.ready_scores", read_and_let_it_end)
     at = open_page()
     assert go_on.is_set()

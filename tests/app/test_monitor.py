@@ -79,7 +79,7 @@ def report(monkeypatch: pytest.MonkeyPatch, *frames: DetectorScores) -> None:
         for frame in frames:
             job.report(0.5, frame)
 
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: work)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: work)
 
 
 def monitor(**query: str) -> AppTest:
@@ -255,7 +255,7 @@ def test_a_failure_is_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of *memory*")
 
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: broken)
     assert monitor().error[0].value == r"out of \*memory\*"
 
 

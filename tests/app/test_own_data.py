@@ -320,7 +320,7 @@ def test_a_failure_of_the_servers_pack_can_be_tried_again(
         raise MemoryError("not enough memory")
 
     with monkeypatch.context() as failing:
-        failing.setattr("app.pack.scores.scoring_work", lambda *settings: fail)
+        failing.setattr("app.pack.scores.scoring_work", lambda *settings, **more: fail)
         at = wait(_detectors(), lambda page: page.error)
     assert "not enough memory" in at.error[0].value
     assert "not enough memory" in opened(at).error[0].value  # not begun anew at each run

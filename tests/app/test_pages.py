@@ -89,7 +89,7 @@ def test_detectors_shows_a_failure_and_does_not_begin_again(monkeypatch, tmp_pat
 
     _write_pack(arrays, tmp_path / "any")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: broken)
     at = _detectors()
     wait(at, lambda page: page.error)
     opened(at)

@@ -83,7 +83,7 @@ def scoring(*frames: DetectorScores, over: bool = True):
             time.sleep(0.01)
             job.report(0.5)
 
-    return lambda *settings: work
+    return lambda *settings, **more: work
 
 
 BOTH = (
@@ -394,7 +394,7 @@ def test_a_failure_is_one_line(monkeypatch):
     def broken(job: Job) -> None:
         raise RuntimeError("out of *memory*")
 
-    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings: broken)
+    monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: broken)
     assert open_lab().error[0].value == r"out of \*memory\*"
 
 

@@ -48,7 +48,7 @@ def _replayed(job: Job):
             own_job.report(number / len(job.frames), snapshot)
         return job.result
 
-    return lambda *settings: work
+    return lambda *settings, **more: work
 
 
 def _slowly(job: Job, gate: threading.Event):
@@ -62,7 +62,7 @@ def _slowly(job: Job, gate: threading.Event):
             own_job.report(share, snapshot)
         return job.result
 
-    return lambda *settings: work
+    return lambda *settings, **more: work
 
 
 def test_it_starts_empty_and_says_what_to_do():
