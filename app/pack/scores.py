@@ -136,13 +136,20 @@ def _start_scoring(pack_data: PackData, preset: str, added: tuple[str, ...]) -> 
     known = pack_data.added_scores if added else {}
     names = added or first_detectors()
     on_scored: OnScored = ignore
+    kept: dict[str, DetectorScores] = {}
     keeper = result_keeper()
     if keeper is not None:
-        known.update(keeper.known(preset))
+        kept = {name: own for name, own in keeper.known(preset).items() if name in names}
+        known.update(kept)
         on_scored = partial(_keep_score, keeper, preset)
-    work = scoring_work(pack_data.pack, preset, keep_runs, names, known, on_scored=on_scored)
+    work = scoring_work(
+        pack_data.pack, preset, keep_runs, names, known, on_scored=on_scored, reported=kept
+    )
     key = _scoring_key(pack_data, preset, added)
-    return start_job(pack_data, key, work, for_everybody=not added)
+    job = start_job(pack_data, key, work, for_everybody=not added)
+    there = {scores.detector for scores in list(job.frames)}
+    job.frames.extend(scores for name, scores in kept.items() if name not in there)
+    return job
 
 
 def _keep_score(keeper: ResultKeeper, preset: str, scores: DetectorScores) -> None:
