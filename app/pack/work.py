@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -76,6 +76,7 @@ def scoring_work(
     known: dict[str, DetectorScores] | None = None,
     seed: int = 0,
     on_scored: OnScored = ignore,
+    reported: Collection[str] = (),
 ) -> Work:
     """Returns the work of scoring a pack with detectors of a preset, quick ones first.
 
@@ -88,6 +89,7 @@ def scoring_work(
         names: of the detectors; all if there is none.
         known: {detector: its scores} that need not be computed again; what is new is added.
         on_scored: called with each that is ready.
+        reported: the names of those that are known and that the job has from its beginning.
     """
     known = {} if known is None else known
 
@@ -103,7 +105,7 @@ def scoring_work(
         with learn_once():
             for i, name in enumerate(wanted):
                 job.report(i / count)
-                if name in unsupported_reasons:
+                if name in unsupported_reasons and name not in reported:
                     known[name] = DetectorScores(name, {}, unsupported_reasons[name])
                 elif name not in known:
                     on_record = _progress_of_fit(job, i, count)
@@ -111,12 +113,12 @@ def scoring_work(
                         known[name] = _score_detector(
                             name, detectors[name], pack, seed, on_record, keep_runs
                         )
+                if name in reported:
+                    continue
                 on_scored(known[name])
                 job.report((i + 1) / count, known[name])
         scores_by_detector = {
-            detector_scores.detector: detector_scores.scores
-            for detector_scores in job.frames
-            if not detector_scores.missing_reason
+            name: known[name].scores for name in wanted if not known[name].missing_reason
         }
         if not scores_by_detector or not pack.ood:
             return None
