@@ -28,7 +28,7 @@ from app.plane.state import JOB_WORD, TUNING_WORD, find_jobs_of, start_job_of, t
 from app.session import job_queue, keep_in_link
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from heat_core.plane.classifier import Points
 
 AROUND = AuxiliaryChoice("around")
 AUXILIARY_COUNT = 4000
@@ -49,7 +49,7 @@ def points_to_read(toy: str, seed: int, auxiliary: AuxiliaryChoice) -> ReadingPo
 
 
 @st.cache_resource(max_entries=16, show_spinner="Drawing points …")
-def points_to_train_on(toy: str, seed: int, auxiliary: AuxiliaryChoice) -> Tensor:
+def points_to_train_on(toy: str, seed: int, auxiliary: AuxiliaryChoice) -> Points:
     """Returns the points (M, 2) of an auxiliary set.
 
     Raises ValueError where there is no such set, or it lies where ID points do.

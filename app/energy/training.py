@@ -18,10 +18,13 @@ from app.incoming import numbers_within
 from app.job import Job, Work
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from heat_core.features import Features
-    from heat_core.plane.classifier import ClassifierRecord, PlaneClassifier, RankCorrelations
+    from heat_core.plane.classifier import (
+        ClassifierRecord,
+        PlaneClassifier,
+        Points,
+        RankCorrelations,
+    )
     from heat_core.plane.grid import Grid
     from heat_core.plane.toys import Toy
 
@@ -225,7 +228,7 @@ class ReadingPoints:
 
     grid: Grid
     inside: Features
-    outside: Tensor
+    outside: Points
 
 
 def snapshot_of(
@@ -270,7 +273,7 @@ def result_of(
     )
 
 
-def _energy(classifier: PlaneClassifier, points: Tensor) -> Values:
+def _energy(classifier: PlaneClassifier, points: Points) -> Values:
     """Returns the energies of points (N, 2), (N,)."""
     from heat_core.plane.classifier import read_logits
 
@@ -292,7 +295,7 @@ def reading_points(toy_grid: Grid, seed: int, auxiliary: AuxiliaryChoice) -> Rea
     return ReadingPoints(toy_grid, fresh_points(toy, seed, TEST_POINTS), outside)
 
 
-def auxiliary_points(toy: Toy, choice: AuxiliaryChoice, count: int, seed: int) -> Tensor:
+def auxiliary_points(toy: Toy, choice: AuxiliaryChoice, count: int, seed: int) -> Points:
     """Returns points (count, 2) of an auxiliary set.
 
     Raises ValueError where it is empty or lies where ID points do.
@@ -332,7 +335,7 @@ def train_work(choice: ClassifierChoice, points: ReadingPoints) -> Work:
 
 
 def tune_work(
-    choice: TuningChoice, start: PlaneClassifier, auxiliary: Tensor, points: ReadingPoints
+    choice: TuningChoice, start: PlaneClassifier, auxiliary: Points, points: ReadingPoints
 ) -> Work:
     """Returns the work of fine-tuning a classifier, reported as `train_work` does.
 

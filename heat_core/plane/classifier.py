@@ -28,6 +28,7 @@ from .grid import Grid
 from .toys import Toy
 
 Array = NDArray[np.float64]
+Points = Tensor  # (N, 2)
 OnRecord = Callable[["ClassifierRecord", "PlaneClassifier"], None]
 
 FRESH_SEED = 1_000_003  # added to the seed for points that nothing was trained on

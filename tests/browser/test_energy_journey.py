@@ -51,9 +51,11 @@ def test_train_drag_the_temperature_draw_and_fine_tune(url: str) -> None:
         typed = page.get_by_role("spinbutton", name="Temperature T").input_value()
         assert float(typed) == pytest.approx(float(texts[-1].split()[2][:-1]), rel=0.02)
 
-        box = page.locator(".face canvas").first.bounding_box()
+        button(page, "Box").click()
+        canvas = page.locator(".face canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
         assert box is not None
-        page.get_by_role("button", name="Box", exact=True).click()
         corner = box["x"] + 0.85 * box["width"], box["y"] + 0.05 * box["height"]
         page.mouse.move(*corner)
         page.mouse.down()
