@@ -38,7 +38,7 @@ def _measure(title: str) -> None:
     from app.pack.data import PackData
     from app.pack.work import scoring_work
     from app.server import return_freed_memory
-    from app.uploads import UploadBudget, UploadReader
+    from app.uploads import UploadBudget, UploadFile, UploadReader
     from app.warm_up import warm_up
     from heat_core.detectors import presets
 
@@ -59,7 +59,7 @@ def _measure(title: str) -> None:
 
     def read() -> None:
         reader = UploadReader(UploadBudget(2**30))
-        kept["data"] = PackData(*reader.start_reading(content, "mine.npz").result())
+        kept["data"] = PackData(*reader.start_reading([UploadFile("mine.npz", content)]).result())
 
     every_detector = dict(presets.DETECTORS)
     kept: dict[str, PackData] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -407,11 +407,12 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
     Raises ValueError if they are no numbers, or of different length.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
+    import pyarrow.compute
 
+    compute: Any = pyarrow.compute  # its functions are made as it is imported
     column = table[name].combine_chunks()
     shown = one_line(name, 60)
-    lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
     other = np.flatnonzero(lengths != lengths[0])  # of nothing, nan, too
     if len(other):
         row = int(other[0])
@@ -421,7 +422,7 @@ def _matrix(table: pa.Table, name: str) -> np.ndarray:
             f"{shown} must hold as many numbers in every row, got {first} in row 1 and {came} in "
             f"row {row + 1:,}."
         )
-    values = pc.list_flatten(column)
+    values = compute.list_flatten(column)
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         raise ValueError(f"{shown} must hold lists of numbers, got {one_line(column.type, 60)}.")
     flat = values.to_numpy(zero_copy_only=False)

@@ -159,7 +159,6 @@ def _scores_of(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
     if terms is not None:
         tuples = {key: tuple(terms[key]) for key in ("names", "prior_parts")}
         terms = ScoreTerms(**{**terms, **tuples})
-    texts = {key: str(about[key]) for key in ("missing_reason", "warning", "left_out")}
     return DetectorScores(
         str(about["detector"]),
         by_field["scores"],
@@ -168,5 +167,7 @@ def _scores_of(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         part_values=by_field["part_values"],
         pseudo_scores=by_field["pseudo_scores"],
         chosen=dict(about["chosen"]),
-        **texts,
+        missing_reason=str(about["missing_reason"]),
+        warning=str(about["warning"]),
+        left_out=str(about["left_out"]),
     )

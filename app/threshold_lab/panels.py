@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from app import figures
 from app.components.threshold_line import ComparedScores, binned, threshold_line
@@ -125,7 +125,7 @@ def _compared_scores(evaluation: Evaluation, titles: Mapping[str, str]) -> Compa
         return None
     scores, other = evaluation.set_scores, evaluation.shown_scores[choice.compared]
 
-    def same_share(thresholds: Array) -> Array:
+    def same_share(thresholds: ArrayLike) -> Array:
         return same_share_thresholds(thresholds, scores.calibration, other.calibration)
 
     return ComparedScores(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from heat_core.training.classifier_objectives import ClassifierObjective, free_e
 from .grid import Grid
 from .toys import Toy
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Points = Tensor  # (N, 2)
 OnRecord = Callable[["ClassifierRecord", "PlaneClassifier"], None]
 
@@ -81,7 +82,7 @@ class PlaneClassifier(nn.Module):
         generator = torch.Generator().manual_seed(check_seed(seed))
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise([2, *[width] * depth, classes]):
-            layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+            layer: Any = nn.utils.skip_init(nn.Linear, inputs, outputs)
             nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
             nn.init.uniform_(layer.bias, -(inputs**-0.5), inputs**-0.5, generator=generator)
             layers += [layer, UNITS[units]()]
@@ -324,10 +325,9 @@ def rank_correlations(reading: LogitReading, grid: Grid) -> RankCorrelations:
         reading: of the grid's points.
     """
     truth = grid.true_log_prob
-    return RankCorrelations(
-        float(spearmanr(truth, -reading.energy).statistic),
-        float(spearmanr(truth, reading.log_softmax).statistic),
-    )
+    by_energy: Any = spearmanr(truth, -reading.energy)
+    by_softmax: Any = spearmanr(truth, reading.log_softmax)
+    return RankCorrelations(float(by_energy.statistic), float(by_softmax.statistic))
 
 
 # -- auxiliary OOD points --------------------------------------------------------------------------
