@@ -6,6 +6,7 @@ import re
 
 from heat_core.texts import one_line
 
+PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#~|$:!])")
 _SHORTCODE = re.compile(r":(?=[\w/+-]+:)")  # such as :material/home: or :smile:
 _JOINER = "\u2060"  # is not seen; Streamlit draws a shortcode also where its marks are escaped
@@ -30,3 +31,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min"
+
+
+def time_text(seconds_left: float | None, seconds_so_far: float) -> str:
+    """Returns how long work takes still, or else how long it has taken; nothing at once.
+
+    >>> time_text(42, 8), time_text(None, 12), time_text(None, 0.5)
+    (', about 42 s left', ', 12 s so far', '')
+    """
+    if seconds_left is not None:
+        return f", about {duration(seconds_left)} left"
+    return f", {duration(seconds_so_far)} so far" if seconds_so_far > PATIENCE_SECONDS else ""

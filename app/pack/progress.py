@@ -9,9 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
-from app.text import duration, plain
-
-PATIENCE_SECONDS = 1.0  # after which a page that waits says what it waits for
+from app.text import PATIENCE_SECONDS, plain, time_text
 
 
 class FollowedJob(Protocol):
@@ -80,16 +78,8 @@ def show_progress(
     if job.over or any(frame.detector in wanted for frame in job.frames):
         st.rerun()
     step = f" ({job.doing})" if job.doing else ""
-    st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{time_text(job)}{note(job)}")
-
-
-def time_text(job: FollowedJob) -> str:
-    """Returns how long a job takes still, or else how long it has taken; nothing at once."""
-    if job.seconds_left is not None:
-        return f", about {duration(job.seconds_left)} left"
-    if job.stage_seconds > PATIENCE_SECONDS:
-        return f", {duration(job.stage_seconds)} so far"
-    return ""
+    duration_note = time_text(job.seconds_left, job.stage_seconds)
+    st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{duration_note}{note(job)}")
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.job import Job
-from app.pack.progress import time_text
 from app.plane.state import (
     AnySnapshot,
     Trainable,
@@ -19,7 +18,7 @@ from app.plane.state import (
 )
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
-from app.text import plain
+from app.text import plain, time_text
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,8 @@ def training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], not
 
 
 def _progress_text(name: str, job: Job, count: int, note: str) -> str:
-    doing = f"{job.doing or 'Training'} {name}: {job.progress:.0%}{note}{time_text(job)}"
+    duration_note = time_text(job.seconds_left, job.stage_seconds)
+    doing = f"{job.doing or 'Training'} {name}: {job.progress:.0%}{note}{duration_note}"
     if job.state == "waiting":
         if job.has_begun:
             return f"{doing}, in turn with others' work"
