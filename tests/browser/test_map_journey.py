@@ -17,8 +17,8 @@ from tests.browser.driver import MAX_BYTES, WITH_A_PACK, Wire, browser, settle
 
 pytestmark = WITH_A_PACK
 SCROLLED = """before => [...document.querySelectorAll('*')].some(
-    place => place.shadowRoot?.querySelector('.face')?.getBoundingClientRect().top > before + 50)
-    || document.querySelector('.face')?.getBoundingClientRect().top > before + 50"""
+    place => place.shadowRoot?.querySelector('.face')?.getBoundingClientRect().top < before - 50)
+    || document.querySelector('.face')?.getBoundingClientRect().top < before - 50"""
 AROUND = [
     (0.40, 0.50),
     (0.50, 0.46),
@@ -219,14 +219,15 @@ def _choose_in_menu(page, url: str) -> None:
 
 def _scroll_over_map(page) -> None:
     """A finger on the map scrolls the page and draws nothing, until it has taken up a tool."""
-    page.locator(".legend").scroll_into_view_if_needed()
+    page.locator(".face").scroll_into_view_if_needed()
     before = _top_of_map(page)
-    _swipe_down(page, before)
+    _swipe_up(page, before)
     page.wait_for_function(SCROLLED, arg=before)
     assert not parameter(page, "region")
     page.get_by_role("button", name="Move").click()
+    page.locator(".face").scroll_into_view_if_needed()
     before = _top_of_map(page)
-    _swipe_down(page, before)
+    _swipe_up(page, before)
     assert _top_of_map(page) == before
 
 
@@ -236,16 +237,16 @@ def _top_of_map(page) -> float:
     return box["y"]
 
 
-def _swipe_down(page, top: float) -> None:
-    """Moves a finger 150 px down from within the map."""
+def _swipe_up(page, top: float) -> None:
+    """Moves a finger 150 px up within the map."""
     devtools = page.context.new_cdp_session(page)
 
     def touch(kind: str, *points: dict) -> None:
         devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
 
-    touch("touchStart", {"x": 200, "y": top + 60})
+    touch("touchStart", {"x": 200, "y": top + 220})
     for step in range(1, 11):
-        touch("touchMove", {"x": 200, "y": top + 60 + 15 * step})
+        touch("touchMove", {"x": 200, "y": top + 220 - 15 * step})
     touch("touchEnd")
 
 
