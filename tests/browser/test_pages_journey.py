@@ -15,7 +15,7 @@ CONTRAST = """() => {
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const style = selector => getComputedStyle(document.querySelector(selector));
-    const ink = style('h1').color, paper = style('[data-testid="stApp"]').backgroundColor;
+    const ink = style('h1, h2').color, paper = style('[data-testid="stApp"]').backgroundColor;
     return [light(ink), light(paper)];
 }"""
 MIN_CONTRAST = 7  # what WCAG asks of text, at its strictest
