@@ -70,14 +70,14 @@ def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
     lets = "lets" if len(best) == 1 else "let"
     finding = f"{joined_names(best)} ({share}) {lets} the least OOD pass where 95 % of ID is kept"
     followers = [f"{name} ({passes[name]})" for name in ranked[len(best) : 3]]
-    equals = _equals_of_best(bootstrap, "average", "fpr95")
+    equals = [name for name in _equals_of_best(bootstrap, "average", "fpr95") if name not in best]
     if bootstrap is not None and followers and not equals:
         finding += ", significantly"
     if followers:
         verb = "come" if len(followers) > 1 else "comes"
         finding += f"; {' and '.join(followers)} {verb} next"
     if equals:
-        finding += f". Not significantly different from it: {', '.join(equals)}"
+        finding += f". Not significantly different from {'it' if len(best) == 1 else 'them'}: {', '.join(equals)}"
     return f"{finding}.".replace(" %", "\u00a0%")
 
 

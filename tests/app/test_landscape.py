@@ -418,5 +418,5 @@ def test_a_click_sends_less_than_300_kilobytes(monkeypatch, trained, draw):
     opened(at)
     drawn = [*at.get("plotly_chart"), *at.get("bidi_component")]
     sent = [len(chart.proto.SerializeToString()) for chart in drawn]
-    assert len(sent) == 6
+    assert len(sent) >= 6  # the charts, and what belongs to the head of a page
     assert sum(sent) < 300_000
