@@ -77,7 +77,8 @@ def average_finding(table: Table, bootstrap: Bootstrap | None) -> str:
         verb = "come" if len(followers) > 1 else "comes"
         finding += f"; {' and '.join(followers)} {verb} next"
     if equals:
-        finding += f". Not significantly different from {'it' if len(best) == 1 else 'them'}: {', '.join(equals)}"
+        them = "it" if len(best) == 1 else "them"
+        finding += f". Not significantly different from {them}: {', '.join(equals)}"
     return f"{finding}.".replace(" %", "\u00a0%")
 
 
