@@ -14,6 +14,7 @@ import pytest
 from app.server import return_freed_memory
 from app.uploads import UploadBudget, UploadFile, UploadReader
 from heat_core.table_files import ColumnNames
+from tests.app.pages import until
 
 Arrays = dict[str, np.ndarray]
 
@@ -132,10 +133,11 @@ def test_uploads_one_after_another_hold_no_more_than_one() -> None:
         _, pack = reader.start_reading(_mine(content)).result()
         assert reader.budget.free < reader.budget.limit - len(content)
         del pack
-        assert reader.budget.free == reader.budget.limit
+        until(lambda: reader.budget.free == reader.budget.limit)  # the thread lets go of it, too
         return_freed_memory()
         held.append(_held_bytes())
-    assert max(held[1:]) - held[0] < len(content) / 2
+    # the first leaves the heap as all others find it
+    assert max(held[2:]) - held[1] < len(content) / 2
 
 
 def _held_bytes() -> int:
