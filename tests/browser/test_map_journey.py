@@ -182,7 +182,7 @@ def test_draw_count_look_and_share(url: str, layout):
 
         # What is drawn before and after is selected on the map, too.
         page.goto(f"{url}/feature_map?scorer=MSP&accepts=MSP&rejects=Energy&panel=before+and+after")
-        page.get_by_text("MSP accepts and Energy rejects").wait_for()
+        page.get_by_text("MSP accepts and Energy rejects").first.wait_for()
         settle(page)
         draw(page, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.5), (0.02, 0.5)], canvas=1)
         page.get_by_role("button", name=re.compile(r"Drawn on before and after: [\d,]+")).wait_for()
