@@ -65,13 +65,17 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The app remembers no job of another test, and none of this one goes on after it."""
+def fresh_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The app remembers no job of another test, and none of this one goes on after it.
+
+    Nor does it find images that somebody has fetched.
+    """
     from app.left_files import uploads_limit
     from app.server import SERVER
     from app.uploads import UploadBudget, UploadReader
     from tests.app.pages import JOB_SECONDS, new_queue
 
+    monkeypatch.setattr("app.pack.data.IMAGES", tmp_path / "nothing-fetched")
     monkeypatch.setattr(SERVER, "jobs", new_queue())
     monkeypatch.setattr(SERVER, "uploads", UploadReader(UploadBudget(uploads_limit())))
     yield

@@ -8,9 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from app.figures import CHART_HEIGHT, COLOURS, GREY, LEGEND, MARGIN, nth_style
+from app.figures import COLOURS, GREY, LEGEND, MARGIN
 from app.plane.colours import ENERGY_COLOURS
-from app.plane.figures import HEIGHT, heatmap
+from app.plane.figures import HEIGHT, heatmap, lines_by_step
 
 Array = NDArray[np.floating]
 DOTS = 1200  # of a scatter
@@ -81,20 +81,8 @@ def course(
     Args:
         lines: {name: (n,) percentages}.
     """
-    figure = go.Figure()
-    for i, (name, values) in enumerate(lines.items()):
-        colour, dash = nth_style(i)
-        figure.add_scatter(
-            x=list(steps),
-            y=list(values),
-            name=name,
-            mode="lines+markers",
-            line=dict(color=colour, dash=dash),
-            marker=dict(size=4),
-        )
+    figure = lines_by_step(steps, lines, "%")
     if marked_step is not None:
         figure.add_vline(marked_step, line=dict(color=GREY, width=1.5, dash="dot"))
-    figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
-    figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
-    figure.update_yaxes(title_text="%", range=[0, 102])
+    figure.update_yaxes(range=[0, 102])
     return figure

@@ -1,5 +1,7 @@
 """Energy: softmax against energy on a classifier of a toy, and fine-tuning of the energy."""
 
+from functools import partial
+
 import streamlit as st
 
 from app.energy.controls import classifier_choice, wants_tuned
@@ -18,10 +20,9 @@ from app.energy.tuning_panel import tuning_section
 from app.job import Job
 from app.pack import header
 from app.pack.progress import show_failure
-from app.plane.panels import training_progress, transport_buttons
-from app.plane.replay import is_replaying, snapshot_slider
-from app.plane.state import is_gone, is_shown_whole, toy_preview, visible_snapshots
-from app.session import tab_id
+from app.plane.panels import follow_training
+from app.plane.replay import show_replayed, snapshot_slider
+from app.plane.state import is_gone, is_shown_whole, toy_preview
 
 header.show(
     "Energy",
@@ -41,30 +42,17 @@ def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
-    job.watch(tab_id())
-    snapshots = visible_snapshots(job)
-    transport_buttons(choice, job)
-    note = f", {accuracy_note(snapshots[-1])}" if snapshots else ""
-    training_progress("the classifier", job, snapshots, note)
+    snapshots = follow_training(choice, job, "the classifier", accuracy_note)
     if snapshots:
         landscapes(snapshots[-1], preview, "classifier")
 
 
-def finished_training(job: Job, plays: bool) -> None:
-    """Shows a trained classifier, and any snapshot on the way there.
-
-    Args:
-        plays: whether it runs anew by itself, which was settled before the callbacks of its buttons
-            had their say.
-    """
-    if is_gone(choice) or is_replaying() != plays:
-        st.rerun()
+def finished_training(job: Job) -> None:
+    """Shows a trained classifier, and any snapshot on the way there."""
     result: ClassifierResult = job.result
     st.subheader(finding(result))
     facts(result)
     snapshot = snapshot_slider(choice, job.frames, accuracy_note)
-    if is_replaying() != plays:
-        st.rerun()
     landscapes(snapshot or result.snapshot, preview, "classifier")
     with st.expander("Accuracy by step"):
         training_course(job.frames, snapshot.record.step if snapshot else None)
@@ -72,8 +60,7 @@ def finished_training(job: Job, plays: bool) -> None:
 
 def trained_classifier(job: Job) -> None:
     """Shows a trained classifier from all sides."""
-    plays = is_replaying()
-    st.fragment(finished_training, run_every=0.5 if plays else None)(job, plays)
+    show_replayed(choice, partial(finished_training, job))
     tuned = last_tuning(choice)
     shown = tuned if tuned is not None and wants_tuned() else job.result
     temperature_panel(shown)

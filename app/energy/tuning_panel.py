@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -50,10 +51,9 @@ from app.energy.training import (
 from app.figures import COLOURS, WHITE
 from app.job import Job
 from app.pack.progress import show_failure
-from app.plane.panels import training_progress, transport_buttons
-from app.plane.replay import is_replaying, snapshot_slider
-from app.plane.state import ToyPreview, is_gone, is_shown_whole, visible_snapshots
-from app.session import tab_id
+from app.plane.panels import follow_training
+from app.plane.replay import show_replayed, snapshot_slider
+from app.plane.state import ToyPreview, is_gone, is_shown_whole
 from app.text import plain
 
 REPLAY_KEY = "tuning-step"
@@ -98,8 +98,7 @@ def tuning_section(classifier: ClassifierChoice, result: ClassifierResult, previ
     if job is not None and not is_shown_whole(job):
         _live_tuning(choice, job, start)
     elif job is not None and job.state == "done":
-        plays = is_replaying(REPLAY_KEY)
-        st.fragment(_finished_tuning, run_every=0.5 if plays else None)(choice, job, start, plays)
+        show_replayed(choice, partial(_finished_tuning, choice, job, start), REPLAY_KEY)
     else:
         show_failure(job, start_tuning, choice)
 
@@ -248,29 +247,17 @@ def _live_tuning(choice: TuningChoice, job: Job, start: TuningStart) -> None:
     """Shows a fine-tuning under way."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
-    job.watch(tab_id())
-    snapshots = visible_snapshots(job)
-    transport_buttons(choice, job)
-    note = f", {accuracy_note(snapshots[-1])}" if snapshots else ""
-    training_progress("the energy", job, snapshots, note)
+    snapshots = follow_training(choice, job, "the energy", accuracy_note)
     if snapshots:
         _before_and_after(start, snapshots[-1])
     _tuning_course(choice, snapshots, None)
 
 
-def _finished_tuning(choice: TuningChoice, job: Job, start: TuningStart, plays: bool) -> None:
-    """Shows what fine-tuning came to, and any snapshot on the way there.
-
-    Args:
-        plays: whether it runs anew by itself, settled before the callbacks of its buttons.
-    """
-    if is_gone(choice) or is_replaying(REPLAY_KEY) != plays:
-        st.rerun()
+def _finished_tuning(choice: TuningChoice, job: Job, start: TuningStart) -> None:
+    """Shows what fine-tuning came to, and any snapshot on the way there."""
     result: ClassifierResult = job.result
     st.subheader(_finding(choice, start.result, result))
     snapshot = snapshot_slider(choice, job.frames, accuracy_note, REPLAY_KEY)
-    if is_replaying(REPLAY_KEY) != plays:
-        st.rerun()
     record = snapshot.record if snapshot else None
     _before_and_after(start, snapshot or result.snapshot)
     _tuning_course(choice, job.frames, record.step if record else None)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from app.feature_map.rendering import SYMBOLS, Points
 from app.feature_map.tables import title_on_map
 from app.figures import GREY, colour_of
-from app.pack.layout import Layout, Mask, Point
+from app.pack.layout import Layout, Mask
+from heat_core.polygons import Point
 from heat_core.texts import one_line
 
 if TYPE_CHECKING:

@@ -34,11 +34,12 @@ from app.feature_map.tables import pair_finding
 from app.pack.data import PackData
 from app.pack.flips import flip_scores, missing_reason, rejections
 from app.pack.items import Part, items_of
-from app.pack.layout import Layout, Mask, Polygon, Region, rows_in_region
+from app.pack.layout import Layout, Mask, Region, rows_in_region
 from app.pack.scores import current_share_to_keep
 from app.pack.selected import current_selection, set_part
 from app.text import plain
 from heat_core.metrics import percentile, threshold_keeping
+from heat_core.polygons import Polygon
 
 PLOT = "before-after"  # its name in the browser, and the origin of what is selected on it
 WINDOW_KEY = "pair-window"

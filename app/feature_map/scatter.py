@@ -35,7 +35,7 @@ from app.feature_map.tables import sampled_sentence, trust_sentence
 from app.pack.data import PackData
 from app.pack.flips import rejections
 from app.pack.items import find_item, item_id
-from app.pack.layout import MAP_SIZE, Layout, Mask, Polygon, Region, nearest_point
+from app.pack.layout import MAP_SIZE, Layout, Mask, Region, nearest_point
 from app.pack.layout_state import select_region
 from app.pack.scores import current_share_to_keep, heat_correction
 from app.pack.selected import (
@@ -49,6 +49,7 @@ from app.pack.selected import (
 from app.pack.tables import Array
 from app.text import plain
 from heat_core.metrics import percentile
+from heat_core.polygons import Polygon
 
 ASPECT = MAP_SIZE[0] / MAP_SIZE[1]
 PLOT = "map"  # the name of the map in the browser

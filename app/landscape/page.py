@@ -15,11 +15,10 @@ from app.pack import header
 from app.pack.progress import show_failure
 from app.plane.controls import toy_choice
 from app.plane.panels import (
+    follow_training,
     kl_note,
     start_button,
     training_alarm,
-    training_progress,
-    transport_buttons,
 )
 from app.plane.reading import point_terms
 from app.plane.state import (
@@ -29,10 +28,8 @@ from app.plane.state import (
     is_gone,
     start_training,
     toy_preview,
-    visible_snapshots,
 )
 from app.plane.training import ToyResult
-from app.session import tab_id
 
 header.show(
     "Landscape",
@@ -52,10 +49,7 @@ def live_training(job: Job) -> None:
     """Shows how far a training is; the landscape comes when it is done."""
     if job.over or is_gone(choice):
         st.rerun()
-    job.watch(tab_id())
-    transport_buttons(choice, job)
-    snapshots = visible_snapshots(job)
-    training_progress(choice.detector, job, snapshots, kl_note(snapshots))
+    follow_training(choice, job, choice.detector, kl_note)
     empty = st.container(height=360, border=True)
     empty.caption("The landscape comes when the training is done. The Toy lab shows it live.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -18,7 +18,7 @@ from app.pack.insight import Insight, inspect_row
 from app.pack.items import PackRow
 from app.pack.own_data import result_keeper
 from app.pack.shown import added_detectors, first_detectors, place_of
-from app.pack.work import DetectorScores, scoring_work
+from app.pack.work import DetectorScores, ignore, scoring_work
 from app.session import SHARE_TO_KEEP_KEY, tab_id
 
 if TYPE_CHECKING:
@@ -198,14 +198,19 @@ def _start_scoring(
     known = pack_data.added_scores if added else {}
     known.update({detector_scores.detector: detector_scores for detector_scores in ready})
     names = added or first_detectors()
-    kept: dict[str, DetectorScores] = {}
-    keeping: dict[str, Any] = {}
     keeper = result_keeper()
-    if keeper is not None:
-        kept = {name: own for name, own in keeper.known(preset).items() if name in names}
-        known.update(kept)
-        keeping = {"on_scored": partial(_keep_score, keeper, preset), "reported": kept}
-    work = scoring_work(pack_data.pack, preset, keep_runs, names, known, **keeping)
+    kept = {} if keeper is None else keeper.known(preset)
+    kept = {name: own for name, own in kept.items() if name in names}
+    known.update(kept)
+    work = scoring_work(
+        pack_data.pack,
+        preset,
+        keep_runs,
+        names,
+        known,
+        on_scored=ignore if keeper is None else partial(_keep_score, keeper, preset),
+        reported=kept,
+    )
     key = _scoring_key(pack_data, preset, added)
     job = start_job(pack_data, key, work, for_everybody=not added)
     there = {scores.detector for scores in list(job.frames)}

@@ -120,6 +120,19 @@ def curve(
         unit: of the values.
         reference: (name, value) of a level to compare with, drawn dashed.
     """
+    figure = lines_by_step(steps, lines, unit)
+    if reference is not None:
+        name, level = reference
+        line = dict(dash="dash", color=GREY, width=1.5)
+        figure.add_hline(level, line=line, annotation=dict(text=name, font=dict(size=11)))
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def lines_by_step(
+    steps: Sequence[int], lines: Mapping[str, Sequence[float]], unit: str
+) -> go.Figure:
+    """Returns {name: (n,) values in a unit} by optimiser step (n,), each in a style of its own."""
     figure = go.Figure()
     for i, (name, values) in enumerate(lines.items()):
         colour, dash = nth_style(i)
@@ -131,13 +144,9 @@ def curve(
             line=dict(color=colour, dash=dash),
             marker=dict(size=4),
         )
-    if reference is not None:
-        name, level = reference
-        line = dict(dash="dash", color=GREY, width=1.5)
-        figure.add_hline(level, line=line, annotation=dict(text=name, font=dict(size=11)))
     figure.update_layout(height=CHART_HEIGHT, margin=MARGIN, legend=LEGEND, hovermode="x unified")
     figure.update_xaxes(title_text="optimiser step", rangemode="tozero")
-    figure.update_yaxes(title_text=unit, rangemode="tozero")
+    figure.update_yaxes(title_text=unit)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -15,6 +15,7 @@ from app.plane.state import (
     leave_training,
     reset_training,
     start_training,
+    visible_snapshots,
 )
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
@@ -84,18 +85,30 @@ def transport_buttons(choice: Trainable, job: Job) -> None:
         )
 
 
-def kl_note(snapshots: Sequence[Snapshot]) -> str:
-    """Returns how far the last snapshot is from the truth, to add to a progress."""
-    return f", KL {snapshots[-1].distance.kl:.3f} nats" if snapshots else ""
-
-
-def training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], note: str) -> None:
-    """Says how far a training is, or where in line.
+def follow_training(
+    choice: Trainable, job: Job, name: str, note: Callable[[AnySnapshot], str]
+) -> list[AnySnapshot]:
+    """Watches a training under way, with its buttons and how far it is; returns its snapshots.
 
     Args:
+        choice, job: what is trained, and the work.
         name: of what is trained.
-        note: what to add of the last snapshot, such as `, KL 0.1 nats`.
+        note: what is said of a snapshot, such as `KL 0.1 nats`.
     """
+    job.watch(tab_id())
+    snapshots = visible_snapshots(job)
+    transport_buttons(choice, job)
+    _training_progress(name, job, snapshots, f", {note(snapshots[-1])}" if snapshots else "")
+    return snapshots
+
+
+def kl_note(snapshot: Snapshot) -> str:
+    """Returns how far a snapshot is from the truth."""
+    return f"KL {snapshot.distance.kl:.3f} nats"
+
+
+def _training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], note: str) -> None:
+    """Says how far a training is, or where in line."""
     record = snapshots[-1].record if snapshots and not job.doing else None
     share = record.step / record.steps if record else job.progress
     st.progress(share, _progress_text(name, job, len(snapshots), note))

@@ -6,9 +6,27 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from app.plane.state import AnySnapshot, Trainable, reset_training
+from app.plane.state import AnySnapshot, Trainable, is_gone, reset_training
 
 RESULT = "result"
+
+
+def show_replayed(choice: Trainable, show: Callable[[], None], key: str = "snapshot") -> None:
+    """Shows a finished training in a fragment, which runs by itself while its snapshots are played.
+
+    Args:
+        choice: what was trained; once it is gone, the page runs anew.
+        show: what the fragment shows, a `snapshot_slider` of the same key in it.
+        key: of the slider.
+    """
+    plays = is_replaying(key)  # settled before the callbacks of the buttons have their say
+
+    def show_or_run_page() -> None:
+        if is_gone(choice) or is_replaying(key) != plays:
+            st.rerun()
+        show()
+
+    st.fragment(show_or_run_page, run_every=0.5 if plays else None)()
 
 
 def snapshot_slider(
@@ -19,20 +37,23 @@ def snapshot_slider(
 ) -> AnySnapshot | None:
     """Returns the selected snapshot, or None for the result.
 
-    While it is playing, every run of the page goes on to the next one.
+    While it is playing, every run goes on to the next one; at the last the page runs anew.
 
     Args:
         note: what is said of a snapshot, such as `KL 0.1 nats`.
-        key: of the slider, and in the link; `is_replaying` takes it.
+        key: of the slider, and in the link; `show_replayed` takes it.
     """
     steps = [f"step {snapshot.record.step}" for snapshot in snapshots if snapshot.record]
     names = [*steps, RESULT]
+    was_playing = is_replaying(key)
     _advance(names, key)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         _buttons(choice, names, key)
         selected = st.select_slider(
             "Snapshot", names, RESULT, key=key, bind="query-params", width="stretch"
         )
+    if is_replaying(key) != was_playing:
+        st.rerun()
     if selected == RESULT:
         return None
     snapshot = snapshots[names.index(str(selected))]

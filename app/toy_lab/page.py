@@ -1,6 +1,7 @@
 """Toy lab: train in the plane and hold the energy against the exact truth."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -8,13 +9,12 @@ from app.job import Job
 from app.pack import header
 from app.plane.controls import toy_choice
 from app.plane.panels import (
+    follow_training,
     kl_note,
     start_button,
     training_alarm,
-    training_progress,
-    transport_buttons,
 )
-from app.plane.replay import is_replaying, snapshot_slider
+from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import (
     find_training,
     find_trainings,
@@ -22,10 +22,8 @@ from app.plane.state import (
     is_shown_whole,
     toy_preview,
     training_seen,
-    visible_snapshots,
 )
 from app.plane.training import Snapshot
-from app.session import tab_id
 from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
 from app.toy_lab.controls import comparison_toggle
@@ -63,27 +61,14 @@ def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
-    job.watch(tab_id())
-    snapshots = visible_snapshots(job)
-    transport_buttons(choice, job)
-    training_progress(choice.detector, job, snapshots, kl_note(snapshots))
-    snapshots_so_far(snapshots)
+    snapshots_so_far(follow_training(choice, job, choice.detector, kl_note))
 
 
-def finished_training(job: Job, plays: bool) -> None:
-    """Shows the result, any snapshot on the way there, and chains.
-
-    Args:
-        plays: whether it runs anew by itself, which was settled before the callbacks of its buttons
-            had their say.
-    """
-    if is_gone(choice) or is_replaying() != plays:
-        st.rerun()
+def finished_training(job: Job) -> None:
+    """Shows the result, any snapshot on the way there, and chains."""
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
-    if is_replaying() != plays:
-        st.rerun()
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
     training_curves(choice, job.frames, record.step if record else None, job.result)
@@ -96,8 +81,7 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        plays = is_replaying()
-        st.fragment(finished_training, run_every=0.5 if plays else None)(job, plays)
+        show_replayed(choice, partial(finished_training, job))
     else:
         start_button(choice)
         seen = training_seen(choice)

@@ -17,7 +17,7 @@ from heat_core.arguments import check_seed
 
 from .classifier import Architecture, pixels_tensor
 from .datasets import Images
-from .training_loop import OnProgress, TrainingLoop, shuffled_rows
+from .training_loop import OnProgress, TrainingLoop, check_images, shuffled_rows
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,7 @@ def train(
             damaged or of another training.
     """
     seed = check_seed(seed)
-    if len(images) < recipe.batch:
-        raise ValueError(
-            f"training needs at least one batch of {recipe.batch} images, got {len(images)}."
-        )
-    if not len(held_out):
-        raise ValueError("training needs held-out images to report on, got none.")
+    check_images("training", images, recipe.batch, held_out)
     training = _Training(architecture, images, recipe, seed, device)
     return training.run(held_out, checkpoint, on_progress)
 

@@ -26,7 +26,7 @@ from heat_core.training.classifier_objectives import (
 from .classifier import Architecture, fingerprint, pixels_tensor
 from .classifier_training import augment
 from .datasets import Images
-from .training_loop import OnProgress, TrainingLoop, shuffled_rows
+from .training_loop import OnProgress, TrainingLoop, check_images, shuffled_rows
 
 SAMPLE = 2000  # images of each set whose mean energy stands for all
 FAR = 2.0  # standard deviations between a margin and the mean energy of its set
@@ -105,14 +105,9 @@ def finetune(
     """
     config = config or FinetuneConfig()
     seed = check_seed(seed)
-    if len(images) < config.batch:
-        raise ValueError(
-            f"fine-tuning needs at least one batch of {config.batch} images, got {len(images)}."
-        )
+    check_images("fine-tuning", images, config.batch, held_out)
     if not len(auxiliary):
         raise ValueError("fine-tuning needs auxiliary images, got none.")
-    if not len(held_out):
-        raise ValueError("fine-tuning needs held-out images to report on, got none.")
     loop = _Finetuning(network, architecture, images, auxiliary, objective, config, seed, device)
     return loop.run(held_out, checkpoint, on_progress)
 

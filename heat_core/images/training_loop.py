@@ -196,6 +196,14 @@ class TrainingLoop(abc.ABC):
         return {name: states[parameter] for name, parameter in named if parameter in states}
 
 
+def check_images(doing: str, images: Images, batch: int, held_out: Images) -> None:
+    """Raises ValueError unless there is a batch of images, and one is held out to report on."""
+    if len(images) < batch:
+        raise ValueError(f"{doing} needs at least one batch of {batch} images, got {len(images)}.")
+    if not len(held_out):
+        raise ValueError(f"{doing} needs held-out images to report on, got none.")
+
+
 def shuffled_rows(count: int, batch: int, step: int, seed: int) -> Tensor:
     """Returns the rows (batch,) of a step: every epoch is a shuffle of its own.
 

@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from heat_core.arguments import check_seed
 from heat_core.features import Features
+from heat_core.polygons import points_in_polygon
 from heat_core.threads import torch_threads
 from heat_core.training.classifier_objectives import ClassifierObjective, free_energy
 
@@ -422,7 +423,7 @@ def auxiliary_in(corners: Array, count: int = 2000, seed: int = 0) -> Tensor:
     found = 0
     for _ in range(1000):
         points = random.uniform(low, high, (count, 2))
-        inside = points[_is_inside(points, corners)]
+        inside = points[points_in_polygon(corners, points)]
         parts.append(inside)
         found += len(inside)
         if found >= count:
@@ -449,17 +450,6 @@ def ring_of_points(radius: float, count: int) -> Tensor:
     """Returns points evenly on a circle about the origin, (count, 2)."""
     angle = torch.arange(count) * (2 * math.pi / count)
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
-
-
-def _is_inside(points: Array, corners: Array) -> NDArray[np.bool_]:
-    """Returns which points (N, 2) lie in a polygon, (N,): a ray crosses its edges an odd number."""
-    inside = np.zeros(len(points), np.bool)
-    x, y = points.T
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, 0), strict=True):
-        crosses = (y0 > y) != (y1 > y)
-        if y0 != y1:
-            inside ^= crosses & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
-    return inside
 
 
 def _outside_of_id(

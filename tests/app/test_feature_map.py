@@ -44,7 +44,6 @@ from app.pack.layout import (
     nearest_point,
     parse_polygons,
     parse_region,
-    points_in_polygon,
     polygons_text,
     rows_in_polygons,
     rows_in_region,
@@ -54,6 +53,7 @@ from app.pack.tables import row_counts
 from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
 from heat_core.pack import Pack, pack_from_arrays, write_pack
+from heat_core.polygons import points_in_polygon
 from heat_core.projection import lay_out
 from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text, wait
 

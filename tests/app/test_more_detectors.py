@@ -23,9 +23,9 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Which detectors each job was to fit."""
     asked: list[tuple[str, ...]] = []
 
-    def work(pack, preset, keep_runs, names, known):
+    def work(pack, preset, keep_runs, names, known, **keeping):
         asked.append(tuple(name for name in names if name not in (known or {})))
-        return scoring_work(pack, "quick", keep_runs, names, known)
+        return scoring_work(pack, "quick", keep_runs, names, known, **keeping)
 
     monkeypatch.setattr("app.pack.scores.scoring_work", work)
     return asked

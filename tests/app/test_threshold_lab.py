@@ -745,7 +745,7 @@ def test_scores_of_ill_conditioned_features_get_an_axis_that_shows_id_and_says_s
 def test_fitting_is_stopped_and_goes_on_from_what_is_ready(monkeypatch):
     begun, jobs = [], []
 
-    def scoring_work(pack, preset, keep_runs, names, known):
+    def scoring_work(pack, preset, keep_runs, names, known, **keeping):
         begun.append(sorted(known))
 
         def work(job: Job) -> None:

@@ -21,7 +21,7 @@ PAGE_NAMES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 # its own, itself, and nothing else of the package.
 LAYERS = {
     "heat_core": (
-        {"arguments", "messages", "progress", "set_name", "texts", "version"},
+        {"arguments", "messages", "polygons", "progress", "set_name", "texts", "version"},
         {"files", "metadata", "npz"},
         {"features", "labels", "metrics", "table_files", "threads"},
         {"pack", "splits"},
