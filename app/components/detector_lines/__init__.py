@@ -14,7 +14,7 @@ import streamlit as st
 from app.components import declared
 from app.incoming import number_within
 
-_mount = declared("detector_lines")
+_mount = declared("detector_lines", "dragging")
 
 
 def detector_lines(

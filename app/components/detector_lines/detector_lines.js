@@ -3,44 +3,20 @@
 
 const HEIGHT = 92; // px of a plot
 const MOVED = 4; // px from which on a press is a drag, no click
-const PATIENCE = 250; // ms without a key before the line counts as let go
-const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
 const DASHES = { solid: [], dash: [7, 4], dot: [2, 3], dashdot: [7, 3, 2, 3], longdash: [11, 4] };
-const labs = new WeakMap(); // parentElement -> what is remembered between renders
+const dragging = draggable({ moving: ["at", "percent"], value: (lab) => lab.percent, rest, draw, steps, step_to });
 
-export default function (component) {
-  const { parentElement, data, setTriggerValue } = component;
-  if (!data) return undefined;
-  const lab = labs.get(parentElement) ?? create(parentElement);
-  labs.set(parentElement, lab);
-  lab.send = setTriggerValue;
-  accept(lab, data);
-  return () => {
-    clearTimeout(lab.timer);
-    clearTimeout(lab.patience);
-    cancelAnimationFrame(lab.frame);
-    lab.observer.disconnect();
-    labs.delete(parentElement);
-  };
-}
+export default dragging.mounting(create, accept);
 
 function create(root) {
   const find = (name) => root.querySelector(name);
   const lab = {
     root: find(".detector-lines"), finding: find(".finding"), legend: find(".legend"), place: find(".charts"), table: find("table"),
-    hint: find(".hint"), charts: new Map(), held: null, timer: 0, sent: null, frame: 0, at: -1,
+    hint: find(".hint"), charts: new Map(), at: -1,
   };
-  lab.observer = new ResizeObserver(() => { lab.stale = true; ask(lab); });
+  lab.observer = new ResizeObserver(() => { lab.stale = true; dragging.ask(lab); });
   lab.observer.observe(lab.place);
   return lab;
-}
-
-function element(tag, text, parent, name) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (name) made.className = name;
-  parent.appendChild(made);
-  return made;
 }
 
 const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9).toFixed(1)}\u00a0%`);
@@ -68,19 +44,11 @@ function accept(lab, data) {
     }));
     build(lab);
   }
-  const busy = lab.held || lab.timer;
-  if (!busy && (lab.sent === null || lab.sent === data.percent)) settle(lab);
-  ask(lab);
-}
-
-function cumulated(counts) {
-  let sum = 0;
-  return Uint32Array.from(counts, (count) => (sum += count));
+  dragging.arrived(lab, data.percent);
 }
 
 // Puts the line where the data say; `at` is -1 there, since that may be between the places to drag it to.
-function settle(lab) {
-  lab.sent = null;
+function rest(lab) {
   lab.at = -1;
   lab.percent = lab.latest.percent;
 }
@@ -109,13 +77,12 @@ function step_to(lab, index) {
   if (percents[at] === lab.percent) return;
   lab.at = at;
   lab.percent = percents[at];
-  ask(lab);
+  dragging.ask(lab);
 }
 
 // The place of the line that is nearest to the pointer; places of one detector rise.
 function follow(lab, chart, event) {
-  const box = chart.plot.getBoundingClientRect();
-  const x = (event.clientX - box.left) / box.width, { places } = chart.detector;
+  const x = across(chart.plot.getBoundingClientRect(), event), { places } = chart.detector;
   let low = 0, high = places.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -128,76 +95,43 @@ function follow(lab, chart, event) {
 
 function press(lab, chart, event) {
   if (event.button) return;
-  lab.held = { chart, pointer: event.pointerId, x: event.clientX, moved: false, at: lab.at, percent: lab.percent };
-  chart.plot.setPointerCapture(event.pointerId);
+  dragging.hold(lab, event, chart.plot, chart.line);
+  Object.assign(lab.held, { chart, x: event.clientX, moved: false });
   lab.hint.hidden = true;
 }
 
 function move(lab, chart, event) {
   const { held } = lab;
   if (!held) return show_hint(lab, chart, event);
-  if (held.pointer !== event.pointerId) return;
+  if (!dragging.is_held_by(lab, event)) return;
   if (!held.moved && Math.abs(event.clientX - held.x) >= MOVED) {
     held.moved = true;
-    chart.line.classList.add("held");
-    chart.line.focus({ preventScroll: true });
+    dragging.grab(lab);
   }
   if (held.moved) follow(lab, chart, event);
 }
 
+// A press that has not moved is a click on a bar.
 function release(lab, chart, event) {
-  const { held } = lab;
-  if (held?.pointer !== event.pointerId) return;
+  if (!dragging.is_held_by(lab, event)) return;
+  if (lab.held.moved) return dragging.drop(lab);
   lab.held = null;
-  chart.line.classList.remove("held");
-  if (!held.moved) lab.send("clicked", [chart.detector.name, bar_at(chart, event)]);
-  else if (lab.percent !== held.percent) let_go(lab);
-  else if (lab.sent === null) settle(lab);
+  lab.send("clicked", [chart.detector.name, bar_at(chart, event)]);
 }
 
-function abandon(lab, chart) {
-  if (!lab.held) return;
-  ({ at: lab.at, percent: lab.percent } = lab.held);
-  lab.held = null;
-  chart.line.classList.remove("held");
-  ask(lab);
-}
-
-function key(lab, event) {
+function steps(lab, event) {
   const { percents } = lab.data, last = percents.length - 1;
   const down = percents.findLastIndex((each) => each < lab.percent - 1e-9);
   const up = percents.findIndex((each) => each > lab.percent + 1e-9);
-  const lower = down < 0 ? 0 : down, upper = up < 0 ? last : up;
-  const steps = {
-    ArrowLeft: event.shiftKey ? lower - 9 : lower, ArrowDown: event.shiftKey ? lower - 9 : lower,
-    ArrowRight: event.shiftKey ? upper + 9 : upper, ArrowUp: event.shiftKey ? upper + 9 : upper,
-    PageDown: lower - 9, PageUp: upper + 9, Home: 0, End: last,
-  };
-  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  step_to(lab, steps[event.key]);
-  clearTimeout(lab.timer);
-  lab.timer = setTimeout(() => let_go(lab), PATIENCE);
-}
-
-function let_go(lab) {
-  clearTimeout(lab.timer);
-  clearTimeout(lab.patience);
-  lab.timer = 0;
-  lab.sent = lab.percent;
-  lab.send("released", lab.percent);
-  lab.patience = setTimeout(() => {
-    if (lab.sent === null || lab.held || lab.timer) return;
-    settle(lab); // no answer with this percentage came; what came last holds
-    ask(lab);
-  }, ECHO);
+  const lower = down < 0 ? 0 : down, upper = up < 0 ? last : up, one = event.shiftKey ? 9 : 0;
+  return key_places({ down: lower - one, up: upper + one, far_down: lower - 9, far_up: upper + 9, first: 0, last });
 }
 
 // -- bars -------------------------------------------------------------------------------------------------------------
 
 function bar_at(chart, event) {
-  const box = chart.plot.getBoundingClientRect(), bars = chart.detector.edges.length - 1;
-  return Math.min(Math.max(Math.floor(((event.clientX - box.left) / box.width) * bars), 0), bars - 1);
+  const bars = chart.detector.edges.length - 1;
+  return Math.min(Math.max(Math.floor(across(chart.plot.getBoundingClientRect(), event) * bars), 0), bars - 1);
 }
 
 function show_hint(lab, chart, event) {
@@ -286,7 +220,7 @@ function toggle(lab, i) {
   });
   for (const chart of lab.charts.values()) chart.shapes = shapes(lab, chart.detector);
   lab.stale = true;
-  ask(lab);
+  dragging.ask(lab);
   lab.send("counted", lab.data.sets.filter((_, j) => counts[j]).map((set) => set.name));
 }
 
@@ -299,7 +233,7 @@ function build_chart(lab) {
   chart.total = element("span", "", title);
   chart.note = element("small", "", header);
   chart.caught = element("div", "", section, "caught");
-  chart.plot = element("div", "", section, "plot");
+  chart.plot = element("div", "", section, "plot surface");
   chart.canvas = element("canvas", "", chart.plot);
   chart.canvas.setAttribute("role", "img");
   chart.beyond = element("div", "", element("div", "", chart.plot, "beyond"));
@@ -315,10 +249,9 @@ function build_chart(lab) {
   chart.plot.onpointerdown = (event) => press(lab, chart, event);
   chart.plot.onpointermove = (event) => move(lab, chart, event);
   chart.plot.onpointerup = (event) => release(lab, chart, event);
-  chart.plot.onpointercancel = () => abandon(lab, chart);
+  chart.plot.onpointercancel = () => dragging.abandon(lab);
   chart.plot.onpointerleave = () => { lab.hint.hidden = true; };
-  chart.line.onkeydown = (event) => key(lab, event);
-  chart.line.onblur = () => lab.timer && let_go(lab);
+  dragging.listen_to_keys(lab, chart.line);
   return chart;
 }
 
@@ -383,10 +316,6 @@ function build_table(lab) {
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
 
-function ask(lab) {
-  if (!lab.frame) lab.frame = requestAnimationFrame(() => { lab.frame = 0; draw(lab); });
-}
-
 function draw(lab) {
   if (!lab.data) return;
   const stale = lab.stale;
@@ -443,24 +372,11 @@ function draw_row(lab, row, result, value) {
 // Outlines of the groups' shares, that of ID filled; what is selected may be cut off at the top. Heights are square roots on an
 // axis of percentiles, where ID is flat and most of OOD in the last bar.
 function paint(lab, chart) {
-  const { canvas, width } = chart, ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(HEIGHT * ratio);
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, HEIGHT);
+  const { width } = chart, pen = pen_of(chart.canvas, width, HEIGHT);
   const tallest = Math.max(...chart.shapes.filter((shape) => shape.name !== "selected").flatMap((shape) => shape.bars));
-  const height = (share) => (lab.data.unit === "ID percentile" ? Math.sqrt(share / tallest) : share / tallest) * (HEIGHT - 4);
+  const height = (share) => (lab.data.unit === "ID percentile" ? Math.sqrt(share / tallest) : share / tallest);
   for (const shape of chart.shapes) {
-    const one = width / shape.bars.length;
-    pen.beginPath();
-    pen.moveTo(0, HEIGHT);
-    shape.bars.forEach((share, k) => {
-      const y = HEIGHT - height(share);
-      pen.lineTo(k * one, y);
-      pen.lineTo((k + 1) * one, y);
-    });
-    pen.lineTo(width, HEIGHT);
+    trace_bars(pen, shape.bars.map(height), width, HEIGHT, HEIGHT - 4);
     pen.strokeStyle = pen.fillStyle = shape.colour;
     if (shape.name === "ID") {
       pen.globalAlpha = 0.3;

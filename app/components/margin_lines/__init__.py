@@ -20,7 +20,7 @@ from app.incoming import numbers_within
 Margins = tuple[float, float]  # of ID and of the auxiliary points
 
 MAX_MARGIN = 1e4  # nats, up or down
-_mount = declared("margin_lines")
+_mount = declared("margin_lines", "dragging")
 
 
 def margin_lines(

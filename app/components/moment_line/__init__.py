@@ -16,7 +16,7 @@ from app.components import declared
 from app.incoming import number_within
 
 MOST_DOTS = 4000
-_mount = declared("moment_line")
+_mount = declared("moment_line", "dragging")
 
 
 def moment_line(data: Mapping[str, Any], on_release: Callable[[int], None], key: str) -> None:

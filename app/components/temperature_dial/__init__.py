@@ -17,7 +17,7 @@ from app.components import declared
 from app.incoming import number_within
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 100.0
-_mount = declared("temperature_dial")
+_mount = declared("temperature_dial", "dragging")
 
 
 def temperature_dial(

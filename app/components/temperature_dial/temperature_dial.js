@@ -4,25 +4,12 @@
 const HEIGHT = 120; // px of a plot, as the style sheet says
 const BARS = 60;
 const STEPS = 200; // of the temperature, even in its logarithm
-const PATIENCE = 250; // ms without a key before the temperature counts as let go
-const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
-const dials = new WeakMap(); // parentElement -> what is remembered between renders
+const dragging = draggable({
+  moving: ["temperature"], value: (dial) => dial.temperature, rest: (dial) => { dial.temperature = dial.data.temperature; },
+  draw, steps, step_to, follow,
+});
 
-export default function (component) {
-  const { parentElement, data, setTriggerValue } = component;
-  if (!data) return undefined;
-  const dial = dials.get(parentElement) ?? create(parentElement);
-  dials.set(parentElement, dial);
-  dial.send = (temperature) => setTriggerValue("released", temperature);
-  accept(dial, data);
-  return () => {
-    clearTimeout(dial.timer);
-    clearTimeout(dial.patience);
-    cancelAnimationFrame(dial.frame);
-    dial.observer.disconnect();
-    dials.delete(parentElement);
-  };
-}
+export default dragging.mounting(create, accept);
 
 function create(root) {
   const find = (name) => root.querySelector(name);
@@ -31,17 +18,10 @@ function create(root) {
     plots: [...root.querySelectorAll("figure")].map((figure) => ({
       canvas: figure.querySelector("canvas"), axis: figure.querySelector(".axis"), figures: figure.querySelector(".figures"),
     })),
-    held: null, timer: 0, sent: null, frame: 0,
   };
-  dial.observer = new ResizeObserver(() => ask(dial));
+  dial.observer = new ResizeObserver(() => dragging.ask(dial));
   dial.observer.observe(find(".plots"));
-  dial.track.onmousedown = (event) => event.preventDefault(); // keeps the focus on the handle
-  dial.track.onpointerdown = (event) => press(dial, event);
-  dial.track.onpointermove = (event) => dial.held?.pointer === event.pointerId && follow(dial, event);
-  dial.track.onpointerup = (event) => release(dial, event);
-  dial.track.onpointercancel = () => abandon(dial);
-  dial.handle.onkeydown = (event) => key(dial, event);
-  dial.handle.onblur = () => dial.timer && let_go(dial);
+  dragging.listen(dial, dial.track, [dial.handle]);
   return dial;
 }
 
@@ -51,19 +31,11 @@ function accept(dial, data) {
     dial.sets = [data.inside, data.outside].map((text) => rows_of(text, data.classes));
     build(dial);
   }
-  const busy = dial.held !== null || dial.timer;
-  if (!busy && (dial.sent === null || dial.sent === data.temperature)) settle(dial);
-  ask(dial);
-}
-
-function settle(dial) {
-  dial.sent = null;
-  dial.temperature = dial.data.temperature;
+  dragging.arrived(dial, data.temperature);
 }
 
 function rows_of(text, classes) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const logits = new Float32Array(bytes.buffer), n = logits.length / classes;
+  const logits = floats(text), n = logits.length / classes;
   return { logits, n, classes, energy: new Float32Array(n), doubt: new Float32Array(n) };
 }
 
@@ -106,79 +78,19 @@ const place = (dial) => Math.log(dial.temperature / dial.data.low) / span(dial.d
 function step_to(dial, step) {
   const { data } = dial, share = Math.min(Math.max(step / STEPS, 0), 1);
   dial.temperature = Number((data.low * Math.exp(share * span(data))).toPrecision(3));
-  ask(dial);
+  dragging.ask(dial);
 }
 
 function follow(dial, event) {
-  const box = dial.track.getBoundingClientRect();
-  step_to(dial, Math.round(((event.clientX - box.left) / box.width) * STEPS));
+  step_to(dial, Math.round(across(dial.track.getBoundingClientRect(), event) * STEPS));
 }
 
-function press(dial, event) {
-  if (event.button) return;
-  dial.held = { temperature: dial.temperature, pointer: event.pointerId };
-  dial.track.setPointerCapture(event.pointerId);
-  dial.handle.classList.add("held");
-  dial.handle.focus({ preventScroll: true });
-  if (event.pointerType === "mouse") follow(dial, event); // a finger may only want to scroll
-}
-
-function release(dial, event) {
-  if (dial.held?.pointer !== event.pointerId) return;
-  follow(dial, event);
-  const before = dial.held.temperature;
-  dial.held = null;
-  dial.handle.classList.remove("held");
-  if (dial.temperature !== before) let_go(dial);
-  else if (dial.sent === null) settle(dial);
-}
-
-function abandon(dial) {
-  if (!dial.held) return;
-  dial.temperature = dial.held.temperature;
-  dial.held = null;
-  dial.handle.classList.remove("held");
-  ask(dial);
-}
-
-function key(dial, event) {
+function steps(dial, event) {
   const at = Math.round(place(dial) * STEPS), far = STEPS / 10, one = event.shiftKey ? far : 1;
-  const steps = {
-    ArrowLeft: at - one, ArrowDown: at - one, ArrowRight: at + one, ArrowUp: at + one,
-    PageDown: at - far, PageUp: at + far, Home: 0, End: STEPS,
-  };
-  if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  step_to(dial, steps[event.key]);
-  clearTimeout(dial.timer);
-  dial.timer = setTimeout(() => let_go(dial), PATIENCE);
-}
-
-function let_go(dial) {
-  clearTimeout(dial.timer);
-  clearTimeout(dial.patience);
-  dial.timer = 0;
-  dial.sent = dial.temperature;
-  dial.send(dial.temperature);
-  dial.patience = setTimeout(() => {
-    if (dial.sent === null || dial.held || dial.timer) return;
-    settle(dial); // no answer with this temperature came; what came last holds
-    ask(dial);
-  }, ECHO);
+  return key_places({ down: at - one, up: at + one, far_down: at - far, far_up: at + far, first: 0, last: STEPS });
 }
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
-
-function ask(dial) {
-  if (!dial.frame) dial.frame = requestAnimationFrame(() => { dial.frame = 0; draw(dial); });
-}
-
-function element(tag, text, parent) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  parent.appendChild(made);
-  return made;
-}
 
 // Builds what does not move.
 function build(dial) {
@@ -187,12 +99,7 @@ function build(dial) {
   for (let power = data.low; power <= data.high * 1.001; power *= 10) {
     element("span", String(Number(power.toPrecision(3))), dial.ticks).style.left = `${(100 * Math.log(power / data.low)) / span(data)}%`;
   }
-  dial.legend.replaceChildren();
-  data.names.forEach((name, i) => {
-    const entry = element("span", "", dial.legend);
-    element("i", "", entry).style.background = data.colours[i];
-    entry.append(name);
-  });
+  list_sets(dial.legend, data.names, data.colours);
   element("span", "right: more OOD", dial.legend);
   dial.handle.setAttribute("aria-label", data.label);
   dial.handle.setAttribute("aria-valuemin", data.low);
@@ -221,41 +128,11 @@ function draw(dial) {
 
 // Two histograms over each other, as shares of their set; what lies beyond the axis is in the bars at its ends.
 function paint(dial, plot, values) {
-  const { canvas } = plot, width = canvas.clientWidth, ratio = devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(HEIGHT * ratio)) canvas.height = Math.round(HEIGHT * ratio);
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, HEIGHT);
+  const width = plot.canvas.clientWidth, pen = pen_of(plot.canvas, width, HEIGHT);
   const at = (sorted, share) => sorted[Math.round(share * (sorted.length - 1))];
   const low = Math.min(...values.map((sorted) => at(sorted, 0.005))), high = Math.max(...values.map((sorted) => at(sorted, 0.995)));
-  const bar = (high - low) / BARS || 1;
-  values.forEach((sorted, i) => {
-    const bars = new Float32Array(BARS);
-    for (const value of sorted) bars[Math.min(Math.max(Math.floor((value - low) / bar), 0), BARS - 1)] += 1;
-    outline(pen, bars.map((count) => count / Math.max(...bars)), width, dial.data.colours[i], i);
-  });
+  values.forEach((sorted, i) => draw_histogram(pen, bars_of(sorted, low, high, BARS), width, HEIGHT, dial.data.colours[i], i === 0));
   const digits = high - low < 1 ? 3 : 1;
   plot.axis.replaceChildren();
   for (const share of [0, 0.5, 1]) element("span", (low + share * (high - low)).toFixed(digits), plot.axis);
-}
-
-// ID is filled; OOD is dashed as well, so that they are told apart without colour.
-function outline(pen, heights, width, colour, i) {
-  const one = width / BARS, room = HEIGHT - 4;
-  pen.beginPath();
-  pen.moveTo(0, HEIGHT);
-  heights.forEach((share, k) => {
-    pen.lineTo(k * one, HEIGHT - share * room);
-    pen.lineTo((k + 1) * one, HEIGHT - share * room);
-  });
-  pen.lineTo(width, HEIGHT);
-  pen.fillStyle = pen.strokeStyle = colour;
-  pen.globalAlpha = i ? 0.15 : 0.35;
-  pen.fill();
-  pen.globalAlpha = 1;
-  pen.lineWidth = 2;
-  pen.setLineDash(i ? [6, 4] : []);
-  pen.stroke();
-  pen.setLineDash([]);
 }

@@ -6,41 +6,22 @@ const HEADER = 22; // px above the bars of a group
 const BAR_HEIGHT = 46; // px of the tallest bar
 const BELOW = 34; // px of the tallest bar of a detector that is compared
 const GAP = 8;
-const PATIENCE = 250; // ms without a key before the line counts as let go
-const ECHO = 2000; // ms to wait for the answer to a message before older data are believed
-const labs = new WeakMap(); // parentElement -> what is remembered between renders
+const dragging = draggable({
+  moving: ["threshold", "passed", "compared_passed", "compared_place"], value: (lab) => lab.threshold,
+  rest, draw, steps, step_to, follow, is_fixed: (lab) => lab.data.fixed,
+});
 
-export default function (component) {
-  const { parentElement, data, setTriggerValue } = component;
-  if (!data) return undefined;
-  const lab = labs.get(parentElement) ?? create(parentElement);
-  labs.set(parentElement, lab);
-  lab.send = (threshold) => setTriggerValue("released", threshold);
-  accept(lab, data);
-  return () => {
-    clearTimeout(lab.timer);
-    clearTimeout(lab.patience);
-    cancelAnimationFrame(lab.frame);
-    lab.observer.disconnect();
-    labs.delete(parentElement);
-  };
-}
+export default dragging.mounting(create, accept);
 
 function create(root) {
   const find = (name) => root.querySelector(name);
   const lab = {
     plot: find(".plot"), canvas: find("canvas"), groups: find(".groups"), axis: find(".axis"), line: find(".line"),
-    flag: find(".flag"), readout: find(".readout"), held: null, timer: 0, sent: null, frame: 0,
+    flag: find(".flag"), readout: find(".readout"),
   };
-  lab.observer = new ResizeObserver(() => ask(lab));
+  lab.observer = new ResizeObserver(() => dragging.ask(lab));
   lab.observer.observe(lab.plot);
-  lab.plot.onmousedown = (event) => event.preventDefault(); // keeps the focus on the line
-  lab.plot.onpointerdown = (event) => press(lab, event);
-  lab.plot.onpointermove = (event) => move(lab, event);
-  lab.plot.onpointerup = (event) => release(lab, event);
-  lab.plot.onpointercancel = () => abandon(lab);
-  lab.line.onkeydown = (event) => key(lab, event);
-  lab.line.onblur = () => lab.timer && let_go(lab);
+  dragging.listen(lab, lab.plot, [lab.line]);
   return lab;
 }
 
@@ -58,22 +39,14 @@ function accept(lab, data) {
     lab.outlines = data.groups.map(outline);
     build(lab);
   }
-  const busy = lab.held !== null || lab.timer;
-  if (!busy && (lab.sent === null || lab.sent === data.threshold)) settle(lab);
-  ask(lab);
+  dragging.arrived(lab, data.threshold);
 }
 
-function settle(lab) {
-  lab.sent = null;
+function rest(lab) {
   lab.threshold = lab.latest.threshold;
   lab.passed = lab.sets.map((set) => set.passed);
   lab.compared_passed = lab.compared.map((set) => set.passed);
   lab.compared_place = lab.latest.compared?.place ?? null;
-}
-
-function cumulated(counts) {
-  let sum = 0;
-  return Uint32Array.from(counts, (count) => (sum += count));
 }
 
 // Shares of a group a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
@@ -123,87 +96,21 @@ function step_to(lab, index) {
   lab.passed = lab.upto.map((upto) => upto[i]);
   lab.compared_passed = lab.compared_upto.map((upto) => upto[i]);
   lab.compared_place = null; // at the line: where both keep the same share
-  ask(lab);
+  dragging.ask(lab);
 }
 
 function follow(lab, event) {
-  const box = lab.plot.getBoundingClientRect();
-  step_to(lab, Math.round(((event.clientX - box.left) / box.width) * (lab.data.edges.length - 1)));
+  step_to(lab, Math.round(across(lab.plot.getBoundingClientRect(), event) * (lab.data.edges.length - 1)));
 }
 
-function press(lab, event) {
-  if (event.button || lab.data.fixed) return;
-  lab.held = { threshold: lab.threshold, passed: lab.passed, compared_passed: lab.compared_passed, compared_place: lab.compared_place, pointer: event.pointerId };
-  lab.plot.setPointerCapture(event.pointerId);
-  lab.line.classList.add("held");
-  lab.line.focus({ preventScroll: true });
-  if (event.pointerType === "mouse") follow(lab, event); // a finger may only want to scroll
-}
-
-function move(lab, event) {
-  if (lab.held?.pointer === event.pointerId) follow(lab, event);
-}
-
-function release(lab, event) {
-  if (lab.held?.pointer !== event.pointerId) return;
-  follow(lab, event);
-  const before = lab.held.threshold;
-  lab.held = null;
-  lab.line.classList.remove("held");
-  if (lab.threshold !== before) let_go(lab);
-  else if (!lab.sent) settle(lab);
-}
-
-function abandon(lab) {
-  if (!lab.held) return;
-  ({ threshold: lab.threshold, passed: lab.passed, compared_passed: lab.compared_passed, compared_place: lab.compared_place } = lab.held);
-  lab.held = null;
-  lab.line.classList.remove("held");
-  ask(lab);
-}
-
-function key(lab, event) {
+function steps(lab, event) {
   const edges = lab.data.edges, last = edges.length - 1;
-  const at = place(lab, lab.threshold) * last, far = Math.max(1, Math.round(last / 50));
-  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
-  const steps = {
-    ArrowLeft: event.shiftKey ? down - far + 1 : down, ArrowDown: event.shiftKey ? down - far + 1 : down,
-    ArrowRight: event.shiftKey ? up + far - 1 : up, ArrowUp: event.shiftKey ? up + far - 1 : up,
-    PageDown: down - far + 1, PageUp: up + far - 1, Home: 0, End: last,
-  };
-  if (lab.data.fixed || !(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  step_to(lab, steps[event.key]);
-  clearTimeout(lab.timer);
-  lab.timer = setTimeout(() => let_go(lab), PATIENCE);
-}
-
-function let_go(lab) {
-  clearTimeout(lab.timer);
-  clearTimeout(lab.patience);
-  lab.timer = 0;
-  lab.sent = lab.threshold;
-  lab.send(lab.threshold);
-  lab.patience = setTimeout(() => {
-    if (lab.sent === null || lab.held || lab.timer) return;
-    settle(lab); // no answer with this threshold came; what came last holds
-    ask(lab);
-  }, ECHO);
+  const at = place(lab, lab.threshold) * last, more = Math.max(1, Math.round(last / 50)) - 1;
+  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1, one = event.shiftKey ? more : 0;
+  return key_places({ down: down - one, up: up + one, far_down: down - more, far_up: up + more, first: 0, last });
 }
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
-
-function ask(lab) {
-  if (!lab.frame) lab.frame = requestAnimationFrame(() => { lab.frame = 0; draw(lab); });
-}
-
-function element(tag, text, parent, name) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (name) made.className = name;
-  parent.appendChild(made);
-  return made;
-}
 
 // Builds what does not move; the texts that do are kept in lab.texts.
 function build(lab) {
@@ -329,15 +236,8 @@ function row_height(lab) {
 // Bars: what is decided rightly is solid, what is decided wrongly is an outline with a pale fill.
 function paint(lab, at) {
   const { canvas, data } = lab, groupCount = data.groups.length;
-  const width = lab.plot.clientWidth, height = groupCount * row_height(lab), ratio = devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    canvas.style.height = `${height}px`;
-  }
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.clearRect(0, 0, width, height);
+  const width = lab.plot.clientWidth, height = groupCount * row_height(lab), pen = pen_of(canvas, width, height);
+  canvas.style.height = `${height}px`;
   const x = at * width;
   band(lab, pen, width, height);
   data.groups.forEach((group, i) => {
