@@ -9,10 +9,23 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .command import Command
+from .options import AddOption, whole_number
 from .shared import require
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+
+def _app_options(add: AddOption) -> None:
+    add(
+        "--port",
+        type=whole_number(1, 65535),
+        default=8501,
+        help="where it listens: http://localhost:PORT",
+    )
+    flags = "after --, Streamlit's own: -- --server.headless true"
+    add("flags", metavar="FLAG", nargs="*", help=flags)
 
 
 def app(options: argparse.Namespace) -> None:
@@ -30,3 +43,12 @@ def _dashboard() -> Traversable:
     if (checkout / "app" / "main.py").is_file() and (checkout / "assets").is_dir():
         return checkout
     return resources.files("heat_dashboard")
+
+
+APP = Command(
+    name="app",
+    run=app,
+    add_options=_app_options,
+    summary="Open the dashboard in a browser.",
+    example="--port 8502",
+)

@@ -5,14 +5,40 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .command import Command
+from .options import AddOption, add_device, add_overwrite, add_seed
 from .progress import progress_line
 from .shared import check_out, check_parent, has_format, network_file, require, split_names
 
 if TYPE_CHECKING:
     from heat_core.bundles import Bundle
     from heat_core.thresholds import Decision, ThresholdRule
+
+
+def _decide_options(add: AddOption) -> None:
+    add("run_folder", metavar="RUN", type=Path)
+    add("pack", metavar="PACK", type=Path, help="that the run was fitted to")
+    add("--rule", default="conformal", help="what chooses the threshold; `list` names them")
+    share = (
+        "of ID to keep (keep, conformal, keep_with_confidence, conformal_per_class: .95), of all "
+        "inputs to flag at most (flag: .05), of OOD to catch (recall: .9), or of what is flagged "
+        "to be OOD (precision: .9)"
+    )
+    add("--share", type=float, help=share)
+    add("--confidence", type=float, help="of the promise, by the rule: .95")
+    add("--threshold", type=float, help="of --rule hand: a score above it is OOD")
+    add("--prevalence", type=float, help="share of inputs that are OOD, by the rule: .1")
+    add("--miss-cost", type=float, help="of an OOD input that is missed, by the rule")
+    add("--false-alarm-cost", type=float, help="of an ID input that is flagged, by the rule")
+    add("--ood", help="OOD sets that the rule may read, such as near_cifar100; by default all")
+    add("--preset", default="", help="what the run was fitted by, for the record")
+    add("--out", type=Path, help="the bundle's folder; without it the decision is printed as JSON")
+    add_seed(add, "of the halves of sets that both choose and judge, and of resamples")
+    add_device(add)
+    add_overwrite(add)
 
 
 def decide(options: argparse.Namespace) -> None:
@@ -100,6 +126,17 @@ def print_decision(decision: Decision) -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
+def _export_options(add: AddOption) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    add("--to", choices=("numpy", "onnx"), default="numpy", help="what it is to score with")
+    images = "with --to onnx: take images, which the network of this pack reads"
+    add("--images", metavar="PACK", type=Path, help=images)
+    weights = "the network of --images; PACK.classifier.safetensors if not given"
+    add("--weights", type=Path, help=weights)
+    add("--out", type=Path, required=True, help="a folder")
+    add_overwrite(add)
+
+
 def export(options: argparse.Namespace) -> None:
     """Writes a bundle as a folder that scores without torch: a NumPy scorer or an ONNX graph."""
     from heat_core.bundles import load_bundle
@@ -148,6 +185,12 @@ def _export_onnx(options: argparse.Namespace, bundle: Bundle) -> None:
     print(f"{options.out}: model.onnx decides about {taken}; card.json says what goes in and out.")
 
 
+def _check_options(add: AddOption) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    add("pack", metavar="PACK", type=Path, help="that it was made of")
+    add_device(add)
+
+
 def check(options: argparse.Namespace) -> None:
     """Makes a bundle anew from its settings and seed, and says whether it holds."""
     from heat_core.bundles import check_bundle, load_bundle
@@ -163,3 +206,29 @@ def check(options: argparse.Namespace) -> None:
         f"{options.bundle}: fitted anew from its settings and seed, {bundle.detector.name} gives "
         "the same scores, and its rule the same threshold."
     )
+
+
+DECIDE = Command(
+    name="decide",
+    run=decide,
+    add_options=_decide_options,
+    summary="Choose a threshold for a run, and keep both as a bundle.",
+    example="runs/heat assets/packs/cifar10-resnet18 --rule conformal --share 0.95 "
+    "--out bundles/heat",
+)
+
+CHECK = Command(
+    name="check",
+    run=check,
+    add_options=_check_options,
+    summary="Make a bundle anew from its settings and seed, and say whether it holds.",
+    example="bundles/heat assets/packs/cifar10-resnet18",
+)
+
+EXPORT = Command(
+    name="export",
+    run=export,
+    add_options=_export_options,
+    summary="Turn a bundle into a folder that scores without torch.",
+    example="bundles/heat --to numpy --out scorers/heat",
+)

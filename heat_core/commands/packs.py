@@ -7,8 +7,26 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from .command import Command
+from .options import AddOption, add_overwrite, add_seed
 from .progress import progress_line
 from .shared import check_out, check_parent, print_notes
+
+
+def _pack_options(add: AddOption) -> None:
+    files = (
+        "an npz of train_z, train_y, test_z, near_NAME ...; or a table (Parquet, CSV) or an npy a "
+        "set, named train, test, near_NAME ..., or given as NAME=FILE: see the README"
+    )
+    add("files", metavar="FILE", nargs="+", help=files)
+    add("--out", type=Path, required=True, help="the pack's folder")
+    features = "of tables, by commas, * for any letters; z, or those numbered f0, f1 ... by default"
+    add("--features", default="", metavar="COLUMNS", help=features)
+    add("--label", default="", metavar="COLUMN", help="of tables; label, y or class by default")
+    add("--id", default="", metavar="COLUMN", help="of tables, that names a row; id by default")
+    set_column = "of a table of several sets, that says the set of a row; set or split by default"
+    add("--set", default="", metavar="COLUMN", help=set_column)
+    add_overwrite(add)
 
 
 def make_pack(options: argparse.Namespace) -> None:
@@ -59,6 +77,12 @@ def _ood_sets_text(count: int) -> str:
     return f"{count} OOD sets" if count else "no OOD set (nothing says what detectors catch)"
 
 
+def _project_options(add: AddOption) -> None:
+    add("pack", metavar="PACK", type=Path)
+    add("--method", default="umap", help="umap or pca")
+    add_seed(add, "the same seed gives the same map")
+
+
 def project(options: argparse.Namespace) -> None:
     """Adds a map of its rows to a pack."""
     from heat_core.pack import read_pack, write_pack
@@ -75,3 +99,20 @@ def project(options: argparse.Namespace) -> None:
         f"{options.pack}: {layout['rows']:,} rows on a map by {layout['method']}, "
         f"trustworthiness {layout['trustworthiness']}."
     )
+
+
+PACK = Command(
+    name="pack",
+    run=make_pack,
+    add_options=_pack_options,
+    summary="Make a pack of your own arrays or tables.",
+    example="arrays.npz --out packs/mine",
+)
+
+PROJECT = Command(
+    name="project",
+    run=project,
+    add_options=_project_options,
+    summary="Lay a pack out on a map: UMAP or PCA of its features.",
+    example="packs/mine --method umap",
+)

@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from .command import Command
+from .options import AddOption, add_device, add_json, add_preset, add_seed
 from .progress import progress_line
 
 if TYPE_CHECKING:
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 
 IN_ANSWERS = {"mass_beyond_grid": "missed", "modes_kept": "modes"}
 """{field of a distance: its key in JSON}, where version 0.1 had another word; both are there."""
+
+
+def _toy_options(add: AddOption) -> None:
+    add("name", metavar="NAME")
+    add("detector", metavar="DETECTOR")
+    add_preset(add)
+    add_seed(add)
+    add_device(add)
+    quality = "short for the presets that train less, or more"
+    add("--quality", dest="preset", choices=("quick", "best"), help=quality)
+    add_json(add)
 
 
 def toy(options: argparse.Namespace) -> None:
@@ -68,3 +81,12 @@ def _distance_text(distance: Distance, kl_mog: float) -> str:
         f"modes {distance.modes_kept} of {distance.modes_total}, "
         f"mass beyond the grid {distance.mass_beyond_grid:.1e}"
     )
+
+
+TOY = Command(
+    name="toy",
+    run=toy,
+    add_options=_toy_options,
+    summary="Train a detector on a 2D toy and hold it against the truth.",
+    example="crosses9 HEAT --seed 1",
+)

@@ -11,6 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .batch import BatchResult, failure_text, work_through
+from .command import Command
+from .options import (
+    AddOption,
+    add_detectors,
+    add_device,
+    add_overwrite,
+    add_preset,
+    add_seed,
+    add_switch,
+    whole_number,
+)
 from .progress import progress_line
 from .shared import (
     allowed_detectors,
@@ -30,6 +41,20 @@ if TYPE_CHECKING:
 
 PAGE_DEFAULTS = {"detectors": None, "seeds": 5, "preset": "modern", "seed": 0, "plane": True}
 FEATURES_ALONE = ("EBM", "HEAT-GMM", "HEAT")  # that learn, fitted once more from features alone
+MAX_SEEDS = 1000
+
+
+def _benchmark_options(add: AddOption) -> None:
+    add("pack", metavar="PACK", type=Path)
+    add_detectors(add)
+    seeds = "fit what trains with so many seeds; print mean and standard deviation"
+    add("--seeds", type=whole_number(1, MAX_SEEDS), default=1, help=seeds)
+    add("--published", action="store_true", help="print the paper's numbers below")
+    add_preset(add)
+    add_seed(add)
+    add_device(add)
+    for form in ("json", "markdown", "latex"):
+        add(f"--{form}", dest="format", action="store_const", const=form, default="text")
 
 
 def benchmark(options: argparse.Namespace) -> None:
@@ -64,6 +89,23 @@ def benchmark(options: argparse.Namespace) -> None:
         print(what_differs(pack), file=sys.stderr)
     print_notes(notes_on(pack), warnings_only=True)
     fitted.check_all()
+
+
+def _report_options(add: AddOption) -> None:
+    paths = "a pack; with --html a bundle, then the pack that it was made of"
+    add("pack", metavar="[BUNDLE] PACK", type=Path, help=paths)
+    add("pack_of_bundle", nargs="?", type=Path, help=argparse.SUPPRESS)
+    html = "the file to write the bundle's report to; nothing is fitted then"
+    add("--html", type=Path, metavar="FILE", help=html)
+    link = "with --html: of the view in the app, which the report then offers to open"
+    add("--link", metavar="URL", help=link)
+    add_overwrite(add)
+    add_detectors(add)
+    add("--seeds", type=whole_number(1, MAX_SEEDS), default=5)
+    add_preset(add)
+    add_seed(add)
+    add_device(add)
+    add_switch(add, "--plane", "also the toys, against the truth")
 
 
 def report(options: argparse.Namespace) -> None:
@@ -318,3 +360,21 @@ def _report_trial(trial: Trial) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+BENCHMARK = Command(
+    name="benchmark",
+    run=benchmark,
+    add_options=_benchmark_options,
+    summary="Print the paper's table for a pack: FPR95 and AUROC, no speeds.",
+    example="assets/packs/cifar10-resnet18 --detectors KNN,HEAT",
+)
+
+REPORT = Command(
+    name="report",
+    run=report,
+    add_options=_report_options,
+    summary="Print all results on a pack as one Markdown page, or write a bundle's report "
+    "as one of HTML.",
+    example="assets/packs/cifar10-resnet18 --seeds 5",
+)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .command import Command
+from .options import AddOption, add_device, add_overwrite, add_preset, add_seed
 from .progress import ProgressLine, progress_line
 from .shared import check_out, print_notes
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
     from heat_core.training.trainer import Record
+
+
+def _fit_options(add: AddOption) -> None:
+    add("pack", metavar="PACK", type=Path)
+    add("detector", metavar="DETECTOR")
+    add("--out", type=Path, required=True, help="the run's folder")
+    add_preset(add)
+    add_seed(add)
+    add_device(add)
+    add_overwrite(add)
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -52,3 +65,12 @@ def _report_record(line: ProgressLine, record: Record, energy: Energy) -> None:
         f"validation loss {record.val_loss:.4f}",
         file=sys.stderr,
     )
+
+
+FIT = Command(
+    name="fit",
+    run=fit,
+    add_options=_fit_options,
+    summary="Fit a detector to a pack and keep it.",
+    example="assets/packs/cifar10-resnet18 HEAT --out runs/heat",
+)

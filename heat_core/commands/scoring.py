@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from heat_core.progress import progress_to
 
 from .batch import Interrupted
+from .command import Command
+from .options import AddOption, add_device, add_overwrite
 from .progress import ProgressLine
 from .shared import check_parent, has_format
 
@@ -27,6 +29,26 @@ if TYPE_CHECKING:
     from heat_core.streams import Part, RowBatch
 
 FORMAT, MANIFEST = "heat-scores", "scores.json"  # in a folder of tables: what they were made with
+
+
+def _score_options(add: AddOption) -> None:
+    add("run_folder", metavar="RUN", type=Path, help="a run, or a bundle, which decides as well")
+    features = (
+        "safetensors from a pack, an npz with z, an npy, Parquet (a file, a folder, or a pattern "
+        "with *), or - for JSON lines"
+    )
+    add("features", metavar="FEATURES", help=features)
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        help="a file; without an ending a folder, in which a killed run goes on",
+    )
+    add("--format", choices=("parquet", "csv", "jsonl"), help="by default as --out ends")
+    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add("--id", default="", help="the column or key that names a row; else rows are counted")
+    add_device(add)
+    add_overwrite(add)
 
 
 def score(options: argparse.Namespace) -> None:
@@ -220,3 +242,12 @@ class _Tally:
         was_there = f" ({self.skipped:,} were there)" if self.skipped else ""
         scores = f"{self.rows:,} scores of {title}{was_there}"
         return f"{out}: {scores}; larger is more out-of-distribution."
+
+
+SCORE = Command(
+    name="score",
+    run=score,
+    add_options=_score_options,
+    summary="Score rows with a kept detector, or decide about them with a bundle.",
+    example="runs/heat features.npz --out scores.parquet",
+)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from heat_core.messages import error_text
 
+from .command import Command
+from .options import AddOption
 from .shared import device_of, network_file, require
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ CONNECTIONS = 64  # at a time; more are told that the service is busy
 SECONDS_TO_END = 30  # for requests that are being answered when the service is to end
 
 
-def add_options(add: Callable[..., Any]) -> None:
-    """Declares the options of `serve` by argparse's add_argument."""
+def _serve_options(add: AddOption) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
     host = "the address that it listens on; 127.0.0.1 is for this machine alone"
     add("--host", default="127.0.0.1", help=host)
@@ -105,3 +105,12 @@ def _judge(bundle: Bundle, options: argparse.Namespace) -> Judge:
             f"({bundle.pack_sha256[:12]}); got {pack.title} ({sha256[:12]})."
         )
     return Judge(pack, network_file(options.images, options.weights), device_of(options))
+
+
+SERVE = Command(
+    name="serve",
+    run=serve,
+    add_options=_serve_options,
+    summary="Answer over HTTP by a bundle: decisions, its card, figures for Prometheus.",
+    example="bundles/heat --port 8000",
+)

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .command import Command
+from .options import AddOption, add_device, add_overwrite, add_seed, whole_number
 from .progress import progress_line
 from .shared import check_parent, check_suffix
 
 if TYPE_CHECKING:
     from heat_core.bundles import Bundle
     from heat_core.monitoring import Watch
+
+
+def _watch_options(add: AddOption) -> None:
+    add("bundle", metavar="BUNDLE", type=Path)
+    stream = "rows as `score` reads them: Parquet, npy, or - for JSON lines"
+    add("stream", metavar="STREAM", help=stream)
+    add("--time", default="", help="the column or key that says when a row came; else as they come")
+    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add("--window", type=whole_number(1, 10**9), default=500, help="rows of a window")
+    add("--out", type=Path, help="a .parquet or a .csv file with a row for each window")
+    add_seed(add, "of the chance by which equal scores are ranked")
+    add_device(add)
+    add_overwrite(add)
 
 
 def watch(options: argparse.Namespace) -> None:
@@ -90,3 +106,12 @@ def _summary(found: Watch) -> str:
         where = "" if test.alarm_at is None else f" (row {test.alarm_at + 1:,})"
         lines.append(f"{name}: {said}{where}; {meaning}.")
     return "\n".join(lines)
+
+
+WATCH = Command(
+    name="watch",
+    run=watch,
+    add_options=_watch_options,
+    summary="Say when a stream's alarms and scores leave what a bundle expects.",
+    example="bundles/heat stream.parquet --time seen_at --out alarms.parquet",
+)
