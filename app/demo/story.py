@@ -287,15 +287,15 @@ def train_plane() -> PlaneTraining:
     prior, correction = fit(preset_detector("HEAT", "modern", "plane"), train).energy.addends()
 
     true_energy = np.minimum(-coarse.true_log_prob, MAX_ENERGY).reshape(SIDE, SIDE)
-    energies = true_energy, coarse.energy(prior), coarse.energy(correction)
+    energies = true_energy, coarse.evaluate(prior), coarse.evaluate(correction)
     layers = {}
     for name, energy in zip(LAYERS, energies, strict=True):
         layers[name] = energy.astype(np.float16).astype(np.float32)
 
-    fine_prior = fine.energy(prior)
+    fine_prior = fine.evaluate(prior)
     total_variation = {
         "MoG": fine.distance(fine_prior).tv,
-        "HEAT": fine.distance(fine_prior + fine.energy(correction)).tv,
+        "HEAT": fine.distance(fine_prior + fine.evaluate(correction)).tv,
     }
     return PlaneTraining(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
 

@@ -54,7 +54,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str], panel: str) -> Map
         panel: what is beside the map.
     """
     titles = titles_by_set(pack_data.pack)
-    _reset_for_other_data(pack_data)
+    _reset_for_new_data(pack_data)
     _show_sets_of_region(titles)
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("colour", COLOURINGS, "colour")
@@ -103,7 +103,7 @@ def panel_input(item: str) -> str:
     return panel
 
 
-def _reset_for_other_data(pack_data: PackData) -> None:
+def _reset_for_new_data(pack_data: PackData) -> None:
     """Forgets which sets are shown, the layout and the window: they do not outlive their data."""
     if st.session_state.get("map_data", pack_data.key) != pack_data.key:
         for key in ("shown", "layout", "window"):

@@ -197,7 +197,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
     id_energies = _fresh_id_energies(terms, grid, choice.seed)
     threshold = threshold_keeping(id_energies[TOTAL], ID_KEPT)
 
-    grid_energies = [grid.energy(term) for term in terms.values()]
+    grid_energies = [grid.evaluate(term) for term in terms.values()]
     total = np.sum(grid_energies, axis=0)
     true_mass = grid.true_mass
     model_mass = grid.model_mass(total)

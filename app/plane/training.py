@@ -147,7 +147,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
 
         train = fine.toy.features(seed=choice.seed)
         mog = fit(preset_detector("MoG", domain="plane"), train).energy
-        mog_distance = coarse.distance(coarse.energy(mog))
+        mog_distance = coarse.distance(coarse.evaluate(mog))
         detector = preset_detector(choice.detector, choice.preset, "plane")
         term_names = names_of_terms(detector, train)
         snapshots = SnapshotTaker(job, coarse, mog_distance, term_names, choice.early_stopping)
@@ -157,8 +157,8 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         with progress_to(partial(_say_measuring, job)):
             return ToyResult(
                 snapshots.take(outcome.energy),
-                fine.distance(fine.energy(outcome.energy)),
-                fine.distance(fine.energy(mog)),
+                fine.distance(fine.evaluate(outcome.energy)),
+                fine.distance(fine.evaluate(mog)),
                 snapshots.seconds,
                 outcome.energy,
                 term_names,
@@ -287,7 +287,7 @@ class SnapshotTaker:
         Raises:
             ValueError: the energy is not finite.
         """
-        terms = [self.grid.energy(term) for term in energy.addends()]
+        terms = [self.grid.evaluate(term) for term in energy.addends()]
         self._last_terms = {
             name: self._shared(name, drawn_values(term))
             for name, term in zip(self.term_names, terms, strict=True)

@@ -17,12 +17,12 @@ from app.session import (
     THRESHOLD_KEY,
     warn_if_not_offered,
 )
-from app.threshold_lab.state import choose_by_hand, forget_other_data, keep_same_share
+from app.threshold_lab.state import choose_by_hand, keep_same_share, reset_for_new_data
 from heat_core.results.score_axis import ScoreUnit
 from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 
 RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}
-CHOOSERS = tuple(RULES_BY_TITLE)
+RULE_TITLES = tuple(RULES_BY_TITLE)
 NARROW, WIDE = 200, 320  # pixels
 
 
@@ -62,10 +62,10 @@ def threshold_choice(
         titles: {set name: title} of the OOD sets.
         key: of the data; a threshold set by hand does not outlive them.
     """
-    forget_other_data(key, titles)
+    reset_for_new_data(key, titles)
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("against", detectors, "detector")
-    warn_if_not_offered(RULE_KEY, CHOOSERS, "rule")
+    warn_if_not_offered(RULE_KEY, RULE_TITLES, "rule")
     columns = st.columns([2, 2, 4, 3], vertical_alignment="bottom")
     with columns[0]:
         detector = detector_input(detectors)
@@ -145,7 +145,7 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
     """Returns the rule that chooses the threshold, with its settings; None for a hand."""
     title = st.selectbox(
         "What chooses the line",
-        CHOOSERS,
+        RULE_TITLES,
         key=RULE_KEY,
         bind="query-params",
         width=WIDE,

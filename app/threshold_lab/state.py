@@ -46,7 +46,7 @@ def keep_same_share() -> None:
     st.session_state[SHARE_TO_KEEP_KEY] = min(max(percent, 50.0), 99.9)
 
 
-def forget_other_data(key: str, set_names: Iterable[str]) -> None:
+def reset_for_new_data(key: str, set_names: Iterable[str]) -> None:
     """Counts all OOD sets of new data, and drops a threshold that a hand has set on other data.
 
     Args:

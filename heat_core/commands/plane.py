@@ -46,9 +46,9 @@ def toy(options: argparse.Namespace) -> None:
     with progress_line(options.detector):
         run = fit(detector, train, options.seed, options.device)
         seconds = time.perf_counter() - start
-        distance = grid.distance(grid.energy(run.energy))
+        distance = grid.distance(grid.evaluate(run.energy))
     mog = fit(preset_detector("MoG", domain="plane"), train)
-    kl_mog = grid.distance(grid.energy(mog.energy)).kl
+    kl_mog = grid.distance(grid.evaluate(mog.energy)).kl
     if options.json:
         answer = {
             "toy": options.name,

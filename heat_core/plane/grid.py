@@ -124,7 +124,7 @@ class Grid:
         by_mode = np.bincount(self.mode, weights=mass, minlength=self.toy.modes)
         return by_mode.astype(np.float64)
 
-    def energy(self, energy: Energy) -> Array:
+    def evaluate(self, energy: Energy) -> Array:
         """Returns the energies of all points, (side, side), the first axis y."""
         return score(energy, self.points).reshape(self.side, self.side)
 

@@ -74,8 +74,8 @@ def _trial(grid: Grid, toy: str, detector: str, preset: str, seed: int) -> Trial
     start = time.process_time()
     run = fit(preset_detector(detector, preset, "plane"), train, seed)
     cpu_seconds = time.process_time() - start
-    distance = grid.distance(grid.energy(run.energy))
-    mog_distance = grid.distance(grid.energy(mog.energy))
+    distance = grid.distance(grid.evaluate(run.energy))
+    mog_distance = grid.distance(grid.evaluate(mog.energy))
     return Trial(toy, detector, preset, seed, distance, mog_distance, cpu_seconds)
 
 

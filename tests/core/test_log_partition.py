@@ -44,7 +44,7 @@ def test_annealing_finds_a_gaussians_log_z(dim: int) -> None:
 def test_log_z_is_the_integral_on_a_toy() -> None:
     data, grid = toy("crosses9").features(), Grid(toy("crosses9"))
     energy = fit(preset_detector("HEAT", "quick", "plane"), data).energy
-    values = grid.energy(energy)
+    values = grid.evaluate(energy)
     integral = float(np.log(np.exp(values.min() - values).sum() * grid.cell_area) - values.min())
     assert grid.log_z(values) == pytest.approx(integral)
     mixture = GaussianMixture(2, 9).fit(data)

@@ -233,7 +233,7 @@ class Height(Energy):
 
 
 def test_the_first_axis_is_y() -> None:
-    heights = GRIDS["cross"].energy(Height())
+    heights = GRIDS["cross"].evaluate(Height())
     assert heights.shape == (300, 300)
     np.testing.assert_allclose(heights[:, 7], GRIDS["cross"].axis, atol=1e-6)
 
@@ -249,7 +249,7 @@ def learned() -> dict:
         name: preset_detector(name, "quick", "plane").fit(data, 0)
         for name in ("MoG", "EBM", "HEAT")
     }
-    return {name: grid.distance(grid.energy(energy)) for name, energy in fitted.items()}
+    return {name: grid.distance(grid.evaluate(energy)) for name, energy in fitted.items()}
 
 
 def test_the_mog_is_as_far_as_its_moments_say(learned: dict) -> None:
@@ -283,6 +283,6 @@ def test_the_ebm_leaves_no_mass_where_flat_data_is_not() -> None:
     """
     grid = Grid(TOYS["moons"], 100)
     weight = np.exp(
-        -grid.energy(preset_detector("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0))
+        -grid.evaluate(preset_detector("EBM", "quick", "plane").fit(TOYS["moons"].features(), 0))
     )
     assert weight[np.abs(grid.axis) > 2.6].sum() < 0.02 * weight.sum()

@@ -228,7 +228,7 @@ def test_the_papers_figure_by_number() -> None:
     found = {}
     for name in ("EBM", "HEAT"):
         detector = _shortened(preset_detector(name, "paper", "plane"), steps=300)
-        found[name] = grid.distance(grid.energy(detector.fit(data)))
+        found[name] = grid.distance(grid.evaluate(detector.fit(data)))
     assert found["HEAT"].modes_kept == 9
     assert found["EBM"].modes_kept < 9
     assert found["HEAT"].kl < 0.25 < 1 < found["EBM"].kl
