@@ -144,8 +144,9 @@ def test_settings_are_those_that_the_criterion_can_judge() -> None:
     assert heat is not None
     assert ebm is not None
     assert heat.present == ebm.present == learner.training.lr
-    assert heat.with_value(0.25).correction.training.lr == 0.25
-    assert ebm.with_value(0.25).learner.training.lr == 0.25
+    faster = replace(learner, training=replace(learner.training, lr=0.25))
+    assert heat.with_value(0.25) == HEAT(correction=faster)
+    assert ebm.with_value(0.25) == EBM(learner=faster)
     chosen = setting_of(ReAct(), train)
     assert chosen is not None
     assert (chosen.name, chosen.present) == ("percentile", None)
