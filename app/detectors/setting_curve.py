@@ -117,7 +117,7 @@ def curve_figure(curve: SettingCurve) -> go.Figure:
         )
     )
     marks = {"best": (curve.best, "circle", 13)}
-    if curve.present in curve.criteria:
+    if curve.present is not None and curve.present in curve.criteria:
         marks["preset"] = (curve.present, "circle-open", 18)
     for name, (value, symbol, size) in marks.items():
         figure.add_scatter(

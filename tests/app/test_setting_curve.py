@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,18 +28,18 @@ def with_families(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def test_the_best_value_is_filled_and_the_presets_has_a_ring() -> None:
     curve = SettingCurve("KNN", "k", {1: 0.8, 10: 0.9, 100: 0.85}, 100)
-    figure = curve_figure(curve).to_dict()
-    line, best, preset = figure["data"]
-    np.testing.assert_allclose(line["y"], [80, 90, 85])
-    assert (best["x"], best["y"], preset["x"], preset["y"]) == ([10], [90.0], [100], [85.0])
-    assert figure["layout"]["xaxis"]["type"] == "log"
-    assert figure["layout"]["xaxis"]["ticktext"] == ["1", "10", "100"]
+    figure: Any = curve_figure(curve)
+    line, best, preset = figure.data
+    np.testing.assert_allclose(line.y, [80, 90, 85])
+    assert (best.x, best.y, preset.x, preset.y) == ((10,), (90.0,), (100,), (85.0,))
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.ticktext == ("1", "10", "100")
 
 
 def test_a_value_of_nought_is_on_an_even_axis_and_a_chosen_one_has_no_ring() -> None:
-    figure = curve_figure(SettingCurve("Radial", "beta", {0.0: 0.8, 2.0: 0.7}, None)).to_dict()
-    assert figure["layout"]["xaxis"]["type"] == "linear"
-    assert [trace["name"] for trace in figure["data"][1:]] == ["best"]
+    figure: Any = curve_figure(SettingCurve("Radial", "beta", {0.0: 0.8, 2.0: 0.7}, None))
+    assert figure.layout.xaxis.type == "linear"
+    assert [trace.name for trace in figure.data[1:]] == ["best"]
 
 
 @pytest.fixture
