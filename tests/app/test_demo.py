@@ -204,8 +204,12 @@ def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
 
 def test_a_lead_goes_to_its_page_with_the_line() -> None:
     at = _demo()
-    at.session_state["demo_leads_to"] = "energy"
-    assert any(title.value == "Energy" for title in [*opened(at).title, *at.header])
+    query = {"scorer": "MoG", "objective": "By hand", "cut": "-700.5"}
+    at.session_state["demo_leads_to"] = "threshold_lab", query
+    opened(opened(at))
+    assert any(title.value == "Threshold lab" for title in [*at.title, *at.header])
+    assert link(at)["scorer"] == "MoG"
+    assert link(at)["cut"] == "-700.5"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
