@@ -17,6 +17,7 @@ export default function (component) {
   accept(stage, data);
   return () => {
     stage.observer.disconnect();
+    stage.around_observer.disconnect();
     window.removeEventListener("resize", stage.on_resize);
     document.removeEventListener("keydown", stage.on_key);
     clear(stage);
@@ -38,6 +39,9 @@ function create(root) {
   stage.on_key = (event) => press(stage, event);
   stage.observer = new ResizeObserver(() => { const slide = stage.built[stage.at]; if (slide) slide.fit(); });
   stage.observer.observe(stage.picture);
+  stage.around = stage.root.getRootNode().host?.closest('[data-testid="stMainBlockContainer"]');
+  stage.around_observer = new ResizeObserver(() => fill_window(stage)); // what stands above and below may come later
+  if (stage.around) stage.around_observer.observe(stage.around);
   window.addEventListener("resize", stage.on_resize);
   document.addEventListener("keydown", stage.on_key);
   return stage;
@@ -55,7 +59,6 @@ function accept(stage, data) {
     if (stage.at !== latest) { stage.at = latest; show(stage); }
   }
   fill_window(stage);
-  requestAnimationFrame(() => fill_window(stage)); // what stands below may come later
 }
 
 function clear(stage) {
@@ -66,8 +69,7 @@ function clear(stage) {
 
 // Makes the stage as high as the window leaves room for, with what stands below it in the app.
 function fill_window(stage) {
-  const host = stage.root.getRootNode().host ?? stage.root, around = host.closest?.('[data-testid="stMainBlockContainer"]');
-  const main = host.closest?.('[data-testid="stMain"]'), box = stage.root.getBoundingClientRect();
+  const { around } = stage, main = around?.closest('[data-testid="stMain"]'), box = stage.root.getBoundingClientRect();
   const below = around ? around.getBoundingClientRect().bottom - box.bottom : BELOW, top = box.top + (main?.scrollTop ?? window.scrollY);
   const left = window.innerHeight - top - below;
   stage.is_scrolled_to = left < LEAST;
