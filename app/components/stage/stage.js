@@ -2,6 +2,7 @@
 // sends which slide is shown and where a lead goes; by itself, in a file, it needs nobody.
 
 const BELOW = 8; // px below the stage
+const BAR = 64; // px of the app's own bar, which stays at the top as one scrolls
 const LEAST = 520; // px; where the window leaves less, on a phone, the stage fills it once one has scrolled to it
 const GAP = 8; // px between small pictures
 const GAPS = { across: 24, down: 8 }; // px between maps
@@ -73,7 +74,7 @@ function fill_window(stage) {
   const below = around ? around.getBoundingClientRect().bottom - box.bottom : BELOW, top = box.top + (main?.scrollTop ?? window.scrollY);
   const left = window.innerHeight - top - below;
   stage.is_scrolled_to = left < LEAST;
-  stage.root.style.height = `${Math.floor(stage.is_scrolled_to ? Math.max(LEAST, window.innerHeight - 2 * BELOW) : left)}px`;
+  stage.root.style.height = `${Math.floor(stage.is_scrolled_to ? Math.max(LEAST, window.innerHeight - BAR - BELOW) : left)}px`;
 }
 
 // -- steps ------------------------------------------------------------------------------------------------------------
