@@ -202,16 +202,6 @@ def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
     assert _on_stage(_demo(step=wrong))["step"] == 1
 
 
-def test_a_lead_goes_to_its_page_with_the_line() -> None:
-    at = _demo()
-    query = {"scorer": "MoG", "objective": "By hand", "cut": "-700.5"}
-    at.session_state["demo_leads_to"] = "threshold_lab", query
-    opened(opened(at))
-    assert any(title.value == "Threshold lab" for title in [*at.title, *at.header])
-    assert link(at)["scorer"] == "MoG"
-    assert link(at)["cut"] == "-700.5"
-
-
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
 def test_a_story_that_is_lost_or_damaged_gives_one_line(
     content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
