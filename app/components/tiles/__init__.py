@@ -50,7 +50,7 @@ def encoded(pixels: NDArray[np.uint8]) -> str:
 def tiles(
     shown: Sequence[Tile], on_click: Callable[[str], None], key: str, opened: str = ""
 ) -> None:
-    """Shows images, and rows of what has none, and calls `on_click` with the id of one clicked.
+    """Shows images, then rows of what has none, and calls `on_click` with the id of one clicked.
 
     A click on one that is not shown is passed over: it comes from a browser.
 

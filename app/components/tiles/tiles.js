@@ -11,13 +11,13 @@ export default function (component) {
   wall.send = (item) => setTriggerValue("clicked", item);
   const shown = JSON.stringify(data.tiles);
   if (shown !== wall.shown) {
-    const parts = [];
-    for (const tile of data.tiles) {
-      const name = tile.image ? "images" : "rows";
-      if (parts.at(-1)?.className !== name) parts.push(text("div", "", name)); // the order stays
-      parts.at(-1).append(button(tile, wall));
-    }
-    grid.replaceChildren(...parts); // else they stay, and whoever has the focus keeps it
+    const parts = [["images", data.tiles.filter((tile) => tile.image)], ["rows", data.tiles.filter((tile) => !tile.image)]];
+    const shown_parts = parts.filter(([, some]) => some.length).map(([name, some]) => {
+      const part = text("div", "", name);
+      part.append(...some.map((tile) => button(tile, wall)));
+      return part;
+    });
+    grid.replaceChildren(...shown_parts); // else they stay, and whoever has the focus keeps it
     wall.shown = shown;
   }
   for (const made of grid.querySelectorAll("button")) made.setAttribute("aria-current", made.dataset.item === data.at);
