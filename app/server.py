@@ -34,7 +34,7 @@ CLOSE_SECONDS = 110.0
 # After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
 # each of many moments while two trainings are under way.
 SWITCH_SECONDS = 0.001
-KEPT_SECONDS = 60.0  # between two looks for kept uploads that have expired
+EXPIRY_CHECK_SECONDS = 60.0  # between two looks for kept uploads that have expired
 COLLECT_SECONDS = 60.0  # between two garbage collections while somebody is there
 EXIT_SECONDS = 8.0  # that threads get to end in when the server stops; Docker kills it after 10
 TEST_EXIT_SECONDS = 60.0  # and where no server runs, as in tests
@@ -58,7 +58,7 @@ class Server:
         self.page_turns = PageTurns()
         self.uploads = UploadReader(UploadBudget(uploads_limit()))
         self.kept = kept_uploads()
-        self._last_look_at_kept = -KEPT_SECONDS
+        self._last_look_at_kept = -EXPIRY_CHECK_SECONDS
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
         self._last_collection = time.monotonic()
@@ -116,7 +116,7 @@ class Server:
 
     def _remove_expired_uploads(self) -> None:
         now = time.monotonic()
-        if self.kept is not None and now - self._last_look_at_kept >= KEPT_SECONDS:
+        if self.kept is not None and now - self._last_look_at_kept >= EXPIRY_CHECK_SECONDS:
             self._last_look_at_kept = now
             self.kept.tend()
 

@@ -24,13 +24,13 @@ from app.components.scatter_map import (
 from app.energy.controls import auxiliary_choice, margin_inputs, weight_input
 from app.energy.figures import confidence_map, course, energy_map, energy_range
 from app.energy.panels import ID_AND_OOD, map_axis
-from app.energy.rendering import energy_map as energy_png
+from app.energy.rendering import energy_map_png
 from app.energy.state import (
     AROUND,
+    current_margins,
     find_tuning,
     forget_margins,
     forget_polygons,
-    margins_set,
     points_to_read,
     points_to_train_on,
     set_margins,
@@ -152,7 +152,7 @@ def _draw_map(
         tuple(((x + 1) / 2, (1 - y) / 2) for x, y in corners) for corners in auxiliary.polygons
     ]
     picture = MapPicture(
-        energy_png(
+        energy_map_png(
             snapshot.energy, heights_range, preview.points / extent, points / extent, window
         ),
         1.0,
@@ -196,7 +196,7 @@ def _choice_and_job(
     energies = before.id_energy, before.ood_energy
     default = default_margins(*energies)
     rounded = round(default[0], 1), round(default[1], 1)
-    margins = margins_set(f"{classifier.key}.{auxiliary.key}", rounded)
+    margins = current_margins(f"{classifier.key}.{auxiliary.key}", rounded)
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         margin_inputs(margins)

@@ -105,7 +105,7 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
 def line_interval(rule: ThresholdRule | None, scores: SetScores) -> tuple[float, float] | None:
     """Returns where other calibration scores, as many, would put the threshold in 95 of 100 cases.
 
-    None where nothing says.
+    None of a rule that is not of one rank of them, whose interval needs resampling.
 
     Args:
         rule: that chose the threshold; None if a hand did.
