@@ -2,7 +2,7 @@
 
 A probe is trained, by cross-validation, to tell ID test images from those of one OOD set, which is
 what a detector must never see: a logistic regression of the normalised features, their norm, and
-the same of the std view. Printed in Markdown: FPR95 / AUROC of detectors and of the probe by OOD set.
+the same of the std view. Printed in Markdown: FPR95 / AUROC by OOD set, of detectors and the probe.
 """
 
 from __future__ import annotations
