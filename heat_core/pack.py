@@ -272,14 +272,19 @@ class Pack:
         return tuple(name for name in self.ood if name.short_name not in resembling)
 
     @property
+    def apart(self) -> tuple[str, ...]:
+        """The names of the OOD sets that averages do not count."""
+        return tuple(str(name) for name in self.ood if name not in self.averaged)
+
+    @property
     def apart_sentence(self) -> str:
         """What a table says of OOD sets that averages do not count; empty if there is none."""
-        apart = [str(name) for name in self.ood if name not in self.averaged]
-        if not apart:
+        if not self.apart:
             return ""
+        names = ", ".join(self.apart)
         return (
-            f"The network was fine-tuned against images like those of {', '.join(apart)} (*): no "
-            "average counts them."
+            f"The network was fine-tuned against images like those of {names} (*): no average "
+            "counts them."
         )
 
     @property
@@ -290,6 +295,10 @@ class Pack:
     def title_of(self, name: str) -> str:
         """Returns the name to show for a set, in one line."""
         return one_line(self.card.get("sets", {}).get(name, {}).get("title", name))
+
+    def marked_title_of(self, name: str) -> str:
+        """Returns the name to show for a set, with an asterisk if no average counts it."""
+        return self.title_of(name) + (" *" if name in self.apart else "")
 
     def available_rows(self, name: str) -> int:
         """Returns how many rows there were for a set, of which its own may be a sample.

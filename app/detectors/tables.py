@@ -126,12 +126,13 @@ def _interval_text(interval: FigureInterval, sign: str = "") -> str:
 def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 % interval.
 
-    An asterisk marks sets that no average counts.
+    Args:
+        titles: {set: title}, with an asterisk of sets that no average counts.
     """
     return pd.DataFrame(
         {
             "Detector": row.detector,
-            "Set": titles[row.set_name] + (" *" if row.is_apart else ""),
+            "Set": titles[row.set_name],
             "Group": row.group,
             "Images": row.n,
             "FPR95 (ID+) %": round(100 * row.fpr95, 1),
@@ -240,7 +241,7 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
     Args:
         accepts, rejects: names of the detectors.
-        counts: {set: (how many, of how many)}.
+        counts: {set: (how many, of how many)} of ID test and the OOD sets that averages count.
     """
     flipped_id, total_id = counts.get("test", (0, 0))
     ood_counts = [pair for name, pair in counts.items() if name != "test"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.job import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
+from app.pack.metadata import MetadataColours, metadata_colours
 from app.pack.progress import show_waiting
 from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
 from heat_core.set_name import SetName
@@ -58,6 +59,7 @@ class PackData:
     weights: Path | None = None
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
     added_scores: dict[str, DetectorScores] = field(default_factory=dict)
+    _metadata_colours: dict[str, MetadataColours] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -79,6 +81,13 @@ class PackData:
             for name, features in self.pack.sets()
             if name != "train" and not SetName.parse(name).is_pseudo
         }
+
+    def metadata_colours(self, column: str) -> MetadataColours:
+        """Returns what the rows of all sets are coloured and filtered by of a metadata column."""
+        if column not in self._metadata_colours:
+            names = [name for name, _ in self.pack.sets()]
+            self._metadata_colours[column] = metadata_colours(self.pack, column, names)
+        return self._metadata_colours[column]
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:

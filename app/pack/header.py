@@ -16,6 +16,7 @@ from app.pack.data import (
     unknown_pack_name,
     unsupported_reasons,
 )
+from app.pack.filters import keep_filters_in_link, sync_filters_with_link
 from app.pack.layout_state import sync_region_with_link
 from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
 from app.pack.selected import (
@@ -87,6 +88,7 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
+    keep_filters_in_link()
     sync_items_with_link()
     if missing is not None:
         st.warning(plain(missing.reason), icon=":material/cloud_off:")
@@ -144,6 +146,7 @@ def _follow_link(pack_data: PackData) -> None:
     keep_data_in_link(pack_data)
     if is_link_of_other_data():
         _warn_of_other_data()
+    sync_filters_with_link(pack_data)
     sync_items_with_link()
     sync_tags_with_link(pack_data)
     missing_method = sync_region_with_link(pack_data)
