@@ -30,6 +30,7 @@ from .files import whole_folder
 from .labels import CLASSES_KEY, numbered_labels
 from .metadata import ID_COLUMN, META, with_one_kind
 from .npz import Limits, OverLimit, check_npz, listed, read_npz
+from .progress import report_progress
 from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
 
@@ -352,7 +353,8 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
         for key, view_keys in keys.items()
     }
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
-    for key, own_arrays in by_set.items():
+    for i, (key, own_arrays) in enumerate(by_set.items()):
+        report_progress(f"checking {key}", i / len(by_set))
         group, name = SetName.parse(key)
         if group in sets:
             sets[group][name] = features_from_arrays(own_arrays, key)
@@ -482,7 +484,9 @@ def write_pack(pack: Pack, path: Path, overwrite: bool = True) -> None:
         FileExistsError: there is one, and it is not to be replaced.
     """
     with whole_folder(path, overwrite) as folder:
-        for name, features in pack.sets():
+        sets = dict(pack.sets())
+        for i, (name, features) in enumerate(sets.items()):
+            report_progress(f"writing {name}", i / len(sets))
             write_features(features, folder / f"{name}.safetensors")
         for name, sheet in pack.thumbnails.items():
             (folder / f"{name}.webp").write_bytes(sheet)
@@ -529,7 +533,10 @@ def _read_folder(path: Path) -> Pack:
         if name not in names:
             file = path / "card.json"
             raise ValueError(f"{file}: wanted the sets train and test, got no {name}.")
-    sets = {name: read_features(path / f"{name}.safetensors") for name in names}
+    sets = {}
+    for i, name in enumerate(names):
+        report_progress(f"reading {name}", i / len(names))
+        sets[name] = read_features(path / f"{name}.safetensors")
     ood: dict[SetName, Features] = {}
     families: dict[str, dict[str, Features]] = {group: {} for group in PSEUDO_GROUPS}
     for text, features in sets.items():

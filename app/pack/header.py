@@ -18,7 +18,13 @@ from app.pack.data import (
 )
 from app.pack.filters import keep_filters_in_link, sync_filters_with_link
 from app.pack.layout_state import sync_region_with_link
-from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
+from app.pack.own_data import (
+    finish_own_work,
+    link_caution,
+    missing_own_data,
+    own_work,
+    sync_own_data_with_link,
+)
 from app.pack.selected import (
     accept_other_data,
     drop_waiting_region,
@@ -65,6 +71,7 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         else:
             st.title(title, width="content")
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+            finish_own_work()
             sync_own_data_with_link()
             missing = missing_own_data() if uses_pack else None
             is_shown = uses_pack and missing is None
@@ -91,7 +98,8 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
     keep_filters_in_link()
     sync_items_with_link()
     if missing is not None:
-        st.warning(plain(missing.reason), icon=":material/cloud_off:")
+        if own_work() is None:
+            st.warning(plain(missing.reason), icon=":material/cloud_off:")
         controls.show_data_choice()
     elif error:
         st.error(plain(error), icon=":material/error:")
