@@ -164,6 +164,30 @@ def contents_table(pack: Pack) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def runs_finding(detector: str, kind: str, table: Table) -> str:
+    """Returns how far runs of one detector lie apart, in a sentence.
+
+    Args:
+        kind: what differs between them, such as `seeds`.
+        table: of the runs, in the place of detectors.
+    """
+    averages = [table.average(run) for run in table.detectors]
+    figures = {
+        "FPR95": [average.fpr95 for average in averages],
+        "AUROC": [average.auroc for average in averages],
+    }
+    if len(averages) == 1:
+        only = ", ".join(f"{name} {percent(values[0])}" for name, values in figures.items())
+        return f"{detector}, {table.detectors[0]}: {only}.".replace(" %", "\u00a0%")
+    ranges = ", ".join(
+        f"{name} {100 * min(values):.1f} to {percent(max(values))}"
+        for name, values in figures.items()
+    )
+    deviation = 100 * float(np.std(figures["FPR95"], ddof=1))
+    spread = f" (FPR95 has a standard deviation of {deviation:.1f})" if kind == "seeds" else ""
+    return f"{detector}, {len(averages)} {kind}: {ranges}{spread}.".replace(" %", "\u00a0%")
+
+
 # -- curves and the selection ----------------------------------------------------------------------
 
 

@@ -71,14 +71,14 @@ def map_choice(pack_data: PackData, detectors: Sequence[str], panel: str) -> Map
         if colour == "flip" or panel == PAIR:
             pair = detector_pair_input()
         set_names = _sets_input(titles)
-        filter_popover(pack_data)
+        column = columns.get(colour, "")
+        filter_popover(pack_data, column)
         with st.popover("More", icon=":material/tune:"):
             has_contours = _contours_input()
             order = choice_input("Gallery", ORDERS, default=ORDERS[0], key="order")
             method = _method_input(pack_data)
             share_to_keep_input()
             _item_input(pack_data)
-    column = columns.get(colour, "")
     return MapChoice(colour, column, detector, method, set_names, order, pair, has_contours)
 
 

@@ -71,15 +71,19 @@ def set_filter(
 # -- widgets ---------------------------------------------------------------------------------------
 
 
-def filter_popover(pack_data: PackData) -> None:
-    """Offers a filter by each metadata column; nothing where the data has none."""
+def filter_popover(pack_data: PackData, first: str = "") -> None:
+    """Offers a filter by each metadata column; nothing where the data has none.
+
+    Args:
+        first: the column that is offered until another is chosen.
+    """
     columns = pack_data.pack.metadata_columns
     if not columns:
         return
     count = len(_conditions())
     with st.popover(f"Filter: {count}" if count else "Filter", icon=":material/filter_alt:"):
         if st.session_state.get(FILTERED_KEY) not in columns:
-            st.session_state[FILTERED_KEY] = columns[0]
+            st.session_state[FILTERED_KEY] = first or columns[0]
         column = st.selectbox("Filter by", columns, key=FILTERED_KEY)
         colours = pack_data.metadata_colours(str(column))
         if colours.categories:

@@ -8,11 +8,9 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.job import Job
-from app.pack.data import PackData, find_job, start_job
+from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import fitted_run
-from app.session import tab_id
 from app.text import plain
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.shipment import (
@@ -33,8 +31,8 @@ def ship_panel(pack_data: PackData, evaluation: Evaluation) -> None:
     """Offers the detector with its threshold as files, and shows those that were made."""
     detector = evaluation.choice.detector
     rule = evaluation.rule or ByHand(evaluation.outcome.threshold)
-    job = find_job(pack_data, _job_key(pack_data, detector, rule, evaluation.choice.set_names))
-    if job is None or job.was_cancelled or job.key in _left_shipments():
+    job = watched_job(pack_data, _job_key(pack_data, detector, rule, evaluation.choice.set_names))
+    if job is None:
         st.button(
             "Ship this",
             key="ship",
@@ -47,14 +45,13 @@ def ship_panel(pack_data: PackData, evaluation: Evaluation) -> None:
     if show_failure(job, _start, pack_data, evaluation, rule):
         return
     if not job.over:
-        job.watch(tab_id())
         with st.container(horizontal=True, vertical_alignment="bottom"):
             show_progress(job, f"Packing {plain(detector)}")
             st.button(
                 "Cancel",
                 key="cancel-ship",
                 icon=":material/close:",
-                on_click=_leave,
+                on_click=leave_job,
                 args=(job,),
             )
         return
@@ -72,19 +69,7 @@ def _start(pack_data: PackData, evaluation: Evaluation, rule: ThresholdRule) -> 
         fitted_run(pack_data, choice.detector),
     )
     key = _job_key(pack_data, choice.detector, rule, choice.set_names)
-    _left_shipments().discard(key)
-    start_job(pack_data, key, work, for_everybody=False).watch(tab_id())
-
-
-def _leave(job: Job) -> None:
-    """Stops waiting for files; the work stops unless another tab waits for them."""
-    _left_shipments().add(job.key)
-    job.leave(tab_id())
-
-
-def _left_shipments() -> set[str]:
-    """Returns the keys of the files that this tab has stopped waiting for."""
-    return st.session_state.setdefault("left_shipments", set())
+    start_job(pack_data, key, work, for_everybody=False)
 
 
 def _job_key(
