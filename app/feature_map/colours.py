@@ -256,7 +256,7 @@ def by_metadata(layout: Layout, metadata: MetadataColours, set_names: Sequence[s
         ends = metadata.number_text(low), metadata.number_text(high)
     if unknown:
         entries.append((GREY, UNKNOWN_SYMBOL, f"not known: {unknown:,}"))
-    background = {name: np.isnan(metadata.values[name]) for name in layout.coordinates}
+    background = {name: _says_little(metadata, name) for name in layout.coordinates}
     return Colouring(
         colours,
         symbols,
@@ -267,6 +267,14 @@ def by_metadata(layout: Layout, metadata: MetadataColours, set_names: Sequence[s
         ends,
         background=background,
     )
+
+
+def _says_little(metadata: MetadataColours, name: str) -> Mask:
+    """Returns which rows of a set are of no known value, or of one too rare for a colour, (n,)."""
+    values = metadata.values[name]
+    if metadata.categories[-1:] != (OTHER,):
+        return np.isnan(values)
+    return np.isnan(values) | (values == len(metadata.categories) - 1)
 
 
 def _category_style(metadata: MetadataColours, place: int) -> tuple[str, str]:

@@ -97,7 +97,8 @@ def _ranges(colours: MetadataColours, id_values: Array) -> Iterator[tuple[str, f
         if i == len(edges) - 2:
             yield f"{first} to {last}", start, end
         else:
-            yield f"{first} to below {last}", start, float(np.nextafter(end, -np.inf))
+            below = "to before" if colours.is_date else "to below"
+            yield f"{first} {below} {last}", start, float(np.nextafter(end, -np.inf))
 
 
 # -- in words --------------------------------------------------------------------------------------
@@ -141,17 +142,14 @@ def slices_finding(column: str, found: Sequence[Slice]) -> str:
     Args:
         column: its name.
     """
-    with_id = [each for each in found if each.kept is not None]
-    if not with_id:
+    kept = [(each.value, each.kept) for each in found if each.kept is not None]
+    if not kept:
         return f"No ID test row has a value of {column}."
-    total = sum(each.kept.n for each in with_id if each.kept)
-    overall = sum(each.kept.count for each in with_id if each.kept) / total
-    worst = min(with_id, key=lambda each: each.kept.share if each.kept else 1.0)
-    assert worst.kept is not None
-    _, high = worst.kept.interval(1 - 0.05 / len(with_id))
-    finding = (
-        f"{column} {worst.value}: {percent(worst.kept.share)} of ID kept, "
-        f"{worst.kept.n:,} rows, the least of {len(with_id)}; of all it is {percent(overall)}"
-    )
-    chance = "more than chance" if high < overall else "no more than chance makes of so few"
-    return f"{finding}: {chance}.".replace(" %", "\u00a0%")
+    overall = sum(share.count for _, share in kept) / sum(share.n for _, share in kept)
+    value, least = min(kept, key=lambda pair: pair[1].share)
+    finding = f"{column} {value}: {percent(least.share)} of ID kept, {least.n:,} rows"
+    if len(kept) > 1:
+        _, high = least.interval(1 - 0.05 / len(kept))  # of the least of so many
+        chance = "more than chance" if high < overall else "no more than chance"
+        finding += f"; of all it is {percent(overall)}. It is the least of {len(kept)}, by {chance}"
+    return f"{finding}.".replace(" %", "\u00a0%")

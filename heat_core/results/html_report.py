@@ -365,7 +365,8 @@ def _ood_sets(facts: _Facts) -> Iterator[Html]:
         "Every OOD set", heading, [_ood_row(facts, name) for name in facts.scores.ood_names]
     )
     if facts.pack.apart_sentence:
-        yield element("p", f"{facts.pack.apart_sentence} Nor do the figures above.", class_="quiet")
+        left_out = "The decision, the histograms and the precision leave them out, too."
+        yield element("p", f"{facts.pack.apart_sentence} {left_out}", class_="quiet")
 
 
 def _ood_row(facts: _Facts, text: str) -> tuple[object, ...]:

@@ -125,7 +125,8 @@ def test_what_is_kept_and_caught_is_counted_by_category() -> None:
     assert table["OOD rows"].tolist() == [10, 30]
     finding = slices_finding("it", found).replace("\u00a0", " ")
     assert finding == (
-        "it b: 20.0 % of ID kept, 10 rows, the least of 2; of all it is 80.0 %: more than chance."
+        "it b: 20.0 % of ID kept, 10 rows; of all it is 80.0 %. It is the least of 2, by more than "
+        "chance."
     )
     assert list(slices_table("it", slices(colours, scores, 31.5, []))) == [
         "it",
