@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import streamlit as st
@@ -55,10 +55,9 @@ def _conditions() -> dict[str, Condition]:
 
 
 def set_filter(
-    pack_data: PackData, colours: MetadataColours, wanted: Iterable[str] | tuple[float, float]
+    pack_data: PackData, colours: MetadataColours, wanted: Collection[str] | tuple[float, float]
 ) -> None:
     """Selects the rows that have some values of a column; all of them where none is left out."""
-    wanted = tuple(wanted)
     condition = colours.condition(wanted)
     origin = f"column {colours.column}"
     if condition is None:
@@ -82,8 +81,10 @@ def filter_popover(pack_data: PackData, first: str = "") -> None:
         return
     count = len(_conditions())
     with st.popover(f"Filter: {count}" if count else "Filter", icon=":material/filter_alt:"):
-        if st.session_state.get(FILTERED_KEY) not in columns:
-            st.session_state[FILTERED_KEY] = first or columns[0]
+        chosen = st.session_state.get(FILTERED_KEY)
+        if chosen not in columns:
+            chosen = first or columns[0]
+        st.session_state[FILTERED_KEY] = chosen  # anew: the browser draws it once it is opened
         column = st.selectbox("Filter by", columns, key=FILTERED_KEY)
         colours = pack_data.metadata_colours(str(column))
         if colours.categories:
