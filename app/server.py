@@ -56,7 +56,7 @@ class Server:
     def __init__(self) -> None:
         self.jobs = JobQueue(is_connected=is_connected)
         self.page_turns = PageTurns()
-        self.uploads = UploadReader(UploadBudget(uploads_limit()))
+        self.uploads = UploadReader(UploadBudget(uploads_limit()), is_connected)
         self.kept = kept_uploads()
         self._last_look_at_kept = -EXPIRY_CHECK_SECONDS
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
@@ -105,6 +105,7 @@ class Server:
         for 0.2 s once torch is loaded; that is switched off in `.streamlit/config.toml`.
         """
         self.jobs.tend()
+        self.uploads.jobs.tend()
         self._remove_expired_uploads()
         has_closed = self._close_sessions()
         now = time.monotonic()
@@ -140,7 +141,9 @@ class Server:
         not come to a report in time, a server ends without taking the interpreter apart.
         """
         has_server = runtime.exists()
-        has_ended = self.jobs.stop(EXIT_SECONDS if has_server else TEST_EXIT_SECONDS)
+        seconds = EXIT_SECONDS if has_server else TEST_EXIT_SECONDS
+        ended = [queue.stop(seconds / 2) for queue in (self.jobs, self.uploads.jobs)]
+        has_ended = all(ended)
         if has_server and not has_ended:
             sys.stdout.flush()
             sys.stderr.flush()

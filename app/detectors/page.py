@@ -8,8 +8,10 @@ from app.detectors import (
     own_image,
     paper_table,
     roc_curves,
+    runs,
     selection,
     setting_panel,
+    slices,
 )
 from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
@@ -63,8 +65,10 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
     selection_chips()
     selection.show(pack_data, scores_by_detector)
     lines.show(pack_data, scores_by_detector, share_to_keep, unit)
+    slices.show(pack_data, scores_by_detector, share_to_keep)
     if has_ood:
         roc_curves.show(pack_data, scores_by_detector, share_to_keep)
+        runs.show(pack_data, share_to_keep)
     flips.show(pack_data, share_to_keep)
     setting_panel.show(pack_data)
     own_image.show(pack_data, share_to_keep)

@@ -71,6 +71,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
     panels.line(evaluation, titles, selected)
     ship_panel(pack_data, evaluation)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
+    panels.slices(pack_data, evaluation)
     if evaluation.class_thresholds:
         panels.class_thresholds(pack_data, evaluation)
     panels.nearest_images(pack_data, evaluation)
@@ -79,7 +80,8 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
     titles = unique_titles(pack_data.pack)
-    choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
+    averaged = {name: title for name, title in titles.items() if name not in pack_data.pack.apart}
+    choice = threshold_choice(tuple(DETECTORS), averaged, pack_data.key)
     add_detectors(choice.detectors)
 
     job = ensure_scoring_job(pack_data, "modern")

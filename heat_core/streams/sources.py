@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from heat_core.features import Features, read_features
+from heat_core.list_columns import matrix_of_lists
 
 Item = TypeVar("Item")
 
@@ -294,24 +295,11 @@ class _ParquetRows:
                 row += batch.num_rows
 
     def _matrix(self, name: str, column: Any, row: int) -> np.ndarray:
-        """Returns a column of lists of numbers as (n, d)."""
-        import pyarrow as pa
-
-        kind = column.type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if not (is_list or pa.types.is_fixed_size_list(kind)):
-            raise ValueError(f"{self.path}: {name} must hold a list of numbers a row, got {kind}.")
-        values = column.flatten()
-        width, rest = divmod(len(values), len(column))
-        lengths = set() if not is_list else set(column.value_lengths().unique().to_pylist())
-        if column.null_count or values.null_count or rest or lengths - {width}:
-            raise ValueError(
-                f"{self.path}: {name} must hold a list of one length and no empty place in each "
-                f"row, and from row {row:,} on it does not."
-            )
-        if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise ValueError(f"{self.path}: {name} must hold numbers, got {values.type}.")
-        return np.array(values.to_numpy(zero_copy_only=False)).reshape(len(column), width)
+        """Returns a column of lists of numbers as (n, d), whose memory is its own."""
+        try:
+            return np.array(matrix_of_lists(column, name, row))
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
 
 
 def _first_line(error: Exception) -> str:
