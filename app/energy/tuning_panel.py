@@ -98,7 +98,7 @@ def tuning_section(classifier: ClassifierChoice, result: ClassifierResult, previ
     if job is not None and not is_shown_whole(job):
         _live_tuning(choice, job, start)
     elif job is not None and job.state == "done":
-        show_replayed(choice, partial(_finished_tuning, choice, job, start), REPLAY_KEY)
+        show_replayed([choice], partial(_finished_tuning, choice, job, start), REPLAY_KEY)
     else:
         show_failure(job, start_tuning, choice)
 

@@ -1,4 +1,4 @@
-"""Widgets of both pages of the plane: toy, detector, preset, seed."""
+"""Widgets of both pages of the plane: toy, detector, preset with its knobs, seed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.incoming import choice_input, whole_number_input
+from app.plane.knob_panel import knob_inputs, selected_knobs
 from app.plane.state import toy_title
 from app.plane.training import ToyChoice
 
@@ -45,8 +46,8 @@ def toy_choice() -> ToyChoice:
     session.warn_if_not_offered("toy", TOYS, "toy")
     session.warn_if_not_offered("detector", PLANE_DETECTORS, "detector")
     session.warn_if_not_offered("preset", PRESETS, "preset")
-    toy_column, detector_column, preset_column, seed_column = st.columns(
-        [2, 3, 2, 1], vertical_alignment="bottom"
+    toy_column, detector_column, preset_column, knobs_column, seed_column = st.columns(
+        [2, 2.6, 2.1, 1.6, 1.1], vertical_alignment="bottom"
     )
     with toy_column:
         toy = toy_input()
@@ -54,16 +55,26 @@ def toy_choice() -> ToyChoice:
         detector = _detector()
     with preset_column:
         preset = _preset()
+    knobs = selected_knobs(detector, preset)
+    with knobs_column:
+        title = f"{preset}, changed" if knobs.text else "Knobs"
+        with st.popover(title, icon=":material/tune:", width="stretch", key="knobs-popover"):
+            knob_inputs(detector, preset, knobs)
+            early_stopping = _early_stopping()
     with seed_column:
         seed = seed_input()
+    session.to_link("toy", toy)
+    return ToyChoice(toy, detector, preset, seed, early_stopping, knobs)
+
+
+def _early_stopping() -> bool:
     early_stopping = st.toggle(
         "Stop when KL stops falling",
         key=session.EARLY_STOPPING_KEY,
         bind="query-params",
         help=EARLY_STOPPING_HELP,
     )
-    session.to_link("toy", toy)
-    return ToyChoice(toy, detector, preset, seed, bool(early_stopping))
+    return bool(early_stopping)
 
 
 def toy_input() -> str:

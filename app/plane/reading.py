@@ -188,11 +188,10 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
     Args:
         terms: {name: term} of it, as `ToyResult.terms`.
     """
-    from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
+    detector = choice.build_detector()
     prior, *_ = terms.values()
     id_energies = _fresh_id_energies(terms, grid, choice.seed)
     threshold = threshold_keeping(id_energies[TOTAL], ID_KEPT)

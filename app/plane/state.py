@@ -28,7 +28,6 @@ from app.session import find_job, job_queue, submit_job, tab_id
 if TYPE_CHECKING:
     from heat_core.plane.grid import Grid
 
-COMPARED_DETECTORS = ("MoG", "EBM", "HEAT")  # in the paper's second figure
 DRAWN_POINTS = 600  # training points drawn over a landscape
 
 

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.job import Job, Work
+from app.plane.knobs import Knobs, knob_values, with_knobs
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from heat_core.detectors.detector import Detector
     from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
@@ -29,6 +32,7 @@ DRAW_EVERY = 2  # points of the coarse grid: every second one is drawn
 MAX_SNAPSHOTS = 60  # of a training; of a longer history every n-th is kept
 PATIENCE = 5  # snapshots without progress after which KL has stopped falling
 MIN_FALL = 0.02  # the share by which KL must come down to count as progress
+DRAWN_NEGATIVES = 200  # of a snapshot
 ALARM_RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and above the MoG's
 
 TOTAL = "total"  # what the terms add up to; the only term of an energy is the total itself
@@ -45,6 +49,7 @@ class ToyChoice:
         toy, detector, preset: names.
         seed: of the training points and of the training.
         early_stopping: whether to stop when KL to the truth stops falling.
+        knobs: what is changed of the preset.
     """
 
     toy: str
@@ -52,12 +57,25 @@ class ToyChoice:
     preset: str
     seed: int
     early_stopping: bool = False
+    knobs: Knobs = Knobs()
 
     @property
     def key(self) -> str:
         """The key of its job, which says all of it."""
-        suffix = ".early" if self.early_stopping else ""
-        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{suffix}"
+        early = ".early" if self.early_stopping else ""
+        knobs = f".{self.knobs.text}" if self.knobs.text else ""
+        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{early}{knobs}"
+
+    @property
+    def preset_title(self) -> str:
+        """What its preset is called: another than the preset itself, once a knob is changed."""
+        return f"{self.preset}, changed" if self.knobs.text else self.preset
+
+    def build_detector(self) -> Detector:
+        """Returns the detector with its values. Raises ValueError where a knob is not of it."""
+        from heat_core.detectors.presets import preset_detector
+
+        return with_knobs(preset_detector(self.detector, self.preset, "plane"), self.knobs)
 
 
 @dataclass(frozen=True)
@@ -70,12 +88,15 @@ class Snapshot:
         distance: of the model from the truth.
         mog_distance: of one Gaussian a class on the same grid, to compare with.
         record: of the training; none at its end.
+        negatives: (n, 2) some that the step before it learned from: noise, or where chains have
+            ended; none of what was not learned.
     """
 
     terms: Mapping[str, Layer]
     distance: Distance
     mog_distance: Distance
     record: Record | None = None
+    negatives: NDArray[np.float32] | None = None
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -148,7 +169,7 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         train = fine.toy.features(seed=choice.seed)
         mog = fit(preset_detector("MoG", domain="plane"), train).energy
         mog_distance = coarse.distance(coarse.evaluate(mog))
-        detector = preset_detector(choice.detector, choice.preset, "plane")
+        detector = choice.build_detector()
         term_names = names_of_terms(detector, train)
         snapshots = SnapshotTaker(job, coarse, mog_distance, term_names, choice.early_stopping)
         job.report(0.0)
@@ -199,10 +220,14 @@ def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTake
     """
     from heat_core.progress import progress_to
     from heat_core.run import fit
+    from heat_core.training.negatives import negatives_to
     from heat_core.training.trainer import Diverged
 
     try:
-        with progress_to(partial(say_fitting, snapshots.job)):
+        with (
+            progress_to(partial(say_fitting, snapshots.job)),
+            negatives_to(snapshots.see_negatives),
+        ):
             run = fit(detector, train, seed, on_record=snapshots)
     except KlStoppedFalling:
         assert snapshots.best_energy is not None
@@ -250,6 +275,11 @@ class SnapshotTaker:
     _snapshots_without_progress: int = 0
     _overhead: float = 0.0  # seconds of snapshots and pauses
     _last_terms: Mapping[str, Layer] = field(default_factory=dict, repr=False)
+    _negatives: NDArray[np.float32] | None = None
+
+    def see_negatives(self, negatives: Tensor) -> None:
+        """Takes the negatives (batch, 2) that the next snapshot shows."""
+        self._negatives = negatives[:DRAWN_NEGATIVES].numpy().copy()
 
     def __call__(self, record: Record, energy: Energy) -> None:
         start = time.perf_counter()
@@ -293,7 +323,7 @@ class SnapshotTaker:
             for name, term in zip(self.term_names, terms, strict=True)
         }
         distance = self.grid.distance(np.sum(terms, axis=0))
-        return Snapshot(self._last_terms, distance, self.mog_distance, record)
+        return Snapshot(self._last_terms, distance, self.mog_distance, record, self._negatives)
 
     def _shared(self, name: str, term: Layer) -> Layer:
         """Returns a term, (n, n): the last snapshot's own array where it has not changed."""
@@ -367,15 +397,18 @@ def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     MoG itself.
     """
     from heat_core.detectors.heat import HEAT
-    from heat_core.detectors.presets import preset_detector
     from heat_core.training.objectives import NoiseContrastive
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
+    detector = choice.build_detector()
     if not isinstance(detector.objective, NoiseContrastive):
         return {}
     guessing = 2 * math.log(2)
     levels = {"guessing": guessing}
-    noise_is_mog = isinstance(detector, HEAT) and detector.prior_temperature == 1
+    noise_is_mog = (
+        isinstance(detector, HEAT)
+        and detector.prior_temperature == 1
+        and knob_values(detector)["noise"] == 1
+    )
     if noise_is_mog:
         levels["truth"] = guessing - 2 * mog_distance.jsd
     return levels

@@ -17,7 +17,6 @@ from app.plane.panels import (
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import (
     find_training,
-    find_trainings,
     is_gone,
     is_shown_whole,
     toy_preview,
@@ -25,8 +24,8 @@ from app.plane.state import (
 )
 from app.plane.training import Snapshot
 from app.toy_lab.chains_panel import chains_panel
-from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
-from app.toy_lab.controls import comparison_toggle
+from app.toy_lab.comparison import comparison
+from app.toy_lab.controls import comparison_choice, drawn_input
 from app.toy_lab.panels import (
     distance_note,
     energy_panels,
@@ -42,17 +41,20 @@ header.show(
     uses_pack=False,
 )
 choice = toy_choice()
-compare = comparison_toggle()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    compared = comparison_choice(choice)
+    drawn = drawn_input()
 preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
-st.markdown(f":small[:material/scatter_plot: {training_set}]")
+changed = f"; {choice.preset_title}: {choice.knobs.description}" if choice.knobs.text else ""
+st.markdown(f":small[:material/scatter_plot: {training_set}{changed}]")
 
 
 def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
     """Shows the last snapshot and the curves up to it, or the truth alone."""
     training_alarm(snapshots)
-    energy_panels(choice, preview, snapshots[-1].layers if snapshots else {})
+    energy_panels(choice, preview, snapshots[-1] if snapshots else None, drawn)
     training_curves(choice, snapshots)
 
 
@@ -70,7 +72,7 @@ def finished_training(job: Job) -> None:
     training_result(choice, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
     record = snapshot.record if snapshot else None
-    energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
+    energy_panels(choice, preview, snapshot or job.result.snapshot, drawn)
     training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
@@ -81,7 +83,7 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        show_replayed(choice, partial(finished_training, job))
+        show_replayed([choice], partial(finished_training, job))
     else:
         start_button(choice)
         seen = training_seen(choice)
@@ -92,22 +94,7 @@ def one_detector() -> None:
             snapshots_so_far(seen.snapshots if seen else [])
 
 
-def three_detectors() -> None:
-    """Shows three detectors at once."""
-    choices = comparison_choices(choice)
-    jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
-    comparison_buttons(choices, jobs)
-    is_under_way = any(job is not None and not job.over for job in jobs.values())
-
-    def show() -> None:
-        if is_under_way and all(job is None or job.over for job in jobs.values()):
-            st.rerun()
-        comparison(choice, preview, jobs)
-
-    st.fragment(show, run_every=0.5 if is_under_way else None)()
-
-
-if compare:
-    three_detectors()
+if compared:
+    comparison(compared, preview, drawn)
 else:
     one_detector()

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import figures
 from app.figures import COLOURS
 from app.job import Job
 from app.pack.progress import show_failure
-from app.plane.figures import GREY, HEIGHT, curve, energy_heatmap
+from app.plane.figures import (
+    GREY,
+    HEIGHT,
+    Curve,
+    energy_heatmap,
+    kl_figure,
+    lines_by_step,
+    mark_step,
+)
 from app.plane.panels import PanelTitle
 from app.plane.state import ToyPreview, TrainingSeen, start_training
 from app.plane.training import (
@@ -42,28 +53,57 @@ TITLES = {
 # -- energies over the plane
 
 
-def energy_panels(choice: ToyChoice, preview: ToyPreview, layers: Mapping[str, Layer]) -> None:
+@dataclass(frozen=True, eq=False)
+class PlanePoints:
+    """What is drawn over the maps of a moment: data, negatives, both or neither, (n, 2) each."""
+
+    data: NDArray[np.float32] | None = None
+    negatives: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, drawn: str, preview: ToyPreview, snapshot: Snapshot | None) -> PlanePoints:
+        """Returns what `drawn`, one of `controls.DRAWN`, asks for of a toy and a snapshot."""
+        negatives = snapshot.negatives if snapshot else None
+        return cls(
+            preview.points if drawn in ("data", "both") else None,
+            negatives if drawn in ("negatives", "both") else None,
+        )
+
+
+def energy_panels(
+    choice: ToyChoice, preview: ToyPreview, snapshot: Snapshot | None, drawn: str
+) -> None:
     """Shows the truth and the layers of an energy side by side.
 
     Layers that are still to come keep their places.
+
+    Args:
+        drawn: which points are drawn over them, one of `controls.DRAWN`.
     """
     expected = ("prior", "correction", TOTAL) if choice.detector == "HEAT" else (TOTAL,)
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
-    energies.update(layers or dict.fromkeys(expected))
+    energies.update(snapshot.layers if snapshot else dict.fromkeys(expected))
+    points = PlanePoints.of(drawn, preview, snapshot)
     count = max(4, len(energies))
     columns = st.columns(count)
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            energy_panel(name, title, preview, energy, count)
+            energy_panel(name, title, preview, energy, points, count)
 
 
 def energy_panel(
-    name: str, title: PanelTitle, preview: ToyPreview, energy: Layer | None, columns: int
+    name: str,
+    title: PanelTitle,
+    preview: ToyPreview,
+    energy: Layer | None,
+    points: PlanePoints,
+    columns: int,
 ) -> None:
     """Shows one energy over the plane, (n, n), or its empty place.
 
     Args:
+        points: drawn over it.
         columns: how many stand side by side; a chart keeps the size of those that it began in.
     """
     st.markdown(f"**{title.title}**  \n:small[{title.meaning}]")
@@ -71,8 +111,13 @@ def energy_panel(
         empty = st.container(height=HEIGHT, border=True)
         empty.caption("Comes with the training.")
         return
-    is_signed = name == "correction"
-    figure = energy_heatmap(preview.axis, energy, preview.points, signed=is_signed)
+    figure = energy_heatmap(
+        preview.axis,
+        energy,
+        points.data,
+        signed=name == "correction",
+        negatives=points.negatives,
+    )
     st.plotly_chart(
         figure,
         key=f"panel-{name}-of-{columns}",
@@ -147,12 +192,12 @@ def _kl_curve(
         f"**KL to the truth {fell} from {kl[0]:.3f} to {final:.3f} nats** "
         ":small[(0 is the truth itself)]"
     )
-    figure = curve(steps, {"KL": kl}, "nats", ("MoG", recorded[-1].mog_distance.kl))
+    figure = kl_figure({"KL": Curve(steps, kl)}, {"MoG": recorded[-1].mog_distance.kl})
     if result:
         if sentence := kept_sentence(recorded, result.snapshot):
             st.caption(sentence)
         _mark_kept(figure, kept_snapshot(recorded, result.snapshot))
-    _mark_step(figure, marked_step)
+    mark_step(figure, marked_step)
     alt = "KL divergence from the truth by training step"
     st.plotly_chart(figure, key="kl", alt=alt, config=figures.QUIET)
 
@@ -165,11 +210,12 @@ def _loss_curve(choice: ToyChoice, recorded: Sequence[Snapshot], marked_step: in
         "training": [record.loss for record in records],
         "validation": [record.val_loss for record in records],
     }
-    figure = curve(steps, losses, "nats")
+    figure = lines_by_step(steps, losses, "nats")
+    figure.update_yaxes(rangemode="tozero")
     dashed = dict(dash="dash", color=GREY, width=1.5)
     for name, level in loss_levels(choice, recorded[-1].mog_distance).items():
         figure.add_hline(level, line=dashed, annotation=dict(text=name))
-    _mark_step(figure, marked_step)
+    mark_step(figure, marked_step)
     alt = "Training and validation loss by training step"
     st.plotly_chart(figure, key="loss", alt=alt, config=figures.QUIET)
 
@@ -186,11 +232,6 @@ def _mark_kept(figure: go.Figure, kept: Snapshot | None) -> None:
         marker=dict(color=COLOURS["near"], size=11, symbol="diamond"),
         hovertemplate="the result: step %{x}, %{y:.3f} nats<extra></extra>",
     )
-
-
-def _mark_step(figure: go.Figure, step: int | None) -> None:
-    if step is not None:
-        figure.add_vline(step, line=dict(color=GREY, width=1.5, dash="dot"))
 
 
 def training_result(choice: ToyChoice, result: ToyResult) -> None:

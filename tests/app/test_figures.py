@@ -33,7 +33,7 @@ def test_a_roc_curve_of_a_group_has_the_colour_of_the_group():
 
 
 def test_every_line_by_training_step_is_drawn_in_a_style_of_its_own():
-    figure = figures_of_plane.curve([0, 1], {name: [1.0, 0.5] for name in NAMES}, "nats")
+    figure = figures_of_plane.lines_by_step([0, 1], {name: [1.0, 0.5] for name in NAMES}, "nats")
     assert [line.name for line in figure.data] == NAMES
     assert len({(line.line.color, line.line.dash) for line in figure.data}) == len(NAMES)
 
