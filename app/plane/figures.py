@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.colour_scale import ColourScale
 from app.figures import (
     CHART_HEIGHT,
     COLOURS,
@@ -20,12 +21,12 @@ from app.figures import (
     WHITE,
     nth_style,
 )
-from app.plane.colours import CORRECTION_REACH, ENERGY_COLOURS, ENERGY_REACH, SIGNED_COLOURS
+from app.plane.colours import energy_scale, signed_scale
 
 Array = NDArray[np.floating]
 
-HEIGHT = 300  # of an energy heatmap, in pixels
-COLOUR_BAR_MARGIN = dict(l=4, r=46, t=4, b=4)  # wide enough: Plotly draws twice where it is not
+HEIGHT = 330  # of an energy heatmap, in pixels
+COLOUR_BAR_MARGIN = dict(l=4, r=4, t=4, b=34)  # wide enough: Plotly draws twice where it is not
 LINES = {
     "total": ("ID", 3.0),
     "prior": ("near", 1.8),
@@ -34,7 +35,7 @@ LINES = {
 }
 """{line of a ray: (group whose colour and dash it takes, width)}."""
 LEVEL_DASHES = ("dash", "dot", "dashdot")
-NEGATIVE_INK = "#c2185b"
+NEGATIVE_INK = "#e6007e"
 CHAIN_START = dict(symbol="circle-open", size=8, color=INK, line=dict(width=2))
 CHAIN_END = dict(symbol="circle", size=7, color=WHITE, line=dict(width=1.5, color=INK))
 
@@ -45,6 +46,7 @@ def energy_heatmap(
     points: Array | None = None,
     signed: bool = False,
     negatives: Array | None = None,
+    has_bar: bool = True,
 ) -> go.Figure:
     """Returns a heatmap of an energy over the plane, in nats.
 
@@ -54,12 +56,11 @@ def energy_heatmap(
         points: (m, 2) of data, drawn over it as level strokes.
         signed: centre the colours on zero (a correction), not from the lowest energy upwards.
         negatives: (k, 2) drawn over it as upright strokes, of another colour.
+        has_bar: whether the colour bar is below the map.
     """
     heights = energy if signed else energy - energy.min()
-    heights_range = (-CORRECTION_REACH, CORRECTION_REACH) if signed else (0.0, ENERGY_REACH)
-    colours = SIGNED_COLOURS if signed else ENERGY_COLOURS
-    ink = INK if signed else WHITE
-    figure = heatmap(axis, heights, heights_range, colours, "nats", points, ink)
+    scale = signed_scale() if signed else energy_scale()
+    figure = heatmap(axis, heights, scale, points, has_bar)
     if negatives is not None:
         _add_strokes(figure, axis, negatives, NEGATIVE_INK, upright=True)
     return figure
@@ -68,42 +69,76 @@ def energy_heatmap(
 def heatmap(
     axis: Array,
     heights: Array,
-    heights_range: tuple[float, float],
-    colours: Sequence[str],
-    unit: str,
+    scale: ColourScale,
     points: Array | None = None,
-    ink: str = INK,
+    has_bar: bool = True,
 ) -> go.Figure:
     """Returns heights over the plane, (n, n) with first axis y, as colours.
 
     Args:
         axis: (n,) coordinates, the same in x and y.
-        heights_range: the heights of the first and the last colour.
-        unit: of the heights.
-        points: (m, 2) drawn over it, in `ink`.
+        scale: the colours of the heights.
+        points: (m, 2) drawn over it.
+        has_bar: whether the colour bar is below the map; its place is kept in any case.
     """
-    low, high = heights_range
     cells = go.Heatmap(
         x=axis,
         y=axis,
         z=heights.astype(np.float32),
-        zmin=low,
-        zmax=high,
-        colorscale=list(colours),
+        zmin=scale.low,
+        zmax=scale.high,
+        colorscale=scale.stops(),
+        showscale=False,
         zsmooth="fast",
-        colorbar=dict(thickness=8, len=0.9, outlinewidth=0, xpad=2, tickfont=dict(size=10)),
-        hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{z:.2f}} {unit}<extra></extra>",
+        hovertemplate=f"x %{{x:.2f}}, y %{{y:.2f}}: %{{z:.2f}} {scale.unit}<extra></extra>",
     )
     figure = go.Figure(cells)
+    if has_bar:
+        _add_colour_bar(figure, scale)
     if points is not None:
-        _add_strokes(figure, axis, points, ink)
+        _add_strokes(figure, axis, points, INK)
     edge = [float(axis[0]), float(axis[-1])]
     figure.update_xaxes(range=edge, visible=False, constrain="domain")
-    figure.update_yaxes(range=edge, visible=False, scaleanchor="x", constrain="domain")
+    figure.update_yaxes(
+        range=edge, visible=False, scaleanchor="x", constrain="domain", constraintoward="top"
+    )
     figure.update_layout(
-        height=HEIGHT, margin=COLOUR_BAR_MARGIN, uirevision="landscape", dragmode="pan"
+        height=HEIGHT,
+        margin=COLOUR_BAR_MARGIN,
+        uirevision="landscape",
+        dragmode="pan",
+        showlegend=False,
     )
     return figure
+
+
+def _add_colour_bar(figure: go.Figure, scale: ColourScale) -> None:
+    """Adds a colour bar below a map: of a trace without points, whose colours are even."""
+    ticks = scale.ticks()
+    last = list(ticks)[-1]
+    bar = dict(
+        orientation="h",
+        thickness=8,
+        len=1.0,
+        x=0.5,
+        y=0,
+        yanchor="top",
+        ypad=4,
+        xpad=0,
+        outlinewidth=0,
+        tickfont=dict(size=10),
+        tickvals=list(ticks.values()),
+        ticktext=[f"{text} {scale.unit}" if text == last else text for text in ticks],
+    )
+    marker = dict(
+        color=[0.0],
+        cmin=0.0,
+        cmax=1.0,
+        colorscale=list(scale.colours),
+        showscale=True,
+        colorbar=bar,
+    )
+    figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
 
 
 def _add_strokes(
@@ -152,6 +187,7 @@ def kl_figure(curves: Mapping[str, Curve], levels: Mapping[str, float]) -> go.Fi
         line = dict(color=GREY, width=1.5, dash=LEVEL_DASHES[i % len(LEVEL_DASHES)])
         figure.add_scatter(x=[0, last_step], y=[level, level], name=name, mode="lines", line=line)
     _lay_out_curves(figure, "nats")
+    figure.update_layout(showlegend=True)
     values = [value for curve in curves.values() for value in curve.values]
     if spans_decades([*values, *levels.values()]):
         figure.update_yaxes(type="log", dtick="D2", tickformat=".2~g")

@@ -12,12 +12,18 @@ from app import figures
 from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.figures import Curve, kl_figure, mark_step
-from app.plane.panels import PanelTitle
+from app.plane.panels import PanelTitle, kl_note
 from app.plane.replay import show_replayed, step_slider
 from app.plane.state import ToyPreview, find_trainings, leave_training, start_training
 from app.plane.training import TOTAL, Snapshot, ToyChoice
 from app.text import plain
-from app.toy_lab.panels import TITLES, PlanePoints, energy_panel
+from app.toy_lab.panels import (
+    TITLES,
+    PlanePoints,
+    distance_text,
+    energy_panel,
+    kl_values,
+)
 from app.toy_lab.side_by_side import (
     comparison_finding,
     recorded_steps,
@@ -140,6 +146,8 @@ def _finding(compared: Compared) -> None:
     if len(compared.done) < len(compared.choices):
         return
     distances = {name: job.result.distance for name, job in compared.done.items()}
+    if None in distances.values():
+        return
     st.subheader(plain(comparison_finding(distances), 400))
     ebm = next((one for one in compared.choices.values() if one.detector == "EBM"), None)
     if ebm is None or ebm.build_detector().objective.samples_model:
@@ -164,14 +172,14 @@ def _panels(compared: Compared, snapshots: Mapping[str, Snapshot | None]) -> Non
     truth_column, *columns = st.columns(count)
     with truth_column:
         points = PlanePoints.of(drawn, preview, None)
-        energy_panel("truth", TITLES["truth"], preview, preview.true_energy, points, count)
+        energy_panel("truth", TITLES["truth"], preview, preview.true_energy, points, count, True)
     for column, (name, snapshot) in zip(columns, snapshots.items(), strict=True):
         job = compared.jobs[name]
         total = snapshot.layers[TOTAL] if snapshot else None
         points = PlanePoints.of(drawn, preview, snapshot)
         with column:
             title = PanelTitle(name, _state_text(job, snapshot))
-            energy_panel(name, title, preview, total, points, count)
+            energy_panel(name, title, preview, total, points, count, False)
             show_failure(job, start_training, compared.choices[name])
 
 
@@ -182,7 +190,7 @@ def _state_text(job: Job | None, snapshot: Snapshot | None) -> str:
     else:
         is_result = job is not None and job.result and snapshot is job.result.snapshot
         distance = job.result.distance if job and is_result else snapshot.distance
-        text = f"KL {distance.kl:.3f} nats, {distance.modes_kept} of {distance.modes_total} modes"
+        text = distance_text(distance) if distance else kl_note(snapshot)
     if job is not None and not job.over:
         text += f", {job.state} {job.progress:.0%}"
     return text
@@ -194,11 +202,13 @@ def _kl_curves(compared: Compared, marked_step: int | None) -> None:
     levels: dict[str, float] = {}
     for name, history in compared.histories.items():
         recorded = [one for one in history if one.record]
-        if len(recorded) > 1:
-            steps = [one.record.step for one in recorded if one.record]
-            curves[name] = Curve(steps, [one.distance.kl for one in recorded])
-        elif name in compared.done and not recorded:
-            levels[name] = compared.done[name].result.distance.kl
+        curve = kl_values(recorded)
+        if curve is not None:
+            curves[name] = curve
+        elif (
+            name in compared.done and not recorded and (one := compared.done[name].result.distance)
+        ):
+            levels[name] = one.kl
     if not curves:
         return
     st.markdown("**KL to the truth** :small[(0 is the truth itself)]")

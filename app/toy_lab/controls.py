@@ -28,7 +28,7 @@ SIDES_HELP = (
     "two. presets: quick, modern, paper. kept: what “Keep” has kept, and what is set now."
 )
 COMPARE_KEY = "compare"  # in the link, too; a link of version 0.1 says `true` there
-KEPT_KEY = "kept"
+KEPT_KEY = "beside"  # in the link, too
 
 
 def comparison_choice(choice: ToyChoice) -> dict[str, ToyChoice]:

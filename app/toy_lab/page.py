@@ -8,6 +8,7 @@ import streamlit as st
 from app.job import Job
 from app.pack import header
 from app.plane.controls import toy_choice
+from app.plane.own_points import OWN
 from app.plane.panels import (
     follow_training,
     kl_note,
@@ -26,6 +27,7 @@ from app.plane.training import Snapshot
 from app.toy_lab.chains_panel import chains_panel
 from app.toy_lab.comparison import comparison
 from app.toy_lab.controls import comparison_choice, drawn_input
+from app.toy_lab.own_panel import own_choice
 from app.toy_lab.panels import (
     distance_note,
     energy_panels,
@@ -40,7 +42,12 @@ header.show(
     "The truth is known exactly here.",
     uses_pack=False,
 )
-choice = toy_choice()
+choice = toy_choice(offers_own=True)
+if choice.toy == OWN:
+    choice = own_choice(choice)
+    if choice is None:
+        st.info("Draw some regions or paste some points: then a detector can be trained on them.")
+        st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     compared = comparison_choice(choice)
     drawn = drawn_input()
@@ -69,7 +76,7 @@ def live_training(job: Job) -> None:
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
     training_alarm(job.frames, job.result)
-    training_result(choice, job.result)
+    training_result(choice, preview, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
     record = snapshot.record if snapshot else None
     energy_panels(choice, preview, snapshot or job.result.snapshot, drawn)

@@ -5,7 +5,7 @@ No Streamlit here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -107,18 +107,27 @@ def difference_names(choices: Sequence[ToyChoice]) -> list[str]:
 
 
 def _knob_columns(choices: Sequence[ToyChoice]) -> list[list[str]]:
-    """Returns the values of each knob that is changed in one of the choices, in words.
+    """Returns what is changed in some of the choices and not alike in all, in words.
 
-    Of one detector's preset a knob that is not changed has a value, too; of several it is blank.
+    Where one knob differs of one detector's preset, it is its value in each; else a choice without
+    a change has the preset's name.
     """
     changed = [choice.knobs.values for choice in choices]
-    names = dict.fromkeys(name for values in changed for name in values)
-    if names and len({(choice.detector, choice.preset) for choice in choices}) == 1:
-        changed = [knob_values(choice.build_detector()) for choice in choices]
-    return [
-        [value_text(name, values[name]) if name in values else "" for values in changed]
-        for name in names
+    names = [
+        name
+        for name in dict.fromkeys(name for values in changed for name in values)
+        if len({values.get(name) for values in changed}) > 1
     ]
+    same_preset = len({(choice.detector, choice.preset) for choice in choices}) == 1
+    if names and same_preset and len(names) == 1:
+        changed = [knob_values(choice.build_detector()) for choice in choices]
+    column = [
+        ", ".join(value_text(name, values[name]) for name in names if name in values)
+        for values in changed
+    ]
+    if same_preset:
+        column = [text or choice.preset for text, choice in zip(column, choices, strict=True)]
+    return [column]
 
 
 # -- what they came to -----------------------------------------------------------------------------
@@ -144,15 +153,13 @@ def comparison_finding(distances: Mapping[str, Distance]) -> str:
     losers = [name for name, distance in distances.items() if distance.modes_kept < total]
     if losers:
         verb = "loses" if len(losers) == 1 else "lose"
-        counts = _each(distances, lambda distance: f"keeps {distance.modes_kept} of {total}")
+        counts = ", ".join(
+            f"{name} keeps {distance.modes_kept} of {total}" for name, distance in distances.items()
+        )
         return f"{' and '.join(losers)} {verb} modes: {counts}."
     everyone = {1: "It keeps", 2: "Both keep"}.get(len(distances), "All three keep")
-    kl = _each(distances, lambda distance: f"{distance.kl:.3f}")
+    kl = ", ".join(f"{distance.kl:.3f} ({name})" for name, distance in distances.items())
     return f"{everyone} every mode{furthest_text(distances)}: KL in nats {kl}."
-
-
-def _each(distances: Mapping[str, Distance], text: Callable[[Distance], str]) -> str:
-    return ", ".join(f"{name} {text(distance)}" for name, distance in distances.items())
 
 
 def furthest_text(distances: Mapping[str, Distance]) -> str:

@@ -107,7 +107,7 @@ def test_a_choice_is_named_as_changed_and_has_a_job_of_its_own():
 def test_settings_are_named_by_what_differs():
     kept = (replace(MODERN, knobs=Knobs("lr0.01")), replace(MODERN, knobs=Knobs("lr0.05_w32")))
     names = compared_choices("kept", MODERN, kept)
-    assert list(names) == ["lr 0.01, width 64", "lr 0.05, width 32", "lr 0.007, width 64"]
+    assert list(names) == ["lr 0.01", "lr 0.05, width 32", "modern"]
     assert list(compared_choices("seeds", MODERN, ())) == ["seed 0", "seed 1", "seed 2"]
     assert list(compared_choices("presets", MODERN, ())) == ["quick", "modern", "paper"]
     detectors = compared_choices("detectors", replace(MODERN, knobs=Knobs("lr0.01")), ())
@@ -146,7 +146,7 @@ def test_the_finding_names_who_loses_modes_or_is_much_further():
     both = {"lr 0.01": distance(0.02, 4), "lr 0.05": distance(0.3, 4)}
     assert comparison_finding(both) == (
         "Both keep every mode, but lr 0.05 is 15 times further from the truth than lr 0.01: "
-        "KL in nats lr 0.01 0.020, lr 0.05 0.300."
+        "KL in nats 0.020 (lr 0.01), 0.300 (lr 0.05)."
     )
     assert comparison_finding({**both, "lr 1": distance(2.0, 1)}) == (
         "lr 1 loses modes: lr 0.01 keeps 4 of 4, lr 0.05 keeps 4 of 4, lr 1 keeps 1 of 4."
@@ -170,13 +170,13 @@ def test_knobs_live_in_the_link_and_a_button_goes_back_to_the_preset():
     at.button_group(key="preset").set_value("quick")
     opened(at)
     assert "knobs" not in link(at)
-    assert link(at)["kept"] == "HEAT.modern.0.ml_w32_d3_lr0.01"
+    assert link(at)["beside"] == "HEAT.modern.0.ml_w32_d3_lr0.01"
     assert "Train modern" in " ".join(button.label for button in at.button)
     at.number_input(key="knob-width").set_value(8.0)
     press(opened(at), "Back to quick")
     assert at.number_input(key="knob-width").value == 64
     assert not app(detector="MoG").number_input(key="seed").disabled
-    bad = app(knobs="w9999", kept="HEAT")
+    bad = app(knobs="w9999", beside="HEAT")
     assert [warning.value.split(":")[0] for warning in bad.warning] == [
         "The link's knobs are left out",
         "The link's kept settings are left out",

@@ -478,8 +478,8 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     from heat_core.run import fit
 
     energy = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy
-    short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
-    long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
+    short = chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=200, step_size=1e-3))
+    long = chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
     assert short.temperature == 1.0
     assert short.transitions.sum() == 200 * chains.CHAINS
@@ -487,7 +487,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     assert short.paths.shape[1:] == (chains.CHAINS, 2)
     assert len(short.paths) <= chains.MAX_DRAWN
     with pytest.raises(ValueError, match="too long"):
-        chains.run_chains(energy, "blobs", chains.ChainSettings(steps=2000, step_size=30.0))
+        chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=2000, step_size=30.0))
     with pytest.raises(ValueError, match="start must be one of noise, data"):
         chains.ChainSettings(start="there")
 
