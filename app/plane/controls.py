@@ -89,8 +89,9 @@ def _early_stopping() -> bool:
 def toy_input(toys: Sequence[str] = TOYS) -> str:
     """Returns the toy that is selected, of those that are offered."""
     session.from_link("toy", toys)
-    if st.session_state.get("toy") not in (None, *toys):
+    if st.session_state.get("toy") == OWN and OWN not in toys:
         st.session_state["toy"] = toys[0]
+        st.toast("Your own points stay in the Toy lab: this page needs an exact density.")
     toy = st.selectbox(
         "Toy",
         toys,

@@ -44,7 +44,7 @@ class ToyPreview:
         axis: (n,) coordinates, the same in x and y.
         true_energy: (n, n) the exact -log p, first axis y; at most 1000 where the density is zero.
             None of points of one's own, whose density is not known.
-        points: (DRAWN_POINTS, 2) of the training points.
+        points: (n, 2) of the training points, DRAWN_POINTS at most.
         size: how many training points there are.
         modes: of the density.
         extent: half the side of its square.
@@ -83,11 +83,17 @@ def toy_preview(toy_name: str, seed: int) -> ToyPreview:
         title=toy.title,
         axis=drawn_values(grid.axis),
         true_energy=_true_energy(grid) if toy.has_density else None,
-        points=toy.features(seed=seed).z[:DRAWN_POINTS].numpy(),
+        points=_some_rows(toy.features(seed=seed).z.numpy()),
         size=toy.size,
         modes=toy.modes,
         extent=toy.extent,
     )
+
+
+def _some_rows(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns at most DRAWN_POINTS rows of points (N, 2), at even intervals."""
+    count = min(DRAWN_POINTS, len(points))
+    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
 
 
 def _true_energy(grid: Grid) -> Layer:

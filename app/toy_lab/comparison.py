@@ -173,13 +173,15 @@ def _panels(compared: Compared, snapshots: Mapping[str, Snapshot | None]) -> Non
     with truth_column:
         points = PlanePoints.of(drawn, preview, None)
         energy_panel("truth", TITLES["truth"], preview, preview.true_energy, points, count, True)
+    drawn_names = [name for name, snapshot in snapshots.items() if snapshot is not None]
+    first_drawn = drawn_names[0] if drawn_names and preview.true_energy is None else ""
     for column, (name, snapshot) in zip(columns, snapshots.items(), strict=True):
         job = compared.jobs[name]
         total = snapshot.layers[TOTAL] if snapshot else None
         points = PlanePoints.of(drawn, preview, snapshot)
         with column:
             title = PanelTitle(name, _state_text(job, snapshot))
-            energy_panel(name, title, preview, total, points, count, False)
+            energy_panel(name, title, preview, total, points, count, name == first_drawn)
             show_failure(job, start_training, compared.choices[name])
 
 

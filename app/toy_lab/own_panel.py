@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app.components.scatter_map import WHOLE, Drawing, Legend, MapPicture, Window, scatter_map
-from app.figures import WHITE
+from app.figures import GREY
 from app.plane.own_points import (
     MAX_TEXT,
     OwnSource,
@@ -53,7 +53,7 @@ def own_choice(choice: ToyChoice) -> ToyChoice | None:
         icon=":material/edit:",
         key="own-editor",
     ):
-        map_column, text_column = st.columns([2, 3])
+        map_column, text_column = st.columns([1, 2])
         with map_column:
             _drawing_map(source)
         with text_column:
@@ -89,7 +89,7 @@ def _drawing_map(source: OwnSource) -> None:
         "A square to draw regions on; each becomes a class of points.",
         map_outlines(source.regions),
         (),
-        Legend("Draw regions, each a class; with Shift they add up", ((WHITE, "●", "points"),)),
+        Legend("Draw regions, each a class; with Shift they add up", ((GREY, "●", "points"),)),
     )
     scatter_map(picture, on_draw, on_move, key="own-map")
     st.button(

@@ -94,7 +94,7 @@ def one_detector() -> None:
     else:
         start_button(choice)
         seen = training_seen(choice)
-        state_message(choice, job, seen)
+        state_message(choice, preview, job, seen)
         if job is not None:
             snapshots_so_far(job.frames)
         else:

@@ -84,12 +84,13 @@ def energy_panels(
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
     energies.update(snapshot.layers if snapshot else dict.fromkeys(expected))
     points = PlanePoints.of(drawn, preview, snapshot)
+    first_drawn = next((name for name, energy in energies.items() if energy is not None), "")
     count = max(4, len(energies))
     columns = st.columns(count)
     for column, (name, energy) in zip(columns, energies.items(), strict=False):
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
-            has_bar = name in ("truth", "correction")
+            has_bar = name in (first_drawn, "correction")
             energy_panel(name, title, preview, energy, points, count, has_bar)
 
 
@@ -150,7 +151,9 @@ def distance_text(distance: Distance) -> str:
     return f"KL {distance.kl:.3f} nats, {distance.modes_kept} of {distance.modes_total} modes"
 
 
-def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None) -> None:
+def state_message(
+    choice: ToyChoice, preview: ToyPreview, job: Job | None, seen: TrainingSeen | None
+) -> None:
     """Says why there is no result: it failed, was cancelled or left, or was never started."""
     if show_failure(job, start_training, choice):
         return
@@ -158,9 +161,10 @@ def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None)
         others = seen.other_watchers if seen else 0
         st.warning(_end_message(others))
     else:
+        truth = "" if preview.true_energy is None else "The truth is below; "
         st.info(
-            "Nothing is trained yet on these settings. The truth is below; "
-            f"press “Train {choice.detector}” to see the model."
+            f"Nothing is trained yet on these settings. {truth}"
+            f"{'press' if truth else 'Press'} “Train {choice.detector}” to see the model."
         )
 
 
