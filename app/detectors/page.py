@@ -2,7 +2,15 @@
 
 import streamlit as st
 
-from app.detectors import flips, lines, own_image, paper_table, roc_curves, selection
+from app.detectors import (
+    flips,
+    lines,
+    own_image,
+    paper_table,
+    roc_curves,
+    selection,
+    setting_panel,
+)
 from app.detectors.controls import added_detectors_input
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
@@ -58,6 +66,7 @@ def compare(pack_data, scores_by_detector, bootstrap) -> None:
     if has_ood:
         roc_curves.show(pack_data, scores_by_detector, share_to_keep)
     flips.show(pack_data, share_to_keep)
+    setting_panel.show(pack_data)
     own_image.show(pack_data, share_to_keep)
 
 
