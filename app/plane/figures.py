@@ -119,7 +119,8 @@ def _add_colour_bar(figure: go.Figure, scale: ColourScale) -> None:
     bar = dict(
         orientation="h",
         thickness=8,
-        len=1.0,
+        lenmode="pixels",
+        len=HEIGHT - COLOUR_BAR_MARGIN["t"] - COLOUR_BAR_MARGIN["b"],
         x=0.5,
         y=0,
         yanchor="top",

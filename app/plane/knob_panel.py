@@ -114,6 +114,7 @@ def _number_input(detector: Detector, knob: Knob, values: Mapping[str, Value]) -
         knob.title,
         float(knob.low),
         float(knob.high),
+        None,
         step=float(knob.step),
         format=f"%.{knob.decimals}f",
         key=key,
