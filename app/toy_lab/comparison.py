@@ -74,6 +74,8 @@ def comparison(choices: Mapping[str, ToyChoice], preview: ToyPreview, drawn: str
     """Shows settings side by side, in whatever state their trainings are."""
     jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
     compared = Compared(choices, jobs, preview, drawn)
+    if len(choices) == 1:
+        st.caption("Change a knob, the preset or the seed: that stands beside what is kept.")
     _buttons(compared)
     if compared.under_way:
         st.fragment(partial(_live, compared), run_every=0.5)()

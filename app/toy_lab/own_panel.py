@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app.components.scatter_map import WHOLE, Drawing, Legend, MapPicture, Window, scatter_map
 from app.figures import GREY
 from app.plane.own_points import (
+    DRAWING_EXTENT,
     MAX_TEXT,
     OwnSource,
     own_points,
@@ -17,7 +19,7 @@ from app.plane.own_points import (
     set_own_source,
     were_typed_elsewhere,
 )
-from app.plane.polygons import drawn_polygon, map_outlines
+from app.plane.polygons import drawn_polygon, map_outlines, parse_polygons, polygons_text
 from app.plane.rendering import energy_map
 from app.plane.training import ToyChoice
 from app.text import plain
@@ -74,8 +76,8 @@ def _drawing_map(source: OwnSource) -> None:
     """Shows regions that were drawn, each a class, where one can draw others."""
 
     def on_draw(drawing: Drawing) -> None:
-        before = source.regions if drawing.adds or drawing.kind == "spot" else ()
-        set_own_source(OwnSource(regions=(*before, drawn_polygon(drawing))))
+        text = polygons_text((*source.regions, drawn_polygon(drawing)))  # as the link has them
+        set_own_source(OwnSource(regions=parse_polygons(text)))
 
     def on_move(window: Window) -> None:
         st.session_state["own-window"] = window
@@ -89,7 +91,7 @@ def _drawing_map(source: OwnSource) -> None:
         "A square to draw regions on; each becomes a class of points.",
         map_outlines(source.regions),
         (),
-        Legend("Draw regions, each a class; with Shift they add up", ((GREY, "●", "points"),)),
+        Legend("Draw up to four regions, each a class", ((GREY, "●", "points"),)),
     )
     scatter_map(picture, on_draw, on_move, key="own-map")
     st.button(
@@ -101,18 +103,16 @@ def _drawing_map(source: OwnSource) -> None:
     )
 
 
-def _shown_points(source: OwnSource) -> np.ndarray:
-    """Returns the points (N, 2) of a drawing as shares of the square; none of a text."""
-    from app.plane.own_points import DRAWING_EXTENT
-
-    if not source.regions:
-        return np.zeros((0, 2), np.float32)
+def _shown_points(source: OwnSource) -> NDArray[np.float32]:
+    """Returns the points (N, 2) as shares of the square that they are shown on."""
     try:
         points = own_points()
     except ValueError:
         return np.zeros((0, 2), np.float32)
-    given = points.z.numpy() * points.unit + np.array(points.centre, np.float32)
-    return given / DRAWING_EXTENT
+    if source.text:
+        return points.z.numpy() / points.extent
+    drawn = points.z.numpy() * points.unit + np.array(points.centre, np.float32)
+    return (drawn / DRAWING_EXTENT).astype(np.float32)
 
 
 def _text_input(source: OwnSource) -> None:

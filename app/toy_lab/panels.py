@@ -84,6 +84,7 @@ def energy_panels(
     energies: dict[str, Layer | None] = {"truth": preview.true_energy}
     energies.update(snapshot.layers if snapshot else dict.fromkeys(expected))
     points = PlanePoints.of(drawn, preview, snapshot)
+    data_alone = PlanePoints.of(drawn, preview, None)
     first_drawn = next((name for name, energy in energies.items() if energy is not None), "")
     count = max(4, len(energies))
     columns = st.columns(count)
@@ -91,7 +92,8 @@ def energy_panels(
         title = TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
         with column:
             has_bar = name in (first_drawn, "correction")
-            energy_panel(name, title, preview, energy, points, count, has_bar)
+            drawn_points = data_alone if name == "truth" else points
+            energy_panel(name, title, preview, energy, drawn_points, count, has_bar)
 
 
 def energy_panel(
