@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.energy import training
-from app.energy.rendering import SIDE, energy_map_png
 from app.energy.training import AuxiliaryChoice, ClassifierChoice, TuningChoice
+from app.plane.rendering import SIDE, energy_map_png
 from app.session import job_queue
 from heat_core.plane import classifier
 from tests.app.pages import app, endless, link, offered, opened, press, text, wait

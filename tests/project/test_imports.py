@@ -43,7 +43,7 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "kept", "left_files"},
+        {"colour_scale", "incoming", "kept", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
         {"job", "turns"},
         {"jobs"},
