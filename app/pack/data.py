@@ -17,7 +17,15 @@ from app.job import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.progress import show_waiting
-from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
+from app.session import (
+    job_queue,
+    keep_in_link,
+    keep_refusal,
+    refused_job,
+    submit_job,
+    tab_id,
+    visitor,
+)
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
@@ -176,6 +184,17 @@ def current_pack_data() -> PackData | None:
     except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
+
+
+def pass_on_pack_name() -> None:
+    """Keeps the pack that was chosen in the tab and in its link, on a page that does not offer it.
+
+    Streamlit forgets a widget's value on a page without the widget.
+    """
+    name = st.session_state.get("pack", st.query_params.get("pack", ""))
+    if name in offered_packs():
+        st.session_state["pack"] = name
+        keep_in_link("pack", name)
 
 
 def is_pack_of_name(pack_data: PackData, name: str) -> bool:
