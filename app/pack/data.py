@@ -18,12 +18,13 @@ from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.progress import show_waiting
 from app.session import (
+    from_link,
     job_queue,
-    keep_in_link,
     keep_refusal,
     refused_job,
     submit_job,
     tab_id,
+    to_link,
     visitor,
 )
 from heat_core.set_name import SetName
@@ -186,15 +187,18 @@ def current_pack_data() -> PackData | None:
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
 
 
-def pass_on_pack_name() -> None:
-    """Keeps the pack that was chosen in the tab and in its link, on a page that does not offer it.
+def sync_pack_with_link() -> None:
+    """Selects the pack that a new link asks for, and keeps the one that is selected in the link.
 
-    Streamlit forgets a widget's value on a page without the widget.
+    It comes before the widget, on pages without it, too: Streamlit forgets a widget's value there.
+    The first pack is left out of the link.
     """
-    name = st.session_state.get("pack", st.query_params.get("pack", ""))
-    if name in offered_packs():
-        st.session_state["pack"] = name
-        keep_in_link("pack", name)
+    names = list(offered_packs())
+    from_link("pack", names)
+    name = st.session_state.get("pack", st.session_state.get("selected_pack", ""))
+    if name in names:
+        st.session_state["pack"] = st.session_state["selected_pack"] = name
+    to_link("pack", name if name in names[1:] else "")
 
 
 def is_pack_of_name(pack_data: PackData, name: str) -> bool:

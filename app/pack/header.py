@@ -13,7 +13,7 @@ from app.pack.data import (
     current_pack_data,
     is_own_data,
     offered_packs,
-    pass_on_pack_name,
+    sync_pack_with_link,
     unknown_pack_name,
     unsupported_reasons,
 )
@@ -58,6 +58,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             and nothing is said of it.
     """
     unknown_pack = unknown_pack_name()
+    sync_pack_with_link()
     with st.container(
         key="page-head",  # which looks.css lays into the line of the navigation
         horizontal=True,
@@ -72,8 +73,6 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             pack_data, error = _pack_data_or_error() if is_shown else (None, "")
             if is_shown:
                 _data_popover(pack_data)
-            elif not uses_pack:
-                pass_on_pack_name()
             copy_link(link_caution())
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 _glossary()

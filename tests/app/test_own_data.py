@@ -274,7 +274,7 @@ def test_an_older_link_says_how_the_key_of_its_data_begins(
 
 def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:
     at = app(pack="cifar10-a", of="cifar10-", item="test/3")  # the Toy lab shows no pack
-    at.session_state["pack"] = "cifar10-b"  # as another page left it
+    at.session_state["pack"] = "cifar10-b"
     opened(at)
     assert link(at)["pack"] == "cifar10-b"
     opened(at.switch_page("detectors/page.py"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.browser.driver import WITH_A_PACK, browser, button, page_names, settle
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ SHOWN_LAST = {
     "threshold_lab": "Which images sit at the line",
     "monitor": "Who noticed when",
 }
-# What Streamlit itself draws and no option of its changes: {rule: selector, why}.
-OF_STREAMLIT: dict[str, str] = {}
 VIOLATIONS = """async () => {
     const found = await axe.run(document, { resultTypes: ['violations'] });
     return found.violations
@@ -52,14 +48,17 @@ def _open(page: Page, url: str, name: str) -> None:
     settle(page)
 
 
-@pytest.mark.parametrize("name", page_names())
-def test_axe_finds_no_serious_fault_in_either_light(url: str, name: str) -> None:
+def test_axe_finds_no_serious_fault_on_any_page_in_either_light(url: str) -> None:
     axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    found: dict[str, list] = {}
     with browser(height=900) as context:
         page = context.new_page()
-        _open(page, url, name)
-        page.evaluate(axe)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            settle(page)
-            assert page.evaluate(VIOLATIONS) == [], scheme
+        for name in page_names():
+            _open(page, url, name)
+            page.evaluate(axe)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                settle(page)
+                found[f"{name}, {scheme}"] = page.evaluate(VIOLATIONS)
+            page.emulate_media(color_scheme="light")
+    assert {where: faults for where, faults in found.items() if faults} == {}
