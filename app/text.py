@@ -42,15 +42,13 @@ def number_text(value: float, decimals: int | None = None, sign: str = "") -> st
     """
     if not math.isfinite(value):
         return "–"
-    value = float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}")
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    magnitude = int(f"{value:.{SIGNIFICANT_DIGITS - 1}e}".partition("e")[2])
     if magnitude > LARGEST_MAGNITUDE or (decimals is None and magnitude < -SIGNIFICANT_DIGITS):
         return f"{value:{sign}.{SIGNIFICANT_DIGITS}g}"
-    room = max(0, SIGNIFICANT_DIGITS - 1 - magnitude)
-    if decimals is not None:
-        return f"{value:{sign},.{min(decimals, room)}f}"
-    text = f"{value:{sign},.{room}f}"
-    return text.rstrip("0").rstrip(".") if room else text
+    room = SIGNIFICANT_DIGITS - 1 - magnitude  # for digits after the point; less than 0 before it
+    shown = room if decimals is None else min(decimals, room)
+    text = f"{round(value, shown):{sign},.{max(0, shown)}f}"
+    return text.rstrip("0").rstrip(".") if decimals is None and shown > 0 else text
 
 
 def common_decimals(values: Iterable[float], most: int = 2) -> int:

@@ -2,7 +2,15 @@
 
 import streamlit as st
 
-from app.detectors import flips, lines, own_image, paper_table, roc_curves, selection
+from app.detectors import (
+    flips,
+    lines,
+    own_image,
+    paper_table,
+    roc_curves,
+    selection,
+    setting_panel,
+)
 from app.detectors.controls import LineChoice, added_detectors_input, line_choice
 from app.detectors.tables import contents_table
 from app.pack import header, inspector
@@ -53,7 +61,9 @@ def compare(pack_data, scores_by_detector, settings: LineChoice, bootstrap) -> N
         roc_curves.show(pack_data, scores_by_detector, settings.share_to_keep)
     else:
         st.info(NO_OOD, icon=":material/info:")
+    describe(pack_data.pack)
     flips.show(pack_data, settings.share_to_keep)
+    setting_panel.show(pack_data)
     own_image.show(pack_data, settings.share_to_keep)
 
 
@@ -83,9 +93,9 @@ def show(pack_data) -> None:
             lines.select_by_score(pack_data, scores_by_detector)
         compare(pack_data, scores_by_detector, settings, bootstrap)
     else:
+        describe(pack_data.pack)
         inspector.show(pack_data, opened_item())
     show_notes(pack_data, job, missing_reasons)
-    describe(pack_data.pack)
 
 
 pack_data = header.show(

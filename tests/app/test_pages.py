@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def scoring_work_quickly(pack: Pack, preset: str, *settings) -> Work:
-        return scoring_work(pack, "quick", *settings)
+    def scoring_work_quickly(pack: Pack, preset: str, *settings, **more) -> Work:
+        return scoring_work(pack, "quick", *settings, **more)
 
     monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work_quickly)
 
@@ -41,7 +41,7 @@ def test_detectors_shows_every_detector_of_the_pack(quick_preset):
     at = _detectors()
     names = FIRST_DETECTORS
     wait(at, lambda page: all(name in ready_detectors(page) for name in names), 600)
-    table = at.dataframe[1].value
+    table = at.dataframe[0].value
     assert list(table.index) == list(names)
     assert {group for group, _ in table.columns} == {"Near", "Mid", "Far", "Average"}
     before = text(at)
