@@ -37,9 +37,6 @@ def show(
         share_to_keep: the share of ID that thresholds keep.
         unit: of the axes.
     """
-    requested = score_range_input(tuple(scores_by_detector))
-    if requested:
-        _select_range(pack_data, scores_by_detector, *requested)
     counted = counted_sets(pack_data)
     names = ranked(scores_by_detector, share_to_keep, counted)
     histograms = {name: ScoreHistogram(scores_by_detector[name], unit) for name in names}
@@ -69,6 +66,13 @@ def show(
         f"{_how_chosen(scores_by_detector)}{heights}{_uneven_note(histograms)}"
         f"{f' {plain(apart)}' if apart else ''}"
     )
+
+
+def select_by_score(pack_data: PackData, scores_by_detector: ScoresByDetector) -> None:
+    """Offers to select the rows that a detector scores within a range."""
+    requested = score_range_input(tuple(scores_by_detector))
+    if requested:
+        _select_range(pack_data, scores_by_detector, *requested)
 
 
 def _how_chosen(scores_by_detector: ScoresByDetector) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.pack.tables import Mask, percent
+from app.text import number_text
 from heat_core.metrics import separation
 from heat_core.set_name import SetName
 
@@ -282,4 +283,4 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
 def move_text(move: float, is_corrected: bool) -> str:
     """Returns how far an image was moved: in HEAT's energy, or in points of its ID percentile."""
-    return f"{move:+.2f}" if is_corrected else f"{100 * move:+.1f} points"
+    return number_text(move, 2, "+") if is_corrected else f"{100 * move:+.1f} points"

@@ -53,7 +53,7 @@ from app.plane.polygons import drawn_polygon, map_outlines
 from app.plane.rendering import energy_map_png
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import ToyPreview, is_gone, is_shown_whole
-from app.text import plain
+from app.text import number_text, plain
 
 REPLAY_KEY = "tuning-step"
 WINDOW_KEY = "auxiliary-window"
@@ -259,7 +259,8 @@ def _finding(choice: TuningChoice, before: ClassifierResult, after: ClassifierRe
         f"{shares[0]:.1f} % of ID and {shares[1]:.1f} % of auxiliary points lie beyond their "
         f"margins; accuracy {100 * after.snapshot.accuracy:.1f} %, before "
         f"{100 * before.snapshot.accuracy:.1f} %. Far away the softmax is "
-        f"{100 * after.far_confidence:.0f} % sure, and the energy {after.far_energy:.1f}."
+        f"{100 * after.far_confidence:.0f} % sure, and the energy "
+        f"{number_text(after.far_energy, 1)}."
     )
 
 
@@ -339,6 +340,6 @@ def _comparison_table(
             "Rank correlation of -E with log p": f"{result.correlations.energy:+.2f}",
             "Rank correlation of softmax with log p": f"{result.correlations.softmax:+.2f}",
             "Softmax far away": f"{100 * result.far_confidence:.1f} %",
-            "Energy far away": f"{result.far_energy:.1f} nats",
+            "Energy far away": f"{number_text(result.far_energy, 1)} nats",
         }
     return pd.DataFrame(columns).rename_axis("Figure").reset_index()

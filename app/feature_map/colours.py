@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from app.feature_map.rendering import SYMBOLS, Points
 from app.feature_map.tables import title_on_map
-from app.figures import GREY, colour_of
+from app.figures import GREY, set_colours
 from app.pack.layout import Layout, Mask
 from app.pack.metadata import OTHER, MetadataColours
+from app.text import number_text
 from heat_core.polygons import Point
 from heat_core.texts import one_line
 
@@ -119,7 +120,7 @@ def _unselected(layout: Layout, name: str, masks: Mapping[str, Mask] | None) -> 
 
 
 def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
-    """Returns one colour per group of sets and one symbol per set.
+    """Returns one family of colours per group of sets, and a shade and a symbol per set.
 
     Args:
         set_names: that are shown; the legend has no others.
@@ -127,8 +128,9 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     palette_colours = []
     colours = {}
     entries = []
+    colour_by_set = {**set_colours(layout.coordinates), "train": TRAIN_COLOUR}
     for i, name in enumerate(layout.coordinates):
-        colour = _colour_on_map(name)
+        colour = colour_by_set[name]
         palette_colours.append(colour)
         rows = len(layout.coordinates[name])
         colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
@@ -137,10 +139,6 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     return Colouring(
         colours, _symbols_by_set(layout), _palette(palette_colours), "", tuple(entries)
     )
-
-
-def _colour_on_map(name: str) -> str:
-    return TRAIN_COLOUR if name == "train" else colour_of(name)
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:
@@ -211,14 +209,15 @@ def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bo
     """
     values = {name: values[name] for name in layout.coordinates if name in values}
     low, high = _signed_range(values) if signed else (0.0, 1.0)
+    anchors = DIVERGING if signed else SEQUENTIAL
     return Colouring(
         _scale_colours(layout, values, low, high),
         _symbols_by_set(layout),
-        _palette(_interpolated(DIVERGING if signed else SEQUENTIAL, SCALE_STEPS)),
+        _palette(_interpolated(anchors, SCALE_STEPS)),
         title,
         (NOT_SCORED,),
-        DIVERGING if signed else SEQUENTIAL,
-        (f"{low:.2f}", f"+{high:.2f}") if signed else ("0 %", "100 %"),
+        anchors,
+        (number_text(low, 2), number_text(high, 2, "+")) if signed else ("0 %", "100 %"),
     )
 
 

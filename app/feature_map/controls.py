@@ -145,9 +145,9 @@ def _colour_input(colourings: Sequence[str]) -> str:
         key="colour",
         bind="query-params",
         width=160,
-        help="dataset: a colour a group, a symbol a set. score: of the detector beside it. "
-        "correction: E_θ alone, what HEAT adds to its prior. flip: what one detector accepts and "
-        "another rejects.",
+        help="dataset: a colour a group, a shade and a symbol a set. score: of the detector beside "
+        "it. correction: E_θ alone, what HEAT adds to its prior. flip: what one detector accepts "
+        "and another rejects.",
     )
     return str(colour)
 

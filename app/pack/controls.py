@@ -112,7 +112,6 @@ def show_data_choice() -> None:
             "A pack on this server",
             names,
             key="pack",
-            bind="query-params",
             on_change=discard_own_data,
             help="Folders that whoever runs the server has put into assets/packs or named in "
             f"{PACKS_VARIABLE}. No other folder of the server can be opened from here.",

@@ -18,7 +18,16 @@ from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
 from app.pack.metadata import MetadataColours, metadata_colours
 from app.pack.progress import show_waiting
-from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
+from app.session import (
+    from_link,
+    job_queue,
+    keep_refusal,
+    refused_job,
+    submit_job,
+    tab_id,
+    to_link,
+    visitor,
+)
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
@@ -187,6 +196,20 @@ def current_pack_data() -> PackData | None:
     except (ValueError, OSError) as error:
         reason = str(error).replace(f"{folder.parent}{os.sep}", "")
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
+
+
+def sync_pack_with_link() -> None:
+    """Selects the pack that a new link asks for, and keeps the one that is selected in the link.
+
+    It comes before the widget, on pages without it, too: Streamlit forgets a widget's value there.
+    The first pack is left out of the link.
+    """
+    names = list(offered_packs())
+    from_link("pack", names)
+    name = st.session_state.get("pack", st.session_state.get("selected_pack", ""))
+    if name in names:
+        st.session_state["pack"] = st.session_state["selected_pack"] = name
+    to_link("pack", name if name in names[1:] else "")
 
 
 def is_pack_of_name(pack_data: PackData, name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app.text import number_text
 from heat_core.metadata import ID_COLUMN
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from app.pack.insight import Insight
@@ -34,9 +37,9 @@ def format_score(score: float) -> str:
     """Returns a score as every page writes it.
 
     >>> format_score(49.0), format_score(-3.4601749), format_score(1e-7)
-    ('49', '-3.46017', '1e-07')
+    ('49', '-3.46', '1e-07')
     """
-    return f"{score:.6g}"
+    return number_text(score)
 
 
 def percent(share: float) -> str:
@@ -71,6 +74,13 @@ def unique_titles(pack: Pack) -> dict[str, str]:
     return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
 
+def short_title(pack: Pack, longest: int = 28) -> str:
+    """Returns a pack's title, or as many of its first clauses as fit."""
+    beginnings = itertools.accumulate(pack.title.split(", "), "{}, {}".format)
+    fitting = [clauses for clauses in beginnings if len(clauses) <= longest]
+    return fitting[-1] if fitting else one_line(pack.title, longest)
+
+
 def classifier_sentence(pack: Pack) -> str:
     """Returns what the card says of the classifier, in a sentence, or nothing."""
     classifier = pack.card.get("classifier", {})
@@ -90,12 +100,23 @@ def assignment(pack: Pack) -> str:
 
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
-    test_names = ("test", *map(str, pack.ood))
-    to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
-    available = sum(pack.available_rows(name) for name in test_names)
+    to_test_on, available = _rows_to_test_on(pack)
     train = _count_of(len(pack.train), pack.available_rows("train"))
     none_left_out = ", none left out" if available == to_test_on else ""
     return f"{train} training rows, {_count_of(to_test_on, available)} to test on{none_left_out}"
+
+
+def is_sampled(pack: Pack) -> bool:
+    """Returns whether a pack holds only some of the rows that there are."""
+    to_test_on, available = _rows_to_test_on(pack)
+    return available > to_test_on or pack.available_rows("train") > len(pack.train)
+
+
+def _rows_to_test_on(pack: Pack) -> tuple[int, int]:
+    """Returns how many rows of ID test and OOD sets a pack has, and how many there are."""
+    test_names = ("test", *map(str, pack.ood))
+    to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
+    return to_test_on, sum(pack.available_rows(name) for name in test_names)
 
 
 def _count_of(rows: int, available: int) -> str:
@@ -227,8 +248,7 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def class_distances_table(insight: Insight) -> pd.DataFrame:
     """Returns one row per class: its Mahalanobis distance, nearest first."""
     return pd.DataFrame(
-        {"Class": name, "Distance": round(distance, 2)}
-        for name, distance in insight.nearest_classes
+        {"Class": name, "Distance": distance} for name, distance in insight.nearest_classes
     )
 
 

@@ -19,7 +19,7 @@ from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
 from app.pack.tables import assignment, format_score, style_digits
-from app.text import plain
+from app.text import number_text, plain
 from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.same_share import same_share_thresholds
@@ -49,7 +49,7 @@ Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selecte
 
 FROM_LINE = "line"
 NEAREST_FORMATS = {
-    "Score": st.column_config.NumberColumn(format="%.6g"),
+    "Score": st.column_config.NumberColumn(format="%.4g"),
     "Above the line": st.column_config.NumberColumn(format="%+.3g"),
 }
 
@@ -250,7 +250,8 @@ def _cost_curve(evaluation: Evaluation) -> None:
     candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
-    st.markdown(f"**1000 inputs cost {cost:,.1f} here, {costs.min():,.1f} at the cheapest line**")
+    here, least = number_text(cost, 1), number_text(float(costs.min()), 1)
+    st.markdown(f"**1000 inputs cost {here} here, {least} at the cheapest line**")
     st.plotly_chart(
         figures.cost(candidates.kept, costs, (outcome.kept, cost)),
         key="cost",

@@ -11,6 +11,7 @@ import streamlit as st
 from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import fitted_run
+from app.pack.tables import format_score
 from app.text import plain
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.shipment import (
@@ -117,7 +118,7 @@ def _heading(evaluation: Evaluation, shipment: Shipment) -> str:
     decision = shipment.decision
     where = f"{len(decision.by_class)} thresholds"
     if not decision.by_class:
-        where = f"its threshold, {decision.threshold:.6g}"
+        where = f"its threshold, {format_score(decision.threshold)}"
     return f"{plain(evaluation.choice.detector)} with {where}, ready to ship"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.pack.items import PackRow, given_id, item_id
 from app.pack.tables import Array, Mask, assignment, format_score, percent
+from app.text import number_text
 from heat_core.metadata import ID_COLUMN
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
 
 
 def _count_text(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:,.1f}"
+    return number_text(value, 1)
 
 
 def sets_table_at_threshold(

@@ -300,6 +300,8 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
         for name in layout.coordinates
     }
     assert len(looks) == len(layout.coordinates)
+    shades = [tuple(sets.palette[sets.colours[name][0]]) for name in ("near_a", "near_b")]
+    assert shades[0] != shades[1]
     classes = by_class(pack, layout)
     assert len(classes.entries) == 5  # four classes, and none
     assert set(classes.colours["far_d"]) == {PLAIN}

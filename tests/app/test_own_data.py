@@ -125,7 +125,7 @@ def test_a_report_doubts_what_an_upload_takes_for_granted(served: Path, arrays: 
 def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
     served: Path, arrays: dict
 ) -> None:
-    at = app()
+    at = _detectors()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
     assert "far_mine" in at.multiselect(key="sets").value
@@ -136,7 +136,7 @@ def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
 def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_its_mistake(
     served: Path, arrays: dict
 ) -> None:
-    at = app()
+    at = _detectors()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
     _upload(at, b"not a zip")
@@ -189,6 +189,11 @@ def test_a_pack_is_chosen_by_name_and_stays_in_the_link(served: Path) -> None:
     opened(at)
     assert "found in theirs" in text(at)
     assert link(at)["pack"] == "theirs"
+    opened(at.switch_page("energy/page.py"))  # which shows no pack, and passes the choice on
+    assert not [box for box in at.selectbox if box.key == "pack"]
+    assert link(at)["pack"] == "theirs"
+    opened(at.switch_page("detectors/page.py"))
+    assert "found in theirs" in text(at)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +276,9 @@ def test_an_older_link_says_how_the_key_of_its_data_begins(
 
 def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:
     at = app(pack="cifar10-a", of="cifar10-", item="test/3")  # the Toy lab shows no pack
-    at.selectbox(key="pack").set_value("cifar10-b")
+    at.session_state["pack"] = "cifar10-b"
     opened(at)
+    assert link(at)["pack"] == "cifar10-b"
     opened(at.switch_page("detectors/page.py"))
     assert "made of other data" in at.warning[0].value
     assert "item" not in link(at)
