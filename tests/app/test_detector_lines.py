@@ -129,7 +129,7 @@ def shown(fresh_server, monkeypatch, tmp_path, arrays) -> list[dict]:
         random = np.random.default_rng(1)
         return {n: random.normal(shift * (n != "test"), 1, size) for n, size in sizes.items()}
 
-    def work(*arguments):
+    def work(*settings, **more):
         def report(job) -> None:
             job.report(0.5, DetectorScores("MoG", scores(0.5)))
             job.report(1.0, DetectorScores("HEAT", scores(2.0)))

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("fresh_server")
 def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Detectors that train take few steps."""
 
-    def scoring_work_quickly(pack: Pack, preset: str, *settings) -> Work:
-        return scoring_work(pack, "quick", *settings)
+    def scoring_work_quickly(pack: Pack, preset: str, *settings, **more) -> Work:
+        return scoring_work(pack, "quick", *settings, **more)
 
     monkeypatch.setattr("app.pack.scores.scoring_work", scoring_work_quickly)
 
