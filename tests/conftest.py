@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -19,6 +20,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 
 from heat_core.features import Features, Head
 from tests.browser.driver import server
@@ -78,6 +80,13 @@ def _runs_end_as_in_the_app() -> None:
     settings_of_app = tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text())
     for name, value in settings_of_app["runner"].items():
         config.set_option(f"runner.{name}", value)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _packages_are_searched_once() -> None:
+    """Each new AppTest would look for components in every package that is installed."""
+    search = manifest_scanner.scan_component_manifests
+    manifest_scanner.scan_component_manifests = functools.cache(search)
 
 
 @pytest.fixture
