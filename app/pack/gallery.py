@@ -13,7 +13,7 @@ from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
-from app.pack.items import PackRow, item_id
+from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
 
@@ -93,11 +93,13 @@ def _tile(
     Its set with the row's id there, the class that it is of or is taken for, and its figure.
     """
     name, row = pack_row
-    item = item_id(dict(pack_data.pack.sets())[name], name, row)
-    label = f"{pack_data.pack.title_of(name)} {row}: {', '.join(lines)}"
+    features = dict(pack_data.pack.sets())[name]
+    item = item_id(features, name, row)
+    own_id = given_id(features, row)
+    label = f"{pack_data.pack.title_of(name)} {own_id or row}: {', '.join(lines)}"
     colour = figures.colour_of(name)
     if image is None:
-        known = f"{pack_data.pack.title_of(name)} {item.rpartition('/')[2]}"
+        known = f"{pack_data.pack.title_of(name)} {own_id or item.rpartition('/')[2]}"
         class_words = class_text(pack_data, name, row)
         others = [text for text in (class_words, *lines) if text and text not in known]
         return Tile(item, "", (known, *dict.fromkeys(others)), label, colour)

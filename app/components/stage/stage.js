@@ -3,7 +3,7 @@
 
 const BELOW = 8; // px below the stage
 const BAR = 64; // px of the app's own bar, which stays at the top as one scrolls
-const LEAST = 520; // px; where the window leaves less, on a phone, the stage fills it once one has scrolled to it
+const LEAST = 520; // px; where the window leaves less, on a phone, what stands below is out of it, or what stands above, too
 const GAP = 8; // px between small pictures
 const GAPS = { across: 24, down: 8 }; // px between maps
 const CAPTION = { map: 52, large: 64, small: 22 }; // px below or above pictures
@@ -72,9 +72,10 @@ function clear(stage) {
 function fill_window(stage) {
   const { around } = stage, main = around?.closest('[data-testid="stMain"]'), box = stage.root.getBoundingClientRect();
   const below = around ? around.getBoundingClientRect().bottom - box.bottom : BELOW, top = box.top + (main?.scrollTop ?? window.scrollY);
-  const left = window.innerHeight - top - below;
-  stage.is_scrolled_to = left < LEAST;
-  stage.root.style.height = `${Math.floor(stage.is_scrolled_to ? Math.max(LEAST, window.innerHeight - BAR - BELOW) : left)}px`;
+  const [all, alone] = [below, BELOW].map((under) => window.innerHeight - top - under);
+  stage.is_scrolled_to = Math.max(all, alone) < LEAST;
+  const scrolled_to = Math.max(LEAST, window.innerHeight - BAR - BELOW);
+  stage.root.style.height = `${Math.floor([all, alone].find((height) => height >= LEAST) ?? scrolled_to)}px`;
 }
 
 // -- steps ------------------------------------------------------------------------------------------------------------
