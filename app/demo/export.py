@@ -14,12 +14,12 @@ STYLE = """
   color-scheme: light dark;
   --st-font: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
   --st-base-radius: 0.5rem;
-  --st-primary-color: #0072b2; --st-background-color: #ffffff; --st-text-color: #1b2733;
+  --st-primary-color: #0072b2; --st-background-color: #ffffff; --st-text-color: #0c1620;
   --st-secondary-background-color: #f4f6f8; --st-border-color: #dde3e9;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --st-primary-color: #2f86c9; --st-background-color: #11161c; --st-text-color: #e7edf3;
+    --st-primary-color: #4ba3e3; --st-background-color: #11161c; --st-text-color: #e7edf3;
     --st-secondary-background-color: #1b222b; --st-border-color: #303a45;
   }
 }
