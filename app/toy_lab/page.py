@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.job import Job
 from app.pack import header
@@ -46,13 +47,17 @@ compare = comparison_toggle()
 preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
-st.markdown(f":small[:material/scatter_plot: {training_set}]")
 
 
-def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
-    """Shows the last snapshot and the curves up to it, or the truth alone."""
+def snapshots_so_far(snapshots: Sequence[Snapshot], place: DeltaGenerator) -> None:
+    """Shows the last snapshot and the curves up to it, or the truth alone.
+
+    Args:
+        place: of the maps, above the buttons.
+    """
     training_alarm(snapshots)
-    energy_panels(choice, preview, snapshots[-1].layers if snapshots else {})
+    with place:
+        energy_panels(choice, preview, snapshots[-1].layers if snapshots else {})
     training_curves(choice, snapshots)
 
 
@@ -61,16 +66,19 @@ def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
-    snapshots_so_far(follow_training(choice, job, choice.detector, kl_note))
+    place = st.container()
+    snapshots_so_far(follow_training(choice, job, choice.detector, kl_note), place)
 
 
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
+    place = st.container()
     training_alarm(job.frames, job.result)
     training_result(choice, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
     record = snapshot.record if snapshot else None
-    energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
+    with place:
+        energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
     training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
@@ -83,13 +91,14 @@ def one_detector() -> None:
     elif job is not None and job.state == "done":
         show_replayed(choice, partial(finished_training, job))
     else:
+        place = st.container()
         start_button(choice)
         seen = training_seen(choice)
         state_message(choice, job, seen)
         if job is not None:
-            snapshots_so_far(job.frames)
+            snapshots_so_far(job.frames, place)
         else:
-            snapshots_so_far(seen.snapshots if seen else [])
+            snapshots_so_far(seen.snapshots if seen else [], place)
 
 
 def three_detectors() -> None:
@@ -111,3 +120,4 @@ if compare:
     three_detectors()
 else:
     one_detector()
+st.markdown(f":small[:material/scatter_plot: {training_set}]")

@@ -99,7 +99,7 @@ def state_message(choice: ToyChoice, job: Job | None, seen: TrainingSeen | None)
         st.warning(_end_message(others))
     else:
         st.info(
-            "Nothing is trained yet on these settings. The truth is below; "
+            "Nothing is trained yet on these settings. The truth is above; "
             f"press “Train {choice.detector}” to see the model."
         )
 
