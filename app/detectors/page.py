@@ -8,8 +8,10 @@ from app.detectors import (
     own_image,
     paper_table,
     roc_curves,
+    runs,
     selection,
     setting_panel,
+    slices,
 )
 from app.detectors.controls import LineChoice, added_detectors_input, line_choice
 from app.detectors.tables import contents_table
@@ -53,18 +55,21 @@ def show_progress_of(job) -> None:
 def compare(pack_data, scores_by_detector, settings: LineChoice, bootstrap) -> None:
     """Shows the detectors that are ready, side by side."""
     has_ood = bool(pack_data.pack.ood)
+    share_to_keep = settings.share_to_keep
     selection_chips()
-    lines.show(pack_data, scores_by_detector, settings.share_to_keep, settings.unit)
+    lines.show(pack_data, scores_by_detector, share_to_keep, settings.unit)
     selection.show(pack_data, scores_by_detector)
+    slices.show(pack_data, scores_by_detector, share_to_keep)
     if has_ood:
         paper_table.show(pack_data, scores_by_detector, bootstrap)
-        roc_curves.show(pack_data, scores_by_detector, settings.share_to_keep)
+        roc_curves.show(pack_data, scores_by_detector, share_to_keep)
+        runs.show(pack_data, share_to_keep)
     else:
         st.info(NO_OOD, icon=":material/info:")
     describe(pack_data.pack)
-    flips.show(pack_data, settings.share_to_keep)
+    flips.show(pack_data, share_to_keep)
     setting_panel.show(pack_data)
-    own_image.show(pack_data, settings.share_to_keep)
+    own_image.show(pack_data, share_to_keep)
 
 
 def show_notes(pack_data, job, missing_reasons) -> None:

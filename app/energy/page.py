@@ -70,7 +70,7 @@ def finished_training(job: Job) -> None:
 
 def trained_classifier(job: Job) -> None:
     """Shows a trained classifier from all sides."""
-    show_replayed(choice, partial(finished_training, job))
+    show_replayed([choice], partial(finished_training, job))
     tuned = last_tuning(choice)
     shown = tuned if tuned is not None and wants_tuned() else job.result
     temperature_panel(shown)

@@ -61,7 +61,7 @@ def finished_landscape(result: ToyResult) -> None:
     settings = landscape_choice(preview.extent)
     layers = energy_layers(choice, settings.window, result)
     terms = point_terms(result.terms, reading, choice.toy, *settings.point)
-    layer_panels(layers, settings, reading.threshold)
+    layer_panels(layers, settings, reading)
     point_panel(terms, preview, settings.point)
     model_facts(reading)
     truth_and_error(layers["truth"], reading, result, settings)

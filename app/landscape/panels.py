@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app import figures
 from app.components.surfaces import Block, Surface, surfaces
 from app.landscape.controls import LandscapeChoice, select_point
-from app.plane.colours import SIGNED_COLOURS
+from app.plane.colours import SIGNED_COLOURS, energy_scale, signed_scale
 from app.plane.figures import mode_masses, ray_figure
 from app.plane.panels import PanelTitle
 from app.plane.reading import FAR_EXTENTS, EnergyReading, PointTerms, Ray
@@ -24,40 +24,47 @@ NEAR_EXTENTS = 1.5  # that the near ray reaches
 
 
 TITLES = {
-    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class"),
     "correction": PanelTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    TOTAL: PanelTitle("Total", "what scores, less the threshold (dashed)"),
-    "truth": PanelTitle("Truth", "the exact -log p, less log Z and the threshold"),
+    TOTAL: PanelTitle("Total", "what scores; dashed: the threshold"),
+    "truth": PanelTitle("Truth", "the exact -log p, less log Z; dashed: the threshold"),
 }
 
 
 # -- the layers of the model
 
 
-def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, threshold: float) -> None:
-    """Shows the layers (side, side) side by side, on the same axes and colours.
+def layer_panels(
+    layers: Mapping[str, Layer], settings: LandscapeChoice, reading: EnergyReading
+) -> None:
+    """Shows the layers (side, side) side by side, on the same axes.
 
-    The first term and the total are drawn less the threshold, so zero is where a verdict turns and
-    the drawn terms still add up. A click selects the point.
+    The first term and the total are drawn in nats above the total's lowest, so the drawn terms
+    still add up; other terms are drawn about zero. A click selects the point.
     """
     names = [name for name in layers if name != "truth"]
     first_name = names[0]
     panels = []
     for name in names:
-        offset = threshold if name in (first_name, TOTAL) else 0.0
-        panels.append(_layer_surface(name, layers[name] - offset, settings.reach))
+        if name in (first_name, TOTAL):
+            panels.append(_energy_surface(name, layers[name], settings.reach, reading))
+        else:
+            panels.append(_signed_surface(name, layers[name], settings.reach))
+    surfaces(panels, _block(settings, columns=3), "layers", select_point)
+
+
+def _block(settings: LandscapeChoice, columns: int = 1) -> Block:
     x, y = settings.window.ranges
-    block = Block(
+    return Block(
         x,
         y,
         heights=(-settings.reach, settings.reach),
         unit="nats",
         colours=SIGNED_COLOURS,
         marks={"": settings.point},
-        flat=settings.style == "contour",
-        columns=3,
+        flat=columns == 1 or settings.style == "contour",
+        columns=columns,
     )
-    surfaces(panels, block, "layers", select_point)
 
 
 def _title(name: str) -> PanelTitle:
@@ -65,14 +72,27 @@ def _title(name: str) -> PanelTitle:
     return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
 
 
-def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
+def _energy_surface(name: str, energy: Layer, reach: float, reading: EnergyReading) -> Surface:
+    """Returns an energy (side, side) in nats above the total's lowest."""
+    title = _title(name)
+    alt = (
+        f"{title.title} over the plane: {title.meaning}; "
+        f"colours reach {reach:g} nats above the total's lowest"
+    )
+    level = reading.threshold - reading.lowest if name in (TOTAL, "truth") else None
+    return Surface(
+        energy - reading.lowest, title.title, title.meaning, alt, level, energy_scale(reach)
+    )
+
+
+def _signed_surface(name: str, values: Layer, reach: float) -> Surface:
+    """Returns a term (side, side) whose colours are centred on zero."""
     title = _title(name)
     alt = (
         f"{title.title} over the plane: {title.meaning}; "
         f"colours from -{reach:g} to {reach:g} nats, centred on zero"
     )
-    level = 0.0 if name in (TOTAL, "truth") else None
-    return Surface(values, title.title, title.meaning, alt, level)
+    return Surface(values, title.title, title.meaning, alt, scale=signed_scale(reach))
 
 
 # -- a point
@@ -161,7 +181,7 @@ def truth_and_error(
     )
     truth_column, error_column, modes_column = st.columns(3)
     with truth_column:
-        _truth_panel(true_energy - reading.log_z - reading.threshold, settings)
+        _truth_panel(true_energy - reading.log_z, settings, reading)
     with error_column:
         _error_panel(reading, settings)
     with modes_column:
@@ -170,18 +190,9 @@ def truth_and_error(
         st.dataframe(_mode_table(reading), hide_index=True)
 
 
-def _truth_panel(energy: Layer, settings: LandscapeChoice) -> None:
-    x, y = settings.window.ranges
-    block = Block(
-        x,
-        y,
-        heights=(-settings.reach, settings.reach),
-        unit="nats",
-        colours=SIGNED_COLOURS,
-        marks={"": settings.point},
-        flat=True,
-    )
-    surfaces([_layer_surface("truth", energy, settings.reach)], block, "exact", select_point)
+def _truth_panel(energy: Layer, settings: LandscapeChoice, reading: EnergyReading) -> None:
+    surface = _energy_surface("truth", energy, settings.reach, reading)
+    surfaces([surface], _block(settings), "exact", select_point)
 
 
 def _error_panel(reading: EnergyReading, settings: LandscapeChoice) -> None:

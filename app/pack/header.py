@@ -17,8 +17,15 @@ from app.pack.data import (
     unknown_pack_name,
     unsupported_reasons,
 )
+from app.pack.filters import keep_filters_in_link, sync_filters_with_link
 from app.pack.layout_state import sync_region_with_link
-from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
+from app.pack.own_data import (
+    finish_own_work,
+    link_caution,
+    missing_own_data,
+    own_work,
+    sync_own_data_with_link,
+)
 from app.pack.selected import (
     accept_other_data,
     drop_waiting_region,
@@ -67,6 +74,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
     ):
         st.title(title, anchor=False, width="content", help=caption)
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+            finish_own_work()
             sync_own_data_with_link()
             missing = missing_own_data() if uses_pack else None
             is_shown = uses_pack and missing is None
@@ -88,9 +96,11 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
+    keep_filters_in_link()
     sync_items_with_link()
     if missing is not None:
-        st.warning(plain(missing.reason), icon=":material/cloud_off:")
+        if own_work() is None:
+            st.warning(plain(missing.reason), icon=":material/cloud_off:")
         controls.show_data_choice()
     elif error:
         st.error(plain(error), icon=":material/error:")
@@ -152,6 +162,7 @@ def _follow_link(pack_data: PackData) -> None:
     keep_data_in_link(pack_data)
     if is_link_of_other_data():
         _warn_of_other_data()
+    sync_filters_with_link(pack_data)
     sync_items_with_link()
     sync_tags_with_link(pack_data)
     missing_method = sync_region_with_link(pack_data)

@@ -15,7 +15,7 @@ from app.pack import tables
 from app.pack.data import PackData, images_of
 from app.pack.gallery import show_tiles
 from app.pack.insight import Insight, RowTerms
-from app.pack.items import find_item
+from app.pack.items import find_item, given_id
 from app.pack.scores import (
     ScoresByDetector,
     current_share_to_keep,
@@ -145,7 +145,9 @@ def _show_head(pack_data: PackData, item: str, insight: Insight, columns: tuple[
         columns: widths of the image and of what is said beside it.
     """
     left, right = st.columns(columns)
-    caption = plain(item, 80)
+    name, row = insight.pack_row
+    features = dict(pack_data.pack.sets())[name]
+    caption = plain(" · ".join(filter(None, [given_id(features, row), item])), 120)
     (image,), reasons = images_of(pack_data, [insight.pack_row])
     if image is None:
         left.info(plain(reasons[0]), icon=":material/hide_image:")
@@ -155,10 +157,11 @@ def _show_head(pack_data: PackData, item: str, insight: Insight, columns: tuple[
         enlarged = image.repeat(times, 0).repeat(times, 1)
         left.image(enlarged, output_format="PNG", alt=f"Image {item}")
         caption += f", {height} x {width} pixels"
-    name = insight.pack_row[0]
     finding = tables.insight_finding(insight, pack_data.pack.title_of(name))
     right.markdown(f"**{plain(finding)}**")
     right.caption(caption)
+    if known := tables.metadata_sentence(features.metadata, row):
+        right.caption(plain(known, 600))
     right.markdown(_nearest_classes_sentence(pack_data, insight))
     with right.expander("The distance to every class"):
         st.dataframe(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.pack.insight import Insight
     from heat_core.assumptions import Note
     from heat_core.explain import Verdict
+    from heat_core.metadata import Metadata
     from heat_core.pack import Pack
 
 
@@ -64,8 +65,11 @@ def style_digits(table: pd.DataFrame) -> Any:
 
 
 def unique_titles(pack: Pack) -> dict[str, str]:
-    """Returns {OOD set: its title}, and its name where another set has the same title."""
-    titles = {str(name): pack.title_of(str(name)) for name in pack.ood}
+    """Returns {OOD set: its title}, or its name where another set has the same title.
+
+    An asterisk marks sets that no average counts.
+    """
+    titles = {str(name): pack.marked_title_of(str(name)) for name in pack.ood}
     counts = Counter(titles.values())
     return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
@@ -218,6 +222,13 @@ def _metadata_report(pack: Pack) -> list[tuple[str, str, str]]:
 
 
 # -- one image -------------------------------------------------------------------------------------
+
+
+def metadata_sentence(metadata: Metadata, row: int) -> str:
+    """Returns what is known of a row beside its id, such as `camera: B; day: 2026-01-01`."""
+    texts = {name: values.text(row) for name, values in sorted(metadata.items())}
+    texts.pop(ID_COLUMN, None)
+    return "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:

@@ -73,6 +73,7 @@ class EnergyReading:
         alpha: of the objective, where |E_theta| <= 1 / (2 alpha) at its optimum; None where there
             is no such bound.
         largest_e_theta: the largest |E_theta| on the grid; None without a learned energy.
+        lowest: the lowest total energy on the grid.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
         density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, means over blocks of
@@ -88,6 +89,7 @@ class EnergyReading:
     temperature: float | None
     alpha: float | None
     largest_e_theta: float | None
+    lowest: float
     log_z: float
     true_mass: Array
     model_mass: Array
@@ -197,11 +199,10 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
     Args:
         terms: {name: term} of it, as `ToyResult.terms`.
     """
-    from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
+    detector = choice.build_detector()
     prior, *_ = terms.values()
     id_energies = _fresh_id_energies(terms, grid, choice.seed)
     threshold = threshold_keeping(id_energies[TOTAL], ID_KEPT)
@@ -220,6 +221,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
         temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
         alpha=getattr(detector.objective, "alpha", None) or None,
         largest_e_theta=float(np.abs(grid_energies[-1]).max()) if detector.trains else None,
+        lowest=float(total.min()),
         log_z=grid.log_z(total),
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),

@@ -77,6 +77,7 @@ def show_lab(pack_data, choice, scores_by_detector, titles, place: DeltaGenerato
         st.caption(promise)
     ship_panel(pack_data, evaluation)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
+    panels.slices(pack_data, evaluation)
     if evaluation.class_thresholds:
         panels.class_thresholds(pack_data, evaluation)
     panels.nearest_images(pack_data, evaluation)
@@ -85,9 +86,10 @@ def show_lab(pack_data, choice, scores_by_detector, titles, place: DeltaGenerato
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
     titles = unique_titles(pack_data.pack)
+    averaged = {name: title for name, title in titles.items() if name not in pack_data.pack.apart}
     toolbar = st.container(horizontal=True, vertical_alignment="bottom")
     place = toolbar.container(horizontal=True, vertical_alignment="bottom", width="content")
-    choice = threshold_choice(toolbar, place, tuple(DETECTORS), titles, pack_data.key)
+    choice = threshold_choice(toolbar, place, tuple(DETECTORS), averaged, pack_data.key)
     add_detectors(choice.detectors)
 
     job = ensure_scoring_job(pack_data, "modern")

@@ -17,6 +17,7 @@ from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
+from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
 from app.pack.tables import assignment, format_score, style_digits
 from app.text import number_text, plain
 from app.threshold_lab.controls import nearest_count_input
@@ -36,7 +37,7 @@ from app.threshold_lab.tables import (
 )
 from heat_core.results.table import tabulate
 from heat_core.set_name import SetName
-from heat_core.thresholds import sweep
+from heat_core.thresholds import evaluate, sweep
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -166,15 +167,19 @@ def numbers(
 def every_set(
     pack: Pack, evaluation: Evaluation, titles: Mapping[str, str], selected: Selected
 ) -> None:
-    """Shows what the line does to every OOD set that counts."""
-    choice = evaluation.choice
-    set_names = [name for name in pack.ood if str(name) in choice.set_names]
-    results = tabulate({choice.detector: evaluation.set_scores}, set_names)
-    sets_table = sets_table_at_threshold(results, evaluation.outcome, titles, selected)
+    """Shows what the line does to every OOD set that counts, or that no average counts."""
+    choice, scores = evaluation.choice, evaluation.set_scores
+    set_names = [name for name in pack.ood if str(name) in (*choice.set_names, *pack.apart)]
+    results = tabulate({choice.detector: scores}, set_names)
+    outside = scores.ood(map(str, set_names))
+    outcome = evaluate(evaluation.outcome.threshold, scores.test, outside)
+    sets_table = sets_table_at_threshold(results, outcome, titles, selected)
     st.markdown("**Every set at the line**")
     st.dataframe(
         style_digits(sets_table), hide_index=True, alt="What the line does to every OOD set"
     )
+    if pack.apart_sentence:
+        st.caption(plain(pack.apart_sentence))
     if evaluation.class_thresholds:
         st.caption(
             "FPR95 and AUROC are of scores less their class's threshold here, and so are not "
@@ -253,6 +258,21 @@ def _cost_curve(evaluation: Evaluation) -> None:
         alt="Expected cost of 1000 inputs by the ID kept, and the line",
         config=figures.QUIET,
     )
+
+
+@st.fragment
+def slices(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows, folded, what the line does by a metadata column; nothing where the data has none."""
+    title = slices_title(pack_data)
+    if title:
+        with st.expander(title, expanded=are_slices_wanted(), icon=":material/table_rows:"):
+            show_slices(
+                pack_data,
+                column_input(pack_data),
+                evaluation.set_scores,
+                evaluation.outcome.threshold,
+                evaluation.choice.set_names,
+            )
 
 
 def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:

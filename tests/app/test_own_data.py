@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.job import Job
 from app.pack.data import PACKS_VARIABLE, offered_packs
+from app.server import SERVER
 from app.session import job_queue
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import (
@@ -391,3 +393,38 @@ def test_an_own_map_that_was_left_can_be_begun_again(
     assert second is not first
     press(at, "Back to the server's data")  # which ends the work
     until(lambda: second.state == "cancelled")
+
+
+def test_an_upload_can_be_cancelled_while_it_is_read_and_what_was_there_stays(
+    served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = _upload(_detectors(), _npz(arrays), "first.npz")
+    first = at.session_state["uploaded"]
+    with monkeypatch.context() as slow:
+        slow.setattr("app.pack.own_data.PATIENCE_SECONDS", 0.0)
+        slow.setattr(SERVER.uploads, "start_reading", lambda *arguments: _read_for_ever())
+        _upload(at, _npz(arrays), "second.npz")
+        bar = next(bar for bar in at.get("progress") if "second" in bar.proto.text)
+        assert bar.proto.text.startswith("Reading second.npz: 50% (reading train_z)")
+        assert at.session_state["uploaded"] is first
+        assert "found in first" in text(at)
+        work = at.session_state["own_work"]
+        press(at, "Cancel")
+    assert work.job.was_cancelled
+    assert at.session_state["uploaded"] is first
+    assert "You stopped reading second.npz." in text(at)
+    assert not at.error
+    press(at, "Read it after all")
+    assert "found in second" in text(at)
+    assert "You stopped reading" not in text(at)
+
+
+def _read_for_ever() -> Job:
+    def work(job: Job) -> None:
+        while True:
+            job.report(0.5, doing="reading train_z")
+            time.sleep(0.01)
+
+    job = SERVER.uploads.start(work, "")
+    until(lambda: job.doing)
+    return job
