@@ -79,7 +79,6 @@ follow_lead()
 pack_data = header.show(
     "Demo",
     "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
-    is_low=True,
 )
 st.html(LOW)
 try:
