@@ -111,7 +111,7 @@ def _shown_points(source: OwnSource) -> NDArray[np.float32]:
     except ValueError:
         return np.zeros((0, 2), np.float32)
     if source.text:
-        return points.z.numpy() / points.extent
+        return (points.z.numpy() / points.extent).astype(np.float32)
     drawn = points.z.numpy() * points.unit + np.array(points.centre, np.float32)
     return (drawn / DRAWING_EXTENT).astype(np.float32)
 
