@@ -76,13 +76,24 @@ class Tab:
         self._query = urlencode(query)
         return self.run()
 
-    def run(self) -> Tab:
-        """Runs the page again, as a browser does that polls; returns this tab."""
+    def press(self, label: str) -> Tab:
+        """Presses the button of a label; returns this tab once the page has answered."""
+        buttons = [delta.new_element.button for delta in self._deltas]
+        return self.run(next(button.id for button in buttons if button.label == label))
+
+    def run(self, pressed: str = "") -> Tab:
+        """Runs the page again, as a browser does that polls; returns this tab.
+
+        Args:
+            pressed: the id of a button.
+        """
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
         message = BackMsg()
         message.rerun_script.query_string = self._query
         message.rerun_script.page_name = self._page
+        if pressed:
+            message.rerun_script.widget_states.widgets.add(id=pressed, trigger_value=True)
         self._connection.send(message.SerializeToString())
         self._deltas = []
         for answer in self._answers():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
+import os
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
@@ -15,6 +19,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 
 from heat_core.features import Features, Head
 from tests.browser.driver import server
@@ -54,14 +60,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _everything_is_there() -> None:
+    """What is imported stays, so no garbage collection looks through it again."""
     _import_all("heat_core")
     _import_all("app")
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Small tensors on a shared machine run fastest on one thread."""
+    """Small tensors on a shared machine run fastest on one thread, in processes of tests, too."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _runs_end_as_in_the_app() -> None:
+    """AppTest does not read the app's settings, and would collect garbage after each run."""
+    settings_of_app = tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text())
+    for name, value in settings_of_app["runner"].items():
+        config.set_option(f"runner.{name}", value)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _packages_are_searched_once() -> None:
+    """Each new AppTest would look for components in every package that is installed."""
+    search = manifest_scanner.scan_component_manifests
+    manifest_scanner.scan_component_manifests = functools.cache(search)
 
 
 @pytest.fixture
@@ -78,7 +103,9 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     monkeypatch.setattr("app.pack.data.IMAGES", tmp_path / "nothing-fetched")
     monkeypatch.setattr(SERVER, "jobs", new_queue())
     monkeypatch.setattr(SERVER, "uploads", UploadReader(UploadBudget(uploads_limit())))
+    monkeypatch.setattr("app.pack.own_data.PATIENCE_SECONDS", JOB_SECONDS)
     yield
+    assert SERVER.uploads.jobs.stop(JOB_SECONDS)
     assert SERVER.jobs.stop(JOB_SECONDS)
 
 

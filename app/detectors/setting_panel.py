@@ -14,10 +14,9 @@ from app.detectors.setting_curve import (
     tunable_detectors,
 )
 from app.job import Job
-from app.pack.data import PackData, find_job, start_job
+from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.progress import show_failure, show_progress
 from app.pack.shown import shown_detectors
-from app.session import tab_id
 
 
 def show(pack_data: PackData) -> None:
@@ -47,7 +46,7 @@ def show(pack_data: PackData) -> None:
                 on_click=_start,
                 args=(pack_data, name),
             )
-        _show_job(pack_data, name, _job(pack_data, name))
+        _show_job(pack_data, name, watched_job(pack_data, _key(pack_data, name)))
         st.caption(TRUST)
 
 
@@ -57,7 +56,7 @@ def _show_job(pack_data: PackData, name: str, job: Job | None) -> None:
         return
     if not job.over:
         show_progress(job, "Fitting with each value")
-        st.button("Cancel", icon=":material/close:", on_click=_leave, args=(pack_data, name))
+        st.button("Cancel", icon=":material/close:", on_click=leave_job, args=(job,))
     elif job.state == "done":
         _show_curve(job.result)
 
@@ -72,23 +71,8 @@ def _show_curve(curve: SettingCurve) -> None:
     )
 
 
-def _job(pack_data: PackData, name: str) -> Job | None:
-    job = find_job(pack_data, _key(pack_data, name))
-    if job is None or job.was_cancelled:
-        return None
-    job.watch(tab_id())
-    return job
-
-
 def _start(pack_data: PackData, name: str) -> None:
-    job = start_job(pack_data, _key(pack_data, name), curve_work(pack_data.pack, name))
-    job.watch(tab_id())
-
-
-def _leave(pack_data: PackData, name: str) -> None:
-    job = _job(pack_data, name)
-    if job is not None:
-        job.leave(tab_id())
+    start_job(pack_data, _key(pack_data, name), curve_work(pack_data.pack, name))
 
 
 def _key(pack_data: PackData, name: str) -> str:

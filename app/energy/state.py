@@ -93,7 +93,7 @@ def last_tuning(choice: ClassifierChoice) -> ClassifierResult | None:
 # -- margins ---------------------------------------------------------------------------------------
 
 
-def margins_set(start: str, default: Margins) -> Margins:
+def current_margins(start: str, default: Margins) -> Margins:
     """Returns the margins that somebody has set for a start; the default where there are none.
 
     Args:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.job import Job, Work
 from app.plane.polygons import Polygon
+from app.text import number_text
 
 if TYPE_CHECKING:
     from heat_core.features import Features
@@ -340,5 +341,6 @@ def accuracy_note(snapshot: ClassifierSnapshot) -> str:
     """Returns what a snapshot says in figures."""
     return (
         f"accuracy {100 * snapshot.accuracy:.1f} %, mean energy of ID "
-        f"{snapshot.id_energy.mean():.1f}, of OOD {snapshot.ood_energy.mean():.1f} nats"
+        f"{number_text(snapshot.id_energy.mean(), 1)}, of OOD "
+        f"{number_text(snapshot.ood_energy.mean(), 1)} nats"
     )

@@ -25,10 +25,10 @@ from app.energy.figures import confidence_map, course, energy_map, energy_range
 from app.energy.panels import ID_AND_OOD, map_axis
 from app.energy.state import (
     AROUND,
+    current_margins,
     find_tuning,
     forget_margins,
     forget_polygons,
-    margins_set,
     points_to_read,
     points_to_train_on,
     set_margins,
@@ -50,10 +50,10 @@ from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.panels import follow_training
 from app.plane.polygons import drawn_polygon, map_outlines
-from app.plane.rendering import energy_map as energy_png
+from app.plane.rendering import energy_map_png
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import ToyPreview, is_gone, is_shown_whole
-from app.text import plain
+from app.text import number_text, plain
 
 REPLAY_KEY = "tuning-step"
 WINDOW_KEY = "auxiliary-window"
@@ -147,7 +147,7 @@ def _draw_map(
     window = st.session_state.get(WINDOW_KEY, WHOLE)
     heights_range = energy_range([snapshot.energy, snapshot.id_energy])
     picture = MapPicture(
-        energy_png(
+        energy_map_png(
             snapshot.energy, heights_range, preview.points / extent, points / extent, window
         ),
         1.0,
@@ -181,7 +181,7 @@ def _choice_and_job(
     energies = before.id_energy, before.ood_energy
     default = default_margins(*energies)
     rounded = round(default[0], 1), round(default[1], 1)
-    margins = margins_set(f"{classifier.key}.{auxiliary.key}", rounded)
+    margins = current_margins(f"{classifier.key}.{auxiliary.key}", rounded)
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         margin_inputs(margins)
@@ -259,7 +259,8 @@ def _finding(choice: TuningChoice, before: ClassifierResult, after: ClassifierRe
         f"{shares[0]:.1f} % of ID and {shares[1]:.1f} % of auxiliary points lie beyond their "
         f"margins; accuracy {100 * after.snapshot.accuracy:.1f} %, before "
         f"{100 * before.snapshot.accuracy:.1f} %. Far away the softmax is "
-        f"{100 * after.far_confidence:.0f} % sure, and the energy {after.far_energy:.1f}."
+        f"{100 * after.far_confidence:.0f} % sure, and the energy "
+        f"{number_text(after.far_energy, 1)}."
     )
 
 
@@ -339,6 +340,6 @@ def _comparison_table(
             "Rank correlation of -E with log p": f"{result.correlations.energy:+.2f}",
             "Rank correlation of softmax with log p": f"{result.correlations.softmax:+.2f}",
             "Softmax far away": f"{100 * result.far_confidence:.1f} %",
-            "Energy far away": f"{result.far_energy:.1f} nats",
+            "Energy far away": f"{number_text(result.far_energy, 1)} nats",
         }
     return pd.DataFrame(columns).rename_axis("Figure").reset_index()

@@ -41,7 +41,6 @@ choice = toy_choice()
 preview = toy_preview(choice.toy, choice.seed)
 training_set = f"{preview.title}: {preview.size:,} training points"
 fresh_points = "threshold and percentiles from 4,000 fresh ID points"
-st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")
 
 
 @st.fragment(run_every=0.5)
@@ -78,3 +77,4 @@ else:
     start_button(choice)
     if not show_failure(job, start_training, choice):
         st.info(f"There is no landscape yet: press “Train {choice.detector}”, and it opens here.")
+st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")

@@ -18,6 +18,7 @@ from app.plane.panels import PanelTitle
 from app.plane.reading import FAR_EXTENTS, EnergyReading, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import TOTAL, Layer, ToyChoice, ToyResult
+from app.text import number_text
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
 
@@ -111,9 +112,9 @@ def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, floa
     if terms.true_energy > 1e6:
         truth = "infinite: no data is ever here"
     else:
-        truth = f"{terms.true_energy:.2f} nats"
+        truth = f"{number_text(terms.true_energy, 2)} nats"
     verdict_column.markdown(
-        f"**{verdict}** at the threshold {terms.threshold:.2f}.  \n"
+        f"**{verdict}** at the threshold {terms.threshold:.{terms.decimals}f}.  \n"
         f"The truth, -log p, is {truth}.  \n"
         f"Likeliest mode: {terms.mode + 1} of {preview.modes}."
     )
@@ -123,7 +124,11 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
     """Returns a row per term, and one for the total."""
     energies = {**terms.terms, TOTAL: terms.total}
     rows = [
-        (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
+        (
+            _title(name).title,
+            f"{energy:.{terms.decimals}f}",
+            f"{100 * terms.percentiles[name]:.1f} %",
+        )
         for name, energy in energies.items()
     ]
     return pd.DataFrame(rows, columns=["Term", "Nats", "ID points that have at most as much"])
@@ -153,8 +158,8 @@ def model_facts(reading: EnergyReading) -> None:
         "T_G": _number(reading.temperature, "g"),
         "α": _number(reading.alpha, "g"),
         "Bound 1 / (2α)": _number(reading.bound, ".3g", " nats"),
-        "Largest |E_θ|": _number(reading.largest_e_theta, ".2f", " nats"),
-        "log Z": _number(reading.log_z, "+.3f"),
+        "Largest |E_θ|": _number(reading.largest_e_theta, ".4g", " nats"),
+        "log Z": number_text(reading.log_z, 3, "+"),
     }
     with st.container(horizontal=True):
         for name, meaning in FACTS.items():
@@ -173,7 +178,7 @@ def truth_and_error(
     assert distance is not None  # points of one's own are not offered here
     st.subheader(
         f"{100 * distance.tv:.1f} % of the probability lies in the wrong place; "
-        f"KL {distance.kl:.3f} nats."
+        f"KL {number_text(distance.kl, 3)} nats."
     )
     truth_column, error_column, modes_column = st.columns(3)
     with truth_column:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.plane.training import TOTAL, Layer, ToyChoice
+from app.text import common_decimals
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
@@ -164,13 +165,21 @@ class PointTerms:
         Each term and the total are rounded by themselves, as in a table of them. Where the rounded
         terms do not add up to the rounded total, `≈` says so.
         """
-        equation = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
+        digits = self.decimals
+        named_values = [f"{name} {value:.{digits}f}" for name, value in self.terms.items()]
+        equation = " + ".join(named_values)
         if len(self.terms) > 1:
-            rounded_sum = sum(round(value, 2) for value in self.terms.values())
-            adds_up = round(rounded_sum, 2) == round(self.total, 2)
-            equation += f" {'=' if adds_up else '≈'} {self.total:.2f}"
+            rounded_sum = sum(round(value, digits) for value in self.terms.values())
+            adds_up = round(rounded_sum, digits) == round(self.total, digits)
+            equation += f" {'=' if adds_up else '≈'} {self.total:.{digits}f}"
         verdict = "out" if self.out else "in"
-        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
+        limit = f"{self.threshold:.{digits}f}"
+        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {limit}"
+
+    @property
+    def decimals(self) -> int:
+        """How many digits after the point its values have, the total and the threshold, too."""
+        return common_decimals([*self.terms.values(), self.total, self.threshold])
 
 
 def layers(terms: Mapping[str, Energy], window: PlaneWindow) -> dict[str, Layer]:

@@ -20,7 +20,7 @@ from app.plane.own_points import (
     were_typed_elsewhere,
 )
 from app.plane.polygons import drawn_polygon, map_outlines, parse_polygons, polygons_text
-from app.plane.rendering import energy_map
+from app.plane.rendering import energy_map_png
 from app.plane.training import ToyChoice
 from app.text import plain
 
@@ -86,7 +86,7 @@ def _drawing_map(source: OwnSource) -> None:
     window = st.session_state.get("own-window", WHOLE)
     nothing = np.zeros((0, 2), np.float32)
     picture = MapPicture(
-        energy_map(FLAT, (0.0, 1.0), _shown_points(source), nothing, window),
+        energy_map_png(FLAT, (0.0, 1.0), _shown_points(source), nothing, window),
         1.0,
         window,
         "A square to draw regions on; each becomes a class of points.",

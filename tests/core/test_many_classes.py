@@ -39,7 +39,7 @@ from heat_core.energies.gaussian import CLASS_BLOCK
 from heat_core.explain import assigned_classes, class_distances, class_mahalanobis
 from heat_core.features import Features, Head
 
-MANY = 2 * CLASS_BLOCK + 500
+MANY = CLASS_BLOCK + 100
 DIM = 4
 
 

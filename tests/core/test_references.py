@@ -57,7 +57,7 @@ def case(request: pytest.FixtureRequest) -> Case:
         outside = torch.randn(ROWS, 24, generator=generator).abs()
         return Case(Features(z.double(), y, head), torch.cat([inside, outside]).double())
     pack = read_pack(request.param)
-    parts = [features.z[:ROWS] for name, features in pack.sets() if name != "train"]
+    parts = [features.z[:ROWS] for features in (pack.test, *pack.ood.values())]
     train = Features(pack.train.z.double(), pack.train.y, pack.train.head)
     return Case(train, torch.cat(parts).double())
 

@@ -151,7 +151,7 @@ def test_a_preconditioned_chain_samples_a_stretched_gaussian() -> None:
     z = torch.randn(4000, 2, generator=seeded()) * torch.tensor([30.0, 0.1])
     mixture = GaussianMixture(2, 1).fit(Features(z))
     whitened = Whitened(mixture, mixture)
-    start = torch.randn(20_000, 2, generator=seeded(1))
+    start = torch.randn(5000, 2, generator=seeded(1))
     ends = whitened.unwhiten(MALA(100, 0.8)(whitened, start, seeded(2)))
     assert torch.allclose(ends.std(0), z.std(0, correction=0), rtol=0.03)
 

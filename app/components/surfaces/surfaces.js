@@ -165,11 +165,12 @@ function draw(block, panel) {
 // From the block, where x and y reach from -1 to 1 and heights from its floor to 1, to the screen, and back from a known height.
 // The depth grows away from the eye.
 function eye(block, wide, high, scale) {
-  return { ...(block.data.flat ? above(wide, high) : aslant(block, wide, high)), scale };
+  return { ...(block.data.flat ? above(block, wide, high) : aslant(block, wide, high)), scale };
 }
 
-function above(wide, high) {
-  const size = Math.min(wide - EDGE.left - EDGE.rest, high - EDGE.bottom - EDGE.rest) / 2, middle = [EDGE.left + (wide - EDGE.left - EDGE.rest) / 2, EDGE.rest + size];
+function above({ data }, wide, high) {
+  const { left, bottom, rest } = data.axes ? EDGE : { left: 0, bottom: 0, rest: 0 };
+  const size = Math.min(wide - left - rest, high - bottom - rest) / 2, middle = [left + (wide - left - rest) / 2, rest + size];
   return { to: (x, y) => [middle[0] + size * x, middle[1] - size * y, 0], from: (px, py) => [(px - middle[0]) / size, (middle[1] - py) / size] };
 }
 
