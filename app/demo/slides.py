@@ -6,7 +6,7 @@ Every sentence is computed from the story. What a pack lacks, or what is not rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.components.surfaces import Block, Surface, panels_data
@@ -14,7 +14,7 @@ from app.components.threshold_line import binned
 from app.components.tiles import encoded
 from app.demo.story import CONFIDENCE, Example, Story
 from app.figures import GROUP_COLOURS
-from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH, signed_scale
+from app.plane.colours import ENERGY_COLOURS, ENERGY_REACH, energy_scale, signed_scale
 from app.plane.training import Layer
 from heat_core.detectors.parts import in_words
 from heat_core.texts import one_line
@@ -285,8 +285,8 @@ def _edge(story: Story) -> tuple[float, float]:
 
 def _map(story: Story, energy: Layer, title: str, meaning: str, alt: str) -> dict[str, Any]:
     """Returns an energy seen from above, as the component `surfaces` takes it."""
-    block = replace(_flat_block(story), heights=(0.0, ENERGY_REACH), colours=ENERGY_COLOURS)
-    return _surfaces_data(Surface(energy - energy.min(), title, meaning, alt), block)
+    surface = Surface(energy - energy.min(), title, meaning, alt, scale=energy_scale())
+    return _surfaces_data(surface, _flat_block(story))
 
 
 def _correction_map(story: Story) -> dict[str, Any]:

@@ -46,9 +46,6 @@ header.show(
 choice = toy_choice(offers_own=True)
 if choice.toy == OWN:
     choice = own_choice(choice)
-    if choice is None:
-        st.info("Draw some regions or paste some points: then a detector can be trained on them.")
-        st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     compared = comparison_choice(choice)
     drawn = drawn_input()

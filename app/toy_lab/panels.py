@@ -270,13 +270,12 @@ def _mark_kept(figure: go.Figure, kept: Snapshot | None) -> None:
 def training_result(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> None:
     """Shows the result of a training, in a sentence and some figures, and its diagnosis."""
     distance, mog_distance = result.distance, result.mog_distance
-    is_known = distance is not None and mog_distance is not None
-    if is_known:
-        st.subheader(_finding(choice, distance, mog_distance))
-    else:
+    if distance is None or mog_distance is None:
         st.subheader(f"{choice.detector} is fitted to {preview.size:,} points of your own.")
+    else:
+        st.subheader(_finding(choice, distance, mog_distance))
     with st.container(horizontal=True):
-        if is_known:
+        if distance is not None and mog_distance is not None:
             _distance_metrics(distance, mog_distance)
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")
     if result.diagnosis is not None:
