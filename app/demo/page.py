@@ -41,9 +41,10 @@ def show(pack_data, story, data_key) -> None:
         st.session_state["step"] = str(number)
 
     def on_lead(page: str, threshold: float | None) -> None:
-        st.session_state["demo_leads_to"] = page
+        query = {}
         if page == "threshold_lab" and pack_data is not None and threshold is not None:
-            choose_line(pack_data, story.line_detector, threshold)
+            query = choose_line(pack_data, story.line_detector, threshold)
+        st.session_state["demo_leads_to"] = page, query
 
     slides = slide_data(story)
     session.from_link("step", [str(number) for number in range(1, len(slides) + 1)])
@@ -68,11 +69,11 @@ def show(pack_data, story, data_key) -> None:
 
 def follow_lead() -> None:
     """Goes to the page that a lead was pressed for."""
-    page = st.session_state.pop("demo_leads_to", "")
+    page, query = st.session_state.pop("demo_leads_to", ("", {}))
     if page == "own_data":
         st.toast(OWN_DATA, icon=":material/upload_file:")
     elif page:
-        st.switch_page(f"{page}/page.py")
+        st.switch_page(f"{page}/page.py", query_params=query)
 
 
 follow_lead()

@@ -10,8 +10,8 @@ from app.components.stage import Lead
 from app.demo.story import PATH, Story, is_story_of, read, story_of
 from app.pack.data import is_own_data
 from app.pack.tables import unique_titles
-from app.session import SCORES_OF_KEY
-from app.threshold_lab.state import reset_for_new_data, set_by_hand
+from app.session import RULE_KEY, SCORES_OF_KEY, THRESHOLD_KEY
+from app.threshold_lab.state import BY_HAND, reset_for_new_data, set_by_hand
 
 if TYPE_CHECKING:
     from app.pack.data import PackData
@@ -59,8 +59,9 @@ def told_story(shipped: Story, pack_data: PackData, scores: ScoresByDetector) ->
     return kept[1], key
 
 
-def choose_line(pack_data: PackData, detector: str, threshold: float) -> None:
-    """Puts a threshold of a detector into the Threshold lab, set by hand."""
+def choose_line(pack_data: PackData, detector: str, threshold: float) -> dict[str, str]:
+    """Puts a threshold of a detector into the Threshold lab, set by hand; returns its link."""
     reset_for_new_data(pack_data.key, unique_titles(pack_data.pack))
     st.session_state[SCORES_OF_KEY] = detector
     set_by_hand(threshold)
+    return {SCORES_OF_KEY: detector, RULE_KEY: BY_HAND, THRESHOLD_KEY: repr(threshold)}

@@ -320,8 +320,8 @@ def confident_rows(scores: SetScores, set_names: Iterable[str]) -> list[tuple[st
         (float(score), name, row) for name in set_names for row, score in enumerate(scores[name])
     ]
     rows.sort(key=lambda row: row[0])
-    sure = [row for row in rows if confidence(np.float32(row[0])) > CONFIDENCE]
-    among = sure or rows[:IMAGES]
+    is_sure = confidence(np.array([score for score, _, _ in rows], np.float32)) > CONFIDENCE
+    among = rows[: is_sure.sum()] or rows[:IMAGES]
     count = min(IMAGES, len(among))
     positions = np.linspace(0, len(among) - 1, count).round().astype(int)
     return [among[position][1:] for position in positions]
@@ -412,12 +412,19 @@ def train_plane() -> PlaneTraining:
 
 
 def write(story: Story, path: Path = PATH) -> None:
-    """Writes a story, whole or not at all: an npz without pickle."""
+    """Writes a story, whole or not at all: an npz without pickle.
+
+    Raises:
+        ValueError: an example has no image.
+    """
     from heat_core.files import write_whole
 
     card = {key: getattr(story.card, field) for field, key in CARD_KEYS.items()}
     familiar = [example for example in story.familiar if example is not None]
     examples = [*story.strange, *familiar]
+    pixels = [example.pixels for example in examples if example.pixels is not None]
+    if len(pixels) < len(examples):
+        raise ValueError(f"wanted an image of {len(examples)} examples, got {len(pixels)}.")
     text = {
         "about": card,
         "of": [example.set_name for example in examples],
@@ -428,7 +435,7 @@ def write(story: Story, path: Path = PATH) -> None:
         "text": np.array(json.dumps(text)),
         "axis": story.axis,
         "points": story.points.astype(np.float16),
-        "pixels": np.stack([example.pixels for example in examples]),
+        "pixels": np.stack(pixels),
         "rows": np.array([example.row for example in examples]),
     }
     for name, layer in story.layers.items():

@@ -70,13 +70,28 @@ def show_tiles(
         st.caption(plain(reason))
 
 
+def class_text(pack_data: PackData, name: str, row: int) -> str:
+    """Returns the class of an ID row where it has one, else the class that it is taken for."""
+    pack = pack_data.pack
+    features = dict(pack.sets())[name]
+    if name in ("train", "test", "val") and features.y is not None:
+        return pack.class_name(int(features.y[row]))
+    if pack.train.head is None:
+        return ""
+    logits = pack.train.head.logits(features.z[row : row + 1].double())
+    return f"taken for {pack.class_name(int(logits.argmax()))}"
+
+
 def _tile(
     pack_data: PackData,
     pack_row: PackRow,
     image: NDArray[np.uint8] | None,
     lines: tuple[str, ...],
 ) -> Tile:
-    """Returns the tile of a row; without an image its id or number stands beside the first line."""
+    """Returns the tile of a row; without an image it is a row of all that is known.
+
+    Its set with the row's id there, the class that it is of or is taken for, and its figure.
+    """
     name, row = pack_row
     features = dict(pack_data.pack.sets())[name]
     item = item_id(features, name, row)
@@ -84,6 +99,8 @@ def _tile(
     label = f"{pack_data.pack.title_of(name)} {own_id or row}: {', '.join(lines)}"
     colour = figures.colour_of(name)
     if image is None:
-        number = own_id or item.rpartition("/")[2]
-        return Tile(item, "", (f"{lines[0]} {number}", *lines[1:]), label, colour)
+        known = f"{pack_data.pack.title_of(name)} {own_id or item.rpartition('/')[2]}"
+        class_words = class_text(pack_data, name, row)
+        others = [text for text in (class_words, *lines) if text and text not in known]
+        return Tile(item, "", (known, *dict.fromkeys(others)), label, colour)
     return Tile(item, encoded(image), lines, label, colour)

@@ -202,12 +202,6 @@ def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
     assert _on_stage(_demo(step=wrong))["step"] == 1
 
 
-def test_a_lead_goes_to_its_page_with_the_line() -> None:
-    at = _demo()
-    at.session_state["demo_leads_to"] = "energy"
-    assert any(title.value == "Energy" for title in [*opened(at).title, *at.header])
-
-
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
 def test_a_story_that_is_lost_or_damaged_gives_one_line(
     content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ def test_the_demo_fills_the_window_and_is_told_by_arrow_keys(url: str):
         _wait_for_step(page, "5. One line")
         assert page.evaluate(OVERFLOW) == [0, 0]
         page.keyboard.press("ArrowLeft")
+        _wait_for_step(page, "4. A learned correction")
         page.keyboard.press("ArrowLeft")
         _wait_for_step(page, "3. Round bowls")
         page.go_back()

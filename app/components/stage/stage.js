@@ -2,7 +2,8 @@
 // sends which slide is shown and where a lead goes; by itself, in a file, it needs nobody.
 
 const BELOW = 8; // px below the stage
-const LEAST = 520; // px; where the window leaves less, on a phone, the stage fills it once one has scrolled to it
+const BAR = 64; // px of the app's own bar, which stays at the top as one scrolls
+const LEAST = 520; // px; where the window leaves less, on a phone, what stands below is out of it, or what stands above, too
 const GAP = 8; // px between small pictures
 const GAPS = { across: 24, down: 8 }; // px between maps
 const CAPTION = { map: 52, large: 64, small: 22 }; // px below or above pictures
@@ -17,6 +18,7 @@ export default function (component) {
   accept(stage, data);
   return () => {
     stage.observer.disconnect();
+    stage.around_observer.disconnect();
     window.removeEventListener("resize", stage.on_resize);
     document.removeEventListener("keydown", stage.on_key);
     clear(stage);
@@ -38,6 +40,9 @@ function create(root) {
   stage.on_key = (event) => press(stage, event);
   stage.observer = new ResizeObserver(() => { const slide = stage.built[stage.at]; if (slide) slide.fit(); });
   stage.observer.observe(stage.picture);
+  stage.around = stage.root.getRootNode().host?.closest('[data-testid="stMainBlockContainer"]');
+  stage.around_observer = new ResizeObserver(() => fill_window(stage)); // what stands above and below may come later
+  if (stage.around) stage.around_observer.observe(stage.around);
   window.addEventListener("resize", stage.on_resize);
   document.addEventListener("keydown", stage.on_key);
   return stage;
@@ -55,7 +60,6 @@ function accept(stage, data) {
     if (stage.at !== latest) { stage.at = latest; show(stage); }
   }
   fill_window(stage);
-  requestAnimationFrame(() => fill_window(stage)); // what stands below may come later
 }
 
 function clear(stage) {
@@ -66,12 +70,12 @@ function clear(stage) {
 
 // Makes the stage as high as the window leaves room for, with what stands below it in the app.
 function fill_window(stage) {
-  const host = stage.root.getRootNode().host ?? stage.root, around = host.closest?.('[data-testid="stMainBlockContainer"]');
-  const main = host.closest?.('[data-testid="stMain"]'), box = stage.root.getBoundingClientRect();
+  const { around } = stage, main = around?.closest('[data-testid="stMain"]'), box = stage.root.getBoundingClientRect();
   const below = around ? around.getBoundingClientRect().bottom - box.bottom : BELOW, top = box.top + (main?.scrollTop ?? window.scrollY);
-  const left = window.innerHeight - top - below;
-  stage.is_scrolled_to = left < LEAST;
-  stage.root.style.height = `${Math.floor(stage.is_scrolled_to ? Math.max(LEAST, window.innerHeight - 2 * BELOW) : left)}px`;
+  const [all, alone] = [below, BELOW].map((under) => window.innerHeight - top - under);
+  stage.is_scrolled_to = Math.max(all, alone) < LEAST;
+  const scrolled_to = Math.max(LEAST, window.innerHeight - BAR - BELOW);
+  stage.root.style.height = `${Math.floor([all, alone].find((height) => height >= LEAST) ?? scrolled_to)}px`;
 }
 
 // -- steps ------------------------------------------------------------------------------------------------------------

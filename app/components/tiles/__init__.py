@@ -1,4 +1,7 @@
-"""Small images side by side, each a button. A click sends its id; nothing else travels."""
+"""Small images side by side, each a button, and a row of text for what has no image.
+
+A click sends its id; nothing else travels.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ _mount = declared("tiles")
 
 @dataclass(frozen=True)
 class Tile:
-    """An image to show.
+    """An item to show.
 
     Args:
         item: its id, which a click sends.
-        image: as `encoded` gives it; nothing where there is none, and `lines` stand in its place.
-        lines: of the caption.
+        image: as `encoded` gives it; nothing where there is none, and it is a row of text.
+        lines: of the caption, what it is first and its figure last.
         label: what it is, for a screen reader.
         colour: of the edge; nothing for a plain one.
     """
@@ -47,12 +50,12 @@ def encoded(pixels: NDArray[np.uint8]) -> str:
 def tiles(
     shown: Sequence[Tile], on_click: Callable[[str], None], key: str, opened: str = ""
 ) -> None:
-    """Shows images, and calls `on_click` with the id of one that is clicked.
+    """Shows images, then rows of what has none, and calls `on_click` with the id of one clicked.
 
-    A click on an image that is not shown is passed over: it comes from a browser.
+    A click on one that is not shown is passed over: it comes from a browser.
 
     Args:
-        opened: id of the item that is open; its image is marked.
+        opened: id of the item that is open; it is marked.
     """
     items = {tile.item for tile in shown}
 
