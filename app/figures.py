@@ -5,7 +5,8 @@ Colours are safe for the colour-blind; a dash tells the same groups apart withou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,6 +23,12 @@ SELECTED = "#E69F00"
 GROUP_COLOURS = {**COLOURS, "selected": SELECTED}
 STYLES = {name: (colour, DASHES.get(name, "longdash")) for name, colour in GROUP_COLOURS.items()}
 """{group: (colour, dash) of its curve}; what is selected is drawn as a group."""
+SHADES = {
+    "near": (COLOURS["near"], "#8F3A00", "#F0806A"),
+    "mid": (COLOURS["mid"], "#8E4585", "#B388D9"),
+    "far": (COLOURS["far"], "#00665A", "#6DB33F"),
+}
+"""{group: colours of its sets}, apart in lightness, and seen on white and on black."""
 GREY = "#8a96a3"
 INK = "#11161c"
 WHITE = "#ffffff"
@@ -39,6 +46,25 @@ def colour_of(name: str) -> str:
     ('#D55E00', '#0072B2')
     """
     return COLOURS.get(SetName.parse(name).group, COLOURS["ID"])
+
+
+def set_colours(names: Iterable[str]) -> dict[str, str]:
+    """Returns {set: its colour}: the sets of a group have shades of one family in turn.
+
+    A set without a group, such as `test`, has the colour of ID. Sets beyond the third of a group
+    share their shades with others: a symbol must tell them apart.
+
+    >>> set_colours(["test", "near_a", "near_b"])
+    {'test': '#0072B2', 'near_a': '#D55E00', 'near_b': '#8F3A00'}
+    """
+    colours = {}
+    count_by_group: Counter[str] = Counter()
+    for name in names:
+        group = SetName.parse(name).group
+        shades = SHADES.get(group, (COLOURS["ID"],))
+        colours[name] = shades[count_by_group[group] % len(shades)]
+        count_by_group[group] += 1
+    return colours
 
 
 def scores_by_group(scores: Mapping[str, Array]) -> dict[str, Array]:
@@ -164,14 +190,11 @@ def _lay_out_histogram(figure: go.Figure, edges: Array, threshold: float, unit: 
 # -- other charts ----------------------------------------------------------------------------------
 
 
-def percentile_bars(
-    names: Sequence[str], values: Array, percentiles: Array, share_kept: float
-) -> go.Figure:
-    """Returns a bar per term: the share of ID that has at most as much of it, and what it adds.
+def percentile_bars(names: Sequence[str], percentiles: Array, share_kept: float) -> go.Figure:
+    """Returns a bar per term: the share of ID that has at most as much of it.
 
     Args:
         names: of the terms and the total, which comes last and is drawn stronger.
-        values: what each adds, (n,).
         percentiles: (n,) fractions of ID.
         share_kept: the share of ID at or below the threshold of the total.
     """
@@ -183,11 +206,11 @@ def percentile_bars(
         orientation="h",
         width=0.55,
         marker=dict(color=colours, opacity=opacities),
-        text=[f"{value:.2f}" for value in values],
+        text=[f"{100 * share:.1f} %" for share in percentiles],
         textposition="auto",
         insidetextanchor="start",
         textfont=dict(size=13),
-        hovertemplate="%{y}: %{text}; %{x:.1f} % of ID have at most as much<extra></extra>",
+        hovertemplate="%{y}: %{text} of ID have at most as much<extra></extra>",
     )
     figure = go.Figure(bars)
     figure.add_vline(100 * share_kept, line=dict(color=GREY, width=2, dash="dash"))

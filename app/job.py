@@ -24,6 +24,7 @@ ABANDONED_SECONDS = 600.0  # after which a paused job that nobody has touched is
 MAX_REST_FOR_OTHERS_SECONDS = 3.0  # of one rest for the sake of others
 LEAST_DONE = 0.02  # of a stage, and
 LEAST_SECONDS = 3.0  # of it, after which one can say how long the rest takes
+LOOK_SECONDS = 0.01  # between two looks at whether a job that is waited for is over
 WAKE_SECONDS = 1.0  # between two looks of a paused job at whether it is abandoned
 
 
@@ -199,6 +200,13 @@ class Job:
             self._slots.release(self._place)
 
     # -- what a watcher calls
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until it is over, for so long at most; returns whether it is."""
+        deadline = time.monotonic() + seconds
+        while not self.over and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        return self.over
 
     def watch(self, watcher: str) -> None:
         """Adds a watcher, who finds the job as it is, paused or not."""

@@ -87,6 +87,8 @@ class KeptUploads:
     def keep(self, pack: Pack, key: str) -> KeptUpload:
         """Keeps an upload and returns it, with the token of its link.
 
+        What `report_progress` raises on the way ends it, and leaves nothing behind.
+
         Args:
             key: of its data.
 

@@ -29,6 +29,7 @@ def run(page: StreamlitPage) -> None:
     from app.components.phone_menu import close_menu_after_choice
     from app.session import visit
 
+    st.html(Path(PROJECT, "app", "looks.css"))
     with visit():
         page.run()
         close_menu_after_choice()

@@ -34,7 +34,7 @@ CLOSE_SECONDS = 110.0
 # After which a thread must let another one run Python. Of Python's own 5 ms a page would wait for
 # each of many moments while two trainings are under way.
 SWITCH_SECONDS = 0.001
-KEPT_SECONDS = 60.0  # between two looks for kept uploads that have expired
+EXPIRY_CHECK_SECONDS = 60.0  # between two looks for kept uploads that have expired
 COLLECT_SECONDS = 60.0  # between two garbage collections while somebody is there
 EXIT_SECONDS = 8.0  # that threads get to end in when the server stops; Docker kills it after 10
 TEST_EXIT_SECONDS = 60.0  # and where no server runs, as in tests
@@ -56,9 +56,9 @@ class Server:
     def __init__(self) -> None:
         self.jobs = JobQueue(is_connected=is_connected)
         self.page_turns = PageTurns()
-        self.uploads = UploadReader(UploadBudget(uploads_limit()))
+        self.uploads = UploadReader(UploadBudget(uploads_limit()), is_connected)
         self.kept = kept_uploads()
-        self._last_look_at_kept = -KEPT_SECONDS
+        self._last_look_at_kept = -EXPIRY_CHECK_SECONDS
         self._last_seen: dict[str, float] = {}  # {tab: when it was last seen connected}
         self._sessions: weakref.WeakValueDictionary[str, AppSession] = weakref.WeakValueDictionary()
         self._last_collection = time.monotonic()
@@ -105,6 +105,7 @@ class Server:
         for 0.2 s once torch is loaded; that is switched off in `.streamlit/config.toml`.
         """
         self.jobs.tend()
+        self.uploads.jobs.tend()
         self._remove_expired_uploads()
         has_closed = self._close_sessions()
         now = time.monotonic()
@@ -116,7 +117,7 @@ class Server:
 
     def _remove_expired_uploads(self) -> None:
         now = time.monotonic()
-        if self.kept is not None and now - self._last_look_at_kept >= KEPT_SECONDS:
+        if self.kept is not None and now - self._last_look_at_kept >= EXPIRY_CHECK_SECONDS:
             self._last_look_at_kept = now
             self.kept.tend()
 
@@ -140,7 +141,9 @@ class Server:
         not come to a report in time, a server ends without taking the interpreter apart.
         """
         has_server = runtime.exists()
-        has_ended = self.jobs.stop(EXIT_SECONDS if has_server else TEST_EXIT_SECONDS)
+        seconds = EXIT_SECONDS if has_server else TEST_EXIT_SECONDS
+        ended = [queue.stop(seconds / 2) for queue in (self.jobs, self.uploads.jobs)]
+        has_ended = all(ended)
         if has_server and not has_ended:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -8,18 +8,19 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.job import EVERYBODY, IsConnected, Job, Work, always_connected
+from app.jobs import JobQueue
 from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
     from heat_core.table_files import ColumnNames
 
-WAIT_SECONDS = 60.0  # for other uploads to be read
 TITLE_LENGTH = 60
 WAY_OUT = (
     "Larger arrays become a pack on the server: `python -m heat_core pack FILE --out PACKS/NAME`, "
@@ -97,37 +98,53 @@ class UploadFile(NamedTuple):
 class UploadReader:
     """Reads uploads, one at a time: what reading takes beside the arrays is taken once.
 
+    The jobs say what they do, and how far it is; one that is cancelled leaves nothing behind.
+
     Args:
         budget: of what all that were read may hold.
+        is_connected: whether the tab of an owner is still open.
     """
 
-    def __init__(self, budget: UploadBudget) -> None:
+    def __init__(self, budget: UploadBudget, is_connected: IsConnected = always_connected) -> None:
         self.budget = budget
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="uploads")
+        self.jobs = JobQueue(workers=1, is_connected=is_connected)
 
     def start_reading(
-        self, files: Sequence[UploadFile], columns: ColumnNames | None = None
-    ) -> Future[tuple[str, Pack]]:
-        """Returns what will be (digest of an upload, its pack), read by another thread.
+        self, files: Sequence[UploadFile], columns: ColumnNames | None = None, owner: str = ""
+    ) -> Job:
+        """Returns the job of reading an upload; its result is (digest, pack).
 
-        It raises ValueError with what is wrong with the upload, in one line that names the file.
+        It fails with what is wrong with the upload, in one line that names the file.
 
         Args:
             files: that together hold the sets of a pack; of those of one name the last counts.
             columns: which columns of tables hold what; by their usual names if None.
+            owner: the tab that it stops with.
         """
-        return self._thread.submit(self._read, files, columns)
+        return self.start(lambda job: self._read(files, columns), owner)
 
-    def start_reading_kept(self, size: int, read: Callable[[], Pack]) -> Future[Pack]:
-        """Returns what will be an upload that was kept, read by another thread.
+    def start_reading_kept(self, size: int, read: Callable[[], Pack], owner: str = "") -> Job:
+        """Returns the job of reading an upload that was kept; its result is its pack.
 
-        It raises ValueError with what is wrong, in one line.
+        It fails with what is wrong, in one line.
 
         Args:
             size: of its files, in bytes.
             read: gives its pack.
+            owner: the tab that it stops with.
         """
-        return self._thread.submit(self._hold, size, read)
+        return self.start(lambda job: self._hold(size, read), owner)
+
+    def start(self, work: Work, owner: str) -> Job:
+        """Returns the job of some work on an upload, in line; its steps are reported to it."""
+
+        def reported(job: Job) -> object:
+            from heat_core.progress import progress_to
+
+            with progress_to(partial(_report, job)):
+                return work(job)
+
+        return self.jobs.submit_owned("upload", reported, owner, EVERYBODY)
 
     def _read(self, files: Sequence[UploadFile], columns: ColumnNames | None) -> tuple[str, Pack]:
         from heat_core.npz import OverLimit
@@ -173,6 +190,10 @@ class UploadReader:
             raise
         self.budget.give_back_with(pack.train, size)
         return pack
+
+
+def _report(job: Job, doing: str, share: float | None) -> None:
+    job.report(job.progress if share is None else share, doing=doing)
 
 
 def _written(files: Sequence[UploadFile], folder: Path) -> dict[str, Path]:

@@ -59,7 +59,10 @@ def _measure(title: str) -> None:
 
     def read() -> None:
         reader = UploadReader(UploadBudget(2**30))
-        kept["data"] = PackData(*reader.start_reading([UploadFile("mine.npz", content)]).result())
+        job = reader.start_reading([UploadFile("mine.npz", content)])
+        while not job.wait(1.0):
+            pass
+        kept["data"] = PackData(*job.result)
 
     every_detector = dict(presets.DETECTORS)
     kept: dict[str, PackData] = {}

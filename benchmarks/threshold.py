@@ -7,27 +7,22 @@ releases take a third longer). A frame is the script's work and the layout it ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .timing import Options, Row, within
 from .waiting import (
     IDLE,
     TIME_FRAMES,
-    Received,
     can_visit,
-    since_touched,
+    drag_line,
     unvisited,
     visiting,
     weighs,
 )
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
 FRAME = "Threshold lab: a frame while dragging"
 RELEASE = "letting go to every number"
 BYTES = "bytes of letting go"
-ALL_NEW = f"before => document.querySelector('h3').innerText !== before && {IDLE}"
+HEADLINE = "document.querySelector('h3').innerText"
+ALL_NEW = f"before => {HEADLINE} !== before && {IDLE}"
 CHARTS_DRAWN = "document.querySelectorAll('.js-plotly-plot .main-svg').length >= 2"
 
 
@@ -42,36 +37,11 @@ def measure(options: Options) -> list[Row]:
         page.locator("h3", has_text="MoG keeps").wait_for(timeout=600_000)
         page.wait_for_function(CHARTS_DRAWN, timeout=120_000)
         page.wait_for_timeout(2000)
-        releases, sizes = _drag_threshold(page, 8 * options.rounds)
+        line = page.get_by_role("slider", name="Threshold")
+        releases, sizes = drag_line(page, line, 8 * options.rounds, HEADLINE, ALL_NEW)
         frames = [milliseconds / 1000 for milliseconds in page.evaluate("window.frames_ms")]
     return [
         within(FRAME, frames, 0.016),
         within(RELEASE, releases, 0.3),
         weighs(BYTES, sizes, 300_000),
     ]
-
-
-def _drag_threshold(page: Page, times: int) -> tuple[list[float], list[int]]:
-    """Returns seconds of every release until all numbers are new, and bytes received after it."""
-    received = Received(page)
-    slider = page.get_by_role("slider", name="Threshold")
-    plot = slider.locator("..").bounding_box()
-    assert plot is not None
-    y = plot["y"] + 40
-    releases = []
-    sizes = []
-    for turn in range(times):
-        handle = slider.bounding_box()
-        assert handle is not None
-        page.mouse.move(handle["x"] + handle["width"] / 2, y)
-        page.mouse.down()
-        share = 0.35 + 0.4 * ((turn * 0.618) % 1)
-        page.mouse.move(plot["x"] + share * plot["width"], y, steps=30)
-        page.wait_for_timeout(50)
-        before = page.locator("h3").first.inner_text()
-        received.reset()
-        page.mouse.up()
-        releases.append(since_touched(page, ALL_NEW, before))
-        page.wait_for_timeout(300)
-        sizes.append(received.total)
-    return releases, sizes

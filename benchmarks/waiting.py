@@ -13,7 +13,7 @@ from .start import APP, serving
 from .timing import Row
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 PLAIN = ("--no-sandbox", "--disable-gpu")
 PATIENCE_MS = 60_000  # after which nothing is expected any more
@@ -123,3 +123,37 @@ def weighs(what: str, sizes: list[int], most: int) -> Row:
     largest = max(sizes)
     bar = f"<= {most / 1000:.0f} KB; {largest / 1000:.0f} KB"
     return Row(what, None, "", None, None, bar, largest <= most)
+
+
+def drag_line(
+    page: Page, line: Locator, times: int, shown: str, has_followed: str
+) -> tuple[list[float], list[int]]:
+    """Returns seconds of every release of a dragged line until the page has followed, and bytes.
+
+    Args:
+        line: the handle of the line, within its plot.
+        times: how often it is dragged and let go.
+        shown: in JavaScript, what the page shows of the line.
+        has_followed: in JavaScript, whether the page has followed, of what it showed before.
+    """
+    received = Received(page)
+    releases = []
+    sizes = []
+    for turn in range(times):
+        line.scroll_into_view_if_needed()
+        plot, handle = line.locator("..").bounding_box(), line.bounding_box()
+        assert plot is not None
+        assert handle is not None
+        y = plot["y"] + plot["height"] / 3
+        page.mouse.move(handle["x"] + handle["width"] / 2, y)
+        page.mouse.down()
+        share = 0.35 + 0.4 * ((turn * 0.618) % 1)
+        page.mouse.move(plot["x"] + share * plot["width"], y, steps=30)
+        page.wait_for_timeout(50)
+        before = page.evaluate(shown)
+        received.reset()
+        page.mouse.up()
+        releases.append(since_touched(page, has_followed, before))
+        page.wait_for_timeout(500)
+        sizes.append(received.total)
+    return releases, sizes

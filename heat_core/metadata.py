@@ -92,10 +92,15 @@ class Column:
         """Returns the column of rows (n,), positions or a mask (N,)."""
         return Column(self.values[rows.to(self.values.device)], self.names)
 
+    def text(self, row: int) -> str:
+        """Returns what to show for a row, as `texts` does."""
+        value = self.values[row].item()
+        return self.names[int(value)] if self.names else number_text(value)
+
     def texts(self) -> list[str]:
-        """Returns what to show for each row; a number without needless digits."""
+        """Returns what to show for each row; nothing where nothing is known."""
         if self.is_number:
-            return ["" if np.isnan(x) else f"{x:.6g}" for x in self.values.tolist()]
+            return [number_text(number) for number in self.values.tolist()]
         return [self.names[i] for i in self.values.tolist()]
 
     def numbers(self) -> NDArray[np.float64]:
@@ -105,6 +110,17 @@ class Column:
 
 Metadata = Mapping[str, Column]
 """{column: its values} of a set of rows."""
+
+
+def number_text(number: float) -> str:
+    """Returns a number to show: a whole one, such as an id, with all its digits.
+
+    >>> number_text(1234567.0), number_text(0.123456789), number_text(float("nan"))
+    ('1234567', '0.123457', '')
+    """
+    if np.isnan(number):
+        return ""
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 2**53 else f"{number:.6g}"
 
 
 def check_metadata(metadata: Metadata, rows: int) -> None:

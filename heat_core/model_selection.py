@@ -8,17 +8,19 @@ textures does well on its likes, and badly on OOD images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .detectors.choosing import judging_families
+from .detectors.choosing import Choosing, judging_families
+from .detectors.closed_form import KNN
 from .detectors.composed import Composed
 from .detectors.detector import Detector, Shape
-from .detectors.learned_energy import energies_within
+from .detectors.heat import EBM, HEAT
+from .detectors.learned_energy import FromPseudoOOD, energies_within
 from .energies import WeightedSum
 from .features import Features
 from .images.pseudo import TWO_FAMILIES, kind_of
@@ -27,6 +29,8 @@ from .pack import ExtraID
 from .run import fit
 
 FOLDS = 4  # the parts that kinds of families are dealt into
+K_GRID = (1, 2, 5, 10, 20, 50, 100, 200)
+LR_GRID = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WEIGHT_GRID = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 # -- the criterion ---------------------------------------------------------------------------------
@@ -109,6 +113,88 @@ def _folds(extra: ExtraID, trains: bool) -> list[_Fold]:
         pseudoval = {name: family for name, family in extra.pseudoval.items() if name in pseudo}
         folds.append(_Fold(judging, replace(extra, pseudo=pseudo, pseudoval=pseudoval)))
     return folds
+
+
+# -- one setting of a detector ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a detector, and values of it to compare.
+
+    Args:
+        name: what it is called, such as `k`.
+        values: ascending.
+        present: the detector's own value; None where it chooses one at fit.
+        with_value: the detector with another value.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    present: float | None
+    with_value: Callable[[float], Detector]
+
+
+def setting_of(detector: Detector, train: Features) -> Setting | None:
+    """Returns the setting of a detector that the `criterion` can choose; None if it has none.
+
+    That is `k` of KNN, what a closed form chooses itself at fit, and the learning rate of what
+    learns from pseudo-OOD: how much the correction of HEAT learns.
+
+    >>> setting = setting_of(KNN(), Features(torch.rand(60, 2)))
+    >>> setting.name, setting.present, setting.values, setting.with_value(5).k
+    ('k', 50, (1, 2, 5, 10, 20, 50), 5)
+    """
+    if isinstance(detector, KNN):
+        values = tuple(k for k in K_GRID if k <= len(train))
+        return Setting("k", values, detector.k, lambda k: replace(detector, k=int(k)))
+    if isinstance(detector, Choosing):
+        name = detector.setting
+        values = tuple(sorted(set(detector.candidates(train))))
+        present = getattr(detector, name)
+        return Setting(name, values, present, lambda value: replace(detector, **{name: value}))
+    if isinstance(detector, EBM) and isinstance(detector.learner, FromPseudoOOD):
+        return _learning_rate(detector.learner, lambda learner: replace(detector, learner=learner))
+    if isinstance(detector, HEAT) and isinstance(detector.correction, FromPseudoOOD):
+        return _learning_rate(
+            detector.correction, lambda learner: replace(detector, correction=learner)
+        )
+    return None
+
+
+def _learning_rate(
+    learner: FromPseudoOOD, with_learner: Callable[[FromPseudoOOD], Detector]
+) -> Setting:
+    """Returns the learning rate of a learner as a setting of the detector that has it."""
+
+    def with_rate(lr: float) -> Detector:
+        return with_learner(replace(learner, training=replace(learner.training, lr=lr)))
+
+    return Setting("learning rate", LR_GRID, learner.training.lr, with_rate)
+
+
+def setting_curve(
+    setting: Setting,
+    train: Features,
+    extra: ExtraID,
+    seed: int = 0,
+    on_value: Callable[[float], None] = lambda share: None,
+) -> dict[float, float]:
+    """Returns {value of the setting: its `criterion`}, in the order of the values.
+
+    Args:
+        setting: of `setting_of`.
+        train, extra: as a pack has them.
+        seed: of the fits.
+        on_value: told the share of values that are done.
+
+    Raises ValueError as `criterion` does.
+    """
+    curve = {}
+    for done, value in enumerate(setting.values, 1):
+        curve[value] = criterion(setting.with_value(value), train, extra, seed)
+        on_value(done / len(setting.values))
+    return curve
 
 
 # -- the weights of Composed -----------------------------------------------------------------------

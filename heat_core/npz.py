@@ -6,12 +6,15 @@ import io
 import math
 import mmap
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+from .progress import report_progress
 
 MEMBER = b"PK\x01\x02"  # stands before each file in the directory of a zip archive
 INTEGER_BYTES = 8  # whole numbers are kept as int64
@@ -98,10 +101,27 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         ValueError: there is no such file, it is damaged, or holds a pickle.
     """
     _check_is_archive(path)
+    arrays: dict[str, Any] = {}
+    with path.open("rb") as file:  # numpy leaves a damaged file open
+        with _damage_named():
+            archive = np.load(file, allow_pickle=False)
+        with archive:
+            for i, key in enumerate(archive.files):
+                report_progress(f"reading {key}", i / len(archive.files))
+                with _damage_named():
+                    arrays[key] = archive[key]
+    for key, array in arrays.items():
+        # numpy gives the bytes of a member that has no array's header
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
+    return arrays
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """Raises ValueError for whatever numpy makes of a damaged file."""
     try:
-        # numpy leaves a damaged file open
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
+        yield
     except Exception as error:  # zlib.error, struct.error ...: damage shows in many ways
         if "pickle" in str(error).lower():
             raise ValueError(
@@ -109,11 +129,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 "since a pickle can run code."
             ) from None
         raise ValueError(f"not a readable npz file ({error}).") from None
-    for key, array in arrays.items():
-        # numpy gives the bytes of a member that has no array's header
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"{key} is no array; wanted what numpy.savez writes.")
-    return arrays
 
 
 def check_npz(path: Path, limits: Limits) -> int:

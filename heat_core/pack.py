@@ -30,6 +30,7 @@ from .files import whole_folder
 from .labels import CLASSES_KEY, numbered_labels
 from .metadata import ID_COLUMN, META, with_one_kind
 from .npz import Limits, OverLimit, check_npz, listed, read_npz
+from .progress import report_progress
 from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
 
@@ -272,14 +273,19 @@ class Pack:
         return tuple(name for name in self.ood if name.short_name not in resembling)
 
     @property
+    def apart(self) -> tuple[str, ...]:
+        """The names of the OOD sets that averages do not count."""
+        return tuple(str(name) for name in self.ood if name not in self.averaged)
+
+    @property
     def apart_sentence(self) -> str:
         """What a table says of OOD sets that averages do not count; empty if there is none."""
-        apart = [str(name) for name in self.ood if name not in self.averaged]
-        if not apart:
+        if not self.apart:
             return ""
+        names = ", ".join(self.apart)
         return (
-            f"The network was fine-tuned against images like those of {', '.join(apart)} (*): no "
-            "average counts them."
+            f"The network was fine-tuned against images like those of {names} (*): no average "
+            "counts them."
         )
 
     @property
@@ -290,6 +296,10 @@ class Pack:
     def title_of(self, name: str) -> str:
         """Returns the name to show for a set, in one line."""
         return one_line(self.card.get("sets", {}).get(name, {}).get("title", name))
+
+    def marked_title_of(self, name: str) -> str:
+        """Returns the name to show for a set, with an asterisk if no average counts it."""
+        return self.title_of(name) + (" *" if name in self.apart else "")
 
     def available_rows(self, name: str) -> int:
         """Returns how many rows there were for a set, of which its own may be a sample.
@@ -343,7 +353,8 @@ def pack_from_arrays(arrays: Arrays, title: str = "features") -> Pack:
         for key, view_keys in keys.items()
     }
     sets: dict[str, dict[str, Features]] = {group: {} for group in (*GROUPS, *PSEUDO_GROUPS)}
-    for key, own_arrays in by_set.items():
+    for i, (key, own_arrays) in enumerate(by_set.items()):
+        report_progress(f"checking {key}", i / len(by_set))
         group, name = SetName.parse(key)
         if group in sets:
             sets[group][name] = features_from_arrays(own_arrays, key)
@@ -473,7 +484,9 @@ def write_pack(pack: Pack, path: Path, overwrite: bool = True) -> None:
         FileExistsError: there is one, and it is not to be replaced.
     """
     with whole_folder(path, overwrite) as folder:
-        for name, features in pack.sets():
+        sets = dict(pack.sets())
+        for i, (name, features) in enumerate(sets.items()):
+            report_progress(f"writing {name}", i / len(sets))
             write_features(features, folder / f"{name}.safetensors")
         for name, sheet in pack.thumbnails.items():
             (folder / f"{name}.webp").write_bytes(sheet)
@@ -520,7 +533,10 @@ def _read_folder(path: Path) -> Pack:
         if name not in names:
             file = path / "card.json"
             raise ValueError(f"{file}: wanted the sets train and test, got no {name}.")
-    sets = {name: read_features(path / f"{name}.safetensors") for name in names}
+    sets = {}
+    for i, name in enumerate(names):
+        report_progress(f"reading {name}", i / len(names))
+        sets[name] = read_features(path / f"{name}.safetensors")
     ood: dict[SetName, Features] = {}
     families: dict[str, dict[str, Features]] = {group: {} for group in PSEUDO_GROUPS}
     for text, features in sets.items():

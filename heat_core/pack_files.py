@@ -11,6 +11,7 @@ import numpy as np
 
 from .npz import ArrayHeader, Limits, OverLimit, array_header, check_npz, no_file_text, read_npz
 from .pack import Pack, pack_from_arrays
+from .progress import report_progress
 from .table_files import (
     SET_WORDS,
     USUAL_NAMES,
@@ -52,7 +53,8 @@ def pack_from_files(
     if limits is not None:
         check_files(files, limits)
     arrays: dict[str, np.ndarray] = {}
-    for name, path in files.items():
+    for i, (name, path) in enumerate(files.items()):
+        report_progress(f"reading {name}", i / len(files))
         for key, array in _arrays_of_file(name, path, columns).items():
             if key in arrays:
                 raise ValueError(f"{path.name}: {key} is in another file, too.")

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .list_columns import matrix_of_lists
 from .metadata import ID_COLUMN, META
 from .npz import listed
 from .set_name import PSEUDO_GROUPS
@@ -397,34 +398,7 @@ def _first_text(column: pa.ChunkedArray) -> tuple[int, str]:
 def _list_features(table: pa.Table, name: str, names: Sequence[str]) -> _FeatureArrays:
     """Returns the features in a column of lists, and their views, columns `NAME__VIEW`."""
     views = [view for view in names if view.startswith(f"{name}__")]
-    arrays = {view.removeprefix(name): _matrix(table, view) for view in (name, *views)}
+    arrays = {
+        view.removeprefix(name): matrix_of_lists(table[view], view) for view in (name, *views)
+    }
     return _FeatureArrays(arrays, {name, *views})
-
-
-def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    """Returns a column of lists of numbers as (N, d).
-
-    Raises ValueError if they are no numbers, or of different length.
-    """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    compute: Any = pyarrow.compute  # its functions are made as it is imported
-    column = table[name].combine_chunks()
-    shown = one_line(name, 60)
-    lengths = compute.list_value_length(column).to_numpy(zero_copy_only=False)
-    other = np.flatnonzero(lengths != lengths[0])  # of nothing, nan, too
-    if len(other):
-        row = int(other[0])
-        came = "nothing" if column[row].as_py() is None else f"{int(lengths[row]):,}"
-        first = "nothing" if column[0].as_py() is None else f"{int(lengths[0]):,}"
-        raise ValueError(
-            f"{shown} must hold as many numbers in every row, got {first} in row 1 and {came} in "
-            f"row {row + 1:,}."
-        )
-    values = compute.list_flatten(column)
-    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise ValueError(f"{shown} must hold lists of numbers, got {one_line(column.type, 60)}.")
-    flat = values.to_numpy(zero_copy_only=False)
-    matrix = flat.reshape(len(column), int(lengths[0]))
-    return matrix if matrix.dtype.kind == "f" else matrix.astype(np.float64)

@@ -119,7 +119,9 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[No
     monkeypatch.setattr("app.pack.data.IMAGES", tmp_path / "nothing-fetched")
     monkeypatch.setattr(SERVER, "jobs", new_queue())
     monkeypatch.setattr(SERVER, "uploads", UploadReader(UploadBudget(uploads_limit())))
+    monkeypatch.setattr("app.pack.own_data.PATIENCE_SECONDS", JOB_SECONDS)
     yield
+    assert SERVER.uploads.jobs.stop(JOB_SECONDS)
     assert SERVER.jobs.stop(JOB_SECONDS)
 
 

@@ -1,31 +1,90 @@
-"""Demo: the whole story in five steps."""
+"""Demo: the whole story in five steps, a stage that fills the window."""
 
 import streamlit as st
 
-from app.demo.state import cached_story
-from app.demo.steps import STEPS, data_sentence, step_number
+from app import session
+from app.components.stage import stage
+from app.demo.export import html_file
+from app.demo.slides import data_sentence, slide_data
+from app.demo.state import LEADS, choose_line, is_of_shipped_story, shipped_story, told_story
+from app.demo.story import DETECTORS
 from app.pack import header
+from app.pack.scores import ensure_scoring_job, ready_scores
+from app.pack.scoring_progress import show_early_end, show_scoring
 from app.text import plain
 
-header.show(
-    "Demo",
-    "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
-    uses_pack=False,
+OWN_DATA = (
+    "Your own features go in behind the data's name, at the top right; the Demo is told on them, "
+    "too."
 )
-try:
-    story = cached_story()
-except ValueError as error:
-    st.error(plain(error), icon=":material/error:")
-else:
-    number = step_number(len(STEPS))
-    step = STEPS[number - 1]
-    sentence = plain(step.sentence(story), 500).replace(" %", "\u00a0%")
-    st.header(f"{number}. {step.title}")
-    st.markdown(f"#### {sentence}")
-    step.picture(story)
+LOW = "<style>[data-testid='stMainBlockContainer'] {padding-bottom: 0.5rem}</style>"
+
+
+def story_on_page(pack_data):
+    """Returns the story of the data on the page, and its key; says how far its scores are."""
+    shipped = shipped_story()
+    if is_of_shipped_story(shipped, pack_data):
+        return shipped, "shipped"
+    job = ensure_scoring_job(pack_data)
+    scores, reasons = ready_scores(job)
+    show_early_end(pack_data, job)
+    missing = [name for name in DETECTORS if name not in scores and name not in reasons]
+    if missing and not job.over:
+        show_scoring(job, "Fitting the detectors", missing)
+    return told_story(shipped, pack_data, scores)
+
+
+def show(pack_data, story, data_key) -> None:
+    """Shows the slides, and below them which data they are of and a way to take them along."""
+
+    def on_step(number: int) -> None:
+        st.session_state["step"] = str(number)
+
+    def on_lead(page: str, threshold: float | None) -> None:
+        st.session_state["demo_leads_to"] = page
+        if page == "threshold_lab" and pack_data is not None and threshold is not None:
+            choose_line(pack_data, story.line_detector, threshold)
+
+    slides = slide_data(story)
+    session.from_link("step", [str(number) for number in range(1, len(slides) + 1)])
+    step = int(st.session_state.setdefault("step", "1"))
+    session.to_link("step", str(step))
+    stage(slides, LEADS, step, on_step, on_lead, "stage", data_key)
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        label = f":primary[**{step.page.label} →**]"
-        st.page_link(step.page.script, label=label, query_params=step.page.query)
-        st.caption(data_sentence(story), width="content")
+        st.caption(plain(data_sentence(story), 400), width="content")
+        st.download_button(
+            "Save as one file",
+            lambda: html_file(story),
+            "heat-demo.html",
+            "text/html",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="The demo as one HTML file that opens without a network.",
+        )
+
+
+def follow_lead() -> None:
+    """Goes to the page that a lead was pressed for."""
+    page = st.session_state.pop("demo_leads_to", "")
+    if page == "own_data":
+        st.toast(OWN_DATA, icon=":material/upload_file:")
+    elif page:
+        st.switch_page(f"{page}/page.py")
+
+
+follow_lead()
+pack_data = header.show(
+    "Demo",
+    "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
+    is_low=True,
+)
+st.html(LOW)
+try:
+    story, data_key = story_on_page(pack_data)
+except ValueError as error:
+    st.error(plain(error), icon=":material/error:")
+else:
+    show(pack_data, story, data_key)

@@ -11,7 +11,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from heat_core.scores import SetScores
 
 if TYPE_CHECKING:
     from heat_core.detectors.detector import Detector
+    from heat_core.images.gallery import Gallery
     from heat_core.pack import Pack
     from heat_core.thresholds import Outcome
 
@@ -80,6 +81,23 @@ CARD_KEYS = {
 
 
 @dataclass(frozen=True, eq=False)
+class Example:
+    """An input and what the classifier says of it.
+
+    Args:
+        set_name: its set.
+        row: which row of it.
+        predicted: the class that it is taken for.
+        pixels: (32, 32, 3), where its image is at hand.
+    """
+
+    set_name: str
+    row: int
+    predicted: str
+    pixels: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, eq=False)
 class Story:
     """What the demo shows.
 
@@ -88,11 +106,9 @@ class Story:
         axis: (SIDE,) coordinates in the plane, the same in x and y.
         points: (POINTS, 2) training points in the plane.
         layers: {truth, prior, correction: (SIDE, SIDE) energies, the first axis y}.
-        scores: {detector: its scores of the pack's sets}, float32.
-        pixels: (IMAGES, 32, 32, 3) OOD images that the classifier is sure of.
-        image_sets: (IMAGES,) the OOD set of each.
-        rows: (IMAGES,) its row there.
-        predicted: (IMAGES,) the class that it is taken for.
+        scores: {detector: its scores of the pack's sets}, float32; what is not ready is left out.
+        strange: OOD inputs that the classifier is sure of, the surest first; none without a head.
+        familiar: to each of them an ID test input of the class that it is taken for, or None.
     """
 
     card: StoryCard
@@ -100,10 +116,14 @@ class Story:
     points: NDArray[np.float32]
     layers: Mapping[str, Layer]
     scores: Mapping[str, SetScores]
-    pixels: NDArray[np.uint8]
-    image_sets: Sequence[str]
-    rows: NDArray[np.int64]
-    predicted: Sequence[str]
+    strange: Sequence[Example]
+    familiar: Sequence[Example | None]
+
+    @property
+    def line_detector(self) -> str:
+        """The detector whose line is dragged: the best of those that are ready; or nothing."""
+        ready = [name for name in DETECTORS if name in self.scores]
+        return ready[-1] if ready else ""
 
     @property
     def total(self) -> Layer:
@@ -121,18 +141,19 @@ class Story:
             outcomes[name] = evaluate(decision.threshold, scores.test, scores.ood())
         return outcomes
 
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """(IMAGES,) softmax probability of each image's predicted class."""
-        return confidence(self._image_scores("MSP"))
+    def confidence_of(self, example: Example) -> float:
+        """Returns the softmax probability of an example's predicted class."""
+        return float(confidence(self.scores["MSP"][example.set_name][example.row]))
 
     def out(self, detector: str) -> NDArray[np.bool]:
-        """Returns a detector's verdicts: which images lie above its threshold, (IMAGES,)."""
-        return self._image_scores(detector) > self.outcomes[detector].threshold
+        """Returns a detector's verdicts: which strange examples lie above its threshold, (n,)."""
+        scores = self.scores[detector]
+        threshold = self.outcomes[detector].threshold
+        return np.array([scores[one.set_name][one.row] > threshold for one in self.strange], bool)
 
     @property
     def kind_scores(self) -> NDArray[np.float32]:
-        """(n,) MSP of all images of the sets that images come from."""
+        """(n,) MSP of all inputs of the sets that examples come from."""
         scores = [self.scores["MSP"][name] for name in self.card.kinds]
         return np.concatenate(scores, dtype=np.float32)
 
@@ -141,14 +162,9 @@ class Story:
         """How many of them the classifier is sure of."""
         return int(np.sum(confidence(self.kind_scores) > CONFIDENCE))
 
-    def _image_scores(self, detector: str) -> NDArray[np.float32]:
-        scores = self.scores[detector]
-        images = zip(self.image_sets, self.rows, strict=True)
-        return np.array([scores[name][row] for name, row in images], dtype=np.float32)
-
 
 def confidence(scores: NDArray[Any]) -> NDArray[Any]:
-    """Returns the softmax probability of the predicted class, (n,), from scores of MSP (n,)."""
+    """Returns the softmax probability of the predicted class, from scores of MSP; same shape."""
     return -np.expm1(scores)
 
 
@@ -162,6 +178,7 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         folder: of the pack.
         kinds: {OOD set with thumbnails: what its images show}.
     """
+    from heat_core.images.gallery import Gallery
     from heat_core.pack import read_pack
     from heat_core.threads import torch_threads
 
@@ -169,8 +186,6 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
     with torch_threads(1):
         scores = _pack_scores(pack)
         plane = train_plane()
-    image_sets, rows = confident_images(scores["MSP"], tuple(kinds))
-    pixels, predicted = images_of(pack, image_sets, rows)
     card = StoryCard(
         pack_title=pack.title,
         pack_digest=digest(folder),
@@ -181,10 +196,47 @@ def make(folder: Path = PACK, kinds: Mapping[str, str] = OOD_KINDS) -> Story:
         training_points=len(plane.points),
         total_variation=plane.total_variation,
     )
+    strange, familiar = find_examples(pack, Gallery(pack), scores["MSP"], kinds)
     points = plane.points[:POINTS]
-    return Story(
-        card, plane.axis, points, plane.layers, scores, pixels, image_sets, rows, predicted
+    return Story(card, plane.axis, points, plane.layers, scores, strange, familiar)
+
+
+def story_of(
+    pack: Pack, gallery: Gallery, scores: Mapping[str, SetScores], shipped: Story
+) -> Story:
+    """Returns the story of any pack, told with the scores that are ready.
+
+    Args:
+        gallery: of the pack's images.
+        scores: {detector: its scores of the pack's sets}.
+        shipped: the story that the plane is taken from; it is the same for every pack.
+    """
+    names = [str(name) for name in pack.ood]
+    shown = [name for name in names if gallery.has(name)] or names
+    kinds = {name: pack.title_of(name) for name in shown}
+    has_head = pack.train.head is not None
+    card = replace(
+        shipped.card,
+        pack_title=pack.title,
+        pack_digest="",
+        detectors={},
+        prior=prior_of_heat(pack),
+        kinds=kinds,
+        classes=_class_names(pack) if has_head else [],
     )
+    strange: Sequence[Example] = ()
+    familiar: Sequence[Example | None] = ()
+    if has_head and names and "MSP" in scores:
+        strange, familiar = find_examples(pack, gallery, scores["MSP"], kinds)
+    told = {name: scores[name] for name in DETECTORS if name in scores}
+    return replace(shipped, card=card, scores=told, strange=strange, familiar=familiar)
+
+
+def is_story_of(story: Story, pack: Pack) -> bool:
+    """Returns whether a story can be of a pack: of this title, with as many rows a set."""
+    rows = {name: len(scores) for name, scores in story.scores["MSP"].items()}
+    sizes = {name: len(features) for name, features in pack.sets() if name in rows}
+    return (story.card.pack_title, rows) == (pack.title, sizes)
 
 
 def story_detectors(pack: Pack) -> dict[str, Detector]:
@@ -219,26 +271,82 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "card.json").read_bytes()).hexdigest()
 
 
-def confident_images(
-    scores: SetScores, set_names: Iterable[str]
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Returns the sets and rows, (IMAGES,) each, of images that the classifier is sure of.
+def find_examples(
+    pack: Pack, gallery: Gallery, scores: SetScores, set_names: Iterable[str]
+) -> tuple[list[Example], list[Example | None]]:
+    """Returns OOD inputs that the classifier is sure of, and familiar ones for contrast.
 
-    They are every n-th of all such images, the surest first. Nobody picks them by hand.
+    A familiar one is a test input of the class that the strange one is taken for, rightly
+    classified, and about as sure; None where there is none.
+
+    Args:
+        scores: of MSP.
+        set_names: of the OOD sets to look in.
+    """
+    strange_rows = confident_rows(scores, set_names)
+    predicted = {name: _predicted(pack, name) for name in {"test", *dict(strange_rows)}}
+    test_confidence = confidence(scores.test)
+    is_right = np.ones(len(test_confidence), bool)
+    if pack.test.y is not None:
+        is_right = pack.test.y.numpy() == predicted["test"]
+    strange, familiar = [], []
+    used: set[int] = set()
+    for name, row in strange_rows:
+        label = predicted[name][row]
+        candidates = np.flatnonzero(is_right & (predicted["test"] == label))
+        candidates = candidates[~np.isin(candidates, list(used))]
+        strange.append(_example(pack, gallery, name, row, label))
+        if not candidates.size:
+            familiar.append(None)
+            continue
+        apart = np.abs(test_confidence[candidates] - confidence(scores[name][row]))
+        nearest = int(candidates[apart.argmin()])
+        used.add(nearest)
+        familiar.append(_example(pack, gallery, "test", nearest, label))
+    return strange, familiar
+
+
+def confident_rows(scores: SetScores, set_names: Iterable[str]) -> list[tuple[str, int]]:
+    """Returns (set, row), up to IMAGES of them, of inputs that the classifier is sure of.
+
+    They are every n-th of all such inputs, the surest first. Nobody picks them by hand. Where it is
+    sure of none they are those that it is surest of.
 
     Args:
         scores: of MSP.
         set_names: of the sets to look in.
     """
-    images = []
-    for name in set_names:
-        for row in np.flatnonzero(confidence(scores[name]) > CONFIDENCE):
-            images.append((float(scores[name][row]), name, int(row)))
-    images.sort(key=lambda image: image[0])
-    positions = np.linspace(0, len(images) - 1, IMAGES).round().astype(int)
-    selected = [images[position] for position in positions]
-    rows = np.array([row for _, _, row in selected], dtype=np.int64)
-    return [name for _, name, _ in selected], rows
+    rows = [
+        (float(score), name, row) for name in set_names for row, score in enumerate(scores[name])
+    ]
+    rows.sort(key=lambda row: row[0])
+    sure = [row for row in rows if confidence(np.float32(row[0])) > CONFIDENCE]
+    among = sure or rows[:IMAGES]
+    count = min(IMAGES, len(among))
+    positions = np.linspace(0, len(among) - 1, count).round().astype(int)
+    return [among[position][1:] for position in positions]
+
+
+def _predicted(pack: Pack, name: str) -> NDArray[np.int64]:
+    """Returns the class that the classifier takes each row of a set for, (n,)."""
+    head = pack.train.head
+    assert head is not None
+    return head.logits(dict(pack.sets())[name].z.double()).argmax(1).numpy()
+
+
+def _example(pack: Pack, gallery: Gallery, name: str, row: int, label: int) -> Example:
+    try:
+        pixels = gallery.pixels(name, [row])[0]
+    except (LookupError, ValueError):
+        pixels = None
+    return Example(name, row, pack.class_name(int(label)), pixels)
+
+
+def _class_names(pack: Pack) -> list[str]:
+    """Returns the names of the classes that the classifier knows."""
+    head = pack.train.head
+    assert head is not None
+    return [pack.class_name(label) for label in range(len(head.weight))]
 
 
 def _pack_scores(pack: Pack) -> dict[str, SetScores]:
@@ -300,25 +408,6 @@ def train_plane() -> PlaneTraining:
     return PlaneTraining(coarse.axis.astype(np.float32), train.z.numpy(), layers, total_variation)
 
 
-def images_of(
-    pack: Pack, image_sets: Sequence[str], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """Returns pixels (n, 32, 32, 3) and predicted classes (n,) of rows (n,) of sets (n,)."""
-    from heat_core.images.gallery import Gallery
-
-    gallery = Gallery(pack)
-    features = dict(pack.sets())
-    head = pack.train.head
-    assert head is not None
-    pixels = []
-    predicted = []
-    for name, row in zip(image_sets, rows.tolist(), strict=True):
-        pixels.append(gallery.pixels(name, [row]))
-        logits = head.logits(features[name].z[row].double())
-        predicted.append(pack.card["classes"][int(logits.argmax())])
-    return np.concatenate(pixels), predicted
-
-
 # -- on disk
 
 
@@ -327,13 +416,20 @@ def write(story: Story, path: Path = PATH) -> None:
     from heat_core.files import write_whole
 
     card = {key: getattr(story.card, field) for field, key in CARD_KEYS.items()}
-    text = {"about": card, "of": list(story.image_sets), "taken_for": list(story.predicted)}
+    familiar = [example for example in story.familiar if example is not None]
+    examples = [*story.strange, *familiar]
+    text = {
+        "about": card,
+        "of": [example.set_name for example in examples],
+        "taken_for": [example.predicted for example in examples],
+        "contrasts": [i for i, example in enumerate(story.familiar) if example is not None],
+    }
     arrays: dict[str, Any] = {
         "text": np.array(json.dumps(text)),
         "axis": story.axis,
         "points": story.points.astype(np.float16),
-        "pixels": story.pixels,
-        "rows": story.rows,
+        "pixels": np.stack([example.pixels for example in examples]),
+        "rows": np.array([example.row for example in examples]),
     }
     for name, layer in story.layers.items():
         arrays[f"layer/{name}"] = layer.astype(np.float16)
@@ -374,16 +470,20 @@ def _story(arrays: Mapping[str, NDArray]) -> Story:
         if key.startswith("score/"):
             _, detector, name = key.split("/", 2)
             scores.setdefault(detector, {})[name] = values
+    values = zip(text["of"], arrays["rows"].tolist(), text["taken_for"], strict=True)
+    examples = [
+        Example(*value, pixels) for value, pixels in zip(values, arrays["pixels"], strict=True)
+    ]
+    count = len(examples) - len(text["contrasts"])
+    contrasts = dict(zip(text["contrasts"], examples[count:], strict=True))
     return Story(
         card,
         axis=arrays["axis"],
         points=arrays["points"].astype(np.float32),
         layers={name: arrays[f"layer/{name}"].astype(np.float32) for name in LAYERS},
         scores={detector: SetScores(by_set) for detector, by_set in scores.items()},
-        pixels=arrays["pixels"],
-        image_sets=text["of"],
-        rows=arrays["rows"],
-        predicted=text["taken_for"],
+        strange=examples[:count],
+        familiar=[contrasts.get(i) for i in range(count)],
     )
 
 

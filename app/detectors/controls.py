@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.components.refused_files import refused_file
 from app.incoming import choice_input, number_input
+from app.pack.controls import score_unit_input, share_to_keep_input
 from app.pack.shown import (
     addable_detectors,
     added_detectors,
@@ -18,10 +20,29 @@ from app.pack.shown import (
 from app.session import warn_if_not_offered
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS, preset_detector
+from heat_core.results.score_axis import ScoreUnit
 
 DRAWN = ("MSP", "MoG", "EBM", "HEAT")  # whose curves are drawn at first
 IMAGE_TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 IMAGE_MB = 25
+
+
+@dataclass(frozen=True)
+class LineChoice:
+    """How scores are drawn, and where the line is.
+
+    Args:
+        share_to_keep: the share of ID that thresholds keep.
+        unit: of the axis that scores are drawn on.
+    """
+
+    share_to_keep: float
+    unit: ScoreUnit
+
+
+def line_choice() -> LineChoice:
+    """Returns where the line is, and how scores are drawn."""
+    return LineChoice(share_to_keep_input(), score_unit_input())
 
 
 def added_detectors_input() -> None:

@@ -66,8 +66,12 @@ def _show_pair(
     selection = current_selection().without(FROM_FLIPS)  # what was selected elsewhere holds here
     if selection:
         flips = flips.within(selected_masks(pack_data, selection))
-    heading.subheader(flips_finding(accepts, rejects, flips.counts))
-    titles = {name: pack_data.pack.title_of(name) for name in flips.counts}
+    pack = pack_data.pack
+    counts = {name: count for name, count in flips.counts.items() if name not in pack.apart}
+    heading.subheader(flips_finding(accepts, rejects, counts))
+    if pack.apart_sentence:
+        heading.caption(f"{plain(pack.apart_sentence)} Nor are they in this count.")
+    titles = {name: pack.marked_title_of(name) for name in flips.counts}
     set_names = flip_sets_input(titles, flips.counts)
     flips = flips.within(_whole_sets(pack_data, set_names))
 

@@ -16,6 +16,7 @@ from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection, selected_masks, set_part
 from app.pack.shown import approach_of
 from app.pack.tables import unique_titles
+from app.text import plain
 from heat_core.metrics import percentile
 from heat_core.results.score_axis import SYMLOG_NOTE, ScoreUnit, is_even
 
@@ -36,9 +37,6 @@ def show(
         share_to_keep: the share of ID that thresholds keep.
         unit: of the axes.
     """
-    requested = score_range_input(tuple(scores_by_detector))
-    if requested:
-        _select_range(pack_data, scores_by_detector, *requested)
     counted = counted_sets(pack_data)
     names = ranked(scores_by_detector, share_to_keep, counted)
     histograms = {name: ScoreHistogram(scores_by_detector[name], unit) for name in names}
@@ -63,7 +61,18 @@ def show(
         on_count=set_counted_sets,
     )
     heights = " Heights are square roots of shares here." if unit == "ID percentile" else ""
-    st.caption(f"{_how_chosen(scores_by_detector)}{heights}{_uneven_note(histograms)}")
+    apart = pack_data.pack.apart_sentence
+    st.caption(
+        f"{_how_chosen(scores_by_detector)}{heights}{_uneven_note(histograms)}"
+        f"{f' {plain(apart)}' if apart else ''}"
+    )
+
+
+def select_by_score(pack_data: PackData, scores_by_detector: ScoresByDetector) -> None:
+    """Offers to select the rows that a detector scores within a range."""
+    requested = score_range_input(tuple(scores_by_detector))
+    if requested:
+        _select_range(pack_data, scores_by_detector, *requested)
 
 
 def _how_chosen(scores_by_detector: ScoresByDetector) -> str:

@@ -10,6 +10,7 @@ from app.detectors.controls import image_upload
 from app.detectors.state import NoOpinion, image_opinion
 from app.detectors.tables import opinion_finding
 from app.pack.data import PackData
+from app.pack.inspector import VERDICT_COLUMNS
 from app.pack.tables import verdicts_table
 from app.text import plain
 
@@ -61,6 +62,7 @@ def _show_opinion(pack_data: PackData, opinion: Opinion, share_to_keep: float) -
             hide_index=True,
             height="content",
             alt="What the detectors say of the image",
+            column_config=VERDICT_COLUMNS,
         )
     right.caption(
         f"The thresholds keep {100 * share_to_keep:g} % of the "

@@ -60,7 +60,7 @@ def show(
         with st.expander("What is more than chance"):
             _show_intervals(bootstrap)
     with st.expander("Every set, with the 95 % interval of the AUROC"):
-        titles = {name: pack.title_of(name) for name, _ in pack.sets()}
+        titles = {name: pack.marked_title_of(name) for name, _ in pack.sets()}
         st.dataframe(
             style_digits(sets_table(results, titles)),
             hide_index=True,

@@ -48,10 +48,12 @@ COUNTED_KEY = "counted"  # of the OOD sets that count, in the tab and in the lin
 
 
 def counted_sets(pack_data: PackData) -> tuple[str, ...]:
-    """Returns the names of the OOD sets that count; all of them where none was left out."""
+    """Returns the names of the OOD sets that count; where none was left out, all of which averages
+    may count.
+    """
     if COUNTED_KEY not in st.session_state:
         st.session_state[COUNTED_KEY] = tuple(st.query_params.get_all(COUNTED_KEY))
-    names = ood_names(pack_data)
+    names = [str(name) for name in pack_data.pack.averaged]
     counted = tuple(name for name in names if name in st.session_state[COUNTED_KEY])
     if not counted or len(counted) == len(names):
         st.query_params.pop(COUNTED_KEY, None)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.pack.tables import Mask, percent
+from app.text import number_text
 from heat_core.metrics import separation
 from heat_core.set_name import SetName
 
@@ -126,12 +127,13 @@ def _interval_text(interval: FigureInterval, sign: str = "") -> str:
 def sets_table(table: Table, titles: Mapping[str, str]) -> pd.DataFrame:
     """Returns one row per detector and set, in percent; `±` is half of the AUROC's 95 % interval.
 
-    An asterisk marks sets that no average counts.
+    Args:
+        titles: {set: title}, with an asterisk of sets that no average counts.
     """
     return pd.DataFrame(
         {
             "Detector": row.detector,
-            "Set": titles[row.set_name] + (" *" if row.is_apart else ""),
+            "Set": titles[row.set_name],
             "Group": row.group,
             "Images": row.n,
             "FPR95 (ID+) %": round(100 * row.fpr95, 1),
@@ -161,6 +163,30 @@ def contents_table(pack: Pack) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def runs_finding(detector: str, kind: str, table: Table) -> str:
+    """Returns how far runs of one detector lie apart, in a sentence.
+
+    Args:
+        kind: what differs between them, such as `seeds`.
+        table: of the runs, in the place of detectors.
+    """
+    averages = [table.average(run) for run in table.detectors]
+    figures = {
+        "FPR95": [average.fpr95 for average in averages],
+        "AUROC": [average.auroc for average in averages],
+    }
+    if len(averages) == 1:
+        only = ", ".join(f"{name} {percent(values[0])}" for name, values in figures.items())
+        return f"{detector}, {table.detectors[0]}: {only}.".replace(" %", "\u00a0%")
+    ranges = ", ".join(
+        f"{name} {100 * min(values):.1f} to {percent(max(values))}"
+        for name, values in figures.items()
+    )
+    deviation = 100 * float(np.std(figures["FPR95"], ddof=1))
+    spread = f" (FPR95 has a standard deviation of {deviation:.1f})" if kind == "seeds" else ""
+    return f"{detector}, {len(averages)} {kind}: {ranges}{spread}.".replace(" %", "\u00a0%")
 
 
 # -- curves and the selection ----------------------------------------------------------------------
@@ -240,7 +266,7 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
     Args:
         accepts, rejects: names of the detectors.
-        counts: {set: (how many, of how many)}.
+        counts: {set: (how many, of how many)} of ID test and the OOD sets that averages count.
     """
     flipped_id, total_id = counts.get("test", (0, 0))
     ood_counts = [pair for name, pair in counts.items() if name != "test"]
@@ -257,4 +283,4 @@ def flips_finding(accepts: str, rejects: str, counts: Mapping[str, tuple[int, in
 
 def move_text(move: float, is_corrected: bool) -> str:
     """Returns how far an image was moved: in HEAT's energy, or in points of its ID percentile."""
-    return f"{move:+.2f}" if is_corrected else f"{100 * move:+.1f} points"
+    return number_text(move, 2, "+") if is_corrected else f"{100 * move:+.1f} points"

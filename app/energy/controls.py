@@ -32,10 +32,9 @@ def classifier_choice() -> ClassifierChoice:
     """Returns the toy, the hidden units and the seed that are selected."""
     session.warn_if_not_offered("toy", TOYS, "toy")
     session.warn_if_not_offered("units", tuple(UNITS), "hidden units")
-    toy_column, units_column, seed_column = st.columns([2, 2, 1], vertical_alignment="bottom")
-    with toy_column:
-        toy = toy_input()
-    with units_column:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        with st.container(width=240):
+            toy = toy_input()
         units = choice_input(
             "Hidden units",
             tuple(UNITS),
@@ -43,8 +42,8 @@ def classifier_choice() -> ClassifierChoice:
             key="units",
             help=UNITS_HELP,
         )
-    with seed_column:
-        seed = seed_input()
+        with st.container(width=140):
+            seed = seed_input()
     session.to_link("toy", toy)
     return ClassifierChoice(toy, units, seed)
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from app.colour_scale import ColourScale
 from app.figures import COLOURS, GREY, LEGEND, MARGIN
 from app.plane.colours import ENERGY_COLOURS
 from app.plane.figures import HEIGHT, heatmap, lines_by_step
@@ -19,8 +20,8 @@ DOTS = 1200  # of a scatter
 def confidence_map(axis: Array, confidence: Array, points: Array, classes: int) -> go.Figure:
     """Returns the largest softmax share over the plane, (n, n): bright where it is sure."""
     sure_is_bright = ENERGY_COLOURS[::-1]
-    heights_range = (100 / classes, 100.0)
-    return heatmap(axis, 100 * confidence, heights_range, sure_is_bright, "%", points)
+    scale = ColourScale(sure_is_bright, 100 / classes, 100.0, "%")
+    return heatmap(axis, 100 * confidence, scale, points)
 
 
 def energy_range(energies: Sequence[Array]) -> tuple[float, float]:
@@ -34,7 +35,7 @@ def energy_map(
     axis: Array, energy: Array, points: Array, heights_range: tuple[float, float]
 ) -> go.Figure:
     """Returns an energy over the plane, (n, n): bright where it is low."""
-    return heatmap(axis, energy, heights_range, ENERGY_COLOURS, "nats", points)
+    return heatmap(axis, energy, ColourScale(ENERGY_COLOURS, *heights_range), points)
 
 
 def density_scatter(

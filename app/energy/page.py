@@ -34,7 +34,11 @@ choice = classifier_choice()
 preview = toy_preview(choice.toy, choice.seed)
 classes = f"{preview.modes} class{'es' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {classes}"
-st.markdown(f":small[:material/scatter_plot: {training_set}]")
+
+
+def show_training_set() -> None:
+    """Says what the classifier is trained on."""
+    st.markdown(f":small[:material/scatter_plot: {training_set}]")
 
 
 @st.fragment(run_every=0.5)
@@ -42,25 +46,31 @@ def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
+    place = st.container()
     snapshots = follow_training(choice, job, "the classifier", accuracy_note)
     if snapshots:
-        landscapes(snapshots[-1], preview, "classifier")
+        with place:
+            landscapes(snapshots[-1], preview, "classifier")
+    show_training_set()
 
 
 def finished_training(job: Job) -> None:
     """Shows a trained classifier, and any snapshot on the way there."""
     result: ClassifierResult = job.result
     st.subheader(finding(result))
-    facts(result)
+    place = st.container()
     snapshot = snapshot_slider(choice, job.frames, accuracy_note)
-    landscapes(snapshot or result.snapshot, preview, "classifier")
+    with place:
+        landscapes(snapshot or result.snapshot, preview, "classifier")
+    facts(result)
+    show_training_set()
     with st.expander("Accuracy by step"):
         training_course(job.frames, snapshot.record.step if snapshot else None)
 
 
 def trained_classifier(job: Job) -> None:
     """Shows a trained classifier from all sides."""
-    show_replayed(choice, partial(finished_training, job))
+    show_replayed([choice], partial(finished_training, job))
     tuned = last_tuning(choice)
     shown = tuned if tuned is not None and wants_tuned() else job.result
     temperature_panel(shown)
@@ -78,6 +88,7 @@ if job is not None and not is_shown_whole(job):
 elif job is not None and job.state == "done":
     trained_classifier(job)
 else:
+    show_training_set()
     if not show_failure(job, start_classifier, choice):
         st.info("Nothing is trained yet on these settings: press “Train the classifier”.")
     st.button(

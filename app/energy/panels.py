@@ -17,6 +17,7 @@ from app.energy.training import SIDE, ClassifierResult, ClassifierSnapshot, Valu
 from app.figures import COLOURS
 from app.plane.colours import SIGNED_COLOURS
 from app.plane.state import ToyPreview, toy_grid
+from app.text import number_text
 
 ID_AND_OOD = COLOURS["ID"], COLOURS["near"]
 CATCH = (
@@ -32,8 +33,8 @@ CATCH = (
 def finding(result: ClassifierResult) -> str:
     """Returns what softmax and energy say far away, in a sentence."""
     softmax = f"Far away the softmax is still {100 * result.far_confidence:.0f} % sure"
-    energy = f"the energy is {result.far_energy:.1f} there"
-    mean = f"{result.snapshot.id_energy.mean():.1f} on ID"
+    energy = f"the energy is {number_text(result.far_energy, 1)} there"
+    mean = f"{number_text(result.snapshot.id_energy.mean(), 1)} on ID"
     if result.far_beyond_id >= 0.95:
         verdict = "so the energy tells"
     elif result.far_beyond_id <= 0.05:
@@ -102,8 +103,9 @@ def facts(result: ClassifierResult) -> None:
             help="The largest share, on average over directions, three times as far out as the "
             "picture reaches.",
         )
-        st.metric("Energy far away", f"{result.far_energy:.1f} nats", help="The median there.")
-        st.metric("Energy of ID", f"{result.snapshot.id_energy.mean():.1f} nats", help="The mean.")
+        far, near = result.far_energy, result.snapshot.id_energy.mean()
+        st.metric("Energy far away", f"{number_text(far, 1)} nats", help="The median there.")
+        st.metric("Energy of ID", f"{number_text(near, 1)} nats", help="The mean.")
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")
     if result.far_beyond_id < 0.95:
         st.caption(CATCH)

@@ -12,18 +12,16 @@ from app.energy.training import (
     AuxiliaryChoice,
     ClassifierChoice,
     ClassifierResult,
-    Polygon,
     ReadingPoints,
     TuningChoice,
     auxiliary_points,
-    parse_polygons,
-    polygons_text,
     reading_points,
     train_work,
     tune_work,
     tuning_prefix,
 )
 from app.job import Job
+from app.plane.polygons import Polygon, parse_polygons, polygons_text
 from app.plane.state import JOB_WORD, TUNING_WORD, find_jobs_of, start_job_of, toy_grid
 from app.session import job_queue, keep_in_link
 
@@ -95,7 +93,7 @@ def last_tuning(choice: ClassifierChoice) -> ClassifierResult | None:
 # -- margins ---------------------------------------------------------------------------------------
 
 
-def margins_set(start: str, default: Margins) -> Margins:
+def current_margins(start: str, default: Margins) -> Margins:
     """Returns the margins that somebody has set for a start; the default where there are none.
 
     Args:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.incoming import numbers_within
 from app.job import Job, Work
+from app.plane.polygons import Polygon
+from app.text import number_text
 
 if TYPE_CHECKING:
     from heat_core.features import Features
@@ -37,12 +37,6 @@ UNITS = {"relu": "ReLU", "tanh": "tanh", "bump": "bumps"}
 AUXILIARY_SETS = ("around", "ring", "toy", "drawn")
 
 Values = NDArray[np.float32]
-Polygon = tuple[tuple[float, float], ...]
-"""Corners (x, y) in order, in extents of the toy."""
-
-MAX_POLYGONS = 4
-MAX_CORNERS = 24
-STEPS_PER_EXTENT = 1000  # corners in a link are whole numbers of these
 
 
 @dataclass(frozen=True)
@@ -120,42 +114,6 @@ def tuning_prefix(choice: ClassifierChoice) -> str:
     'tuning.moons.relu.0.'
     """
     return f"tuning.{choice.toy}.{choice.units}.{choice.seed}."
-
-
-def polygons_text(polygons: Sequence[Polygon]) -> str:
-    """Returns polygons as a link has them: the last few, of each so many corners at most.
-
-    >>> polygons_text([((0.5, 0.25), (0.0, 1.0), (-1.0, 0.0))])
-    '500_250_0_1000_-1000_0'
-    """
-    texts = []
-    for polygon in polygons[-MAX_POLYGONS:]:
-        every = -(-len(polygon) // MAX_CORNERS)
-        numbers = [round(STEPS_PER_EXTENT * part) for corner in polygon[::every] for part in corner]
-        texts.append("_".join(map(str, numbers)))
-    return "~".join(texts)
-
-
-def parse_polygons(text: str) -> tuple[Polygon, ...]:
-    """Returns the polygons of a link's text; none where it is of another form.
-
-    >>> parse_polygons("500_250_0_1000_-1000_0")
-    (((0.5, 0.25), (0.0, 1.0), (-1.0, 0.0)),)
-    >>> parse_polygons("1_2_3_4"), parse_polygons("1_x_3_4_5_6"), parse_polygons("")
-    ((), (), ())
-    """
-    polygons = []
-    for part in text.split("~")[:MAX_POLYGONS]:
-        try:
-            steps = [float(number) for number in part.split("_")]
-        except ValueError:
-            return ()
-        numbers = numbers_within(steps, -2 * STEPS_PER_EXTENT, 2 * STEPS_PER_EXTENT)
-        if numbers is None or len(numbers) % 2 or not 6 <= len(numbers) <= 2 * MAX_CORNERS:
-            return ()
-        parts = [number / STEPS_PER_EXTENT for number in numbers]
-        polygons.append(tuple(zip(parts[::2], parts[1::2], strict=True)))
-    return tuple(polygons)
 
 
 # -- what is read of a classifier ------------------------------------------------------------------
@@ -383,5 +341,6 @@ def accuracy_note(snapshot: ClassifierSnapshot) -> str:
     """Returns what a snapshot says in figures."""
     return (
         f"accuracy {100 * snapshot.accuracy:.1f} %, mean energy of ID "
-        f"{snapshot.id_energy.mean():.1f}, of OOD {snapshot.ood_energy.mean():.1f} nats"
+        f"{number_text(snapshot.id_energy.mean(), 1)}, of OOD "
+        f"{number_text(snapshot.ood_energy.mean(), 1)} nats"
     )

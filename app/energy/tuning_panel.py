@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,13 +23,12 @@ from app.components.scatter_map import (
 from app.energy.controls import auxiliary_choice, margin_inputs, weight_input
 from app.energy.figures import confidence_map, course, energy_map, energy_range
 from app.energy.panels import ID_AND_OOD, map_axis
-from app.energy.rendering import energy_map as energy_png
 from app.energy.state import (
     AROUND,
+    current_margins,
     find_tuning,
     forget_margins,
     forget_polygons,
-    margins_set,
     points_to_read,
     points_to_train_on,
     set_margins,
@@ -42,7 +40,6 @@ from app.energy.training import (
     ClassifierChoice,
     ClassifierResult,
     ClassifierSnapshot,
-    Polygon,
     TuningChoice,
     Values,
     accuracy_note,
@@ -52,13 +49,14 @@ from app.figures import COLOURS, WHITE
 from app.job import Job
 from app.pack.progress import show_failure
 from app.plane.panels import follow_training
+from app.plane.polygons import drawn_polygon, map_outlines
+from app.plane.rendering import energy_map_png
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import ToyPreview, is_gone, is_shown_whole
-from app.text import plain
+from app.text import number_text, plain
 
 REPLAY_KEY = "tuning-step"
 WINDOW_KEY = "auxiliary-window"
-CLICK_REACH = 0.04  # extents that a click on the map fills with points
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +96,7 @@ def tuning_section(classifier: ClassifierChoice, result: ClassifierResult, previ
     if job is not None and not is_shown_whole(job):
         _live_tuning(choice, job, start)
     elif job is not None and job.state == "done":
-        show_replayed(choice, partial(_finished_tuning, choice, job, start), REPLAY_KEY)
+        show_replayed([choice], partial(_finished_tuning, choice, job, start), REPLAY_KEY)
     else:
         show_failure(job, start_tuning, choice)
 
@@ -141,25 +139,22 @@ def _draw_map(
 
     def on_draw(drawing: Drawing) -> None:
         drawn_before = auxiliary.polygons if drawing.adds or drawing.kind == "spot" else ()
-        set_polygons((*drawn_before, _polygon(drawing)))
+        set_polygons((*drawn_before, drawn_polygon(drawing)))
 
     def on_move(window: Window) -> None:
         st.session_state[WINDOW_KEY] = window
 
     window = st.session_state.get(WINDOW_KEY, WHOLE)
     heights_range = energy_range([snapshot.energy, snapshot.id_energy])
-    outlines = [
-        tuple(((x + 1) / 2, (1 - y) / 2) for x, y in corners) for corners in auxiliary.polygons
-    ]
     picture = MapPicture(
-        energy_png(
+        energy_map_png(
             snapshot.energy, heights_range, preview.points / extent, points / extent, window
         ),
         1.0,
         window,
         f"Energy over the plane with {len(points):,} auxiliary points; draw a region to make "
         "auxiliary points of your own.",
-        outlines,
+        map_outlines(auxiliary.polygons),
         (),
         Legend(
             "Draw a region, or click, for auxiliary points of your own",
@@ -167,16 +162,6 @@ def _draw_map(
         ),
     )
     scatter_map(picture, on_draw, on_move, key="auxiliary-map")
-
-
-def _polygon(drawing: Drawing) -> Polygon:
-    """Returns what was drawn in extents of the toy; of a click, a small circle."""
-    corners = tuple((2 * x - 1, 1 - 2 * y) for x, y in drawing.corners)
-    if drawing.kind != "spot":
-        return corners
-    ((x, y),) = corners
-    angles = [2 * math.pi * i / 12 for i in range(12)]
-    return tuple((x + CLICK_REACH * math.cos(a), y + CLICK_REACH * math.sin(a)) for a in angles)
 
 
 # -- margins ---------------------------------------------------------------------------------------
@@ -196,7 +181,7 @@ def _choice_and_job(
     energies = before.id_energy, before.ood_energy
     default = default_margins(*energies)
     rounded = round(default[0], 1), round(default[1], 1)
-    margins = margins_set(f"{classifier.key}.{auxiliary.key}", rounded)
+    margins = current_margins(f"{classifier.key}.{auxiliary.key}", rounded)
     place = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         margin_inputs(margins)
@@ -274,7 +259,8 @@ def _finding(choice: TuningChoice, before: ClassifierResult, after: ClassifierRe
         f"{shares[0]:.1f} % of ID and {shares[1]:.1f} % of auxiliary points lie beyond their "
         f"margins; accuracy {100 * after.snapshot.accuracy:.1f} %, before "
         f"{100 * before.snapshot.accuracy:.1f} %. Far away the softmax is "
-        f"{100 * after.far_confidence:.0f} % sure, and the energy {after.far_energy:.1f}."
+        f"{100 * after.far_confidence:.0f} % sure, and the energy "
+        f"{number_text(after.far_energy, 1)}."
     )
 
 
@@ -354,6 +340,6 @@ def _comparison_table(
             "Rank correlation of -E with log p": f"{result.correlations.energy:+.2f}",
             "Rank correlation of softmax with log p": f"{result.correlations.softmax:+.2f}",
             "Softmax far away": f"{100 * result.far_confidence:.1f} %",
-            "Energy far away": f"{result.far_energy:.1f} nats",
+            "Energy far away": f"{number_text(result.far_energy, 1)} nats",
         }
     return pd.DataFrame(columns).rename_axis("Figure").reset_index()

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from app.feature_map.rendering import SYMBOLS, Points
 from app.feature_map.tables import title_on_map
-from app.figures import GREY, colour_of
+from app.figures import GREY, set_colours
 from app.pack.layout import Layout, Mask
+from app.pack.metadata import OTHER, MetadataColours
+from app.text import number_text
 from heat_core.polygons import Point
 from heat_core.texts import one_line
 
@@ -41,8 +43,9 @@ DIVERGING = ("#0072B2", "#b4bac1", "#D55E00")
 FLIP_COLOURS = ("#aab6c2", "#D55E00", "#0072B2", "#8a6fae")
 FLIP_SYMBOLS = "●▲▼●"  # of rows that both accept, the second rejects, the first rejects, both
 MAX_LABEL = 40  # characters of a name on the map
+UNKNOWN_SYMBOL = "○"
 SCALE_STEPS = 48  # colours of a scale
-SCALE_QUANTILE = 0.99  # of absolute values, at the ends of a diverging scale
+SCALE_QUANTILE = 0.99  # of (absolute) values, at the ends of a scale
 MAX_NAMED_CLASSES = 20  # whose names are written on the map
 
 # The first colours of every palette: nothing, a row that is not selected, a row without a value.
@@ -117,7 +120,7 @@ def _unselected(layout: Layout, name: str, masks: Mapping[str, Mask] | None) -> 
 
 
 def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
-    """Returns one colour per group of sets and one symbol per set.
+    """Returns one family of colours per group of sets, and a shade and a symbol per set.
 
     Args:
         set_names: that are shown; the legend has no others.
@@ -125,8 +128,9 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     palette_colours = []
     colours = {}
     entries = []
+    colour_by_set = {**set_colours(layout.coordinates), "train": TRAIN_COLOUR}
     for i, name in enumerate(layout.coordinates):
-        colour = _colour_on_map(name)
+        colour = colour_by_set[name]
         palette_colours.append(colour)
         rows = len(layout.coordinates[name])
         colours[name] = np.full(rows, len(FIRST_COLOURS) + i, np.uint8)
@@ -135,10 +139,6 @@ def by_set(pack: Pack, layout: Layout, set_names: Sequence[str]) -> Colouring:
     return Colouring(
         colours, _symbols_by_set(layout), _palette(palette_colours), "", tuple(entries)
     )
-
-
-def _colour_on_map(name: str) -> str:
-    return TRAIN_COLOUR if name == "train" else colour_of(name)
 
 
 def by_class(pack: Pack, layout: Layout) -> Colouring:
@@ -210,20 +210,112 @@ def by_value(layout: Layout, values: Mapping[str, Array], title: str, signed: bo
     values = {name: values[name] for name in layout.coordinates if name in values}
     low, high = _signed_range(values) if signed else (0.0, 1.0)
     anchors = DIVERGING if signed else SEQUENTIAL
-    colours = _plain_colours(layout)
-    for name, set_values in values.items():
-        fraction = np.clip((set_values - low) / (high - low), 0, 1)
-        step = np.round(fraction * (SCALE_STEPS - 1))
-        colours[name] = (len(FIRST_COLOURS) + step).astype(np.uint8)
     return Colouring(
-        colours,
+        _scale_colours(layout, values, low, high),
         _symbols_by_set(layout),
         _palette(_interpolated(anchors, SCALE_STEPS)),
         title,
         (NOT_SCORED,),
         anchors,
-        (f"{low:.2f}", f"+{high:.2f}") if signed else ("0 %", "100 %"),
+        (number_text(low, 2), number_text(high, 2, "+")) if signed else ("0 %", "100 %"),
     )
+
+
+def _scale_colours(
+    layout: Layout, values: Mapping[str, Array], low: float, high: float
+) -> dict[str, Indices]:
+    """Returns {set: rows of the palette of a scale (n,)}; what has no value is grey."""
+    colours = _plain_colours(layout)
+    for name, set_values in values.items():
+        fraction = np.clip((set_values - low) / (high - low), 0, 1)
+        is_known = ~np.isnan(fraction)
+        steps = np.round(np.where(is_known, fraction, 0) * (SCALE_STEPS - 1))
+        colours[name] = np.where(is_known, len(FIRST_COLOURS) + steps, PLAIN).astype(np.uint8)
+    return colours
+
+
+def by_metadata(layout: Layout, metadata: MetadataColours, set_names: Sequence[str]) -> Colouring:
+    """Returns a scale of colours for numbers and dates, or a colour and a symbol per category.
+
+    Args:
+        set_names: that are shown; the legend counts no others.
+    """
+    shown = [metadata.values[name] for name in set_names]
+    unknown = sum(int(np.isnan(values).sum()) for values in shown)
+    entries: list[LegendEntry] = []
+    if metadata.categories:
+        colours, symbols, palette = _category_colours(layout, metadata)
+        entries = _category_entries(metadata, shown)
+        scale, ends = (), ()
+    else:
+        low, high = _metadata_range(metadata)
+        values = {name: metadata.values[name] for name in layout.coordinates}
+        colours, symbols = _scale_colours(layout, values, low, high), _symbols_by_set(layout)
+        palette, scale = _interpolated(SEQUENTIAL, SCALE_STEPS), SEQUENTIAL
+        ends = metadata.number_text(low), metadata.number_text(high)
+    if unknown:
+        entries.append((GREY, UNKNOWN_SYMBOL, f"not known: {unknown:,}"))
+    background = {name: _says_little(metadata, name) for name in layout.coordinates}
+    return Colouring(
+        colours,
+        symbols,
+        _palette(palette),
+        metadata.column,
+        tuple(entries),
+        scale,
+        ends,
+        background=background,
+    )
+
+
+def _says_little(metadata: MetadataColours, name: str) -> Mask:
+    """Returns which rows of a set are of no known value, or of one too rare for a colour, (n,)."""
+    values = metadata.values[name]
+    if metadata.categories[-1:] != (OTHER,):
+        return np.isnan(values)
+    return np.isnan(values) | (values == len(metadata.categories) - 1)
+
+
+def _category_style(metadata: MetadataColours, place: int) -> tuple[str, str]:
+    """Returns the colour and the symbol of a category; `other` is as grey as it says little."""
+    is_other = place == len(metadata.categories) - 1 and metadata.categories[place] == OTHER
+    colour = GREY if is_other else CLASS_COLOURS[place % len(CLASS_COLOURS)]
+    return colour, SYMBOLS[place % (len(SYMBOLS) - 1)]  # the last is of what is not known
+
+
+def _category_colours(
+    layout: Layout, metadata: MetadataColours
+) -> tuple[dict[str, Indices], dict[str, Indices], list[str]]:
+    """Returns ({set: rows of the palette (n,)}, {set: indices into `SYMBOLS` (n,)}, palette)."""
+    styles = [_category_style(metadata, place) for place in range(len(metadata.categories))]
+    symbol_indices = np.array([SYMBOLS.index(symbol) for _, symbol in styles], np.uint8)
+    colours, symbols = {}, {}
+    for name in layout.coordinates:
+        is_known = ~np.isnan(metadata.values[name])
+        places = np.where(is_known, metadata.values[name], 0).astype(np.intp)
+        colours[name] = np.where(is_known, len(FIRST_COLOURS) + places, PLAIN).astype(np.uint8)
+        unknown_symbol = np.uint8(SYMBOLS.index(UNKNOWN_SYMBOL))
+        symbols[name] = np.where(is_known, symbol_indices[places], unknown_symbol)
+    return colours, symbols, [colour for colour, _ in styles]
+
+
+def _category_entries(metadata: MetadataColours, shown: Sequence[Array]) -> list[LegendEntry]:
+    """Returns an entry per category with its rows in the sets that are shown, (n,) each."""
+    places = np.concatenate([*shown, np.zeros(0)])
+    places = places[~np.isnan(places)].astype(np.int64)
+    counts = np.bincount(places, minlength=len(metadata.categories)).tolist()
+    return [
+        (*_category_style(metadata, place), f"{one_line(text, MAX_LABEL)}: {counts[place]:,}")
+        for place, text in enumerate(metadata.categories)
+    ]
+
+
+def _metadata_range(metadata: MetadataColours) -> tuple[float, float]:
+    """Returns the ends of the scale of numbers: few lie beyond them."""
+    if not len(metadata.known):
+        return 0.0, 1.0
+    low, high = np.quantile(metadata.known, [1 - SCALE_QUANTILE, SCALE_QUANTILE])
+    return float(low), float(max(high, low + 1e-9 * max(abs(low), 1.0)))
 
 
 def by_flip(

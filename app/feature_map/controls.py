@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -11,7 +11,9 @@ from app.feature_map.tables import titles_by_set
 from app.incoming import choice_input
 from app.pack.controls import share_to_keep_input
 from app.pack.data import PackData
+from app.pack.filters import filter_popover
 from app.pack.flips import detector_pair_input
+from app.pack.items import find_given_id, item_id
 from app.pack.selected import map_region, open_item, waiting_region
 from app.session import SCORES_OF_KEY, keep_in_link, warn_if_not_offered
 from app.text import plain
@@ -28,7 +30,8 @@ class MapChoice:
     """What the Feature map is set to.
 
     Args:
-        colour: what colours mean, one of `COLOURINGS`.
+        colour: what colours mean, one of `COLOURINGS` or of `column_colourings`.
+        column: the metadata column that colours stand for; nothing where they stand for another.
         detector: whose scores are shown.
         method: of the layout.
         set_names: names of the sets that are drawn.
@@ -38,6 +41,7 @@ class MapChoice:
     """
 
     colour: str
+    column: str
     detector: str
     method: str
     set_names: tuple[str, ...]
@@ -57,21 +61,34 @@ def map_choice(pack_data: PackData, detectors: Sequence[str], panel: str) -> Map
     _reset_for_new_data(pack_data)
     _show_sets_of_region(titles)
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
-    warn_if_not_offered("colour", COLOURINGS, "colour")
+    columns = column_colourings(pack_data.pack.metadata_columns)
+    colourings = (*COLOURINGS, *columns)
+    warn_if_not_offered("colour", colourings, "colour")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        colour = _colour_input()
+        colour = _colour_input(colourings)
         detector = _detector_input(detectors)
         pair = ("", "")
         if colour == "flip" or panel == PAIR:
             pair = detector_pair_input()
         set_names = _sets_input(titles)
+        column = columns.get(colour, "")
+        filter_popover(pack_data, column)
         with st.popover("More", icon=":material/tune:"):
             has_contours = _contours_input()
             order = choice_input("Gallery", ORDERS, default=ORDERS[0], key="order")
             method = _method_input(pack_data)
             share_to_keep_input()
-            _item_input()
-    return MapChoice(colour, detector, method, set_names, order, pair, has_contours)
+            _item_input(pack_data)
+    return MapChoice(colour, column, detector, method, set_names, order, pair, has_contours)
+
+
+def column_colourings(columns: Iterable[str]) -> dict[str, str]:
+    """Returns {word for colours by a metadata column: the column}.
+
+    >>> column_colourings(["camera", "class"])
+    {'camera': 'camera', 'column class': 'class'}
+    """
+    return {f"column {name}" if name in COLOURINGS else name: name for name in columns}
 
 
 def panel_input(item: str) -> str:
@@ -119,16 +136,18 @@ def _show_sets_of_region(titles: Mapping[str, str]) -> None:
         st.session_state["shown"] = [name for name in titles if name in region.set_names]
 
 
-def _colour_input() -> str:
+def _colour_input(colourings: Sequence[str]) -> str:
+    if st.session_state.get("colour", COLOURINGS[0]) not in colourings:  # it was of other data
+        del st.session_state["colour"]
     colour = st.selectbox(
         "Colour by",
-        COLOURINGS,
+        colourings,
         key="colour",
         bind="query-params",
         width=160,
-        help="dataset: a colour a group, a symbol a set. score: of the detector beside it. "
-        "correction: E_θ alone, what HEAT adds to its prior. flip: what one detector accepts and "
-        "another rejects.",
+        help="dataset: a colour a group, a shade and a symbol a set. score: of the detector beside "
+        "it. correction: E_θ alone, what HEAT adds to its prior. flip: what one detector accepts "
+        "and another rejects.",
     )
     return str(colour)
 
@@ -160,21 +179,28 @@ def _method_input(pack_data: PackData) -> str:
     )
 
 
-def _item_input() -> None:
-    """Offers to open an item by its id."""
+def _item_input(pack_data: PackData) -> None:
+    """Offers to open an item by its id, or by the one that the data itself gives."""
     st.text_input(
         "Look at an image",
         key="typed-item",
         on_change=_on_item_typed,
+        args=(pack_data,),
         placeholder="cifar10/test/123",
         width=210,
         help="As the inspector writes it: its dataset, split and number; of data without, its set "
-        "and row.",
+        "and row, or the id that the data gives.",
     )
 
 
-def _on_item_typed() -> None:
-    open_item(st.session_state["typed-item"].strip())
+def _on_item_typed(pack_data: PackData) -> None:
+    typed = st.session_state["typed-item"].strip()
+    pack_row = find_given_id(pack_data.pack, typed)
+    if pack_row is None:
+        open_item(typed)
+        return
+    name, row = pack_row
+    open_item(item_id(dict(pack_data.pack.sets())[name], name, row))
 
 
 def _contours_input() -> bool:

@@ -128,7 +128,6 @@ pack_data = header.show(
     "Feature map",
     "Where images lie in the network's feature space, in two dimensions. Draw around points; click "
     "one to look into it.",
-    is_low=True,
 )
 if pack_data is not None:
     show(pack_data)

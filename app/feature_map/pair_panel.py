@@ -75,7 +75,9 @@ def show_pair(
     set_names = [name for name in shown_sets if name in plotted.coordinates]
     share_to_keep = current_share_to_keep()
     outcomes = rejections(pack_data, pair, share_to_keep)
-    st.markdown(f"**{plain(pair_finding(pair, {name: outcomes[name] for name in set_names}))}**")
+    apart = pack_data.pack.apart
+    counted = {name: outcomes[name] for name in set_names if name not in apart}
+    st.markdown(f"**{plain(pair_finding(pair, counted))}**")
     thresholds = [_kept_share(ready[name]["test"], share_to_keep) for name in pair]
     _show_plot(pack_data, plotted, set_numbers(layout, set_names), set_names, colouring, masks)
     share_plot(PLOT, layout, plotted, _lines(plotted, *thresholds))

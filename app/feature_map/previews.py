@@ -16,12 +16,15 @@ from app.feature_map.tables import title_on_map
 from app.pack.data import PackData, has_images, images_of
 from app.pack.items import PackRow
 from app.pack.layout import Layout
+from heat_core.metadata import ID_COLUMN
 from heat_core.metrics import percentile
 from heat_core.texts import one_line
 
 MAX_ROWS = 30_000  # that a browser knows: of more, it knows every second, third ...
 MAX_CLASS_NAMES = 1000  # of more classes, previews name none
 MAX_TITLE = 40  # characters
+MAX_ID = 24  # characters of an id in a preview
+MAX_IDS_LENGTH = 400_000  # characters of all of them: of more, previews say none
 WANTED_KEY = "wanted_thumbnails"
 
 Scores = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
@@ -82,8 +85,20 @@ def share_rows(pack_data: PackData, layout: Layout) -> None:
         "every": every,
         "labels": packed_numbers(np.concatenate(labels)[::every]),
         "classes": names if len(classes) <= MAX_CLASS_NAMES else [],
+        "ids": _ids_text(pack_data, layout),
     }
     shared_data("rows", content)
+
+
+def _ids_text(pack_data: PackData, layout: Layout) -> str:
+    """Returns the ids that the data gives its rows, one a line; nothing without, or of too many."""
+    ids: list[str] = []
+    for name, features in pack_data.pack.sets():
+        if name in layout.coordinates:
+            column = features.metadata.get(ID_COLUMN)
+            ids += [""] * len(features) if column is None else column.texts()
+    text = "\n".join(one_line(text, MAX_ID) for text in ids[:: every_nth(layout)])
+    return text if any(ids) and len(text) <= MAX_IDS_LENGTH else ""
 
 
 def _class_numbers(pack_data: PackData, name: str) -> NDArray[np.int64]:

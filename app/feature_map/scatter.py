@@ -18,7 +18,7 @@ from app.components.scatter_map import (
     parse_window,
     scatter_map,
 )
-from app.feature_map.colours import Colouring, by_class, by_flip, by_set, by_value
+from app.feature_map.colours import Colouring, by_class, by_flip, by_metadata, by_set, by_value
 from app.feature_map.contours import SHARES, density_contours
 from app.feature_map.controls import MapChoice
 from app.feature_map.previews import (
@@ -196,6 +196,8 @@ def map_colouring(
         return by_set(pack_data.pack, layout, choice.set_names)
     if choice.colour == "class":
         return by_class(pack_data.pack, layout)
+    if choice.column:
+        return by_metadata(layout, pack_data.metadata_colours(choice.column), choice.set_names)
     if choice.colour == "flip":
         outcomes = rejections(pack_data, choice.pair, current_share_to_keep())
         return by_flip(layout, outcomes, choice.pair, choice.set_names)

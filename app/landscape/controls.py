@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.incoming import choice_input, number_input
+from app.plane.colours import REACH
 from app.plane.reading import PlaneWindow
 
 
@@ -16,7 +17,8 @@ class LandscapeChoice:
 
     Args:
         style: `contour` or `surface`.
-        reach: nats that the colours reach, up and down from zero.
+        reach: nats that the colours reach: of an energy above the lowest, of a correction up and
+            down from zero.
         window: the part of the plane.
         point: (x, y) that is taken apart.
     """
@@ -41,15 +43,16 @@ def landscape_choice(extent: float) -> LandscapeChoice:
             key="draw",
         )
         reach = number_input(
-            "Colours reach ± nats",
+            "Colours reach, nats",
             0.01,
             1000.0,
-            default=8.0,
-            step=1.0,
+            default=REACH,
+            step=10.0,
             key="reach",
             width=180,
-            help="The same for the panels of energies, centred on zero; the error has its own. "
-            "Small values show a bounded correction.",
+            help="Of energies above the total's lowest, of the correction up and down from zero; "
+            "the error has its own. Colours are even in the logarithm, so that high walls still "
+            "differ. Small values show a bounded correction.",
         )
         zoom = choice_input(
             "Zoom",

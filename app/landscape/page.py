@@ -41,7 +41,6 @@ choice = toy_choice()
 preview = toy_preview(choice.toy, choice.seed)
 training_set = f"{preview.title}: {preview.size:,} training points"
 fresh_points = "threshold and percentiles from 4,000 fresh ID points"
-st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")
 
 
 @st.fragment(run_every=0.5)
@@ -62,7 +61,7 @@ def finished_landscape(result: ToyResult) -> None:
     settings = landscape_choice(preview.extent)
     layers = energy_layers(choice, settings.window, result)
     terms = point_terms(result.terms, reading, choice.toy, *settings.point)
-    layer_panels(layers, settings, reading.threshold)
+    layer_panels(layers, settings, reading)
     point_panel(terms, preview, settings.point)
     model_facts(reading)
     truth_and_error(layers["truth"], reading, result, settings)
@@ -78,3 +77,4 @@ else:
     start_button(choice)
     if not show_failure(job, start_training, choice):
         st.info(f"There is no landscape yet: press “Train {choice.detector}”, and it opens here.")
+st.markdown(f":small[:material/terrain: {training_set}; {fresh_points}]")

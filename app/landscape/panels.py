@@ -12,51 +12,59 @@ from numpy.typing import NDArray
 from app import figures
 from app.components.surfaces import Block, Surface, surfaces
 from app.landscape.controls import LandscapeChoice, select_point
-from app.plane.colours import SIGNED_COLOURS
+from app.plane.colours import SIGNED_COLOURS, energy_scale, signed_scale
 from app.plane.figures import mode_masses, ray_figure
 from app.plane.panels import PanelTitle
 from app.plane.reading import FAR_EXTENTS, EnergyReading, PointTerms, Ray
 from app.plane.state import ToyPreview, energy_ray
 from app.plane.training import TOTAL, Layer, ToyChoice, ToyResult
+from app.text import number_text
 
 NEAR_EXTENTS = 1.5  # that the near ray reaches
 
 
 TITLES = {
-    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class, less the threshold"),
+    "prior": PanelTitle("Prior, E_G / T_G", "one Gaussian a class"),
     "correction": PanelTitle("Correction, E_θ", "learned; blue: likelier than the prior says"),
-    TOTAL: PanelTitle("Total", "what scores, less the threshold (dashed)"),
-    "truth": PanelTitle("Truth", "the exact -log p, less log Z and the threshold"),
+    TOTAL: PanelTitle("Total", "what scores; dashed: the threshold"),
+    "truth": PanelTitle("Truth", "the exact -log p, less log Z; dashed: the threshold"),
 }
 
 
 # -- the layers of the model
 
 
-def layer_panels(layers: Mapping[str, Layer], settings: LandscapeChoice, threshold: float) -> None:
-    """Shows the layers (side, side) side by side, on the same axes and colours.
+def layer_panels(
+    layers: Mapping[str, Layer], settings: LandscapeChoice, reading: EnergyReading
+) -> None:
+    """Shows the layers (side, side) side by side, on the same axes.
 
-    The first term and the total are drawn less the threshold, so zero is where a verdict turns and
-    the drawn terms still add up. A click selects the point.
+    The first term and the total are drawn in nats above the total's lowest, so the drawn terms
+    still add up; other terms are drawn about zero. A click selects the point.
     """
     names = [name for name in layers if name != "truth"]
     first_name = names[0]
     panels = []
     for name in names:
-        offset = threshold if name in (first_name, TOTAL) else 0.0
-        panels.append(_layer_surface(name, layers[name] - offset, settings.reach))
+        if name in (first_name, TOTAL):
+            panels.append(_energy_surface(name, layers[name], settings.reach, reading))
+        else:
+            panels.append(_signed_surface(name, layers[name], settings.reach))
+    surfaces(panels, _block(settings, columns=3), "layers", select_point)
+
+
+def _block(settings: LandscapeChoice, columns: int = 1) -> Block:
     x, y = settings.window.ranges
-    block = Block(
+    return Block(
         x,
         y,
         heights=(-settings.reach, settings.reach),
         unit="nats",
         colours=SIGNED_COLOURS,
         marks={"": settings.point},
-        flat=settings.style == "contour",
-        columns=3,
+        flat=columns == 1 or settings.style == "contour",
+        columns=columns,
     )
-    surfaces(panels, block, "layers", select_point)
 
 
 def _title(name: str) -> PanelTitle:
@@ -64,14 +72,27 @@ def _title(name: str) -> PanelTitle:
     return TITLES.get(name) or PanelTitle(name.capitalize(), "a term of the total")
 
 
-def _layer_surface(name: str, values: Layer, reach: float) -> Surface:
+def _energy_surface(name: str, energy: Layer, reach: float, reading: EnergyReading) -> Surface:
+    """Returns an energy (side, side) in nats above the total's lowest."""
+    title = _title(name)
+    alt = (
+        f"{title.title} over the plane: {title.meaning}; "
+        f"colours reach {reach:g} nats above the total's lowest"
+    )
+    level = reading.threshold - reading.lowest if name in (TOTAL, "truth") else None
+    return Surface(
+        energy - reading.lowest, title.title, title.meaning, alt, level, energy_scale(reach)
+    )
+
+
+def _signed_surface(name: str, values: Layer, reach: float) -> Surface:
+    """Returns a term (side, side) whose colours are centred on zero."""
     title = _title(name)
     alt = (
         f"{title.title} over the plane: {title.meaning}; "
         f"colours from -{reach:g} to {reach:g} nats, centred on zero"
     )
-    level = 0.0 if name in (TOTAL, "truth") else None
-    return Surface(values, title.title, title.meaning, alt, level)
+    return Surface(values, title.title, title.meaning, alt, scale=signed_scale(reach))
 
 
 # -- a point
@@ -91,9 +112,9 @@ def point_panel(terms: PointTerms, preview: ToyPreview, point: tuple[float, floa
     if terms.true_energy > 1e6:
         truth = "infinite: no data is ever here"
     else:
-        truth = f"{terms.true_energy:.2f} nats"
+        truth = f"{number_text(terms.true_energy, 2)} nats"
     verdict_column.markdown(
-        f"**{verdict}** at the threshold {terms.threshold:.2f}.  \n"
+        f"**{verdict}** at the threshold {terms.threshold:.{terms.decimals}f}.  \n"
         f"The truth, -log p, is {truth}.  \n"
         f"Likeliest mode: {terms.mode + 1} of {preview.modes}."
     )
@@ -103,7 +124,11 @@ def _term_table(terms: PointTerms) -> pd.DataFrame:
     """Returns a row per term, and one for the total."""
     energies = {**terms.terms, TOTAL: terms.total}
     rows = [
-        (_title(name).title, f"{energy:.2f}", f"{100 * terms.percentiles[name]:.1f} %")
+        (
+            _title(name).title,
+            f"{energy:.{terms.decimals}f}",
+            f"{100 * terms.percentiles[name]:.1f} %",
+        )
         for name, energy in energies.items()
     ]
     return pd.DataFrame(rows, columns=["Term", "Nats", "ID points that have at most as much"])
@@ -133,8 +158,8 @@ def model_facts(reading: EnergyReading) -> None:
         "T_G": _number(reading.temperature, "g"),
         "α": _number(reading.alpha, "g"),
         "Bound 1 / (2α)": _number(reading.bound, ".3g", " nats"),
-        "Largest |E_θ|": _number(reading.largest_e_theta, ".2f", " nats"),
-        "log Z": _number(reading.log_z, "+.3f"),
+        "Largest |E_θ|": _number(reading.largest_e_theta, ".4g", " nats"),
+        "log Z": number_text(reading.log_z, 3, "+"),
     }
     with st.container(horizontal=True):
         for name, meaning in FACTS.items():
@@ -152,11 +177,11 @@ def truth_and_error(
     distance = result.distance
     st.subheader(
         f"{100 * distance.tv:.1f} % of the probability lies in the wrong place; "
-        f"KL {distance.kl:.3f} nats."
+        f"KL {number_text(distance.kl, 3)} nats."
     )
     truth_column, error_column, modes_column = st.columns(3)
     with truth_column:
-        _truth_panel(true_energy - reading.log_z - reading.threshold, settings)
+        _truth_panel(true_energy - reading.log_z, settings, reading)
     with error_column:
         _error_panel(reading, settings)
     with modes_column:
@@ -165,18 +190,9 @@ def truth_and_error(
         st.dataframe(_mode_table(reading), hide_index=True)
 
 
-def _truth_panel(energy: Layer, settings: LandscapeChoice) -> None:
-    x, y = settings.window.ranges
-    block = Block(
-        x,
-        y,
-        heights=(-settings.reach, settings.reach),
-        unit="nats",
-        colours=SIGNED_COLOURS,
-        marks={"": settings.point},
-        flat=True,
-    )
-    surfaces([_layer_surface("truth", energy, settings.reach)], block, "exact", select_point)
+def _truth_panel(energy: Layer, settings: LandscapeChoice, reading: EnergyReading) -> None:
+    surface = _energy_surface("truth", energy, settings.reach, reading)
+    surfaces([surface], _block(settings), "exact", select_point)
 
 
 def _error_panel(reading: EnergyReading, settings: LandscapeChoice) -> None:

@@ -91,7 +91,7 @@ class FileChoice:
     moment: int = 0
 
 
-class Rows(NamedTuple):
+class StreamRows(NamedTuple):
     """Rows of one kind.
 
     Args:
@@ -104,9 +104,9 @@ class Rows(NamedTuple):
     classes: Classes
     z: NDArray[np.float32]
 
-    def take(self, rows: NDArray[np.int64]) -> Rows:
+    def take(self, rows: NDArray[np.int64]) -> StreamRows:
         """Returns some of the rows, (m,)."""
-        return Rows(self.scores[rows], self.classes[rows], self.z[rows])
+        return StreamRows(self.scores[rows], self.classes[rows], self.z[rows])
 
 
 class StreamSource(NamedTuple):
@@ -119,9 +119,9 @@ class StreamSource(NamedTuple):
         has_val: whether the calibration rows are held-out ID; else they are half of the test rows.
     """
 
-    calibration: Rows
-    inside: Rows
-    changed: Rows | None
+    calibration: StreamRows
+    inside: StreamRows
+    changed: StreamRows | None
     has_val: bool
 
 
@@ -216,9 +216,9 @@ def source_of(
     """
     chosen, judged = split_rows(set_scores)
 
-    def rows_of(name: str) -> Rows:
+    def rows_of(name: str) -> StreamRows:
         features = pack_data.scored_sets[name]
-        return Rows(set_scores[name], pack_data.assigned_classes[name], _array(features))
+        return StreamRows(set_scores[name], pack_data.assigned_classes[name], _array(features))
 
     of = set_scores.calibration_name
     calibration, inside = rows_of(of).take(chosen[of]), rows_of("test").take(judged["test"])
@@ -228,7 +228,7 @@ def source_of(
         changed = rows_of(mixed)
     else:
         features = pack_data.pack.extra.destroyed()[mixed]
-        changed = Rows(pseudo_scores[mixed], _classes(pack_data, features), _array(features))
+        changed = StreamRows(pseudo_scores[mixed], _classes(pack_data, features), _array(features))
     return StreamSource(calibration, inside, changed, of == "val")
 
 

@@ -47,7 +47,7 @@ def stream_figure(
         3, 1, shared_xaxes=True, vertical_spacing=0.09, subplot_titles=titles, row_heights=[4, 4, 3]
     )
     _add_rates(figure, found, first_row)
-    tests = (found.drift, found.change)
+    tests = (found.martingale, found.cusum)
     for row, (test, limit) in enumerate(zip(tests, limits, strict=True), 2):
         _add_wealth(figure, row, test.log_wealth, test.alarm_at, limit, first_row)
     last = first_row + int(rates.rows.sum())

@@ -27,16 +27,18 @@ from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
 CHANGE_LABEL = "The moment: first row of the change"
+TOOLBAR_WIDTHS = (150, 250, 150, 150, 160, 190)  # of the widgets, in pixels
 PARTING_LABEL = "Compare before and from row"
 NO_SCORES = "{} reads what these destroyed images lack, so there are no scores of them to mix in."
 
 
 def show_simulation(pack_data) -> None:
     """Shows a stream of the pack's rows, as soon as the detector is ready."""
-    columns = st.columns([2, 3, 2, 2, 2, 2], vertical_alignment="bottom")
-    with columns[0]:
+    toolbar = st.container(horizontal=True, vertical_alignment="bottom")
+    places = [toolbar.container(width=width) for width in TOOLBAR_WIDTHS]
+    with places[0]:
         detector = detector_input(tuple(DETECTORS))
-    with columns[-1]:
+    with places[-1]:
         file_input()
     add_detectors([detector])
     job = ensure_scoring_job(pack_data, "modern")
@@ -49,7 +51,7 @@ def show_simulation(pack_data) -> None:
         st.skeleton(height=HEIGHT)
     selection_chips()
     pseudo_scores = ready_pseudo_scores(job, detector)
-    choice = stream_choice(columns[1:-1], detector, set_titles(pack_data.pack))
+    choice = stream_choice(places[1:-1], detector, set_titles(pack_data.pack))
     if detector in scores_by_detector:
         show_stream(pack_data, choice, scores_by_detector[detector], pseudo_scores)
 

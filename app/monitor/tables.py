@@ -245,7 +245,7 @@ def _share(flagged: Proportion | None) -> float:
 
 def _largest_wealth(one: SliceWatch) -> float:
     """Returns the largest wealth of a slice's martingale, which begins at 1."""
-    return float(np.exp(min(one.drift.log_wealth.max(initial=0.0), 700.0)))
+    return float(np.exp(min(one.martingale.log_wealth.max(initial=0.0), 700.0)))
 
 
 def _slice_alarm(monitored: Monitored, one: SliceWatch) -> str:

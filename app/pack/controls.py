@@ -8,9 +8,11 @@ import streamlit as st
 
 from app.components.refused_files import refused_file
 from app.incoming import choice_input, number_input
+from app.job import Job
 from app.pack.data import PACKS_VARIABLE, is_own_data, offered_packs
 from app.pack.own_data import (
     accept_upload,
+    cancel_own_work,
     days_kept,
     delete_kept,
     discard_own_data,
@@ -18,8 +20,11 @@ from app.pack.own_data import (
     kept_upload,
     missing_own_data,
     on_files_removed,
+    own_work,
+    stopped_upload,
     upload_error,
 )
+from app.pack.progress import show_progress
 from app.pack.selected import clear_selection, current_selection, drop_part
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
@@ -107,7 +112,6 @@ def show_data_choice() -> None:
             "A pack on this server",
             names,
             key="pack",
-            bind="query-params",
             on_change=discard_own_data,
             help="Folders that whoever runs the server has put into assets/packs or named in "
             f"{PACKS_VARIABLE}. No other folder of the server can be opened from here.",
@@ -132,13 +136,37 @@ def show_data_choice() -> None:
     )
     with st.expander("Which columns of a table are what"):
         _column_inputs()
+    _show_own_work()
     refused = refused_file("arrays", UPLOAD_TYPES, UPLOAD_MB, f"{FLOAT16} {WAY_OUT}")
     if error := refused or upload_error():
         st.error(plain(error, 500), icon=":material/error:")
-    if is_own_data():
+    if is_own_data() and own_work() is None:
         _show_keeping()
     if is_own_data() or missing_own_data() is not None:
         st.button("Back to the server's data", icon=":material/undo:", on_click=discard_own_data)
+
+
+def _show_own_work() -> None:
+    """Shows how far the work on own data is, with a way to end it, or that it was ended."""
+    work = own_work()
+    if work is not None:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            show_progress(work.job, plain(work.doing), note=_line_note)
+            st.button(
+                "Cancel",
+                key="cancel-own-work",
+                icon=":material/close:",
+                on_click=cancel_own_work,
+                help="Nothing of it stays, and nothing that was there goes.",
+            )
+    elif stopped := stopped_upload():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"You stopped reading {plain(stopped)}.")
+            st.button("Read it after all", icon=":material/refresh:", on_click=_on_upload)
+
+
+def _line_note(job: Job) -> str:
+    return ". It waits for other uploads to be read." if job.state == "waiting" else ""
 
 
 def _column_inputs() -> None:

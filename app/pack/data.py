@@ -16,12 +16,22 @@ from numpy.typing import NDArray
 from app.job import Job, Work
 from app.pack.items import PackRow
 from app.pack.layout import Layout, layout_of
+from app.pack.metadata import MetadataColours, metadata_colours
 from app.pack.progress import show_waiting
-from app.session import job_queue, keep_refusal, refused_job, submit_job, tab_id, visitor
+from app.session import (
+    from_link,
+    job_queue,
+    keep_refusal,
+    refused_job,
+    submit_job,
+    tab_id,
+    to_link,
+    visitor,
+)
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
-    from app.pack.work import DetectorScores
+    from app.pack.work import DetectorScores, RunChoice
     from heat_core.assumptions import Note
     from heat_core.energies import Normalized
     from heat_core.features import Features
@@ -51,6 +61,7 @@ class PackData:
         weights: the file of its classifier, if that is at hand.
         tables: {names of the detectors that were ready: their table of results}.
         added_scores: {detector: its scores} of those that somebody has added.
+        run_scores: {run: its scores} of other seeds and presets that somebody has asked for.
     """
 
     key: str
@@ -58,6 +69,8 @@ class PackData:
     weights: Path | None = None
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
     added_scores: dict[str, DetectorScores] = field(default_factory=dict)
+    run_scores: dict[RunChoice, DetectorScores] = field(default_factory=dict)
+    _metadata_colours: dict[str, MetadataColours] = field(default_factory=dict)
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -79,6 +92,13 @@ class PackData:
             for name, features in self.pack.sets()
             if name != "train" and not SetName.parse(name).is_pseudo
         }
+
+    def metadata_colours(self, column: str) -> MetadataColours:
+        """Returns what the rows of all sets are coloured and filtered by of a metadata column."""
+        if column not in self._metadata_colours:
+            names = [name for name, _ in self.pack.sets()]
+            self._metadata_colours[column] = metadata_colours(self.pack, column, names)
+        return self._metadata_colours[column]
 
     @cached_property
     def notes(self) -> tuple[Note, ...]:
@@ -178,6 +198,20 @@ def current_pack_data() -> PackData | None:
         raise UnreadablePack(f"The pack {folder.name} cannot be read. {reason}") from error
 
 
+def sync_pack_with_link() -> None:
+    """Selects the pack that a new link asks for, and keeps the one that is selected in the link.
+
+    It comes before the widget, on pages without it, too: Streamlit forgets a widget's value there.
+    The first pack is left out of the link.
+    """
+    names = list(offered_packs())
+    from_link("pack", names)
+    name = st.session_state.get("pack", st.session_state.get("selected_pack", ""))
+    if name in names:
+        st.session_state["pack"] = st.session_state["selected_pack"] = name
+    to_link("pack", name if name in names[1:] else "")
+
+
 def is_pack_of_name(pack_data: PackData, name: str) -> bool:
     """Returns whether data is the server's pack of a name; no name is that of the first pack."""
     folders = offered_packs()
@@ -249,6 +283,7 @@ def start_job(pack_data: PackData, key: str, work: Work, for_everybody: bool = T
         for_everybody: whether work on a pack that the server offers is everybody's, rather than
             the visitor's.
     """
+    _left_jobs().discard(key)
     if not _belongs_to_tab(pack_data):
         return submit_job(key, work, for_everybody)
     own_jobs: dict[str, Job] = st.session_state.setdefault("own_jobs", {})
@@ -259,6 +294,29 @@ def start_job(pack_data: PackData, key: str, work: Work, for_everybody: bool = T
         if not job.was_refused:
             own_jobs[key] = job
     return job
+
+
+def watched_job(pack_data: PackData, key: str) -> Job | None:
+    """Returns the job of this key on the data, which this tab waits for from now on.
+
+    None if there is none, it was cancelled, or this tab has left it.
+    """
+    job = find_job(pack_data, key)
+    if job is None or job.was_cancelled or key in _left_jobs():
+        return None
+    job.watch(tab_id())
+    return job
+
+
+def leave_job(job: Job) -> None:
+    """Stops waiting for a job; its work stops unless another tab waits for it."""
+    _left_jobs().add(job.key)
+    job.leave(tab_id())
+
+
+def _left_jobs() -> set[str]:
+    """Returns the keys of the jobs that this tab has left."""
+    return st.session_state.setdefault("left_jobs", set())
 
 
 def _belongs_to_tab(pack_data: PackData) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from app.pack.items import Mask, Part, indices_of, mask_in, source_of
+from heat_core.metadata import ID_COLUMN
 
 if TYPE_CHECKING:
+    from heat_core.metadata import Column
     from heat_core.pack import Pack
 
 ID_SETS = ("train", "test", "val")  # whose labels are of the classes of the pack
+
+FIRST_COLUMNS = ("id", "set", "class", "tags")
 
 ScoresBySet = Mapping[str, NDArray[np.float64]]  # {set: (n,)}
 
@@ -29,7 +33,8 @@ def export_table(
     """Returns one row per row of the pack: `id`, `set`, `class`, `tags`, and a score per detector.
 
     The class is empty where the pack does not say it; so are scores of a set without any. Tags of
-    a row are joined by `; `.
+    a row are joined by `; `. What the data itself says of its rows stands before the scores: its
+    own ids as `given_id`, and its metadata columns, as `meta_NAME` where their name is taken.
 
     Args:
         masks: {set: which of its rows (n,)}.
@@ -37,6 +42,10 @@ def export_table(
         tags: each labelled by its word.
     """
     sets = dict(pack.sets())
+    columns_by_name = {
+        column: values for name in masks for column, values in sets[name].metadata.items()
+    }
+    headings = _metadata_headings(columns_by_name, {*FIRST_COLUMNS, *scores_by_detector})
     tables = []
     for name, mask in masks.items():
         features = sets[name]
@@ -51,12 +60,35 @@ def export_table(
             "class": labels,
             "tags": _joined_tags([mask_in(features, name, tag.items)[mask] for tag in tags], tags),
         }
+        for column, heading in headings.items():
+            is_number = columns_by_name[column].is_number
+            columns[heading] = _values(features.metadata.get(column), mask, is_number)
         for detector, scores in scores_by_detector.items():
             columns[detector] = scores[name][mask] if name in scores else np.nan
         tables.append(pd.DataFrame(columns, index=range(len(indices))))
     if not tables:
-        return pd.DataFrame(columns=["id", "set", "class", "tags", *scores_by_detector])
+        return pd.DataFrame(columns=[*FIRST_COLUMNS, *scores_by_detector])
     return pd.concat(tables, ignore_index=True)
+
+
+def _metadata_headings(columns: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Returns {metadata column: its heading}, ids first.
+
+    >>> _metadata_headings(["set", "camera", "id"], taken={"id", "set"})
+    {'id': 'given_id', 'camera': 'camera', 'set': 'meta_set'}
+    """
+    ids = {ID_COLUMN: "given_id"} if ID_COLUMN in columns else {}
+    others = sorted({*columns} - {ID_COLUMN})
+    return ids | {name: f"meta_{name}" if name in taken else name for name in others}
+
+
+def _values(column: Column | None, mask: Mask, is_number: bool) -> NDArray | float | str:
+    """Returns the numbers or texts of some rows, (rows,); nan or no text without such a column."""
+    if column is None:
+        return np.nan if is_number else ""
+    if column.is_number:
+        return column.numbers()[mask]
+    return np.array(column.names, object)[column.values.numpy()[mask]]
 
 
 def _joined_tags(tag_masks: Sequence[Mask], tags: Sequence[Part]) -> NDArray | str:

@@ -13,7 +13,7 @@ from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
-from app.pack.items import PackRow, item_id
+from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
 
@@ -76,12 +76,14 @@ def _tile(
     image: NDArray[np.uint8] | None,
     lines: tuple[str, ...],
 ) -> Tile:
-    """Returns the tile of a row; without an image its number stands beside the first line."""
+    """Returns the tile of a row; without an image its id or number stands beside the first line."""
     name, row = pack_row
-    item = item_id(dict(pack_data.pack.sets())[name], name, row)
-    label = f"{pack_data.pack.title_of(name)} {row}: {', '.join(lines)}"
+    features = dict(pack_data.pack.sets())[name]
+    item = item_id(features, name, row)
+    own_id = given_id(features, row)
+    label = f"{pack_data.pack.title_of(name)} {own_id or row}: {', '.join(lines)}"
     colour = figures.colour_of(name)
     if image is None:
-        number = item.rpartition("/")[2]
+        number = own_id or item.rpartition("/")[2]
         return Tile(item, "", (f"{lines[0]} {number}", *lines[1:]), label, colour)
     return Tile(item, encoded(image), lines, label, colour)

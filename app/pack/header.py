@@ -13,11 +13,19 @@ from app.pack.data import (
     current_pack_data,
     is_own_data,
     offered_packs,
+    sync_pack_with_link,
     unknown_pack_name,
     unsupported_reasons,
 )
+from app.pack.filters import keep_filters_in_link, sync_filters_with_link
 from app.pack.layout_state import sync_region_with_link
-from app.pack.own_data import link_caution, missing_own_data, sync_own_data_with_link
+from app.pack.own_data import (
+    finish_own_work,
+    link_caution,
+    missing_own_data,
+    own_work,
+    sync_own_data_with_link,
+)
 from app.pack.selected import (
     accept_other_data,
     drop_waiting_region,
@@ -28,7 +36,7 @@ from app.pack.selected import (
     sync_items_with_link,
 )
 from app.pack.shown import shown_detectors
-from app.pack.tables import classifier_sentence, pack_report, row_counts
+from app.pack.tables import classifier_sentence, is_sampled, pack_report, row_counts, short_title
 from app.pack.tags import sync_tags_with_link
 from app.text import plain
 
@@ -45,36 +53,37 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False) -> PackData | None:
-    """Shows the head of a page and returns its data; None once it has said why there is none.
+def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
+    """Shows the head of a page, one row, and returns its data.
+
+    None once it has said why there is none.
 
     Args:
         title: of the page.
-        caption: what it is for.
+        caption: what it is for, folded behind the title.
         uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
             and nothing is said of it.
-        is_low: whether it takes one row, its title small and the caption folded behind it.
     """
     unknown_pack = unknown_pack_name()
+    sync_pack_with_link()
     with st.container(
-        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        key="page-head",  # which looks.css lays into the line of the navigation
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
     ):
-        if is_low:
-            st.header(title, anchor=False, width="content", help=caption)
-        else:
-            st.title(title, width="content")
+        st.title(title, anchor=False, width="content", help=caption)
         with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+            finish_own_work()
             sync_own_data_with_link()
             missing = missing_own_data() if uses_pack else None
             is_shown = uses_pack and missing is None
             pack_data, error = _pack_data_or_error() if is_shown else (None, "")
-            if missing is None:
+            if is_shown:
                 _data_popover(pack_data)
             copy_link(link_caution())
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 _glossary()
-    if not is_low:
-        st.caption(caption)
     if unknown_pack:
         names = plain(", ".join(offered_packs())) or "none"
         st.error(
@@ -87,9 +96,11 @@ def show(title: str, caption: str, uses_pack: bool = True, is_low: bool = False)
         _follow_link(pack_data)
         return pack_data
     keep_region_in_link()  # a page without images passes on what is selected
+    keep_filters_in_link()
     sync_items_with_link()
     if missing is not None:
-        st.warning(plain(missing.reason), icon=":material/cloud_off:")
+        if own_work() is None:
+            st.warning(plain(missing.reason), icon=":material/cloud_off:")
         controls.show_data_choice()
     elif error:
         st.error(plain(error), icon=":material/error:")
@@ -117,8 +128,7 @@ def _data_popover(pack_data: PackData | None) -> None:
     """Shows which data the page is of, with what was found in it, and offers other data."""
     label = "Real features"
     if pack_data is not None:
-        owner = "Yours: " if is_own_data() else ""
-        label = f"{owner}{plain(pack_data.pack.title, 60)}: {row_counts(pack_data.pack)}"
+        label = f"{plain(short_title(pack_data.pack))} {_data_badge(pack_data)}"
     with st.popover(
         label,
         icon=":material/database:",
@@ -130,8 +140,16 @@ def _data_popover(pack_data: PackData | None) -> None:
             _show_report(pack_data)
 
 
+def _data_badge(pack_data: PackData) -> str:
+    """Returns whose data it is and whether it is a sample, as a badge in Markdown."""
+    if is_own_data():
+        return ":blue-badge[yours]"
+    return ":gray-badge[sample]" if is_sampled(pack_data.pack) else ":gray-badge[all rows]"
+
+
 def _show_report(pack_data: PackData) -> None:
     st.markdown(f"**What was found in {plain(pack_data.pack.title, 80)}**")
+    st.caption(f"{row_counts(pack_data.pack)}.")
     if classifier := classifier_sentence(pack_data.pack):
         st.caption(plain(classifier))
     reasons = unsupported_reasons(pack_data, shown_detectors())
@@ -144,6 +162,7 @@ def _follow_link(pack_data: PackData) -> None:
     keep_data_in_link(pack_data)
     if is_link_of_other_data():
         _warn_of_other_data()
+    sync_filters_with_link(pack_data)
     sync_items_with_link()
     sync_tags_with_link(pack_data)
     missing_method = sync_region_with_link(pack_data)

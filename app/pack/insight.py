@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.pack.items import PackRow
 from app.pack.work import DetectorScores
+from app.text import common_decimals
 
 if TYPE_CHECKING:
     from heat_core.energies import Normalized
@@ -50,23 +51,29 @@ class RowTerms:
 
     @property
     def rounded(self) -> Array:
-        """(terms,) values with two digits, which add up to the total with two digits.
+        """(terms,) values with a few digits, which add up to the total with as many.
 
         Of terms that are not added up, each is rounded by itself.
         """
         if not self.terms.adds:
-            return np.round(self.values, 2)
-        cents = np.floor(100 * self.values)
-        missing = int(round(100 * float(self.values.sum())) - cents.sum())
-        most_lost = np.argsort(cents - 100 * self.values)[:missing]
-        cents[most_lost] += 1
-        return cents / 100
+            return np.round(self.values, self.decimals)
+        scale = 10**self.decimals
+        units = np.floor(scale * self.values)
+        missing = int(round(scale * float(self.values.sum())) - units.sum())
+        most_lost = np.argsort(units - scale * self.values)[:missing]
+        units[most_lost] += 1
+        return units / scale
+
+    @property
+    def decimals(self) -> int:
+        """How many digits after the point its values have, the total and the threshold, too."""
+        return common_decimals([*self.values, self.verdict.score, self.verdict.threshold])
 
     @property
     def sentence(self) -> str:
         """`prior 1.31 + correction -0.04 = 1.27, verdict in: the threshold is 3.20`."""
         named_values = [
-            f"{name} {value:.2f}"
+            f"{name} {value:.{self.decimals}f}"
             for name, value in zip(self.terms.names, self.rounded, strict=True)
         ]
         if self.terms.adds:
@@ -75,8 +82,8 @@ class RowTerms:
             equation = f"{', '.join(named_values)}: together"
         verdict = "out" if self.verdict.out else "in"
         return (
-            f"{equation} {self.verdict.score:.2f}, verdict {verdict}: "
-            f"the threshold is {self.verdict.threshold:.2f}"
+            f"{equation} {self.verdict.score:.{self.decimals}f}, verdict {verdict}: "
+            f"the threshold is {self.verdict.threshold:.{self.decimals}f}"
         )
 
 

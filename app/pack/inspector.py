@@ -15,7 +15,7 @@ from app.pack import tables
 from app.pack.data import PackData, images_of
 from app.pack.gallery import show_tiles
 from app.pack.insight import Insight, RowTerms
-from app.pack.items import find_item
+from app.pack.items import find_item, given_id
 from app.pack.scores import (
     ScoresByDetector,
     current_share_to_keep,
@@ -24,13 +24,19 @@ from app.pack.scores import (
     row_insight,
 )
 from app.pack.selected import open_item, opened_item
-from app.text import plain
+from app.text import number_text, plain
 from heat_core.metrics import threshold_keeping
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 IMAGE_SIDE = 160  # in screen pixels
-SCORE_COLUMN = st.column_config.NumberColumn(format="%.6g")
+SCORE_COLUMN = st.column_config.NumberColumn(format="%.4g")
 PERCENT_COLUMN = st.column_config.NumberColumn(format="%.1f")
+VERDICT_COLUMNS = {
+    "ID test at or below %": PERCENT_COLUMN,
+    "Score": SCORE_COLUMN,
+    "Threshold": SCORE_COLUMN,
+}
+"""{column of `verdicts_table`: how it is written}."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,9 @@ def _show_head(pack_data: PackData, item: str, insight: Insight, columns: tuple[
         columns: widths of the image and of what is said beside it.
     """
     left, right = st.columns(columns)
-    caption = plain(item, 80)
+    name, row = insight.pack_row
+    features = dict(pack_data.pack.sets())[name]
+    caption = plain(" · ".join(filter(None, [given_id(features, row), item])), 120)
     (image,), reasons = images_of(pack_data, [insight.pack_row])
     if image is None:
         left.info(plain(reasons[0]), icon=":material/hide_image:")
@@ -149,16 +157,18 @@ def _show_head(pack_data: PackData, item: str, insight: Insight, columns: tuple[
         enlarged = image.repeat(times, 0).repeat(times, 1)
         left.image(enlarged, output_format="PNG", alt=f"Image {item}")
         caption += f", {height} x {width} pixels"
-    name = insight.pack_row[0]
     finding = tables.insight_finding(insight, pack_data.pack.title_of(name))
     right.markdown(f"**{plain(finding)}**")
     right.caption(caption)
+    if known := tables.metadata_sentence(features.metadata, row):
+        right.caption(plain(known, 600))
     right.markdown(_nearest_classes_sentence(pack_data, insight))
     with right.expander("The distance to every class"):
         st.dataframe(
             tables.class_distances_table(insight),
             hide_index=True,
             alt="Mahalanobis distance to every class, nearest first",
+            column_config={"Distance": SCORE_COLUMN},
         )
     if insight.predicted is None:
         right.caption(
@@ -175,10 +185,10 @@ def _nearest_classes_sentence(pack_data: PackData, insight: Insight) -> str:
     second = ""
     if further:
         second_class, second_distance = further[0]
-        second = f", then {plain(second_class)} at {second_distance:.1f}"
+        second = f", then {plain(second_class)} at {number_text(second_distance, 1)}"
     dim = pack_data.pack.train.dim
     return (
-        f"Nearest class: {plain(nearest)}, {distance:.1f} standard deviations away "
+        f"Nearest class: {plain(nearest)}, {number_text(distance, 1)} standard deviations away "
         f"(Mahalanobis){second}. In {dim} dimensions {dim**0.5:.1f} is ordinary."
     )
 
@@ -202,13 +212,12 @@ def _show_terms(detector: str, row_terms: RowTerms, share_kept: float) -> None:
     """
     st.markdown(f"**{detector}: {plain(row_terms.sentence)}**")
     names = [*row_terms.terms.names, "total"]
-    values = np.array([*row_terms.rounded, row_terms.verdict.score])
     shares = [
         f"{name} {100 * percentile:.1f} %"
         for name, percentile in zip(names, row_terms.percentiles, strict=True)
     ]
     st.plotly_chart(
-        figures.percentile_bars(names, values, row_terms.percentiles, share_kept),
+        figures.percentile_bars(names, row_terms.percentiles, share_kept),
         key=f"percentiles-{detector}",
         config=figures.QUIET,
         alt=f"{detector}: share of ID test images with at most as much: {', '.join(shares)}",
@@ -240,13 +249,13 @@ def _prior_clause(row_terms: RowTerms) -> str:
     terms = row_terms.terms
     if len(row_terms.part_values):
         parts = zip(terms.prior_parts, row_terms.part_values, strict=True)
-        added = ", ".join(f"{title} {value:.2f}" for title, value in parts)
+        added = ", ".join(f"{title} {number_text(value, 2)}" for title, value in parts)
         return f"The prior adds up {added}, on one scale over T_G = {terms.temperature:.4g}"
     (title,) = terms.prior_parts
     meaning, symbol = ("a Gaussian a class (MoG)", "E_G") if title == "MoG" else (title, "E")
     temperature = terms.temperature or 1.0
     energy = row_terms.values[0] * temperature
-    return f"The prior is {meaning}: {symbol} / T_G = {energy:,.2f} / {temperature:.4g}"
+    return f"The prior is {meaning}: {symbol} / T_G = {number_text(energy, 2)} / {temperature:.4g}"
 
 
 def _show_verdicts(insight: Insight, why: str) -> None:
@@ -256,11 +265,7 @@ def _show_verdicts(insight: Insight, why: str) -> None:
         hide_index=True,
         height="content",
         alt="The detectors' verdicts",
-        column_config={
-            "ID test at or below %": PERCENT_COLUMN,
-            "Score": SCORE_COLUMN,
-            "Threshold": SCORE_COLUMN,
-        },
+        column_config=VERDICT_COLUMNS,
     )
     st.caption(why)
 

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heat_core.metadata import ID_COLUMN
 from heat_core.set_name import SetName
 
 if TYPE_CHECKING:
     from app.pack.layout import Region
+    from app.pack.metadata import Condition
     from heat_core.features import Features
     from heat_core.pack import Pack
 
@@ -50,12 +52,14 @@ class Part:
         label: what its chip says, such as `Drawn on the map`.
         items: as `items_of` returns them.
         region: what is drawn around the items, of a part of the map.
+        condition: on a metadata column, of a part that holds all rows for which it is true.
     """
 
     origin: str
     label: str
     items: Items
     region: Region | None = None
+    condition: Condition | None = None
 
     def __len__(self) -> int:
         return _count(self.items)
@@ -105,17 +109,19 @@ class Selection:
         """Returns the selection without the part of an origin."""
         return Selection(tuple(part for part in self.parts if part.origin != origin))
 
-    def text_without(self, origin: str) -> str:
+    def text_without(self, *origins: str) -> str:
         """Returns the parts of other origins as text for a link.
 
         They are packed once: every run of a page asks for them.
         """
-        if origin not in self._texts:
-            self._texts[origin] = parts_text(self.without(origin).parts)
-        return self._texts[origin]
+        if origins not in self._texts:
+            self._texts[origins] = parts_text(
+                part for part in self.parts if part.origin not in origins
+            )
+        return self._texts[origins]
 
     @cached_property
-    def _texts(self) -> dict[str, str]:
+    def _texts(self) -> dict[tuple[str, ...], str]:
         return {}
 
 
@@ -211,6 +217,21 @@ def indices_of(features: Features, name: str) -> Rows:
 def item_id(features: Features, name: str, row: int) -> str:
     """Returns the id of a row of a set, such as `cifar10/test/123`."""
     return f"{source_of(features, name)}/{int(indices_of(features, name)[row])}"
+
+
+def given_id(features: Features, row: int) -> str:
+    """Returns the id that the data itself gives a row; nothing where it gives none."""
+    column = features.metadata.get(ID_COLUMN)
+    return "" if column is None else column.text(row)
+
+
+def find_given_id(pack: Pack, text: str) -> PackRow | None:
+    """Returns (set, row) of an id that the data itself gives; None if it gives no row that id."""
+    for name, features in pack.sets():
+        column = features.metadata.get(ID_COLUMN)
+        if column is not None and text in (texts := column.texts()):
+            return name, texts.index(text)
+    return None
 
 
 def find_item(pack: Pack, item: str) -> PackRow | None:

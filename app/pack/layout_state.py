@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from app.job import Job
-from app.pack.data import PackData, find_job, start_job
+from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.items import Part, items_of
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.own_data import result_keeper
@@ -42,18 +40,12 @@ def layout_job(pack_data: PackData, method: str) -> Job | None:
 
     None if there is none, or if this tab has left it.
     """
-    key = _layout_key(pack_data, method)
-    job = find_job(pack_data, key)
-    if job is None or job.was_cancelled or key in _abandoned_layouts():
-        return None
-    job.watch(tab_id())
-    return job
+    return watched_job(pack_data, _layout_key(pack_data, method))
 
 
 def start_layout(pack_data: PackData, method: str) -> None:
     """Starts laying the data out, or joins whoever does."""
     key = _layout_key(pack_data, method)
-    _abandoned_layouts().discard(key)
     job = start_job(pack_data, key, layout_work(pack_data.pack, method))
     job.watch(tab_id())
 
@@ -62,17 +54,11 @@ def leave_layout(pack_data: PackData, method: str) -> None:
     """Stops waiting for a layout; the work stops unless another tab waits for it."""
     job = layout_job(pack_data, method)
     if job is not None:
-        _abandoned_layouts().add(job.key)
-        job.leave(tab_id())
+        leave_job(job)
 
 
 def _layout_key(pack_data: PackData, method: str) -> str:
     return f"map/{pack_data.key}/{method}"
-
-
-def _abandoned_layouts() -> set[str]:
-    """Returns the keys of the layouts that this tab has left."""
-    return st.session_state.setdefault("abandoned_layouts", set())
 
 
 # -- regions drawn on a layout ---------------------------------------------------------------------

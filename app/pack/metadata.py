@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.incoming import numbers_within
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from heat_core.metadata import Column
@@ -21,6 +26,10 @@ MAX_CATEGORIES = 12  # texts of a column that have a colour of their own; the ot
 FEW_DATES = 12  # of which each is a category
 OTHER, UNKNOWN = "other", "unknown"
 DAY_SECONDS = 24 * 3600
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_CONDITIONS = 8  # of a link
+MAX_CONDITIONS_LENGTH = 2000  # characters of them in a link
+LARGEST = 1e300  # number in a link
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +50,125 @@ class MetadataColours:
     categories: tuple[str, ...] = ()
     is_date: bool = False
 
+    @cached_property
+    def known(self) -> Array:
+        """(rows,) the values of all sets that are known and finite."""
+        return np.concatenate([values[np.isfinite(values)] for values in self.values.values()])
+
     @property
     def range(self) -> tuple[float, float]:
         """The least and the largest number that is known; (nan, nan) if none is."""
-        known = np.concatenate([values[np.isfinite(values)] for values in self.values.values()])
-        return (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
+        if not len(self.known):
+            return np.nan, np.nan
+        return float(self.known.min()), float(self.known.max())
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """{category: its rows in all sets}, the most frequent first; `unknown` comes last."""
+        places = self.known.astype(np.int64)
+        rows = np.bincount(places, minlength=len(self.categories)).tolist()
+        counts = dict(zip(self.categories, rows, strict=True)) if self.categories else {}
+        unknown = sum(int(np.isnan(values).sum()) for values in self.values.values())
+        return {**counts, UNKNOWN: unknown} if unknown else counts
+
+    def takes(self, wanted: Collection[str] | tuple[float, float]) -> bool:
+        """Returns whether these are values of its kind: some of its categories, or two numbers."""
+        if self.categories:
+            return bool(wanted) and set(wanted) <= {*self.categories, UNKNOWN}
+        return len(wanted) == 2 and not any(isinstance(bound, str) for bound in wanted)
+
+    def number_text(self, number: float) -> str:
+        """Returns one of its numbers as one reads it; of dates, the day."""
+        return day_text(number) if self.is_date else f"{number:.4g}"
+
+    def condition(self, wanted: Collection[str] | tuple[float, float]) -> Condition | None:
+        """Returns the condition that rows are of some values; None where that leaves out nothing.
+
+        Args:
+            wanted: as `metadata_mask` takes it; no category is all of them.
+        """
+        if self.categories:
+            names = tuple(name for name in self.counts if name in set(wanted))
+            all_wanted = len(names) in (0, len(self.counts))
+            return None if all_wanted else Condition(self.column, names, ", ".join(names))
+        low, high = (float(bound) for bound in wanted)
+        if low <= self.range[0] and high >= self.range[1]:
+            return None
+        text = f"{self.number_text(low)} to {self.number_text(high)}"
+        return Condition(self.column, (low, high), text)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That rows have some values of a metadata column.
+
+    Args:
+        column: its name.
+        wanted: categories, with `unknown` for rows of which nothing is known; or the least and the
+            largest number, both included.
+        text: the values in words.
+    """
+
+    column: str
+    wanted: tuple[str, ...] | tuple[float, float]
+    text: str = ""
+
+    @property
+    def label(self) -> str:
+        """What a chip says of it, such as `camera: A, B`."""
+        return one_line(f"{self.column}: {self.text}", 100)
+
+
+def conditions_text(conditions: Iterable[Condition]) -> str:
+    """Returns conditions as text for a link; nothing if there are none, or too many or too long.
+
+    >>> conditions_text([Condition("camera", ("A", "B")), Condition("age", (20.0, 50.0))])
+    '[["camera",["A","B"]],["age",[20.0,50.0]]]'
+    """
+    pairs = [[condition.column, condition.wanted] for condition in conditions]
+    text = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+    fits = len(pairs) <= MAX_CONDITIONS and len(text) <= MAX_CONDITIONS_LENGTH
+    return text if pairs and fits else ""
+
+
+def parse_conditions(text: str) -> tuple[Condition, ...]:
+    """Returns the conditions of a link's text; none if it is of another form.
+
+    >>> [condition.wanted for condition in parse_conditions('[["camera",["A"]],["age",[20,50]]]')]
+    [('A',), (20.0, 50.0)]
+    >>> parse_conditions('[["age",[20]]]'), parse_conditions("{}"), parse_conditions("[[")
+    ((), (), ())
+    """
+    if len(text) > MAX_CONDITIONS_LENGTH:
+        return ()
+    try:
+        pairs = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(pairs, list) or len(pairs) > MAX_CONDITIONS:
+        return ()
+    conditions = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            return ()
+        column, wanted = pair
+        numbers = numbers_within(wanted, -LARGEST, LARGEST, 2)
+        if numbers is not None:
+            conditions.append(Condition(column, (numbers[0], numbers[1])))
+        elif isinstance(wanted, list) and all(isinstance(name, str) for name in wanted):
+            conditions.append(Condition(column, tuple(wanted)))
+        else:
+            return ()
+    return tuple(conditions)
+
+
+def day_text(days: float) -> str:
+    """Returns the day of a number of days since 1970.
+
+    >>> day_text(20454.5)
+    '2026-01-01'
+    """
+    return (EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def metadata_colours(pack: Pack, column: str, set_names: Iterable[str]) -> MetadataColours:

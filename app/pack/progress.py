@@ -63,6 +63,7 @@ def show_progress(
     job: AnyFollowedJob,
     doing: str,
     wanted: Collection[str] = (),
+    shown: int | None = None,
     note: Callable[[AnyFollowedJob], str] = lambda job: "",
 ) -> None:
     """Shows how far a job is, what it does and how long it takes still, every second.
@@ -73,9 +74,12 @@ def show_progress(
         job: the work; it is over at the latest when the page can show more.
         doing: what it does, such as `Fitting the detectors`.
         wanted: detectors; the page can show more when one is ready, or cannot be made ready.
+        shown: how many frames the page shows; it can show more when there are more. None where
+            that is not what it waits for.
         note: what to add to the percentage, such as `. It waits in line.`
     """
-    if job.over or any(frame.detector in wanted for frame in job.frames):
+    has_more = shown is not None and len(job.frames) > shown
+    if job.over or has_more or any(frame.detector in wanted for frame in job.frames if wanted):
         st.rerun()
     step = f" ({job.doing})" if job.doing else ""
     duration_note = time_text(job.seconds_left, job.stage_seconds)

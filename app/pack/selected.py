@@ -15,6 +15,7 @@ from app.pack.layout import Region, parse_region
 from app.session import RULE_KEY, SELECTION_KEY, THRESHOLD_KEY, keep_in_link
 from heat_core.thresholds import ByHand
 
+CONDITIONS_KEY = "where"  # in the link
 FROM_MAP = "map"  # the origin of what is selected by drawing on the map
 DATA_KEY_LENGTH = 12  # letters of a hash
 OLD_DATA_KEY_LENGTH = 8
@@ -24,6 +25,7 @@ WORDS_OF_DATA = {
     "shown": "the sets on its map",
     "mixed": "the set mixed into its stream",
     SELECTION_KEY: "its selection",
+    CONDITIONS_KEY: "its filter by columns",
     "region": "the region drawn on its map",
     "window": "the window on its map",
     "item": "the image that it opens",
@@ -42,6 +44,7 @@ class LinkState:
 
     Args:
         waiting_region_text: of its region, until the region is selected or dropped.
+        waiting_conditions_text: of its filters, until they are selected or dropped.
         pack_name: of the server's pack that it names; nothing for the first one, or none.
         made_of: what it says of the data that it was made of; nothing if it says nothing.
         has_read_items: whether its items were selected or dropped.
@@ -52,6 +55,7 @@ class LinkState:
     """
 
     waiting_region_text: str
+    waiting_conditions_text: str = ""
     pack_name: str = ""
     made_of: str = ""
     has_read_items: bool = False
@@ -64,7 +68,10 @@ def _link_state() -> LinkState:
     if "link_state" not in st.session_state:
         query = st.query_params
         st.session_state["link_state"] = LinkState(
-            query.get("region", ""), query.get("pack", ""), query.get("of", "")
+            query.get("region", ""),
+            query.get(CONDITIONS_KEY, ""),
+            query.get("pack", ""),
+            query.get("of", ""),
         )
     return st.session_state["link_state"]
 
@@ -164,15 +171,17 @@ def drop_part(origin: str) -> None:
 
 
 def clear_selection() -> None:
-    """Selects nothing; a region of the link that still waits for its layout is dropped, too."""
+    """Selects nothing; a region and filters of the link that still wait are dropped, too."""
     drop_waiting_region()
+    take_waiting_conditions()
     st.session_state["selection"] = Selection()
 
 
 def sync_items_with_link() -> None:
     """Selects once what the link of this session says, and keeps the selection in the link.
 
-    The map's part is left to its region. A selection that is too large for a link is not in it.
+    The map's part is left to its region, filters to their conditions. A selection that is too large
+    for a link is not in it.
     """
     state = _link_state()
     if not state.has_read_items:
@@ -180,7 +189,21 @@ def sync_items_with_link() -> None:
         for part in parse_parts(st.query_params.get(SELECTION_KEY, "")):
             if part.origin != FROM_MAP and current_selection().part(part.origin) is None:
                 set_part(part)
-    keep_in_link(SELECTION_KEY, current_selection().text_without(FROM_MAP))
+    selection = current_selection()
+    said_otherwise = (part.origin for part in selection.parts if part.condition is not None)
+    keep_in_link(SELECTION_KEY, selection.text_without(FROM_MAP, *said_otherwise))
+
+
+def waiting_conditions_text() -> str:
+    """Returns the conditions of the link that wait for data to filter; nothing if none do."""
+    return _link_state().waiting_conditions_text
+
+
+def take_waiting_conditions() -> str:
+    """Returns the conditions of the link that wait for data to filter; from now on none do."""
+    state = _link_state()
+    text, state.waiting_conditions_text = state.waiting_conditions_text, ""
+    return text
 
 
 def selected_masks(pack_data: PackData, selection: Selection) -> dict[str, NDArray[np.bool]]:

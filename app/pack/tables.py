@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from app.text import number_text
 from heat_core.metadata import ID_COLUMN
+from heat_core.texts import one_line
 
 if TYPE_CHECKING:
     from app.pack.insight import Insight
     from heat_core.assumptions import Note
     from heat_core.explain import Verdict
+    from heat_core.metadata import Metadata
     from heat_core.pack import Pack
 
 
@@ -33,9 +37,9 @@ def format_score(score: float) -> str:
     """Returns a score as every page writes it.
 
     >>> format_score(49.0), format_score(-3.4601749), format_score(1e-7)
-    ('49', '-3.46017', '1e-07')
+    ('49', '-3.46', '1e-07')
     """
-    return f"{score:.6g}"
+    return number_text(score)
 
 
 def percent(share: float) -> str:
@@ -61,10 +65,20 @@ def style_digits(table: pd.DataFrame) -> Any:
 
 
 def unique_titles(pack: Pack) -> dict[str, str]:
-    """Returns {OOD set: its title}, and its name where another set has the same title."""
-    titles = {str(name): pack.title_of(str(name)) for name in pack.ood}
+    """Returns {OOD set: its title}, or its name where another set has the same title.
+
+    An asterisk marks sets that no average counts.
+    """
+    titles = {str(name): pack.marked_title_of(str(name)) for name in pack.ood}
     counts = Counter(titles.values())
     return {name: title if counts[title] == 1 else name for name, title in titles.items()}
+
+
+def short_title(pack: Pack, longest: int = 28) -> str:
+    """Returns a pack's title, or as many of its first clauses as fit."""
+    beginnings = itertools.accumulate(pack.title.split(", "), "{}, {}".format)
+    fitting = [clauses for clauses in beginnings if len(clauses) <= longest]
+    return fitting[-1] if fitting else one_line(pack.title, longest)
 
 
 def classifier_sentence(pack: Pack) -> str:
@@ -86,12 +100,23 @@ def assignment(pack: Pack) -> str:
 
 def row_counts(pack: Pack) -> str:
     """Returns how many rows a pack has, and whether they are all there are, in a phrase."""
-    test_names = ("test", *map(str, pack.ood))
-    to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
-    available = sum(pack.available_rows(name) for name in test_names)
+    to_test_on, available = _rows_to_test_on(pack)
     train = _count_of(len(pack.train), pack.available_rows("train"))
     none_left_out = ", none left out" if available == to_test_on else ""
     return f"{train} training rows, {_count_of(to_test_on, available)} to test on{none_left_out}"
+
+
+def is_sampled(pack: Pack) -> bool:
+    """Returns whether a pack holds only some of the rows that there are."""
+    to_test_on, available = _rows_to_test_on(pack)
+    return available > to_test_on or pack.available_rows("train") > len(pack.train)
+
+
+def _rows_to_test_on(pack: Pack) -> tuple[int, int]:
+    """Returns how many rows of ID test and OOD sets a pack has, and how many there are."""
+    test_names = ("test", *map(str, pack.ood))
+    to_test_on = len(pack.test) + sum(map(len, pack.ood.values()))
+    return to_test_on, sum(pack.available_rows(name) for name in test_names)
 
 
 def _count_of(rows: int, available: int) -> str:
@@ -199,6 +224,13 @@ def _metadata_report(pack: Pack) -> list[tuple[str, str, str]]:
 # -- one image -------------------------------------------------------------------------------------
 
 
+def metadata_sentence(metadata: Metadata, row: int) -> str:
+    """Returns what is known of a row beside its id, such as `camera: B; day: 2026-01-01`."""
+    texts = {name: values.text(row) for name, values in sorted(metadata.items())}
+    texts.pop(ID_COLUMN, None)
+    return "; ".join(f"{name}: {text}" for name, text in texts.items() if text)
+
+
 def verdicts_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Returns one row per detector: its score, where that lies among ID, and its verdict."""
     return pd.DataFrame(
@@ -216,8 +248,7 @@ def verdicts_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def class_distances_table(insight: Insight) -> pd.DataFrame:
     """Returns one row per class: its Mahalanobis distance, nearest first."""
     return pd.DataFrame(
-        {"Class": name, "Distance": round(distance, 2)}
-        for name, distance in insight.nearest_classes
+        {"Class": name, "Distance": distance} for name, distance in insight.nearest_classes
     )
 
 

@@ -59,7 +59,7 @@ def sync_tags_with_link(pack_data: PackData) -> None:
 
 def tags_text(tags: Tags) -> str:
     """Returns tags as text for a link; nothing if they are too many or of too many items."""
-    return Selection(tags).text_without("")
+    return Selection(tags).text_without()
 
 
 def _tags_by_data() -> dict[str, Tags]:

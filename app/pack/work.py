@@ -128,6 +128,67 @@ def scoring_work(
     return work
 
 
+@dataclass(frozen=True)
+class RunChoice:
+    """A detector as it is fitted once.
+
+    Args:
+        detector: its name.
+        preset: of its settings.
+        seed: of whatever is random in fitting.
+    """
+
+    detector: str
+    preset: str = "modern"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """The scores of a run, under the title that tells it from the runs it is compared with."""
+
+    title: str
+    scores: DetectorScores
+
+
+def runs_work(
+    pack: Pack,
+    runs: Mapping[str, RunChoice],
+    known: dict[RunChoice, DetectorScores],
+    on_scored: Callable[[RunChoice, DetectorScores], None] = lambda run, scores: None,
+) -> Work:
+    """Returns the work of fitting and scoring runs; it reports a `RunScores` for each.
+
+    Args:
+        runs: {title: run}.
+        known: {run: its scores} that need not be computed again; what is new is added.
+        on_scored: called with each that is new.
+    """
+
+    def work(job: Job) -> None:
+        from heat_core.detectors.presets import domain_of, preset_detector
+        from heat_core.progress import progress_to
+
+        for i, (title, run) in enumerate(runs.items()):
+            job.report(i / len(runs))
+            if run not in known:
+                detector = preset_detector(run.detector, run.preset, domain_of(pack.extra))
+                on_record = _progress_of_fit(job, i, len(runs))
+                reason = detector.unsupported_features(pack.train)
+                with progress_to(partial(_say_step, job, title)):
+                    known[run] = (
+                        DetectorScores(run.detector, {}, reason)
+                        if reason
+                        else _score_detector(
+                            run.detector, detector, pack, run.seed, on_record, keep_run=False
+                        )
+                    )
+                on_scored(run, known[run])
+            job.report((i + 1) / len(runs), RunScores(title, known[run]))
+
+    return work
+
+
 def _say_step(job: Job, name: str, doing: str, share: float | None) -> None:
     """Reports what is being done for a detector, or all of them, and how far that is."""
     from heat_core.progress import progress_text

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from heat_core.energies import Energy
+    from heat_core.plane.toys import Toy
 
 STARTS = ("noise", "data")
 CHAINS = 24
@@ -70,24 +71,22 @@ class Chains:
         return int(self.transitions.sum() - np.trace(self.transitions))
 
 
-def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains:
-    """Returns chains that were run on an energy.
+def run_chains(energy: Energy, toy: Toy, settings: ChainSettings) -> Chains:
+    """Returns chains that were run on an energy that was fitted to a toy.
 
     Raises:
         ValueError: a chain left the finite numbers: the step is too long.
     """
     import torch
 
-    from heat_core.plane.toys import toy
     from heat_core.sampling import Langevin
     from heat_core.threads import torch_threads
 
-    the_toy = toy(toy_name)
     generator = torch.Generator().manual_seed(settings.seed)
     if settings.start == "noise":
         start = torch.randn(CHAINS, 2, generator=generator)
     else:
-        start = the_toy.sample(CHAINS, generator)[0]
+        start = toy.sample(CHAINS, generator)[0]
 
     langevin = Langevin(steps=settings.steps, step_size=settings.step_size)
     with torch_threads(1):
@@ -99,10 +98,10 @@ def run_chains(energy: Energy, toy_name: str, settings: ChainSettings) -> Chains
             )
         acceptance = langevin.acceptance(energy, path)
 
-    mode = the_toy.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
+    mode = toy.mode_of(path.reshape(-1, 2).double()).reshape(path.shape[:2]).numpy()
     return Chains(
         _drawn_points(path),
-        _transitions(mode, the_toy.modes),
+        _transitions(mode, toy.modes),
         acceptance,
         langevin.temperature,
         len(np.unique(mode[-1])),

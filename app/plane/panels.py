@@ -103,8 +103,10 @@ def follow_training(
 
 
 def kl_note(snapshot: Snapshot) -> str:
-    """Returns how far a snapshot is from the truth."""
-    return f"KL {snapshot.distance.kl:.3f} nats"
+    """Returns how far a snapshot is from the truth; its validation loss, where that is unknown."""
+    if snapshot.distance is not None:
+        return f"KL {snapshot.distance.kl:.3f} nats"
+    return f"validation loss {snapshot.record.val_loss:.3f}" if snapshot.record else ""
 
 
 def _training_progress(name: str, job: Job, snapshots: Sequence[AnySnapshot], note: str) -> None:

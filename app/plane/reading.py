@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.plane.training import TOTAL, Layer, ToyChoice
+from app.text import common_decimals
 
 if TYPE_CHECKING:
     from heat_core.energies import Energy
@@ -72,6 +73,7 @@ class EnergyReading:
         alpha: of the objective, where |E_theta| <= 1 / (2 alpha) at its optimum; None where there
             is no such bound.
         largest_e_theta: the largest |E_theta| on the grid; None without a learned energy.
+        lowest: the lowest total energy on the grid.
         log_z: the log of the integral of exp(-E) over the grid.
         true_mass, model_mass: (modes,) the share of probability of each mode.
         density_error: (ERROR_SIDE, ERROR_SIDE) true density - model density, means over blocks of
@@ -87,6 +89,7 @@ class EnergyReading:
     temperature: float | None
     alpha: float | None
     largest_e_theta: float | None
+    lowest: float
     log_z: float
     true_mass: Array
     model_mass: Array
@@ -162,13 +165,21 @@ class PointTerms:
         Each term and the total are rounded by themselves, as in a table of them. Where the rounded
         terms do not add up to the rounded total, `≈` says so.
         """
-        equation = " + ".join(f"{name} {value:.2f}" for name, value in self.terms.items())
+        digits = self.decimals
+        named_values = [f"{name} {value:.{digits}f}" for name, value in self.terms.items()]
+        equation = " + ".join(named_values)
         if len(self.terms) > 1:
-            rounded_sum = sum(round(value, 2) for value in self.terms.values())
-            adds_up = round(rounded_sum, 2) == round(self.total, 2)
-            equation += f" {'=' if adds_up else '≈'} {self.total:.2f}"
+            rounded_sum = sum(round(value, digits) for value in self.terms.values())
+            adds_up = round(rounded_sum, digits) == round(self.total, digits)
+            equation += f" {'=' if adds_up else '≈'} {self.total:.{digits}f}"
         verdict = "out" if self.out else "in"
-        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {self.threshold:.2f}"
+        limit = f"{self.threshold:.{digits}f}"
+        return f"{equation}, verdict {verdict}: 95 % of ID lie at or below {limit}"
+
+    @property
+    def decimals(self) -> int:
+        """How many digits after the point its values have, the total and the threshold, too."""
+        return common_decimals([*self.terms.values(), self.total, self.threshold])
 
 
 def layers(terms: Mapping[str, Energy], window: PlaneWindow) -> dict[str, Layer]:
@@ -188,11 +199,10 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
     Args:
         terms: {name: term} of it, as `ToyResult.terms`.
     """
-    from heat_core.detectors.presets import preset_detector
     from heat_core.energies import Tempered
     from heat_core.metrics import threshold_keeping
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
+    detector = choice.build_detector()
     prior, *_ = terms.values()
     id_energies = _fresh_id_energies(terms, grid, choice.seed)
     threshold = threshold_keeping(id_energies[TOTAL], ID_KEPT)
@@ -211,6 +221,7 @@ def read(terms: Mapping[str, Energy], choice: ToyChoice, grid: Grid) -> EnergyRe
         temperature=float(prior.temperature) if isinstance(prior, Tempered) else None,
         alpha=getattr(detector.objective, "alpha", None) or None,
         largest_e_theta=float(np.abs(grid_energies[-1]).max()) if detector.trains else None,
+        lowest=float(total.min()),
         log_z=grid.log_z(total),
         true_mass=grid.mode_mass(true_mass / true_mass.sum()),
         model_mass=grid.mode_mass(model_mass),

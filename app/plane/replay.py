@@ -1,4 +1,4 @@
-"""Replaying a finished training: a slider over its snapshots, played one after the other."""
+"""Replaying finished trainings: a slider over snapshots, played one after the other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from app.plane.state import AnySnapshot, Trainable, is_gone, reset_training
 RESULT = "result"
 
 
-def show_replayed(choice: Trainable, show: Callable[[], None], key: str = "snapshot") -> None:
-    """Shows a finished training in a fragment, which runs by itself while its snapshots are played.
+def show_replayed(
+    choices: Sequence[Trainable], show: Callable[[], None], key: str = "snapshot"
+) -> None:
+    """Shows finished trainings in a fragment, which runs by itself while snapshots are played.
 
     Args:
-        choice: what was trained; once it is gone, the page runs anew.
-        show: what the fragment shows, a `snapshot_slider` of the same key in it.
+        choices: what was trained; once one is gone, the page runs anew.
+        show: what the fragment shows, a slider of the same key in it.
         key: of the slider.
     """
     plays = is_replaying(key)  # settled before the callbacks of the buttons have their say
 
     def show_or_run_page() -> None:
-        if is_gone(choice) or is_replaying(key) != plays:
+        if any(map(is_gone, choices)) or is_replaying(key) != plays:
             st.rerun()
         show()
 
@@ -35,30 +37,42 @@ def snapshot_slider(
     note: Callable[[AnySnapshot], str],
     key: str = "snapshot",
 ) -> AnySnapshot | None:
-    """Returns the selected snapshot, or None for the result.
-
-    While it is playing, every run goes on to the next one; at the last the page runs anew.
+    """Returns the selected snapshot of a training, or None for the result, as `step_slider` does.
 
     Args:
         note: what is said of a snapshot, such as `KL 0.1 nats`.
         key: of the slider, and in the link; `show_replayed` takes it.
     """
-    steps = [f"step {snapshot.record.step}" for snapshot in snapshots if snapshot.record]
-    names = [*steps, RESULT]
+    by_step = {snapshot.record.step: snapshot for snapshot in snapshots if snapshot.record}
+    step = step_slider([choice], list(by_step), key)
+    if step is None:
+        return None
+    snapshot = by_step[step]
+    st.caption(f"The panels show the model at step {step}: {note(snapshot)}.")
+    return snapshot
+
+
+def step_slider(choices: Sequence[Trainable], steps: Sequence[int], key: str) -> int | None:
+    """Returns the selected step of the optimiser, or None for the result.
+
+    While it is playing, every run goes on to the next one; at the last the page runs anew.
+
+    Args:
+        choices: what was trained, for Reset.
+        steps: that there are snapshots of.
+        key: of the slider, and in the link; `show_replayed` takes it.
+    """
+    names = [*(f"step {step}" for step in steps), RESULT]
     was_playing = is_replaying(key)
     _advance(names, key)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        _buttons(choice, names, key)
+        _buttons(choices, names, key)
         selected = st.select_slider(
             "Snapshot", names, RESULT, key=key, bind="query-params", width="stretch"
         )
     if is_replaying(key) != was_playing:
         st.rerun()
-    if selected == RESULT:
-        return None
-    snapshot = snapshots[names.index(str(selected))]
-    st.caption(f"The panels show the model at {selected}: {note(snapshot)}.")
-    return snapshot
+    return None if selected == RESULT else steps[names.index(str(selected))]
 
 
 def is_replaying(key: str = "snapshot") -> bool:
@@ -84,7 +98,7 @@ def _advance(names: Sequence[str], key: str) -> None:
     state[_playing_key(key)] = is_playing and position < last
 
 
-def _buttons(choice: Trainable, names: Sequence[str], key: str) -> None:
+def _buttons(choices: Sequence[Trainable], names: Sequence[str], key: str) -> None:
     is_playing = is_replaying(key)
     position = names.index(st.session_state.get(key, RESULT))
     following = names[(position + 1) % len(names)]
@@ -115,9 +129,14 @@ def _buttons(choice: Trainable, names: Sequence[str], key: str) -> None:
         "Reset",
         key=f"reset-{key}",
         icon=":material/restart_alt:",
-        on_click=reset_training,
-        args=(choice,),
+        on_click=_reset,
+        args=(choices,),
     )
+
+
+def _reset(choices: Sequence[Trainable]) -> None:
+    for choice in choices:
+        reset_training(choice)
 
 
 def _play(names: Sequence[str], key: str) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.job import Job, Work
 from app.plane import reading
 from app.plane.chains import Chains, ChainSettings, run_chains
+from app.plane.own_points import find_toy, is_own
 from app.plane.reading import MAX_TRUE_ENERGY, EnergyReading, PlaneWindow, Ray
 from app.plane.training import (
     COARSE_SIDE,
@@ -28,7 +29,6 @@ from app.session import find_job, job_queue, submit_job, tab_id
 if TYPE_CHECKING:
     from heat_core.plane.grid import Grid
 
-COMPARED_DETECTORS = ("MoG", "EBM", "HEAT")  # in the paper's second figure
 DRAWN_POINTS = 600  # training points drawn over a landscape
 
 
@@ -43,7 +43,8 @@ class ToyPreview:
         title: for people.
         axis: (n,) coordinates, the same in x and y.
         true_energy: (n, n) the exact -log p, first axis y; at most 1000 where the density is zero.
-        points: (DRAWN_POINTS, 2) of the training points.
+            None of points of one's own, whose density is not known.
+        points: (n, 2) of the training points, DRAWN_POINTS at most.
         size: how many training points there are.
         modes: of the density.
         extent: half the side of its square.
@@ -51,7 +52,7 @@ class ToyPreview:
 
     title: str
     axis: NDArray[np.float32]
-    true_energy: Layer
+    true_energy: Layer | None
     points: NDArray[np.float32]
     size: int
     modes: int
@@ -62,16 +63,15 @@ def toy_title(name: str) -> str:
     """Returns what people call a toy."""
     from heat_core.plane.toys import toy
 
-    return toy(name).title
+    return "Own points" if is_own(name) else toy(name).title
 
 
 @st.cache_resource(max_entries=18, show_spinner=False)
 def toy_grid(toy_name: str, side: int) -> Grid:
     """Returns the grid over a toy, which computes the truth once for all who measure there."""
     from heat_core.plane.grid import Grid
-    from heat_core.plane.toys import toy
 
-    return Grid(toy(toy_name), side)
+    return Grid(find_toy(toy_name), side)
 
 
 @st.cache_data(max_entries=32, show_spinner="Preparing the toy …")
@@ -79,16 +79,27 @@ def toy_preview(toy_name: str, seed: int) -> ToyPreview:
     """Returns what is drawn of a toy, with training points of a seed."""
     grid = toy_grid(toy_name, COARSE_SIDE)
     toy = grid.toy
-    true_energy = np.minimum(-grid.true_log_prob, MAX_TRUE_ENERGY).reshape(COARSE_SIDE, COARSE_SIDE)
     return ToyPreview(
         title=toy.title,
         axis=drawn_values(grid.axis),
-        true_energy=drawn_values(true_energy),
-        points=toy.features(seed=seed).z[:DRAWN_POINTS].numpy(),
+        true_energy=_true_energy(grid) if toy.has_density else None,
+        points=_some_rows(toy.features(seed=seed).z.numpy()),
         size=toy.size,
         modes=toy.modes,
         extent=toy.extent,
     )
+
+
+def _some_rows(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns at most DRAWN_POINTS rows of points (N, 2), at even intervals."""
+    count = min(DRAWN_POINTS, len(points))
+    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]
+
+
+def _true_energy(grid: Grid) -> Layer:
+    """Returns the exact -log p on the drawn part of a grid, (n, n)."""
+    energy = np.minimum(-grid.true_log_prob, MAX_TRUE_ENERGY)
+    return drawn_values(energy.reshape(grid.side, grid.side))
 
 
 # -- trainings
@@ -267,7 +278,7 @@ def cached_chains(
 ) -> ChainsResult:
     """Returns what became of chains on a finished training's energy; a failure is cached, too."""
     try:
-        return ChainsResult(run_chains(_result.energy, toy_name, settings))
+        return ChainsResult(run_chains(_result.energy, find_toy(toy_name), settings))
     except ValueError as error:
         return ChainsResult(None, str(error))
 

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.job import Job, Work
+from app.plane.knobs import Knobs, knob_values, with_knobs
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from heat_core.detectors.detector import Detector
     from heat_core.diagnostics import Diagnosis
     from heat_core.energies import Energy
@@ -29,6 +32,7 @@ DRAW_EVERY = 2  # points of the coarse grid: every second one is drawn
 MAX_SNAPSHOTS = 60  # of a training; of a longer history every n-th is kept
 PATIENCE = 5  # snapshots without progress after which KL has stopped falling
 MIN_FALL = 0.02  # the share by which KL must come down to count as progress
+DRAWN_NEGATIVES = 200  # of a snapshot
 ALARM_RISE = 2.0  # an alarm is raised when KL is this many times its lowest, and above the MoG's
 
 TOTAL = "total"  # what the terms add up to; the only term of an energy is the total itself
@@ -45,6 +49,7 @@ class ToyChoice:
         toy, detector, preset: names.
         seed: of the training points and of the training.
         early_stopping: whether to stop when KL to the truth stops falling.
+        knobs: what is changed of the preset.
     """
 
     toy: str
@@ -52,12 +57,25 @@ class ToyChoice:
     preset: str
     seed: int
     early_stopping: bool = False
+    knobs: Knobs = Knobs()
 
     @property
     def key(self) -> str:
         """The key of its job, which says all of it."""
-        suffix = ".early" if self.early_stopping else ""
-        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{suffix}"
+        early = ".early" if self.early_stopping else ""
+        knobs = f".{self.knobs.text}" if self.knobs.text else ""
+        return f"toy.{self.toy}.{self.detector}.{self.preset}.{self.seed}{early}{knobs}"
+
+    @property
+    def preset_title(self) -> str:
+        """What its preset is called: another than the preset itself, once a knob is changed."""
+        return f"{self.preset}, changed" if self.knobs.text else self.preset
+
+    def build_detector(self) -> Detector:
+        """Returns the detector with its values. Raises ValueError where a knob is not of it."""
+        from heat_core.detectors.presets import preset_detector
+
+        return with_knobs(preset_detector(self.detector, self.preset, "plane"), self.knobs)
 
 
 @dataclass(frozen=True)
@@ -67,15 +85,18 @@ class Snapshot:
     Args:
         terms: {name: (n, n)} energies that add up, on the drawn grid with first axis y. A term that
             does not change, such as a prior, is one array, shared by all snapshots.
-        distance: of the model from the truth.
+        distance: of the model from the truth; None where the truth is not known.
         mog_distance: of one Gaussian a class on the same grid, to compare with.
         record: of the training; none at its end.
+        negatives: (n, 2) some that the step before it learned from: noise, or where chains have
+            ended; none of what was not learned.
     """
 
     terms: Mapping[str, Layer]
-    distance: Distance
-    mog_distance: Distance
+    distance: Distance | None
+    mog_distance: Distance | None
     record: Record | None = None
+    negatives: NDArray[np.float32] | None = None
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -90,7 +111,8 @@ class ToyResult:
 
     Args:
         snapshot: the last one.
-        distance, mog_distance: of the model and of one Gaussian a class, on the fine grid.
+        distance, mog_distance: of the model and of one Gaussian a class, on the fine grid; None
+            where the truth is not known.
         seconds: of training alone, without snapshots and pauses.
         energy: the fitted energy.
         term_names: of its terms, as the detector calls them; a single one is `total`.
@@ -101,8 +123,8 @@ class ToyResult:
     """
 
     snapshot: Snapshot
-    distance: Distance
-    mog_distance: Distance
+    distance: Distance | None
+    mog_distance: Distance | None
     seconds: float
     energy: Energy
     term_names: tuple[str, ...]
@@ -147,8 +169,8 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
 
         train = fine.toy.features(seed=choice.seed)
         mog = fit(preset_detector("MoG", domain="plane"), train).energy
-        mog_distance = coarse.distance(coarse.evaluate(mog))
-        detector = preset_detector(choice.detector, choice.preset, "plane")
+        mog_distance = distance_on(coarse, coarse.evaluate(mog))
+        detector = choice.build_detector()
         term_names = names_of_terms(detector, train)
         snapshots = SnapshotTaker(job, coarse, mog_distance, term_names, choice.early_stopping)
         job.report(0.0)
@@ -157,8 +179,8 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
         with progress_to(partial(_say_measuring, job)):
             return ToyResult(
                 snapshots.take(outcome.energy),
-                fine.distance(fine.evaluate(outcome.energy)),
-                fine.distance(fine.evaluate(mog)),
+                distance_on(fine, fine.evaluate(outcome.energy)),
+                distance_on(fine, fine.evaluate(mog)),
                 snapshots.seconds,
                 outcome.energy,
                 term_names,
@@ -168,6 +190,19 @@ def train_toy(choice: ToyChoice, coarse: Grid, fine: Grid) -> Work:
             )
 
     return work
+
+
+def distance_on(grid: Grid, energy: NDArray[np.float64]) -> Distance | None:
+    """Returns how far an energy on a grid, (side, side), is from the truth, where that is known.
+
+    Raises:
+        ValueError: an energy is not finite.
+    """
+    if not grid.toy.has_density:
+        if not np.isfinite(energy).all():
+            raise ValueError("the energy must be finite on the grid.")
+        return None
+    return grid.distance(energy)
 
 
 def _say_measuring(job: Job, doing: str, share: float | None) -> None:
@@ -199,10 +234,14 @@ def _fit(detector: Detector, train: Features, seed: int, snapshots: SnapshotTake
     """
     from heat_core.progress import progress_to
     from heat_core.run import fit
+    from heat_core.training.negatives import negatives_to
     from heat_core.training.trainer import Diverged
 
     try:
-        with progress_to(partial(say_fitting, snapshots.job)):
+        with (
+            progress_to(partial(say_fitting, snapshots.job)),
+            negatives_to(snapshots.see_negatives),
+        ):
             run = fit(detector, train, seed, on_record=snapshots)
     except KlStoppedFalling:
         assert snapshots.best_energy is not None
@@ -230,14 +269,14 @@ class SnapshotTaker:
     Args:
         job: that gets the snapshots.
         grid: that they are measured on.
-        mog_distance: of one Gaussian a class there.
+        mog_distance: of one Gaussian a class there, where the truth is known.
         term_names: of the energy's terms.
         early_stopping: whether to keep the best energy, and to raise `KlStoppedFalling`.
     """
 
     job: Job
     grid: Grid
-    mog_distance: Distance
+    mog_distance: Distance | None
     term_names: tuple[str, ...]
     early_stopping: bool
     best_energy: Energy | None = None
@@ -250,6 +289,11 @@ class SnapshotTaker:
     _snapshots_without_progress: int = 0
     _overhead: float = 0.0  # seconds of snapshots and pauses
     _last_terms: Mapping[str, Layer] = field(default_factory=dict, repr=False)
+    _negatives: NDArray[np.float32] | None = None
+
+    def see_negatives(self, negatives: Tensor) -> None:
+        """Takes the negatives (batch, 2) that the next snapshot shows."""
+        self._negatives = negatives[:DRAWN_NEGATIVES].numpy().copy()
 
     def __call__(self, record: Record, energy: Energy) -> None:
         start = time.perf_counter()
@@ -263,7 +307,7 @@ class SnapshotTaker:
         if self._records % records_per_snapshot == 0 or record.step == record.steps:
             snapshot = self.take(energy, record)
             self.job.report(record.step / record.steps, snapshot)
-            if self.early_stopping:
+            if self.early_stopping and snapshot.distance is not None:
                 self._stop_without_progress(snapshot.distance.kl, energy)
         else:
             self.job.report(record.step / record.steps)
@@ -292,8 +336,8 @@ class SnapshotTaker:
             name: self._shared(name, drawn_values(term))
             for name, term in zip(self.term_names, terms, strict=True)
         }
-        distance = self.grid.distance(np.sum(terms, axis=0))
-        return Snapshot(self._last_terms, distance, self.mog_distance, record)
+        distance = distance_on(self.grid, np.sum(terms, axis=0))
+        return Snapshot(self._last_terms, distance, self.mog_distance, record, self._negatives)
 
     def _shared(self, name: str, term: Layer) -> Layer:
         """Returns a term, (n, n): the last snapshot's own array where it has not changed."""
@@ -306,13 +350,16 @@ class SnapshotTaker:
 def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
     """Returns a warning, in a sentence, where KL to the truth has risen; an empty one elsewhere."""
     recorded = [
-        (snapshot.record.step, snapshot.distance.kl) for snapshot in snapshots if snapshot.record
+        (snapshot.record.step, snapshot.distance.kl)
+        for snapshot in snapshots
+        if snapshot.record and snapshot.distance
     ]
-    if len(recorded) < 2:
+    mog_distance = snapshots[-1].mog_distance if snapshots else None
+    if len(recorded) < 2 or mog_distance is None:
         return ""
     lowest_step, lowest_kl = min(recorded, key=lambda pair: pair[1])
     kl = recorded[-1][1]
-    if kl <= ALARM_RISE * lowest_kl or kl <= snapshots[-1].mog_distance.kl:
+    if kl <= ALARM_RISE * lowest_kl or kl <= mog_distance.kl:
         return ""
     return (
         f"KL has risen from {lowest_kl:.3f} nats at step {lowest_step} to {kl:.3f}: "
@@ -339,27 +386,27 @@ def kept_sentence(snapshots: Sequence[Snapshot], result: Snapshot) -> str:
     kept = kept_snapshot(recorded, result)
     if not recorded or kept is recorded[-1]:
         return ""
-    last = f"At the last step KL was {recorded[-1].distance.kl:.3f} nats."
+    last_distance = recorded[-1].distance
+    last = f" At the last step KL was {last_distance.kl:.3f} nats." if last_distance else ""
     if kept is None or kept.record is None:
-        return f"The result is none of the snapshots. {last}"
+        return f"The result is none of the snapshots.{last}"
     reasons = {
         "its validation loss is the lowest": _is_lowest(
             kept.record.val_loss,
             [snapshot.record.val_loss for snapshot in recorded if snapshot.record],
         ),
-        "its KL is the lowest": _is_lowest(
-            kept.distance.kl, [snapshot.distance.kl for snapshot in recorded]
-        ),
+        "its KL is the lowest": kept.distance is not None
+        and _is_lowest(kept.distance.kl, [one.distance.kl for one in recorded if one.distance]),
     }
     why = next((f": {reason}" for reason, holds in reasons.items() if holds), "")
-    return f"The result is the model of step {kept.record.step}{why}. {last}"
+    return f"The result is the model of step {kept.record.step}{why}.{last}"
 
 
 def _is_lowest(value: float, values: Sequence[float]) -> bool:
     return value <= min(values)
 
 
-def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
+def loss_levels(choice: ToyChoice, mog_distance: Distance | None) -> dict[str, float]:
     """Returns {name: nats}: levels to hold a loss against, where the objective has any.
 
     Of logistic noise-contrastive learning: 2 log 2 is guessing; against noise q the truth's own
@@ -367,15 +414,18 @@ def loss_levels(choice: ToyChoice, mog_distance: Distance) -> dict[str, float]:
     MoG itself.
     """
     from heat_core.detectors.heat import HEAT
-    from heat_core.detectors.presets import preset_detector
     from heat_core.training.objectives import NoiseContrastive
 
-    detector = preset_detector(choice.detector, choice.preset, "plane")
+    detector = choice.build_detector()
     if not isinstance(detector.objective, NoiseContrastive):
         return {}
     guessing = 2 * math.log(2)
     levels = {"guessing": guessing}
-    noise_is_mog = isinstance(detector, HEAT) and detector.prior_temperature == 1
-    if noise_is_mog:
+    noise_is_mog = (
+        isinstance(detector, HEAT)
+        and detector.prior_temperature == 1
+        and knob_values(detector)["noise"] == 1
+    )
+    if noise_is_mog and mog_distance is not None:
         levels["truth"] = guessing - 2 * mog_distance.jsd
     return levels

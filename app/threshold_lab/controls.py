@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -21,9 +22,12 @@ from app.threshold_lab.state import choose_by_hand, keep_same_share, reset_for_n
 from heat_core.results.score_axis import ScoreUnit
 from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
 RULES_BY_TITLE = {rule.title: rule for rule in RULES.values()}
 RULE_TITLES = tuple(RULES_BY_TITLE)
-NARROW, WIDE = 200, 320  # pixels
+NARROW, MEDIUM, WIDE = 135, 180, 320  # pixels
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,17 @@ class ThresholdChoice:
 
 
 def threshold_choice(
-    detectors: Sequence[str], titles: Mapping[str, str], key: str
+    toolbar: DeltaGenerator,
+    place: DeltaGenerator,
+    detectors: Sequence[str],
+    titles: Mapping[str, str],
+    key: str,
 ) -> ThresholdChoice:
-    """Returns the settings of the page.
+    """Returns the settings of the page; those seldom used are folded behind one button.
 
     Args:
+        toolbar: the row of all of them.
+        place: of those that are always seen, in it.
         detectors: names to choose from.
         titles: {set name: title} of the OOD sets.
         key: of the data; a threshold set by hand does not outlive them.
@@ -66,20 +76,15 @@ def threshold_choice(
     warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
     warn_if_not_offered("against", detectors, "detector")
     warn_if_not_offered(RULE_KEY, RULE_TITLES, "rule")
-    columns = st.columns([2, 2, 4, 3], vertical_alignment="bottom")
-    with columns[0]:
-        detector = detector_input(detectors)
-    with columns[1]:
-        compared = compared_input([name for name in detectors if name != detector])
-    with columns[2]:
+    with toolbar.container(horizontal=True, vertical_alignment="bottom", width="content"):
         set_names = sets_input(titles)
-    with columns[3]:
-        unit = score_unit_input()
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        left = st.container(horizontal=True, vertical_alignment="bottom", width="content")
-        deployment = deployment_input()
-        with left:
-            rule = rule_input(deployment)
+        with st.popover("More", icon=":material/tune:"):
+            unit = score_unit_input()
+            deployment = deployment_input()
+    with place:
+        detector = detector_input(detectors)
+        compared = compared_input([name for name in detectors if name != detector])
+        rule = rule_input(deployment)
     return ThresholdChoice(detector, compared, set_names, unit, deployment, rule)
 
 
@@ -91,6 +96,7 @@ def detector_input(detectors: Sequence[str]) -> str:
         detectors.index("HEAT") if "HEAT" in detectors else 0,
         key=SCORES_OF_KEY,
         bind="query-params",
+        width=NARROW,
         on_change=keep_same_share,
         help="Whose scores the line parts. A line set by hand is carried over by the ID it keeps.",
     )
@@ -104,6 +110,7 @@ def compared_input(others: Sequence[str]) -> str:
         ("", *others),
         key="against",
         bind="query-params",
+        width=NARROW,
         format_func=lambda name: name or "nothing",
     )
     return str(compared or "")
@@ -111,33 +118,35 @@ def compared_input(others: Sequence[str]) -> str:
 
 def sets_input(titles: Mapping[str, str]) -> tuple[str, ...]:
     """Returns the names of the OOD sets that count."""
-    set_names = st.multiselect(
-        "OOD sets that count",
-        list(titles),
-        list(titles),
-        key="sets",
-        bind="query-params",
-        format_func=lambda name: titles[name],
-        help="Every group counts the same, and every set in it.",
-    )
+    linked = [name for name in st.query_params.get_all("sets") if name in titles]
+    counted = st.session_state.get("sets", linked or titles)
+    with st.popover(f"OOD sets: {len(counted)} of {len(titles)}", icon=":material/layers:"):
+        set_names = st.multiselect(
+            "OOD sets that count",
+            list(titles),
+            list(titles),
+            key="sets",
+            bind="query-params",
+            format_func=lambda name: titles[name],
+            help="Every group counts the same, and every set in it.",
+        )
     return tuple(set_names)
 
 
 def deployment_input() -> Deployment:
     """Returns what arrives in use, and what mistakes cost."""
-    with st.popover("Prevalence and costs", icon=":material/balance:"):
-        prevalence = number_input(
-            "OOD among inputs (%)",
-            0.0,
-            100.0,
-            default=10.0,
-            step=1.0,
-            key="prevalence",
-            help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, "
-            "costs and flagged share.",
-        )
-        miss_cost = number_input("Cost of an OOD input missed", 0.0, 1e6, 10.0, 0.01, "miss")
-        false_alarm_cost = number_input("Cost of an ID input flagged", 0.0, 1e6, 1.0, 0.01, "alarm")
+    prevalence = number_input(
+        "OOD among inputs (%)",
+        0.0,
+        100.0,
+        default=10.0,
+        step=1.0,
+        key="prevalence",
+        help="How much of what arrives in use you expect to be OOD. It decides the counts, F1, "
+        "costs and flagged share.",
+    )
+    miss_cost = number_input("Cost of an OOD input missed", 0.0, 1e6, 10.0, 0.01, "miss")
+    false_alarm_cost = number_input("Cost of an ID input flagged", 0.0, 1e6, 1.0, 0.01, "alarm")
     return Deployment(prevalence / 100, miss_cost, false_alarm_cost)
 
 
@@ -227,7 +236,7 @@ RULE_SETTINGS: Mapping[Widget, Callable[[Deployment], tuple]] = {
 
 def nearest_count_input() -> int:
     """Returns how many images around the threshold are shown."""
-    return whole_number_input("Images nearest the line", 6, 5000, 24, 6, "around", width=NARROW)
+    return whole_number_input("Images nearest the line", 6, 5000, 24, 6, "around", width=MEDIUM)
 
 
 def threshold_input(proposed: float, by_hand: bool) -> float:
@@ -250,7 +259,7 @@ def threshold_input(proposed: float, by_hand: bool) -> float:
         key=THRESHOLD_KEY,
         bind="query-params",
         placeholder="a score",
-        width=WIDE,
+        width=MEDIUM,
         on_change=choose_by_hand,
         help="Type a score to set the line exactly. Above it means out-of-distribution.",
     )

@@ -1,6 +1,7 @@
 """Threshold lab: choose the threshold, by hand or by what matters."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.pack import header, inspector
 from app.pack.controls import selection_chips
@@ -31,8 +32,12 @@ NO_OOD = (
 )
 
 
-def evaluate_choice(pack_data, choice, scores_by_detector):
-    """Returns the effect of the thresholds; of one that keeps 95 % of ID where the rule refuses."""
+def evaluate_choice(pack_data, choice, scores_by_detector, place: DeltaGenerator):
+    """Returns the effect of the thresholds; of one that keeps 95 % of ID where the rule refuses.
+
+    Args:
+        place: of the widget that sets the line.
+    """
     set_scores = scores_by_detector[choice.detector]
     try:
         if choice.rule is not None and choice.rule.per_class:
@@ -44,15 +49,16 @@ def evaluate_choice(pack_data, choice, scores_by_detector):
         st.warning(f"{plain(error)} The line keeps 95 % of ID instead.", icon=":material/warning:")
         decision = choose_threshold(KeepShare(), set_scores)
     by_hand = choice.rule is None
-    threshold = threshold_input(decision.threshold, by_hand)
+    with place:
+        threshold = threshold_input(decision.threshold, by_hand)
     return evaluate_threshold(
         choice, None if by_hand else decision.rule, threshold, scores_by_detector
     )
 
 
-def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
+def show_lab(pack_data, choice, scores_by_detector, titles, place: DeltaGenerator) -> None:
     """Shows the line, and what it does."""
-    evaluation = evaluate_choice(pack_data, choice, scores_by_detector)
+    evaluation = evaluate_choice(pack_data, choice, scores_by_detector, place)
     remember_share_kept(evaluation.set_scores, evaluation.outcome.threshold)
     for name in choice.detectors:
         if name in evaluation.refusals:
@@ -63,14 +69,15 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
         rule = KeepShare()
 
     st.subheader(threshold_finding(evaluation.outcomes))
+    selected = panels.selected_scores(pack_data, evaluation)
+    panels.line(evaluation, titles, selected)
     st.caption(how_chosen(rule, evaluation.set_scores))
     promise = what_is_promised(rule, evaluation.set_scores)
     if promise:
         st.caption(promise)
-    selected = panels.selected_scores(pack_data, evaluation)
-    panels.line(evaluation, titles, selected)
     ship_panel(pack_data, evaluation)
     panels.numbers(pack_data.pack, evaluation, titles, selected)
+    panels.slices(pack_data, evaluation)
     if evaluation.class_thresholds:
         panels.class_thresholds(pack_data, evaluation)
     panels.nearest_images(pack_data, evaluation)
@@ -79,7 +86,10 @@ def show_lab(pack_data, choice, scores_by_detector, titles) -> None:
 def show(pack_data) -> None:
     """Shows the choices, and the line as soon as its detector is ready."""
     titles = unique_titles(pack_data.pack)
-    choice = threshold_choice(tuple(DETECTORS), titles, pack_data.key)
+    averaged = {name: title for name, title in titles.items() if name not in pack_data.pack.apart}
+    toolbar = st.container(horizontal=True, vertical_alignment="bottom")
+    place = toolbar.container(horizontal=True, vertical_alignment="bottom", width="content")
+    choice = threshold_choice(toolbar, place, tuple(DETECTORS), averaged, pack_data.key)
     add_detectors(choice.detectors)
 
     job = ensure_scoring_job(pack_data, "modern")
@@ -96,13 +106,13 @@ def show(pack_data) -> None:
     if missing and not job.over:
         names = plain(" and ".join(missing))
         show_scoring(job, f"Fitting the detectors, {names} among them", missing)
-    show_lights(job, choice.detectors)
     if not choice.set_names:
         st.info(NO_OOD, icon=":material/info:")
     selection_chips()
 
     if choice.detector in scores_by_detector:
-        show_lab(pack_data, choice, scores_by_detector, titles)
+        show_lab(pack_data, choice, scores_by_detector, titles, place)
+        show_lights(job, choice.detectors)
         return
     if choice.detector in missing and not job.over:
         st.skeleton(height=HEIGHT)

@@ -17,8 +17,9 @@ from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
+from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
 from app.pack.tables import assignment, format_score, style_digits
-from app.text import plain
+from app.text import number_text, plain
 from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.same_share import same_share_thresholds
@@ -36,7 +37,7 @@ from app.threshold_lab.tables import (
 )
 from heat_core.results.table import tabulate
 from heat_core.set_name import SetName
-from heat_core.thresholds import sweep
+from heat_core.thresholds import evaluate, sweep
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -48,7 +49,7 @@ Selected = Mapping[str, Array]  # {set: (n,) scores of its rows that are selecte
 
 FROM_LINE = "line"
 NEAREST_FORMATS = {
-    "Score": st.column_config.NumberColumn(format="%.6g"),
+    "Score": st.column_config.NumberColumn(format="%.4g"),
     "Above the line": st.column_config.NumberColumn(format="%+.3g"),
 }
 
@@ -166,15 +167,19 @@ def numbers(
 def every_set(
     pack: Pack, evaluation: Evaluation, titles: Mapping[str, str], selected: Selected
 ) -> None:
-    """Shows what the line does to every OOD set that counts."""
-    choice = evaluation.choice
-    set_names = [name for name in pack.ood if str(name) in choice.set_names]
-    results = tabulate({choice.detector: evaluation.set_scores}, set_names)
-    sets_table = sets_table_at_threshold(results, evaluation.outcome, titles, selected)
+    """Shows what the line does to every OOD set that counts, or that no average counts."""
+    choice, scores = evaluation.choice, evaluation.set_scores
+    set_names = [name for name in pack.ood if str(name) in (*choice.set_names, *pack.apart)]
+    results = tabulate({choice.detector: scores}, set_names)
+    outside = scores.ood(map(str, set_names))
+    outcome = evaluate(evaluation.outcome.threshold, scores.test, outside)
+    sets_table = sets_table_at_threshold(results, outcome, titles, selected)
     st.markdown("**Every set at the line**")
     st.dataframe(
         style_digits(sets_table), hide_index=True, alt="What the line does to every OOD set"
     )
+    if pack.apart_sentence:
+        st.caption(plain(pack.apart_sentence))
     if evaluation.class_thresholds:
         st.caption(
             "FPR95 and AUROC are of scores less their class's threshold here, and so are not "
@@ -245,13 +250,29 @@ def _cost_curve(evaluation: Evaluation) -> None:
     candidates = sweep(scores.test, scores.ood(evaluation.choice.set_names))
     costs = candidates.cost(evaluation.choice.deployment)
     cost = outcome.cost(evaluation.choice.deployment)
-    st.markdown(f"**1000 inputs cost {cost:,.1f} here, {costs.min():,.1f} at the cheapest line**")
+    here, least = number_text(cost, 1), number_text(float(costs.min()), 1)
+    st.markdown(f"**1000 inputs cost {here} here, {least} at the cheapest line**")
     st.plotly_chart(
         figures.cost(candidates.kept, costs, (outcome.kept, cost)),
         key="cost",
         alt="Expected cost of 1000 inputs by the ID kept, and the line",
         config=figures.QUIET,
     )
+
+
+@st.fragment
+def slices(pack_data: PackData, evaluation: Evaluation) -> None:
+    """Shows, folded, what the line does by a metadata column; nothing where the data has none."""
+    title = slices_title(pack_data)
+    if title:
+        with st.expander(title, expanded=are_slices_wanted(), icon=":material/table_rows:"):
+            show_slices(
+                pack_data,
+                column_input(pack_data),
+                evaluation.set_scores,
+                evaluation.outcome.threshold,
+                evaluation.choice.set_names,
+            )
 
 
 def class_thresholds(pack_data: PackData, evaluation: Evaluation) -> None:

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app.pack.data import PackData, find_job, start_job
+from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.progress import show_failure, show_progress
 from app.pack.scores import fitted_run
+from app.pack.tables import format_score
 from app.text import plain
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.shipment import (
@@ -31,8 +32,8 @@ def ship_panel(pack_data: PackData, evaluation: Evaluation) -> None:
     """Offers the detector with its threshold as files, and shows those that were made."""
     detector = evaluation.choice.detector
     rule = evaluation.rule or ByHand(evaluation.outcome.threshold)
-    job = find_job(pack_data, _job_key(pack_data, detector, rule, evaluation.choice.set_names))
-    if job is None or job.state == "cancelled":
+    job = watched_job(pack_data, _job_key(pack_data, detector, rule, evaluation.choice.set_names))
+    if job is None:
         st.button(
             "Ship this",
             key="ship",
@@ -45,7 +46,15 @@ def ship_panel(pack_data: PackData, evaluation: Evaluation) -> None:
     if show_failure(job, _start, pack_data, evaluation, rule):
         return
     if not job.over:
-        show_progress(job, f"Packing {plain(detector)}")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            show_progress(job, f"Packing {plain(detector)}")
+            st.button(
+                "Cancel",
+                key="cancel-ship",
+                icon=":material/close:",
+                on_click=leave_job,
+                args=(job,),
+            )
         return
     _show_shipment(evaluation, job.result)
 
@@ -109,7 +118,7 @@ def _heading(evaluation: Evaluation, shipment: Shipment) -> str:
     decision = shipment.decision
     where = f"{len(decision.by_class)} thresholds"
     if not decision.by_class:
-        where = f"its threshold, {decision.threshold:.6g}"
+        where = f"its threshold, {format_score(decision.threshold)}"
     return f"{plain(evaluation.choice.detector)} with {where}, ready to ship"
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.pack.items import PackRow, item_id
+from app.pack.items import PackRow, given_id, item_id
 from app.pack.tables import Array, Mask, assignment, format_score, percent
+from app.text import number_text
+from heat_core.metadata import ID_COLUMN
 
 if TYPE_CHECKING:
     from heat_core.pack import Pack
@@ -105,7 +107,7 @@ def what_is_promised(rule: ThresholdRule | None, scores: SetScores) -> str:
 def line_interval(rule: ThresholdRule | None, scores: SetScores) -> tuple[float, float] | None:
     """Returns where other calibration scores, as many, would put the threshold in 95 of 100 cases.
 
-    None where nothing says.
+    None of a rule that is not of one rank of them, whose interval needs resampling.
 
     Args:
         rule: that chose the threshold; None if a hand did.
@@ -194,7 +196,7 @@ def _outcome_cells(outcome: Outcome, deployment: Deployment) -> dict[str, str]:
 
 
 def _count_text(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:,.1f}"
+    return number_text(value, 1)
 
 
 def sets_table_at_threshold(
@@ -321,11 +323,13 @@ def nearest_table(
             one.
     """
     features = dict(pack.sets())
+    has_ids = any(ID_COLUMN in features[set_name].metadata for set_name, _ in pack_rows)
     rows = []
     for set_name, row in pack_rows:
         score = float(scores[set_name][row])
         cells = {
             "Item": item_id(features[set_name], set_name, row),
+            **({"Id": given_id(features[set_name], row)} if has_ids else {}),
             "Set": pack.title_of(set_name),
             "Class": _class_name(pack, set_name, row),
             "Score": score,

@@ -8,6 +8,7 @@ import streamlit as st
 from app.job import Job
 from app.pack import header
 from app.plane.controls import toy_choice
+from app.plane.own_points import OWN
 from app.plane.panels import (
     follow_training,
     kl_note,
@@ -17,7 +18,6 @@ from app.plane.panels import (
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import (
     find_training,
-    find_trainings,
     is_gone,
     is_shown_whole,
     toy_preview,
@@ -25,8 +25,9 @@ from app.plane.state import (
 )
 from app.plane.training import Snapshot
 from app.toy_lab.chains_panel import chains_panel
-from app.toy_lab.comparison import comparison, comparison_buttons, comparison_choices
-from app.toy_lab.controls import comparison_toggle
+from app.toy_lab.comparison import comparison
+from app.toy_lab.controls import comparison_choice, drawn_input
+from app.toy_lab.own_panel import own_choice
 from app.toy_lab.panels import (
     distance_note,
     energy_panels,
@@ -41,18 +42,26 @@ header.show(
     "The truth is known exactly here.",
     uses_pack=False,
 )
-choice = toy_choice()
-compare = comparison_toggle()
+choice = toy_choice(offers_own=True)
+if choice.toy == OWN:
+    choice = own_choice(choice)
+    if choice is None:
+        st.info("Draw some regions or paste some points: then a detector can be trained on them.")
+        st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    compared = comparison_choice(choice)
+    drawn = drawn_input()
 preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
-st.markdown(f":small[:material/scatter_plot: {training_set}]")
+changed = f"; {choice.preset_title}: {choice.knobs.description}" if choice.knobs.text else ""
+st.markdown(f":small[:material/scatter_plot: {training_set}{changed}]")
 
 
 def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
     """Shows the last snapshot and the curves up to it, or the truth alone."""
     training_alarm(snapshots)
-    energy_panels(choice, preview, snapshots[-1].layers if snapshots else {})
+    energy_panels(choice, preview, snapshots[-1] if snapshots else None, drawn)
     training_curves(choice, snapshots)
 
 
@@ -67,10 +76,10 @@ def live_training(job: Job) -> None:
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
     training_alarm(job.frames, job.result)
-    training_result(choice, job.result)
+    training_result(choice, preview, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
     record = snapshot.record if snapshot else None
-    energy_panels(choice, preview, (snapshot or job.result.snapshot).layers)
+    energy_panels(choice, preview, snapshot or job.result.snapshot, drawn)
     training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
@@ -81,33 +90,18 @@ def one_detector() -> None:
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":
-        show_replayed(choice, partial(finished_training, job))
+        show_replayed([choice], partial(finished_training, job))
     else:
         start_button(choice)
         seen = training_seen(choice)
-        state_message(choice, job, seen)
+        state_message(choice, preview, job, seen)
         if job is not None:
             snapshots_so_far(job.frames)
         else:
             snapshots_so_far(seen.snapshots if seen else [])
 
 
-def three_detectors() -> None:
-    """Shows three detectors at once."""
-    choices = comparison_choices(choice)
-    jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
-    comparison_buttons(choices, jobs)
-    is_under_way = any(job is not None and not job.over for job in jobs.values())
-
-    def show() -> None:
-        if is_under_way and all(job is None or job.over for job in jobs.values()):
-            st.rerun()
-        comparison(choice, preview, jobs)
-
-    st.fragment(show, run_every=0.5 if is_under_way else None)()
-
-
-if compare:
-    three_detectors()
+if compared:
+    comparison(compared, preview, drawn)
 else:
     one_detector()

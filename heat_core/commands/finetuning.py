@@ -45,9 +45,12 @@ def _finetune_options(add: AddOption) -> None:
     objectives = "what auxiliary images are to have: high energies, or a uniform softmax"
     choices = ("energy-bounded", "outlier-exposure")
     add("--objective", choices=choices, default="energy-bounded", help=objectives)
-    id_margin = "above which an ID energy costs; the mean ID energy if not given"
+    id_margin = "above which an ID energy costs; their mean energy if not given"
     add("--id-margin", type=read_number, metavar="ENERGY", help=id_margin)
-    auxiliary_margin = "below which an auxiliary energy costs; their mean energy if not given"
+    auxiliary_margin = (
+        "below which an auxiliary energy costs; their mean energy if not given. Where that is "
+        "below the mean ID energy, both margins are midway between them"
+    )
     add("--auxiliary-margin", type=read_number, metavar="ENERGY", help=auxiliary_margin)
     weight = "of that beside the cross-entropy; .1 for energies, .5 for a uniform softmax"
     add("--weight", type=read_positive, help=weight)

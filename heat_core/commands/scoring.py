@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from heat_core.run import Run
-    from heat_core.streams import Part, RowBatch
+    from heat_core.streams import RowBatch, TablePart
 
 FORMAT, MANIFEST = "heat-scores", "scores.json"  # in a folder of tables: what they were made with
 
@@ -73,7 +73,7 @@ def score(options: argparse.Namespace) -> None:
 
 
 def _score_into_folder(
-    run: Run, parts: Sequence[Part], folder: Path, kind: str, tally: _Tally
+    run: Run, parts: Sequence[TablePart], folder: Path, kind: str, tally: _Tally
 ) -> None:
     """Writes a table for each part that has none yet.
 
@@ -93,7 +93,9 @@ def _score_into_folder(
         tally.report(number + 1, len(parts))
 
 
-def _score_parts(run: Run, parts: Sequence[Part], path: Path, kind: str, tally: _Tally) -> None:
+def _score_parts(
+    run: Run, parts: Sequence[TablePart], path: Path, kind: str, tally: _Tally
+) -> None:
     """Writes what is said of the rows of some parts into a file."""
     from heat_core.streams import write_tables
 
@@ -133,7 +135,7 @@ def table_of(run: Run, batch: RowBatch) -> pd.DataFrame:
 # -- a folder of tables ----------------------------------------------------------------------------
 
 
-def _check_names(source: str, parts: Sequence[Part]) -> None:
+def _check_names(source: str, parts: Sequence[TablePart]) -> None:
     """Raises ValueError if two parts would be the same table of a folder."""
     counts = Counter(part.name for part in parts)
     name, count = counts.most_common(1)[0]
@@ -223,7 +225,7 @@ class _Tally:
         done = self.skipped + self.rows + batch_rows * (share or 0.0)
         self.line.show(doing, min(done / self.total, 1.0) if self.total else None)
 
-    def skip(self, part: Part) -> None:
+    def skip(self, part: TablePart) -> None:
         self.skipped += part.rows or 0
 
     def report(self, done: int, parts: int) -> None:

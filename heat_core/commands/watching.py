@@ -99,8 +99,8 @@ def _summary(found: Watch) -> str:
             f"{100 * rates.low[first]:.1f} to {100 * rates.high[first]:.1f} %."
         )
     for name, test, meaning in (
-        ("Drift", found.drift, "a false alarm in at most 1 stream of 20"),
-        ("Change", found.change, "a false alarm in 10,000 rows at most, on average"),
+        ("Drift", found.martingale, "a false alarm in at most 1 stream of 20"),
+        ("Change", found.cusum, "a false alarm in 10,000 rows at most, on average"),
     ):
         said = "no alarm" if test.alarm_at is None else f"alarm at {found.times[test.alarm_at]}"
         where = "" if test.alarm_at is None else f" (row {test.alarm_at + 1:,})"

@@ -302,9 +302,9 @@ class HEAT(Normalizing):
             mixture: fitted to the training features.
             train: these features.
         """
-        if self.noise_origin == "normal":
-            return standard_normal(self.inner_z(train))
         noise_scale = learner.noise_scale
+        if self.noise_origin == "normal":
+            return standard_normal(self.inner_z(train), 1.0 if noise_scale is None else noise_scale)
         if noise_scale is None:
             noise_scale = self.prior_temperature**0.5
         manifold = learner.noise_manifold(self.inner_z(train), self.normalize)
@@ -356,7 +356,8 @@ class EBM(Normalizing):
 
     Args:
         learner: of E_theta; it says what E_theta learns from. The broad Gaussian's deviations are
-            3 times the data's, where it does not say another `noise_scale`.
+            3 times the data's, where it does not say another `noise_scale`; cube and N(0, I) are
+            as many times as wide as it says.
         noise_origin: where noise is: `around` the data as above, or `normal`: N(0, I), where the
             paper's chains begin.
 
@@ -409,12 +410,13 @@ class EBM(Normalizing):
     def make_noise_sampler(self, learner: FromNoise, train: Features) -> DrawPoints:
         """Returns the sampler of the noise: around the training features, or N(0, I)."""
         z = self.inner_z(train)
+        by_default = NOISE_SCALE if self.normalize and self.noise_origin == "around" else 1.0
+        noise_scale = by_default if learner.noise_scale is None else learner.noise_scale
         if self.noise_origin == "normal":
-            return standard_normal(z)
+            return standard_normal(z, noise_scale)
         if not self.normalize:
-            return uniform_cube(z)
+            return uniform_cube(z, scale=noise_scale)
         mixture = GaussianMixture(train.dim, classes=1).to(z).fit(Features(z))
-        noise_scale = NOISE_SCALE if learner.noise_scale is None else learner.noise_scale
         return widened_mixture(mixture, noise_scale, learner.noise_manifold(z, self.normalize))
 
     def to_diagnose(self, energy: Energy, train: Features, extra: ExtraID, seed: int) -> ToDiagnose:

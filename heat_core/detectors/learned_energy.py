@@ -194,7 +194,7 @@ class FromNoise(EnergyLearner):
 
     Args:
         noise_scale: how many times as large the noise's standard deviations are as those of the
-            Gaussians that it is drawn from; by default the detector's own choice.
+            density that it is drawn from; by default the detector's own choice.
         checked: what was learned stays only if it helps: if the whole energy tells held-out ID
             features (`val`, or a tenth of the training features) from `negatives.perturbed` ones,
             of kinds that it was not trained on, better than the prior alone does. Else E_theta is

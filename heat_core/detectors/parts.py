@@ -18,7 +18,7 @@ SCALE_ROWS = 4000  # training rows that set the parts' scales, where no other ID
 
 
 @dataclass(frozen=True)
-class Part:
+class PriorPart:
     """A closed-form energy of one view of the features.
 
     Args:
@@ -76,13 +76,15 @@ class Part:
         return self.detector
 
 
-PARTS: Mapping[str, Part] = {
-    "mog": Part("MoG", detector=MoG()),
-    "std_view": Part("MoG of the std view", "std", MoG(), needs="std-pooled view"),
-    "energy": Part("Energy", detector=EnergyLogits(), needs="classifier's head (weight and bias)"),
-    "odin": Part("ODIN", "odin", needs="score of ODIN"),
-    "early_layer": Part("early layer", "early", needs="score of an earlier layer"),
-    "knn": Part("KNN", detector=KNN()),
+PARTS: Mapping[str, PriorPart] = {
+    "mog": PriorPart("MoG", detector=MoG()),
+    "std_view": PriorPart("MoG of the std view", "std", MoG(), needs="std-pooled view"),
+    "energy": PriorPart(
+        "Energy", detector=EnergyLogits(), needs="classifier's head (weight and bias)"
+    ),
+    "odin": PriorPart("ODIN", "odin", needs="score of ODIN"),
+    "early_layer": PriorPart("early layer", "early", needs="score of an earlier layer"),
+    "knn": PriorPart("KNN", detector=KNN()),
 }
 """{name: part}: Gaussians on z and on the std-pooled view, the classifier's free energy, ODIN, the
 Gaussians of an earlier layer's averages, and the distance to neighbours."""
@@ -137,7 +139,7 @@ def sum_of_parts(
         names: of the parts.
         shape: of the features.
         views: side by side in the energy's input.
-        normalize: as `Part.build` takes it.
+        normalize: as `PriorPart.build` takes it.
     """
     starts = view_starts(shape, views)
     parts = [PARTS[name] for name in names]

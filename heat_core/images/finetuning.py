@@ -215,7 +215,7 @@ def energy_bounded(
     auxiliary_margin: float | None = None,
     weight: float = EnergyBounded.weight,
 ) -> EnergyBounded:
-    """Returns the objective; a margin that is not given is its set's mean energy, to .01.
+    """Returns the objective; a margin that is not given is that of `margins_of`, to .01.
 
     Args:
         id_logits, auxiliary_logits: (N, C) each, of the network before it is fine-tuned.

@@ -35,8 +35,8 @@ def betting_score(p: ArrayLike) -> Array:
     return powers * values ** (powers - 1)
 
 
-class WealthTest(NamedTuple):
-    """What a test says of a stream.
+class WealthPath(NamedTuple):
+    """The wealth of a test along a stream, and when it alarmed.
 
     Args:
         log_wealth: (N,) log of the wealth after each row.
@@ -68,7 +68,7 @@ class Martingale:
     limit: float = 20.0
     restart: float = 0.001
 
-    def test(self, p: ArrayLike) -> WealthTest:
+    def test(self, p: ArrayLike) -> WealthPath:
         """Returns the wealth after each of the p-values, (N,), and when it alarms."""
         factors = betting_score(p)
         bets = factors.shape[1]
@@ -81,7 +81,7 @@ class Martingale:
             total += np.log(growth)
             shares = (1 - self.restart) * shares / growth + self.restart / bets
             log_wealth[row] = total
-        return WealthTest(log_wealth, _first_at_least(log_wealth, self.limit))
+        return WealthPath(log_wealth, _first_at_least(log_wealth, self.limit))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Cusum:
 
     run_length: float = 10_000.0
 
-    def test(self, p: ArrayLike) -> WealthTest:
+    def test(self, p: ArrayLike) -> WealthPath:
         """Returns the wealth after each of the p-values, (N,), and when it first alarms."""
         gains = np.log(betting_score(p).mean(1))
         log_wealth = np.empty(len(gains))
@@ -111,7 +111,7 @@ class Cusum:
         for row, gain in enumerate(gains):
             wealth = max(wealth, 0.0) + gain
             log_wealth[row] = wealth
-        return WealthTest(log_wealth, _first_at_least(log_wealth, self.run_length))
+        return WealthPath(log_wealth, _first_at_least(log_wealth, self.run_length))
 
 
 def _first_at_least(log_wealth: Array, limit: float) -> int | None:

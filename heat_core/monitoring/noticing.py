@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .betting import WealthTest
+from .betting import WealthPath
 from .watching import Watch
 
 
@@ -44,14 +44,14 @@ def notices(found: Watch, moment: int) -> dict[str, Notice]:
     """
     ends = found.rates.starts + found.rates.rows
     return {
-        "martingale": _notice(_end_of(found.drift), moment),
-        "cusum": _notice(_end_of(found.change), moment),
+        "martingale": _notice(_end_of(found.martingale), moment),
+        "cusum": _notice(_end_of(found.cusum), moment),
         "flag_rate": _notice(ends[found.rates.is_alarm], moment),
         "ks": _notice(ends[found.ks_is_alarm], moment),
     }
 
 
-def _end_of(test: WealthTest) -> NDArray[np.int64]:
+def _end_of(test: WealthPath) -> NDArray[np.int64]:
     """Returns how many rows had come at the alarm, (1,); none, (0,), if there was no alarm."""
     return np.array([] if test.alarm_at is None else [test.alarm_at + 1], np.int64)
 

@@ -12,7 +12,7 @@ from heat_core.arguments import finite_scores
 from heat_core.thresholds.proportion import Proportion
 from heat_core.thresholds.rule import Decision
 
-from .betting import Martingale, WealthTest
+from .betting import Martingale, WealthPath
 from .online import online_p_values
 
 MAX_SLICES = 30  # that are watched, those with the most calibration scores
@@ -27,7 +27,7 @@ class SliceWatch:
         rows: (n,) the numbers of these rows in the stream, ascending.
         flagged: how many of them are flagged; None where there is no row.
         calibration_flagged: how many of the calibration scores of this value are.
-        drift: of a martingale over these rows alone.
+        martingale: its wealth over these rows alone.
         limit: the wealth at which it alarms.
     """
 
@@ -35,13 +35,15 @@ class SliceWatch:
     rows: NDArray[np.int64]
     flagged: Proportion | None
     calibration_flagged: Proportion
-    drift: WealthTest
+    martingale: WealthPath
     limit: float
 
     @property
     def alarm_at(self) -> int | None:
         """The row of the whole stream, from 0, after which it alarmed; None if it never did."""
-        return None if self.drift.alarm_at is None else int(self.rows[self.drift.alarm_at])
+        return (
+            None if self.martingale.alarm_at is None else int(self.rows[self.martingale.alarm_at])
+        )
 
 
 def watch_slices(

@@ -13,7 +13,7 @@ from heat_core.arguments import finite_scores
 from heat_core.thresholds.outcome import Array
 from heat_core.thresholds.rule import Decision
 
-from .betting import Cusum, Martingale, WealthTest
+from .betting import Cusum, Martingale, WealthPath
 from .flagged import CONFIDENCE, FlagRates, flag_rates
 from .online import online_p_values
 from .two_sample import kolmogorov_smirnov
@@ -30,8 +30,8 @@ class Watch:
         times: (N,) when each row came, ascending.
         rates: the share flagged in each window, with its band.
         p_values: (N,) of each row among all before it.
-        drift: of the martingale.
-        change: of the CUSUM.
+        martingale: its wealth along the stream.
+        cusum: its own.
         ks_p_value: (K,) the p-value that a window's scores come from where the calibration scores
             come from (Kolmogorov and Smirnov).
     """
@@ -39,8 +39,8 @@ class Watch:
     times: Sequence[Any]
     rates: FlagRates
     p_values: Array
-    drift: WealthTest
-    change: WealthTest
+    martingale: WealthPath
+    cusum: WealthPath
     ks_p_value: Array
 
     @property
@@ -64,8 +64,8 @@ class Watch:
                 "low": rates.low,
                 "high": rates.high,
                 "is_outside": rates.is_outside,
-                "drift_wealth": np.exp(self.drift.log_wealth[last]),
-                "change_wealth": np.exp(self.change.log_wealth[last]),
+                "drift_wealth": np.exp(self.martingale.log_wealth[last]),
+                "change_wealth": np.exp(self.cusum.log_wealth[last]),
                 "ks_p_value": self.ks_p_value,
             }
         )
@@ -102,7 +102,7 @@ def watch(
     >>> calibration = draw.normal(size=1000)
     >>> stream = np.concatenate([draw.normal(size=1000), draw.normal(3, 1, size=100)])
     >>> found = watch(Conformal(0.95).fit(calibration), calibration, stream)
-    >>> bool(found.rates.is_outside[-1]), found.drift.alarm_at >= 1000
+    >>> bool(found.rates.is_outside[-1]), found.martingale.alarm_at >= 1000
     (True, True)
     """
     values = finite_scores("scores", scores)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,7 +28,12 @@ class Toy(abc.ABC):
         extent: half the side of the square that is drawn and integrated over.
         modes: how many modes it has, each a class of its own.
         size: training points drawn by default.
+
+    Attributes:
+        has_density: whether the density is known; `own_points` are those where it is not.
     """
+
+    has_density: ClassVar[bool] = True
 
     title: str
     extent: float

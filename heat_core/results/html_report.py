@@ -141,13 +141,18 @@ class _Facts:
     margins: SetScores
 
     @property
+    def averaged(self) -> tuple[str, ...]:
+        """The names of the OOD sets with scores that averages count."""
+        return tuple(name for name in self.scores.ood_names if name not in self.pack.apart)
+
+    @property
     def outcome(self) -> Outcome:
-        """The effect of the decision on rows that it was not chosen on."""
+        """The effect of the decision on rows that it was not chosen on, and averages count."""
         decision = self.bundle.decision
-        shares = {
-            group: {name: caught.share for name, caught in sets.items()}
-            for group, sets in self.assessment.caught_by_set.items()
-        }
+        shares: dict[str, dict[str, float]] = {}
+        for group, name in map(SetName.parse, self.averaged):
+            caught = self.assessment.caught_by_set[group][name]
+            shares.setdefault(group, {})[name] = caught.share
         threshold = math.nan if decision.by_class else decision.threshold
         return Outcome(threshold, self.assessment.kept.share, shares)
 
@@ -294,7 +299,8 @@ def _histograms(facts: _Facts) -> Iterator[Html]:
     decision, margins = facts.bundle.decision, facts.margins
     by_group = {"ID": margins.test}
     by_group |= {
-        group: np.concatenate(list(sets.values())) for group, sets in margins.ood().items()
+        group: np.concatenate(list(sets.values()))
+        for group, sets in margins.ood(facts.averaged).items()
     }
     threshold = 0.0 if decision.by_class else decision.threshold
     edges = bin_edges(by_group, threshold, BARS)
@@ -304,9 +310,8 @@ def _histograms(facts: _Facts) -> Iterator[Html]:
     for group, values in by_group.items():
         titles = [facts.pack.title_of("test")]
         if group != "ID":
-            titles = [
-                facts.pack.title_of(str(SetName(group, name))) for name in margins.ood()[group]
-            ]
+            names = margins.ood(facts.averaged)[group]
+            titles = [facts.pack.title_of(str(SetName(group, name))) for name in names]
         name = "In-distribution (ID)" if group == "ID" else f"{group.capitalize()} OOD"
         caption = f"{name}: {one_line(', '.join(titles))}; {len(values):,} rows"
         description = (
@@ -359,6 +364,9 @@ def _ood_sets(facts: _Facts) -> Iterator[Html]:
     yield _table(
         "Every OOD set", heading, [_ood_row(facts, name) for name in facts.scores.ood_names]
     )
+    if facts.pack.apart_sentence:
+        left_out = "The decision, the histograms and the precision leave them out, too."
+        yield element("p", f"{facts.pack.apart_sentence} {left_out}", class_="quiet")
 
 
 def _ood_row(facts: _Facts, text: str) -> tuple[object, ...]:
@@ -368,7 +376,7 @@ def _ood_row(facts: _Facts, text: str) -> tuple[object, ...]:
     caught = facts.assessment.caught_by_set[name.group][name.short_name]
     judged = "" if caught.n == len(scores) else _within(f"{caught.n:,} judged")
     return (
-        joined(facts.pack.title_of(text), _within(name.group)),
+        joined(facts.pack.marked_title_of(text), _within(name.group)),
         joined(f"{len(scores):,}", judged),
         joined(_percent(caught.share), _within(_percent_interval(caught.interval()))),
         _percent(figures.fpr95),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .sinks import FORMATS, format_of, write_tables
-from .sources import Part, RowBatch, parts_of
+from .sources import RowBatch, TablePart, parts_of
 
-__all__ = ["FORMATS", "Part", "RowBatch", "format_of", "parts_of", "write_tables"]
+__all__ = ["FORMATS", "TablePart", "RowBatch", "format_of", "parts_of", "write_tables"]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from heat_core.features import Features, read_features
+from heat_core.list_columns import matrix_of_lists
 
 Item = TypeVar("Item")
 
@@ -39,7 +40,7 @@ class RowBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """Rows that are scored into one table.
 
     Args:
@@ -73,7 +74,7 @@ def parts_of(
     id_column: str = "",
     stdin: IO[str] | None = None,
     id_option: str = "--id",
-) -> list[Part]:
+) -> list[TablePart]:
     """Returns the parts of a source that hold rows, in order.
 
     A part is named by its file's path within the folder that is given, or that a pattern begins
@@ -103,7 +104,7 @@ def parts_of(
     return parts
 
 
-def _file_parts(source: str, columns: _Columns) -> list[Part]:
+def _file_parts(source: str, columns: _Columns) -> list[TablePart]:
     path = Path(source)
     files = sorted(map(Path, glob.glob(source))) if "*" in source else [path]
     if path.is_dir():
@@ -149,15 +150,15 @@ def _check_nothing_is_named(path: Path, columns: _Columns) -> None:
             )
 
 
-def _features_part(path: Path) -> Part:
+def _features_part(path: Path) -> TablePart:
     features = read_features(path, with_labels=False)
     ids: Sequence[Any] = range(len(features))
     if features.index is not None and features.source:
         ids = [f"{features.source}/{index}" for index in features.index.tolist()]
-    return Part(path.stem, len(features), lambda: iter([RowBatch(ids, features)]))
+    return TablePart(path.stem, len(features), lambda: iter([RowBatch(ids, features)]))
 
 
-def _array_part(path: Path) -> Part:
+def _array_part(path: Path) -> TablePart:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -173,7 +174,7 @@ def _array_part(path: Path) -> Part:
             ids = range(start, start + len(rows))
             yield RowBatch(ids, features_of({"z": rows}, path, start), start)
 
-    return Part(path.stem, len(array), batches)
+    return TablePart(path.stem, len(array), batches)
 
 
 def features_of(arrays: dict[str, np.ndarray], source: object, start: int) -> Features:
@@ -195,7 +196,7 @@ def features_of(arrays: dict[str, np.ndarray], source: object, start: int) -> Fe
 # -- Parquet ---------------------------------------------------------------------------------------
 
 
-def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[Part]:
+def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[TablePart]:
     """Returns the parts of a Parquet file: its row groups, `PART_ROWS` together at least."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -219,7 +220,7 @@ def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[Part]:
     for number, (groups, start, rows) in enumerate(blocks):
         part_name = name if len(blocks) == 1 else f"{name}-{number:0{digits}}"
         reader = _ParquetRows(path, keys, columns.id, groups, start)
-        parts.append(Part(part_name, rows, lambda rows=reader: read_ahead(rows.batches())))
+        parts.append(TablePart(part_name, rows, lambda rows=reader: read_ahead(rows.batches())))
     return parts
 
 
@@ -294,24 +295,11 @@ class _ParquetRows:
                 row += batch.num_rows
 
     def _matrix(self, name: str, column: Any, row: int) -> np.ndarray:
-        """Returns a column of lists of numbers as (n, d)."""
-        import pyarrow as pa
-
-        kind = column.type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if not (is_list or pa.types.is_fixed_size_list(kind)):
-            raise ValueError(f"{self.path}: {name} must hold a list of numbers a row, got {kind}.")
-        values = column.flatten()
-        width, rest = divmod(len(values), len(column))
-        lengths = set() if not is_list else set(column.value_lengths().unique().to_pylist())
-        if column.null_count or values.null_count or rest or lengths - {width}:
-            raise ValueError(
-                f"{self.path}: {name} must hold a list of one length and no empty place in each "
-                f"row, and from row {row:,} on it does not."
-            )
-        if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-            raise ValueError(f"{self.path}: {name} must hold numbers, got {values.type}.")
-        return np.array(values.to_numpy(zero_copy_only=False)).reshape(len(column), width)
+        """Returns a column of lists of numbers as (n, d), whose memory is its own."""
+        try:
+            return np.array(matrix_of_lists(column, name, row))
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
 
 
 def _first_line(error: Exception) -> str:
@@ -321,11 +309,11 @@ def _first_line(error: Exception) -> str:
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
-def _stdin_parts(lines: IO[str], columns: _Columns) -> list[Part]:
+def _stdin_parts(lines: IO[str], columns: _Columns) -> list[TablePart]:
     """Returns the part of JSON lines, if there is a row; its first batch is read at once."""
     batches = _json_batches(lines, columns)
     first = next(batches, None)
-    return [] if first is None else [Part("stdin", None, lambda: chain([first], batches))]
+    return [] if first is None else [TablePart("stdin", None, lambda: chain([first], batches))]
 
 
 def _json_batches(lines: IO[str], columns: _Columns) -> Iterator[RowBatch]:

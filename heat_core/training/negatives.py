@@ -5,7 +5,9 @@ Pseudo-OOD features are negatives too: `detectors.learned_energy.FromPseudoOOD` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -38,7 +40,7 @@ OVERSAMPLING = 4  # draws of the noise for each one that importance resampling k
 # -- noise -----------------------------------------------------------------------------------------
 
 
-def uniform_cube(z: Tensor, margin: float = 0.4) -> DrawPoints:
+def uniform_cube(z: Tensor, margin: float = 0.4, scale: float = 1.0) -> DrawPoints:
     """Returns uniform noise on a cube around the data.
 
     A cube, not the bounding box: what is learned means nothing where there is no noise, and a flat
@@ -47,6 +49,7 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> DrawPoints:
     Args:
         z: (N, d) data.
         margin: how far the cube reaches beyond the longest side of the box, as a share of it.
+        scale: how many times as wide the cube is then.
 
     >>> sample_noise = uniform_cube(torch.tensor([[0.0, 0.0], [1.0, 2.0]]), margin=0.5)
     >>> points = sample_noise(1000, torch.Generator().manual_seed(0))
@@ -55,7 +58,7 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> DrawPoints:
     """
     low, high = z.amin(0), z.amax(0)
     centre = (low + high) / 2
-    half = (0.5 + margin) * (high - low).amax()
+    half = scale * (0.5 + margin) * (high - low).amax()
     low, high = centre - half, centre + half
 
     def sample(count: int, generator: Generator) -> Tensor:
@@ -66,12 +69,12 @@ def uniform_cube(z: Tensor, margin: float = 0.4) -> DrawPoints:
     return sample
 
 
-def standard_normal(z: Tensor) -> DrawPoints:
-    """Returns noise of N(0, I) in the d dimensions of data z, (N, d)."""
+def standard_normal(z: Tensor, std: float = 1.0) -> DrawPoints:
+    """Returns noise of N(0, std^2 I) in the d dimensions of data z, (N, d)."""
 
     def sample(count: int, generator: Generator) -> Tensor:
         shape = count, z.shape[1]
-        return torch.randn(shape, device=z.device, dtype=z.dtype, generator=generator)
+        return std * torch.randn(shape, device=z.device, dtype=z.dtype, generator=generator)
 
     return sample
 
@@ -165,6 +168,47 @@ class ModelSampler:
     def _log_weight(self, z: Tensor) -> Tensor:
         """Returns log p - log n of each row up to a constant, (N,)."""
         return -self.e_theta(z)
+
+
+# -- watching --------------------------------------------------------------------------------------
+
+OnNegatives = Callable[[Tensor], None]
+"""A callback of a training: the negatives (batch, d) of the step before a record."""
+
+# of the block that `negatives_to` opened in this thread; every thread begins with none
+_on_negatives: ContextVar[OnNegatives | None] = ContextVar("on_negatives", default=None)
+
+
+@contextmanager
+def negatives_to(on_negatives: OnNegatives) -> Iterator[None]:
+    """Shows a callback, before every record of a training inside a block, its last negatives.
+
+    Of several networks that train together they are the first one's.
+
+    >>> from heat_core.detectors.heat import HEAT
+    >>> from heat_core.detectors.learned_energy import FromNoise, Perceptron
+    >>> from heat_core.features import Features
+    >>> from heat_core.training.trainer import TrainConfig
+    >>> training = TrainConfig(steps=4, batch=16, log_points=2)
+    >>> detector = HEAT(correction=FromNoise(Perceptron(width=4, depth=1), training=training))
+    >>> shapes = []
+    >>> with negatives_to(lambda negatives: shapes.append(tuple(negatives.shape))):
+    ...     energy = detector.fit(Features(torch.randn(50, 2)))
+    >>> shapes
+    [(16, 2), (16, 2)]
+    """
+    token = _on_negatives.set(on_negatives)
+    try:
+        yield
+    finally:
+        _on_negatives.reset(token)
+
+
+def report_negatives(negatives: Tensor) -> None:
+    """Shows negatives, (batch, d), to whoever `negatives_to` named."""
+    on_negatives = _on_negatives.get()
+    if on_negatives is not None:
+        on_negatives(negatives)
 
 
 # -- negatives that test what was learned ----------------------------------------------------------

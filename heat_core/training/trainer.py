@@ -20,7 +20,7 @@ from heat_core.log_partition import log_z_of_weights
 from heat_core.progress import report_progress
 from heat_core.threads import torch_threads
 
-from .negatives import DrawPoints
+from .negatives import DrawPoints, report_negatives
 from .objectives import Objective
 
 MIN_VAL_NEGATIVES = 1000  # negatives that a validation loss is taken over, at least
@@ -242,6 +242,7 @@ class Trainer:
                 losses = (loss_sum / (step - last_logged)).tolist()
                 seconds = time.perf_counter() - start
                 record = networks.evaluate(step, steps, losses, seconds)
+                report_negatives(networks.states[0].negatives)
                 on_record(record, tasks[0].energy)
                 loss_sum.zero_()
                 last_logged = step
@@ -368,6 +369,7 @@ class TrainState:
         )
         self.kept_loss = math.inf
         self.kept_weights: dict[str, Tensor] = {}
+        self.negatives = task.z[:0]  # of the last step
 
     def _split_validation(self, task: TrainingTask) -> None:
         """Sets data to train on, (N, d), and what validates, data (M, d) and negatives (K, d)."""
@@ -386,7 +388,8 @@ class TrainState:
         size = self.config.batch
         z = self.train
         rows = torch.randint(len(z), (size,), device=z.device, generator=self.generator)
-        batch = torch.cat([z[rows], self.negative_sampler(size, self.generator)])
+        self.negatives = self.negative_sampler(size, self.generator)
+        batch = torch.cat([z[rows], self.negatives])
         if self.config.jitter:
             jitter = torch.randn(
                 batch.shape, device=z.device, dtype=z.dtype, generator=self.generator

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from pathlib import Path
 
+import pandas as pd
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Dataframe
 
 from app.job import Job
 from app.jobs import JobQueue
 from app.server import SERVER, is_connected
+from app.text import SIGNIFICANT_DIGITS
 
 APP = Path(__file__).parents[2] / "app"
 PAGE_NAMES = sorted(path.parent.name for path in APP.glob("*/page.py"))
@@ -25,9 +30,10 @@ def app(**link: str) -> AppTest:
 
 
 def opened(at: AppTest) -> AppTest:
-    """Runs the page, which must not fail."""
+    """Runs the page, which must not fail, nor write numbers with more digits than one reads."""
     at.run()
     assert not at.exception
+    assert long_numbers(at) == [], "app.text.number_text writes a number with few digits"
     return at
 
 
@@ -77,6 +83,47 @@ def text(at: AppTest) -> str:
         for element in at.main
     ]
     return " ".join(texts + [bar.proto.text for bar in at.get("progress")])
+
+
+FRACTION = re.compile(r"(?<![\w.,/-])\d[\d,]*\.\d+(?![\w.])")
+READ_ALONE = {"code", "number_input", "text_input", "json"}  # what is copied or typed is exact
+
+
+def long_numbers(at: AppTest) -> list[str]:
+    """Returns the fractions on a page that have more than four significant digits.
+
+    Whole numbers are counts, and may have all of theirs.
+    """
+    said = [
+        str(getattr(element, "value", "")) + " " + str(getattr(element, "label", ""))
+        for element in at.main
+        if element.type not in {*READ_ALONE, "dataframe", "table"}
+    ]
+    said += [cell for frame in at.dataframe for cell in _shown_cells(frame)]
+    numbers = [number for words in said for number in FRACTION.findall(words)]
+    return [number for number in numbers if significant_digits(number) > SIGNIFICANT_DIGITS]
+
+
+def significant_digits(number: str) -> int:
+    """Returns how many digits of a decimal number say something.
+
+    >>> significant_digits("0.0120"), significant_digits("1,234.5")
+    (3, 5)
+    """
+    return len(re.sub(r"\D", "", number).lstrip("0"))
+
+
+def _shown_cells(frame: Dataframe) -> list[str]:
+    """Returns the cells of a table as Streamlit shows them, but for those that a format writes."""
+    formats = json.loads(frame.proto.columns or "{}")
+    is_styled = bool(frame.proto.arrow_data.styler.display_values)
+    cells = []
+    for name, column in frame.value.items():
+        if not pd.api.types.is_float_dtype(column):
+            cells += [str(cell) for cell in column]
+        elif not is_styled and not formats.get(str(name), {}).get("type_config", {}).get("format"):
+            cells += [f"{cell:.4f}".rstrip("0") for cell in column]
+    return cells
 
 
 def ready_detectors(at: AppTest) -> list[str]:

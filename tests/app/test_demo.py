@@ -1,11 +1,14 @@
-"""The demo: five steps, each a link; its numbers are those of the pack and of the plane.
+"""The demo: five slides of one story; its numbers are those of the pack and of the plane.
 
 And the glossary, which is on every page.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +16,23 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.components import with_nested
+from app.components.stage import NESTED
 from app.demo import story
-from app.demo.steps import STEPS
+from app.demo.export import html_file
+from app.demo.slides import ASSUMED, slide_data, slides
+from app.demo.state import LEADS
 from app.demo.story import Story
 from app.glossary import TERMS
-from heat_core.pack import Pack, read_pack
-from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text
+from heat_core.features import Features
+from heat_core.images.gallery import Gallery
+from heat_core.pack import NO_EXTRA, Pack, read_pack
+from heat_core.scores import SetScores
+from tests.app.pages import PAGE_NAMES, app, link, opened, text
 
 pytestmark = pytest.mark.skipif(not story.PACK.is_dir(), reason="no pack in assets/packs")
+STEPS = 5
+JARGON = r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b"
 
 
 @pytest.fixture(autouse=True)
@@ -41,63 +53,205 @@ def pack() -> Pack:
     return read_pack(story.PACK)
 
 
-def _demo(step: int) -> AppTest:
+def _demo(**link_words: str) -> AppTest:
     return opened(
-        opened(app(step=str(step)).switch_page("demo/page.py"))
+        opened(app(**link_words).switch_page("demo/page.py"))
     )  # AppTest brings a link back a run later
 
 
-@pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
-def test_every_step_has_a_finding_a_sentence_and_a_picture(number: int, shipped: Story) -> None:
-    at = _demo(number)
-    step = STEPS[number - 1]
-    assert at.header[0].value == f"{number}. {step.title}"
-    sentence = step.sentence(shipped)
-    assert sentence.endswith(".")
-    assert sentence.count(". ") == 0  # one sentence
-    assert not re.search(r"\b(OOD|ID|softmax|logit|AUROC|FPR|nats?|prior|KL)\b", sentence)
-    assert sum(len(at.get(kind)) for kind in ("plotly_chart", "image", "bidi_component")) >= 1
-    assert link(at)["step"] == str(number)
-    assert f"**{number}** of {len(STEPS)}" in text(at)
+def _on_stage(at: AppTest) -> dict:
+    """Returns what the browser is told to show."""
+    (mounted,) = [
+        json.loads(element.proto.json)
+        for element in at.get("bidi_component")
+        if '"slides"' in element.proto.json
+    ]
+    return mounted
 
 
-def test_buttons_go_on_and_back_and_stop_at_the_ends() -> None:
-    at = _demo(1)
-    assert "Back" not in offered(at)
-    for number in range(2, len(STEPS) + 1):
-        press(at, "Next")
-        assert at.header[0].value.startswith(f"{number}. ")
-    assert "Next" not in offered(at)
-    assert press(at, "Back").header[0].value.startswith("4. ")
+# -- slides ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", ["0", "6", "x", "-1", "2.5"])
-def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
-    assert (
-        opened(opened(app(step=wrong).switch_page("demo/page.py")))
-        .header[0]
-        .value.startswith("1. ")
-    )
-
-
-def test_a_press_as_the_page_is_left_does_no_harm() -> None:
-    at = _demo(2)
-    next(button for button in at.button if button.label == "Next").click()
-    opened(at.switch_page("toy_lab/page.py"))
-    assert opened(at.switch_page("demo/page.py")).header[0].value.startswith("3. ")
+def test_every_slide_has_a_finding_with_its_figure_a_picture_and_notes(shipped: Story) -> None:
+    told = slides(shipped)
+    assert len(told) == STEPS
+    for slide in told:
+        assert re.search(r"\d", slide.title)
+        assert not re.search(JARGON, f"{slide.title} {slide.text} {slide.say}")
+        assert slide.text.endswith(".")
+        assert slide.say.endswith(".")
+        assert slide.source.endswith(".")
+    assert [slide.picture["kind"] for slide in told] == ["examples", "maps", "maps", "maps", "line"]
 
 
 def test_sentences_say_what_the_arrays_say(shipped: Story) -> None:
-    outcome = shipped.outcomes["HEAT"]
-    assert f"{100 * outcome.caught:.0f} of 100 strange" in STEPS[4].sentence(shipped)
-    assert f"among them {shipped.out('HEAT').sum()} of the 12" in STEPS[4].sentence(shipped)
-    sure = sum(
+    sure, energy, guess, correction, line = slides(shipped)
+    count = sum(
         int((1 - np.exp(shipped.scores["MSP"][name]) > 0.9).sum()) for name in shipped.card.kinds
     )
-    assert f"sure what {sure} of them are" in STEPS[0].sentence(shipped)
-    assert (shipped.probabilities > story.CONFIDENCE).all()
+    assert f"more than 90 % sure of {count} of 2,000 inputs" in sure.title
+    outcome = shipped.outcomes["HEAT"]
+    assert f"{100 * outcome.kept:.0f} of 100 familiar" in line.title
+    assert f"{100 * outcome.caught:.0f} of 100 strange" in line.title
+    assert f"energy catches {100 * shipped.outcomes['Energy'].caught:.0f} of 100" in energy.title
+    assert list(energy.bars.values()) == [
+        shipped.outcomes[name].caught for name in ("MSP", "Energy")
+    ]
+    assert list(correction.bars.values()) == [
+        shipped.outcomes[name].caught for name in ("MoG", "HEAT-GMM")
+    ]
+    assert "47 %" in guess.title
+    assert "from 47 % to 10 %" in correction.title
+
+
+def test_a_strange_example_stands_beside_a_familiar_one_of_its_class(
+    shipped: Story, pack: Pack
+) -> None:
     assert not shipped.out("MSP").any()
-    assert (np.diff(shipped.probabilities) <= 0).all()
+    certainties = [shipped.confidence_of(example) for example in shipped.strange]
+    assert min(certainties) > story.CONFIDENCE
+    assert certainties == sorted(certainties, reverse=True)
+    for strange, familiar in zip(shipped.strange, shipped.familiar, strict=True):
+        assert familiar is not None
+        assert familiar.set_name == "test"
+        assert familiar.predicted == strange.predicted
+        assert pack.class_name(int(pack.test.y[familiar.row])) == familiar.predicted
+        assert shipped.confidence_of(familiar) == pytest.approx(
+            shipped.confidence_of(strange), abs=0.01
+        )
+    first = slide_data(shipped)[0]["picture"]["pairs"][0]
+    assert first["familiar"]["says"] == first["strange"]["says"] == "ship, 99.9 %"
+
+
+def test_the_line_counts_exactly_and_says_what_it_assumes(shipped: Story) -> None:
+    data = slides(shipped)[-1].picture["data"]
+    outcome = shipped.outcomes["HEAT"]
+    familiar = data["groups"][0]["sets"][0]
+    assert familiar["passed"] / familiar["n"] == outcome.kept
+    assert data["assumed"] == ASSUMED
+    caught = [example["score"] > data["threshold"] for example in data["examples"]]
+    assert caught == shipped.out("HEAT").tolist()
+
+
+def _bare_pack(train: Features, test: Features, ood: dict, head: bool) -> Pack:
+    train = train if head else replace(train, head=None)
+    return Pack(train, test, ood, NO_EXTRA, {"title": "bare <b>"})
+
+
+@pytest.mark.parametrize("with_head", [True, False])
+@pytest.mark.parametrize("has_ood", [True, False])
+@pytest.mark.parametrize("ready", [(), ("MoG",), ("MSP", "Energy", "MoG")])
+def test_slides_of_any_pack_say_what_is_absent(
+    shipped, train, test, far, with_head: bool, has_ood: bool, ready: tuple[str, ...]
+) -> None:
+    bare = _bare_pack(train, test, {("far", "d"): far} if has_ood else {}, with_head)
+    sets = {"test": test, "far_d": far} if has_ood else {"test": test}
+    scores = {
+        name: SetScores({key: -np.linspace(0.1, 0.9, len(rows)) for key, rows in sets.items()})
+        for name in ready
+        if with_head or name == "MoG"
+    }
+    told = story.story_of(bare, Gallery(bare), scores, shipped)
+    sure, energy, _, correction, line = slides(told)
+    if with_head and has_ood and "MSP" in scores:
+        assert " of 50 inputs that are nothing it knows" in sure.title
+        assert not any(pair["strange"]["image"] for pair in sure.picture["pairs"])
+    elif not with_head:
+        assert "no classifier" in sure.title
+        assert "no classifier" in energy.title
+    elif not has_ood:
+        assert "no strange inputs" in sure.title
+        assert "no strange inputs" in energy.title
+    else:
+        assert "not ready" in sure.title
+    assert correction.bars == {}
+    if not scores:
+        assert "not ready" in line.title
+    elif not has_ood:
+        assert "no strange inputs" in line.title
+    else:
+        assert "of 100 strange ones are caught" in line.title
+    assert html_file(told).count("<script") == 2
+
+
+def test_where_it_is_sure_of_none_it_says_so(shipped: Story, monkeypatch) -> None:
+    monkeypatch.setattr(story, "CONFIDENCE", 1.0)
+    assert "sure of none of 2,000 inputs" in slides(shipped)[0].title
+    assert story.confident_rows(shipped.scores["MSP"], shipped.card.kinds)[0] == (
+        shipped.strange[0].set_name,
+        shipped.strange[0].row,
+    )
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_the_step_of_the_link_and_offers_one_file(shipped: Story) -> None:
+    at = _demo(step="3")
+    shown = _on_stage(at)
+    assert shown["step"] == 3
+    assert [slide["title"] for slide in shown["slides"]] == [one.title for one in slides(shipped)]
+    assert [lead["page"] for lead in shown["leads"]] == [lead.page for lead in LEADS]
+    assert link(at)["step"] == "3"
+    assert [button.label for button in at.get("download_button")] == ["Save as one file"]
+    assert "10,000 familiar and 6,000 strange inputs" in text(at)
+
+
+@pytest.mark.parametrize("wrong", ["6", "2.5"])
+def test_a_step_that_is_not_there_is_the_first(wrong: str) -> None:
+    assert _on_stage(_demo(step=wrong))["step"] == 1
+
+
+def test_a_lead_goes_to_its_page_with_the_line() -> None:
+    at = _demo()
+    at.session_state["demo_leads_to"] = "energy"
+    assert any(title.value == "Energy" for title in [*opened(at).title, *at.header])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
+def test_a_story_that_is_lost_or_damaged_gives_one_line(
+    content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "story.npz"
+    if content is not None:
+        path.write_bytes(story.PATH.read_bytes()[:-5000] if content == "whole" else content)
+    monkeypatch.setattr("app.demo.state.PATH", path)
+    at = opened(app().switch_page("demo/page.py"))
+    assert len(at.error) == 1
+    assert "python -m app.demo.story" in at.error[0].value.replace("\\", "")
+    assert "\n" not in at.error[0].value
+
+
+# -- one file --------------------------------------------------------------------------------------
+
+
+def test_the_file_names_nothing_on_a_network(shipped: Story) -> None:
+    page = html_file(shipped)
+    markup = re.sub(r"<(script|style)\b[^>]*>.*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.search(r"https?:|//\w+\.\w", page.replace("\n//", ""))
+    assert not re.search(r"\b(src|href|srcset)=", markup)
+    assert not re.search(r"@import|url\(|\bimport\b|fetch\(|XMLHttpRequest|WebSocket", page)
+    assert "default-src 'none'" in unescape(page)
+    assert len(page) < 400_000
+
+
+def test_the_file_takes_text_of_a_pack_as_text(shipped: Story) -> None:
+    title = "</script></title><img src=x>"
+    kinds = dict.fromkeys(shipped.card.kinds, title)
+    hostile = replace(shipped, card=replace(shipped.card, pack_title=title, kinds=kinds))
+    page = html_file(hostile)
+    assert page.count("</script>") == 2
+    assert page.count("</title>") == 1
+    assert "<img" not in page
+
+
+def test_components_within_the_stage_keep_to_themselves() -> None:
+    texts = with_nested("stage", NESTED)
+    assert texts["js"].count("export default") == 1
+    assert all(f".nested-{name} {{" in texts["css"] for name in NESTED)
+
+
+# -- the story on disk -----------------------------------------------------------------------------
 
 
 def test_the_story_is_of_this_pack_and_of_these_detectors(shipped: Story, pack: Pack) -> None:
@@ -107,6 +261,8 @@ def test_the_story_is_of_this_pack_and_of_these_detectors(shipped: Story, pack: 
     assert shipped.card.detectors == story.described(pack), (
         "a detector has changed: python -m app.demo.story"
     )
+    assert story.is_story_of(shipped, pack)
+    assert not story.is_story_of(shipped, replace(pack, card={"title": "another"}))
 
 
 def test_scores_and_images_are_the_packs(shipped: Story, pack: Pack) -> None:
@@ -119,12 +275,18 @@ def test_scores_and_images_are_the_packs(shipped: Story, pack: Pack) -> None:
         assert set(again) == set(shipped.scores[name])
         for set_name, scores in again.items():
             assert np.allclose(scores, shipped.scores[name][set_name], rtol=1e-4, atol=1e-4)
-    sets, rows = story.confident_images(shipped.scores["MSP"], tuple(shipped.card.kinds))
-    assert sets == shipped.image_sets
-    assert np.array_equal(rows, shipped.rows)
-    pixels, predicted = story.images_of(pack, sets, rows)
-    assert np.array_equal(pixels, shipped.pixels)
-    assert predicted == shipped.predicted
+    strange, familiar = story.find_examples(
+        pack, Gallery(pack), shipped.scores["MSP"], shipped.card.kinds
+    )
+    for again, kept in zip(
+        [*strange, *familiar], [*shipped.strange, *shipped.familiar], strict=True
+    ):
+        assert (again.set_name, again.row, again.predicted) == (
+            kept.set_name,
+            kept.row,
+            kept.predicted,
+        )
+        assert np.array_equal(again.pixels, kept.pixels)
 
 
 def test_the_planes_energies_are_what_training_gives(shipped: Story) -> None:
@@ -143,35 +305,17 @@ def test_the_planes_energies_are_what_training_gives(shipped: Story) -> None:
 
 
 def test_a_story_is_written_and_read_whole(shipped: Story, tmp_path: Path) -> None:
-    story.write(shipped, tmp_path / "again.npz")
+    lonely = replace(shipped, familiar=[None, *shipped.familiar[1:]])
+    story.write(lonely, tmp_path / "again.npz")
     again = story.read(tmp_path / "again.npz")
     assert again.card == shipped.card
     assert np.array_equal(again.total, shipped.total)
+    assert again.familiar[0] is None
+    assert [one.row for one in again.familiar[1:]] == [one.row for one in shipped.familiar[1:]]
     assert all(
         np.array_equal(again.scores["HEAT"][name], values)
         for name, values in shipped.scores["HEAT"].items()
     )
-
-
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "whole"])
-def test_a_story_that_is_lost_or_damaged_gives_one_line(
-    content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "story.npz"
-    if content is not None:
-        path.write_bytes(story.PATH.read_bytes()[:-5000] if content == "whole" else content)
-    monkeypatch.setattr("app.demo.state.PATH", path)
-    at = opened(app().switch_page("demo/page.py"))
-    assert len(at.error) == 1
-    assert "python -m app.demo.story" in at.error[0].value.replace("\\", "")
-    assert "\n" not in at.error[0].value
-
-
-@pytest.mark.parametrize("page_name", PAGE_NAMES)
-def test_every_page_has_the_glossary(page_name: str) -> None:
-    at = app() if page_name == "toy_lab" else opened(app().switch_page(f"{page_name}/page.py"))
-    assert all(f"**{term}**" in text(at) for term in TERMS)
-    assert all(meaning.endswith(".") for meaning in TERMS.values())
 
 
 def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +326,15 @@ def test_a_pack_makes_a_story_of_its_own(noise_pack: Path, monkeypatch: pytest.M
     monkeypatch.setattr(story, "IMAGES", 3)
     torch.manual_seed(0)
     made = story.make(noise_pack, {"far_mnist": "digits"})
-    assert made.image_sets == ["far_mnist"] * 3
-    assert made.pixels.shape == (3, 32, 32, 3)
-    assert made.probabilities[0] == pytest.approx(1 - np.exp(min(made.scores["MSP"]["far_mnist"])))
+    assert [example.set_name for example in made.strange] == ["far_mnist"] * 3
+    assert all(example.pixels.shape == (32, 32, 3) for example in made.strange)
+    assert made.confidence_of(made.strange[0]) == pytest.approx(
+        1 - np.exp(min(made.scores["MSP"]["far_mnist"]))
+    )
+
+
+@pytest.mark.parametrize("page_name", PAGE_NAMES)
+def test_every_page_has_the_glossary(page_name: str) -> None:
+    at = app() if page_name == "toy_lab" else opened(app().switch_page(f"{page_name}/page.py"))
+    assert all(f"**{term}**" in text(at) for term in TERMS)
+    assert all(meaning.endswith(".") for meaning in TERMS.values())

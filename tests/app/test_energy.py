@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.energy import training
-from app.energy.rendering import SIDE, energy_map
 from app.energy.training import AuxiliaryChoice, ClassifierChoice, TuningChoice
+from app.plane.rendering import SIDE, energy_map_png
 from app.session import job_queue
 from heat_core.plane import classifier
 from tests.app.pages import app, endless, link, offered, opened, press, text, wait
@@ -145,7 +145,7 @@ def test_the_map_shows_points_where_they_are() -> None:
 
     energy = np.zeros((10, 10), np.float32)
     points = np.array([[0.5, 0.5]])
-    png = energy_map(energy, (0.0, 1.0), np.zeros((0, 2)), points)
+    png = energy_map_png(energy, (0.0, 1.0), np.zeros((0, 2)), points)
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     assert pixels.shape == (SIDE, SIDE, 3)
     is_dot = np.abs(pixels - (0xD5, 0x5E, 0x00)).sum(2) < 40

@@ -52,6 +52,7 @@ from app.pack.scores import ensure_scoring_job
 from app.pack.tables import row_counts
 from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
+from heat_core.metadata import Column
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.polygons import points_in_polygon
 from heat_core.projection import lay_out
@@ -299,6 +300,8 @@ def test_sets_and_classes_have_a_colour_and_a_shape_of_their_own(pack, layout):
         for name in layout.coordinates
     }
     assert len(looks) == len(layout.coordinates)
+    shades = [tuple(sets.palette[sets.colours[name][0]]) for name in ("near_a", "near_b")]
+    assert shades[0] != shades[1]
     classes = by_class(pack, layout)
     assert len(classes.entries) == 5  # four classes, and none
     assert set(classes.colours["far_d"]) == {PLAIN}
@@ -676,6 +679,44 @@ def test_colours_follow_the_choice(open_map, pictures, pack):
     assert "E_θ" in titles["correction"].title
     assert titles["correction"].ends[0].startswith("-")
     assert titles["flip"].entries[0][2].startswith("HEAT's prior accepts, HEAT rejects: ")
+
+
+def test_metadata_colours_and_filters_the_map_and_its_link_brings_both(open_map, pictures, pack):
+    cameras = {"class": Column.of_texts(["A", "B", "B"] * 20)}
+    days = {"age": Column.of_array(np.arange(50.0))}
+    ids = {"id": Column.of_texts(f"IMG_{row}" for row in range(60))}
+    ood = {**pack.ood, ("far", "d"): replace(pack.ood["far", "d"], metadata=days)}
+    known = replace(pack, test=replace(pack.test, metadata=cameras | ids), ood=ood)
+    at = open_map(known, frames(known, "HEAT"), colour="column class")  # beside the colouring class
+    assert pictures[-1].legend.title == "class"
+    entries = [text for _, _, text in pictures[-1].legend.entries]
+    assert entries[:2] == ["B: 40", "A: 20"]
+    assert entries[2].startswith("not known: ")
+    at.selectbox(key="filtered").set_value("class")
+    opened(at)
+    at.button_group(key="where class").set_value(["A"])
+    opened(at)
+    rows = np.arange(0, 60, 3)
+    items = at.session_state["selection"].items
+    assert {source: of.tolist() for source, of in items.items()} == {
+        "cifar10/test": (2 * rows).tolist()
+    }
+    chip = "class\\: A: 20"
+    assert chip in offered(at)
+    assert link(at)["where"] == '[["class",["A"]]]'
+    assert "picked" not in link(at)
+    at.text_input(key="typed-item").set_value("IMG_7")
+    assert link(opened(at))["item"] == "cifar10/test/14"
+    assert "IMG\\_7 · cifar10/test/14" in text(at)
+
+    again = app(**link(at)).switch_page("feature_map/page.py")
+    assert list(opened(again).session_state["selection"].items["cifar10/test"]) == list(2 * rows)
+    again.selectbox(key="filtered").set_value("age")
+    opened(again).slider(key="where age").set_value((10.0, 20.0))
+    assert len(opened(again).session_state["selection"]) == 0  # no row has both
+    press(again, chip)
+    assert list(again.session_state["selection"].items) == ["far_d"]
+    assert link(again)["where"] == '[["age",[10.0,20.0]]]'
 
 
 def test_a_correction_that_is_not_there_says_so(open_map, pictures, pack):

@@ -10,7 +10,7 @@ import pytest
 
 from app.detectors.tables import average_finding, roc_finding
 from app.plane.training import Snapshot, kept_sentence
-from app.toy_lab.comparison import furthest_text
+from app.toy_lab.side_by_side import furthest_text
 from heat_core.results.table import tabulate
 from heat_core.training.trainer import Record
 

@@ -162,12 +162,12 @@ def _every_number() -> None:
 
 
 def test_every_number_that_is_cleared_is_its_default() -> None:
-    at = opened(AppTest.from_function(_every_number))
+    at = opened(AppTest.from_function(_every_number, default_timeout=120))
     defaults = at.text[0].value
     numbers = {str(box.key): float(box.value) for box in at.number_input}
     changed = set()
     for key, number in numbers.items():
-        at.number_input(key=key).set_value(0.5 if key == "size" else number + 1)
+        at.number_input(key=key).set_value(0.5 if key in ("size", "knob-lr") else number + 1)
         changed.add(opened(at).text[0].value)
         at.number_input(key=key).set_value(None)
         assert opened(at).text[0].value == defaults, key
@@ -179,6 +179,8 @@ def test_every_number_that_is_cleared_is_its_default() -> None:
 def test_no_number_in_a_link_breaks_a_page(few_detectors: None, page_name: str, text: str) -> None:
     link = dict.fromkeys(NUMBERS_IN_LINKS, text)
     link["window"] = "_".join([text] * 4)
+    link["knobs"] = f"w{text}"
+    link["beside"] = f"HEAT.modern.{text}"
     link["region"] = f"umap:{text}.0-1.1-2.2"
     link["item"] = f"cifar10/test/{text}"
     opened(app(**link).switch_page(f"{page_name}/page.py"))

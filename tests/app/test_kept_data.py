@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,19 @@ from streamlit.testing.v1 import AppTest
 from app.kept import KeptUploads
 from app.server import SERVER
 from heat_core.pack import pack_from_arrays, write_pack
-from tests.app.pages import app, link, offered, opened, press, restart_server, text, upload, wait
+from tests.app.pages import (
+    JOB_SECONDS,
+    app,
+    link,
+    offered,
+    opened,
+    press,
+    restart_server,
+    text,
+    until,
+    upload,
+    wait,
+)
 
 SHOWN = ("MSP", "KNN", "MoG")
 PAGES = ("feature_map", "detectors", "threshold_lab", "monitor")
@@ -98,3 +111,38 @@ def test_own_data_that_left_with_the_reload_is_missed_and_can_be_given_again(own
     assert "found in ours" in text(other)
     assert "own" not in link(other)
     assert "Keep on this server for 2 days" not in offered(other)
+
+
+@pytest.mark.usefixtures("_served")
+def test_packing_and_reading_kept_data_can_be_cancelled_and_leave_nothing_half_done(
+    own: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = upload(_opened("monitor"), "arrays", own, "mine.npz")
+    hold = threading.Event()
+    with monkeypatch.context() as slow:
+        slow.setattr("app.pack.own_data.PATIENCE_SECONDS", 0.0)
+        slow.setattr("heat_core.pack.write_features", lambda *arguments: hold.wait(JOB_SECONDS))
+        press(at, "Keep on this server for 2 days")
+        work = at.session_state["own_work"]
+        until(lambda: work.job.doing == "writing train")
+        assert "Packing mine: 0% (writing train)" in text(opened(at))
+        press(at, "Cancel")
+        hold.set()
+        assert work.job.wait(JOB_SECONDS)
+    assert work.job.state == "cancelled"
+    assert list((tmp_path / "kept").iterdir()) == []
+    press(at, "Keep on this server for 2 days")
+    assert "Kept on this server until" in text(at)
+
+    hold.clear()
+    with monkeypatch.context() as slow:
+        slow.setattr("app.pack.own_data.PATIENCE_SECONDS", 0.0)
+        slow.setattr("heat_core.pack._read_card", lambda path: hold.wait(JOB_SECONDS))
+        tomorrow = _opened("monitor", kept=link(at)["kept"])
+        assert "Reading the data that was kept: 0%" in text(tomorrow)
+        assert "found in ours" not in text(tomorrow)  # no other data takes its place
+        press(tomorrow, "Cancel")
+        assert "You stopped reading the data of this link" in tomorrow.warning[0].value
+        assert link(tomorrow)["kept"] == link(at)["kept"]
+        hold.set()
+    assert "found in mine" in text(_opened("monitor", kept=link(at)["kept"]))

@@ -15,6 +15,7 @@ from app.components.surfaces import HEIGHT_STEPS, Block, Surface
 from app.job import Job
 from app.landscape import controls, panels
 from app.plane import figures, reading
+from app.plane.colours import energy_scale, signed_scale
 from app.plane.reading import EnergyReading, PlaneWindow, PointTerms
 from app.plane.training import ToyChoice, names_of_terms
 from heat_core.detectors import presets
@@ -98,7 +99,9 @@ def test_it_spells_the_sum_out_at_the_point_of_the_link(monkeypatch, trained, bl
 
 
 @pytest.mark.parametrize("draw", ["contour", "surface"])
-def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatch, trained, draw):
+def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(
+    monkeypatch, trained, blobs_reading, draw
+):
     calls = {}
     monkeypatch.setattr(
         panels,
@@ -111,7 +114,13 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(monkeypatc
     assert [surface.title for surface in shown] == [
         panels.TITLES[name].title for name in ("prior", "correction", "total")
     ]
-    assert [surface.level for surface in shown] == [None, None, 0.0]
+    threshold = blobs_reading.threshold - blobs_reading.lowest
+    assert [surface.level for surface in shown] == [None, None, pytest.approx(threshold)]
+    assert [surface.scale for surface in shown] == [
+        energy_scale(3.0),
+        signed_scale(3.0),
+        energy_scale(3.0),
+    ]
     assert block.flat == (draw == "contour")
     np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
     for key, limit in (("layers", 3.0), ("exact", 3.0), ("error", None)):
@@ -257,7 +266,7 @@ def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monke
     panels._error_panel(too_broad, controls.LandscapeChoice("contour", 8.0, window, (0.0, 0.0)))
     np.testing.assert_array_equal(panel["surface"].values, 100 * error)
     assert panel["surface"].meaning == "truth less model, % of the peak; blue: too much"
-    assert panel["colours"][0] == "#0072B2"  # the lowest: blue
+    assert panel["colours"][0] == "#005a9e"  # the lowest: blue
 
 
 def test_the_error_is_drawn_where_its_blocks_are(blobs_reading):
@@ -366,7 +375,7 @@ def test_an_untrained_correction_changes_nothing():
 
 def test_heights_are_sent_as_shares_of_the_range():
     values = np.array([[-20.0, -8.0, -np.inf], [0.0, 8.1, np.nan], [np.inf, 4.0, 1e300]])
-    sent = surfaces.panel_data(Surface(values, "", "", "", level=2.0), (-8.0, 8.0))
+    sent = surfaces.panel_data(Surface(values, "", "", "", level=2.0), SQUARE.scale)
     whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
     assert whole.tolist() == [
         0,

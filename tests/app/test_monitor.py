@@ -178,7 +178,7 @@ def test_nothing_mixed_in_has_only_false_alarms():
         at = monitor(**query)
         calm, is_far, _ = simulated(600, 1.0)
         assert not is_far.any()
-        assert calm.drift.alarm_at is None
+        assert calm.martingale.alarm_at is None
         assert at.subheader[0].value == "ID alone, 600 rows: no test alarms."
         assert set(at.dataframe[0].value["First alarm"]) == {"none"}
 
@@ -265,8 +265,8 @@ def test_limits_and_alarms_are_where_the_core_has_them():
     heights = {shape.y0 for shape in figure.layout.shapes if shape.y0 == shape.y1}
     assert heights == {20.0, 10_000.0}
     markers = [trace for trace in figure.data if trace.mode == "markers"]
-    assert markers[1].x[0] == found.drift.alarm_at + 1
-    assert markers[2].x[0] == found.change.alarm_at + 1
+    assert markers[1].x[0] == found.martingale.alarm_at + 1
+    assert markers[2].x[0] == found.cusum.alarm_at + 1
     assert len(markers[0].x) == found.rates.is_alarm.sum()
 
 
@@ -323,8 +323,8 @@ def test_a_file_is_held_against_its_first_rows_by_the_core():
     upload(at, "stream", parquet(shuffled), "a*b.parquet")
     scores = table["score"].to_numpy()
     found = watch(Conformal(0.95).fit(scores[:100]), scores[:100], scores[100:], window=100)
-    assert found.drift.alarm_at is not None
-    row = 100 + found.drift.alarm_at + 1
+    assert found.martingale.alarm_at is not None
+    row = 100 + found.martingale.alarm_at + 1
     assert at.subheader[0].value.startswith(
         "a\\*b.parquet: 400 rows held against the first 100: the martingale alarms at "
         + plain(f"row {row:,} ({table['time'][row - 1]})")

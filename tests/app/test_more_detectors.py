@@ -69,7 +69,7 @@ def test_what_is_added_is_fitted_alone_and_stands_by_its_approach(pack: Path, fi
     assert link(at)["more"] == "GEN,SCALE"
     (sentence,) = (c.value for c in at.caption if "SCALE percentile" in c.value)
     assert "no destroyed ID images to choose by" in sentence  # this pack has none
-    table = at.dataframe[1].value
+    table = at.dataframe[0].value
     assert list(table.index) == ["MSP", "GEN", "SCALE", "MoG"]
 
 
@@ -110,7 +110,7 @@ def test_another_page_adds_the_detector_that_it_is_asked_for(
 def test_what_is_significant_is_said_of_all_that_are_shown(pack: Path, fitted: list) -> None:
     at = all_ready(page("detectors", more="GEN"), "GEN")
     wait(at, lambda page: any("95 % of 200 resamples" in c.value for c in page.caption), 60)
-    intervals = at.dataframe[2].value
+    intervals = at.dataframe[1].value
     assert sorted(intervals["Detector"]) == ["GEN", "MSP", "MoG"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from app.detectors.tables import FPR
 from app.text import plain
 from heat_core.pack import pack_from_arrays, write_pack
-from tests.app.pages import app, opened, wait
+from tests.app.pages import app, opened, text, wait
 
 SHOWN = ("MoG",)
 PACK_PAGES = ("feature_map", "detectors", "threshold_lab", "monitor")
@@ -124,6 +124,17 @@ def test_sets_that_fine_tuning_knew_are_marked_and_in_no_average(folder: Path) -
     assert every_set["Set"].tolist() == ["near_a *", "near_b", "mid_c", "far_d *"]
     captions = "".join(caption.value for caption in at.caption).replace("\\", "")
     assert "images like those of near_a, far_d (*): no average counts them." in captions
+
+    opened(at.switch_page("threshold_lab/page.py"))
+    wait(at, lambda page: "of ID" in text(page))
+    assert at.multiselect(key="sets").value == ["near_b", "mid_c"]
+    (at_line,) = [table.value for table in at.dataframe if "Caught %" in table.value.columns]
+    assert at_line["Set"].tolist() == ["near_a *", "near_b", "mid_c", "far_d *"]
+    shares = at_line.set_index("Group")["Caught %"]
+    counted = {"near": at_line["Caught %"][1], "mid": shares["mid"]}
+    (outcomes,) = [table.value for table in at.dataframe if "ID kept" in table.value.index]
+    caught = outcomes.loc["OOD caught, mean of the groups"].iloc[0]
+    assert caught == f"{np.mean(list(counted.values())):.1f} %"
 
 
 def test_a_pack_that_is_being_written_is_not_offered(folder: Path) -> None:

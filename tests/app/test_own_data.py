@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.job import Job
 from app.pack.data import PACKS_VARIABLE, offered_packs
+from app.server import SERVER
 from app.session import job_queue
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import (
@@ -123,7 +125,7 @@ def test_a_report_doubts_what_an_upload_takes_for_granted(served: Path, arrays: 
 def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
     served: Path, arrays: dict
 ) -> None:
-    at = app()
+    at = _detectors()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
     assert "far_mine" in at.multiselect(key="sets").value
@@ -134,7 +136,7 @@ def test_an_upload_on_one_page_is_there_on_the_others_until_it_is_given_back(
 def test_a_file_that_is_taken_away_takes_its_data_with_it_and_a_wrong_one_only_its_mistake(
     served: Path, arrays: dict
 ) -> None:
-    at = app()
+    at = _detectors()
     _upload(at, _npz({**arrays, "far_mine": arrays["far_d"]}))
     opened(at.switch_page("threshold_lab/page.py"))
     _upload(at, b"not a zip")
@@ -187,6 +189,11 @@ def test_a_pack_is_chosen_by_name_and_stays_in_the_link(served: Path) -> None:
     opened(at)
     assert "found in theirs" in text(at)
     assert link(at)["pack"] == "theirs"
+    opened(at.switch_page("energy/page.py"))  # which shows no pack, and passes the choice on
+    assert not [box for box in at.selectbox if box.key == "pack"]
+    assert link(at)["pack"] == "theirs"
+    opened(at.switch_page("detectors/page.py"))
+    assert "found in theirs" in text(at)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +276,9 @@ def test_an_older_link_says_how_the_key_of_its_data_begins(
 
 def test_an_older_link_does_not_count_for_another_pack_that_is_chosen_first(twins: Path) -> None:
     at = app(pack="cifar10-a", of="cifar10-", item="test/3")  # the Toy lab shows no pack
-    at.selectbox(key="pack").set_value("cifar10-b")
+    at.session_state["pack"] = "cifar10-b"
     opened(at)
+    assert link(at)["pack"] == "cifar10-b"
     opened(at.switch_page("detectors/page.py"))
     assert "made of other data" in at.warning[0].value
     assert "item" not in link(at)
@@ -385,3 +393,38 @@ def test_an_own_map_that_was_left_can_be_begun_again(
     assert second is not first
     press(at, "Back to the server's data")  # which ends the work
     until(lambda: second.state == "cancelled")
+
+
+def test_an_upload_can_be_cancelled_while_it_is_read_and_what_was_there_stays(
+    served: Path, arrays: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = _upload(_detectors(), _npz(arrays), "first.npz")
+    first = at.session_state["uploaded"]
+    with monkeypatch.context() as slow:
+        slow.setattr("app.pack.own_data.PATIENCE_SECONDS", 0.0)
+        slow.setattr(SERVER.uploads, "start_reading", lambda *arguments: _read_for_ever())
+        _upload(at, _npz(arrays), "second.npz")
+        bar = next(bar for bar in at.get("progress") if "second" in bar.proto.text)
+        assert bar.proto.text.startswith("Reading second.npz: 50% (reading train_z)")
+        assert at.session_state["uploaded"] is first
+        assert "found in first" in text(at)
+        work = at.session_state["own_work"]
+        press(at, "Cancel")
+    assert work.job.was_cancelled
+    assert at.session_state["uploaded"] is first
+    assert "You stopped reading second.npz." in text(at)
+    assert not at.error
+    press(at, "Read it after all")
+    assert "found in second" in text(at)
+    assert "You stopped reading" not in text(at)
+
+
+def _read_for_ever() -> Job:
+    def work(job: Job) -> None:
+        while True:
+            job.report(0.5, doing="reading train_z")
+            time.sleep(0.01)
+
+    job = SERVER.uploads.start(work, "")
+    until(lambda: job.doing)
+    return job

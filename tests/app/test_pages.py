@@ -41,7 +41,7 @@ def test_detectors_shows_every_detector_of_the_pack(quick_preset, no_training):
     at = _detectors()
     names = FIRST_DETECTORS
     wait(at, lambda page: all(name in ready_detectors(page) for name in names), 600)
-    table = at.dataframe[1].value
+    table = at.dataframe[0].value
     assert list(table.index) == list(names)
     assert {group for group, _ in table.columns} == {"Near", "Mid", "Far", "Average"}
     before = text(at)

@@ -19,6 +19,7 @@ from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
 from app.pack.tables import style_digits, unique_titles
 from app.pack.work import DetectorScores
+from app.text import number_text
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.same_share import same_share_thresholds
 from app.threshold_lab.state import BY_HAND
@@ -304,7 +305,7 @@ def test_every_class_gets_a_threshold_of_its_own(arrays):
         label: Conformal(0.8).fit(by_set["test"][taken["test"] == label]).threshold
         for label in np.unique(taken["test"])
     }
-    assert table["Threshold"].tolist() == [f"{value:.6g}" for value in thresholds.values()]
+    assert table["Threshold"].tolist() == [number_text(value) for value in thresholds.values()]
     assert table["Calibration scores"].sum() == SIZES["test"]
     out = {
         name: values > np.array([thresholds[label] for label in taken[name]])

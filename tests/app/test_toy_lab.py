@@ -14,10 +14,11 @@ from app.pack.lights import LIGHTS
 from app.plane import chains, reading, training
 from app.plane import figures as figures_of_plane
 from app.plane.replay import RESULT
-from app.plane.state import COMPARED_DETECTORS, toy_grid, toy_preview
+from app.plane.state import toy_grid, toy_preview
 from app.plane.training import COARSE_SIDE, FINE_SIDE, Snapshot, SnapshotTaker, ToyChoice
 from app.session import job_queue
 from app.toy_lab.diagnosis import ROWS
+from app.toy_lab.side_by_side import COMPARED_DETECTORS
 from heat_core.detectors.detector import Detector, Shape
 from heat_core.energies import Energy, GaussianMixture
 from heat_core.plane.toys import toy
@@ -269,7 +270,7 @@ def test_the_papers_second_figure_is_one_click_away(monkeypatch, trained):
     at = press(app(), "Figure 2: nine crosses")
     wait(at, lambda page: page.subheader)
     assert "All three keep every mode" in at.subheader[0].value
-    assert link(at)["compare"] == "true"
+    assert link(at)["compare"] == "detectors"
     assert link(at)["job"] == ",".join(
         f"toy.crosses9.{name}.paper.0" for name in COMPARED_DETECTORS
     )
@@ -477,8 +478,8 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     from heat_core.run import fit
 
     energy = fit(preset_detector("MoG", domain="plane"), toy("blobs").features()).energy
-    short = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=1e-3))
-    long = chains.run_chains(energy, "blobs", chains.ChainSettings(steps=200, step_size=0.3))
+    short = chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=200, step_size=1e-3))
+    long = chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=200, step_size=0.3))
     assert short.acceptance > 0.98 > 0.8 > long.acceptance
     assert short.temperature == 1.0
     assert short.transitions.sum() == 200 * chains.CHAINS
@@ -486,7 +487,7 @@ def test_chains_on_the_exact_energy_know_what_they_do():
     assert short.paths.shape[1:] == (chains.CHAINS, 2)
     assert len(short.paths) <= chains.MAX_DRAWN
     with pytest.raises(ValueError, match="too long"):
-        chains.run_chains(energy, "blobs", chains.ChainSettings(steps=2000, step_size=30.0))
+        chains.run_chains(energy, toy("blobs"), chains.ChainSettings(steps=2000, step_size=30.0))
     with pytest.raises(ValueError, match="start must be one of noise, data"):
         chains.ChainSettings(start="there")
 

@@ -15,9 +15,10 @@ from app.feature_map.colours import FIRST_COLOURS, PLAIN, by_flip
 from app.feature_map.contours import contour_pieces, density_contours
 from app.feature_map.rendering import SYMBOLS
 from app.pack.export import WRITERS, export_table
-from app.pack.items import Part, items_of, parse_parts
+from app.pack.items import Part, find_given_id, given_id, items_of, parse_parts
 from app.pack.layout import Layout
 from app.pack.tags import tags_text
+from heat_core.metadata import Column
 from heat_core.pack import Pack, pack_from_arrays
 
 NAMES = {"train": 3, "test": 4, "far_d": 2}
@@ -108,6 +109,24 @@ def test_what_is_exported_has_ids_classes_tags_and_scores(pack: Pack) -> None:
         assert written["MoG"].tolist() == [1.0, 5.0, 7 / 3]
         assert written["id"].tolist() == table["id"].tolist()
     assert list(export_table(pack, {}, scores)) == ["id", "set", "class", "tags", "MoG", "SSD"]
+
+
+def test_what_is_exported_has_the_data_s_own_ids_and_metadata(pack: Pack) -> None:
+    metadata = {
+        "id": Column.of_array(np.arange(60) + 1234500),
+        "age": Column.of_array(np.arange(60) / 2),
+        "set": Column.of_texts("ab" * 30),
+    }
+    known = replace(pack, test=replace(pack.test, metadata=metadata))
+    masks = {"test": np.isin(np.arange(60), [1, 5]), "far_d": np.isin(np.arange(50), [7])}
+    table = export_table(known, masks, {"MoG": {"test": np.arange(60.0)}})
+    assert list(table) == ["id", "set", "class", "tags", "given_id", "age", "meta_set", "MoG"]
+    assert table["given_id"].tolist()[:2] == [1234501, 1234505]
+    assert table["age"].tolist()[:2] == [0.5, 2.5]
+    assert table["meta_set"].tolist() == ["b", "b", ""]
+    assert given_id(known.test, 5) == "1234505"
+    assert find_given_id(known, "1234505") == ("test", 5)
+    assert find_given_id(known, "5") is None
 
 
 def test_tags_go_into_a_link_and_back(pack: Pack) -> None:

@@ -112,7 +112,7 @@ def test_hostile_texts_of_a_pack_are_shown_as_text_on_every_page(hostile_url: st
             assert page.evaluate(SIGNS) == HARMLESS, name
             assert page.locator('[data-testid="stAlertContentError"]').count() == 0, name
         page.goto(f"{hostile_url}/detectors?{urlencode({'pack': FOLDER})}")
-        page.get_by_role("button", name=SCRIPT[:50]).click()
+        page.get_by_role("button", name=SCRIPT[:20]).click()
         page.get_by_text(f"What was found in {SCRIPT[:40]}").wait_for()
         assert page.evaluate(SIGNS) == HARMLESS
         assert errors == []

@@ -10,7 +10,7 @@ from tests.browser.driver import WITH_A_PACK, browser
 
 pytestmark = WITH_A_PACK
 
-SERVER_DATA = "5,000 of 45,000 training rows"
+SERVER_DATA = "CIFAR-10 sample"
 
 
 def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
@@ -31,11 +31,11 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
         upload.set_input_files(tmp_path / "good.npz")
         page.get_by_text("What was found in good").wait_for()
         assert page.get_by_text("of no type that is taken").count() == 0
-        page.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
+        page.get_by_role("button", name="good yours").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("of ID and catches").first.wait_for(timeout=300_000)
 
-        page.get_by_role("button", name="Yours: good").click()
+        page.get_by_role("button", name="good yours").click()
         page.get_by_role("button", name="Keep on this server").first.click()
         page.get_by_text("Kept on this server until").wait_for()
         page.keyboard.press("Escape")
@@ -46,14 +46,14 @@ def test_own_data_good_and_bad_and_back(url: str, tmp_path: Path, arrays: dict):
         assert "kept=" in link
         tomorrow = context.new_page()
         tomorrow.goto(link)
-        tomorrow.get_by_role("button", name="Yours: good: 240 training rows").wait_for()
+        tomorrow.get_by_role("button", name="good yours").wait_for()
         tomorrow.get_by_text("of ID and catches").first.wait_for()
 
         other_session = context.new_page()  # has the server's data
         other_session.goto(f"{url}/threshold_lab")
         other_session.get_by_role("button", name=SERVER_DATA).wait_for()
 
-        page.get_by_role("button", name="Yours: good").click()
+        page.get_by_role("button", name="good yours").click()
         page.get_by_role("button", name="Back to the server's data").click()
         page.get_by_role("button", name=SERVER_DATA).wait_for()
         assert page.locator('[data-testid="stException"]').count() == 0

@@ -64,8 +64,7 @@ def _show(page: Page, *panels: Surface, **changes: Any) -> None:
 
 def _data(block: Block, *panels: Surface, picks: bool) -> dict[str, Any]:
     """Returns what Python sends to the browser."""
-    shown = [surfaces.panel_data(panel, block.heights) for panel in panels]
-    return {**asdict(block), "picks": picks, "shown": shown}
+    return {**asdict(block), "picks": picks, "shown": surfaces.panels_data(panels, block)}
 
 
 def _wait_drawn(page: Page) -> None:

@@ -70,6 +70,21 @@ def page_of(bundle: Bundle, pack: Pack, scores: SetScores | None = None, **given
     return html_report(bundle, pack, scores, made=MADE, **given)  # type: ignore[arg-type]
 
 
+def test_sets_that_the_network_knew_are_marked_and_counted_in_nothing(pack: Pack) -> None:
+    tuned = replace(pack, card={**pack.card, "classifier": {"resembles": ["a"]}})
+    bundle = made(tuned)
+    alone = replace(pack, ood={("far", "b"): pack.ood["far", "b"]})
+    page, without = page_of(bundle, tuned), page_of(made(alone), alone)
+    assert "Set A *" in page
+    assert "images like those of near_a (*): no average counts them. The decision," in page
+    for heading in ("Decision", "Precision in use", "Scores"):
+        assert _section_of(page, heading) == _section_of(without, heading)
+
+
+def _section_of(page: str, heading: str) -> str:
+    return page.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
+
+
 class Page(HTMLParser):
     """A page taken apart; it fails on an element that does not end, or ends out of turn."""
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 import torch
 
-from heat_core.detectors.closed_form import KNN
+from heat_core.detectors.closed_form import KNN, MoG
 from heat_core.detectors.composed import Composed
+from heat_core.detectors.heat import EBM, HEAT
+from heat_core.detectors.learned_energy import FromNoise, FromPseudoOOD
+from heat_core.detectors.rectified import ReAct
 from heat_core.energies import Energy
 from heat_core.features import Features
 from heat_core.images.pseudo import FAMILIES, KINDS, TWO_FAMILIES, kind_of
-from heat_core.model_selection import best_detector, choose_weights, criterion
+from heat_core.model_selection import (
+    best_detector,
+    choose_weights,
+    criterion,
+    setting_curve,
+    setting_of,
+)
 from heat_core.pack import NO_EXTRA, ExtraID
 from heat_core.training.trainer import OnRecord, ignore
 
@@ -114,3 +123,33 @@ def test_without_held_out_images_nothing_is_selected() -> None:
         ValueError, match="selecting needs families of 1 kinds, made of held-out ID images; got 0"
     ):
         choose_weights(Composed(w_energy=0, k=5), _blob(200, 0, 0), ExtraID(val=_blob(100, 0, 1)))
+
+
+def test_a_curve_holds_the_criterion_of_each_value() -> None:
+    train, extra = _blob(200, 0, 0), _auxiliary()
+    setting = setting_of(KNN(k=5), train)
+    assert setting is not None
+    assert setting.values == (1, 2, 5, 10, 20, 50, 100, 200)
+    shares: list[float] = []
+    few = replace(setting, values=(1, 50))
+    curve = setting_curve(few, train, extra, on_value=shares.append)
+    assert curve == {k: criterion(KNN(k=k), train, extra) for k in (1, 50)}
+    assert shares == [0.5, 1.0]
+
+
+def test_settings_are_those_that_the_criterion_can_judge() -> None:
+    train = _blob(200, 0, 0)
+    learner = FromPseudoOOD()
+    heat, ebm = setting_of(HEAT(correction=learner), train), setting_of(EBM(learner=learner), train)
+    assert heat is not None
+    assert ebm is not None
+    assert heat.present == ebm.present == learner.training.lr
+    faster = replace(learner, training=replace(learner.training, lr=0.25))
+    assert heat.with_value(0.25) == HEAT(correction=faster)
+    assert ebm.with_value(0.25) == EBM(learner=faster)
+    chosen = setting_of(ReAct(), train)
+    assert chosen is not None
+    assert (chosen.name, chosen.present) == ("percentile", None)
+    assert chosen.with_value(90.0) == ReAct(percentile=90.0)
+    assert setting_of(MoG(), train) is None
+    assert setting_of(HEAT(correction=FromNoise()), train) is None  # families are nothing to it

@@ -210,8 +210,8 @@ def test_a_stream_is_taken_in_the_order_of_its_times():
     assert table["is_outside"].tolist()[-1]
     assert table["flagged"].sum() == decision.flags(scores).sum()
     assert table["to"].tolist()[-1] == times[-1]
-    assert 800 <= found.drift.alarm_at < 830
-    assert 800 <= found.change.alarm_at < 830
+    assert 800 <= found.martingale.alarm_at < 830
+    assert 800 <= found.cusum.alarm_at < 830
     assert found.ks_p_value[-1] < 1e-6
     with pytest.raises(ValueError, match="wanted a time for each of 900 rows"):
         watch(decision, calibration, scores, times[:-1])
@@ -291,8 +291,8 @@ def test_it_is_told_when_each_test_notices_a_change_and_how_often_it_was_wrong()
     scores = np.concatenate([random.normal(size=300), random.normal(3, 1, 250)])
     found = watch(decision, calibration, scores, window=100)
     noticed = notices(found, 300)
-    assert noticed["martingale"].delay == found.drift.alarm_at + 1 - 300
-    assert noticed["cusum"].delay == found.change.alarm_at + 1 - 300
+    assert noticed["martingale"].delay == found.martingale.alarm_at + 1 - 300
+    assert noticed["cusum"].delay == found.cusum.alarm_at + 1 - 300
     assert noticed["flag_rate"] == noticed["ks"] == (100, 0)
     # a later moment makes those alarms false; tests of wealth are over then, and the windows go on
     later = notices(found, 460)
@@ -327,7 +327,7 @@ def test_each_slice_is_watched_by_its_own_scores_and_their_promise_is_shared():
     alone = Martingale(60.0).test(online_p_values(calibration[classes == 1], scores[dogs]))
     assert alone.alarm_at is not None
     assert by_name["dog"].alarm_at == dogs[alone.alarm_at]
-    assert by_name["dog"].drift.log_wealth.tolist() == alone.log_wealth.tolist()
+    assert by_name["dog"].martingale.log_wealth.tolist() == alone.log_wealth.tolist()
     assert by_name["emu"].flagged.count == decision.flags(scores[stream_classes == 2]).sum()
     assert by_name["emu"].calibration_flagged.n == (classes == 2).sum()
 

@@ -22,7 +22,7 @@ PAGE_NAMES = {page.parent.name for page in (ROOT / "app").glob("*/page.py")}
 LAYERS = {
     "heat_core": (
         {"arguments", "messages", "polygons", "progress", "set_name", "texts", "version"},
-        {"files", "metadata", "npz"},
+        {"files", "list_columns", "metadata", "npz"},
         {"features", "labels", "metrics", "table_files", "threads"},
         {"pack", "splits"},
         {"pack_files", "scores"},
@@ -43,10 +43,11 @@ LAYERS = {
         {"__init__"},
     ),
     "app": (
-        {"incoming", "kept", "left_files"},
+        {"colour_scale", "incoming", "kept", "left_files"},
         {"figures", "text", "glossary", "components", "slots", "warm_up"},
-        {"job", "turns", "uploads"},
+        {"job", "turns"},
         {"jobs"},
+        {"uploads"},
         {"server"},
         {"session"},
         {"plane", "pack"},

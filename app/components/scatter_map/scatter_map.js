@@ -309,8 +309,14 @@ function describe(map) {
   if (!spot) return;
   const set = rows.sets.find(({ start, stop }) => start <= map.hovered && map.hovered < stop);
   const name = rows.classes[rows.labelsUnpacked[map.hovered / rows.every]];
-  const lines = [name ?? set.title, ...(name ? [set.title] : []), ...valueLines(map.hovered / rows.every)];
+  const lines = [name ?? set.title, ...(name ? [set.title] : []), ...idLines(map.hovered / rows.every), ...valueLines(map.hovered / rows.every)];
   map.preview.replaceChildren(...thumbnail(map.hovered), ...lines.map(textLine));
+}
+
+function idLines(i) {
+  const rows = shared("rows", "labels");
+  rows.idsSplit ??= rows.ids.split("\n");
+  return rows.idsSplit[i] ? [rows.idsSplit[i]] : [];
 }
 
 function valueLines(i) {

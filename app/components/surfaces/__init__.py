@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from app.colour_scale import ColourScale
 from app.components import declared
 from app.incoming import number_within
 
@@ -34,6 +35,7 @@ class Surface:
         meaning: below the title.
         alt: what it shows, for a screen reader.
         level: a height where a dashed line is drawn, or None.
+        scale: its heights and colours, where they are others than the block's.
     """
 
     values: Array
@@ -41,6 +43,7 @@ class Surface:
     meaning: str
     alt: str
     level: float | None = None
+    scale: ColourScale | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,11 @@ class Block:
     turn: float = -30.0
     aspect: float = 1.1
 
+    @property
+    def scale(self) -> ColourScale:
+        """The heights and colours of a surface that has none of its own."""
+        return ColourScale(tuple(self.colours), *self.heights, self.unit)
+
 
 def surfaces(
     panels: Sequence[Surface],
@@ -96,28 +104,32 @@ def surfaces(
         if spot is not None and on_pick is not None:
             on_pick(*spot)
 
-    data = {
-        **asdict(block),
-        "picks": on_pick is not None,
-        "shown": [panel_data(panel, block.heights) for panel in panels],
-    }
+    data = {**asdict(block), "picks": on_pick is not None, "shown": panels_data(panels, block)}
     _mount(data=data, key=key, on_picked_change=was_picked)
 
 
-def panel_data(surface: Surface, heights: Range) -> dict[str, Any]:
+def panels_data(panels: Sequence[Surface], block: Block) -> list[dict[str, Any]]:
+    """Returns surfaces as the browser takes them; the first of each scale has a colour bar."""
+    scales = [panel.scale or block.scale for panel in panels]
+    return [
+        {**panel_data(panel, scale), "labelled": scale not in scales[:i]}
+        for i, (panel, scale) in enumerate(zip(panels, scales, strict=True))
+    ]
+
+
+def panel_data(surface: Surface, scale: ColourScale) -> dict[str, Any]:
     """Returns a surface as the browser takes it.
 
-    Its heights are fractions of the range, in units of 1 / HEIGHT_STEPS.
+    Its heights are shares of the scale, in units of 1 / HEIGHT_STEPS.
     """
-    low, high = heights
-    fraction = np.nan_to_num((surface.values - low) / (high - low), nan=1.0)
-    steps = np.round(np.clip(fraction, 0, 1) * HEIGHT_STEPS).astype("<i2")
-    level = None if surface.level is None else (surface.level - low) / (high - low)
+    steps = np.round(scale.shares(surface.values) * HEIGHT_STEPS).astype("<i2")
+    level = None if surface.level is None else float(scale.shares(np.array(surface.level)))
     return {
         "title": surface.title,
         "meaning": surface.meaning,
         "alt": surface.alt,
         "level": level,
+        "scale": {**asdict(scale), "ticks": list(scale.ticks().items())},
         "side": len(steps),
         "full": HEIGHT_STEPS,
         "values": base64.b64encode(steps.tobytes()).decode(),

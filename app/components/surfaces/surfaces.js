@@ -41,9 +41,8 @@ function accept(block, data) {
   while (block.panels.length > data.shown.length) block.panels.pop().figure.remove();
   while (block.panels.length < data.shown.length) block.panels.push(add(block));
   data.shown.forEach((shown, i) => take(block.panels[i], shown, data));
-  block.table = shades(data.colours);
   block.floor = Math.max(0, Math.min(0.9, ...block.panels.map((panel) => panel.lowest - DEEP)));
-  block.legend.replaceChildren(...(data.axes ? legend(data) : []));
+  block.legend.textContent = data.axes ? hints(data) : "";
   block.place.style.setProperty("--columns", data.columns);
   block.place.dataset.flat = data.flat;
   ask(block);
@@ -51,10 +50,11 @@ function accept(block, data) {
 
 function add(block) {
   const made = (tag) => document.createElement(tag);
-  const panel = { figure: made("figure"), title: made("b"), meaning: made("small"), canvas: made("canvas"), read: made("output") };
+  const panel = { figure: made("figure"), title: made("b"), meaning: made("small"), canvas: made("canvas"), bar: made("div"), read: made("output") };
   const caption = made("figcaption");
   caption.append(panel.title, panel.meaning);
-  panel.figure.append(caption, panel.canvas, panel.read);
+  panel.bar.className = "bar";
+  panel.figure.append(caption, panel.canvas, panel.read, panel.bar);
   panel.canvas.tabIndex = 0;
   panel.canvas.setAttribute("role", "img");
   panel.sheet = made("canvas");
@@ -68,6 +68,9 @@ function take(panel, shown, data) {
   panel.meaning.textContent = shown.meaning;
   panel.canvas.setAttribute("aria-label", data.flat ? shown.alt : `${shown.alt}. Arrow keys turn it, Home turns it back.`);
   panel.level = shown.level;
+  panel.scale = shown.scale;
+  panel.table = shades(shown.scale.colours);
+  panel.bar.replaceChildren(...(data.axes && shown.labelled ? colourBar(shown.scale) : []));
   if (panel.sent === shown.values && panel.steep === data.steep) return;
   const raw = Uint8Array.from(atob(shown.values), (letter) => letter.charCodeAt(0));
   panel.heights = Float32Array.from(new Int16Array(raw.buffer), (whole) => whole / shown.full);
@@ -97,12 +100,31 @@ function shades(colours) {
   });
 }
 
-function legend({ colours, heights, unit, flat, picks }) {
-  const scale = document.createElement("span");
-  scale.className = "scale";
-  scale.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
-  const hints = [flat ? "" : "drag to turn", picks ? "click to look at a point" : ""].filter(Boolean);
-  return [short(heights[0]), scale, [`${short(heights[1])} ${unit}`, ...hints].join(" · ")];
+// The colours of a panel, with ticks below them.
+function colourBar({ colours, ticks, unit }) {
+  const strip = document.createElement("span");
+  strip.className = "strip";
+  strip.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
+  const last = ticks.length - 1;
+  return [strip, ...ticks.map(([text, share], i) => {
+    const tick = document.createElement("span");
+    tick.className = "tick";
+    tick.textContent = i === last ? `${text} ${unit}` : text;
+    tick.style.left = `${100 * share}%`;
+    return tick;
+  })];
+}
+
+function hints({ flat, picks }) {
+  return [flat ? "" : "drag to turn", picks ? "click to look at a point" : ""].filter(Boolean).join(" · ");
+}
+
+// The height at a share of a scale, which is even in sign(h) log(1 + |h| / softness), or in h.
+function heightAt({ low, high, softness }, share) {
+  if (!softness) return low + share * (high - low);
+  const even = (height) => Math.sign(height) * Math.log1p(Math.abs(height) / softness);
+  const at = even(low) + share * (even(high) - even(low));
+  return Math.sign(at) * Math.expm1(Math.abs(at)) * softness;
 }
 
 function short(number) {
@@ -143,11 +165,12 @@ function draw(block, panel) {
 // From the block, where x and y reach from -1 to 1 and heights from its floor to 1, to the screen, and back from a known height.
 // The depth grows away from the eye.
 function eye(block, wide, high, scale) {
-  return { ...(block.data.flat ? above(wide, high) : aslant(block, wide, high)), scale };
+  return { ...(block.data.flat ? above(block, wide, high) : aslant(block, wide, high)), scale };
 }
 
-function above(wide, high) {
-  const size = Math.min(wide - EDGE.left - EDGE.rest, high - EDGE.bottom - EDGE.rest) / 2, middle = [EDGE.left + (wide - EDGE.left - EDGE.rest) / 2, EDGE.rest + size];
+function above({ data }, wide, high) {
+  const { left, bottom, rest } = data.axes ? EDGE : { left: 0, bottom: 0, rest: 0 };
+  const size = Math.min(wide - left - rest, high - bottom - rest) / 2, middle = [left + (wide - left - rest) / 2, rest + size];
   return { to: (x, y) => [middle[0] + size * x, middle[1] - size * y, 0], from: (px, py) => [(px - middle[0]) / size, (middle[1] - py) / size] };
 }
 
@@ -244,7 +267,7 @@ function triangle({ width, height, depth, value, light }, net, a, b, c) {
   }
 }
 
-function colour({ table, data }, { level, eye }, { width, height, depth, value, light }, image) {
+function colour({ data }, { table, level, eye }, { width, height, depth, value, light }, image) {
   const dash = Math.round(5 * eye.scale), above = level ?? Infinity;
   const bands = Float32Array.from(value, (v) => (v > 1.5 ? Infinity : Math.floor(v * data.bands - 1e-6)));
   for (let at = 0; at < width * (height - 2) - 2; at++) {
@@ -406,13 +429,13 @@ function home(block) {
 }
 
 // x, y and height of what is seen under a pointer, or null beside the surface.
-function under({ data }, { canvas, film, eye }, event) {
+function under({ data }, { canvas, film, eye, scale }, event) {
   const box = canvas.getBoundingClientRect(), [px, py] = [event.clientX - box.left, event.clientY - box.top];
   const at = Math.floor(py * eye.scale) * film.width + Math.floor(px * eye.scale);
   if (!(film.depth[at] < Infinity) || film.value[at] > 1.5) return null;
   const spot = eye.from(px, py, film.value[at]).map((place) => (Math.min(1, Math.max(-1, place)) + 1) / 2);
   const [x, y] = spot.map((share, i) => { const [low, high] = i ? data.y : data.x; return low + share * (high - low); });
-  return [x, y, data.heights[0] + film.value[at] * (data.heights[1] - data.heights[0]), film.value[at]];
+  return [x, y, heightAt(scale, film.value[at]), film.value[at]];
 }
 
 function read(block, panel, event) {
@@ -420,6 +443,6 @@ function read(block, panel, event) {
   if (!spot) panel.read.textContent = "";
   else {
     const [x, y, height, share] = spot, bound = share > 0.9999 ? "≥ " : share < 0.0001 ? "≤ " : "";
-    panel.read.textContent = `x ${x.toFixed(2)}, y ${y.toFixed(2)}: ${bound}${height.toFixed(2)} ${block.data.unit}`.replaceAll("-", "−");
+    panel.read.textContent = `x ${x.toFixed(2)}, y ${y.toFixed(2)}: ${bound}${height.toFixed(2)} ${panel.scale.unit}`.replaceAll("-", "−");
   }
 }

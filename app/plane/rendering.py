@@ -16,7 +16,7 @@ SIDE = 500  # pixels of the map
 ID_DOT, AUXILIARY_DOT = 1, 2  # pixels that a dot reaches from its middle
 
 
-def energy_map(
+def energy_map_png(
     energy: Array,
     energy_range: tuple[float, float],
     inside: Array,

@@ -1,0 +1,228 @@
+// Histograms, a line over them, and what a day of inputs costs where it lies. The counts below each step of the axis come with the
+// data, so every number is exact while one drags. Nothing is sent but where the line was let go.
+
+const INPUTS = 10000; // a day
+const WORKDAY = 8; // hours
+const TITLE_HEIGHT = 24; // px above the bars of a group
+const AXIS_HEIGHT = 22; // px below the last
+const BOXES = [
+  ["prevalence", "strange, of 100 inputs", 100], ["minutes", "minutes a look", 1e6],
+  ["hourly", "an hour of looking costs", 1e9], ["miss", "a strange one that passes costs", 1e9],
+]; // [name, label, most]
+const percent = (share) => `${(100 * share + 1e-9).toFixed(1)} %`;
+const whole = (value) => Math.round(value).toLocaleString("en");
+const decimal = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
+const dragging = draggable({
+  moving: ["threshold"], value: (view) => view.threshold, rest: (view) => { view.threshold = view.data.threshold; },
+  draw, steps, step_to, follow,
+});
+
+export default dragging.mounting(create, accept);
+
+function create(root) {
+  const find = (name) => root.querySelector(name);
+  const view = {
+    plot: find(".plot"), canvas: find("canvas"), groups: find(".groups"), axis: find(".axis"), line: find(".line"),
+    flag: find(".flag"), examples: find(".examples"), cost: find(".cost"), built: null,
+  };
+  view.observer = new ResizeObserver(() => dragging.ask(view));
+  view.observer.observe(view.plot);
+  dragging.listen(view, view.plot, [view.line]);
+  return view;
+}
+
+function accept(view, data) {
+  view.data = data;
+  if (view.built !== data.groups) {
+    view.built = data.groups;
+    view.upto = data.groups.map((group) => group.sets.map((set) => cumulated(set.counts)));
+    view.bars = data.groups.map((group) => bars_of_group(group, data));
+    view.assumed = { ...data.assumed };
+    build(view);
+  }
+  dragging.arrived(view, data.threshold);
+}
+
+// Shares of a group a bar, as shares of the tallest; every set counts the same, and what lies beyond is in the bar at the end.
+function bars_of_group(group, data) {
+  const bars = new Float64Array(Math.ceil((data.edges.length - 1) / data.bar));
+  for (const set of group.sets) {
+    const one = 1 / (set.n * group.sets.length);
+    let beyond = set.n;
+    set.counts.forEach((count, i) => { bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one; beyond -= count; });
+    bars[bars.length - 1] += beyond * one;
+  }
+  const tallest = Math.max(...bars);
+  return bars.map((share) => share / tallest);
+}
+
+// -- the line ---------------------------------------------------------------------------------------------------------
+
+function place(view, value) {
+  const edges = view.data.edges, last = edges.length - 1;
+  if (value <= edges[0]) return 0;
+  if (value >= edges[last]) return 1;
+  const above = edges.findIndex((edge) => edge > value);
+  return (above - 1 + (value - edges[above - 1]) / (edges[above] - edges[above - 1])) / last;
+}
+
+function step_to(view, index) {
+  const edges = view.data.edges;
+  view.threshold = edges[Math.min(Math.max(index, 0), edges.length - 1)];
+  dragging.ask(view);
+}
+
+function follow(view, event) {
+  step_to(view, Math.round(across(view.plot.getBoundingClientRect(), event) * (view.data.edges.length - 1)));
+}
+
+function steps(view) {
+  const last = view.data.edges.length - 1, at = place(view, view.threshold) * last, many = Math.max(1, Math.round(last / 50));
+  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
+  return key_places({ down, up, far_down: down - many, far_up: up + many, first: 0, last });
+}
+
+// What share of ID is kept, and of each group caught, where `passed(set, i, group)` rows of a set pass.
+function outcome({ data, upto }, passed) {
+  const shares = data.groups.map((group, g) => mean(group.sets.map((set, s) => passed(set, upto[g][s]) / set.n)));
+  return { kept: shares[0], caught: shares.slice(1).map((share) => 1 - share) };
+}
+
+function outcome_at_line(view) {
+  const { data, threshold } = view, edge = data.edges.indexOf(threshold);
+  return outcome(view, (set, upto) => (edge < 0 ? set.passed : upto[edge])); // off the steps it lies where the data say
+}
+
+// What a day costs: hours of looking, misses, and both as money. Where no OOD set says what is caught, nothing strange is reckoned with.
+function day({ assumed }, { kept, caught }) {
+  const strange = caught.length ? (INPUTS * assumed.prevalence) / 100 : 0, familiar = INPUTS - strange;
+  const found = caught.length ? strange * mean(caught) : 0, alarms = familiar * (1 - kept);
+  const hours = ((found + alarms) * assumed.minutes) / 60, missed = strange - found;
+  return { found, alarms, hours, missed, cost: hours * assumed.hourly + missed * assumed.miss };
+}
+
+// The step of the axis where a day is cheapest.
+function cheapest(view) {
+  let best = { cost: Infinity };
+  view.data.edges.forEach((edge, i) => {
+    const there = outcome(view, (set, upto) => upto[i]), { cost } = day(view, there);
+    if (cost < best.cost) best = { cost, i, kept: there.kept };
+  });
+  return best;
+}
+
+// -- drawing ----------------------------------------------------------------------------------------------------------
+
+function build(view) {
+  const { data } = view;
+  for (const part of [view.groups, view.axis, view.examples, view.cost]) part.replaceChildren();
+  const names = { ID: "familiar" };
+  view.shares = data.groups.map((group) => {
+    const line = element("div", "", view.groups), name = element("span", "", line);
+    element("i", "", name).style.background = group.colour;
+    name.append(names[group.name] ?? `strange: ${group.name}`);
+    return element("span", "", line);
+  });
+  data.ticks.forEach(([at, label], i) => {
+    const tick = element("span", label, view.axis);
+    tick.style.left = `${100 * at}%`;
+    if (at < 0.03 && i === 0) tick.style.transform = "none";
+    if (at > 0.97 && i === data.ticks.length - 1) tick.style.transform = "translateX(-100%)";
+  });
+  view.marks = data.examples.filter((example) => example.image).map((example) => {
+    const box = element("span", "", view.examples), image = document.createElement("img");
+    image.src = example.image;
+    image.alt = image.title = `The classifier says ${example.label}`;
+    box.append(image);
+    return { example, box, text: element("span", "", box) };
+  });
+  element("h3", `A day of ${INPUTS.toLocaleString("en")} inputs, if`, view.cost);
+  const boxes = element("div", "", view.cost, "assumed");
+  for (const [name, label, most] of BOXES) if (data.groups.length > 1 || !["prevalence", "miss"].includes(name)) boxes.append(box_of(view, name, label, most));
+  view.result = element("dl", "", view.cost, "result");
+  view.cheapest = element("p", "", view.cost, "cheapest");
+  view.line.setAttribute("aria-label", "Threshold");
+  view.line.setAttribute("aria-valuemin", data.edges[0]);
+  view.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
+}
+
+function box_of(view, name, label, most) {
+  const made = document.createElement("label"), input = document.createElement("input");
+  element("span", label, made);
+  Object.assign(input, { type: "number", min: 0, max: most, step: "any", value: view.assumed[name] });
+  input.oninput = () => {
+    if (input.value === "" || !input.validity.valid) return;
+    view.assumed[name] = Number(input.value);
+    dragging.ask(view);
+  };
+  made.append(input);
+  return made;
+}
+
+function draw(view) {
+  const { data } = view;
+  if (!data || !view.plot.clientWidth) return;
+  const now = outcome_at_line(view), at = place(view, view.threshold);
+  view.shares[0].textContent = `${percent(now.kept)} pass`;
+  now.caught.forEach((share, i) => { view.shares[i + 1].textContent = `${percent(share)} caught`; });
+  for (const { example, box, text } of view.marks) {
+    const caught = example.score > view.threshold;
+    box.className = caught ? "caught" : "";
+    text.textContent = caught ? "caught" : "passes";
+  }
+  view.flag.textContent = String(Number(view.threshold.toPrecision(4)));
+  view.line.setAttribute("aria-valuenow", view.threshold);
+  view.line.setAttribute("aria-valuetext", `${view.flag.textContent}: ${view.shares.map((share) => share.textContent).join(", ")}`);
+  paint(view, at);
+  reckon(view, now);
+}
+
+function reckon(view, now) {
+  const { found, alarms, hours, missed, cost } = day(view, now), rows = [];
+  const of = now.caught.length ? `: ${whole(found)} strange, ${whole(alarms)} familiar` : "";
+  rows.push([whole(found + alarms), `are looked at${of}`]);
+  rows.push([`${decimal(hours)} h`, `of looking, ${decimal(hours / WORKDAY)} people's day`]);
+  rows.push(now.caught.length ? [whole(missed), "strange ones pass unread"] : ["–", "pass unread: no strange inputs to try here"]);
+  rows.push([whole(cost), "is what the day costs", "big"]);
+  view.result.replaceChildren();
+  for (const [value, text, name] of rows) {
+    element("dt", value, view.result, name);
+    element("dd", text, view.result, name);
+  }
+  view.cheapest.replaceChildren();
+  if (!now.caught.length) return;
+  const best = cheapest(view);
+  const button = element("button", `Cheapest line: ${whole(best.cost)} a day, ${percent(best.kept)} of familiar pass`, view.cheapest);
+  button.type = "button";
+  button.onclick = () => { step_to(view, best.i); view.send("released", view.threshold); };
+}
+
+// What is decided rightly is solid, what is decided wrongly pale.
+function paint(view, at) {
+  const { data, plot, canvas } = view, width = plot.clientWidth, high = plot.clientHeight;
+  const pen = pen_of(canvas, width, high), x = at * width, row = (high - AXIS_HEIGHT) / data.groups.length;
+  canvas.style.height = `${high}px`;
+  const one = (width * data.bar) / (data.edges.length - 1);
+  data.groups.forEach((group, g) => {
+    view.groups.children[g].style.top = `${g * row}px`;
+    const floor = (g + 1) * row, tall = row - TITLE_HEIGHT - 4;
+    for (const [from, to, solid] of [[0, x, g === 0], [x, width, g !== 0]]) {
+      pen.save();
+      pen.beginPath();
+      pen.rect(from, 0, to - from, high);
+      pen.clip();
+      pen.fillStyle = group.colour;
+      pen.globalAlpha = solid ? 0.95 : 0.28;
+      view.bars[g].forEach((share, k) => { if (share) pen.fillRect(k * one, floor - Math.max(1, share * tall), Math.min(one, width - k * one) - (one > 4 ? 1 : 0), Math.max(1, share * tall)); });
+      pen.restore();
+    }
+    pen.fillStyle = group.colour;
+    pen.globalAlpha = 0.5;
+    pen.fillRect(0, floor, width, 1);
+    pen.globalAlpha = 1;
+  });
+  view.line.style.transform = `translateX(${x}px)`;
+  const flag = view.flag.offsetWidth / 2; // the flag stays inside the plot
+  view.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+}
