@@ -10,8 +10,8 @@ from app.components.stage import Lead
 from app.demo.story import PATH, Story, is_story_of, read, story_of
 from app.pack.data import is_own_data
 from app.pack.tables import unique_titles
+from app.pack.threshold_state import BY_HAND, reset_for_new_data, set_by_hand
 from app.session import RULE_KEY, SCORES_OF_KEY, THRESHOLD_KEY
-from app.threshold_lab.state import BY_HAND, reset_for_new_data, set_by_hand
 
 if TYPE_CHECKING:
     from app.pack.data import PackData
