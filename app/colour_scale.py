@@ -59,22 +59,18 @@ class ColourScale:
 
     def stops(self) -> list[tuple[float, str]]:
         """Returns (share of the heights' range, colour) of the scale, as Plotly takes them."""
+        given = np.linspace(0, 1, len(self.colours))
         if self.softness is None:
-            return [(float(share), colour) for share, colour in self._given()]
+            return list(zip(given.tolist(), self.colours, strict=True))
         shares = np.linspace(0, 1, STOPS)
         places = (self.heights(shares) - self.low) / (self.high - self.low)
         places[[0, -1]] = 0.0, 1.0
-        given, colours = zip(*self._given(), strict=True)
-        parts = np.array([_rgb(colour) for colour in colours])
+        parts = np.array([_rgb(colour) for colour in self.colours])
         mixed = np.stack([np.interp(shares, given, parts[:, i]) for i in range(3)], 1)
         return [
             (float(place), "#{:02x}{:02x}{:02x}".format(*rgb.round().astype(int)))
             for place, rgb in zip(places, mixed, strict=True)
         ]
-
-    def _given(self) -> list[tuple[float, str]]:
-        shares = np.linspace(0, 1, len(self.colours))
-        return list(zip(shares.tolist(), self.colours, strict=True))
 
     def ticks(self) -> dict[str, float]:
         """Returns {text: share of the scale} of round heights between its ends.

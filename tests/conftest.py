@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -22,14 +22,17 @@ from PIL import Image
 from streamlit import config
 from streamlit.components.v2 import manifest_scanner
 
+from heat_core import diagnostics
+from heat_core.detectors.presets import PRESETS
 from heat_core.features import Features, Head
-from tests.browser.driver import server
-from tests.samples import CLASSES, DIM, clusters, with_views
+from tests.browser.driver import QUICK_APP, server_process
+from tests.samples import CLASSES, DIM, clusters, shortened, with_views
 
 if TYPE_CHECKING:
     from app.job import Job
 
 ROOT = Path(__file__).parents[1]
+DIAGNOSIS_STEPS, DIAGNOSIS_TUNING_STEPS = diagnostics.STEPS, diagnostics.TUNING_STEPS
 
 
 def _import_all(package: str) -> None:
@@ -80,6 +83,19 @@ def _runs_end_as_in_the_app() -> None:
     settings_of_app = tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text())
     for name, value in settings_of_app["runner"].items():
         config.set_option(f"runner.{name}", value)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_diagnosis() -> None:
+    """Chains of a diagnosis are short where nobody asks for `long_diagnosis`."""
+    diagnostics.STEPS, diagnostics.TUNING_STEPS = 20, 6
+
+
+@pytest.fixture
+def long_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains of a diagnosis are as long as outside of tests."""
+    monkeypatch.setattr("heat_core.diagnostics.STEPS", DIAGNOSIS_STEPS)
+    monkeypatch.setattr("heat_core.diagnostics.TUNING_STEPS", DIAGNOSIS_TUNING_STEPS)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -134,6 +150,15 @@ def no_training(no_diagnosis: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heat_core.training.trainer.Trainer.fit", lambda *arguments: None)
 
 
+@pytest.fixture
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset `quick` learns in few steps on features."""
+    for presets in (PRESETS["features"], PRESETS["pseudo"]):
+        for name in ("EBM", "HEAT-GMM", "HEAT-EL", "HEAT"):
+            quick: Any = presets["quick"]
+            monkeypatch.setitem(quick, name, shortened(quick[name], steps=10))
+
+
 @pytest.fixture(scope="session")
 def trained() -> Job:
     """A finished quick training of HEAT on the blobs."""
@@ -151,12 +176,12 @@ def trained() -> Job:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an app that all journeys share: what one has fitted the next finds.
 
-    It keeps uploads.
+    It keeps uploads, and its trainings are short.
     """
     with ExitStack() as stack:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("HEAT_KEEP", str(tmp_path_factory.mktemp("kept")))
-            address = stack.enter_context(server())
+            address, _ = stack.enter_context(server_process(*QUICK_APP))
         yield address
 
 

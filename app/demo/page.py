@@ -43,7 +43,7 @@ def show(pack_data, story, data_key) -> None:
     def on_lead(page: str, threshold: float | None) -> None:
         query = {}
         if page == "threshold_lab" and pack_data is not None and threshold is not None:
-            query = choose_line(story.line_detector, threshold)
+            query = choose_line(pack_data, story.line_detector, threshold)
         st.session_state["demo_leads_to"] = page, query
 
     slides = slide_data(story)

@@ -9,8 +9,9 @@ import streamlit as st
 from app.components.stage import Lead
 from app.demo.story import PATH, Story, is_story_of, read, story_of
 from app.pack.data import is_own_data
+from app.pack.tables import unique_titles
+from app.pack.threshold_state import BY_HAND, reset_for_new_data, set_by_hand
 from app.session import RULE_KEY, SCORES_OF_KEY, THRESHOLD_KEY
-from heat_core.thresholds import ByHand
 
 if TYPE_CHECKING:
     from app.pack.data import PackData
@@ -58,9 +59,9 @@ def told_story(shipped: Story, pack_data: PackData, scores: ScoresByDetector) ->
     return kept[1], key
 
 
-def choose_line(detector: str, threshold: float) -> dict[str, str]:
+def choose_line(pack_data: PackData, detector: str, threshold: float) -> dict[str, str]:
     """Puts a threshold of a detector into the Threshold lab, set by hand; returns its link."""
+    reset_for_new_data(pack_data.key, unique_titles(pack_data.pack))
     st.session_state[SCORES_OF_KEY] = detector
-    st.session_state[RULE_KEY] = ByHand.title
-    st.session_state[THRESHOLD_KEY] = threshold
-    return {SCORES_OF_KEY: detector, RULE_KEY: ByHand.title, THRESHOLD_KEY: repr(threshold)}
+    set_by_hand(threshold)
+    return {SCORES_OF_KEY: detector, RULE_KEY: BY_HAND, THRESHOLD_KEY: repr(threshold)}

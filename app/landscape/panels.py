@@ -175,6 +175,7 @@ def truth_and_error(
 ) -> None:
     """Shows the true energy (side, side), where the model is wrong, and the mass of each mode."""
     distance = result.distance
+    assert distance is not None  # points of one's own are not offered here
     st.subheader(
         f"{100 * distance.tv:.1f} % of the probability lies in the wrong place; "
         f"KL {number_text(distance.kl, 3)} nats."

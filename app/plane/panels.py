@@ -19,7 +19,7 @@ from app.plane.state import (
 )
 from app.plane.training import Snapshot, ToyChoice, ToyResult, kl_alarm
 from app.session import job_queue, tab_id
-from app.text import plain, time_text
+from app.text import number_text, plain, time_text
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def follow_training(
 def kl_note(snapshot: Snapshot) -> str:
     """Returns how far a snapshot is from the truth; its validation loss, where that is unknown."""
     if snapshot.distance is not None:
-        return f"KL {snapshot.distance.kl:.3f} nats"
+        return f"KL {number_text(snapshot.distance.kl, 3)} nats"
     return f"validation loss {snapshot.record.val_loss:.3f}" if snapshot.record else ""
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app.incoming import number_input, whole_number_input
 from app.pack.controls import score_unit_input
+from app.pack.threshold_state import choose_by_hand, keep_same_share, reset_for_new_data
 from app.session import (
     RULE_KEY,
     SCORES_OF_KEY,
@@ -18,7 +19,6 @@ from app.session import (
     THRESHOLD_KEY,
     warn_if_not_offered,
 )
-from app.threshold_lab.state import choose_by_hand, keep_same_share, reset_for_new_data
 from heat_core.results.score_axis import ScoreUnit
 from heat_core.thresholds import RULES, ByHand, Deployment, ThresholdRule, Widget
 

@@ -11,12 +11,12 @@ from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.selected import opened_item
 from app.pack.shown import add_detectors
 from app.pack.tables import unique_titles
+from app.pack.threshold_state import has_threshold, remember_share_kept
 from app.text import plain
 from app.threshold_lab import panels
 from app.threshold_lab.controls import threshold_choice, threshold_input
 from app.threshold_lab.evaluation import evaluate_per_class, evaluate_threshold
 from app.threshold_lab.shipping import ship_panel
-from app.threshold_lab.state import has_threshold, remember_share_kept
 from app.threshold_lab.tables import (
     how_chosen,
     threshold_finding,

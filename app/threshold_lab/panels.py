@@ -19,11 +19,11 @@ from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
 from app.pack.tables import assignment, format_score, style_digits
+from app.pack.threshold_state import set_by_hand
 from app.text import number_text, plain
 from app.threshold_lab.controls import nearest_count_input
 from app.threshold_lab.evaluation import Evaluation
 from app.threshold_lab.same_share import same_share_thresholds
-from app.threshold_lab.state import set_by_hand
 from app.threshold_lab.tables import (
     class_thresholds_table,
     line_interval,

@@ -152,7 +152,8 @@ def _finding(compared: Compared) -> None:
         return
     st.subheader(plain(comparison_finding(distances), 400))
     ebm = next((one for one in compared.choices.values() if one.detector == "EBM"), None)
-    if ebm is None or ebm.build_detector().objective.samples_model:
+    objective = ebm.build_detector().objective if ebm else None
+    if objective is None or objective.samples_model:
         return
     keeps_all = all(
         job.result.distance.modes_kept == job.result.distance.modes_total

@@ -30,10 +30,10 @@ FLAT = np.ones((2, 2), np.float32)
 NO_TRUTH = "The exact density of your own points is not known: there is no truth, and no KL to it."
 
 
-def own_choice(choice: ToyChoice) -> ToyChoice | None:
+def own_choice(choice: ToyChoice) -> ToyChoice:
     """Shows where own points are drawn and pasted; returns the choice of them.
 
-    None where there are none yet, or once it has said why they are refused.
+    The page ends here where there are none yet, or once it has said why they are refused.
     """
     is_lost = were_typed_elsewhere()
     source = own_source()
@@ -63,7 +63,8 @@ def own_choice(choice: ToyChoice) -> ToyChoice | None:
             if refusal:
                 st.error(plain(refusal), icon=":material/error:")
     if points is None:
-        return None
+        st.info("Draw some regions or paste some points: then a detector can be trained on them.")
+        st.stop()
     scaled = ""
     if points.was_scaled:
         (x, y), unit = points.centre, points.unit
@@ -110,7 +111,7 @@ def _shown_points(source: OwnSource) -> NDArray[np.float32]:
     except ValueError:
         return np.zeros((0, 2), np.float32)
     if source.text:
-        return points.z.numpy() / points.extent
+        return (points.z.numpy() / points.extent).astype(np.float32)
     drawn = points.z.numpy() * points.unit + np.array(points.centre, np.float32)
     return (drawn / DRAWING_EXTENT).astype(np.float32)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app.job import Job
 from app.pack import header
@@ -45,9 +46,6 @@ header.show(
 choice = toy_choice(offers_own=True)
 if choice.toy == OWN:
     choice = own_choice(choice)
-    if choice is None:
-        st.info("Draw some regions or paste some points: then a detector can be trained on them.")
-        st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     compared = comparison_choice(choice)
     drawn = drawn_input()
@@ -55,13 +53,17 @@ preview = toy_preview(choice.toy, choice.seed)
 modes = f"{preview.modes} mode{'s' * (preview.modes > 1)}"
 training_set = f"{preview.title}: {preview.size:,} training points, {modes}"
 changed = f"; {choice.preset_title}: {choice.knobs.description}" if choice.knobs.text else ""
-st.markdown(f":small[:material/scatter_plot: {training_set}{changed}]")
 
 
-def snapshots_so_far(snapshots: Sequence[Snapshot]) -> None:
-    """Shows the last snapshot and the curves up to it, or the truth alone."""
+def snapshots_so_far(snapshots: Sequence[Snapshot], place: DeltaGenerator) -> None:
+    """Shows the last snapshot and the curves up to it, or the truth alone.
+
+    Args:
+        place: of the maps, above the buttons.
+    """
     training_alarm(snapshots)
-    energy_panels(choice, preview, snapshots[-1] if snapshots else None, drawn)
+    with place:
+        energy_panels(choice, preview, snapshots[-1] if snapshots else None, drawn)
     training_curves(choice, snapshots)
 
 
@@ -70,16 +72,19 @@ def live_training(job: Job) -> None:
     """Shows a training under way; paused, it stays where this tab has paused it."""
     if is_gone(choice) or is_shown_whole(job):
         st.rerun()
-    snapshots_so_far(follow_training(choice, job, choice.detector, kl_note))
+    place = st.container()
+    snapshots_so_far(follow_training(choice, job, choice.detector, kl_note), place)
 
 
 def finished_training(job: Job) -> None:
     """Shows the result, any snapshot on the way there, and chains."""
+    place = st.container()
     training_alarm(job.frames, job.result)
     training_result(choice, preview, job.result)
     snapshot = snapshot_slider(choice, job.frames, distance_note)
     record = snapshot.record if snapshot else None
-    energy_panels(choice, preview, snapshot or job.result.snapshot, drawn)
+    with place:
+        energy_panels(choice, preview, snapshot or job.result.snapshot, drawn)
     training_curves(choice, job.frames, record.step if record else None, job.result)
     chains_panel(choice, preview, job.result)
 
@@ -92,16 +97,18 @@ def one_detector() -> None:
     elif job is not None and job.state == "done":
         show_replayed([choice], partial(finished_training, job))
     else:
+        place = st.container()
         start_button(choice)
         seen = training_seen(choice)
         state_message(choice, preview, job, seen)
         if job is not None:
-            snapshots_so_far(job.frames)
+            snapshots_so_far(job.frames, place)
         else:
-            snapshots_so_far(seen.snapshots if seen else [])
+            snapshots_so_far(seen.snapshots if seen else [], place)
 
 
 if compared:
     comparison(compared, preview, drawn)
 else:
     one_detector()
+st.markdown(f":small[:material/scatter_plot: {training_set}{changed}]")

@@ -36,6 +36,7 @@ from app.plane.training import (
     kept_snapshot,
     loss_levels,
 )
+from app.text import number_text
 from app.toy_lab.diagnosis import diagnosis_panel
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def distance_text(distance: Distance) -> str:
     >>> distance_text(Distance(0.04, 0.1, 0.0, 8, 9, 0.0))
     'KL 0.040 nats, 8 of 9 modes'
     """
-    return f"KL {distance.kl:.3f} nats, {distance.modes_kept} of {distance.modes_total} modes"
+    modes = f"{distance.modes_kept} of {distance.modes_total} modes"
+    return f"KL {number_text(distance.kl, 3)} nats, {modes}"
 
 
 def state_message(
@@ -163,7 +165,7 @@ def state_message(
         others = seen.other_watchers if seen else 0
         st.warning(_end_message(others))
     else:
-        truth = "" if preview.true_energy is None else "The truth is below; "
+        truth = "" if preview.true_energy is None else "The truth is above; "
         st.info(
             f"Nothing is trained yet on these settings. {truth}"
             f"{'press' if truth else 'Press'} “Train {choice.detector}” to see the model."
@@ -222,7 +224,7 @@ def _kl_curve(
     final = result.distance.kl if result and result.distance else kl[-1]
     fell = "fell" if final < kl[0] else "rose"
     st.markdown(
-        f"**KL to the truth {fell} from {kl[0]:.3f} to {final:.3f} nats** "
+        f"**KL to the truth {fell} from {number_text(kl[0], 3)} to {number_text(final, 3)} nats** "
         ":small[(0 is the truth itself)]"
     )
     figure = kl_figure({"KL": curve}, {"MoG": mog_distance.kl})
@@ -268,13 +270,12 @@ def _mark_kept(figure: go.Figure, kept: Snapshot | None) -> None:
 def training_result(choice: ToyChoice, preview: ToyPreview, result: ToyResult) -> None:
     """Shows the result of a training, in a sentence and some figures, and its diagnosis."""
     distance, mog_distance = result.distance, result.mog_distance
-    is_known = distance is not None and mog_distance is not None
-    if is_known:
-        st.subheader(_finding(choice, distance, mog_distance))
-    else:
+    if distance is None or mog_distance is None:
         st.subheader(f"{choice.detector} is fitted to {preview.size:,} points of your own.")
+    else:
+        st.subheader(_finding(choice, distance, mog_distance))
     with st.container(horizontal=True):
-        if is_known:
+        if distance is not None and mog_distance is not None:
             _distance_metrics(distance, mog_distance)
         st.metric("Training time", f"{result.seconds:.1f} s", help="Without snapshots and pauses.")
     if result.diagnosis is not None:
@@ -285,10 +286,10 @@ def _distance_metrics(distance: Distance, mog_distance: Distance) -> None:
     """Shows how far a model is from the truth, in four figures."""
     st.metric(
         "KL(true || model)",
-        f"{distance.kl:.3f} nats",
+        f"{number_text(distance.kl, 3)} nats",
         help="0 is a perfect model; by quadrature on 300 x 300 points.",
     )
-    st.metric("KL of the MoG", f"{mog_distance.kl:.3f} nats")
+    st.metric("KL of the MoG", f"{number_text(mog_distance.kl, 3)} nats")
     st.metric(
         "Total variation",
         f"{100 * distance.tv:.1f} %",
@@ -303,7 +304,7 @@ def _distance_metrics(distance: Distance, mog_distance: Distance) -> None:
 
 def _finding(choice: ToyChoice, distance: Distance, mog_distance: Distance) -> str:
     if choice.detector == "MoG":
-        return f"One Gaussian a class is {distance.kl:.3f} nats from the truth."
+        return f"One Gaussian a class is {number_text(distance.kl, 3)} nats from the truth."
     if distance.kl < mog_distance.kl:
         ratio = mog_distance.kl / distance.kl
         return (

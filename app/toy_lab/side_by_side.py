@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app.incoming import number_within
 from app.plane.knobs import Knobs, changed_knobs, knob_values, value_text
 from app.plane.training import Snapshot, ToyChoice
+from app.text import number_text
 
 if TYPE_CHECKING:
     from heat_core.plane.grid import Distance
@@ -158,7 +159,9 @@ def comparison_finding(distances: Mapping[str, Distance]) -> str:
         )
         return f"{' and '.join(losers)} {verb} modes: {counts}."
     everyone = {1: "It keeps", 2: "Both keep"}.get(len(distances), "All three keep")
-    kl = ", ".join(f"{distance.kl:.3f} ({name})" for name, distance in distances.items())
+    kl = ", ".join(
+        f"{number_text(distance.kl, 3)} ({name})" for name, distance in distances.items()
+    )
     return f"{everyone} every mode{furthest_text(distances)}: KL in nats {kl}."
 
 

@@ -25,8 +25,8 @@ from app.pack.flips import HEATS_PRIOR
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
 from app.pack.items import Part, Selection
 from app.pack.scores import ready_scores
+from app.pack.threshold_state import BY_HAND
 from app.pack.work import scoring_work
-from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import nearest_pack_rows
 from heat_core import explain
 from heat_core.detectors.heat import HEAT

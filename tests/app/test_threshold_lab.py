@@ -18,11 +18,11 @@ from app.job import Job
 from app.pack.data import PackData, current_pack_data
 from app.pack.items import Part, Selection, item_id
 from app.pack.tables import style_digits, unique_titles
+from app.pack.threshold_state import BY_HAND
 from app.pack.work import DetectorScores
 from app.text import number_text
 from app.threshold_lab.controls import RULES_BY_TITLE
 from app.threshold_lab.same_share import same_share_thresholds
-from app.threshold_lab.state import BY_HAND
 from app.threshold_lab.tables import (
     line_interval,
     margin_texts,

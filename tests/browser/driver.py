@@ -53,6 +53,14 @@ WITH_A_PACK = [
     ),
 ]
 MAX_BYTES = 300_000  # of an interaction
+QUICK_APP = ("-m", "tests.browser.quick_app")  # what starts an app with short trainings
+STILL = """addEventListener('DOMContentLoaded', () => {
+    const style = document.createElement('style');
+    style.textContent = `[data-testid="stStatusWidget"] { display: none }
+        [data-testid="stSpinner"] *, [data-testid="stSkeleton"] { animation: none !important }`;
+    document.head.append(style);
+})"""
+"""What turns while one waits stands still: drawing it takes a processor of its own."""
 IDLE = """() => {
     const app = document.querySelector('[data-testid="stApp"]');
     if (!app || app.getAttribute('data-test-connection-state') === 'INITIAL') return false;
@@ -136,6 +144,7 @@ def browser(
             has_touch=phone,
         )
         context.set_default_timeout(120_000)
+        context.add_init_script(STILL)
         yield context
         chromium.close()
 

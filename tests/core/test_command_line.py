@@ -232,7 +232,7 @@ def test_the_benchmark_is_the_metrics_of_the_scores(
 
 
 def test_the_same_seed_prints_the_same_table(
-    no_diagnosis: None, pack: Path, capsys: pytest.CaptureFixture[str]
+    no_diagnosis: None, short_training: None, pack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = []
     for _ in range(2):
@@ -473,7 +473,11 @@ def test_a_report_names_the_seed_and_the_command_that_it_was_made_by(
 
 @pytest.mark.parametrize("detector", ["KNN", "HEAT"])
 def test_fit_then_score(
-    detector: str, pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    detector: str,
+    short_training: None,
+    pack: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, run = tmp_path / "deep" / "scores.parquet", tmp_path / "run"
     assert main(["fit", str(pack), detector, "--preset", "quick", "--out", str(run)]) == 0

@@ -85,7 +85,7 @@ def test_the_light_and_its_reason(change: dict, light: str, word: str) -> None:
     assert word in light_and_reason(diagnosis)[1]
 
 
-def test_a_training_that_loses_modes_is_red_and_a_sound_one_green() -> None:
+def test_a_training_that_loses_modes_is_red_and_a_sound_one_green(long_diagnosis: None) -> None:
     data = toy("crosses9").features()
     sound = fit(preset_detector("HEAT", "quick", "plane"), data).diagnosis
     cold = FromNoise(

@@ -16,10 +16,10 @@ from heat_core.detectors.presets import preset_detector
 from heat_core.features import Features
 from heat_core.run import Run, fit
 from heat_core.training.trainer import TrainConfig
-from tests.samples import extra
+from tests.samples import extra, shortened
 
 QUICK = FromPseudoOOD(training=TrainConfig(steps=40, batch=64))
-HEAT_QUICK = preset_detector("HEAT", "quick")
+HEAT_QUICK = shortened(preset_detector("HEAT", "quick"), steps=40)
 assert isinstance(HEAT_QUICK, HEAT)
 assert isinstance(HEAT_QUICK.correction, FromNoise)  # unchecked, it stays on this little data
 RECIPES = {
