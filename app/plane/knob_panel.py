@@ -38,13 +38,13 @@ def selected_knobs(detector_name: str, preset: str) -> Knobs:
 
     Another preset fills all of them in anew.
     """
-    from heat_core.detectors.presets import preset_detector
+    from heat_core.detectors.presets import PRESETS
 
     state = st.session_state
     if state.get("knobs_of", preset) != preset:
         forget_knobs()
     state["knobs_of"] = preset
-    detector = preset_detector(detector_name, preset, "plane")
+    detector = PRESETS["plane"][preset][detector_name]
     linked = st.query_params.get(KNOBS_KEY, "")
     if linked and linked != state.get("linked-knobs"):
         state[KNOBS_KEY] = _knobs_from_link(linked, detector)
@@ -71,9 +71,9 @@ def forget_knobs() -> None:
 
 def knob_inputs(detector_name: str, preset: str, knobs: Knobs) -> None:
     """Shows the knobs that a detector has, as they are set, and a button back to the preset."""
-    from heat_core.detectors.presets import preset_detector
+    from heat_core.detectors.presets import PRESETS
 
-    detector = preset_detector(detector_name, preset, "plane")
+    detector = PRESETS["plane"][preset][detector_name]
     values = knob_values(with_knobs(detector, knobs))
     if not values:
         st.caption(f"{detector_name} has no network: it has no knobs.")
