@@ -51,7 +51,8 @@ def probe_figures(inside: Features, outside: Features) -> tuple[float, float]:
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     regression = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=300)
     probe = make_pipeline(StandardScaler(), regression)
-    scores = cross_val_predict(probe, inputs, is_ood, cv=folds, method="decision_function")
+    predicted = cross_val_predict(probe, inputs, is_ood, cv=folds, method="decision_function")
+    scores = np.asarray(predicted)
     id_scores, ood_scores = scores[is_ood == 0], scores[is_ood == 1]
     return fpr95(id_scores, ood_scores), auroc(id_scores, ood_scores)
 
