@@ -260,9 +260,9 @@ def prior_of_heat(pack: Pack) -> str:
     """Returns what HEAT's prior adds up on a pack, in words."""
     from heat_core.detectors.detector import Shape
     from heat_core.detectors.parts import in_words
-    from heat_core.detectors.presets import domain_of, preset_detector
+    from heat_core.detectors.presets import PRESETS, domain_of
 
-    heat = preset_detector("HEAT", "modern", domain_of(pack.extra))
+    heat = PRESETS[domain_of(pack.extra)]["modern"]["HEAT"]
     return in_words(heat.prior_part_titles(Shape.of(pack.train)))
 
 

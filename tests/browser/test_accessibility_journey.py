@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 pytestmark = WITH_A_PACK
 
-LINKS = {
-    "toy_lab": "?toy=blobs&detector=MoG",
-    "landscape": "landscape?toy=blobs&detector=MoG",
-    "energy": "energy?toy=blobs",
+LINKS = {  # a seed that no other journey trains with, on the server that they share
+    "toy_lab": "?toy=blobs&detector=MoG&seed=41",
+    "landscape": "landscape?toy=blobs&detector=MoG&seed=41",
+    "energy": "energy?toy=blobs&seed=41",
     "detectors": "detectors",
     "threshold_lab": "threshold_lab?scorer=MSP",
     "monitor": "monitor?scorer=MSP",
