@@ -90,8 +90,8 @@ def _features_only_sections(pack: Pack, features_only: BySeed) -> list[str]:
     if not any(features_only):
         return []
     introduction = (
-        "No destroyed image is seen: the EBM learns against midpoints, crossings and shuffled columns "
-        "of training features, HEAT against the Gaussians of its prior, widened."
+        "No destroyed image is seen: the EBM learns against midpoints, crossings and shuffled "
+        "columns of training features, HEAT against the Gaussians of its prior, widened."
     )
     return ["## From the features alone", introduction, _averages(pack, features_only)]
 
