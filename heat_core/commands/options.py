@@ -52,7 +52,7 @@ def add_switch(add: AddOption, flag: str, summary: str) -> None:
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """Returns a function that reads a whole number in a range."""
+    """Returns what reads a whole number in a range, or raises argparse.ArgumentTypeError."""
 
     def read(text: str) -> int:
         try:
@@ -72,6 +72,7 @@ read_count = whole_number(1, 10**9)  # of rows or epochs
 
 
 def read_percent(text: str) -> float:
+    """Returns percent, more than 1 and at most 100. Raises argparse.ArgumentTypeError."""
     try:
         percent = float(text)
     except ValueError:
@@ -89,6 +90,7 @@ def _short(text: str) -> str:
 
 
 def read_number(text: str) -> float:
+    """Returns a finite number. Raises argparse.ArgumentTypeError."""
     try:
         number = float(text)
     except ValueError:
@@ -99,6 +101,7 @@ def read_number(text: str) -> float:
 
 
 def read_positive(text: str) -> float:
+    """Returns a finite number above 0. Raises argparse.ArgumentTypeError."""
     number = read_number(text)
     if number <= 0:
         raise argparse.ArgumentTypeError(f"wanted a number above 0, got {_short(text)}")
@@ -106,6 +109,7 @@ def read_positive(text: str) -> float:
 
 
 def read_numbers(text: str) -> tuple[int, ...]:
+    """Returns whole numbers with commas between. Raises argparse.ArgumentTypeError."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:

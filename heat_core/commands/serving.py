@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from heat_core.messages import error_text
 
 from .command import Command
-from .options import AddOption
+from .options import AddOption, add_device
 from .shared import device_of, network_file, require
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _serve_options(add: AddOption) -> None:
     host = "the address that it listens on; 127.0.0.1 is for this machine alone"
     add("--host", default="127.0.0.1", help=host)
     add("--port", type=int, default=8000, help="8000 if not given; 0 for any that is free")
-    add("--device", default="cpu", help="cpu, cuda or auto")
+    add_device(add)
     images = "take images, too, and read them as those of this pack, of which the bundle was made"
     add("--images", metavar="PACK", type=Path, help=images)
     weights = "the network of --images; PACK.classifier.safetensors if not given"
