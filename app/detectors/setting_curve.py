@@ -13,7 +13,6 @@ from app import figures
 from app.job import Job, Work
 
 if TYPE_CHECKING:
-    from heat_core.detectors.detector import Detector
     from heat_core.model_selection import Setting
     from heat_core.pack import Pack
 
@@ -50,21 +49,21 @@ class SettingCurve:
 
 
 def tunable_detectors(pack: Pack, names: Sequence[str]) -> dict[str, Setting]:
-    """Returns {detector: its setting} of the detectors that have one to choose on this pack."""
+    """Returns {detector: its setting} of the detectors that have one to choose on this pack.
+
+    Args:
+        names: of detectors, one at least.
+    """
+    from heat_core.detectors.presets import supported_detectors
     from heat_core.model_selection import setting_of
 
-    settings = {name: setting_of(_preset(pack, name), pack.train) for name in names}
+    detectors, _ = supported_detectors(pack, PRESET, names)
+    settings = {name: setting_of(detector, pack.train) for name, detector in detectors.items()}
     return {
         name: setting
         for name, setting in settings.items()
         if setting is not None and len(setting.values) > 1
     }
-
-
-def _preset(pack: Pack, name: str) -> Detector:
-    from heat_core.detectors.presets import domain_of, preset_detector
-
-    return preset_detector(name, PRESET, domain_of(pack.extra))
 
 
 def curve_work(pack: Pack, name: str) -> Work:

@@ -25,13 +25,14 @@ def show(pack_data: PackData) -> None:
 
     if pack_data.pack.extra.val is None or not can_choose(pack_data.pack.extra):
         return
-    settings = tunable_detectors(pack_data.pack, shown_detectors())
-    if not settings:
-        return
     panel = st.expander("Choose a setting on ID data alone", on_change="rerun", key="setting-panel")
     if not panel.open:
         return
+    settings = tunable_detectors(pack_data.pack, shown_detectors())
     with panel:
+        if not settings:
+            st.info("No detector on this page has a setting to choose.", icon=":material/info:")
+            return
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.selectbox(
                 "Setting of",
