@@ -15,7 +15,7 @@ from app.incoming import choice_input
 from app.job import Job
 from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.own_data import result_keeper
-from app.pack.progress import show_failure, show_progress
+from app.pack.progress import show_cancellable, show_failure
 from app.pack.scores import ensure_scoring_job
 from app.pack.tables import percent
 from app.pack.work import DetectorScores, RunChoice, RunScores, runs_work
@@ -162,16 +162,13 @@ def _show_job(
     """Shows the runs that are ready, and how far the others are."""
     ready: list[RunScores] = list(job.frames)
     if not job.over:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            show_progress(job, f"Fitting {plain(detector)}", shown=len(ready))
-            st.button(
-                "Cancel",
-                key="cancel-runs",
-                icon=":material/close:",
-                on_click=leave_job,
-                args=(job,),
-                help="What is fitted already need not be fitted again.",
-            )
+        show_cancellable(
+            job,
+            f"Fitting {plain(detector)}",
+            partial(leave_job, job),
+            has_more=lambda job: len(job.frames) > len(ready),
+            help="What is fitted already need not be fitted again.",
+        )
     for run in ready:
         if run.scores.missing_reason:
             st.info(f"{run.title}: {plain(run.scores.missing_reason)}", icon=":material/info:")

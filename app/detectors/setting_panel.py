@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import figures
@@ -15,7 +17,7 @@ from app.detectors.setting_curve import (
 )
 from app.job import Job
 from app.pack.data import PackData, leave_job, start_job, watched_job
-from app.pack.progress import show_failure, show_progress
+from app.pack.progress import show_cancellable, show_failure
 from app.pack.shown import shown_detectors
 
 
@@ -56,8 +58,7 @@ def _show_job(pack_data: PackData, name: str, job: Job | None) -> None:
     if job is None or show_failure(job, _start, pack_data, name):
         return
     if not job.over:
-        show_progress(job, "Fitting with each value")
-        st.button("Cancel", icon=":material/close:", on_click=leave_job, args=(job,))
+        show_cancellable(job, "Fitting with each value", partial(leave_job, job))
     elif job.state == "done":
         _show_curve(job.result)
 

@@ -24,7 +24,7 @@ from app.pack.own_data import (
     stopped_upload,
     upload_error,
 )
-from app.pack.progress import show_progress
+from app.pack.progress import show_cancellable
 from app.pack.selected import clear_selection, current_selection, drop_part
 from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
@@ -150,15 +150,13 @@ def _show_own_work() -> None:
     """Shows how far the work on own data is, with a way to end it, or that it was ended."""
     work = own_work()
     if work is not None:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            show_progress(work.job, plain(work.doing), note=_line_note)
-            st.button(
-                "Cancel",
-                key="cancel-own-work",
-                icon=":material/close:",
-                on_click=cancel_own_work,
-                help="Nothing of it stays, and nothing that was there goes.",
-            )
+        show_cancellable(
+            work.job,
+            plain(work.doing),
+            cancel_own_work,
+            note=_line_note,
+            help="Nothing of it stays, and nothing that was there goes.",
+        )
     elif stopped := stopped_upload():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"You stopped reading {plain(stopped)}.")
