@@ -131,17 +131,29 @@ def _start(pack_data: PackData, runs: Mapping[str, RunChoice]) -> None:
 
 def _known(pack_data: PackData, runs: Mapping[str, RunChoice]) -> dict[RunChoice, DetectorScores]:
     """Returns {run: its scores} of those that need not be fitted."""
-    known = {run: scores for run, scores in pack_data.run_scores.items() if run in runs.values()}
-    for scores in list(ensure_scoring_job(pack_data, "modern").frames):
-        run = RunChoice(scores.detector)
-        if run in runs.values() and not scores.missing_reason:
-            known[run] = scores
-    keeper = result_keeper()
+    shown = {
+        RunChoice(scores.detector): scores
+        for scores in list(ensure_scoring_job(pack_data, "modern").frames)
+        if not scores.missing_reason
+    }
+    known = {}
     for run in runs.values():
-        if keeper is not None and run not in known:
-            kept = keeper.known(_folder(run)).get(run.detector)
-            known |= {} if kept is None else {run: kept}
+        scores = shown.get(run) or pack_data.run_scores.get(run) or _kept(pack_data, run)
+        if scores is not None:
+            known[run] = scores
     return known
+
+
+def _kept(pack_data: PackData, run: RunChoice) -> DetectorScores | None:
+    """Returns the scores of a run that are kept with own data; None if none are.
+
+    The data holds them from then on, so that they are read once.
+    """
+    keeper = result_keeper()
+    kept = None if keeper is None else keeper.known(_folder(run)).get(run.detector)
+    if kept is not None:
+        pack_data.run_scores[run] = kept
+    return kept
 
 
 def _keep(keeper: ResultKeeper, run: RunChoice, scores: DetectorScores) -> None:
