@@ -48,11 +48,20 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         return
     is_asked_for = any(key in st.query_params for key in (DETECTOR_KEY, KIND_KEY, PRESETS_KEY))
     title = "The same detector with other seeds and presets"
-    with st.expander(title, expanded=is_asked_for, icon=":material/casino:"):
+    panel = st.expander(
+        title,
+        expanded=is_asked_for,
+        icon=":material/casino:",
+        key="runs-panel",
+        on_change="rerun",
+    )
+    with panel:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             detector = _detector_input(learned)
             kind = choice_input("What differs", KINDS, default=KINDS[0], key=KIND_KEY)
             runs = _runs(pack_data, detector, kind)
+        if not panel.open:  # the choice above stays; its table and figures are made once seen
+            return
         if not runs:
             st.info("Choose a preset.", icon=":material/info:")
             return
