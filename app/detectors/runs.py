@@ -132,8 +132,7 @@ def _offer(pack_data: PackData, runs: Mapping[str, RunChoice]) -> None:
 def _start(pack_data: PackData, runs: Mapping[str, RunChoice]) -> None:
     """Starts fitting runs, or joins whoever does."""
     pack_data.run_scores.update(_known(pack_data, runs))
-    keeper = result_keeper()
-    keep = (lambda run, scores: None) if keeper is None else partial(_keep, keeper)
+    keep = partial(_keep, result_keeper())
     work = runs_work(pack_data.pack, runs, pack_data.run_scores, keep)
     start_job(pack_data, _job_key(pack_data, runs), work, for_everybody=False)
 
@@ -165,8 +164,10 @@ def _kept(pack_data: PackData, run: RunChoice) -> DetectorScores | None:
     return kept
 
 
-def _keep(keeper: ResultKeeper, run: RunChoice, scores: DetectorScores) -> None:
-    keeper.keep(_folder(run), [scores])
+def _keep(keeper: ResultKeeper | None, run: RunChoice, scores: DetectorScores) -> None:
+    """Keeps the scores of a run with own data, where that is kept."""
+    if keeper is not None:
+        keeper.keep(_folder(run), [scores])
 
 
 def _folder(run: RunChoice) -> str:
