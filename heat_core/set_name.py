@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
+ID_SETS = ("train", "val", "test")  # whose labels are of the classes of the pack
 PSEUDO_GROUPS = ("pseudo", "pseudoval")  # of destroyed training images, and of held-out ones
 
 

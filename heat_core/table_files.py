@@ -15,13 +15,12 @@ import numpy as np
 from .list_columns import matrix_of_lists
 from .metadata import ID_COLUMN, META
 from .npz import listed
-from .set_name import PSEUDO_GROUPS
+from .set_name import ID_SETS, PSEUDO_GROUPS
 from .texts import one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ID_SETS = ("train", "val", "test")
 SET_PREFIXES = ("near_", "mid_", "far_", *(f"{group}_" for group in PSEUDO_GROUPS))
 SET_WORDS = "train, test, val, near_NAME, mid_NAME, far_NAME or pseudo_NAME"
 NUMBERED = re.compile(r"(.*?)(\d+)", re.DOTALL)

@@ -15,7 +15,7 @@ from app.incoming import choice_input
 from app.job import Job
 from app.pack.data import PackData, leave_job, start_job, watched_job
 from app.pack.own_data import result_keeper
-from app.pack.progress import show_failure, show_progress
+from app.pack.progress import show_cancellable, show_failure
 from app.pack.scores import ensure_scoring_job
 from app.pack.tables import percent
 from app.pack.work import DetectorScores, RunChoice, RunScores, runs_work
@@ -48,11 +48,20 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
         return
     is_asked_for = any(key in st.query_params for key in (DETECTOR_KEY, KIND_KEY, PRESETS_KEY))
     title = "The same detector with other seeds and presets"
-    with st.expander(title, expanded=is_asked_for, icon=":material/casino:"):
+    panel = st.expander(
+        title,
+        expanded=is_asked_for,
+        icon=":material/casino:",
+        key="runs-panel",
+        on_change="rerun",
+    )
+    with panel:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             detector = _detector_input(learned)
             kind = choice_input("What differs", KINDS, default=KINDS[0], key=KIND_KEY)
             runs = _runs(pack_data, detector, kind)
+        if not panel.open:  # the choice above stays; its table and figures are made once seen
+            return
         if not runs:
             st.info("Choose a preset.", icon=":material/info:")
             return
@@ -123,29 +132,42 @@ def _offer(pack_data: PackData, runs: Mapping[str, RunChoice]) -> None:
 def _start(pack_data: PackData, runs: Mapping[str, RunChoice]) -> None:
     """Starts fitting runs, or joins whoever does."""
     pack_data.run_scores.update(_known(pack_data, runs))
-    keeper = result_keeper()
-    keep = (lambda run, scores: None) if keeper is None else partial(_keep, keeper)
+    keep = partial(_keep, result_keeper())
     work = runs_work(pack_data.pack, runs, pack_data.run_scores, keep)
     start_job(pack_data, _job_key(pack_data, runs), work, for_everybody=False)
 
 
 def _known(pack_data: PackData, runs: Mapping[str, RunChoice]) -> dict[RunChoice, DetectorScores]:
     """Returns {run: its scores} of those that need not be fitted."""
-    known = {run: scores for run, scores in pack_data.run_scores.items() if run in runs.values()}
-    for scores in list(ensure_scoring_job(pack_data, "modern").frames):
-        run = RunChoice(scores.detector)
-        if run in runs.values() and not scores.missing_reason:
-            known[run] = scores
-    keeper = result_keeper()
+    shown = {
+        RunChoice(scores.detector): scores
+        for scores in list(ensure_scoring_job(pack_data, "modern").frames)
+        if not scores.missing_reason
+    }
+    known = {}
     for run in runs.values():
-        if keeper is not None and run not in known:
-            kept = keeper.known(_folder(run)).get(run.detector)
-            known |= {} if kept is None else {run: kept}
+        scores = shown.get(run) or pack_data.run_scores.get(run) or _kept(pack_data, run)
+        if scores is not None:
+            known[run] = scores
     return known
 
 
-def _keep(keeper: ResultKeeper, run: RunChoice, scores: DetectorScores) -> None:
-    keeper.keep(_folder(run), [scores])
+def _kept(pack_data: PackData, run: RunChoice) -> DetectorScores | None:
+    """Returns the scores of a run that are kept with own data; None if none are.
+
+    The data holds them from then on, so that they are read once.
+    """
+    keeper = result_keeper()
+    kept = None if keeper is None else keeper.known(_folder(run)).get(run.detector)
+    if kept is not None:
+        pack_data.run_scores[run] = kept
+    return kept
+
+
+def _keep(keeper: ResultKeeper | None, run: RunChoice, scores: DetectorScores) -> None:
+    """Keeps the scores of a run with own data, where that is kept."""
+    if keeper is not None:
+        keeper.keep(_folder(run), [scores])
 
 
 def _folder(run: RunChoice) -> str:
@@ -162,16 +184,13 @@ def _show_job(
     """Shows the runs that are ready, and how far the others are."""
     ready: list[RunScores] = list(job.frames)
     if not job.over:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            show_progress(job, f"Fitting {plain(detector)}", shown=len(ready))
-            st.button(
-                "Cancel",
-                key="cancel-runs",
-                icon=":material/close:",
-                on_click=leave_job,
-                args=(job,),
-                help="What is fitted already need not be fitted again.",
-            )
+        show_cancellable(
+            job,
+            f"Fitting {plain(detector)}",
+            partial(leave_job, job),
+            has_more=lambda job: len(job.frames) > len(ready),
+            help="What is fitted already need not be fitted again.",
+        )
     for run in ready:
         if run.scores.missing_reason:
             st.info(f"{run.title}: {plain(run.scores.missing_reason)}", icon=":material/info:")

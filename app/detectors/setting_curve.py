@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 
 from app import figures
 from app.job import Job, Work
+from app.pack.tables import percent
+from app.text import number_text
 
 if TYPE_CHECKING:
-    from heat_core.detectors.detector import Detector
     from heat_core.model_selection import Setting
     from heat_core.pack import Pack
 
@@ -21,8 +22,8 @@ PRESET = "modern"
 TRUST = (
     "The criterion is the mean AUROC of held-out ID images against destroyed ones, of kinds that "
     "the fit did not see; no OOD set is read. Over 32 settings of HEAT-GMM on the pack that ships "
-    "its ranks agree with those of the OOD AUROC by .78 (docs/CRITERION.md): it tells settings of "
-    "one detector that are far apart, not those within .1 points of each other, and is no judge "
+    "its ranks agree with those of the OOD AUROC by 0.78 (docs/CRITERION.md): it tells settings of "
+    "one detector that are far apart, not those within 0.1 points of each other, and is no judge "
     "between detectors."
 )
 
@@ -50,21 +51,21 @@ class SettingCurve:
 
 
 def tunable_detectors(pack: Pack, names: Sequence[str]) -> dict[str, Setting]:
-    """Returns {detector: its setting} of the detectors that have one to choose on this pack."""
+    """Returns {detector: its setting} of the detectors that have one to choose on this pack.
+
+    Args:
+        names: of detectors, one at least.
+    """
+    from heat_core.detectors.presets import supported_detectors
     from heat_core.model_selection import setting_of
 
-    settings = {name: setting_of(_preset(pack, name), pack.train) for name in names}
+    detectors, _ = supported_detectors(pack, PRESET, names)
+    settings = {name: setting_of(detector, pack.train) for name, detector in detectors.items()}
     return {
         name: setting
         for name, setting in settings.items()
         if setting is not None and len(setting.values) > 1
     }
-
-
-def _preset(pack: Pack, name: str) -> Detector:
-    from heat_core.detectors.presets import domain_of, preset_detector
-
-    return preset_detector(name, PRESET, domain_of(pack.extra))
 
 
 def curve_work(pack: Pack, name: str) -> Work:
@@ -89,27 +90,26 @@ def curve_finding(curve: SettingCurve) -> str:
     >>> curve_finding(SettingCurve("ReAct", "percentile", {90.0: 0.8, 95.0: 0.85}, None))
     'ReAct: percentile = 95 is best on ID data alone, 85.0 %; it is chosen so at fit'
     """
-    percent = f"{100 * curve.criteria[curve.best]:.1f} %"
-    name = f"{curve.detector}: {curve.setting}"
-    best = f"{name} = {curve.best:.4g} is best on ID data alone, {percent}"
+    name, value = f"{curve.detector}: {curve.setting}", number_text(curve.best)
+    best = f"{name} = {value} is best on ID data alone, {percent(curve.criteria[curve.best])}"
     if curve.present is None:
         return f"{best}; it is chosen so at fit"
     if curve.present == curve.best:
         return f"{best}, and the preset has it"
+    present = number_text(curve.present)
     if curve.present not in curve.criteria:
-        return f"{best}; the preset has {curve.present:.4g}"
-    present = 100 * curve.criteria[curve.present]
-    return f"{best}; the preset, {curve.present:.4g}, has {present:.1f} %"
+        return f"{best}; the preset has {present}"
+    return f"{best}; the preset, {present}, has {percent(curve.criteria[curve.present])}"
 
 
 def curve_figure(curve: SettingCurve) -> go.Figure:
     """Returns the criterion by value; the best is filled, the preset's has a ring."""
     values = np.array(list(curve.criteria), dtype=np.float64)
-    percent = 100 * np.array(list(curve.criteria.values()))
+    in_percent = 100 * np.array(list(curve.criteria.values()))
     figure = go.Figure(
         go.Scatter(
             x=values,
-            y=percent,
+            y=in_percent,
             mode="lines+markers",
             line=dict(color=figures.COLOURS["ID"], width=2),
             hovertemplate=f"{curve.setting} %{{x:g}}: %{{y:.2f}} %<extra></extra>",
@@ -135,6 +135,6 @@ def curve_figure(curve: SettingCurve) -> go.Figure:
         tickvals=values.tolist(),
         ticktext=[f"{value:.3g}" for value in values],
     )
-    figure.update_yaxes(title="criterion, %", tickformat=".1f")
+    figure.update_yaxes(title="criterion (%)", tickformat=".1f")
     figure.update_layout(height=figures.CHART_HEIGHT, margin=figures.MARGIN, legend=figures.LEGEND)
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from app import figures
@@ -15,7 +17,7 @@ from app.detectors.setting_curve import (
 )
 from app.job import Job
 from app.pack.data import PackData, leave_job, start_job, watched_job
-from app.pack.progress import show_failure, show_progress
+from app.pack.progress import show_cancellable, show_failure
 from app.pack.shown import shown_detectors
 
 
@@ -25,13 +27,14 @@ def show(pack_data: PackData) -> None:
 
     if pack_data.pack.extra.val is None or not can_choose(pack_data.pack.extra):
         return
-    settings = tunable_detectors(pack_data.pack, shown_detectors())
-    if not settings:
-        return
     panel = st.expander("Choose a setting on ID data alone", on_change="rerun", key="setting-panel")
     if not panel.open:
         return
+    settings = tunable_detectors(pack_data.pack, shown_detectors())
     with panel:
+        if not settings:
+            st.info("No detector on this page has a setting to choose.", icon=":material/info:")
+            return
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.selectbox(
                 "Setting of",
@@ -55,8 +58,7 @@ def _show_job(pack_data: PackData, name: str, job: Job | None) -> None:
     if job is None or show_failure(job, _start, pack_data, name):
         return
     if not job.over:
-        show_progress(job, "Fitting with each value")
-        st.button("Cancel", icon=":material/close:", on_click=leave_job, args=(job,))
+        show_cancellable(job, "Fitting with each value", partial(leave_job, job))
     elif job.state == "done":
         _show_curve(job.result)
 

@@ -7,7 +7,7 @@ import streamlit as st
 from app.detectors.state import counted_sets
 from app.pack.data import PackData
 from app.pack.scores import ScoresByDetector
-from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
+from app.pack.slices_panel import column_input, show_slices, slices_expander
 from heat_core.metrics import threshold_keeping
 
 DETECTOR_KEY = "sliced"  # whose threshold it is, in the link, too
@@ -22,10 +22,10 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
         scores_by_detector: of the detectors that are ready; at least one.
         share_to_keep: the share of ID that thresholds keep.
     """
-    title = slices_title(pack_data)
-    if not title:
+    fold = slices_expander(pack_data)
+    if fold is None:
         return
-    with st.expander(title, expanded=are_slices_wanted(), icon=":material/table_rows:"):
+    with fold:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             column = column_input(pack_data)
             detector = _detector_input(list(scores_by_detector))

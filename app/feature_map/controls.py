@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.feature_map.tables import titles_by_set
 from app.incoming import choice_input
-from app.pack.controls import share_to_keep_input
+from app.pack.controls import detector_input, share_to_keep_input
 from app.pack.data import PackData
 from app.pack.filters import filter_popover
 from app.pack.flips import detector_pair_input
@@ -66,7 +66,7 @@ def map_choice(pack_data: PackData, detectors: Sequence[str], panel: str) -> Map
     warn_if_not_offered("colour", colourings, "colour")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = _colour_input(colourings)
-        detector = _detector_input(detectors)
+        detector = detector_input(detectors, "Whose scores are drawn, sorted and compared.", 160)
         pair = ("", "")
         if colour == "flip" or panel == PAIR:
             pair = detector_pair_input()
@@ -150,19 +150,6 @@ def _colour_input(colourings: Sequence[str]) -> str:
         "and another rejects.",
     )
     return str(colour)
-
-
-def _detector_input(detectors: Sequence[str]) -> str:
-    detector = st.selectbox(
-        "Detector",
-        detectors,
-        detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key=SCORES_OF_KEY,
-        bind="query-params",
-        width=160,
-        help="Whose scores are drawn, sorted and compared.",
-    )
-    return str(detector)
 
 
 def _method_input(pack_data: PackData) -> str:

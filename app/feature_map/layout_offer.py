@@ -7,10 +7,10 @@ from functools import partial
 import streamlit as st
 
 from app.job import Job
-from app.pack.data import PackData
+from app.pack.data import PackData, leave_job
 from app.pack.layout import mapped_sets
-from app.pack.layout_state import layout_job, leave_layout, start_layout
-from app.pack.progress import show_failure, show_progress
+from app.pack.layout_state import layout_job, start_layout
+from app.pack.progress import show_cancellable, show_failure
 
 MAP_HEIGHT = 480  # in pixels, while the map is on its way
 
@@ -19,7 +19,7 @@ def offer_layout(pack_data: PackData, method: str) -> None:
     """Shows the progress of a layout under way, or offers to make one."""
     job = layout_job(pack_data, method)
     if job is not None and not job.over:
-        _show_layout_progress(pack_data, method, job)
+        _show_layout_progress(method, job)
         return
     if show_failure(job, start_layout, pack_data, method):
         return
@@ -39,11 +39,10 @@ def offer_layout(pack_data: PackData, method: str) -> None:
     )
 
 
-def _show_layout_progress(pack_data: PackData, method: str, job: Job) -> None:
+def _show_layout_progress(method: str, job: Job) -> None:
     """Shows how far a layout is, with a way to end it."""
     doing = f"Laying the points out by {method.upper()}"
-    show_progress(job, doing, note=partial(_progress_note, method))
-    st.button("Cancel", icon=":material/close:", on_click=leave_layout, args=(pack_data, method))
+    show_cancellable(job, doing, partial(leave_job, job), note=partial(_progress_note, method))
     st.skeleton(height=MAP_HEIGHT)
 
 

@@ -12,9 +12,8 @@ from app.incoming import number_input, number_within, whole_number_input
 from app.monitor.evaluation import FileChoice, StreamChoice
 from app.monitor.state import FILE_KEY, MOMENT_KEY, on_file, stream_file_error
 from app.monitor.stream_file import MAX_ROWS, MIN_ROWS, StreamFile
+from app.pack.controls import share_to_keep_input
 from app.session import (
-    SCORES_OF_KEY,
-    SHARE_TO_KEEP_KEY,
     from_link,
     to_link,
     warn_if_not_offered,
@@ -36,20 +35,6 @@ UPLOAD_MB = 32
 
 
 # -- a simulated stream ----------------------------------------------------------------------------
-
-
-def detector_input(detectors: Sequence[str]) -> str:
-    """Returns the detector whose scores are watched."""
-    warn_if_not_offered(SCORES_OF_KEY, detectors, "detector")
-    detector = st.selectbox(
-        "Detector",
-        detectors,
-        detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key=SCORES_OF_KEY,
-        bind="query-params",
-        help="Whose scores come in the stream.",
-    )
-    return str(detector)
 
 
 def mixed_input(titles: Mapping[str, str], first: str) -> str:
@@ -137,18 +122,12 @@ def stream_choice(
 
 def keep_input() -> float:
     """Returns the share of new ID rows that the threshold keeps."""
-    percent = number_input(
+    return share_to_keep_input(
         "ID to keep (%)",
-        50.0,
-        99.9,
-        default=95.0,
-        step=0.5,
-        key=SHARE_TO_KEEP_KEY,
-        decimals=1,
+        width=None,
         help="Rows above the threshold are flagged. It keeps at least this share of new ID rows "
         "(conformal).",
     )
-    return percent / 100
 
 
 def window_input() -> int:

@@ -6,7 +6,6 @@ import streamlit as st
 
 from app.monitor import panels
 from app.monitor.controls import (
-    detector_input,
     file_choice,
     file_input,
     moment_input,
@@ -19,10 +18,11 @@ from app.monitor.figures import HEIGHT
 from app.monitor.state import remembered, stream_file
 from app.monitor.tables import file_finding, source_sentences, stream_finding
 from app.pack import header
-from app.pack.controls import selection_chips
+from app.pack.controls import detector_input, selection_chips
 from app.pack.scores import ensure_scoring_job, ready_pseudo_scores, ready_scores
 from app.pack.scoring_progress import show_early_end, show_scoring
 from app.pack.shown import add_detectors
+from app.session import SCORES_OF_KEY, warn_if_not_offered
 from app.text import plain
 from heat_core.detectors.presets import DETECTORS
 
@@ -34,10 +34,11 @@ NO_SCORES = "{} reads what these destroyed images lack, so there are no scores o
 
 def show_simulation(pack_data) -> None:
     """Shows a stream of the pack's rows, as soon as the detector is ready."""
+    warn_if_not_offered(SCORES_OF_KEY, DETECTORS, "detector")
     toolbar = st.container(horizontal=True, vertical_alignment="bottom")
     places = [toolbar.container(width=width) for width in TOOLBAR_WIDTHS]
     with places[0]:
-        detector = detector_input(tuple(DETECTORS))
+        detector = detector_input(tuple(DETECTORS), "Whose scores come in the stream.")
     with places[-1]:
         file_input()
     add_detectors([detector])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.pack.tables import percent
-from app.text import plain
+from app.text import number_text, plain
 from heat_core.set_name import SetName
 from heat_core.texts import one_line
 
@@ -232,7 +232,7 @@ def slices_table(monitored: Monitored, heading: str, name_of: Callable[[Any], st
             "Rows": len(one.rows),
             "Flagged": percent(_share(one.flagged)),
             "Flagged of calibration": percent(_share(one.calibration_flagged)),
-            "Largest wealth": f"{_largest_wealth(one):,.3g}",
+            "Largest wealth": number_text(_largest_wealth(one)),
             "Alarm": _slice_alarm(monitored, one),
         }
         for one in by_wealth

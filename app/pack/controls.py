@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -24,9 +25,9 @@ from app.pack.own_data import (
     stopped_upload,
     upload_error,
 )
-from app.pack.progress import show_progress
+from app.pack.progress import show_cancellable
 from app.pack.selected import clear_selection, current_selection, drop_part
-from app.session import SCORE_UNIT_KEY, SHARE_TO_KEEP_KEY
+from app.session import SCORE_UNIT_KEY, SCORES_OF_KEY, SHARE_TO_KEEP_KEY
 from app.text import plain
 from app.uploads import WAY_OUT, UploadFile
 from heat_core.results.score_axis import SCORE_UNITS, ScoreUnit
@@ -45,19 +46,56 @@ FLOAT16 = "Features saved as float16 take half of it."
 GALLERY_SIZE = 24  # images on a page of a gallery
 
 
-def share_to_keep_input() -> float:
-    """Returns the share of ID that the threshold must keep."""
+def detector_input(
+    detectors: Sequence[str],
+    help: str,
+    width: int | Literal["stretch"] = "stretch",
+    on_change: Callable[[], None] | None = None,
+) -> str:
+    """Returns the detector whose scores a page is of: HEAT, or else the first, until one is chosen.
+
+    Args:
+        detectors: names to choose from.
+        help: what the page does with its scores.
+        width: in pixels.
+        on_change: called when another is chosen.
+    """
+    detector = st.selectbox(
+        "Detector",
+        detectors,
+        detectors.index("HEAT") if "HEAT" in detectors else 0,
+        key=SCORES_OF_KEY,
+        bind="query-params",
+        width=width,
+        on_change=on_change,
+        help=help,
+    )
+    return str(detector)
+
+
+def share_to_keep_input(
+    label: str = "Keep at least this much of ID (%)",
+    width: int | None = 300,
+    help: str | None = "The threshold of each detector is the smallest one that keeps this share "
+    "of held-out ID, or of the ID test set where there is none.",
+) -> float:
+    """Returns the share of ID that the threshold must keep, the same on every page.
+
+    Args:
+        label: of the widget.
+        width: in pixels; as wide as there is room if None.
+        help: what the page does with it.
+    """
     percent = number_input(
-        "Keep at least this much of ID (%)",
+        label,
         50.0,
         99.9,
         default=95.0,
         step=0.5,
         key=SHARE_TO_KEEP_KEY,
         decimals=1,
-        width=300,
-        help="The threshold of each detector is the smallest one that keeps this share of held-out "
-        "ID, or of the ID test set where there is none.",
+        width=width,
+        help=help,
     )
     return percent / 100
 
@@ -150,15 +188,13 @@ def _show_own_work() -> None:
     """Shows how far the work on own data is, with a way to end it, or that it was ended."""
     work = own_work()
     if work is not None:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            show_progress(work.job, plain(work.doing), note=_line_note)
-            st.button(
-                "Cancel",
-                key="cancel-own-work",
-                icon=":material/close:",
-                on_click=cancel_own_work,
-                help="Nothing of it stays, and nothing that was there goes.",
-            )
+        show_cancellable(
+            work.job,
+            plain(work.doing),
+            cancel_own_work,
+            note=_line_note,
+            help="Nothing of it stays, and nothing that was there goes.",
+        )
     elif stopped := stopped_upload():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"You stopped reading {plain(stopped)}.")

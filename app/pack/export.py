@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from app.pack.items import Mask, Part, indices_of, mask_in, source_of
 from heat_core.metadata import ID_COLUMN
+from heat_core.set_name import ID_SETS
 
 if TYPE_CHECKING:
     from heat_core.metadata import Column
     from heat_core.pack import Pack
-
-ID_SETS = ("train", "test", "val")  # whose labels are of the classes of the pack
 
 FIRST_COLUMNS = ("id", "set", "class", "tags")
 

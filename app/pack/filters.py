@@ -14,6 +14,7 @@ from app.pack.metadata import (
     Condition,
     MetadataColours,
     conditions_text,
+    day_of,
     metadata_mask,
     parse_conditions,
 )
@@ -127,8 +128,8 @@ def _range_input(pack_data: PackData, colours: MetadataColours) -> None:
     label = "Rows from … to …; those without a value are left out"
     on_change = {"on_change": _on_range, "args": (pack_data, colours, key)}
     if colours.is_date:
-        first, last = _day(low), _day(high)
-        days = [min(max(_day(float(bound)), first), last) for bound in chosen]
+        first, last = day_of(low), day_of(high)
+        days = [min(max(day_of(float(bound)), first), last) for bound in chosen]
         st.session_state[key] = (days[0], days[1])
         st.slider(label, first, last, key=key, **on_change)
         return
@@ -143,7 +144,3 @@ def _on_range(pack_data: PackData, colours: MetadataColours, key: str) -> None:
         epoch = EPOCH.date()
         low, high = (low - epoch).days, (high - epoch).days + 1 - 1e-9  # the whole last day
     set_filter(pack_data, colours, (low, high))
-
-
-def _day(days: float) -> date:
-    return date.fromordinal(EPOCH.toordinal() + int(days // 1))

@@ -16,6 +16,7 @@ from app.pack.data import PackData, has_images, images_of
 from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
+from heat_core.set_name import ID_SETS
 
 
 def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np.intp]:
@@ -70,11 +71,11 @@ def show_tiles(
         st.caption(plain(reason))
 
 
-def class_text(pack_data: PackData, name: str, row: int) -> str:
+def _class_text(pack_data: PackData, name: str, row: int) -> str:
     """Returns the class of an ID row where it has one, else the class that it is taken for."""
     pack = pack_data.pack
     features = dict(pack.sets())[name]
-    if name in ("train", "test", "val") and features.y is not None:
+    if name in ID_SETS and features.y is not None:
         return pack.class_name(int(features.y[row]))
     if pack.train.head is None:
         return ""
@@ -96,11 +97,12 @@ def _tile(
     features = dict(pack_data.pack.sets())[name]
     item = item_id(features, name, row)
     own_id = given_id(features, row)
-    label = f"{pack_data.pack.title_of(name)} {own_id or row}: {', '.join(lines)}"
+    title = pack_data.pack.title_of(name)
+    label = f"{title} {own_id or row}: {', '.join(lines)}"
     colour = figures.colour_of(name)
     if image is None:
-        known = f"{pack_data.pack.title_of(name)} {own_id or item.rpartition('/')[2]}"
-        class_words = class_text(pack_data, name, row)
-        others = [text for text in (class_words, *lines) if text and text not in known]
-        return Tile(item, "", (known, *dict.fromkeys(others)), label, colour)
+        name_of_row = f"{title} {own_id or item.rpartition('/')[2]}"
+        texts = (_class_text(pack_data, name, row), *lines)
+        others = dict.fromkeys(text for text in texts if text and text != title)
+        return Tile(item, "", (name_of_row, *others), label, colour)
     return Tile(item, encoded(image), lines, label, colour)

@@ -58,7 +58,9 @@ class ResultKeeper:
             if (preset, scores.detector) not in self._stored
         }
         if token and new:
-            contents = {(SCORES, preset, name): pack_scores(scores) for name, scores in new.items()}
+            contents = {
+                (SCORES, preset, name): encode_scores(scores) for name, scores in new.items()
+            }
             self._store.keep_files(token, contents)
             self._stored |= {(preset, name) for name in new}
 
@@ -68,7 +70,7 @@ class ResultKeeper:
         What another version of this program has kept is left out, since its detectors may differ.
         """
         files = self._store.files(self._token, (SCORES, preset)) if self._token else []
-        found = [unpack_scores(file) for file in files]
+        found = [decode_scores(file) for file in files]
         scores = {own.detector: own for own in found if own is not None}
         self._stored |= {(preset, name) for name in scores}
         return scores
@@ -76,14 +78,14 @@ class ResultKeeper:
     def keep_layout(self, layout: Layout) -> None:
         """Keeps a layout that is not kept yet."""
         if self._token and self.layout(layout.method) is None:
-            self._store.keep_files(self._token, {(LAYOUTS, layout.method): pack_layout(layout)})
+            self._store.keep_files(self._token, {(LAYOUTS, layout.method): encode_layout(layout)})
             self._layouts[layout.method] = layout
 
     def layout(self, method: str) -> Layout | None:
         """Returns the layout by a method that is kept; None if none is. Its file is read once."""
         if self._token and method not in self._layouts:
             files = self._store.files(self._token, (LAYOUTS,))
-            layouts = [unpack_layout(file) for file in files if file.name == method]
+            layouts = [decode_layout(file) for file in files if file.name == method]
             self._layouts[method] = layouts[0] if layouts else None
         return self._layouts.get(method)
 
@@ -91,7 +93,7 @@ class ResultKeeper:
 # -- files -----------------------------------------------------------------------------------------
 
 
-def pack_scores(scores: DetectorScores) -> bytes:
+def encode_scores(scores: DetectorScores) -> bytes:
     """Returns the content of the file of a detector's scores; its fitted run is not in it."""
     from safetensors.numpy import save
 
@@ -111,7 +113,7 @@ def pack_scores(scores: DetectorScores) -> bytes:
     return save(arrays, {"program": __version__, "about": json.dumps(about)})
 
 
-def pack_layout(layout: Layout) -> bytes:
+def encode_layout(layout: Layout) -> bytes:
     """Returns the content of the file of a layout."""
     from safetensors.numpy import save
 
@@ -120,7 +122,7 @@ def pack_layout(layout: Layout) -> bytes:
     return save(arrays, {"about": json.dumps(about)})
 
 
-def unpack_layout(path: Path) -> Layout | None:
+def decode_layout(path: Path) -> Layout | None:
     """Returns the layout in a file; None if there is none, or a damaged one."""
     from safetensors import SafetensorError, safe_open
 
@@ -133,7 +135,7 @@ def unpack_layout(path: Path) -> Layout | None:
         return None
 
 
-def unpack_scores(path: Path) -> DetectorScores | None:
+def decode_scores(path: Path) -> DetectorScores | None:
     """Returns the scores in a file; None of a damaged one, or of another version of the program."""
     from safetensors import SafetensorError, safe_open
 

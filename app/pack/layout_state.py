@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.job import Job
-from app.pack.data import PackData, leave_job, start_job, watched_job
+from app.pack.data import PackData, start_job, watched_job
 from app.pack.items import Part, items_of
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.own_data import result_keeper
@@ -48,13 +48,6 @@ def start_layout(pack_data: PackData, method: str) -> None:
     key = _layout_key(pack_data, method)
     job = start_job(pack_data, key, layout_work(pack_data.pack, method))
     job.watch(tab_id())
-
-
-def leave_layout(pack_data: PackData, method: str) -> None:
-    """Stops waiting for a layout; the work stops unless another tab waits for it."""
-    job = layout_job(pack_data, method)
-    if job is not None:
-        leave_job(job)
 
 
 def _layout_key(pack_data: PackData, method: str) -> str:

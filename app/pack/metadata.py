@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ class MetadataColours:
 
     def number_text(self, number: float) -> str:
         """Returns one of its numbers as one reads it; of dates, the day."""
-        return day_text(number) if self.is_date else f"{number:.4g}"
+        return day_of(number).isoformat() if self.is_date else f"{number:.4g}"
 
     def condition(self, wanted: Collection[str] | tuple[float, float]) -> Condition | None:
         """Returns the condition that rows are of some values; None where that leaves out nothing.
@@ -162,13 +162,13 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def day_text(days: float) -> str:
+def day_of(days: float) -> date:
     """Returns the day of a number of days since 1970.
 
-    >>> day_text(20454.5)
+    >>> day_of(20454.5).isoformat()
     '2026-01-01'
     """
-    return (EPOCH + timedelta(days=days)).date().isoformat()
+    return (EPOCH + timedelta(days=days)).date()
 
 
 def metadata_colours(pack: Pack, column: str, set_names: Iterable[str]) -> MetadataColours:

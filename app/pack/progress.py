@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -62,8 +62,7 @@ def show_failure(job: FollowedJob | None, start: Callable[..., None], *args: obj
 def show_progress(
     job: AnyFollowedJob,
     doing: str,
-    wanted: Collection[str] = (),
-    shown: int | None = None,
+    has_more: Callable[[AnyFollowedJob], bool] = lambda job: False,
     note: Callable[[AnyFollowedJob], str] = lambda job: "",
 ) -> None:
     """Shows how far a job is, what it does and how long it takes still, every second.
@@ -73,17 +72,40 @@ def show_progress(
     Args:
         job: the work; it is over at the latest when the page can show more.
         doing: what it does, such as `Fitting the detectors`.
-        wanted: detectors; the page can show more when one is ready, or cannot be made ready.
-        shown: how many frames the page shows; it can show more when there are more. None where
-            that is not what it waits for.
+        has_more: whether the page can show more than it does, before the job is over.
         note: what to add to the percentage, such as `. It waits in line.`
     """
-    has_more = shown is not None and len(job.frames) > shown
-    if job.over or has_more or any(frame.detector in wanted for frame in job.frames if wanted):
+    if job.over or has_more(job):
         st.rerun()
     step = f" ({job.doing})" if job.doing else ""
     duration_note = time_text(job.seconds_left, job.stage_seconds)
     st.progress(job.progress, f"{doing}: {job.progress:.0%}{step}{duration_note}{note(job)}")
+
+
+def show_cancellable(
+    job: AnyFollowedJob,
+    doing: str,
+    on_cancel: Callable[[], None],
+    has_more: Callable[[AnyFollowedJob], bool] = lambda job: False,
+    note: Callable[[AnyFollowedJob], str] = lambda job: "",
+    help: str | None = None,
+) -> None:
+    """Shows how far a job is, as `show_progress` does, beside a button that cancels it.
+
+    Args:
+        job, doing, has_more, note: as of `show_progress`.
+        on_cancel: called when the button is pressed.
+        help: what becomes of the work then.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        show_progress(job, doing, has_more, note)
+        st.button(
+            "Cancel",
+            key=f"cancel-{job.key}",
+            icon=":material/close:",
+            on_click=on_cancel,
+            help=help,
+        )
 
 
 @contextmanager

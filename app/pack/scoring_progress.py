@@ -29,7 +29,7 @@ def show_scoring(job: Job | ScoringJobs, doing: str, wanted: Collection[str]) ->
     """
     watch_scoring(job)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        show_progress(job, doing, wanted)
+        show_progress(job, doing, lambda job: any(own.detector in wanted for own in job.frames))
         st.button(
             "Stop",
             key="stop-scoring",

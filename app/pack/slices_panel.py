@@ -13,9 +13,26 @@ from app.session import warn_if_not_offered
 from app.text import plain
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from heat_core.scores import SetScores
 
 COLUMN_KEY = "column"  # which metadata column, in the link, too
+
+
+def slices_expander(pack_data: PackData) -> DeltaGenerator | None:
+    """Returns the fold of the table, open once somebody, or the link, has chosen a column.
+
+    None where the data has no such column.
+    """
+    columns = pack_data.pack.metadata_columns
+    if not columns:
+        return None
+    return st.expander(
+        f"Kept and caught by {plain(', '.join(columns), 80)}",
+        expanded=COLUMN_KEY in st.query_params,
+        icon=":material/table_rows:",
+    )
 
 
 def column_input(pack_data: PackData) -> str:
@@ -54,14 +71,3 @@ def show_slices(
         "In brackets: the exact 95 % interval of each share. OOD rows of all sets that count are "
         "put together."
     )
-
-
-def slices_title(pack_data: PackData) -> str:
-    """Returns what a fold says that holds the table; nothing where the data has no such column."""
-    columns = pack_data.pack.metadata_columns
-    return f"Kept and caught by {plain(', '.join(columns), 80)}" if columns else ""
-
-
-def are_slices_wanted() -> bool:
-    """Returns whether somebody, or the link, has chosen a column."""
-    return COLUMN_KEY in st.query_params

@@ -166,27 +166,29 @@ def runs_work(
     """
 
     def work(job: Job) -> None:
-        from heat_core.detectors.presets import domain_of, preset_detector
         from heat_core.progress import progress_to
 
         for i, (title, run) in enumerate(runs.items()):
             job.report(i / len(runs))
             if run not in known:
-                detector = preset_detector(run.detector, run.preset, domain_of(pack.extra))
                 on_record = _progress_of_fit(job, i, len(runs))
-                reason = detector.unsupported_features(pack.train)
                 with progress_to(partial(_say_step, job, title)):
-                    known[run] = (
-                        DetectorScores(run.detector, {}, reason)
-                        if reason
-                        else _score_detector(
-                            run.detector, detector, pack, run.seed, on_record, keep_run=False
-                        )
-                    )
+                    known[run] = _score_run(pack, run, on_record)
                 on_scored(run, known[run])
             job.report((i + 1) / len(runs), RunScores(title, known[run]))
 
     return work
+
+
+def _score_run(pack: Pack, run: RunChoice, on_record: OnRecord) -> DetectorScores:
+    """Returns the scores of a run, or why the pack does not allow it."""
+    from heat_core.detectors.presets import domain_of, preset_detector
+
+    detector = preset_detector(run.detector, run.preset, domain_of(pack.extra))
+    reason = detector.unsupported_features(pack.train)
+    if reason:
+        return DetectorScores(run.detector, {}, reason)
+    return _score_detector(run.detector, detector, pack, run.seed, on_record, keep_run=False)
 
 
 def _say_step(job: Job, name: str, doing: str, share: float | None) -> None:

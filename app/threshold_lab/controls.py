@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.incoming import number_input, whole_number_input
-from app.pack.controls import score_unit_input
+from app.pack.controls import detector_input, score_unit_input, share_to_keep_input
 from app.pack.threshold_state import choose_by_hand, keep_same_share, reset_for_new_data
 from app.session import (
     RULE_KEY,
     SCORES_OF_KEY,
-    SHARE_TO_KEEP_KEY,
     THRESHOLD_KEY,
     warn_if_not_offered,
 )
@@ -82,25 +81,15 @@ def threshold_choice(
             unit = score_unit_input()
             deployment = deployment_input()
     with place:
-        detector = detector_input(detectors)
+        detector = detector_input(
+            detectors,
+            "Whose scores the line parts. A line set by hand is carried over by the ID it keeps.",
+            NARROW,
+            on_change=keep_same_share,
+        )
         compared = compared_input([name for name in detectors if name != detector])
         rule = rule_input(deployment)
     return ThresholdChoice(detector, compared, set_names, unit, deployment, rule)
-
-
-def detector_input(detectors: Sequence[str]) -> str:
-    """Returns the detector whose threshold is chosen."""
-    detector = st.selectbox(
-        "Detector",
-        detectors,
-        detectors.index("HEAT") if "HEAT" in detectors else 0,
-        key=SCORES_OF_KEY,
-        bind="query-params",
-        width=NARROW,
-        on_change=keep_same_share,
-        help="Whose scores the line parts. A line set by hand is carried over by the ID it keeps.",
-    )
-    return str(detector)
 
 
 def compared_input(others: Sequence[str]) -> str:
@@ -169,17 +158,7 @@ def rule_input(deployment: Deployment) -> ThresholdRule | None:
 
 def rule_share_to_keep_input() -> float:
     """Returns the share of ID to keep."""
-    percent = number_input(
-        "ID to keep (%)",
-        50.0,
-        99.9,
-        default=95.0,
-        step=0.5,
-        key=SHARE_TO_KEEP_KEY,
-        decimals=1,
-        width=NARROW,
-    )
-    return percent / 100
+    return share_to_keep_input("ID to keep (%)", NARROW, help=None)
 
 
 def flag_input() -> float:

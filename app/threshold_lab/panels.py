@@ -17,7 +17,7 @@ from app.pack.data import PackData
 from app.pack.gallery import show_tiles
 from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
-from app.pack.slices_panel import are_slices_wanted, column_input, show_slices, slices_title
+from app.pack.slices_panel import column_input, show_slices, slices_expander
 from app.pack.tables import assignment, format_score, style_digits
 from app.pack.threshold_state import set_by_hand
 from app.text import number_text, plain
@@ -263,9 +263,9 @@ def _cost_curve(evaluation: Evaluation) -> None:
 @st.fragment
 def slices(pack_data: PackData, evaluation: Evaluation) -> None:
     """Shows, folded, what the line does by a metadata column; nothing where the data has none."""
-    title = slices_title(pack_data)
-    if title:
-        with st.expander(title, expanded=are_slices_wanted(), icon=":material/table_rows:"):
+    fold = slices_expander(pack_data)
+    if fold is not None:
+        with fold:
             show_slices(
                 pack_data,
                 column_input(pack_data),

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from app.pack.data import PackData, leave_job, start_job, watched_job
-from app.pack.progress import show_failure, show_progress
+from app.pack.progress import show_cancellable, show_failure
 from app.pack.scores import fitted_run
 from app.pack.tables import format_score
 from app.text import plain
@@ -46,15 +46,7 @@ def ship_panel(pack_data: PackData, evaluation: Evaluation) -> None:
     if show_failure(job, _start, pack_data, evaluation, rule):
         return
     if not job.over:
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            show_progress(job, f"Packing {plain(detector)}")
-            st.button(
-                "Cancel",
-                key="cancel-ship",
-                icon=":material/close:",
-                on_click=leave_job,
-                args=(job,),
-            )
+        show_cancellable(job, f"Packing {plain(detector)}", partial(leave_job, job))
         return
     _show_shipment(evaluation, job.result)
 

@@ -95,7 +95,9 @@ def page(
 ) -> AppTest:
     write_pack(pack_from_arrays(arrays, "ours"), tmp_path / "ours")
     monkeypatch.setattr("app.pack.data.PACKS", tmp_path)
-    at = opened(app().switch_page("detectors/page.py"))
+    at = app().switch_page("detectors/page.py")
+    at.session_state["runs-panel"] = True
+    opened(at)
     return wait(at, lambda page: "Fit 4 more and compare" in offered(page))
 
 

@@ -417,6 +417,19 @@ def test_what_has_images_comes_first_unless_that_is_not_wanted(pack, monkeypatch
     assert not [toggle for toggle in at.toggle if toggle.key == "pictured"]
 
 
+def test_a_tile_without_an_image_names_the_class_also_where_its_id_has_the_same_digits(
+    arrays: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = np.array([f"img-{label}" for label in arrays["test_y"]])
+    pack_data = PackData("ours", pack_from_arrays({**arrays, "test_z__meta_id": ids}))
+    shown: list = []
+    monkeypatch.setattr(gallery, "tiles", lambda tiles, *settings: shown.extend(tiles))
+    monkeypatch.setattr(gallery, "images_of", lambda *rows: ([None], []))
+    gallery.show_tiles(pack_data, [("test", 10)], [("test", "+0.1")], "any")
+    label = arrays["test_y"][10]
+    assert shown[0].lines == (f"test img-{label}", f"{label}", "+0.1")
+
+
 def test_a_link_that_asks_for_composed_goes_on_and_says_that_it_is_not_offered():
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.query_params["accepts"] = at.query_params["drawn"] = "Composed"

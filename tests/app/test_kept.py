@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.kept import DAY_SECONDS, KeptUploads, NotKept, kept_uploads
-from app.pack.kept_results import ResultKeeper, pack_scores, unpack_scores
+from app.pack.kept_results import ResultKeeper, decode_scores, encode_scores
 from app.pack.layout import Layout
 from app.pack.work import DetectorScores
 from heat_core.explain import ScoreTerms
@@ -212,13 +212,13 @@ def test_damaged_scores_and_those_of_another_version_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "HEAT.safetensors"
-    content = pack_scores(SCORES)
+    content = encode_scores(SCORES)
     file.write_bytes(content[:-1])
-    assert unpack_scores(file) is None
+    assert decode_scores(file) is None
     monkeypatch.setattr("app.pack.kept_results.__version__", "0.0.0")
     file.write_bytes(content)
-    assert unpack_scores(file) is None
-    assert unpack_scores(tmp_path / "none") is None
+    assert decode_scores(file) is None
+    assert decode_scores(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(

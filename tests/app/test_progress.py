@@ -28,7 +28,7 @@ def _progress_page() -> None:
         show_progress(
             st.session_state["job"],
             "Fitting HEAT",
-            ["HEAT"],
+            has_more=lambda job: any(own.detector == "HEAT" for own in job.frames),
             note=lambda job: f" ({job.state})",
         )
 

@@ -42,6 +42,13 @@ def test_a_value_of_nought_is_on_an_even_axis_and_a_chosen_one_has_no_ring() -> 
     assert [trace.name for trace in figure.data[1:]] == ["best"]
 
 
+def test_what_the_data_does_not_allow_has_no_setting(arrays: dict) -> None:
+    without_head = {
+        key: array for key, array in with_families(arrays).items() if key not in ("weight", "bias")
+    }
+    assert set(tunable_detectors(pack_from_arrays(without_head), ("KNN", "NCI"))) == {"KNN"}
+
+
 @pytest.fixture
 def small_pack(fresh_server, monkeypatch, tmp_path: Path, arrays) -> Pack:
     pack = pack_from_arrays(with_families(arrays))
