@@ -66,7 +66,7 @@ def slides(story: Story) -> list[Slide]:
 
 def slide_data(story: Story) -> list[dict[str, Any]]:
     """Returns the slides as the browser takes them."""
-    return [asdict(slide) for slide in slides(story)]
+    return [dict(vars(slide)) for slide in slides(story)]
 
 
 def data_sentence(story: Story) -> str:
@@ -81,6 +81,13 @@ def data_sentence(story: Story) -> str:
         f"Data: {title}; {len(scores.test):,} familiar and {strange:,} strange inputs scored, "
         f"all that the pack has. {plane}"
     )
+
+
+def _missing(story: Story) -> str:
+    """Returns why the classifier's scores of strange inputs cannot be shown."""
+    if not story.card.classes:
+        return NO_HEAD
+    return NOT_READY if story.card.kinds else NO_OOD
 
 
 # -- 1: the classifier is sure
@@ -116,7 +123,7 @@ def _sure_slide(story: Story) -> Slide:
 
 
 def _nothing_sure(story: Story) -> Slide:
-    reason = _why_none_sure(story)
+    reason = _missing(story)
     lines = [("Data", one_line(story.card.pack_title, 120))]
     lines += [(one_line(kind, 60), "a set of strange inputs") for kind in story.card.kinds.values()]
     return Slide(
@@ -129,19 +136,12 @@ def _nothing_sure(story: Story) -> Slide:
     )
 
 
-def _why_none_sure(story: Story) -> str:
-    if not story.card.classes:
-        return NO_HEAD
-    return NOT_READY if story.card.kinds else NO_OOD
-
-
 def _examples_picture(story: Story) -> dict[str, Any]:
     pairs = []
     for strange, familiar in zip(story.strange, story.familiar, strict=True):
-        kind = one_line(story.card.kinds[strange.set_name], 60)
         pairs.append(
             {
-                "strange": _example(story, strange, f"nothing it knows: {kind}"),
+                "strange": _example(story, strange, f"nothing it knows: {_kind(story, strange)}"),
                 "familiar": None
                 if familiar is None
                 else _example(story, familiar, f"a familiar {one_line(familiar.predicted, 40)}"),
@@ -153,11 +153,21 @@ def _examples_picture(story: Story) -> dict[str, Any]:
 def _example(story: Story, example: Example, truth: str) -> dict[str, Any]:
     probability = f"{100 * story.confidence_of(example):.1f} %"
     return {
-        "image": "" if example.pixels is None else encoded(example.pixels),
+        "image": _image(example),
         "says": f"{one_line(example.predicted, 40)}, {probability}",
         "truth": truth,
         "row": f"row {example.row}",
     }
+
+
+def _kind(story: Story, example: Example) -> str:
+    """Returns what the images of a strange example's set show."""
+    return one_line(story.card.kinds[example.set_name], 60)
+
+
+def _image(example: Example) -> str:
+    """Returns the address of an example's image, or nothing."""
+    return "" if example.pixels is None else encoded(example.pixels)
 
 
 # -- 2: energies
@@ -220,14 +230,6 @@ def _caught_source(bars: Mapping[str, float]) -> str:
         "Caught: scores of the pack's OOD sets above a threshold that keeps 95 % of held-out ID, "
         "the mean of the near, mid and far groups that there are."
     )
-
-
-def _missing(story: Story) -> str:
-    if not story.card.classes:
-        return NO_HEAD
-    if story.card.kinds:
-        return NOT_READY
-    return NO_OOD
 
 
 # -- 3 and 4: a guess, and its correction
@@ -332,12 +334,11 @@ def _line_slide(story: Story) -> Slide:
     data = binned(scores.test, scores.ood(), outcome.threshold, Deployment(), GROUP_COLOURS)
     examples = [
         {
-            "image": "" if example.pixels is None else encoded(example.pixels),
-            "label": f"{one_line(example.predicted, 40)}, {one_line(kind, 60)}",
+            "image": _image(example),
+            "label": f"{one_line(example.predicted, 40)}, {_kind(story, example)}",
             "score": float(scores[example.set_name][example.row]),
         }
         for example in story.strange
-        for kind in [story.card.kinds[example.set_name]]
     ]
     summed = f"; it corrects several simple guesses, added up: {story.card.prior}"
     return Slide(
