@@ -6,10 +6,11 @@ Every sentence is computed from the story. What a pack lacks, or what is not rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from app.components.surfaces import Block, Surface, panels_data
+from app.colour_scale import ColourScale
+from app.components.surfaces import Block, Surface, surfaces_data
 from app.components.threshold_line import binned
 from app.components.tiles import encoded
 from app.demo.story import CONFIDENCE, Example, Story
@@ -179,9 +180,7 @@ def _energy_slide(story: Story) -> Slide:
     block = Block(
         x=_edge(story),
         y=_edge(story),
-        heights=(lowest, lowest + ENERGY_REACH),
-        unit="nats",
-        colours=ENERGY_COLOURS,
+        scale=ColourScale(ENERGY_COLOURS, lowest, lowest + ENERGY_REACH),
         marks=MARKS,
         axes=False,
         steep=0.13,
@@ -192,6 +191,7 @@ def _energy_slide(story: Story) -> Slide:
         "A landscape with nine cross-shaped valleys; "
         "a familiar point lies in a valley, a strange one on high ground"
     )
+    surface = Surface(energy, "", "", alt)
     missing = _missing(story)
     bars = _caught(story, {"MSP": "the classifier's own doubt", "Energy": "its energy"})
     return Slide(
@@ -200,7 +200,7 @@ def _energy_slide(story: Story) -> Slide:
         else f"Height says how strange; how much of it that catches cannot be said: {missing}",
         "Imagine a landscape with valleys where the training data lies and high ground where "
         "nothing was ever seen. That height is called energy.",
-        {"kind": "maps", "maps": [_surfaces_data(Surface(energy, "", "", alt), block)]},
+        {"kind": "maps", "maps": [surfaces_data([surface], block, picks=False)]},
         "Point at the valley, then at the high ground. Drag to turn the landscape.",
         f"The landscape is the exact one of a toy in the plane. {_caught_source(bars)}",
         bars,
@@ -287,8 +287,8 @@ def _edge(story: Story) -> tuple[float, float]:
 
 def _map(story: Story, energy: Layer, title: str, meaning: str, alt: str) -> dict[str, Any]:
     """Returns an energy seen from above, as the component `surfaces` takes it."""
-    surface = Surface(energy - energy.min(), title, meaning, alt, scale=energy_scale())
-    return _surfaces_data(surface, _flat_block(story))
+    surface = Surface(energy - energy.min(), title, meaning, alt)
+    return surfaces_data([surface], _flat_block(story), picks=False)
 
 
 def _correction_map(story: Story) -> dict[str, Any]:
@@ -299,16 +299,12 @@ def _correction_map(story: Story) -> dict[str, Any]:
         "The learned correction",
         scale=signed_scale(),
     )
-    return _surfaces_data(surface, _flat_block(story))
+    return surfaces_data([surface], _flat_block(story), picks=False)
 
 
 def _flat_block(story: Story) -> Block:
     edge = _edge(story)
-    return Block(edge, edge, (0.0, 1.0), "nats", ENERGY_COLOURS, axes=False, flat=True)
-
-
-def _surfaces_data(surface: Surface, block: Block) -> dict[str, Any]:
-    return {**asdict(block), "picks": False, "shown": panels_data([surface], block)}
+    return Block(edge, edge, energy_scale(), axes=False, flat=True)
 
 
 # -- 5: the line
