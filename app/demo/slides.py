@@ -174,6 +174,12 @@ def _image(example: Example) -> str:
 # -- 2: energies
 
 
+def _maps_picture(*maps: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a picture of surfaces, with what the colours of an energy say."""
+    key = {"low": "familiar", "colours": ENERGY_COLOURS, "high": "strange"}
+    return {"kind": "maps", "maps": maps, "key": key}
+
+
 def _energy_slide(story: Story) -> Slide:
     energy = story.layers["truth"]
     lowest = float(energy.min())
@@ -200,7 +206,7 @@ def _energy_slide(story: Story) -> Slide:
         else f"Height says how strange; how much of it that catches cannot be said: {missing}",
         "Imagine a landscape with valleys where the training data lies and high ground where "
         "nothing was ever seen. That height is called energy.",
-        {"kind": "maps", "maps": [surfaces_data([surface], block, picks=False)]},
+        _maps_picture(surfaces_data([surface], block, picks=False)),
         "Point at the valley, then at the high ground. Drag to turn the landscape.",
         f"The landscape is the exact one of a toy in the plane. {_caught_source(bars)}",
         bars,
@@ -251,7 +257,7 @@ def _guess_slide(story: Story) -> Slide:
         f"Round bowls are not enough: {misplaced:.0f} % of what they believe in lies where no "
         "data is",
         "Nobody knows the true landscape, so one starts from a guess: a round bowl for each group.",
-        {"kind": "maps", "maps": maps},
+        _maps_picture(*maps),
         "Left is what is true, which one never sees in practice. Right is what a mixture of "
         "Gaussians believes of it: no bowl can be a cross.",
         "Total variation distance between the exact density of a toy in the plane and a mixture of "
@@ -272,7 +278,7 @@ def _correction_slide(story: Story) -> Slide:
         f"A learned correction mends the guess: what lies in the wrong place falls from "
         f"{before:.0f} % to {after:.0f} %",
         "HEAT keeps the simple guess and learns only what to add where it is wrong.",
-        {"kind": "maps", "maps": maps},
+        _maps_picture(*maps),
         "Left plus middle is right. The correction is small, smooth and bounded, and where it has "
         "nothing to say the guess holds.",
         "Total variation distance from the exact density, as on the slide before; HEAT as trained "
