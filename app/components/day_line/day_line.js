@@ -175,7 +175,7 @@ function paint(view, at) {
   canvas.style.height = `${high}px`;
   const one = (width * data.bar) / (data.edges.length - 1);
   data.groups.forEach((group, g) => {
-    view.groups.children[g].style.top = `${g * row}px`;
+    view.groups.children[g].style.top = `${g * row + 2}px`; // below the floor of the group before
     const floor = (g + 1) * row, tall = row - TITLE_HEIGHT - 4;
     for (const [from, to, solid] of [[0, x, g === 0], [x, width, g !== 0]]) {
       pen.save();

@@ -6,7 +6,7 @@ const BAR = 64; // px of the app's own bar, which stays at the top as one scroll
 const LEAST = 520; // px; where the window leaves less, on a phone, what stands below is out of it, or what stands above, too
 const GAP = 8; // px between small pictures
 const GAPS = { across: 24, down: 8 }; // px between maps
-const CAPTION = { map: 52, large: 64, small: 22 }; // px below or above pictures
+const CAPTION = { map: 52, large: 64, small: 22, small_upright: 36 }; // px below or above pictures
 const stages = new WeakMap(); // parentElement -> what is remembered between renders
 
 export default function (component) {
@@ -196,7 +196,8 @@ function examples(stage, box, { picture }) {
     const made = line("button", "", others);
     made.type = "button";
     made.setAttribute("aria-label", `${strange.says}, ${strange.truth}`);
-    made.append(image_of(strange), strange.says);
+    made.append(image_of(strange));
+    line("span", spaced(strange.says), made);
     made.onclick = () => choose(i);
     return made;
   });
@@ -208,6 +209,7 @@ function examples(stage, box, { picture }) {
   choose(0);
   const fit = () => {
     const wide = box.clientWidth, high = box.clientHeight, upright = wide < Math.max(high, 600), count = buttons.length;
+    const caption = upright ? CAPTION.small_upright : CAPTION.small;
     if (!wide || !high) return;
     box.classList.toggle("upright", upright);
     const large = upright ? Math.min((wide - 20) / 2, high * 0.4) : Math.min(high - CAPTION.large, (wide * 0.62 - 60) / 2);
@@ -215,7 +217,7 @@ function examples(stage, box, { picture }) {
     const left = upright ? [wide, high - large - CAPTION.large - 24] : [wide - 2 * large - 60, high];
     const fits = [2, 3, 4, 6, 12].map((columns) => {
       const rows = Math.ceil(count / columns);
-      return [Math.min((left[0] - GAP * (columns - 1)) / columns, (left[1] - GAP * (rows - 1)) / rows - CAPTION.small - 10), columns];
+      return [Math.min((left[0] - GAP * (columns - 1)) / columns, (left[1] - GAP * (rows - 1)) / rows - caption - 10), columns];
     }).reduce((best, one) => (one[0] > best[0] ? one : best));
     box.style.setProperty("--columns", fits[1]);
     box.style.setProperty("--small", `${Math.floor(Math.max(fits[0], 24))}px`);
