@@ -321,7 +321,7 @@ def _line_slide(story: Story) -> Slide:
     if not name:
         return Slide(
             f"One line decides; where it lies here cannot be said: {NOT_READY}",
-            "Whatever lands above the line goes to a person who looks.",
+            "Whatever lands beyond the line goes to a person who looks.",
             {"kind": "examples", "pairs": [], "rows": [("Scores", NOT_READY)]},
             "Wait until the first detector is fitted.",
             "The pack on the page.",
@@ -345,15 +345,16 @@ def _line_slide(story: Story) -> Slide:
     summed = f"; it corrects several simple guesses, added up: {story.card.prior}"
     return Slide(
         title,
-        "Drag the line. Whatever lands above it goes to a person who looks; all else passes "
-        "unread.",
+        "Drag the line: the farther right, the stranger. Whatever lands beyond it goes to a person "
+        "who looks; all else passes unread.",
         {"kind": "line", "data": {**data, "examples": examples, "assumed": ASSUMED}},
         "Ask what a miss costs, type it in, and drag the line until the day is cheapest: that is "
         "the whole decision. What is assumed stands in the boxes, and all of it can be changed.",
         f"Scores of {name}{summed if name == 'HEAT' else ''}. The line begins where 95 % of the "
         f"{len(scores.calibration):,} scores of {_calibration_words(scores.calibration_name)} stay "
         f"below it, and is judged on {len(scores.test):,} test inputs"
-        + (" and every OOD set, each group counting the same." if scores.ood_names else "."),
+        + (" and every OOD set, each group counting the same." if scores.ood_names else ".")
+        + " The bars at both ends hold what lies beyond the axis.",
         {},
     )
 
