@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -13,9 +14,13 @@ from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
+from app.pack.export import ID_SETS
 from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
+
+if TYPE_CHECKING:
+    from heat_core.pack import Pack
 
 
 def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np.intp]:
@@ -70,11 +75,10 @@ def show_tiles(
         st.caption(plain(reason))
 
 
-def class_text(pack_data: PackData, name: str, row: int) -> str:
+def _class_text(pack: Pack, name: str, row: int) -> str:
     """Returns the class of an ID row where it has one, else the class that it is taken for."""
-    pack = pack_data.pack
     features = dict(pack.sets())[name]
-    if name in ("train", "test", "val") and features.y is not None:
+    if name in ID_SETS and features.y is not None:
         return pack.class_name(int(features.y[row]))
     if pack.train.head is None:
         return ""
@@ -100,7 +104,7 @@ def _tile(
     colour = figures.colour_of(name)
     if image is None:
         known = f"{pack_data.pack.title_of(name)} {own_id or item.rpartition('/')[2]}"
-        class_words = class_text(pack_data, name, row)
+        class_words = _class_text(pack_data.pack, name, row)
         others = [text for text in (class_words, *lines) if text and text not in known]
         return Tile(item, "", (known, *dict.fromkeys(others)), label, colour)
     return Tile(item, encoded(image), lines, label, colour)
