@@ -60,7 +60,7 @@ function follow(view, event) {
   step_to(view, step_at(view, event));
 }
 
-// What share of ID is kept, and of each group caught, where `passed(set, i, group)` rows of a set pass.
+// What share of ID is kept, and of each group caught, where `passed(set, upto)` rows of a set pass; `upto` are those at or below each step.
 function outcome({ data, upto }, passed) {
   const shares = data.groups.map((group, g) => mean(group.sets.map((set, s) => passed(set, upto[g][s]) / set.n)));
   return { kept: shares[0], caught: shares.slice(1).map((share) => 1 - share) };
@@ -79,14 +79,17 @@ function day({ assumed }, { kept, caught }) {
   return { found, alarms, hours, missed, cost: hours * assumed.hourly + missed * assumed.miss };
 }
 
-// The step of the axis where a day is cheapest.
-function cheapest(view) {
+// Finds the step of the axis where a day is cheapest; where no OOD set says what is caught there is none.
+function find_cheapest(view) {
+  view.cheapest.hidden = view.data.groups.length < 2;
+  if (view.cheapest.hidden) return;
   let best = { cost: Infinity };
   view.data.edges.forEach((edge, i) => {
     const there = outcome(view, (set, upto) => upto[i]), { cost } = day(view, there);
     if (cost < best.cost) best = { cost, i, kept: there.kept };
   });
-  return best;
+  view.cheapest_step = best.i;
+  view.cheapest.textContent = `Cheapest line: ${whole(best.cost)} a day, ${percent(best.kept)} of familiar pass`;
 }
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
@@ -95,11 +98,10 @@ function build(view) {
   const { data } = view;
   build_axis(view);
   for (const part of [view.groups, view.examples, view.cost]) part.replaceChildren();
-  const names = { ID: "familiar" };
   view.shares = data.groups.map((group) => {
     const line = element("div", "", view.groups), name = element("span", "", line);
     element("i", "", name).style.background = group.colour;
-    name.append(names[group.name] ?? `strange: ${group.name}`);
+    name.append(group.name === "ID" ? "familiar" : `strange: ${group.name}`);
     return element("span", "", line);
   });
   view.marks = data.examples.filter((example) => example.image).map((example) => {
@@ -113,7 +115,8 @@ function build(view) {
   const boxes = element("div", "", view.cost, "assumed");
   for (const [name, label, most] of BOXES) if (data.groups.length > 1 || !["prevalence", "miss"].includes(name)) boxes.append(box_of(view, name, label, most));
   view.result = element("dl", "", view.cost, "result");
-  view.cheapest = element("p", "", view.cost, "cheapest");
+  view.cheapest = cheapest_button(view);
+  find_cheapest(view);
   view.line.setAttribute("aria-label", "Threshold");
 }
 
@@ -124,10 +127,18 @@ function box_of(view, name, label, most) {
   input.oninput = () => {
     if (input.value === "" || !input.validity.valid) return;
     view.assumed[name] = Number(input.value);
+    find_cheapest(view);
     dragging.ask(view);
   };
   made.append(input);
   return made;
+}
+
+function cheapest_button(view) {
+  const button = element("button", "", element("p", "", view.cost, "cheapest"));
+  button.type = "button";
+  button.onclick = () => { step_to(view, view.cheapest_step); view.send("released", view.threshold); };
+  return button;
 }
 
 function draw(view) {
@@ -160,12 +171,6 @@ function reckon(view, now) {
     element("dt", value, view.result, name);
     element("dd", text, view.result, name);
   }
-  view.cheapest.replaceChildren();
-  if (!now.caught.length) return;
-  const best = cheapest(view);
-  const button = element("button", `Cheapest line: ${whole(best.cost)} a day, ${percent(best.kept)} of familiar pass`, view.cheapest);
-  button.type = "button";
-  button.onclick = () => { step_to(view, best.i); view.send("released", view.threshold); };
 }
 
 // What is decided rightly is solid, what is decided wrongly pale.
