@@ -245,8 +245,9 @@ function table(box, { pairs, rows }) {
   const made = line("table", "", box, "rows");
   for (const cells of [...pairs.map(({ strange }) => [strange.truth, strange.row, `the classifier says ${strange.says}`]), ...rows]) {
     const row = line("tr", "", made);
-    for (const cell of cells) line("td", cell, row);
+    for (const cell of cells) line("td", spaced(cell), row);
   }
+  box.tabIndex = 0; // it may be longer than its place
   return { fit: () => {} };
 }
 
