@@ -160,6 +160,13 @@ function element(tag, text, parent, name) {
   return made;
 }
 
+// Puts a line at x px of a plot's width; its flag stays inside the plot.
+function put_line(line, flag, x, width) {
+  const half = flag.offsetWidth / 2;
+  line.style.transform = `translateX(${x}px)`;
+  flag.style.left = `${22 + Math.max(0, half - x) - Math.max(0, x + half - width)}px`;
+}
+
 // Returns the pen of an empty canvas of this size in px, as sharp as the screen is.
 function pen_of(canvas, width, height) {
   const ratio = devicePixelRatio || 1;
@@ -223,4 +230,6 @@ function cumulated(counts) {
   let sum = 0;
   return Uint32Array.from(counts, (count) => (sum += count));
 }
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 

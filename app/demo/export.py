@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.components.stage import as_json_script, script_and_style, stage_data
 from app.demo.slides import data_sentence, slide_data
 from app.demo.story import Story
-from heat_core.results.markup import Html, element, joined
+from heat_core.results.markup import Html, document, element
 from heat_core.texts import one_line
 
 ALLOWED = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
@@ -44,19 +44,11 @@ def html_file(story: Story) -> str:
     for slide in slides:
         slide["source"] = f"{slide['source']} {data_sentence(story)}"
     data = as_json_script(stage_data(slides, [], 1, "file"))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=ALLOWED),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"HEAT, told on {one_line(story.card.pack_title, 120)}"),
-        element("style", Html(STYLE + style)),
-    )
     body = element(
         "body",
         Html(html),
         element("script", Html(data), type="application/json", id="data"),
         element("script", Html(script + START), type="module"),
     )
-    return f"<!DOCTYPE html>\n{element('html', joined(head, body), lang='en')}\n"
+    title = f"HEAT, told on {one_line(story.card.pack_title, 120)}"
+    return document(title, STYLE + style, body, ALLOWED)

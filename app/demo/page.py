@@ -6,17 +6,20 @@ from app import session
 from app.components.stage import stage
 from app.demo.export import html_file
 from app.demo.slides import data_sentence, slide_data
-from app.demo.state import LEADS, choose_line, is_of_shipped_story, shipped_story, told_story
+from app.demo.state import (
+    LEADS,
+    OWN_DATA,
+    choose_line,
+    is_of_shipped_story,
+    shipped_story,
+    told_story,
+)
 from app.demo.story import DETECTORS
 from app.pack import header
 from app.pack.scores import ensure_scoring_job, ready_scores
 from app.pack.scoring_progress import show_early_end, show_scoring
 from app.text import plain
 
-OWN_DATA = (
-    "Your own features go in behind the data's name, at the top right; the Demo is told on them, "
-    "too."
-)
 LOW = "<style>[data-testid='stMainBlockContainer'] {padding-bottom: 0.5rem}</style>"
 
 
@@ -41,6 +44,9 @@ def show(pack_data, story, data_key) -> None:
         st.session_state["step"] = str(number)
 
     def on_lead(page: str, threshold: float | None) -> None:
+        if page == OWN_DATA:
+            header.open_data_choice()
+            return
         query = {}
         if page == "threshold_lab" and pack_data is not None and threshold is not None:
             query = choose_line(pack_data, story.line_detector, threshold)
@@ -70,9 +76,7 @@ def show(pack_data, story, data_key) -> None:
 def follow_lead() -> None:
     """Goes to the page that a lead was pressed for."""
     page, query = st.session_state.pop("demo_leads_to", ("", {}))
-    if page == "own_data":
-        st.toast(OWN_DATA, icon=":material/upload_file:")
-    elif page:
+    if page:
         st.switch_page(f"{page}/page.py", query_params=query)
 
 
@@ -80,6 +84,7 @@ follow_lead()
 pack_data = header.show(
     "Demo",
     "What this is about, in five steps. Go on with → and back with ←, on the keyboard or here.",
+    is_opened_by_page=True,
 )
 st.html(LOW)
 try:

@@ -6,10 +6,11 @@ Every sentence is computed from the story. What a pack lacks, or what is not rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from app.components.surfaces import Block, Surface, panels_data
+from app.colour_scale import ColourScale
+from app.components.surfaces import Block, Surface, surfaces_data
 from app.components.threshold_line import binned
 from app.components.tiles import encoded
 from app.demo.story import CONFIDENCE, Example, Story
@@ -66,7 +67,7 @@ def slides(story: Story) -> list[Slide]:
 
 def slide_data(story: Story) -> list[dict[str, Any]]:
     """Returns the slides as the browser takes them."""
-    return [asdict(slide) for slide in slides(story)]
+    return [dict(vars(slide)) for slide in slides(story)]
 
 
 def data_sentence(story: Story) -> str:
@@ -81,6 +82,13 @@ def data_sentence(story: Story) -> str:
         f"Data: {title}; {len(scores.test):,} familiar and {strange:,} strange inputs scored, "
         f"all that the pack has. {plane}"
     )
+
+
+def _missing(story: Story) -> str:
+    """Returns why the classifier's scores of strange inputs cannot be shown."""
+    if not story.card.classes:
+        return NO_HEAD
+    return NOT_READY if story.card.kinds else NO_OOD
 
 
 # -- 1: the classifier is sure
@@ -116,7 +124,7 @@ def _sure_slide(story: Story) -> Slide:
 
 
 def _nothing_sure(story: Story) -> Slide:
-    reason = _why_none_sure(story)
+    reason = _missing(story)
     lines = [("Data", one_line(story.card.pack_title, 120))]
     lines += [(one_line(kind, 60), "a set of strange inputs") for kind in story.card.kinds.values()]
     return Slide(
@@ -129,19 +137,12 @@ def _nothing_sure(story: Story) -> Slide:
     )
 
 
-def _why_none_sure(story: Story) -> str:
-    if not story.card.classes:
-        return NO_HEAD
-    return NOT_READY if story.card.kinds else NO_OOD
-
-
 def _examples_picture(story: Story) -> dict[str, Any]:
     pairs = []
     for strange, familiar in zip(story.strange, story.familiar, strict=True):
-        kind = one_line(story.card.kinds[strange.set_name], 60)
         pairs.append(
             {
-                "strange": _example(story, strange, f"nothing it knows: {kind}"),
+                "strange": _example(story, strange, f"nothing it knows: {_kind(story, strange)}"),
                 "familiar": None
                 if familiar is None
                 else _example(story, familiar, f"a familiar {one_line(familiar.predicted, 40)}"),
@@ -153,14 +154,30 @@ def _examples_picture(story: Story) -> dict[str, Any]:
 def _example(story: Story, example: Example, truth: str) -> dict[str, Any]:
     probability = f"{100 * story.confidence_of(example):.1f} %"
     return {
-        "image": "" if example.pixels is None else encoded(example.pixels),
+        "image": _image(example),
         "says": f"{one_line(example.predicted, 40)}, {probability}",
         "truth": truth,
         "row": f"row {example.row}",
     }
 
 
+def _kind(story: Story, example: Example) -> str:
+    """Returns what the images of a strange example's set show."""
+    return one_line(story.card.kinds[example.set_name], 60)
+
+
+def _image(example: Example) -> str:
+    """Returns the address of an example's image, or nothing."""
+    return "" if example.pixels is None else encoded(example.pixels)
+
+
 # -- 2: energies
+
+
+def _maps_picture(*maps: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a picture of surfaces, with what the colours of an energy say."""
+    key = {"low": "familiar", "colours": ENERGY_COLOURS, "high": "strange"}
+    return {"kind": "maps", "maps": maps, "key": key}
 
 
 def _energy_slide(story: Story) -> Slide:
@@ -169,9 +186,7 @@ def _energy_slide(story: Story) -> Slide:
     block = Block(
         x=_edge(story),
         y=_edge(story),
-        heights=(lowest, lowest + ENERGY_REACH),
-        unit="nats",
-        colours=ENERGY_COLOURS,
+        scale=ColourScale(ENERGY_COLOURS, lowest, lowest + ENERGY_REACH),
         marks=MARKS,
         axes=False,
         steep=0.13,
@@ -182,6 +197,7 @@ def _energy_slide(story: Story) -> Slide:
         "A landscape with nine cross-shaped valleys; "
         "a familiar point lies in a valley, a strange one on high ground"
     )
+    surface = Surface(energy, "", "", alt)
     missing = _missing(story)
     bars = _caught(story, {"MSP": "the classifier's own doubt", "Energy": "its energy"})
     return Slide(
@@ -190,7 +206,7 @@ def _energy_slide(story: Story) -> Slide:
         else f"Height says how strange; how much of it that catches cannot be said: {missing}",
         "Imagine a landscape with valleys where the training data lies and high ground where "
         "nothing was ever seen. That height is called energy.",
-        {"kind": "maps", "maps": [_surfaces_data(Surface(energy, "", "", alt), block)]},
+        _maps_picture(surfaces_data([surface], block, picks=False)),
         "Point at the valley, then at the high ground. Drag to turn the landscape.",
         f"The landscape is the exact one of a toy in the plane. {_caught_source(bars)}",
         bars,
@@ -222,14 +238,6 @@ def _caught_source(bars: Mapping[str, float]) -> str:
     )
 
 
-def _missing(story: Story) -> str:
-    if not story.card.classes:
-        return NO_HEAD
-    if story.card.kinds:
-        return NOT_READY
-    return NO_OOD
-
-
 # -- 3 and 4: a guess, and its correction
 
 
@@ -249,7 +257,7 @@ def _guess_slide(story: Story) -> Slide:
         f"Round bowls are not enough: {misplaced:.0f} % of what they believe in lies where no "
         "data is",
         "Nobody knows the true landscape, so one starts from a guess: a round bowl for each group.",
-        {"kind": "maps", "maps": maps},
+        _maps_picture(*maps),
         "Left is what is true, which one never sees in practice. Right is what a mixture of "
         "Gaussians believes of it: no bowl can be a cross.",
         "Total variation distance between the exact density of a toy in the plane and a mixture of "
@@ -270,7 +278,7 @@ def _correction_slide(story: Story) -> Slide:
         f"A learned correction mends the guess: what lies in the wrong place falls from "
         f"{before:.0f} % to {after:.0f} %",
         "HEAT keeps the simple guess and learns only what to add where it is wrong.",
-        {"kind": "maps", "maps": maps},
+        _maps_picture(*maps),
         "Left plus middle is right. The correction is small, smooth and bounded, and where it has "
         "nothing to say the guess holds.",
         "Total variation distance from the exact density, as on the slide before; HEAT as trained "
@@ -285,8 +293,8 @@ def _edge(story: Story) -> tuple[float, float]:
 
 def _map(story: Story, energy: Layer, title: str, meaning: str, alt: str) -> dict[str, Any]:
     """Returns an energy seen from above, as the component `surfaces` takes it."""
-    surface = Surface(energy - energy.min(), title, meaning, alt, scale=energy_scale())
-    return _surfaces_data(surface, _flat_block(story))
+    surface = Surface(energy - energy.min(), title, meaning, alt)
+    return surfaces_data([surface], _flat_block(story), picks=False)
 
 
 def _correction_map(story: Story) -> dict[str, Any]:
@@ -297,16 +305,12 @@ def _correction_map(story: Story) -> dict[str, Any]:
         "The learned correction",
         scale=signed_scale(),
     )
-    return _surfaces_data(surface, _flat_block(story))
+    return surfaces_data([surface], _flat_block(story), picks=False)
 
 
 def _flat_block(story: Story) -> Block:
     edge = _edge(story)
-    return Block(edge, edge, (0.0, 1.0), "nats", ENERGY_COLOURS, axes=False, flat=True)
-
-
-def _surfaces_data(surface: Surface, block: Block) -> dict[str, Any]:
-    return {**asdict(block), "picks": False, "shown": panels_data([surface], block)}
+    return Block(edge, edge, energy_scale(), axes=False, flat=True)
 
 
 # -- 5: the line
@@ -317,7 +321,7 @@ def _line_slide(story: Story) -> Slide:
     if not name:
         return Slide(
             f"One line decides; where it lies here cannot be said: {NOT_READY}",
-            "Whatever lands above the line goes to a person who looks.",
+            "Whatever lands beyond the line goes to a person who looks.",
             {"kind": "examples", "pairs": [], "rows": [("Scores", NOT_READY)]},
             "Wait until the first detector is fitted.",
             "The pack on the page.",
@@ -332,25 +336,25 @@ def _line_slide(story: Story) -> Slide:
     data = binned(scores.test, scores.ood(), outcome.threshold, Deployment(), GROUP_COLOURS)
     examples = [
         {
-            "image": "" if example.pixels is None else encoded(example.pixels),
-            "label": f"{one_line(example.predicted, 40)}, {one_line(kind, 60)}",
+            "image": _image(example),
+            "label": f"{one_line(example.predicted, 40)}, {_kind(story, example)}",
             "score": float(scores[example.set_name][example.row]),
         }
         for example in story.strange
-        for kind in [story.card.kinds[example.set_name]]
     ]
     summed = f"; it corrects several simple guesses, added up: {story.card.prior}"
     return Slide(
         title,
-        "Drag the line. Whatever lands above it goes to a person who looks; all else passes "
-        "unread.",
+        "Drag the line: the farther right, the stranger. Whatever lands beyond it goes to a person "
+        "who looks; all else passes unread.",
         {"kind": "line", "data": {**data, "examples": examples, "assumed": ASSUMED}},
         "Ask what a miss costs, type it in, and drag the line until the day is cheapest: that is "
         "the whole decision. What is assumed stands in the boxes, and all of it can be changed.",
         f"Scores of {name}{summed if name == 'HEAT' else ''}. The line begins where 95 % of the "
         f"{len(scores.calibration):,} scores of {_calibration_words(scores.calibration_name)} stay "
         f"below it, and is judged on {len(scores.test):,} test inputs"
-        + (" and every OOD set, each group counting the same." if scores.ood_names else "."),
+        + (" and every OOD set, each group counting the same." if scores.ood_names else ".")
+        + " The bars at both ends hold what lies beyond the axis.",
         {},
     )
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from app.pack.scores import ScoresByDetector
 
 
+OWN_DATA = "own_data"  # what a lead sends that opens the choice of data
 LEADS = (
     Lead("threshold_lab", "Threshold lab, at this line", "Rules that choose it, and shipping"),
     Lead("feature_map", "Feature map", "Draw around inputs to see what they are"),
     Lead("energy", "Energy", "Softmax against energy, trained live"),
-    Lead("own_data", "Your own data", "Behind the data's name, at the top of every page"),
+    Lead(OWN_DATA, "Your own data", "The demo, and every page, of your own features"),
 )
 
 

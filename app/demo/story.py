@@ -145,12 +145,6 @@ class Story:
         """Returns the softmax probability of an example's predicted class."""
         return float(confidence(self.scores["MSP"][example.set_name][example.row]))
 
-    def out(self, detector: str) -> NDArray[np.bool]:
-        """Returns a detector's verdicts: which strange examples lie above its threshold, (n,)."""
-        scores = self.scores[detector]
-        threshold = self.outcomes[detector].threshold
-        return np.array([scores[one.set_name][one.row] > threshold for one in self.strange], bool)
-
     @property
     def kind_scores(self) -> NDArray[np.float32]:
         """(n,) MSP of all inputs of the sets that examples come from."""

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from app import figures
+from app.colour_scale import ColourScale
 from app.components.surfaces import Block, Surface, surfaces
 from app.components.temperature_dial import dial_data, temperature_dial
 from app.energy.controls import select_temperature, temperature_input
@@ -196,9 +197,7 @@ def decomposition(snapshot: ClassifierSnapshot, preview: ToyPreview) -> None:
     block = Block(
         (-half, half),
         (-half, half),
-        heights=(-reach, reach),
-        unit="nats",
-        colours=SIGNED_COLOURS,
+        scale=ColourScale(SIGNED_COLOURS, -reach, reach),
         flat=True,
         columns=3,
     )

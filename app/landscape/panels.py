@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import figures
+from app.colour_scale import ColourScale
 from app.components.surfaces import Block, Surface, surfaces
 from app.landscape.controls import LandscapeChoice, select_point
 from app.plane.colours import SIGNED_COLOURS, energy_scale, signed_scale
@@ -58,9 +59,7 @@ def _block(settings: LandscapeChoice, columns: int = 1) -> Block:
     return Block(
         x,
         y,
-        heights=(-settings.reach, settings.reach),
-        unit="nats",
-        colours=SIGNED_COLOURS,
+        scale=signed_scale(settings.reach),
         marks={"": settings.point},
         flat=columns == 1 or settings.style == "contour",
         columns=columns,
@@ -210,9 +209,7 @@ def _error_panel(reading: EnergyReading, settings: LandscapeChoice) -> None:
     block = Block(
         x,
         y,
-        heights=(-reach, reach),
-        unit="% of the peak",
-        colours=SIGNED_COLOURS,
+        scale=ColourScale(SIGNED_COLOURS, -reach, reach, "% of the peak"),
         bands=7,  # an odd number: no line at 0, which is nearly everywhere
         marks={"": settings.point},
         flat=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -13,10 +14,14 @@ from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
+from app.pack.export import ID_SETS
 from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
 from heat_core.set_name import ID_SETS
+
+if TYPE_CHECKING:
+    from heat_core.pack import Pack
 
 
 def gallery_order(pack_data: PackData, row_sets: NDArray[np.str_]) -> NDArray[np.intp]:
@@ -71,9 +76,8 @@ def show_tiles(
         st.caption(plain(reason))
 
 
-def _class_text(pack_data: PackData, name: str, row: int) -> str:
+def _class_text(pack: Pack, name: str, row: int) -> str:
     """Returns the class of an ID row where it has one, else the class that it is taken for."""
-    pack = pack_data.pack
     features = dict(pack.sets())[name]
     if name in ID_SETS and features.y is not None:
         return pack.class_name(int(features.y[row]))
@@ -102,7 +106,7 @@ def _tile(
     colour = figures.colour_of(name)
     if image is None:
         name_of_row = f"{title} {own_id or item.rpartition('/')[2]}"
-        texts = (_class_text(pack_data, name, row), *lines)
+        texts = (_class_text(pack_data.pack, name, row), *lines)
         others = dict.fromkeys(text for text in texts if text and text != title)
         return Tile(item, "", (name_of_row, *others), label, colour)
     return Tile(item, encoded(image), lines, label, colour)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import streamlit as st
 
 from app.components.copy_link import copy_link
@@ -44,6 +46,7 @@ OTHER_DATA = "This link was made of other data than this."
 WAY_BACK = (
     "Choose the pack that it was made of, or upload the arrays again: they go with the session."
 )
+DATA_POPOVER_KEY = "data-popover"
 NO_MAP = (
     "This link selects images on a map that is not there yet; the Feature map can lay it out by"
 )
@@ -53,7 +56,9 @@ NO_FEATURES = (
 )
 
 
-def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
+def show(
+    title: str, caption: str, uses_pack: bool = True, is_opened_by_page: bool = False
+) -> PackData | None:
     """Shows the head of a page, one row, and returns its data.
 
     None once it has said why there is none.
@@ -63,6 +68,8 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
         caption: what it is for, folded behind the title.
         uses_pack: whether the page shows the pack that is chosen. One that does not has no data,
             and nothing is said of it.
+        is_opened_by_page: whether the page, too, opens the choice of data, with `open_data_choice`;
+            each time that it is opened or closed the page runs anew.
     """
     unknown_pack = unknown_pack_name()
     sync_pack_with_link()
@@ -80,7 +87,7 @@ def show(title: str, caption: str, uses_pack: bool = True) -> PackData | None:
             is_shown = uses_pack and missing is None
             pack_data, error = _pack_data_or_error() if is_shown else (None, "")
             if is_shown:
-                _data_popover(pack_data)
+                _data_popover(pack_data, "rerun" if is_opened_by_page else "ignore")
             copy_link(link_caution())
             with st.popover("Glossary", icon=":material/menu_book:", type="tertiary"):
                 _glossary()
@@ -124,7 +131,12 @@ def _pack_data_or_error() -> tuple[PackData | None, str]:
         return None, str(error)
 
 
-def _data_popover(pack_data: PackData | None) -> None:
+def open_data_choice() -> None:
+    """Opens the choice of data with the next run, on a page that `show` lets open it."""
+    st.session_state[DATA_POPOVER_KEY] = True
+
+
+def _data_popover(pack_data: PackData | None, on_change: Literal["rerun", "ignore"]) -> None:
     """Shows which data the page is of, with what was found in it, and offers other data."""
     label = "Real features"
     if pack_data is not None:
@@ -134,6 +146,8 @@ def _data_popover(pack_data: PackData | None) -> None:
         icon=":material/database:",
         wrap=True,
         help="Which data, and how to use your own.",
+        key=DATA_POPOVER_KEY,
+        on_change=on_change,
     ):
         controls.show_data_choice()
         if pack_data is not None:

@@ -39,7 +39,7 @@ from heat_core.thresholds import (
 from heat_core.version import __version__
 
 from .histogram import Array, Histogram, bin_edges
-from .markup import Html, element, joined
+from .markup import Html, document, element, joined
 from .page_style import STYLE
 from .score_axis import SYMLOG_NOTE, is_even
 
@@ -108,16 +108,7 @@ def html_report(
             _section("Open this view", *_link(link)) if link else "",
         ),
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=NOTHING_FETCHED),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Html(STYLE)),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    return document(title, STYLE, body, NOTHING_FETCHED)
 
 
 # -- what is said ----------------------------------------------------------------------------------

@@ -48,6 +48,31 @@ def joined(*children: object) -> Html:
     )
 
 
+def document(title: str, style: str, body: Html, allowed: str) -> str:
+    """Returns an HTML page in either light.
+
+    Args:
+        title: of the page, as text.
+        style: its CSS.
+        body: its `body` element.
+        allowed: what it may run and fetch, as a Content-Security-Policy.
+
+    >>> page = document("a < b", "", element("body"), "default-src 'none'")
+    >>> page.startswith("<!DOCTYPE html>"), "<title>a &lt; b</title>" in page
+    (True, True)
+    """
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=allowed),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Html(style)),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
 def _text(value: object) -> str:
     """Returns a text that changes nothing around it; half a surrogate pair is a question mark."""
     text = str(value).encode("utf-8", "replace").decode()

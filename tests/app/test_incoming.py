@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from app.colour_scale import ColourScale
 from app.components.detector_lines import clicked_bar, counted_names, released_percent
 from app.components.moment_line import released_row
 from app.components.scatter_map import parse_drawing, parse_window
@@ -27,7 +28,7 @@ NUMBERS_IN_LINKS = (
     *("map-page", "line-page", "flips"),
     *("mix", "moment", "length", "every", "shuffle", "calm"),
 )
-BLOCK = Block(x=(-4, 4), y=(-4, 4), heights=(0, 1), unit="nats", colours=("#000000", "#ffffff"))
+BLOCK = Block(x=(-4, 4), y=(-4, 4), scale=ColourScale(("#000000", "#ffffff"), 0.0, 1.0))
 
 anything = st.recursive(
     st.none()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.colour_scale import ColourScale
 from app.components import surfaces
 from app.components.surfaces import HEIGHT_STEPS, Block, Surface
 from app.job import Job
@@ -33,7 +34,8 @@ from tests.app.plane import GRIDS, QUICK
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
-SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"))
+SCALE = ColourScale(("#0072B2", "#f7f7f7", "#D55E00"), -8.0, 8.0)
+SQUARE = Block((-4.0, 4.0), (-4.0, 4.0), SCALE)
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +127,8 @@ def test_it_shows_the_layers_the_truth_and_the_error_and_takes_clicks(
     np.testing.assert_allclose(shown[0].values + shown[1].values, shown[2].values, atol=1e-4)
     for key, limit in (("layers", 3.0), ("exact", 3.0), ("error", None)):
         _, block, picked = calls[key]
-        assert block.heights[0] == -block.heights[1]  # colours are centred on zero
-        assert block.heights[1] == limit or limit is None
+        assert block.scale.low == -block.scale.high  # colours are centred on zero
+        assert block.scale.high == limit or limit is None
         edge = toy("blobs").extent
         if key == "error":  # its values are of the centres of blocks
             edge *= 1 - 1 / reading.ERROR_SIDE
@@ -260,7 +262,9 @@ def test_the_error_is_the_truth_less_the_model_in_numbers_and_on_the_panel(monke
     monkeypatch.setattr(
         panels,
         "surfaces",
-        lambda shown, block, key, on_pick: panel.update(surface=shown[0], colours=block.colours),
+        lambda shown, block, key, on_pick: panel.update(
+            surface=shown[0], colours=block.scale.colours
+        ),
     )
     window = PlaneWindow(0.0, 0.0, too_broad.extent)
     panels._error_panel(too_broad, controls.LandscapeChoice("contour", 8.0, window, (0.0, 0.0)))
@@ -375,7 +379,7 @@ def test_an_untrained_correction_changes_nothing():
 
 def test_heights_are_sent_as_shares_of_the_range():
     values = np.array([[-20.0, -8.0, -np.inf], [0.0, 8.1, np.nan], [np.inf, 4.0, 1e300]])
-    sent = surfaces.panel_data(Surface(values, "", "", "", level=2.0), SQUARE.scale)
+    sent = surfaces.panel_data(Surface(values, "", "", "", level=2.0), SCALE)
     whole = np.frombuffer(base64.b64decode(sent["values"]), "<i2")
     assert whole.tolist() == [
         0,

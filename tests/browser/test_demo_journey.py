@@ -45,8 +45,17 @@ def test_the_demo_fills_the_window_and_is_told_by_arrow_keys(url: str):
         _wait_for_step(page, "4. A learned correction")
         page.get_by_role("button", name="Step 5 of 5").click()
         _wait_for_step(page, "5. One line")
+        _own_data_are_a_press_away(page)
         _drag_leads_on(page)
         assert errors == []
+
+
+def _own_data_are_a_press_away(page: Page) -> None:
+    page.get_by_role("button", name="Your own data").click()
+    page.get_by_text("Arrays or tables of your own").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_text("Arrays or tables of your own").wait_for(state="hidden")
+    settle(page)
 
 
 def _drag_leads_on(page: Page) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from app.colour_scale import ColourScale
 from app.components import files, surfaces
 from app.components.surfaces import Block, Surface
 from tests.browser.driver import JOURNEY, browser
@@ -20,9 +21,8 @@ pytestmark = JOURNEY
 
 AXIS = np.linspace(-4, 4, 41)
 BOWL = np.minimum(AXIS**2 + AXIS[:, None] ** 2 - 4, 8.0)
-BLOCK = Block(
-    (-4.0, 4.0), (-4.0, 4.0), (-8.0, 8.0), "nats", ("#0072B2", "#f7f7f7", "#D55E00"), columns=2
-)
+SCALE = ColourScale(("#0072B2", "#f7f7f7", "#D55E00"), -8.0, 8.0)
+BLOCK = Block((-4.0, 4.0), (-4.0, 4.0), SCALE, columns=2)
 FILES = files("surfaces")
 DOWN, ACROSS = np.sin(np.pi / 3), np.cos(np.pi / 3)
 MOUNT = """async ([script, data]) => {
@@ -54,17 +54,12 @@ def page() -> Iterator[Page]:
 
 def _show(page: Page, *panels: Surface, **changes: Any) -> None:
     """Opens a page with surfaces in a block that differs from `BLOCK` by the changes."""
-    data = _data(replace(BLOCK, **changes), *panels, picks=True)
+    data = surfaces.surfaces_data(panels, replace(BLOCK, **changes), picks=True)
     page.set_content(
         f"<style>{FILES['css']}</style><main style='width: 1100px'>{FILES['html']}</main>"
     )
     page.evaluate(MOUNT, [FILES["js"], data])
     _wait_drawn(page)
-
-
-def _data(block: Block, *panels: Surface, picks: bool) -> dict[str, Any]:
-    """Returns what Python sends to the browser."""
-    return {**asdict(block), "picks": picks, "shown": surfaces.panels_data(panels, block)}
 
 
 def _wait_drawn(page: Page) -> None:
@@ -200,7 +195,7 @@ def test_text_stays_text_and_new_data_take_the_place_of_old(page):
     assert page.locator("img").count() == 0
     assert odd in page.locator("figcaption").first.inner_text()
     before = _pictures(page)[0]
-    data = _data(BLOCK, Surface(-BOWL, "", "", ""), picks=False)
+    data = surfaces.surfaces_data([Surface(-BOWL, "", "", "")], BLOCK, picks=False)
     page.evaluate("data => window.show(data)", data)
     _wait_drawn(page)
     assert len(_pictures(page)) == 1

@@ -12,7 +12,6 @@ const BOXES = [
 const percent = (share) => `${(100 * share + 1e-9).toFixed(1)} %`;
 const whole = (value) => Math.round(value).toLocaleString("en");
 const decimal = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 const dragging = draggable({
   moving: ["threshold"], value: (view) => view.threshold, rest: (view) => { view.threshold = view.data.threshold; },
   draw, steps, step_to, follow,
@@ -37,35 +36,19 @@ function accept(view, data) {
   if (view.built !== data.groups) {
     view.built = data.groups;
     view.upto = data.groups.map((group) => group.sets.map((set) => cumulated(set.counts)));
-    view.bars = data.groups.map((group) => bars_of_group(group, data));
+    view.bars = data.groups.map((group) => shares_of_tallest(group_bars(group, data)));
     view.assumed = { ...data.assumed };
     build(view);
   }
   dragging.arrived(view, data.threshold);
 }
 
-// Shares of a group a bar, as shares of the tallest; every set counts the same, and what lies beyond is in the bar at the end.
-function bars_of_group(group, data) {
-  const bars = new Float64Array(Math.ceil((data.edges.length - 1) / data.bar));
-  for (const set of group.sets) {
-    const one = 1 / (set.n * group.sets.length);
-    let beyond = set.n;
-    set.counts.forEach((count, i) => { bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one; beyond -= count; });
-    bars[bars.length - 1] += beyond * one;
-  }
+function shares_of_tallest(bars) {
   const tallest = Math.max(...bars);
   return bars.map((share) => share / tallest);
 }
 
 // -- the line ---------------------------------------------------------------------------------------------------------
-
-function place(view, value) {
-  const edges = view.data.edges, last = edges.length - 1;
-  if (value <= edges[0]) return 0;
-  if (value >= edges[last]) return 1;
-  const above = edges.findIndex((edge) => edge > value);
-  return (above - 1 + (value - edges[above - 1]) / (edges[above] - edges[above - 1])) / last;
-}
 
 function step_to(view, index) {
   const edges = view.data.edges;
@@ -74,16 +57,10 @@ function step_to(view, index) {
 }
 
 function follow(view, event) {
-  step_to(view, Math.round(across(view.plot.getBoundingClientRect(), event) * (view.data.edges.length - 1)));
+  step_to(view, step_at(view, event));
 }
 
-function steps(view) {
-  const last = view.data.edges.length - 1, at = place(view, view.threshold) * last, many = Math.max(1, Math.round(last / 50));
-  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1;
-  return key_places({ down, up, far_down: down - many, far_up: up + many, first: 0, last });
-}
-
-// What share of ID is kept, and of each group caught, where `passed(set, i, group)` rows of a set pass.
+// What share of ID is kept, and of each group caught, where `passed(set, upto)` rows of a set pass; `upto` are those at or below each step.
 function outcome({ data, upto }, passed) {
   const shares = data.groups.map((group, g) => mean(group.sets.map((set, s) => passed(set, upto[g][s]) / set.n)));
   return { kept: shares[0], caught: shares.slice(1).map((share) => 1 - share) };
@@ -102,33 +79,30 @@ function day({ assumed }, { kept, caught }) {
   return { found, alarms, hours, missed, cost: hours * assumed.hourly + missed * assumed.miss };
 }
 
-// The step of the axis where a day is cheapest.
-function cheapest(view) {
+// Finds the step of the axis where a day is cheapest; where no OOD set says what is caught there is none.
+function find_cheapest(view) {
+  view.cheapest.hidden = view.data.groups.length < 2;
+  if (view.cheapest.hidden) return;
   let best = { cost: Infinity };
   view.data.edges.forEach((edge, i) => {
     const there = outcome(view, (set, upto) => upto[i]), { cost } = day(view, there);
     if (cost < best.cost) best = { cost, i, kept: there.kept };
   });
-  return best;
+  view.cheapest_step = best.i;
+  view.cheapest.textContent = `Cheapest line: ${whole(best.cost)} a day, ${percent(best.kept)} of familiar pass`;
 }
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
 
 function build(view) {
   const { data } = view;
-  for (const part of [view.groups, view.axis, view.examples, view.cost]) part.replaceChildren();
-  const names = { ID: "familiar" };
+  build_axis(view);
+  for (const part of [view.groups, view.examples, view.cost]) part.replaceChildren();
   view.shares = data.groups.map((group) => {
     const line = element("div", "", view.groups), name = element("span", "", line);
     element("i", "", name).style.background = group.colour;
-    name.append(names[group.name] ?? `strange: ${group.name}`);
+    name.append(group.name === "ID" ? "familiar" : `strange: ${group.name}`);
     return element("span", "", line);
-  });
-  data.ticks.forEach(([at, label], i) => {
-    const tick = element("span", label, view.axis);
-    tick.style.left = `${100 * at}%`;
-    if (at < 0.03 && i === 0) tick.style.transform = "none";
-    if (at > 0.97 && i === data.ticks.length - 1) tick.style.transform = "translateX(-100%)";
   });
   view.marks = data.examples.filter((example) => example.image).map((example) => {
     const box = element("span", "", view.examples), image = document.createElement("img");
@@ -141,10 +115,9 @@ function build(view) {
   const boxes = element("div", "", view.cost, "assumed");
   for (const [name, label, most] of BOXES) if (data.groups.length > 1 || !["prevalence", "miss"].includes(name)) boxes.append(box_of(view, name, label, most));
   view.result = element("dl", "", view.cost, "result");
-  view.cheapest = element("p", "", view.cost, "cheapest");
+  view.cheapest = cheapest_button(view);
+  find_cheapest(view);
   view.line.setAttribute("aria-label", "Threshold");
-  view.line.setAttribute("aria-valuemin", data.edges[0]);
-  view.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
 }
 
 function box_of(view, name, label, most) {
@@ -154,10 +127,18 @@ function box_of(view, name, label, most) {
   input.oninput = () => {
     if (input.value === "" || !input.validity.valid) return;
     view.assumed[name] = Number(input.value);
+    find_cheapest(view);
     dragging.ask(view);
   };
   made.append(input);
   return made;
+}
+
+function cheapest_button(view) {
+  const button = element("button", "", element("p", "", view.cost, "cheapest"));
+  button.type = "button";
+  button.onclick = () => { step_to(view, view.cheapest_step); view.send("released", view.threshold); };
+  return button;
 }
 
 function draw(view) {
@@ -190,12 +171,6 @@ function reckon(view, now) {
     element("dt", value, view.result, name);
     element("dd", text, view.result, name);
   }
-  view.cheapest.replaceChildren();
-  if (!now.caught.length) return;
-  const best = cheapest(view);
-  const button = element("button", `Cheapest line: ${whole(best.cost)} a day, ${percent(best.kept)} of familiar pass`, view.cheapest);
-  button.type = "button";
-  button.onclick = () => { step_to(view, best.i); view.send("released", view.threshold); };
 }
 
 // What is decided rightly is solid, what is decided wrongly pale.
@@ -205,7 +180,7 @@ function paint(view, at) {
   canvas.style.height = `${high}px`;
   const one = (width * data.bar) / (data.edges.length - 1);
   data.groups.forEach((group, g) => {
-    view.groups.children[g].style.top = `${g * row}px`;
+    view.groups.children[g].style.top = `${g * row + 2}px`; // below the floor of the group before
     const floor = (g + 1) * row, tall = row - TITLE_HEIGHT - 4;
     for (const [from, to, solid] of [[0, x, g === 0], [x, width, g !== 0]]) {
       pen.save();
@@ -222,7 +197,5 @@ function paint(view, at) {
     pen.fillRect(0, floor, width, 1);
     pen.globalAlpha = 1;
   });
-  view.line.style.transform = `translateX(${x}px)`;
-  const flag = view.flag.offsetWidth / 2; // the flag stays inside the plot
-  view.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+  put_line(view.line, view.flag, x, width);
 }

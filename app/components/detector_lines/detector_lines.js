@@ -21,7 +21,6 @@ function create(root) {
 
 const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9).toFixed(1)}\u00a0%`);
 const score = (value) => String(Number(value.toPrecision(4)));
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 
 // Sets the text of an element that holds nothing else; one text node stays, so that a frame makes none.
 function say(node, text) {

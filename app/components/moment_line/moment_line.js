@@ -61,10 +61,8 @@ function draw(line) {
   pen.lineTo(width, up(data.threshold));
   pen.stroke();
   pen.setLineDash([]);
-  const x = right(line.moment), flag = line.flag.offsetWidth / 2;
-  line.handle.style.transform = `translateX(${x}px)`;
   line.flag.textContent = `row ${line.moment.toLocaleString("en")}`;
-  line.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`; // stays inside the plot
+  put_line(line.handle, line.flag, right(line.moment), width);
   line.handle.setAttribute("aria-valuenow", line.moment);
   line.handle.setAttribute("aria-valuetext", `row ${line.moment}`);
 }

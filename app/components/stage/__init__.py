@@ -15,7 +15,7 @@ import streamlit as st
 from app.components import mounting, with_nested
 from app.incoming import number_within
 
-NESTED = {"surfaces": "", "day_line": "dragging"}
+NESTED = {"surfaces": (), "day_line": ("dragging", "score_steps")}
 """{component that is drawn within: what it shares with others}."""
 _mount = mounting("stage", with_nested("stage", NESTED))
 

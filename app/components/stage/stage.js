@@ -6,7 +6,7 @@ const BAR = 64; // px of the app's own bar, which stays at the top as one scroll
 const LEAST = 520; // px; where the window leaves less, on a phone, what stands below is out of it, or what stands above, too
 const GAP = 8; // px between small pictures
 const GAPS = { across: 24, down: 8 }; // px between maps
-const CAPTION = { map: 52, large: 64, small: 22 }; // px below or above pictures
+const CAPTION = { map: 52, large: 64, small: 22, small_upright: 36 }; // px below or above pictures
 const stages = new WeakMap(); // parentElement -> what is remembered between renders
 
 export default function (component) {
@@ -138,40 +138,54 @@ function build(stage, slide) {
   return { box, ...{ maps, examples, line: day }[kind](stage, box, slide) };
 }
 
-// Maps side by side, or below each other where the window is upright, and shares as bars beside them.
-function maps(stage, box, slide) {
-  const wall = line("div", "", box, "places"), places = slide.picture.maps.map(() => nested("surfaces", wall));
-  const leave = [], bars = Object.entries(slide.bars), list = bars.length ? line("dl", "", box, "bars") : null;
+// Maps in as many rows as make them largest, below them what their colours say, and shares as bars beside or below it all.
+function maps(stage, box, { picture, bars }) {
+  const wall = line("div", "", box, "places"), places = picture.maps.map(() => nested("surfaces", wall));
+  const key = colour_key(picture.key, wall), list = bars_list(Object.entries(bars), box);
+  const flat = picture.maps[0].flat, count = places.length, caption = flat ? CAPTION.map : 8, leave = [];
+  const choices = places.flatMap((_, i) => [[count - i, false], [count - i, true]]); // [columns, whether the bars are below]
+  const arrange = (below) => box.classList.toggle("below", below);
+  // What is left for each map in so many columns.
+  const room = ([columns, below]) => {
+    arrange(below);
+    const [right, under] = !list ? [0, 0] : below ? [0, list.offsetHeight + GAPS.down] : [list.offsetWidth + GAPS.across, 0];
+    const rows = Math.ceil(count / columns), wide = (box.clientWidth - right - GAPS.across * (columns - 1)) / columns;
+    const high = (box.clientHeight - under - key.offsetHeight - GAPS.down * rows) / rows - caption;
+    return { columns, below, wide, high, side: Math.min(wide, high) };
+  };
+  const fit = () => {
+    if (!box.clientWidth || !box.clientHeight) return;
+    const best = choices.map(room).reduce((one, other) => (other.side > one.side * 1.05 ? other : one));
+    arrange(best.below);
+    const width = Math.floor(flat ? best.side : best.wide);
+    wall.style.width = `${best.columns * width + (best.columns - 1) * GAPS.across}px`;
+    places.forEach((place, i) => {
+      place.style.width = `${width}px`;
+      const data = { ...picture.maps[i], aspect: flat ? 1 : width / Math.max(best.high, 80) };
+      leave[i] = surfaces({ parentElement: place, data, setTriggerValue: () => {} });
+    });
+  };
+  return { fit, leave: () => leave.forEach((end) => end?.()) };
+}
+
+function colour_key({ low, colours, high }, parent) {
+  const made = line("div", low, parent, "key");
+  line("i", "", made).style.background = `linear-gradient(to right, ${colours.join(", ")})`;
+  made.append(high);
+  return made;
+}
+
+// The list of shares as bars; none of no share.
+function bars_list(bars, box) {
+  if (!bars.length) return null;
+  const list = line("dl", "", box, "bars");
   for (const [name, share] of bars) {
     line("dt", `Caught by ${name}`, list);
     const value = line("dd", "", list);
     line("i", "", value).style.setProperty("--share", `${100 * share}%`);
     value.append(`${(100 * share).toFixed(0)}\u00a0%`);
   }
-  const arrange = ({ upright, below }) => { box.classList.toggle("upright", upright); box.classList.toggle("below", below); };
-  // What is left for each map, side by side or upright, with the bars beside or below them.
-  const room = (upright, below, flat) => {
-    arrange({ upright, below });
-    const taken = list ? [below ? 0 : list.offsetWidth + GAPS.across, below ? list.offsetHeight + GAPS.down : 0] : [0, 0];
-    const count = places.length, caption = flat ? CAPTION.map : 8;
-    const wide = upright ? box.clientWidth - taken[0] : (box.clientWidth - taken[0] - GAPS.across * (count - 1)) / count;
-    const high = upright ? (box.clientHeight - taken[1] - GAPS.down * (count - 1)) / count - caption : box.clientHeight - taken[1] - caption;
-    return { upright, below, wide, high, side: Math.min(wide, high) };
-  };
-  const fit = () => {
-    const wide = box.clientWidth, high = box.clientHeight, flat = slide.picture.maps[0].flat;
-    if (!wide || !high) return;
-    const rooms = [[false, false], [false, true], [true, true]].map(([upright, below]) => room(upright, below, flat));
-    const best = rooms.reduce((one, other) => (other.side > one.side * 1.05 ? other : one));
-    arrange(best);
-    const width = Math.floor(flat ? best.side : best.wide);
-    places.forEach((place, i) => {
-      place.style.width = `${width}px`;
-      const data = { ...slide.picture.maps[i], aspect: flat ? 1 : width / Math.max(best.high, 80) };
-      leave[i] = surfaces({ parentElement: place, data, setTriggerValue: () => {} });
-    });
-  };
-  return { fit, leave: () => leave.forEach((end) => end?.()) };
+  return list;
 }
 
 // A strange input beside a familiar one, large, and the others, small, to choose from; rows of text where there are no images.
@@ -182,7 +196,8 @@ function examples(stage, box, { picture }) {
     const made = line("button", "", others);
     made.type = "button";
     made.setAttribute("aria-label", `${strange.says}, ${strange.truth}`);
-    made.append(image_of(strange), strange.says);
+    made.append(image_of(strange));
+    line("span", spaced(strange.says), made);
     made.onclick = () => choose(i);
     return made;
   });
@@ -194,6 +209,7 @@ function examples(stage, box, { picture }) {
   choose(0);
   const fit = () => {
     const wide = box.clientWidth, high = box.clientHeight, upright = wide < Math.max(high, 600), count = buttons.length;
+    const caption = upright ? CAPTION.small_upright : CAPTION.small;
     if (!wide || !high) return;
     box.classList.toggle("upright", upright);
     const large = upright ? Math.min((wide - 20) / 2, high * 0.4) : Math.min(high - CAPTION.large, (wide * 0.62 - 60) / 2);
@@ -201,7 +217,7 @@ function examples(stage, box, { picture }) {
     const left = upright ? [wide, high - large - CAPTION.large - 24] : [wide - 2 * large - 60, high];
     const fits = [2, 3, 4, 6, 12].map((columns) => {
       const rows = Math.ceil(count / columns);
-      return [Math.min((left[0] - GAP * (columns - 1)) / columns, (left[1] - GAP * (rows - 1)) / rows - CAPTION.small - 10), columns];
+      return [Math.min((left[0] - GAP * (columns - 1)) / columns, (left[1] - GAP * (rows - 1)) / rows - caption - 10), columns];
     }).reduce((best, one) => (one[0] > best[0] ? one : best));
     box.style.setProperty("--columns", fits[1]);
     box.style.setProperty("--small", `${Math.floor(Math.max(fits[0], 24))}px`);
@@ -229,8 +245,9 @@ function table(box, { pairs, rows }) {
   const made = line("table", "", box, "rows");
   for (const cells of [...pairs.map(({ strange }) => [strange.truth, strange.row, `the classifier says ${strange.says}`]), ...rows]) {
     const row = line("tr", "", made);
-    for (const cell of cells) line("td", cell, row);
+    for (const cell of cells) line("td", spaced(cell), row);
   }
+  box.tabIndex = 0; // it may be longer than its place
   return { fit: () => {} };
 }
 

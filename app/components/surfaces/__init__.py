@@ -52,10 +52,8 @@ class Block:
 
     Args:
         x, y: the square, from the lowest to the highest coordinate.
-        heights: the range of heights and colours; what lies beyond is drawn at its edge, and so is
-            what is no number.
-        unit: of the heights.
-        colours: evenly from the lowest height to the highest, as #rrggbb.
+        scale: heights and colours of a surface that has none of its own; what lies beyond is drawn
+            at its edge, and what is no number at the upper one.
         bands: of height, with a line between each and the next.
         marks: {text: (x, y)}; an empty text is drawn as a cross.
         axes: whether x, y and the scale of colours are written.
@@ -69,9 +67,7 @@ class Block:
 
     x: Range
     y: Range
-    heights: Range
-    unit: str
-    colours: Sequence[str]
+    scale: ColourScale
     bands: int = 8
     marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     axes: bool = True
@@ -81,11 +77,6 @@ class Block:
     tilt: float = 56.0
     turn: float = -30.0
     aspect: float = 1.1
-
-    @property
-    def scale(self) -> ColourScale:
-        """The heights and colours of a surface that has none of its own."""
-        return ColourScale(tuple(self.colours), *self.heights, self.unit)
 
 
 def surfaces(
@@ -104,17 +95,22 @@ def surfaces(
         if spot is not None and on_pick is not None:
             on_pick(*spot)
 
-    data = {**asdict(block), "picks": on_pick is not None, "shown": panels_data(panels, block)}
+    data = surfaces_data(panels, block, picks=on_pick is not None)
     _mount(data=data, key=key, on_picked_change=was_picked)
 
 
-def panels_data(panels: Sequence[Surface], block: Block) -> list[dict[str, Any]]:
-    """Returns surfaces as the browser takes them; the first of each scale has a colour bar."""
+def surfaces_data(panels: Sequence[Surface], block: Block, picks: bool) -> dict[str, Any]:
+    """Returns what the browser takes; the first surface of each scale has a colour bar.
+
+    Args:
+        picks: whether it sends the spots that are clicked.
+    """
     scales = [panel.scale or block.scale for panel in panels]
-    return [
+    shown = [
         {**panel_data(panel, scale), "labelled": scale not in scales[:i]}
         for i, (panel, scale) in enumerate(zip(panels, scales, strict=True))
     ]
+    return {**asdict(block), "picks": picks, "shown": shown}
 
 
 def panel_data(surface: Surface, scale: ColourScale) -> dict[str, Any]:

@@ -37,7 +37,7 @@ Array = NDArray[np.floating]
 STEPS = 1000  # places of the threshold at most: about one a pixel
 BAR_COUNT = 100  # about
 NOTHING: Mapping[str, ArrayLike] = MappingProxyType({})
-_mount = declared("threshold_line", "dragging")
+_mount = declared("threshold_line", "dragging", "score_steps")
 
 
 class ComparedScores(NamedTuple):

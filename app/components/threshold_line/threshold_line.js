@@ -35,7 +35,7 @@ function accept(lab, data) {
     lab.upto = lab.sets.map((set) => cumulated(set.counts));
     lab.compared = data.compared?.groups.flatMap((group) => group.sets) ?? [];
     lab.compared_upto = lab.compared.map((set) => cumulated(set.counts));
-    lab.heights = data.groups.map((group, i) => shares_of_tallest(heights(group, data), data.compared && heights(data.compared.groups[i], data)));
+    lab.heights = data.groups.map((group, i) => shares_of_tallest(group_bars(group, data), data.compared && group_bars(data.compared.groups[i], data)));
     lab.outlines = data.groups.map(outline);
     build(lab);
   }
@@ -47,22 +47,6 @@ function rest(lab) {
   lab.passed = lab.sets.map((set) => set.passed);
   lab.compared_passed = lab.compared.map((set) => set.passed);
   lab.compared_place = lab.latest.compared?.place ?? null;
-}
-
-// Shares of a group a bar, every set counting the same; what lies beyond the axis is in the first and the last bar.
-function heights(group, data) {
-  const steps = data.edges.length - 1;
-  const bars = new Float64Array(Math.ceil(steps / data.bar));
-  for (const set of group.sets) {
-    const one = 1 / (set.n * group.sets.length);
-    let beyond = set.n;
-    set.counts.forEach((count, i) => {
-      bars[Math.floor(Math.max(i - 1, 0) / data.bar)] += count * one;
-      beyond -= count;
-    });
-    bars[bars.length - 1] += beyond * one;
-  }
-  return bars;
 }
 
 // Bars of a group and, where there are any, of the compared detector, as shares of the tallest of both.
@@ -79,15 +63,6 @@ function outline(group) {
 
 // -- the line ---------------------------------------------------------------------------------------------------------
 
-// The fraction of the axis at which a value lies; the axis may be uneven, so it is looked up.
-function place(lab, value) {
-  const edges = lab.data.edges, last = edges.length - 1;
-  if (value <= edges[0]) return 0;
-  if (value >= edges[last]) return 1;
-  const above = edges.findIndex((edge) => edge > value);
-  return (above - 1 + (value - edges[above - 1]) / (edges[above] - edges[above - 1])) / last;
-}
-
 function step_to(lab, index) {
   const edges = lab.data.edges;
   const i = Math.min(Math.max(index, 0), edges.length - 1);
@@ -100,14 +75,7 @@ function step_to(lab, index) {
 }
 
 function follow(lab, event) {
-  step_to(lab, Math.round(across(lab.plot.getBoundingClientRect(), event) * (lab.data.edges.length - 1)));
-}
-
-function steps(lab, event) {
-  const edges = lab.data.edges, last = edges.length - 1;
-  const at = place(lab, lab.threshold) * last, more = Math.max(1, Math.round(last / 50)) - 1;
-  const down = Math.ceil(at - 1e-9) - 1, up = Math.floor(at + 1e-9) + 1, one = event.shiftKey ? more : 0;
-  return key_places({ down: down - one, up: up + one, far_down: down - more, far_up: up + more, first: 0, last });
+  step_to(lab, step_at(lab, event));
 }
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
@@ -115,7 +83,8 @@ function steps(lab, event) {
 // Builds what does not move; the texts that do are kept in lab.texts.
 function build(lab) {
   const { data } = lab, texts = (lab.texts = { groups: [], sets: [] });
-  for (const place of [lab.groups, lab.axis, lab.readout]) place.replaceChildren();
+  build_axis(lab);
+  for (const part of [lab.groups, lab.readout]) part.replaceChildren();
   data.groups.forEach((group, i) => {
     const line = element("div", "", lab.groups);
     line.style.top = `${i * row_height(lab)}px`;
@@ -128,13 +97,6 @@ function build(lab) {
       said.style.borderColor = data.selected_colour;
     }
     texts.groups.push(element("span", "", line));
-  });
-  const last = data.ticks.length - 1;
-  data.ticks.forEach(([at, label], i) => {
-    const tick = element("span", label, lab.axis);
-    tick.style.left = `${100 * at}%`;
-    if (at < 0.03 && i === 0) tick.style.transform = "none";
-    if (at > 0.97 && i === last) tick.style.transform = "translateX(-100%)";
   });
   const item = (card, label) => { const line = element("div", "", card); element("span", label, line).title = label; return element("span", "", line); };
   const card = (title) => { const made = element("div", "", lab.readout, "card"); element("h4", title, made); return made; };
@@ -164,15 +126,12 @@ function build(lab) {
   element("div", `${number(deployment.miss_cost)} an OOD missed, ${number(deployment.false_alarm_cost)} an ID flagged`, cost);
   lab.line.setAttribute("aria-label", data.label);
   lab.line.setAttribute("aria-readonly", data.fixed);
-  lab.line.setAttribute("aria-valuemin", data.edges[0]);
-  lab.line.setAttribute("aria-valuemax", data.edges[data.edges.length - 1]);
 }
 
 const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share + 1e-9).toFixed(1)} %`);
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
 const count = (value) => (Number.isNaN(value) ? "–" : value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }));
 const score = (value) => String(Number(value.toPrecision(6))); // as the rest of the page writes it
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length; // nan of none
 
 // What share of ID is kept and of each group caught, of groups whose sets let `passed` rows pass.
 function outcome(groups, passed) {
@@ -258,9 +217,7 @@ function paint(lab, at) {
     stairs(pen, lab.outlines[i], floor, width, data);
   });
   pen.globalAlpha = 1;
-  lab.line.style.transform = `translateX(${x}px)`;
-  const flag = lab.flag.offsetWidth / 2; // the flag stays inside the plot
-  lab.flag.style.left = `${22 + Math.max(0, flag - x) - Math.max(0, x + flag - width)}px`;
+  put_line(lab.line, lab.flag, x, width);
 }
 
 // Where the line may lie, by the rule that chose it: a band of two pixels at least.
