@@ -14,7 +14,6 @@ from app import figures
 from app.components.tiles import Tile, encoded, tiles
 from app.pack.controls import images_first_input
 from app.pack.data import PackData, has_images, images_of
-from app.pack.export import ID_SETS
 from app.pack.items import PackRow, given_id, item_id
 from app.pack.selected import open_item
 from app.text import plain
