@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Literal
 
-from app.slots import FairSlots, Place, Visitor
+from app.slots import FairSlots, Ticket, Visitor
 
 State = Literal["waiting", "running", "paused", "done", "failed", "cancelled"]
 Work = Callable[["Job"], Any]  # takes its job, to report to, and returns the job's result
@@ -81,7 +81,7 @@ class Job:
         self.last_used = time.monotonic()
         self._work: Work | None = work
         self._slots = FairSlots(1) if slots is None else slots
-        self._place = self._slots.enqueue(visitor)
+        self._ticket = self._slots.enqueue(visitor)
         self._is_connected = is_connected
         self._allowed_frames: dict[str, float] = {}  # {watcher: how many}
         self._changed = threading.Condition()
@@ -94,7 +94,7 @@ class Job:
     @property
     def visitor(self) -> Visitor:
         """Among whose work it counts: who asked for it, or of several who has least."""
-        return self._place.visitor
+        return self._ticket.visitor
 
     @property
     def over(self) -> bool:
@@ -149,10 +149,10 @@ class Job:
 
         All share one interpreter: for them the work rests twice as long as it has worked.
         """
-        if self._slots.must_yield(self._place):
+        if self._slots.must_yield(self._ticket):
             self._release_slot()
             self._wait_for_slot()
-        elif self._slots.is_in_the_way(self._place):
+        elif self._slots.is_in_the_way(self._ticket):
             worked = time.monotonic() - self._reported_at
             self._stop.wait(min(2 * worked, MAX_REST_FOR_OTHERS_SECONDS))
 
@@ -187,7 +187,7 @@ class Job:
     def _wait_for_slot(self) -> None:
         """Waits in line for a slot. Raises Cancelled if the job was cancelled first."""
         self.state = "waiting"
-        self._has_slot = self._slots.acquire(self._place, self._stop.is_set)
+        self._has_slot = self._slots.acquire(self._ticket, self._stop.is_set)
         if not self._has_slot:
             raise Cancelled
         self._reported_at = time.monotonic()
@@ -197,7 +197,7 @@ class Job:
     def _release_slot(self) -> None:
         if self._has_slot:
             self._has_slot = False
-            self._slots.release(self._place)
+            self._slots.release(self._ticket)
 
     # -- what a watcher calls
 
@@ -278,9 +278,9 @@ class Job:
             self.cancel()
 
     @property
-    def place(self) -> Place:
+    def ticket(self) -> Ticket:
         """Where it stands in line."""
-        return self._place
+        return self._ticket
 
     def _seen_frames(self, watcher: str) -> float:
         return min(len(self.frames), self.allowed_frames(watcher))

@@ -76,7 +76,7 @@ class JobQueue:
                 if not job.was_refused:
                     self._jobs[key] = job
             elif not job.over:
-                self.slots.hand_over(job.place, visitor)
+                self.slots.hand_over(job.ticket, visitor)
             return job
 
     def submit_owned(self, key: str, work: Work, owner: str, visitor: Visitor) -> Job:
@@ -158,7 +158,7 @@ class JobQueue:
 
     def ahead_of(self, job: Job) -> int:
         """Returns how many jobs have their turn before this one."""
-        return self.slots.ahead_of(job.place)
+        return self.slots.ahead_of(job.ticket)
 
     def tend(self) -> None:
         """Cancels what nobody waits for any more: call it every few seconds.

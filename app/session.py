@@ -159,11 +159,11 @@ def from_link(key: str, options: Sequence[str]) -> None:
 def to_link(key: str, value: str) -> str:
     """Returns a widget's value and keeps it in the link, where `from_link` finds it."""
     st.session_state[f"linked-{key}"] = value
-    return keep_in_link(key, value)
+    return write_to_link(key, value)
 
 
-def keep_in_link(key: str, value: str) -> str:
-    """Returns a value and keeps it in the link; an empty one is left out of it."""
+def write_to_link(key: str, value: str) -> str:
+    """Returns a value and writes it to the link; an empty one is left out of it."""
     if not value:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != value:

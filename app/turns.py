@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from app.slots import Place, Visitor, groups_of, rank
+from app.slots import Ticket, Visitor, groups_of, rank
 
 CROWD_PAGES = 2  # pages of one address: where more wait and run, they are a crowd
 TURN_SECONDS = 3.0  # that a page waits at most for those of other addresses, and of its browser
@@ -29,8 +29,8 @@ class PageTurns:
     ) -> None:
         self.turn_seconds = turn_seconds
         self.crowd_seconds = crowd_seconds
-        self._waiting: list[Place] = []
-        self._running: list[Place] = []
+        self._waiting: list[Ticket] = []
+        self._running: list[Ticket] = []
         self._last_turns: dict[Visitor, int] = {}  # of groups whose pages wait or run
         self._arrivals = itertools.count()
         self._turns = itertools.count(1)
@@ -48,7 +48,7 @@ class PageTurns:
         crowds go round among addresses, and among the browsers of one address.
         """
         with self._changed:
-            page = Place(visitor, next(self._arrivals))
+            page = Ticket(visitor, next(self._arrivals))
             self._waiting.append(page)
             self._changed.wait_for(lambda: self._may_go(page), self.turn_seconds)
             self._changed.wait_for(lambda: self._may_go_beside_others(page), self.crowd_seconds)
@@ -64,7 +64,7 @@ class PageTurns:
                 self._forget_groups()
                 self._changed.notify_all()
 
-    def _may_go(self, page: Place) -> bool:
+    def _may_go(self, page: Ticket) -> bool:
         if any(other.visitor == page.visitor for other in self._running):
             return False
         crowds = self._crowds()
@@ -72,7 +72,7 @@ class PageTurns:
             return True
         return not self._running and page is self._first_of(crowds)
 
-    def _may_go_beside_others(self, page: Place) -> bool:
+    def _may_go_beside_others(self, page: Ticket) -> bool:
         """Returns whether a page that has waited for long may run while other addresses' do."""
         address = page.visitor[:1]
         if address not in self._crowds():
@@ -80,7 +80,7 @@ class PageTurns:
         is_alone = not any(other.visitor[:1] == address for other in self._running)
         return is_alone and page is self._first_of({address})
 
-    def _first_of(self, addresses: set[Visitor]) -> Place:
+    def _first_of(self, addresses: set[Visitor]) -> Ticket:
         """Returns the waiting page of some addresses that has its turn first."""
         waiting = [page for page in self._waiting if page.visitor[:1] in addresses]
         return min(waiting, key=lambda page: rank(page, {}, self._last_turns))

@@ -173,10 +173,10 @@ class UploadReader:
         self, files: Mapping[str, Path], columns: ColumnNames, file_size: int
     ) -> Pack:
         """Returns the pack in files, which counts as held, with the files, until it is gone."""
-        from heat_core.npz import Limits
+        from heat_core.npz import FileLimits
         from heat_core.pack_files import check_files, pack_from_files
 
-        limits = Limits()
+        limits = FileLimits()
         size = file_size + check_files(files, limits)
         return self._hold(size, lambda: pack_from_files(files, columns, limits))
 

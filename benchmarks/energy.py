@@ -15,7 +15,6 @@ from heat_core.plane.classifier import (
     RankCorrelations,
     accuracy,
     auxiliary_around,
-    default_margins,
     fine_tune,
     fresh_points,
     margin_shares,
@@ -25,7 +24,7 @@ from heat_core.plane.classifier import (
 )
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import TOYS, Toy
-from heat_core.training.classifier_objectives import EnergyBounded
+from heat_core.training.classifier_objectives import EnergyBounded, default_margins
 
 SIDE = 100
 

@@ -29,7 +29,7 @@ from .progress import row_blocks
 from .run import Run
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 
 # -- terms -----------------------------------------------------------------------------------------
 
@@ -156,13 +156,13 @@ class Assignments:
             logits, or of squared Mahalanobis distances; 0 where there is one class.
     """
 
-    classes: Rows
+    classes: RowIndices
     margins: Array
 
 
 def assigned_classes(
     train: Features, features: Features, mahalanobis: Normalized | None = None
-) -> Rows:
+) -> RowIndices:
     """Returns the class that each row is assigned to, (N,), as `assign` finds it."""
     return assign(train, features, mahalanobis).classes
 
@@ -214,7 +214,9 @@ def _class_logits(
 
 
 @torch.inference_mode()
-def nearest_training_rows(train: Features, features: Features, count: int) -> tuple[Rows, Array]:
+def nearest_training_rows(
+    train: Features, features: Features, count: int
+) -> tuple[RowIndices, Array]:
     """Returns the training rows nearest to each row, and their distances: (N, count) each.
 
     The nearest comes first. Distances are Euclidean, of z / ||z||, from 0 (the same direction) to

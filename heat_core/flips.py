@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .metrics import percentile
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Flips:
     """
 
     sets: NDArray[np.str_]
-    rows: Rows
+    rows: RowIndices
     moves: Array
     counts: Mapping[str, tuple[int, int]]
 
@@ -82,7 +82,7 @@ class Flips:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def by_set(self) -> dict[str, Rows]:
+    def by_set(self) -> dict[str, RowIndices]:
         """Returns {set: rows}, of every set that has any."""
         return {str(name): self.rows[self.sets == name] for name in np.unique(self.sets)}
 
@@ -104,6 +104,6 @@ class Flips:
         return type(self)(sets, self.rows[selected], self.moves[selected], counts)
 
 
-def _percentile(scores: Mapping[str, Array], name: str, rows: Rows) -> Array:
+def _percentile(scores: Mapping[str, Array], name: str, rows: RowIndices) -> Array:
     """Returns the share of ID test scores at or below those of some rows of a set, (n,)."""
     return percentile(scores["test"], scores[name][rows])

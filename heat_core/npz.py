@@ -46,7 +46,7 @@ class ArrayHeader:
 
 
 @dataclass(frozen=True)
-class Limits:
+class FileLimits:
     """How much is taken of an npz file.
 
     Args:
@@ -56,7 +56,7 @@ class Limits:
         classes: distinct labels, and rows of the classifier's head.
         kept_bytes: of all arrays together, in memory.
 
-    >>> Limits(width=8).check({"train_z": ArrayHeader((2, 9), np.dtype(np.float32))})
+    >>> FileLimits(width=8).check({"train_z": ArrayHeader((2, 9), np.dtype(np.float32))})
     Traceback (most recent call last):
     heat_core.npz.OverLimit: train_z has 9 columns; at most 8 are taken.
     """
@@ -131,7 +131,7 @@ def _damage_named() -> Iterator[None]:
         raise ValueError(f"not a readable npz file ({error}).") from None
 
 
-def check_npz(path: Path, limits: Limits) -> int:
+def check_npz(path: Path, limits: FileLimits) -> int:
     """Returns how many bytes the arrays in an npz file take in memory; none of them is read.
 
     Raises:

@@ -29,7 +29,7 @@ from .features import (
 from .files import whole_folder
 from .labels import CLASSES_KEY, numbered_labels
 from .metadata import ID_COLUMN, META, with_one_kind
-from .npz import Limits, OverLimit, check_npz, listed, read_npz
+from .npz import FileLimits, OverLimit, check_npz, listed, read_npz
 from .progress import report_progress
 from .set_name import PSEUDO_GROUPS, SetName
 from .texts import one_line
@@ -447,7 +447,7 @@ def _is_set(key: str) -> bool:
     return key.startswith(_PREFIXES) and not key.endswith("_")
 
 
-def pack_from_npz(path: Path | str, limits: Limits | None = None) -> Pack:
+def pack_from_npz(path: Path | str, limits: FileLimits | None = None) -> Pack:
     """Returns the pack in an npz file, as `pack_from_arrays` describes it.
 
     Args:

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from .npz import ArrayHeader, Limits, OverLimit, array_header, check_npz, no_file_text, read_npz
+from .npz import ArrayHeader, FileLimits, OverLimit, array_header, check_npz, no_file_text, read_npz
 from .pack import Pack, pack_from_arrays
 from .progress import report_progress
 from .table_files import (
@@ -30,7 +30,7 @@ NPY_KEYS = ("train_y", "val_y", "test_y", "weight", "bias", "classes")
 def pack_from_files(
     files: Mapping[str, Path],
     columns: ColumnNames = USUAL_NAMES,
-    limits: Limits | None = None,
+    limits: FileLimits | None = None,
     title: str = "",
 ) -> Pack:
     """Returns the pack in some files, which together hold its sets.
@@ -70,7 +70,7 @@ def pack_from_files(
     return pack
 
 
-def check_files(files: Mapping[str, Path], limits: Limits) -> int:
+def check_files(files: Mapping[str, Path], limits: FileLimits) -> int:
     """Returns how many bytes the arrays in files take in memory; none of them is read.
 
     Raises:

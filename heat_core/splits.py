@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from .arguments import check_seed
 from .features import Features
 
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 
 
-def stratified_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
+def stratified_rows(labels: RowIndices, count: int, seed: int = 0) -> RowIndices:
     """Returns sorted rows (count,), every class in its own share, by a seeded shuffle.
 
     Args:
@@ -34,7 +34,7 @@ def stratified_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
     return np.sort(by_class[positions])
 
 
-def held_out_rows(labels: Rows, count: int, seed: int = 0) -> Rows:
+def held_out_rows(labels: RowIndices, count: int, seed: int = 0) -> RowIndices:
     """Returns `stratified_rows`, but never all rows of a class: so there may be fewer.
 
     Empty where every class has a single row.
@@ -89,5 +89,5 @@ def hold_out(features: Features, share: float, seed: int = 0) -> tuple[Features,
     return features.take(~is_held_out), features.take(is_held_out)
 
 
-def _labels(features: Features) -> Rows:
+def _labels(features: Features) -> RowIndices:
     return features.class_index.cpu().numpy()

@@ -20,7 +20,7 @@ from app.pack.flips import (
     missing_reason,
 )
 from app.pack.gallery import gallery_order, rows_id, show_tiles
-from app.pack.items import Part, items_of
+from app.pack.items import LabelledItems, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.text import plain
 
@@ -123,5 +123,5 @@ def _select_button(pack_data: PackData, flips: Flips, label: str) -> None:
         help="On every page, until cleared.",
     )
     if is_pressed:
-        set_part(Part(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
+        set_part(LabelledItems(FROM_FLIPS, label, items_of(pack_data.pack, flips.by_set())))
         st.rerun()

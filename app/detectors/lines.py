@@ -11,7 +11,7 @@ from app.detectors.controls import score_range_input
 from app.detectors.evaluation import LineSettings, ScoreHistogram, lines_data, ranked
 from app.detectors.state import counted_sets, set_counted_sets, set_percent_to_keep
 from app.pack.data import PackData
-from app.pack.items import Part, items_of
+from app.pack.items import LabelledItems, items_of
 from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection, selected_masks, set_part
 from app.pack.shown import approach_of
@@ -51,7 +51,7 @@ def show(
     def select_bar(name: str, bar: int) -> None:
         histogram = histograms[name]
         items = items_of(pack_data.pack, histogram.rows_in(bar))
-        set_part(Part(f"bar-{name}", f"{name} {histogram.bar_text(bar)}", items))
+        set_part(LabelledItems(f"bar-{name}", f"{name} {histogram.bar_text(bar)}", items))
 
     detector_lines(
         lines_data(histograms, settings),
@@ -117,5 +117,5 @@ def _select_range(
             percentiles = percentile(inside, values)
             masks[set_name] = (percentiles >= low) & (percentiles <= high)
     label = f"{name} ID percentile {100 * low:g} to {100 * high:g}"
-    set_part(Part(f"bar-{name}", label, items_of(pack_data.pack, masks)))
+    set_part(LabelledItems(f"bar-{name}", label, items_of(pack_data.pack, masks)))
     st.rerun()

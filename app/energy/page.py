@@ -14,7 +14,7 @@ from app.energy.panels import (
     temperature_panel,
     training_course,
 )
-from app.energy.state import find_classifier, last_tuning, start_classifier
+from app.energy.state import last_tuning, start_classifier, watch_classifier
 from app.energy.training import ClassifierResult, accuracy_note
 from app.energy.tuning_panel import tuning_section
 from app.job import Job
@@ -82,7 +82,7 @@ def trained_classifier(job: Job) -> None:
 if preview.modes < 2:
     st.error(f"{preview.title} has 1 class, so there is nothing to classify: choose another toy.")
     st.stop()
-job = find_classifier(choice)
+job = watch_classifier(choice)
 if job is not None and not is_shown_whole(job):
     live_training(job)
 elif job is not None and job.state == "done":

@@ -22,8 +22,8 @@ from app.energy.training import (
 )
 from app.job import Job
 from app.plane.polygons import Polygon, parse_polygons, polygons_text
-from app.plane.state import JOB_WORD, TUNING_WORD, find_jobs_of, start_job_of, toy_grid
-from app.session import job_queue, keep_in_link
+from app.plane.state import JOB_KEY, TUNING_KEY, start_job_of, toy_grid, watch_jobs_of
+from app.session import job_queue, write_to_link
 
 if TYPE_CHECKING:
     from heat_core.plane.classifier import Points
@@ -61,9 +61,9 @@ def start_classifier(choice: ClassifierChoice) -> None:
     start_job_of(choice, train_work(choice, points))
 
 
-def find_classifier(choice: ClassifierChoice) -> Job | None:
+def watch_classifier(choice: ClassifierChoice) -> Job | None:
     """Returns the training of a classifier, which starts if the link asks for it."""
-    return find_jobs_of([choice], start_classifier, JOB_WORD)[0]
+    return watch_jobs_of([choice], start_classifier, JOB_KEY)[0]
 
 
 def start_tuning(choice: TuningChoice) -> None:
@@ -78,14 +78,14 @@ def start_tuning(choice: TuningChoice) -> None:
     start_job_of(choice, tune_work(choice, result.classifier, auxiliary, points))
 
 
-def find_tuning(choice: TuningChoice) -> Job | None:
+def watch_tuning(choice: TuningChoice) -> Job | None:
     """Returns a fine-tuning, which starts if the link asks for it."""
-    return find_jobs_of([choice], start_tuning, TUNING_WORD)[0]
+    return watch_jobs_of([choice], start_tuning, TUNING_KEY)[0]
 
 
 def last_tuning(choice: ClassifierChoice) -> ClassifierResult | None:
     """Returns the fine-tuning of a classifier that the link has open; None unless it is done."""
-    job = job_queue().get(st.query_params.get(TUNING_WORD, ""))
+    job = job_queue().get(st.query_params.get(TUNING_KEY, ""))
     is_of_choice = job is not None and job.key.startswith(tuning_prefix(choice))
     return job.result if job is not None and is_of_choice and job.state == "done" else None
 
@@ -107,7 +107,7 @@ def current_margins(start: str, default: Margins) -> Margins:
     if MARGINS_KEY not in state:
         state[MARGINS_KEY] = _linked_margins()
     margins = state[MARGINS_KEY]
-    keep_in_link(MARGINS_KEY, f"{margins[0]:g}_{margins[1]:g}" if margins else "")
+    write_to_link(MARGINS_KEY, f"{margins[0]:g}_{margins[1]:g}" if margins else "")
     return margins or default
 
 
@@ -138,7 +138,7 @@ def drawn_polygons() -> tuple[Polygon, ...]:
     state = st.session_state
     if DRAWN_KEY not in state:
         state[DRAWN_KEY] = parse_polygons(st.query_params.get(DRAWN_KEY, ""))
-    keep_in_link(DRAWN_KEY, polygons_text(state[DRAWN_KEY]))
+    write_to_link(DRAWN_KEY, polygons_text(state[DRAWN_KEY]))
     return state[DRAWN_KEY]
 
 

@@ -26,7 +26,6 @@ from app.energy.panels import ID_AND_OOD, map_axis
 from app.energy.state import (
     AROUND,
     current_margins,
-    find_tuning,
     forget_margins,
     forget_polygons,
     points_to_read,
@@ -34,6 +33,7 @@ from app.energy.state import (
     set_margins,
     set_polygons,
     start_tuning,
+    watch_tuning,
 )
 from app.energy.training import (
     AuxiliaryChoice,
@@ -174,8 +174,11 @@ def _choice_and_job(
 
     Returns the fine-tuning with its job; neither where the margins are refused.
     """
-    from heat_core.plane.classifier import default_margins, margin_warnings
-    from heat_core.training.classifier_objectives import EnergyBounded
+    from heat_core.training.classifier_objectives import (
+        EnergyBounded,
+        default_margins,
+        margin_warnings,
+    )
 
     before = start.before
     energies = before.id_energy, before.ood_energy
@@ -195,11 +198,11 @@ def _choice_and_job(
         )
         return None, None
     choice = TuningChoice(classifier, auxiliary, *margins, weight)
-    job = find_tuning(choice)
+    job = watch_tuning(choice)
     with place:
         _margins_shown(job, start, margins)
     for warning in margin_warnings(*energies, *margins):
-        st.warning(f"{plain(warning)} That costs accuracy.", icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
     if job is None or job.state in ("failed", "cancelled"):
         st.button(
             "Fine-tune",

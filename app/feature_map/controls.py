@@ -15,7 +15,7 @@ from app.pack.filters import filter_popover
 from app.pack.flips import detector_pair_input
 from app.pack.items import find_given_id, item_id
 from app.pack.selected import map_region, open_item, waiting_region
-from app.session import SCORES_OF_KEY, keep_in_link, warn_if_not_offered
+from app.session import SCORES_OF_KEY, warn_if_not_offered, write_to_link
 from app.text import plain
 from heat_core.projection import METHODS
 
@@ -116,7 +116,7 @@ def panel_input(item: str) -> str:
         width="stretch",
     )
     panel = str(panel or SELECTION)
-    keep_in_link(PANEL_KEY, "" if panel == (IMAGE if item else SELECTION) else panel)
+    write_to_link(PANEL_KEY, "" if panel == (IMAGE if item else SELECTION) else panel)
     return panel
 
 

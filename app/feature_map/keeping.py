@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.export import WRITERS, export_table
-from app.pack.items import Items, Mask, Part, masks_in
+from app.pack.items import Items, LabelledItems, Mask, masks_in
 from app.pack.scores import ScoresByDetector
 from app.pack.selected import current_selection, set_part
 from app.pack.tags import TAG_FORM, Tags, add_tag, current_tags, drop_tag, is_tag, tags_text
@@ -43,7 +43,7 @@ def show_tags(pack_data: PackData) -> None:
                 key=f"tag-{tag.label}",
                 help="Select what has this tag.",
                 on_click=set_part,
-                args=(Part(FROM_TAG, tag.label, tag.items),),
+                args=(LabelledItems(FROM_TAG, tag.label, tag.items),),
             )
         if tags:
             _remove_menu(pack_data, tags)

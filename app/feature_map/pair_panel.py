@@ -33,7 +33,7 @@ from app.feature_map.scatter import ASPECT, open_nearest, ring_marks
 from app.feature_map.tables import pair_finding
 from app.pack.data import PackData
 from app.pack.flips import flip_scores, missing_reason, rejections
-from app.pack.items import Part, items_of
+from app.pack.items import LabelledItems, items_of
 from app.pack.layout import Layout, Mask, Region, rows_in_region
 from app.pack.scores import current_share_to_keep
 from app.pack.selected import current_selection, set_part
@@ -118,7 +118,7 @@ def _show_plot(
         drawn_before = polygons if drawing.adds else ()
         region = Region(plotted.method, [*drawn_before, drawing.corners], tuple(set_names))
         items = items_of(pack_data.pack, rows_in_region(plotted, region))
-        set_part(Part(PLOT, "Drawn on before and after", items, region))
+        set_part(LabelledItems(PLOT, "Drawn on before and after", items, region))
 
     def on_move(window: Window) -> None:
         st.session_state[WINDOW_KEY] = window

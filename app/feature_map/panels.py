@@ -25,7 +25,7 @@ from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import gallery_order, rows_id, show_tiles
-from app.pack.items import Part, find_item, item_id, items_of
+from app.pack.items import LabelledItems, find_item, item_id, items_of
 from app.pack.layout import Mask
 from app.pack.scores import current_share_to_keep
 from app.pack.selected import open_item, opened_item, set_part
@@ -89,7 +89,7 @@ def _select_all(pack_data: PackData, set_names: Sequence[str]) -> None:
     masks = {
         name: np.ones(len(features), bool) for name, features in pack.sets() if name in set_names
     }
-    set_part(Part("shown", "All that was shown", items_of(pack, masks)))
+    set_part(LabelledItems("shown", "All that was shown", items_of(pack, masks)))
 
 
 def _show_scores(detector: str, masks: Masks, scores: Scores, threshold: float) -> None:

@@ -24,10 +24,10 @@ from app.plane.reading import point_terms
 from app.plane.state import (
     energy_layers,
     energy_reading,
-    find_training,
     is_gone,
     start_training,
     toy_preview,
+    watch_training,
 )
 from app.plane.training import ToyResult
 
@@ -68,7 +68,7 @@ def finished_landscape(result: ToyResult) -> None:
     energy_rays(choice, result, reading, settings.point)
 
 
-job = find_training(choice)
+job = watch_training(choice)
 if job is not None and job.state == "done":
     finished_landscape(job.result)
 elif job is not None and not job.over:

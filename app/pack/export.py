@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from app.pack.items import Mask, Part, indices_of, mask_in, source_of
+from app.pack.items import LabelledItems, Mask, indices_of, mask_in, source_of
 from heat_core.metadata import ID_COLUMN
 from heat_core.set_name import ID_SETS
 
@@ -27,7 +27,7 @@ def export_table(
     pack: Pack,
     masks: Mapping[str, Mask],
     scores_by_detector: Mapping[str, ScoresBySet],
-    tags: Sequence[Part] = (),
+    tags: Sequence[LabelledItems] = (),
 ) -> pd.DataFrame:
     """Returns one row per row of the pack: `id`, `set`, `class`, `tags`, and a score per detector.
 
@@ -90,7 +90,7 @@ def _values(column: Column | None, mask: Mask, is_number: bool) -> NDArray | flo
     return np.array(column.names, object)[column.values.numpy()[mask]]
 
 
-def _joined_tags(tag_masks: Sequence[Mask], tags: Sequence[Part]) -> NDArray | str:
+def _joined_tags(tag_masks: Sequence[Mask], tags: Sequence[LabelledItems]) -> NDArray | str:
     """Returns the tags of each row in one text, (rows,); one empty text where there are no tags."""
     if not tags:
         return ""

@@ -8,7 +8,7 @@ from datetime import date
 import streamlit as st
 
 from app.pack.data import PackData
-from app.pack.items import Part, items_of
+from app.pack.items import LabelledItems, items_of
 from app.pack.metadata import (
     EPOCH,
     Condition,
@@ -26,7 +26,7 @@ from app.pack.selected import (
     take_waiting_conditions,
     waiting_conditions_text,
 )
-from app.session import keep_in_link
+from app.session import write_to_link
 from app.text import plain
 
 FILTERED_KEY = "filtered"  # the column that the popover shows
@@ -40,13 +40,13 @@ def sync_filters_with_link(pack_data: PackData) -> None:
             colours = pack_data.metadata_colours(condition.column)
             if colours.takes(condition.wanted):
                 set_filter(pack_data, colours, condition.wanted)
-    keep_in_link(CONDITIONS_KEY, conditions_text(_conditions().values()))
+    write_to_link(CONDITIONS_KEY, conditions_text(_conditions().values()))
 
 
 def keep_filters_in_link() -> None:
     """Keeps the conditions in the link of a page without data."""
     waiting = waiting_conditions_text()
-    keep_in_link(CONDITIONS_KEY, waiting or conditions_text(_conditions().values()))
+    write_to_link(CONDITIONS_KEY, waiting or conditions_text(_conditions().values()))
 
 
 def _conditions() -> dict[str, Condition]:
@@ -65,7 +65,7 @@ def set_filter(
         drop_part(origin)
         return
     items = items_of(pack_data.pack, metadata_mask(colours, condition.wanted))
-    set_part(Part(origin, condition.label, items, condition=condition))
+    set_part(LabelledItems(origin, condition.label, items, condition=condition))
 
 
 # -- widgets ---------------------------------------------------------------------------------------

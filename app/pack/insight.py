@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 12  # training rows shown
 
 Array = NDArray[np.float64]
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Insight:
     label: str
     predicted: tuple[str, float] | None
     nearest_classes: tuple[tuple[str, float], ...]
-    nearest_rows: Rows
+    nearest_rows: RowIndices
     nearest_distances: Array
     verdicts: tuple[Verdict, ...]
     row_terms: Mapping[str, RowTerms]
@@ -219,7 +219,7 @@ def _percentiles(detector_scores: DetectorScores, values: Array) -> list[float]:
     return [float(percentile(test_values[:, i], [value])[0]) for i, value in enumerate(values)]
 
 
-def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[Rows, Array]:
+def _nearest_rows(pack: Pack, pack_row: PackRow, one_row: Features) -> tuple[RowIndices, Array]:
     """Returns the nearest training rows and their distances, (k,) each, without the row itself.
 
     k is `NEIGHBOURS`, or all the others where there are fewer.

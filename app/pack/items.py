@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from heat_core.pack import Pack
 
 
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 Mask = NDArray[np.bool]
-Items = Mapping[str, Rows]  # {source: sorted distinct indices}
+Items = Mapping[str, RowIndices]  # {source: sorted distinct indices}
 PackRow = tuple[str, int]  # name of a set, and a row of it
 
 MAX_TEXT_LENGTH = 8000  # characters that a selection may take in a link
@@ -44,8 +44,8 @@ MIN_OOD_SELECTED = 20  # selected OOD images, below which figures of their own s
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Items that were selected on one chart or map.
+class LabelledItems:
+    """Items with a label: selected on one chart or map, or under one tag.
 
     Args:
         origin: where, such as `map`; a new part replaces the one of the same origin.
@@ -71,13 +71,13 @@ class Selection:
 
     Without a part nothing is selected.
 
-    >>> lasso = Part("map", "A lasso", {"cifar10/test": np.array([1, 2, 3])})
-    >>> bar = Part("bar", "A bar", {"cifar10/test": np.array([3, 4])})
+    >>> lasso = LabelledItems("map", "A lasso", {"cifar10/test": np.array([1, 2, 3])})
+    >>> bar = LabelledItems("bar", "A bar", {"cifar10/test": np.array([3, 4])})
     >>> Selection((lasso, bar)).items
     {'cifar10/test': array([3])}
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[LabelledItems, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.parts)
@@ -92,14 +92,14 @@ class Selection:
             return {}
         return reduce(_intersection, (part.items for part in self.parts))
 
-    def part(self, origin: str) -> Part | None:
+    def part(self, origin: str) -> LabelledItems | None:
         """Returns the part of an origin, if there is one."""
         for part in self.parts:
             if part.origin == origin:
                 return part
         return None
 
-    def with_part(self, part: Part) -> Selection:
+    def with_part(self, part: LabelledItems) -> Selection:
         """Returns the selection with a part, which replaces the one of the same origin."""
         if self.part(part.origin) is None:
             return Selection((*self.parts, part))
@@ -145,7 +145,7 @@ def _intersection(items: Items, other_items: Items) -> Items:
 # from one index to the next, which are small where many are selected.
 
 
-def parts_text(parts: Iterable[Part]) -> str:
+def parts_text(parts: Iterable[LabelledItems]) -> str:
     """Returns parts as text for a link; nothing if there are none, or too many or too large."""
     header = []
     body = b""
@@ -163,12 +163,12 @@ def parts_text(parts: Iterable[Part]) -> str:
     return text if header and fits else ""
 
 
-def _bytes_per_step(steps: Rows) -> int:
+def _bytes_per_step(steps: RowIndices) -> int:
     largest = steps.max(initial=0)
     return next(width for width, kind in STEP_TYPES.items() if largest <= np.iinfo(kind).max)
 
 
-def parse_parts(text: str) -> tuple[Part, ...]:
+def parse_parts(text: str) -> tuple[LabelledItems, ...]:
     """Returns the parts of a link's text; none if the text is not whole, or has too many."""
     if not text or len(text) > MAX_TEXT_LENGTH:
         return ()
@@ -181,7 +181,7 @@ def parse_parts(text: str) -> tuple[Part, ...]:
         return ()
 
 
-def _parse_body(header: Any, body: bytes) -> Iterable[Part]:
+def _parse_body(header: Any, body: bytes) -> Iterable[LabelledItems]:
     """Gives the parts that a header describes. Raises ValueError if header and body do not fit."""
     if len(header) > MAX_PARTS:
         raise ValueError(f"wanted at most {MAX_PARTS} parts, got {len(header)}.")
@@ -194,7 +194,7 @@ def _parse_body(header: Any, body: bytes) -> Iterable[Part]:
             if len(steps) != count or not count or steps.min() < 1:
                 raise ValueError(f"wanted {count} indices that rise.")
             items[str(source)[:200]] = np.cumsum(steps) - 1
-        yield Part(str(origin)[:60], str(label)[:100], items)
+        yield LabelledItems(str(origin)[:60], str(label)[:100], items)
 
 
 # -- items of a pack -------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def source_of(features: Features, name: str) -> str:
     return features.source
 
 
-def indices_of(features: Features, name: str) -> Rows:
+def indices_of(features: Features, name: str) -> RowIndices:
     """Returns the index of each row of a set within its source, (N,)."""
     if features.index is None or source_of(features, name) == name:
         return np.arange(len(features))
@@ -247,14 +247,14 @@ def find_item(pack: Pack, item: str) -> PackRow | None:
     return None
 
 
-def items_of(pack: Pack, rows: Mapping[str, Rows | Mask]) -> Items:
+def items_of(pack: Pack, rows: Mapping[str, RowIndices | Mask]) -> Items:
     """Returns the items of rows of a pack.
 
     Args:
         rows: {set: the rows, or a mask of them (N,)}.
     """
     sets = dict(pack.sets())
-    indices_by_source: dict[str, list[Rows]] = {}
+    indices_by_source: dict[str, list[RowIndices]] = {}
     for name, selected_rows in rows.items():
         indices = indices_of(sets[name], name)[selected_rows]
         if len(indices):

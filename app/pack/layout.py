@@ -113,7 +113,7 @@ class Region:
 
         `umap:100.200-300.400-500.200`, and `:test,far_mnist` after it where sets were switched off.
         """
-        text = polygons_text(self.polygons)
+        text = corners_text(self.polygons)
         if len(text) > CORNER_LENGTH * MAX_REGION_CORNERS:
             return ""
         fields = [self.method, text]
@@ -138,17 +138,17 @@ def parse_region(text: str) -> Region | None:
     """
     method, _, after_method = text.partition(":")
     corners, has_sets, names = after_method.partition(":")
-    polygons = parse_polygons(corners)
+    polygons = parse_corners(corners)
     if not polygons:
         return None
     set_names = tuple(filter(None, names.split(","))) if has_sets else None
     return Region(method, polygons, set_names)
 
 
-def polygons_text(polygons: Sequence[Polygon]) -> str:
+def corners_text(polygons: Sequence[Polygon]) -> str:
     """Returns polygons as text for a link; `_` stands between them.
 
-    >>> polygons_text([[(0.01, 0.02), (0.03, 0.04), (0.05, 0.02)]])
+    >>> corners_text([[(0.01, 0.02), (0.03, 0.04), (0.05, 0.02)]])
     '100.200-300.400-500.200'
     """
     return "_".join(
@@ -161,8 +161,8 @@ def _units(fraction: float) -> int:
     return min(max(round(RESOLUTION * fraction), 0), RESOLUTION)
 
 
-def parse_polygons(text: str) -> list[Polygon]:
-    """Returns the polygons that `polygons_text` wrote; none if the text is not of that form.
+def parse_corners(text: str) -> list[Polygon]:
+    """Returns the polygons that `corners_text` wrote; none if the text is not of that form.
 
     The text comes from a link, so it may be anything.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.job import Job
 from app.pack.data import PackData, start_job, watched_job
-from app.pack.items import Part, items_of
+from app.pack.items import LabelledItems, items_of
 from app.pack.layout import Layout, Region, mapped_sets, rows_in_region
 from app.pack.own_data import result_keeper
 from app.pack.selected import (
@@ -61,7 +61,7 @@ def select_region(pack_data: PackData, layout: Layout, region: Region) -> None:
     """Selects the rows that a region holds, in place of those drawn around before."""
     region = region.rounded()
     items = items_of(pack_data.pack, rows_in_region(layout, region))
-    set_part(Part(FROM_MAP, "Drawn on the map", items, region))
+    set_part(LabelledItems(FROM_MAP, "Drawn on the map", items, region))
     drop_waiting_region()
 
 

@@ -14,7 +14,7 @@ from app.kept import KeptUpload, KeptUploads
 from app.pack.data import PackData, forget_own_data, is_own_data, set_own_data
 from app.pack.kept_results import ResultKeeper
 from app.pack.selected import clear_selection, open_item
-from app.session import keep_in_link, kept_uploads, tab_id, upload_reader
+from app.session import kept_uploads, tab_id, upload_reader, write_to_link
 from app.text import PATIENCE_SECONDS
 from app.uploads import TITLE_LENGTH, UploadFile
 from heat_core.texts import one_line
@@ -164,7 +164,7 @@ def discard_own_data() -> None:
     for key in ("upload_error", STOPPED_KEY, KEPT_KEY, KEEPER_KEY, MISSING_KEY):
         st.session_state.pop(key, None)
     for key in (KEPT_KEY, OWN_KEY):
-        keep_in_link(key, "")
+        write_to_link(key, "")
 
 
 # -- kept on the server ----------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def sync_own_data_with_link() -> None:
         if not is_own_data():
             _follow_link()
     for key, value in _link_of_own_data().items():
-        keep_in_link(key, value)
+        write_to_link(key, value)
 
 
 def missing_own_data() -> MissingData | None:

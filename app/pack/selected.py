@@ -10,9 +10,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app.pack.data import PackData, is_own_data, is_pack_of_name
-from app.pack.items import Part, Selection, masks_in, parse_parts
+from app.pack.items import LabelledItems, Selection, masks_in, parse_parts
 from app.pack.layout import Region, parse_region
-from app.session import RULE_KEY, SELECTION_KEY, THRESHOLD_KEY, keep_in_link
+from app.session import RULE_KEY, SELECTION_KEY, THRESHOLD_KEY, write_to_link
 from heat_core.thresholds import ByHand
 
 CONDITIONS_KEY = "where"  # in the link
@@ -90,7 +90,7 @@ def keep_data_in_link(pack_data: PackData) -> None:
     state.data_key = data_key
     if is_first_data and state.made_of and not _is_of(pack_data, state.made_of):
         state.refused_by = data_key
-    keep_in_link("of", state.made_of if state.refused_by else data_key)
+    write_to_link("of", state.made_of if state.refused_by else data_key)
     if is_first_data and state.refused_by:
         _leave_out_words_of_data()
 
@@ -160,7 +160,7 @@ def current_selection() -> Selection:
     return st.session_state.get("selection", Selection())
 
 
-def set_part(part: Part) -> None:
+def set_part(part: LabelledItems) -> None:
     """Narrows the selection down by a part, which replaces the one of the same origin."""
     st.session_state["selection"] = current_selection().with_part(part)
 
@@ -191,7 +191,7 @@ def sync_items_with_link() -> None:
                 set_part(part)
     selection = current_selection()
     said_otherwise = (part.origin for part in selection.parts if part.condition is not None)
-    keep_in_link(SELECTION_KEY, selection.text_without(FROM_MAP, *said_otherwise))
+    write_to_link(SELECTION_KEY, selection.text_without(FROM_MAP, *said_otherwise))
 
 
 def waiting_conditions_text() -> str:
@@ -234,7 +234,7 @@ def drop_waiting_region() -> None:
 def keep_region_in_link() -> None:
     """Keeps the region in the link of every page, or the one that still waits for a layout."""
     region = map_region()
-    keep_in_link("region", _link_state().waiting_region_text if region is None else region.text)
+    write_to_link("region", _link_state().waiting_region_text if region is None else region.text)
 
 
 # -- the opened item, the window on the map --------------------------------------------------------
@@ -243,7 +243,7 @@ def keep_region_in_link() -> None:
 def opened_item() -> str:
     """Returns the id of the item in the inspector, such as `cifar10/test/123`, or nothing."""
     item = st.session_state.setdefault("item", st.query_params.get("item", ""))
-    return keep_in_link("item", item)
+    return write_to_link("item", item)
 
 
 def open_item(item: str) -> None:
@@ -254,7 +254,7 @@ def open_item(item: str) -> None:
 def window_text() -> str:
     """Returns the part of the map that is shown, four numbers as text; nothing is the whole map."""
     text = st.session_state.setdefault("window", st.query_params.get("window", ""))
-    return keep_in_link("window", text)
+    return write_to_link("window", text)
 
 
 def set_window_text(text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
-from app.session import keep_in_link
+from app.session import write_to_link
 from heat_core.detectors import presets
 
 KEY = "more"  # of the added detectors, in the tab and in the link
@@ -35,7 +35,7 @@ def added_detectors() -> tuple[str, ...]:
     if KEY not in st.session_state:
         st.session_state[KEY] = _in_order(st.query_params.get(KEY, "").split(","))
     names: tuple[str, ...] = st.session_state[KEY]
-    keep_in_link(KEY, ",".join(names))
+    write_to_link(KEY, ",".join(names))
     return names
 
 
@@ -47,7 +47,7 @@ def add_detectors(names: Iterable[str]) -> None:
 def set_added_detectors(names: Iterable[str]) -> None:
     """Sets which detectors this tab shows beside those that everybody sees."""
     st.session_state[KEY] = _in_order(names)
-    keep_in_link(KEY, ",".join(st.session_state[KEY]))
+    write_to_link(KEY, ",".join(st.session_state[KEY]))
 
 
 def shown_detectors() -> tuple[str, ...]:

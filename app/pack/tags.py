@@ -8,14 +8,14 @@ import numpy as np
 import streamlit as st
 
 from app.pack.data import PackData
-from app.pack.items import Items, Part, Selection, parse_parts
-from app.session import keep_in_link
+from app.pack.items import Items, LabelledItems, Selection, parse_parts
+from app.session import write_to_link
 
 KEY = "tags"  # in the link
 TAG = re.compile(r"\w[\w -]{0,39}")
 TAG_FORM = "a letter or digit first, then letters, digits, spaces, - or _, 40 characters at most"
 
-Tags = tuple[Part, ...]  # the origin and the label of each are its word
+Tags = tuple[LabelledItems, ...]  # the origin and the label of each are its word
 
 
 def current_tags(pack_data: PackData) -> Tags:
@@ -38,7 +38,7 @@ def add_tag(pack_data: PackData, tag: str, items: Items) -> None:
     joined = dict(tags[tag].items) if tag in tags else {}
     for source, indices in items.items():
         joined[source] = np.union1d(joined.get(source, indices), indices)
-    tags[tag] = Part(tag, tag, joined)
+    tags[tag] = LabelledItems(tag, tag, joined)
     _tags_by_data()[pack_data.key] = tuple(tags.values())
 
 
@@ -54,7 +54,7 @@ def sync_tags_with_link(pack_data: PackData) -> None:
         st.session_state["has_read_tags"] = True
         tags = parse_parts(st.query_params.get(KEY, ""))
         _tags_by_data()[pack_data.key] = tuple(part for part in tags if is_tag(part.label))
-    keep_in_link(KEY, tags_text(current_tags(pack_data)))
+    write_to_link(KEY, tags_text(current_tags(pack_data)))
 
 
 def tags_text(tags: Tags) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.plane.polygons import Polygon, parse_polygons, polygons_text
-from app.session import keep_in_link
+from app.session import write_to_link
 
 if TYPE_CHECKING:
     from heat_core.plane.own_points import OwnPoints
@@ -59,7 +59,7 @@ def own_source() -> OwnSource:
     if "own-source" not in state:
         state["own-source"] = OwnSource(regions=parse_polygons(linked))
     source: OwnSource = state["own-source"]
-    keep_in_link(OWN_KEY, TYPED if source.text else polygons_text(source.regions))
+    write_to_link(OWN_KEY, TYPED if source.text else polygons_text(source.regions))
     return source
 
 

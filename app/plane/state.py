@@ -104,8 +104,8 @@ def _true_energy(grid: Grid) -> Layer:
 
 # -- trainings
 
-JOB_WORD = "job"  # in the link: the trainings that are open
-TUNING_WORD = "tuned"  # in the link: the fine-tuning that is open
+JOB_KEY = "job"  # in the link: the trainings that are open
+TUNING_KEY = "tuned"  # in the link: the fine-tuning that is open
 
 
 class Trainable(Protocol):
@@ -139,25 +139,25 @@ class TrainingSeen:
     other_watchers: int
 
 
-def find_trainings(choices: Sequence[ToyChoice]) -> list[Job | None]:
+def watch_trainings(choices: Sequence[ToyChoice]) -> list[Job | None]:
     """Returns the training of each choice, watched from now on.
 
     It is None if there is no such training, or this tab has hidden it. The link says which
     trainings are open, so that whoever opens it finds them where they are, or starts them.
     """
-    return find_jobs_of(choices, start_training, JOB_WORD)
+    return watch_jobs_of(choices, start_training, JOB_KEY)
 
 
-def find_jobs_of(
+def watch_jobs_of(
     choices: Sequence[AnyTrainable], start: Callable[[AnyTrainable], None], word: str
 ) -> list[Job | None]:
-    """Returns the training of each choice, as `find_trainings` does, whatever is trained.
+    """Returns the training of each choice, as `watch_trainings` does, whatever is trained.
 
     Args:
         start: what starts a training that the link asks for.
         word: of the link, where it says which trainings are open.
     """
-    jobs = [_find_job_of(choice, start, word) for choice in choices]
+    jobs = [_watch_job_of(choice, start, word) for choice in choices]
     open_jobs = [
         job for job in jobs if job is not None and job.state not in ("failed", "cancelled")
     ]
@@ -169,12 +169,12 @@ def find_jobs_of(
     return jobs
 
 
-def find_training(choice: ToyChoice) -> Job | None:
-    """Returns the training of one choice, as `find_trainings` does."""
-    return find_trainings([choice])[0]
+def watch_training(choice: ToyChoice) -> Job | None:
+    """Returns the training of one choice, as `watch_trainings` does."""
+    return watch_trainings([choice])[0]
 
 
-def _find_job_of(
+def _watch_job_of(
     choice: AnyTrainable, start: Callable[[AnyTrainable], None], word: str
 ) -> Job | None:
     """Returns the training of one choice and watches it; starts it if the link asks for it."""
@@ -222,7 +222,7 @@ def reset_training(choice: Trainable) -> None:
             _hidden()[choice.key] = None
         else:
             job_queue().drop(job)
-    for word in (JOB_WORD, TUNING_WORD):
+    for word in (JOB_KEY, TUNING_KEY):
         if choice.key in st.query_params.get(word, "").split(","):
             st.query_params.pop(word, None)
 

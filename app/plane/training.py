@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.job import Job, Work
 from app.plane.knobs import Knobs, knob_values, with_knobs
+from app.text import number_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -362,12 +363,13 @@ def kl_alarm(snapshots: Sequence[Snapshot]) -> str:
     if kl <= ALARM_RISE * lowest_kl or kl <= mog_distance.kl:
         return ""
     return (
-        f"KL has risen from {lowest_kl:.3f} nats at step {lowest_step} to {kl:.3f}: "
+        f"KL has risen from {number_text(lowest_kl, 3)} nats at step {lowest_step} to "
+        f"{number_text(kl, 3)}: "
         "training moves away from the truth."
     )
 
 
-def kept_snapshot(snapshots: Sequence[Snapshot], result: Snapshot) -> Snapshot | None:
+def result_snapshot(snapshots: Sequence[Snapshot], result: Snapshot) -> Snapshot | None:
     """Returns the snapshot whose energy was kept as the result; None if it is none of them."""
     for snapshot in snapshots:
         if snapshot.record and all(
@@ -377,17 +379,21 @@ def kept_snapshot(snapshots: Sequence[Snapshot], result: Snapshot) -> Snapshot |
     return None
 
 
-def kept_sentence(snapshots: Sequence[Snapshot], result: Snapshot) -> str:
+def result_sentence(snapshots: Sequence[Snapshot], result: Snapshot) -> str:
     """Returns which snapshot was kept as the result and why, and how the last one differs.
 
     Nothing where the last one was kept.
     """
     recorded = [snapshot for snapshot in snapshots if snapshot.record]
-    kept = kept_snapshot(recorded, result)
+    kept = result_snapshot(recorded, result)
     if not recorded or kept is recorded[-1]:
         return ""
     last_distance = recorded[-1].distance
-    last = f" At the last step KL was {last_distance.kl:.3f} nats." if last_distance else ""
+    last = (
+        f" At the last step KL was {number_text(last_distance.kl, 3)} nats."
+        if last_distance
+        else ""
+    )
     if kept is None or kept.record is None:
         return f"The result is none of the snapshots.{last}"
     reasons = {

@@ -15,7 +15,7 @@ from app.pack import inspector
 from app.pack.controls import gallery_page
 from app.pack.data import PackData
 from app.pack.gallery import show_tiles
-from app.pack.items import MIN_OOD_SELECTED, PackRow, Part, find_item, items_of
+from app.pack.items import MIN_OOD_SELECTED, LabelledItems, PackRow, find_item, items_of
 from app.pack.selected import current_selection, opened_item, selected_masks, set_part
 from app.pack.slices_panel import column_input, show_slices, slices_expander
 from app.pack.tables import assignment, format_score, style_digits
@@ -362,7 +362,7 @@ def _select_button(pack_data: PackData, evaluation: Evaluation, pack_rows: list[
     )
     threshold = format_score(evaluation.outcome.threshold)
     label = f"Nearest {evaluation.choice.detector}'s line at {threshold}"
-    set_part(Part(FROM_LINE, label, items))
+    set_part(LabelledItems(FROM_LINE, label, items))
     st.rerun()
 
 

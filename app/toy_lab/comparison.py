@@ -14,7 +14,7 @@ from app.pack.progress import show_failure
 from app.plane.figures import Curve, kl_figure, mark_step
 from app.plane.panels import PanelTitle, kl_note
 from app.plane.replay import show_replayed, step_slider
-from app.plane.state import ToyPreview, find_trainings, leave_training, start_training
+from app.plane.state import ToyPreview, leave_training, start_training, watch_trainings
 from app.plane.training import TOTAL, Snapshot, ToyChoice
 from app.text import plain
 from app.toy_lab.panels import (
@@ -72,7 +72,7 @@ class Compared:
 
 def comparison(choices: Mapping[str, ToyChoice], preview: ToyPreview, drawn: str) -> None:
     """Shows settings side by side, in whatever state their trainings are."""
-    jobs = dict(zip(choices, find_trainings(list(choices.values())), strict=True))
+    jobs = dict(zip(choices, watch_trainings(list(choices.values())), strict=True))
     compared = Compared(choices, jobs, preview, drawn)
     if len(choices) == 1:
         st.caption("Change a knob, the preset or the seed: that stands beside what is kept.")

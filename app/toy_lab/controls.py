@@ -81,7 +81,7 @@ def _kept_choices(choice: ToyChoice) -> tuple[ToyChoice, ...]:
         except ValueError as error:
             message = f"The link's kept settings are left out: {plain(str(error).rstrip('.'))}."
             st.warning(message, icon=":material/link_off:")
-    session.keep_in_link(KEPT_KEY, kept_text(state[KEPT_KEY]))
+    session.write_to_link(KEPT_KEY, kept_text(state[KEPT_KEY]))
     return tuple(
         replace(kept, toy=choice.toy, early_stopping=choice.early_stopping)
         for kept in state[KEPT_KEY]

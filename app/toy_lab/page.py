@@ -18,11 +18,11 @@ from app.plane.panels import (
 )
 from app.plane.replay import show_replayed, snapshot_slider
 from app.plane.state import (
-    find_training,
     is_gone,
     is_shown_whole,
     toy_preview,
     training_seen,
+    watch_training,
 )
 from app.plane.training import Snapshot
 from app.toy_lab.chains_panel import chains_panel
@@ -91,7 +91,7 @@ def finished_training(job: Job) -> None:
 
 def one_detector() -> None:
     """Shows one detector, in whatever state its training is."""
-    job = find_training(choice)
+    job = watch_training(choice)
     if job is not None and not is_shown_whole(job):
         live_training(job)
     elif job is not None and job.state == "done":

@@ -32,9 +32,9 @@ from app.plane.training import (
     Snapshot,
     ToyChoice,
     ToyResult,
-    kept_sentence,
-    kept_snapshot,
     loss_levels,
+    result_sentence,
+    result_snapshot,
 )
 from app.text import number_text
 from app.toy_lab.diagnosis import diagnosis_panel
@@ -214,7 +214,7 @@ def kl_values(snapshots: Sequence[Snapshot]) -> Curve | None:
 def _kl_curve(
     recorded: Sequence[Snapshot], marked_step: int | None, result: ToyResult | None
 ) -> None:
-    if result and (sentence := kept_sentence(recorded, result.snapshot)):
+    if result and (sentence := result_sentence(recorded, result.snapshot)):
         st.caption(sentence)
     curve, mog_distance = kl_values(recorded), recorded[-1].mog_distance
     if curve is None or mog_distance is None:
@@ -229,7 +229,7 @@ def _kl_curve(
     )
     figure = kl_figure({"KL": curve}, {"MoG": mog_distance.kl})
     if result:
-        _mark_kept(figure, kept_snapshot(recorded, result.snapshot))
+        _mark_kept(figure, result_snapshot(recorded, result.snapshot))
     mark_step(figure, marked_step)
     alt = "KL divergence from the truth by training step"
     st.plotly_chart(figure, key="kl", alt=alt, config=figures.QUIET)

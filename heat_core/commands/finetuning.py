@@ -171,8 +171,12 @@ def _read_auxiliary(
 
 def _objective(task: _Task, options: argparse.Namespace) -> ClassifierObjective:
     """Returns the objective asked for, and says its margins and what to doubt about them."""
-    from heat_core.images.finetuning import energy_bounded, margin_warnings, sample_logits
-    from heat_core.training.classifier_objectives import OutlierExposure, free_energy
+    from heat_core.images.finetuning import energy_bounded, sample_logits
+    from heat_core.training.classifier_objectives import (
+        OutlierExposure,
+        free_energy,
+        margin_warnings,
+    )
 
     weight = {"weight": options.weight} if options.weight else {}
     if options.objective == "outlier-exposure":
@@ -182,16 +186,16 @@ def _objective(task: _Task, options: argparse.Namespace) -> ClassifierObjective:
         for images in (task.learned, task.auxiliary.images)
     )
     objective = energy_bounded(id_logits, auxiliary_logits, **_margins(options), **weight)
-    id_mean, auxiliary_mean = (
-        float(free_energy(logits).mean()) for logits in (id_logits, auxiliary_logits)
-    )
+    energies = free_energy(id_logits), free_energy(auxiliary_logits)
+    margins = objective.id_margin, objective.auxiliary_margin
     _say(
         [
-            f"Mean energies before: {id_mean:.2f} of ID images, {auxiliary_mean:.2f} of auxiliary "
-            f"images. Margins: {objective.id_margin:g} and {objective.auxiliary_margin:g}."
+            f"Mean energies before: {energies[0].mean():.2f} of ID images, "
+            f"{energies[1].mean():.2f} of auxiliary images. "
+            f"Margins: {margins[0]:g} and {margins[1]:g}."
         ]
     )
-    doubts = margin_warnings(objective, id_logits, auxiliary_logits)
+    doubts = margin_warnings(*energies, *margins)
     _say(f"Warning: {doubt}" for doubt in doubts)
     return objective
 

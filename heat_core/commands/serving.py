@@ -44,9 +44,9 @@ def serve(options: argparse.Namespace) -> None:
     import uvicorn
 
     from heat_core.bundles import load_bundle
-    from heat_core.serving import Limits, service
+    from heat_core.serving import RequestLimits, service
 
-    limits = Limits(options.max_rows, options.max_mb)
+    limits = RequestLimits(options.max_rows, options.max_mb)
     if options.weights is not None and options.images is None:
         raise ValueError("--weights is for --images PACK, whose network it is.")
     with _bound_socket(options.host, options.port) as listener:

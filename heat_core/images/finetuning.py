@@ -19,8 +19,8 @@ from heat_core.arguments import check_seed
 from heat_core.training.classifier_objectives import (
     ClassifierObjective,
     EnergyBounded,
+    default_margins,
     free_energy,
-    margins_of,
 )
 
 from .classifier import Architecture, fingerprint, pixels_tensor
@@ -29,7 +29,6 @@ from .datasets import Images
 from .training_loop import OnProgress, TrainingLoop, check_images, shuffled_rows
 
 SAMPLE = 2000  # images of each set whose mean energy stands for all
-FAR = 2.0  # standard deviations between a margin and the mean energy of its set
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def energy_bounded(
     auxiliary_margin: float | None = None,
     weight: float = EnergyBounded.weight,
 ) -> EnergyBounded:
-    """Returns the objective; a margin that is not given is that of `margins_of`, to .01.
+    """Returns the objective; a margin that is not given is that of `default_margins`, to .01.
 
     Args:
         id_logits, auxiliary_logits: (N, C) each, of the network before it is fine-tuned.
@@ -225,44 +224,9 @@ def energy_bounded(
     >>> energy_bounded(torch.full((1, 1), 3.0), torch.full((1, 1), 1.0), id_margin=-3.5)
     EnergyBounded(weight=0.1, id_margin=-3.5, auxiliary_margin=-1.0)
     """
-    id_mean, auxiliary_mean = (round(mean, 2) for mean in margins_of(id_logits, auxiliary_logits))
+    default = default_margins(free_energy(id_logits), free_energy(auxiliary_logits))
     return EnergyBounded(
         weight,
-        id_mean if id_margin is None else id_margin,
-        auxiliary_mean if auxiliary_margin is None else auxiliary_margin,
+        round(default[0], 2) if id_margin is None else id_margin,
+        round(default[1], 2) if auxiliary_margin is None else auxiliary_margin,
     )
-
-
-def margin_warnings(
-    objective: EnergyBounded, id_logits: Tensor, auxiliary_logits: Tensor
-) -> list[str]:
-    """Returns a sentence on each margin that is far from the mean energy of its set.
-
-    That is, by more than `FAR` standard deviations of its energies.
-
-    Args:
-        id_logits, auxiliary_logits: (N, C) each, of the network before it is fine-tuned.
-
-    >>> id_logits = torch.tensor([[10.0], [12.0]])  # energies -10 and -12
-    >>> auxiliary_logits = torch.tensor([[4.0], [6.0]])
-    >>> print(*margin_warnings(EnergyBounded(0.1, -23, -5), id_logits, auxiliary_logits))
-    The ID margin -23 is far below the mean energy of ID images (-11.00 ± 1.41): accuracy may fall.
-    """
-    id_energies, auxiliary_energies = free_energy(id_logits), free_energy(auxiliary_logits)
-    sides = (
-        ("ID", objective.id_margin, id_energies, 1),
-        ("auxiliary", objective.auxiliary_margin, auxiliary_energies, -1),
-    )
-    warnings = []
-    for name, margin, energies, costly_side in sides:
-        mean, std = float(energies.mean()), float(energies.std())
-        excess = costly_side * (mean - margin)
-        if abs(excess) <= FAR * std:
-            continue
-        direction = "below" if margin < mean else "above"
-        effect = "accuracy may fall" if excess > 0 else f"it asks nothing of {name} images"
-        warnings.append(
-            f"The {name} margin {margin:g} is far {direction} the mean energy of {name} images "
-            f"({mean:.2f} ± {std:.2f}): {effect}."
-        )
-    return warnings

@@ -52,7 +52,7 @@ from .thumbnails import encode_sheet
 SHARD = 5000
 LONG_VALUE = 60  # characters of a setting and another; longer ones are not written out
 FIRST_BATCH = 32  # images of each set that are read before any hour is spent
-Rows = NDArray[np.int64]
+RowIndices = NDArray[np.int64]
 OnImages = Callable[[str, int, int], None]
 """A callback of a set's name, the images of it that are done, and how many it has."""
 
@@ -236,9 +236,9 @@ def _check_first_batch(extractor: Extractor, images: Images) -> list[str]:
 class _TrainRows:
     """Rows of the training split: learned from, held out, and those of the bank."""
 
-    learned: Rows
-    held_out: Rows
-    bank: Rows
+    learned: RowIndices
+    held_out: RowIndices
+    bank: RowIndices
 
     @classmethod
     def of(cls, images: Images, held_out_count: int, bank_count: int) -> _TrainRows:
@@ -355,7 +355,7 @@ class _Shards:
     on_progress: OnImages
 
     def read_or_extract(
-        self, name: str, images: Images, rows: Rows, transform: Transform | None = None
+        self, name: str, images: Images, rows: RowIndices, transform: Transform | None = None
     ) -> Features:
         """Returns the features of rows (n,), shard by shard."""
         shards = []
@@ -385,12 +385,12 @@ class _Sets:
     images: dict[str, Images] = field(default_factory=dict)  # without their pixels
     thumbnails: dict[str, bytes] = field(default_factory=dict)
 
-    def features(self, name: str, images: Images, rows: Rows) -> Features:
+    def features(self, name: str, images: Images, rows: RowIndices) -> Features:
         """Returns the features of rows (n,)."""
         self.images[name] = images.take(rows[:0], images.split)
         return self.shards.read_or_extract(name, images, rows)
 
-    def features_with_thumbnails(self, name: str, images: Images, rows: Rows) -> Features:
+    def features_with_thumbnails(self, name: str, images: Images, rows: RowIndices) -> Features:
         """Returns the features of rows (n,), and makes thumbnails if they may be handed on."""
         if find_dataset(images.name).shareable:
             self.thumbnails[name] = encode_sheet(images.pixels[rows])
@@ -405,7 +405,9 @@ class _Sets:
             sets[key] = replace(self.features_with_thumbnails(str(key), images, rows), y=None)
         return sets
 
-    def families(self, group: str, images: Images, rows: Rows, count: int) -> dict[str, Features]:
+    def families(
+        self, group: str, images: Images, rows: RowIndices, count: int
+    ) -> dict[str, Features]:
         """Returns the pseudo-OOD families made of rows (n,), each of rows of its own choice.
 
         Args:

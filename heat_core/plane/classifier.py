@@ -25,6 +25,7 @@ from heat_core.features import Features
 from heat_core.polygons import points_in_polygon
 from heat_core.threads import torch_threads
 from heat_core.training.classifier_objectives import ClassifierObjective, free_energy
+from heat_core.training.trainer import steps_with_record
 
 from .grid import Grid
 from .toys import Toy
@@ -224,7 +225,7 @@ def _train(
         classifier.parameters(), lr=training.lr, weight_decay=training.weight_decay
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, training.steps)
-    record_steps = _record_steps(training)
+    with_record = steps_with_record(training.steps, training.log_points)
     losses: list[float] = []
     with torch_threads(1):
         for step in range(1, training.steps + 1):
@@ -241,16 +242,10 @@ def _train(
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-            if step in record_steps:
+            if step in with_record:
                 mean_loss = math.fsum(losses) / len(losses)
                 losses.clear()
                 on_record(ClassifierRecord(step, training.steps, mean_loss), classifier)
-
-
-def _record_steps(training: ClassifierTraining) -> set[int]:
-    """Returns the steps after which there is a record, the last among them."""
-    count = min(training.log_points, training.steps)
-    return {round((i + 1) * training.steps / count) for i in range(count)}
 
 
 # -- what it says ----------------------------------------------------------------------------------
@@ -474,49 +469,6 @@ def _outside_of_id(
 
 
 # -- margins ---------------------------------------------------------------------------------------
-
-
-MIN_MARGIN_GAP = 1.0  # nats between the default margins
-FAR_MARGIN = 10.0  # nats from the energies to begin with, beyond which a margin costs accuracy
-
-
-def default_margins(id_energy: Array, auxiliary_energy: Array) -> tuple[float, float]:
-    """Returns margins at the mean pretrained energies (N,) of ID and (M,) of auxiliary points.
-
-    Where the auxiliary mean is not a nat above the ID mean, its margin is: to begin with, such
-    a classifier calls OOD what is ID, and ID what is OOD.
-
-    >>> default_margins(np.array([-9.0, -7.0]), np.array([-3.0]))
-    (-8.0, -3.0)
-    >>> default_margins(np.array([-9.0, -7.0]), np.array([-50.0]))
-    (-8.0, -7.0)
-    """
-    id_margin = float(np.mean(id_energy))
-    return id_margin, max(float(np.mean(auxiliary_energy)), id_margin + MIN_MARGIN_GAP)
-
-
-def margin_warnings(
-    id_energy: Array, auxiliary_energy: Array, id_margin: float, auxiliary_margin: float
-) -> list[str]:
-    """Returns a sentence for each margin far beyond the pretrained energies, (N,) and (M,).
-
-    >>> margin_warnings(np.array([-8.0]), np.array([-3.0]), -30.0, -3.0)
-    ['m_in = -30.0 lies 22.0 nats below the mean pretrained ID energy, -8.0.']
-    """
-    id_default, auxiliary_default = default_margins(id_energy, auxiliary_energy)
-    warnings = []
-    if id_default - id_margin > FAR_MARGIN:
-        warnings.append(
-            f"m_in = {id_margin:.1f} lies {id_default - id_margin:.1f} nats below the mean "
-            f"pretrained ID energy, {id_default:.1f}."
-        )
-    if auxiliary_margin - auxiliary_default > FAR_MARGIN:
-        warnings.append(
-            f"m_out = {auxiliary_margin:.1f} lies {auxiliary_margin - auxiliary_default:.1f} nats "
-            f"above {auxiliary_default:.1f}, from where auxiliary energies start or must get past "
-            "ID."
-        )
-    return warnings
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bodies import Limits
+from .bodies import RequestLimits
 from .routes import service
 
-__all__ = ["Limits", "service"]
+__all__ = ["RequestLimits", "service"]

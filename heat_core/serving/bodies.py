@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """How much one request may bring.
 
     Args:
@@ -46,7 +46,7 @@ class Limits:
     Raises:
         ValueError: one is below 1, or the body may be larger than fits well into memory.
 
-    >>> Limits(megabytes=2).body_bytes
+    >>> RequestLimits(megabytes=2).body_bytes
     2097152
     """
 
@@ -84,7 +84,7 @@ class BodyReader:
 
     shape: Shape
     judge: Judge | None
-    limits: Limits
+    limits: RequestLimits
 
     def for_type(self, content_type: str) -> Callable[[bytes], RowBatch]:
         """Returns what reads a body of a content type, such as `image/png`.

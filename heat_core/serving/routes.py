@@ -17,7 +17,7 @@ from heat_core.streams import RowBatch
 from heat_core.texts import one_line
 from heat_core.version import __version__
 
-from .bodies import IMAGES, JSON, NPY, BodyReader, Limits, Refused
+from .bodies import IMAGES, JSON, NPY, BodyReader, Refused, RequestLimits
 from .figures import Figures, RequestCounter
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ LONGEST_ERROR = 400  # characters
 Ids = Iterable[Any]
 
 
-def service(bundle: Bundle, judge: Judge | None = None, limits: Limits = Limits()) -> "FastAPI":
+def service(
+    bundle: Bundle, judge: Judge | None = None, limits: RequestLimits = RequestLimits()
+) -> "FastAPI":
     """Returns the app that answers by a bundle.
 
     Args:

@@ -6,9 +6,13 @@ import abc
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, relu
+
+Energies = Tensor | NDArray[np.floating]  # (N,)
 
 
 def free_energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -53,7 +57,7 @@ class EnergyBounded(ClassifierObjective):
     penalty = mean relu(E(ID) - id_margin)^2 + mean relu(auxiliary_margin - E(auxiliary))^2
 
     with E the free energy of the logits. Margins far from the energies that the classifier begins
-    with cost accuracy: `margins_of` gives those.
+    with cost accuracy: `default_margins` gives those.
 
     Reference: Liu et al. 2020, arXiv:2010.03759, equations 8 and 9.
 
@@ -103,16 +107,50 @@ class OutlierExposure(ClassifierObjective):
         return -log_softmax(auxiliary_logits, 1).mean()
 
 
-def margins_of(id_logits: Tensor, auxiliary_logits: Tensor) -> tuple[float, float]:
-    """Returns the mean free energies of ID and auxiliary logits, (N, C) each: default margins.
+MIN_MARGIN_GAP = 1.0  # nats between the default margins
+FAR = 2.0  # standard deviations between a margin and the mean energy of its set
 
-    Where the auxiliary mean lies below the ID mean, both are the mean of the two.
 
-    >>> margins_of(torch.full((1, 1), 3.0), torch.full((1, 1), 1.0))
-    (-3.0, -1.0)
+def default_margins(id_energies: Energies, auxiliary_energies: Energies) -> tuple[float, float]:
+    """Returns margins at the mean pretrained energies (N,) of ID and (M,) of auxiliary inputs.
+
+    Where the auxiliary mean is not a nat above the ID mean, its margin is: to begin with, such
+    a classifier calls OOD what is ID, and ID what is OOD.
+
+    >>> default_margins(torch.tensor([-9.0, -7.0]), torch.tensor([-3.0]))
+    (-8.0, -3.0)
+    >>> default_margins(torch.tensor([-9.0, -7.0]), torch.tensor([-50.0]))
+    (-8.0, -7.0)
     """
-    id_mean = float(free_energy(id_logits).mean())
-    auxiliary_mean = float(free_energy(auxiliary_logits).mean())
-    middle = (id_mean + auxiliary_mean) / 2
-    ordered = id_mean <= auxiliary_mean
-    return (id_mean, auxiliary_mean) if ordered else (middle, middle)
+    id_margin = float(id_energies.mean())
+    return id_margin, max(float(auxiliary_energies.mean()), id_margin + MIN_MARGIN_GAP)
+
+
+def margin_warnings(
+    id_energies: Energies, auxiliary_energies: Energies, id_margin: float, auxiliary_margin: float
+) -> list[str]:
+    """Returns a sentence on each margin that is far from the mean pretrained energy of its set.
+
+    That is, by more than `FAR` standard deviations of its energies, (N,) and (M,).
+
+    >>> id_energies, auxiliary_energies = torch.tensor([-10.0, -12.0]), torch.tensor([-4.0, -6.0])
+    >>> print(*margin_warnings(id_energies, auxiliary_energies, -23, -5))
+    The ID margin -23 is far below the mean ID energy (-11.00 ± 1.00): accuracy may fall.
+    """
+    sides = (
+        ("ID", id_margin, id_energies, 1),
+        ("auxiliary", auxiliary_margin, auxiliary_energies, -1),
+    )
+    warnings = []
+    for name, margin, energies, costly_side in sides:
+        mean, std = float(energies.mean()), float(np.std(np.asarray(energies)))
+        excess = costly_side * (mean - margin)
+        if abs(excess) <= FAR * std:
+            continue
+        direction = "below" if margin < mean else "above"
+        effect = "accuracy may fall" if excess > 0 else f"it asks nothing of {name} inputs"
+        warnings.append(
+            f"The {name} margin {margin:g} is far {direction} the mean {name} energy "
+            f"({mean:.2f} ± {std:.2f}): {effect}."
+        )
+    return warnings

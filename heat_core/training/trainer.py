@@ -230,7 +230,7 @@ class Trainer:
     def _train(self, tasks: Sequence[TrainingTask], seed: int, on_record: OnRecord) -> None:
         networks = NetworksInTraining(self.objective, self.config, tasks, seed)
         steps = self.config.total_steps(len(networks.states[0].train))
-        log_steps = _log_steps(steps, self.config.log_points)
+        with_record = steps_with_record(steps, self.config.log_points)
         loss_sum = torch.zeros(len(tasks), device=tasks[0].z.device)
         last_logged = 0
         start = time.perf_counter()
@@ -238,7 +238,7 @@ class Trainer:
             report_progress("training", (step - 1) / steps)
             lr = self.config.lr * self.config.lr_factor((step - 1) / steps)
             loss_sum += networks.step(lr, self.config.ema_weight(step))
-            if step in log_steps:
+            if step in with_record:
                 losses = (loss_sum / (step - last_logged)).tolist()
                 seconds = time.perf_counter() - start
                 record = networks.evaluate(step, steps, losses, seconds)
@@ -249,8 +249,12 @@ class Trainer:
         networks.restore()
 
 
-def _log_steps(steps: int, log_points: int) -> set[int]:
-    """Returns the steps after which a record is made, the last one among them."""
+def steps_with_record(steps: int, log_points: int) -> set[int]:
+    """Returns the steps after which a record is made, the last one among them.
+
+    >>> sorted(steps_with_record(10, 4))
+    [2, 5, 8, 10]
+    """
     return {round(steps * (i + 1) / log_points) for i in range(log_points)}
 
 

@@ -104,8 +104,8 @@ def test_margins_and_drawings_that_cannot_be_are_refused(few_steps: None) -> Non
     assert "Fine-tune" not in offered(at)
     at.number_input(key="m_in").set_value(-60.0)
     opened(at)
-    assert "nats below the mean pretrained ID energy" in at.warning[0].value
-    assert "costs accuracy" in at.warning[0].value
+    assert "far below the mean ID energy" in at.warning[0].value
+    assert "accuracy may fall" in at.warning[0].value
     press(at, "Pretrained means")
     assert not at.warning
     assert "margins" not in link(at)

@@ -34,17 +34,17 @@ from app.feature_map.tables import (
 )
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
-from app.pack.items import Part, Selection, items_of
+from app.pack.items import LabelledItems, Selection, items_of
 from app.pack.layout import (
     MAP_SIZE,
     RESOLUTION,
     Layout,
     Region,
+    corners_text,
     layout_of,
     nearest_point,
-    parse_polygons,
+    parse_corners,
     parse_region,
-    polygons_text,
     rows_in_polygons,
     rows_in_region,
 )
@@ -56,7 +56,7 @@ from heat_core.metadata import Column
 from heat_core.pack import Pack, pack_from_arrays, write_pack
 from heat_core.polygons import points_in_polygon
 from heat_core.projection import lay_out
-from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text, wait
+from tests.app.pages import PAGE_NAMES, app, link, offered, opened, press, text, until, wait
 
 pytestmark = pytest.mark.usefixtures("fresh_server")
 
@@ -140,7 +140,7 @@ def test_hidden_sets_are_not_picked_and_shapes_add_up(layout):
 
 @given(st.lists(st.lists(corner, min_size=3, max_size=20), min_size=1, max_size=3))
 def test_regions_go_into_a_link_and_back(polygons):
-    back = parse_polygons(polygons_text(polygons))
+    back = parse_corners(corners_text(polygons))
     assert [len(polygon) for polygon in back] == [len(polygon) for polygon in polygons]
     assert np.allclose(np.concatenate(back), np.concatenate(polygons), atol=0.5 / RESOLUTION + 1e-9)
 
@@ -162,7 +162,7 @@ def test_regions_go_into_a_link_and_back(polygons):
     ],
 )
 def test_a_region_that_is_none_is_passed_over(bad):
-    assert parse_polygons(bad) == []
+    assert parse_corners(bad) == []
     assert parse_region(f"umap:{bad}") is None
 
 
@@ -448,7 +448,8 @@ def open_map(monkeypatch, tmp_path):
         monkeypatch.setattr("app.pack.scores.scoring_work", lambda *settings, **more: work)
         at = opened(app(**query).switch_page("feature_map/page.py"))
         if detector_scores:
-            wait(at, lambda page: len(_frames()) >= len(detector_scores))
+            until(lambda: len(_frames()) >= len(detector_scores))
+            opened(at)  # what is there by now is what it shows
         return at
 
     return open_page
@@ -491,7 +492,7 @@ def test_the_map_is_there_before_anything_is_scored(open_map, pictures, pack):
 
 def test_a_selection_is_counted_compared_and_seen(open_map, pictures, pack):
     at = open_map(pack, frames(pack, "MSP", "HEAT"))
-    part = Part(
+    part = LabelledItems(
         "bar", "Somewhere else", items_of(pack, {"test": np.arange(47), "far_d": np.arange(3)})
     )
     at.session_state["selection"] = Selection((part,))
@@ -522,7 +523,7 @@ def test_another_selection_of_the_same_size_begins_at_the_first_page(
     at = open_map(pack, frames(pack, "MSP", "HEAT"))
 
     def select(*rows: int) -> None:
-        part = Part("bar", "Some", items_of(pack, {"test": np.array(rows)}))
+        part = LabelledItems("bar", "Some", items_of(pack, {"test": np.array(rows)}))
         at.session_state["selection"] = Selection((part,))
         opened(at)
 
@@ -536,7 +537,7 @@ def test_another_selection_of_the_same_size_begins_at_the_first_page(
 
 
 def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, pack, layout):
-    at = open_map(pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}")
+    at = open_map(pack, frames(pack, "HEAT"), region=f"pca:{corners_text([SQUARE])}")
     masks = rows_in_polygons(layout, SETS, [SQUARE])
     assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in masks.values())
     assert np.allclose(pictures[-1].outlines, [SQUARE])
@@ -547,9 +548,9 @@ def test_what_is_drawn_selects_from_the_sets_that_are_shown(open_map, pictures, 
         "cifar10/test" if name == "test" else name for name in fewer
     }
     assert list(at.dataframe[0].value["Set"]) == ["test", "far_d"]
-    assert link(at)["region"] == f"pca:{polygons_text([SQUARE])}:test,far_d"
+    assert link(at)["region"] == f"pca:{corners_text([SQUARE])}:test,far_d"
     at.pills(key="shown").set_value(SETS)
-    assert link(opened(at))["region"] == f"pca:{polygons_text([SQUARE])}"
+    assert link(opened(at))["region"] == f"pca:{corners_text([SQUARE])}"
     press(at, "Clear the selection")
     assert "region" not in link(at)
     at.pills(key="shown").set_value([])
@@ -585,10 +586,10 @@ def test_what_is_drawn_is_the_selection_and_the_link_in_one(open_map, pictures, 
         drawings.append(Drawing("lasso", tuple(polygon), adds, 0.01))
         opened(opened(at))
     assert np.allclose(pictures[-1].outlines, [SQUARE, corner])
-    assert link(at)["region"] == f"pca:{polygons_text([SQUARE, corner])}"
+    assert link(at)["region"] == f"pca:{corners_text([SQUARE, corner])}"
     drawings.append(Drawing("box", tuple(corner), False, 0.01))
     opened(opened(at))
-    assert link(at)["region"] == f"pca:{polygons_text([corner])}"
+    assert link(at)["region"] == f"pca:{corners_text([corner])}"
     layout = layout_of(pack)
     masks = rows_in_polygons(layout, SETS, [corner])
     assert len(at.session_state["selection"]) == sum(int(mask.sum()) for mask in masks.values())
@@ -611,7 +612,7 @@ def test_a_link_has_the_corners_that_are_drawn_on_whatever_screen(
 
 def test_a_link_to_a_map_that_is_not_there_can_be_given_up(open_map, pack):
     open_map(pack, frames(pack, "HEAT"))
-    at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
+    at = opened(app(region=f"umap:{corners_text([SQUARE])}").switch_page("detectors/page.py"))
     press(at, "Select nothing instead")
     assert not any("lay it out by UMAP" in info.value for info in at.info)
     assert "region" not in link(at)
@@ -633,7 +634,7 @@ def test_a_link_to_a_map_that_is_not_there_says_so_and_selects_once_it_is(
         lambda *settings: lambda job: replace(layout, method="umap"),
     )
     open_map(pack, frames(pack, "HEAT"))
-    at = opened(app(region=f"umap:{polygons_text([SQUARE])}").switch_page("detectors/page.py"))
+    at = opened(app(region=f"umap:{corners_text([SQUARE])}").switch_page("detectors/page.py"))
     assert any("lay it out by UMAP" in info.value for info in at.info)
     assert "selection" not in at.session_state
     assert link(at)["region"].startswith("umap:")
@@ -746,7 +747,7 @@ def test_what_is_opened_is_beside_the_map_and_leads_to_the_next(open_map, pictur
     assert f"{place + 1} of 60 in test" in text(at)
     press(at, "Next")
     assert link(at)["item"] == f"cifar10/test/{2 * order[place + 1]}"
-    part = Part("bar", "Two", items_of(pack, {"far_d": np.array([3, 8])}))
+    part = LabelledItems("bar", "Two", items_of(pack, {"far_d": np.array([3, 8])}))
     at.session_state["selection"] = Selection((part,))
     at.session_state["item"] = "far_d/3"
     assert "of 2 selected" in text(opened(at))
@@ -775,7 +776,7 @@ def test_a_lasso_before_and_after_selects_on_the_map(open_map, pictures, drawing
 
 def test_tags_are_kept_in_the_link_and_select(open_map, pictures, pack):
     at = open_map(pack, frames(pack, "HEAT"))
-    part = Part("bar", "Some", items_of(pack, {"test": np.arange(7)}))
+    part = LabelledItems("bar", "Some", items_of(pack, {"test": np.arange(7)}))
     at.session_state["selection"] = Selection((part,))
     opened(at).text_input(key="new-tag").set_value("=1+1")
     assert "got =1+1" in opened(at).error[0].value
@@ -830,7 +831,7 @@ def test_a_map_under_way_can_be_cancelled_and_one_that_failed_says_why(
 
 def test_uploaded_data_have_their_own_map_and_selection(open_map, pictures, pack, arrays):
     at = open_map(
-        pack, frames(pack, "HEAT"), region=f"pca:{polygons_text([SQUARE])}", item="cifar10/test/4"
+        pack, frames(pack, "HEAT"), region=f"pca:{corners_text([SQUARE])}", item="cifar10/test/4"
     )
     assert at.session_state["selection"]
     at.session_state["uploaded"] = PackData(

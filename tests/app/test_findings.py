@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.detectors.tables import average_finding, roc_finding
-from app.plane.training import Snapshot, kept_sentence
+from app.plane.training import Snapshot, result_sentence
 from app.toy_lab.side_by_side import furthest_text
 from heat_core.results.table import tabulate
 from heat_core.training.trainer import Record
@@ -61,10 +61,10 @@ def _snapshot(step: int, kl: float, val_loss: float) -> Snapshot:
 def test_a_result_that_is_not_the_last_snapshot_says_which_it_is_and_why():
     snapshots = [_snapshot(10, 0.1, 0.5), _snapshot(20, 0.03, 0.4), _snapshot(30, 0.086, 0.45)]
     result = replace(snapshots[1], record=None)
-    assert kept_sentence(snapshots, result) == (
+    assert result_sentence(snapshots, result) == (
         "The result is the model of step 20: its validation loss is the lowest. "
         "At the last step KL was 0.086 nats."
     )
-    assert kept_sentence(snapshots, replace(snapshots[2], record=None)) == ""
+    assert result_sentence(snapshots, replace(snapshots[2], record=None)) == ""
     other = replace(result, terms={"total": np.zeros((2, 2), np.float32)})
-    assert kept_sentence(snapshots, other).startswith("The result is none of the snapshots.")
+    assert result_sentence(snapshots, other).startswith("The result is none of the snapshots.")

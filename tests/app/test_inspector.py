@@ -23,7 +23,7 @@ from app.pack import gallery
 from app.pack.data import PackData
 from app.pack.flips import HEATS_PRIOR
 from app.pack.insight import NEIGHBOURS, RowTerms, inspect_row
-from app.pack.items import Part, Selection
+from app.pack.items import LabelledItems, Selection
 from app.pack.scores import ready_scores
 from app.pack.threshold_state import BY_HAND
 from app.pack.work import scoring_work
@@ -346,7 +346,7 @@ def test_flips_can_be_turned_round_and_keep_to_the_selection(pack):
     assert any("KNN accepts and MSP rejects" in header.value for header in at.subheader)
     some = sorted(wanted["far_d"] | wanted["test"])[:1]
     at.session_state["selection"] = Selection().with_part(
-        Part("map", "A lasso", {"test": np.array([0, 1, *some])})
+        LabelledItems("map", "A lasso", {"test": np.array([0, 1, *some])})
     )
     opened(at)
     flipped = wanted["test"] & {0, 1, *some}
@@ -363,7 +363,7 @@ def test_flips_within_another_selection_begin_at_their_first_page(pack, monkeypa
     assert len(flipped) == 5
 
     def select(rows: list[int]) -> None:
-        part = Part("map", "A lasso", {"far_d": np.array(rows)})
+        part = LabelledItems("map", "A lasso", {"far_d": np.array(rows)})
         at.session_state["selection"] = Selection((part,))
         opened(at)
 
@@ -483,7 +483,7 @@ def test_scores_between_two_percentiles_become_the_selection(pack):
 def test_a_selection_has_figures_of_its_own(pack):
     at = open_page()
     items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
+    at.session_state["selection"] = Selection().with_part(LabelledItems("map", "A lasso", items))
     opened(at)
     scores = {
         frame.detector: frame.scores for frame in scored(pack).frames if not frame.missing_reason
@@ -500,7 +500,7 @@ def test_a_selection_has_figures_of_its_own(pack):
     assert any("Of the 25 OOD images selected" in header.value for header in at.subheader)
     assert "25 of the 32 selected are OOD" in text(at)
     at.session_state["selection"] = Selection().with_part(
-        Part("map", "A lasso", {"far_d": np.arange(3)})
+        LabelledItems("map", "A lasso", {"far_d": np.arange(3)})
     )
     opened(at)
     assert any("Of the 3 selected, 3 are OOD: too few" in info.value for info in at.info)
@@ -552,7 +552,7 @@ def test_curves_are_of_the_detectors_and_the_group_that_are_picked(pack):
 def test_curves_are_of_what_is_selected_alone(pack):
     at = open_page(drawn="HEAT")
     items = {"far_d": np.arange(20), "near_a": np.arange(5), "test": np.arange(7)}
-    at.session_state["selection"] = Selection().with_part(Part("map", "A lasso", items))
+    at.session_state["selection"] = Selection().with_part(LabelledItems("map", "A lasso", items))
     opened(at)
     scores = next(frame.scores for frame in scored(pack).frames if frame.detector == "HEAT")
     selected = np.concatenate([scores["far_d"][:20], scores["near_a"][:5]])
@@ -614,7 +614,7 @@ def test_the_images_at_the_line_become_the_selection_and_the_line_is_the_thresho
 def test_the_gallery_at_the_line_keeps_to_the_selection():
     at = AppTest.from_file("../../app/main.py", default_timeout=60)
     at.session_state["selection"] = Selection().with_part(
-        Part("map", "A lasso", {"far_d": np.arange(4)})
+        LabelledItems("map", "A lasso", {"far_d": np.arange(4)})
     )
     at.run()
     at.switch_page("threshold_lab/page.py")

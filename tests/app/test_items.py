@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.pack.items import (
     MAX_PARTS,
-    Part,
+    LabelledItems,
     Selection,
     find_item,
     item_id,
@@ -124,7 +124,9 @@ parts = st.dictionaries(st.sampled_from(["a/test", "b/test", "c"]), indices.filt
 @given(parts, parts, parts)
 def test_parts_narrow_each_other_down(first, second, third):
     selection = (
-        Selection().with_part(Part("map", "one", first)).with_part(Part("line", "two", second))
+        Selection()
+        .with_part(LabelledItems("map", "one", first))
+        .with_part(LabelledItems("line", "two", second))
     )
 
     def pairs(items):
@@ -133,7 +135,7 @@ def test_parts_narrow_each_other_down(first, second, third):
     assert pairs(selection.items) == pairs(first) & pairs(second)
     assert len(selection) == len(pairs(first) & pairs(second))
     assert pairs(selection.without("line").items) == pairs(first)
-    replaced = selection.with_part(Part("map", "three", third))
+    replaced = selection.with_part(LabelledItems("map", "three", third))
     assert [part.label for part in replaced.parts] == ["three", "two"]
     assert pairs(replaced.items) == pairs(second) & pairs(third)
     assert replaced.part("map").label == "three"
@@ -154,8 +156,8 @@ def test_chips_show_the_parts_and_go_one_by_one_or_all_at_once():
     script = AppTest.from_function(_chips)
     script.session_state["selection"] = (
         Selection()
-        .with_part(Part("map", "Lasso *on* the map", {"a/test": np.arange(5)}))
-        .with_part(Part("line", "At the line", {"a/test": np.arange(3, 9)}))
+        .with_part(LabelledItems("map", "Lasso *on* the map", {"a/test": np.arange(5)}))
+        .with_part(LabelledItems("line", "At the line", {"a/test": np.arange(3, 9)}))
     )
     opened(script)
     assert [button.label for button in script.button] == [
@@ -198,7 +200,9 @@ def _chips() -> None:
 )
 def test_parts_go_into_a_link_and_back(labels_and_items):
     parts = [
-        Part(f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()})
+        LabelledItems(
+            f"p{i}", label, {source: np.array(sorted(rows)) for source, rows in items.items()}
+        )
         for i, (label, items) in enumerate(labels_and_items)
     ]
     text = parts_text(parts)
@@ -215,9 +219,9 @@ def test_parts_go_into_a_link_and_back(labels_and_items):
 
 def test_half_of_ten_thousand_fits_into_a_link_and_what_does_not_is_left_out():
     rows = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.5)
-    assert 0 < len(parts_text([Part("bar", "A bar", {"cifar10/test": rows})])) < 4000
+    assert 0 < len(parts_text([LabelledItems("bar", "A bar", {"cifar10/test": rows})])) < 4000
     wide = np.cumsum(np.random.default_rng(0).integers(1, 2**16, 10_000))
-    assert parts_text([Part("bar", "A bar", {"cifar10/test": wide})]) == ""
+    assert parts_text([LabelledItems("bar", "A bar", {"cifar10/test": wide})]) == ""
     assert parts_text([]) == ""
 
 
@@ -258,7 +262,7 @@ def test_rows_that_do_not_rise_and_a_bomb_are_passed_over():
 def test_a_link_of_thousands_of_parts_selects_nothing() -> None:
     """Each part would be a button on the page."""
     one = {"test": np.array([1])}
-    parts = [Part(f"bar-{i}", "a", one) for i in range(2003)]
+    parts = [LabelledItems(f"bar-{i}", "a", one) for i in range(2003)]
     fitting = parts[:MAX_PARTS]
     assert [part.origin for part in parse_parts(parts_text(fitting))] == [
         part.origin for part in fitting

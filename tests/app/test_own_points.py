@@ -7,7 +7,7 @@ import torch
 
 from app.job import Job
 from app.plane.own_points import OwnSource
-from app.plane.training import ToyChoice, kept_sentence, kl_alarm, train_toy
+from app.plane.training import ToyChoice, kl_alarm, result_sentence, train_toy
 from heat_core.plane.grid import Grid
 from heat_core.plane.own_points import OwnPoints, parse_points, points_in_regions
 from tests.app.pages import app, link, offered, opened, press, text, wait
@@ -68,7 +68,7 @@ def test_a_density_that_nobody_knows_has_no_distance():
     assert job.result.distance is job.frames[0].distance is None
     assert job.frames[-1].negatives.shape == (200, 2)
     assert kl_alarm(job.frames) == ""
-    assert "KL" not in kept_sentence(job.frames, job.result.snapshot)
+    assert "KL" not in result_sentence(job.frames, job.result.snapshot)
 
 
 @pytest.mark.usefixtures("fresh_server")

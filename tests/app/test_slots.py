@@ -6,42 +6,42 @@ import threading
 
 import pytest
 
-from app.slots import CROWD_PLACES, FairSlots, Place
+from app.slots import CROWD_TICKETS, FairSlots, Ticket
 from tests.app.pages import until
 
 ANN, CAROL, BOB = ("home", "ann"), ("home", "carol"), ("office", "bob")
 
 
-def _go(slots: FairSlots, place: Place) -> None:
-    assert slots.acquire(place, lambda: False)
+def _go(slots: FairSlots, ticket: Ticket) -> None:
+    assert slots.acquire(ticket, lambda: False)
 
 
-def _order(slots: FairSlots, places: dict[str, Place]) -> list[str]:
-    return sorted(places, key=lambda name: slots.ahead_of(places[name]))
+def _order(slots: FairSlots, tickets: dict[str, Ticket]) -> list[str]:
+    return sorted(tickets, key=lambda name: slots.ahead_of(tickets[name]))
 
 
 def test_turns_go_round_among_addresses_and_among_the_browsers_of_one():
     slots = FairSlots(1)
     _go(slots, slots.enqueue(ANN))
     visitors = {"a1": ANN, "a2": ANN, "a3": ANN, "c1": CAROL, "c2": CAROL, "b1": BOB, "b2": BOB}
-    places = {name: slots.enqueue(visitor) for name, visitor in visitors.items()}
-    assert _order(slots, places) == ["b1", "c1", "b2", "a1", "c2", "a2", "a3"]
+    tickets = {name: slots.enqueue(visitor) for name, visitor in visitors.items()}
+    assert _order(slots, tickets) == ["b1", "c1", "b2", "a1", "c2", "a2", "a3"]
 
 
 def test_the_line_goes_as_it_was_foretold():
     slots = FairSlots(1)
     held = slots.enqueue(ANN)
     _go(slots, held)
-    places = {
+    tickets = {
         name: slots.enqueue(visitor)
         for name, visitor in {"a1": ANN, "b1": BOB, "a2": ANN, "b2": BOB}.items()
     }
-    foretold = _order(slots, places)
+    foretold = _order(slots, tickets)
     gone = []
-    while places:
-        name = _order(slots, places)[0]
+    while tickets:
+        name = _order(slots, tickets)[0]
         slots.release(held)
-        held = places.pop(name)
+        held = tickets.pop(name)
         _go(slots, held)
         gone.append(name)
     assert gone == foretold == ["b1", "a1", "b2", "a2"]
@@ -50,8 +50,8 @@ def test_the_line_goes_as_it_was_foretold():
 def test_two_slots_of_one_are_one_too_many_where_another_has_none():
     slots = FairSlots(2, slice_seconds=1e9)
     held = [slots.enqueue(ANN) for _ in range(2)]
-    for place in held:
-        _go(slots, place)
+    for ticket in held:
+        _go(slots, ticket)
     more = slots.enqueue(ANN)
     assert not slots.must_yield(held[0])  # to nobody but herself
     bobs = slots.enqueue(BOB)
@@ -65,22 +65,22 @@ def test_two_slots_of_one_are_one_too_many_where_another_has_none():
 
 def test_who_has_more_in_line_is_in_the_way_of_who_has_less():
     slots = FairSlots(2)
-    places = {name: slots.enqueue(name) for name in (ANN, BOB)}
+    tickets = {name: slots.enqueue(name) for name in (ANN, BOB)}
     more = slots.enqueue(ANN)
-    for place in places.values():
-        _go(slots, place)
-    assert slots.is_in_the_way(places[ANN])
-    assert not slots.is_in_the_way(places[BOB])
+    for ticket in tickets.values():
+        _go(slots, ticket)
+    assert slots.is_in_the_way(tickets[ANN])
+    assert not slots.is_in_the_way(tickets[BOB])
     slots.acquire(more, lambda: True)  # which takes it out of the line
-    assert not slots.is_in_the_way(places[ANN])
+    assert not slots.is_in_the_way(tickets[ANN])
 
 
 def test_a_crowd_of_one_visitor_leaves_a_slot_to_whoever_comes():
     slots = FairSlots(2)
     held = [slots.enqueue(ANN) for _ in range(2)]
-    for place in held:
-        _go(slots, place)
-    waiting = [slots.enqueue(ANN) for _ in range(CROWD_PLACES - 2)]
+    for ticket in held:
+        _go(slots, ticket)
+    waiting = [slots.enqueue(ANN) for _ in range(CROWD_TICKETS - 2)]
     assert not slots.must_yield(held[1])
     waiting.append(slots.enqueue(ANN))
     assert slots.must_yield(held[1])
@@ -117,7 +117,7 @@ def test_work_that_gave_its_slot_away_comes_before_what_its_visitor_has_not_begu
 def test_nothing_is_kept_of_those_who_have_gone():
     slots = FairSlots(1)
     for number in range(20):
-        place = slots.enqueue((f"address {number}", ""))
-        _go(slots, place)
-        slots.release(place)
+        ticket = slots.enqueue((f"address {number}", ""))
+        _go(slots, ticket)
+        slots.release(ticket)
     assert not slots._last_turns

@@ -16,7 +16,7 @@ from app import figures
 from app.components import threshold_line as component
 from app.job import Job
 from app.pack.data import PackData, current_pack_data
-from app.pack.items import Part, Selection, item_id
+from app.pack.items import LabelledItems, Selection, item_id
 from app.pack.tables import style_digits, unique_titles
 from app.pack.threshold_state import BY_HAND
 from app.pack.work import DetectorScores
@@ -535,7 +535,7 @@ def test_a_selection_is_drawn_and_counted_at_the_line():
     at = open_lab(objective=BY_HAND, cut="0.5")
     assert not any("selected, " in entry.value for entry in at.caption)
     at.session_state["selection"] = Selection(
-        (Part("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
+        (LabelledItems("map", "Lasso", {"far_d": np.arange(7), "test": np.arange(5)}),)
     )
     run(at)
     scores = set_scores(1.5)
@@ -563,7 +563,9 @@ def test_images_at_the_line_within_another_selection_begin_at_their_first_page(m
     at = open_lab()
 
     def select(*rows: int) -> None:
-        at.session_state["selection"] = Selection((Part("map", "Some", {"test": np.array(rows)}),))
+        at.session_state["selection"] = Selection(
+            (LabelledItems("map", "Some", {"test": np.array(rows)}),)
+        )
         run(at)
 
     select(1, 2, 3, 4)
@@ -595,7 +597,7 @@ def test_a_selection_has_a_curve_of_its_own():
         frame.value for frame in at.dataframe if "FPR95 (ID+) %" in frame.value
     )
     at.session_state["selection"] = Selection(
-        (Part("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),)
+        (LabelledItems("map", "Lasso", {"far_d": np.arange(20), "test": np.arange(5)}),)
     )
     run(at)
     assert curve_names(at) == ["near", "mid", "far", "selected"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from app import turns
-from app.slots import Place, Visitor
+from app.slots import Ticket, Visitor
 from app.turns import PageTurns
 from tests.app.pages import until
 
@@ -153,7 +153,7 @@ def test_work_in_the_background_goes_on_though_pages_run_all_the_time(
 
     monkeypatch.setattr(turns.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(pages._changed, "wait_for", rest_for)
-    pages._running.append(Place(ANN, 0))
+    pages._running.append(Ticket(ANN, 0))
     for _ in range(1000):
         pages.let_pages_go_first()
         now[0] += 0.001  # a step

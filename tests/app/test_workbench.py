@@ -15,7 +15,7 @@ from app.feature_map.colours import FIRST_COLOURS, PLAIN, by_flip
 from app.feature_map.contours import contour_pieces, density_contours
 from app.feature_map.rendering import SYMBOLS
 from app.pack.export import WRITERS, export_table
-from app.pack.items import Part, find_given_id, given_id, items_of, parse_parts
+from app.pack.items import LabelledItems, find_given_id, given_id, items_of, parse_parts
 from app.pack.layout import Layout
 from app.pack.tags import tags_text
 from heat_core.metadata import Column
@@ -92,8 +92,10 @@ def test_what_is_exported_has_ids_classes_tags_and_scores(pack: Pack) -> None:
     masks = {"test": np.isin(np.arange(60), [1, 5]), "far_d": np.isin(np.arange(50), [7])}
     scores = {"MoG": {"test": np.arange(60.0), "far_d": np.arange(50.0) / 3}, "SSD": {}}
     tags = (
-        Part("odd", "odd", items_of(pack, {"test": np.array([5]), "far_d": np.array([7])})),
-        Part("far", "far", items_of(pack, {"far_d": np.array([7])})),
+        LabelledItems(
+            "odd", "odd", items_of(pack, {"test": np.array([5]), "far_d": np.array([7])})
+        ),
+        LabelledItems("far", "far", items_of(pack, {"far_d": np.array([7])})),
     )
     table = export_table(pack, masks, scores, tags)
     assert pack.test.y is not None
@@ -130,9 +132,11 @@ def test_what_is_exported_has_the_data_s_own_ids_and_metadata(pack: Pack) -> Non
 
 
 def test_tags_go_into_a_link_and_back(pack: Pack) -> None:
-    tag = Part("two words", "two words", items_of(pack, {"test": np.array([1, 5])}))
+    tag = LabelledItems("two words", "two words", items_of(pack, {"test": np.array([1, 5])}))
     (back,) = parse_parts(tags_text((tag,)))
     assert back.label == "two words"
     assert back.items["cifar10/test"].tolist() == [2, 10]
-    many = Part("all", "all", {"x": np.sort(np.random.default_rng(0).permutation(10**6)[:50_000])})
+    many = LabelledItems(
+        "all", "all", {"x": np.sort(np.random.default_rng(0).permutation(10**6)[:50_000])}
+    )
     assert tags_text((many,)) == ""

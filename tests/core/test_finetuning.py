@@ -21,11 +21,15 @@ from heat_core.images.finetuning import (
     FinetuneConfig,
     energy_bounded,
     finetune,
-    margin_warnings,
 )
 from heat_core.images.training_loop import Progress
 from heat_core.pack import read_pack
-from heat_core.training.classifier_objectives import EnergyBounded, OutlierExposure, free_energy
+from heat_core.training.classifier_objectives import (
+    EnergyBounded,
+    OutlierExposure,
+    free_energy,
+    margin_warnings,
+)
 from tests.checks import refused
 from tests.samples import colours
 
@@ -132,16 +136,17 @@ def test_margins_are_the_mean_energies_and_far_ones_are_warned_about() -> None:
     id_logits, auxiliary_logits = _logits(-9, -10, -11), _logits(-3.004, -5, -7)
     objective = energy_bounded(id_logits, auxiliary_logits)
     assert objective == EnergyBounded(0.1, -10.0, -5.0)
-    assert margin_warnings(objective, id_logits, auxiliary_logits) == []
+    energies = free_energy(id_logits), free_energy(auxiliary_logits)
+    assert margin_warnings(*energies, -10.0, -5.0) == []
     for margins, words in (
-        ((-13.0, -5.0), "The ID margin -13 is far below the mean energy of ID images (-10.00"),
-        ((-10.0, 0.0), "The auxiliary margin 0 is far above the mean energy of auxiliary images"),
+        ((-13.0, -5.0), "The ID margin -13 is far below the mean ID energy (-10.00"),
+        ((-10.0, 0.0), "The auxiliary margin 0 is far above the mean auxiliary energy"),
     ):
-        (warning,) = margin_warnings(EnergyBounded(0.1, *margins), id_logits, auxiliary_logits)
+        (warning,) = margin_warnings(*energies, *margins)
         assert warning.startswith(words)
         assert warning.endswith(": accuracy may fall.")
     for margins in ((-7.0, -5.0), (-10.0, -9.5)):
-        (warning,) = margin_warnings(EnergyBounded(0.1, *margins), id_logits, auxiliary_logits)
+        (warning,) = margin_warnings(*energies, *margins)
         assert "it asks nothing of" in warning
     refused(lambda: energy_bounded(id_logits, auxiliary_logits, id_margin=-1.0), "id_margin must")
 
@@ -258,7 +263,7 @@ def test_a_classifier_is_fine_tuned_and_goes_on_after_an_interrupt(
     assert "3 of 20 auxiliary images resemble images of cifar10 (test): left out." in output.err
     assert "mixed, mnist; tables report them apart, in no average" in output.err
     assert "Margins: -40 and " in output.err
-    assert "Warning: The ID margin -40 is far below the mean energy of ID images" in output.err
+    assert "Warning: The ID margin -40 is far below the mean ID energy" in output.err
     assert "epoch 2/2, step 2/2: loss" in output.err
     assert [path.name for path in tmp_path.iterdir()] == ["whole.safetensors"]
     network, _, info = classifier.load(whole)

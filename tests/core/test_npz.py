@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heat_core.npz import Limits, OverLimit, check_npz, npz_headers
+from heat_core.npz import FileLimits, OverLimit, check_npz, npz_headers
 from heat_core.pack import pack_from_arrays
 from tests.checks import refused
 
@@ -24,21 +24,21 @@ def test_headers_say_what_numpy_reads(tmp_path: Path, arrays: Arrays) -> None:
         key: array.shape for key, array in arrays.items()
     }
     kept = sum(array.nbytes for array in arrays.values())  # float32 and int64, kept as they are
-    assert check_npz(tmp_path / "a.npz", Limits()) == kept
+    assert check_npz(tmp_path / "a.npz", FileLimits()) == kept
 
 
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        (Limits(arrays=9), "more than 9 arrays; at most 9 are taken."),
-        (Limits(rows=757), "758 rows in all arrays; at most 757 are taken."),
-        (Limits(width=11), "train_z has 12 columns; at most 11 are taken."),
-        (Limits(classes=3), "weight has 4 classes; at most 3 are taken."),
-        (Limits(kept_bytes=100), "bytes when unpacked; at most 100 are taken."),
+        (FileLimits(arrays=9), "more than 9 arrays; at most 9 are taken."),
+        (FileLimits(rows=757), "758 rows in all arrays; at most 757 are taken."),
+        (FileLimits(width=11), "train_z has 12 columns; at most 11 are taken."),
+        (FileLimits(classes=3), "weight has 4 classes; at most 3 are taken."),
+        (FileLimits(kept_bytes=100), "bytes when unpacked; at most 100 are taken."),
     ],
 )
 def test_what_is_too_large_is_refused_with_what_came_and_what_is_taken(
-    tmp_path: Path, arrays: Arrays, limits: Limits, words: str
+    tmp_path: Path, arrays: Arrays, limits: FileLimits, words: str
 ) -> None:
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(OverLimit) as caught:
@@ -48,7 +48,7 @@ def test_what_is_too_large_is_refused_with_what_came_and_what_is_taken(
 
 def test_whole_numbers_count_as_they_are_kept(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", train_y=np.zeros(1000, np.uint8))
-    assert check_npz(tmp_path / "a.npz", Limits()) == 8000
+    assert check_npz(tmp_path / "a.npz", FileLimits()) == 8000
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -71,7 +71,7 @@ def test_a_header_that_claims_more_than_is_there_is_refused_unread(
 ) -> None:
     _write_members(tmp_path / "a.npz", ("train_z.npy", _header(shape)))
     with pytest.raises(OverLimit):
-        check_npz(tmp_path / "a.npz", Limits())
+        check_npz(tmp_path / "a.npz", FileLimits())
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_what_is_no_array_is_refused_in_a_line(
     tmp_path: Path, members: tuple[tuple[str, bytes], ...]
 ) -> None:
     _write_members(tmp_path / "a.npz", *members)
-    refused(lambda: check_npz(tmp_path / "a.npz", Limits()), "not a readable npz file")
+    refused(lambda: check_npz(tmp_path / "a.npz", FileLimits()), "not a readable npz file")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_an_array_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     _write_members(tmp_path / "a.npz", *(("a.npy", _header((0,))),) * 2)
-    refused(lambda: check_npz(tmp_path / "a.npz", Limits()), "holds a twice")
+    refused(lambda: check_npz(tmp_path / "a.npz", FileLimits()), "holds a twice")
 
 
 class _Key(str):
@@ -136,7 +136,7 @@ def test_a_header_that_unpacks_to_much_is_refused_without_unpacking_it(
     assert (tmp_path / "bomb.npz").stat().st_size < 10**5
     tracemalloc.start()
     with pytest.raises(ValueError, match="not a readable npz file"):
-        check_npz(tmp_path / "bomb.npz", Limits())
+        check_npz(tmp_path / "bomb.npz", FileLimits())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 * 2**20

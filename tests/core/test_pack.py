@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 
 from heat_core.features import Features, write_features
-from heat_core.npz import Limits, OverLimit
+from heat_core.npz import FileLimits, OverLimit
 from heat_core.pack import Pack, pack_from_arrays, pack_from_npz, read_pack, write_pack
 from tests.checks import assert_same_features, harmless_or_refused, refused
 
@@ -190,14 +190,14 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, arrays):
         tmp_path / "bomb.npz", **arrays, near_zeros=np.zeros((100_000, 12), np.float32)
     )
     with pytest.raises(OverLimit, match=r"bytes when unpacked; at most 100,000 are taken"):
-        pack_from_npz(tmp_path / "bomb.npz", Limits(kept_bytes=100_000))
+        pack_from_npz(tmp_path / "bomb.npz", FileLimits(kept_bytes=100_000))
 
 
 def test_too_many_classes_are_refused(tmp_path, arrays):
     headless = _without("weight", "bias")(arrays)
     np.savez(tmp_path / "a.npz", **headless)
     with pytest.raises(OverLimit, match=r"a\.npz: train_y has 4 classes; at most 3 are taken"):
-        pack_from_npz(tmp_path / "a.npz", Limits(classes=3))
+        pack_from_npz(tmp_path / "a.npz", FileLimits(classes=3))
 
 
 # -- folders ---------------------------------------------------------------------------------------

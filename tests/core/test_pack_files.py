@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from heat_core.npz import Limits, OverLimit
+from heat_core.npz import FileLimits, OverLimit
 from heat_core.pack import Pack
 from heat_core.pack_files import check_files, pack_from_files
 from heat_core.table_files import ColumnNames
@@ -72,7 +72,7 @@ def test_a_file_a_set_and_a_column_of_lists(tmp_path: Path) -> None:
     parquet.write_table(pa.table(lists), tmp_path / "test.parquet")
     np.save(tmp_path / "far_noise.npy", 9 * Z)
     files = {path.stem: path for path in sorted(tmp_path.iterdir())}
-    pack = pack_from_files(files, ColumnNames(label="kind"), Limits(), title="lists")
+    pack = pack_from_files(files, ColumnNames(label="kind"), FileLimits(), title="lists")
     assert [name for name, _ in pack.sets()] == ["train", "test", "far_noise"]
     assert pack.train.views["std"].shape == (6, 2)
     assert pack.metadata_columns == ("day",)
@@ -206,14 +206,14 @@ def _write_repeated(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "limits"),
     [
-        ("train.csv", _write_csv, Limits(width=14)),
-        ("train.csv", _write_csv, Limits(rows=6)),
-        ("train.npy", lambda path: np.save(path, Z), Limits(kept_bytes=200)),
-        ("train.parquet", _write_repeated, Limits(rows=4999)),
+        ("train.csv", _write_csv, FileLimits(width=14)),
+        ("train.csv", _write_csv, FileLimits(rows=6)),
+        ("train.npy", lambda path: np.save(path, Z), FileLimits(kept_bytes=200)),
+        ("train.parquet", _write_repeated, FileLimits(rows=4999)),
     ],
 )
 def test_more_than_is_taken_is_refused_unread(
-    name: str, write: Callable[[Path], None], limits: Limits, tmp_path: Path
+    name: str, write: Callable[[Path], None], limits: FileLimits, tmp_path: Path
 ) -> None:
     write(tmp_path / name)
     with pytest.raises(OverLimit, match="at most"):

@@ -30,7 +30,7 @@ from heat_core.detectors.closed_form import MoG
 from heat_core.detectors.weighted_sum import OfView
 from heat_core.features import Features
 from heat_core.pack import NO_EXTRA, Pack, read_pack, write_pack
-from heat_core.serving import Limits, bodies, routes, service
+from heat_core.serving import RequestLimits, bodies, routes, service
 from heat_core.thresholds import Conformal, PerClassConformal
 from heat_core.version import __version__
 from tests.core.recipes import fitted
@@ -39,7 +39,7 @@ from tests.samples import DIM, clusters, image_bytes, with_views
 NPY = {"content-type": "application/octet-stream"}
 JSON = {"content-type": "application/json"}
 PNG = {"content-type": "image/png"}
-LIMITS = Limits(rows=100, megabytes=1)
+LIMITS = RequestLimits(rows=100, megabytes=1)
 MEBIBYTE = 2**20
 
 
@@ -442,7 +442,7 @@ def test_an_error_of_ours_is_no_traceback_to_a_client(bundle, monkeypatch):
 )
 def test_limits_that_cannot_be_are_refused(rows, megabytes, words):
     with pytest.raises(ValueError, match=words):
-        Limits(rows, megabytes)
+        RequestLimits(rows, megabytes)
 
 
 def test_what_json_held_is_named(client):

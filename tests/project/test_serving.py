@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.left_files import DEFAULT_MB, UPLOADS_VARIABLE
-from heat_core.npz import Limits
+from heat_core.npz import FileLimits
 
 ROOT = Path(__file__).parents[2]
 SERVING = (ROOT / "docs" / "SERVING.md").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_the_image_runs_as_somebody_who_does_not_own_the_code() -> None:
 
 
 def test_the_bounds_of_an_upload_are_those_that_are_written_down() -> None:
-    limits = Limits()
+    limits = FileLimits()
     mebibytes = limits.kept_bytes // 2**20
     for bound in (limits.arrays, limits.rows, limits.width, limits.classes, mebibytes):
         assert re.search(rf"\| {bound:,}\b", SERVING), bound
