@@ -24,7 +24,7 @@ SET_HELP = (
 )
 WEIGHT_HELP = (
     "λ, what the penalty of margins counts beside cross-entropy. Liu et al. 2020 take 0.1 for "
-    "images; in the plane 1 gets there in 1,000 steps."
+    "images; in the plane 1 gets there in 2,000 steps."
 )
 
 

@@ -129,7 +129,7 @@ class ClassifierTraining:
 
 
 PRETRAINING = ClassifierTraining()
-FINE_TUNING = ClassifierTraining(steps=1000, lr=1e-2)
+FINE_TUNING = ClassifierTraining(steps=2000, lr=2e-2)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ Counts = NDArray[np.float64]  # whole numbers: sums of products are exact
 Order = NDArray[np.intp]
 BOOTSTRAP_FIGURES = ("fpr95", "auroc")  # the last axis of `Bootstrap.observed`
 BOUNDS = (0.025, 0.975)  # quantiles: 95 % of the resamples lie between them
+BLOCK = 8  # resamples that are counted at once
 
 
 @dataclass(frozen=True)
@@ -146,13 +148,11 @@ def bootstrap(
     sizes = _common_sizes(scores, ("test", *names))
     ranked = [_RankedScores.of(by_set, names) for by_set in scores.values()]
 
-    def figures_of_all(counts: _ImageCounts) -> list[list[tuple[float, float]]]:
-        return [detector.figures(counts) for detector in ranked]
+    def figures_of_all(counts: _ImageCounts) -> Array:
+        return np.stack([detector.figures(counts) for detector in ranked], 1)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        resamples = _image_counts(sizes, rounds, seed)
-        figures = np.array(list(pool.map(figures_of_all, resamples)))
-    # (1 + rounds, detectors, sets, 2)
+    blocks = _in_threads(figures_of_all, _image_counts(sizes, rounds, seed))
+    figures = np.concatenate(list(blocks))  # (1 + rounds, detectors, sets, 2)
 
     set_groups = np.array([name.group for name in set_names])
     groups = [group for group in GROUPS if group in set_groups]
@@ -192,41 +192,56 @@ def paired_differences(
     return draws.differences("ours", "theirs")
 
 
+def _in_threads(
+    function: Callable[[_ImageCounts], Array], blocks: Iterable[_ImageCounts]
+) -> Iterator[Array]:
+    """Gives what a function returns of each block, in order; few blocks are held at a time."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Array]] = deque()
+        for counts in blocks:
+            waiting.append(pool.submit(function, counts))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def _image_counts(sizes: Mapping[str, int], rounds: int, seed: int) -> Iterator[_ImageCounts]:
-    """Gives how often each image is drawn: each once, then `rounds` times by chance.
+    """Gives how often each image is drawn: each once, then `rounds` times by chance, in blocks.
 
     Args:
         sizes: {set: how many images it has}.
         rounds, seed: as of `bootstrap`.
     """
     generator = np.random.default_rng(seed)
-    yield _ImageCounts.of({name: np.ones(n, np.int64) for name, n in sizes.items()})
-    for number in range(rounds):
-        report_progress("resampling images", number / rounds)
-        yield _ImageCounts.of(
-            {
-                name: np.bincount(generator.integers(n, size=n), minlength=n)
-                for name, n in sizes.items()
-            }
-        )
+    yield _ImageCounts.of({name: np.ones((1, n)) for name, n in sizes.items()})
+    for begin in range(0, rounds, BLOCK):
+        report_progress("resampling images", begin / rounds)
+        size = min(BLOCK, rounds - begin)
+        counts = {name: np.empty((size, n)) for name, n in sizes.items()}
+        for i in range(size):
+            for name, n in sizes.items():
+                counts[name][i] = np.bincount(generator.integers(n, size=n), minlength=n)
+        yield _ImageCounts.of(counts)
 
 
 class _ImageCounts(NamedTuple):
-    """How often each image of a resample was drawn.
+    """How often each image was drawn, in each of R resamples.
 
     Args:
-        inside: (n,) of ID test.
-        outside: {OOD set: (m,)}.
+        inside: (R, n) of ID test.
+        outside: {OOD set: (R, m)}.
     """
 
     inside: Counts
     outside: dict[str, Counts]
 
     @classmethod
-    def of(cls, counts: dict[str, NDArray[np.int64]]) -> _ImageCounts:
-        """Returns the counts of {set: (n,)}, `test` among the sets."""
-        by_set = {name: values.astype(np.float64) for name, values in counts.items()}
-        return cls(by_set.pop("test"), by_set)
+    def of(cls, counts: dict[str, Counts]) -> _ImageCounts:
+        """Returns the counts of {set: (R, n)}, `test` among the sets."""
+        outside = {name: drawn for name, drawn in counts.items() if name != "test"}
+        return cls(counts["test"], outside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,20 +259,33 @@ class _RankedSet:
     upto: Order
     has_ties: bool
 
-    def auroc(self, drawn: Counts, cumulated: Counts) -> float:
-        """Returns AUROC, where each image counts as often as it was drawn.
+    def auroc(self, drawn: Counts, cumulated: Counts) -> Array:
+        """Returns AUROC of each resample, (R,), where each image counts as often as it was drawn.
 
         Args:
-            drawn: (m,) how often each image of the set was drawn, m in all.
-            cumulated: (n + 1,) of how many draws the k lowest ID scores are, k from 0.
+            drawn: (R, m) how often each image of the set was drawn, m in all.
+            cumulated: (n + 1, R) of how many draws the k lowest ID scores are, k from 0.
         """
-        lower = cumulated.take(self.below)
-        lower += cumulated.take(self.upto) if self.has_ties else lower  # ties count half
-        return float(drawn @ lower / (2 * cumulated[-1] * len(drawn)))
+        lower = cumulated.take(self.below, 0)
+        lower += cumulated.take(self.upto, 0) if self.has_ties else lower  # ties count half
+        # A product of matrices does more than is read of it, and is the quickest all the same.
+        pairs = np.diagonal(drawn @ lower)
+        return pairs / (2 * cumulated[-1] * len(self.below))
 
-    def share_accepted(self, drawn: Counts, threshold: int) -> float:
-        """Returns the share at or below an ID score, by its place among them from 0."""
-        return float(drawn @ (self.below <= threshold) / len(drawn))
+    def share_accepted(self, drawn: Counts, thresholds: Order) -> Array:
+        """Returns the share at or below an ID score in each resample, (R,).
+
+        Args:
+            drawn: (R, m) how often each image of the set was drawn, m in all.
+            thresholds: (R,) places of the ID scores among all, from 0.
+        """
+        lowest, highest = thresholds.min(), thresholds.max()
+        accepted = drawn @ (self.below <= lowest)
+        between = np.flatnonzero((self.below > lowest) & (self.below <= highest))
+        accepted += np.where(
+            self.below[between] <= thresholds[:, None], drawn[:, between], 0.0
+        ).sum(1)
+        return accepted / len(self.below)
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,14 +312,20 @@ class _RankedScores:
             sets.append(_RankedSet(name, below, upto, not np.array_equal(below, upto)))
         return cls(order, sets)
 
-    def figures(self, counts: _ImageCounts) -> list[tuple[float, float]]:
-        """Returns (FPR95, AUROC) of each set, where each image counts as often as it was drawn."""
-        cumulated = np.concatenate([[0.0], counts.inside.take(self.order).cumsum()])
-        to_keep = math.ceil(0.95 * cumulated[-1] - 1e-9)
-        threshold = int(np.searchsorted(cumulated[1:], to_keep))
-        figures = []
-        for ood in self.sets:
-            drawn = counts.outside[ood.name]
-            fpr95 = ood.share_accepted(drawn, threshold)
-            figures.append((fpr95, ood.auroc(drawn, cumulated)))
-        return figures
+    def figures(self, counts: _ImageCounts) -> Array:
+        """Returns (FPR95, AUROC) of each set in each resample, (R, sets, 2)."""
+        size, n = counts.inside.shape
+        cumulated, thresholds = np.zeros((n + 1, size)), np.empty(size, np.intp)
+        to_keep = math.ceil(0.95 * n - 1e-9)
+        for i, drawn in enumerate(counts.inside):
+            lowest = drawn.take(self.order).cumsum()
+            cumulated[1:, i] = lowest
+            thresholds[i] = np.searchsorted(lowest, to_keep)
+        figures = [
+            (
+                ood.share_accepted(counts.outside[ood.name], thresholds),
+                ood.auroc(counts.outside[ood.name], cumulated),
+            )
+            for ood in self.sets
+        ]
+        return np.moveaxis(np.array(figures), -1, 0)
