@@ -73,6 +73,7 @@ def test_kept_data_without_ood_sets_opens_on_every_page_and_is_fitted_once(
 ) -> None:
     at = upload(_opened("threshold_lab"), "arrays", own, "mine.npz")
     wait(at, lambda page: "of ID" in text(page) and "Fitting" not in text(page))
+    assert "This data has no OOD set, so the page says only what becomes of ID." in text(at)
     press(at, "Keep on this server for 2 days")
     assert "Kept on this server until" in text(at)
     kept = link(at)
