@@ -162,6 +162,17 @@ def to_link(key: str, value: str) -> str:
     return write_to_link(key, value)
 
 
+def is_asked_for_by_link(*keys: str) -> bool:
+    """Returns whether this tab's link names one of some choices, or has done so before.
+
+    A choice that is back at its default leaves the link: a fold that followed the link alone would
+    close in the hands of whoever chose it.
+    """
+    asked_for: set[str] = st.session_state.setdefault("asked_for_by_link", set())
+    asked_for.update(key for key in keys if key in st.query_params)
+    return not asked_for.isdisjoint(keys)
+
+
 def write_to_link(key: str, value: str) -> str:
     """Returns a value and writes it to the link; an empty one is left out of it."""
     if not value:

@@ -26,6 +26,9 @@ WAY_OUT = (
     "Larger arrays become a pack on the server: `python -m heat_core pack FILE --out PACKS/NAME`, "
     "with HEAT_PACKS naming the folder PACKS."
 )
+READ_TOGETHER = (
+    "The files above are read together: take away, by the cross beside its name, what is not to be."
+)
 
 
 class UploadBudget:
@@ -161,7 +164,8 @@ class UploadReader:
             except OverLimit as error:
                 raise ValueError(f"{_with_names(error, by_path)} {WAY_OUT}") from None
             except ValueError as error:
-                raise ValueError(_with_names(error, by_path)) from None
+                way_out = f" {READ_TOGETHER}" if len(paths) > 1 else ""
+                raise ValueError(f"{_with_names(error, by_path)}{way_out}") from None
         digest = hashlib.sha256(repr((sorted(named), columns)).encode())
         for file in files:
             if file.name in paths:

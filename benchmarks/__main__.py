@@ -15,7 +15,16 @@ from .timing import Options, Row, table
 PEERS = ("neighbors", "mahalanobis", "metrics", "extraction", "step", "scoring", "serving")
 ALONE = ("closed_forms", "intervals")
 """Without a peer, against a bar in seconds."""
-WAITS = ("start", "pages", "plane", "lines", "threshold", "inspector", "feature_map")
+WAITS = (
+    "start",
+    "pages",
+    "plane",
+    "temperature",
+    "lines",
+    "threshold",
+    "inspector",
+    "feature_map",
+)
 """In the app; `waits` stands for all of them."""
 CROWD = ("burst",)
 """In the app, with others there."""

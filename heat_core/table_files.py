@@ -28,6 +28,7 @@ LIST_COLUMN = "z"  # of lists, as features come where each row has one
 LABEL_NAMES = ("label", "y", "class")
 SET_NAMES = ("set", "split")
 MAX_BLOCK_BYTES = 2**30  # of a CSV that are read at once
+MAX_HEADER_BYTES = 2**20  # of a CSV's first line that are looked at
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ def _read_parquet(path: Path) -> pa.Table:
 def _read_csv(path: Path) -> pa.Table:
     from pyarrow import csv
 
+    with path.open("rb") as file:
+        header = file.readline(MAX_HEADER_BYTES)
+    if b"," not in header and b";" in header:
+        raise ValueError("its columns are separated by semicolons; wanted commas, and 0.5 for 0,5.")
     # in one block, so that the type of a column is that of all its rows
     block_size = min(max(path.stat().st_size, 1) + 1, MAX_BLOCK_BYTES)
     table = csv.read_csv(path, csv.ReadOptions(block_size=block_size))
@@ -310,9 +315,8 @@ def _feature_arrays(table: pa.Table, asked: str, taken: set[str]) -> _FeatureArr
         and pa.types.is_nested(table.schema.field(patterns[0]).type)
     ):
         return _list_features(table, patterns[0], names)
-    wanted = _asked_columns(table, patterns, names) if patterns else _numbered_columns(names)
-    matrix = np.stack([_feature_column(table, name) for name in wanted], 1)
-    return _FeatureArrays({"": matrix}, set(wanted))
+    wanted = _asked_columns(table, patterns, names) if patterns else numbered_columns(names)
+    return _FeatureArrays({"": feature_matrix(table, wanted)}, set(wanted))
 
 
 def _asked_columns(table: pa.Table, patterns: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -329,12 +333,12 @@ def _asked_columns(table: pa.Table, patterns: Sequence[str], names: Sequence[str
     return list(wanted)
 
 
-def _numbered_columns(names: Sequence[str]) -> list[str]:
+def numbered_columns(names: Sequence[str]) -> list[str]:
     """Returns the columns that are numbered alike, most of them at once, by number.
 
     Raises ValueError if there are none, or as many of another name.
 
-    >>> _numbered_columns(["f0", "site", "f10", "f2", "day1"])
+    >>> numbered_columns(["f0", "site", "f10", "f2", "day1"])
     ['f0', 'f2', 'f10']
     """
     by_prefix: dict[str, list[str]] = {}
@@ -361,7 +365,20 @@ def _natural_order(name: str) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else (name, -1)
 
 
-def _feature_column(table: pa.Table, name: str) -> np.ndarray:
+def feature_matrix(table: pa.Table, names: Sequence[str], first_row: int = 0) -> np.ndarray:
+    """Returns columns of numbers side by side, (N, d).
+
+    Raises ValueError that names the column and the row, counted from `first_row`, of what is no
+    finite number.
+
+    >>> import pyarrow as pa
+    >>> feature_matrix(pa.table({"f0": [0.5, 2.0], "f1": [1.0, 3.0]}), ["f0", "f1"]).tolist()
+    [[0.5, 1.0], [2.0, 3.0]]
+    """
+    return np.stack([_feature_column(table, name, first_row) for name in names], 1)
+
+
+def _feature_column(table: pa.Table, name: str, first_row: int) -> np.ndarray:
     """Returns a column of numbers, (N,). Raises ValueError if a row has none, or a text."""
     import pyarrow as pa
 
@@ -371,7 +388,8 @@ def _feature_column(table: pa.Table, name: str) -> np.ndarray:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
         row, value = _first_text(column)
         raise ValueError(
-            f"the feature {shown} must be a number in every row, got {value!r} in row {row + 1:,}; "
+            f"the feature {shown} must be a number in every row, got {value!r} in row "
+            f"{first_row + row + 1:,}; "
             "say which columns are features (--features) if it is none."
         )
     values = column.to_numpy() if not column.null_count else column.cast(pa.float64()).to_numpy()
@@ -381,7 +399,7 @@ def _feature_column(table: pa.Table, name: str) -> np.ndarray:
         came = "nothing" if column[row].as_py() is None else str(values[row])
         raise ValueError(
             f"the feature {shown} must be a finite number in every row, got {came} in row "
-            f"{row + 1:,} ({len(broken):,} in all)."
+            f"{first_row + row + 1:,} ({len(broken):,} in all)."
         )
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 

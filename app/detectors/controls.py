@@ -15,7 +15,6 @@ from app.pack.shown import (
     addable_detectors,
     added_detectors,
     set_added_detectors,
-    shown_detectors,
 )
 from app.session import warn_if_not_offered
 from app.text import plain
@@ -70,16 +69,15 @@ def _add_picked() -> None:
     set_added_detectors(name for names in picked for name in names or ())
 
 
-def drawn_detectors_input() -> list[str]:
-    """Returns up to four detectors whose curves are drawn."""
+def drawn_detectors_input(offered: Sequence[str]) -> list[str]:
+    """Returns up to four of the detectors that are offered, whose curves are drawn."""
     warn_if_not_offered("drawn", DETECTORS, "detector")
-    shown = shown_detectors()
-    if not set(st.session_state.get("drawn", ())) <= set(shown):  # one was taken away since
+    if not set(st.session_state.get("drawn", ())) <= set(offered):  # one was taken away since
         del st.session_state["drawn"]
     names = st.multiselect(
         "Detectors drawn",
-        shown,
-        [name for name in DRAWN if name in shown],
+        offered,
+        [name for name in DRAWN if name in offered],
         key="drawn",
         bind="query-params",
         max_selections=4,

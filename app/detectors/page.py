@@ -74,8 +74,9 @@ def compare(pack_data, scores_by_detector, settings: LineChoice, bootstrap) -> N
 
 def show_notes(pack_data, job, missing_reasons) -> None:
     """Says what detectors are absent or not to be trusted, and which settings ID data chose."""
-    for message in dict.fromkeys((*missing_reasons.values(), *fit_warnings(job))):
-        st.info(plain(message), icon=":material/info:")
+    messages = dict.fromkeys((*missing_reasons.values(), *fit_warnings(job)))
+    if messages:
+        st.info("\n\n".join(map(plain, messages)), icon=":material/info:")
     show_lights(job)
     if chosen := chosen_sentence(pack_data, job):
         st.caption(plain(chosen, 500))

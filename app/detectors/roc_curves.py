@@ -12,9 +12,10 @@ from app import figures
 from app.detectors.controls import drawn_detectors_input, drawn_group_input
 from app.detectors.state import row_count, selected_ood_masks
 from app.detectors.tables import NAME_WIDTH, curves_table, roc_finding
-from app.pack.data import PackData
+from app.pack.data import PackData, unsupported_reasons
 from app.pack.items import MIN_OOD_SELECTED
 from app.pack.scores import ScoresByDetector, results_table
+from app.pack.shown import shown_detectors
 from app.pack.tables import style_digits
 from heat_core.metrics import auroc, threshold_keeping
 from heat_core.thresholds import GroupedScores, Outcome, evaluate, sweep
@@ -41,7 +42,9 @@ def show(pack_data: PackData, scores_by_detector: ScoresByDetector, share_to_kee
     heading = st.container()
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        requested = drawn_detectors_input()
+        shown = shown_detectors()
+        absent = unsupported_reasons(pack_data, shown)
+        requested = drawn_detectors_input([name for name in shown if name not in absent])
     with right:
         groups = dict.fromkeys(name.group for name in pack_data.pack.averaged)
         group = drawn_group_input(tuple(groups))

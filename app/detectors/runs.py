@@ -19,6 +19,7 @@ from app.pack.progress import show_cancellable, show_failure
 from app.pack.scores import ensure_scoring_job
 from app.pack.tables import percent
 from app.pack.work import DetectorScores, RunChoice, RunScores, runs_work
+from app.session import is_asked_for_by_link
 from app.text import plain
 from heat_core.detectors.presets import APPROACHES, DETECTORS, PRESETS, domain_of
 from heat_core.metrics import threshold_keeping
@@ -46,11 +47,10 @@ def show(pack_data: PackData, share_to_keep: float) -> None:
     learned = [name for name in APPROACHES["learned"] if name in DETECTORS]
     if not learned:
         return
-    is_asked_for = any(key in st.query_params for key in (DETECTOR_KEY, KIND_KEY, PRESETS_KEY))
     title = "The same detector with other seeds and presets"
     panel = st.expander(
         title,
-        expanded=is_asked_for,
+        expanded=is_asked_for_by_link(DETECTOR_KEY, KIND_KEY, PRESETS_KEY),
         icon=":material/casino:",
         key="runs-panel",
         on_change="rerun",

@@ -180,13 +180,20 @@ def runs_finding(detector: str, kind: str, table: Table) -> str:
     if len(averages) == 1:
         only = ", ".join(f"{name} {percent(values[0])}" for name, values in figures.items())
         return f"{detector}, {table.detectors[0]}: {only}.".replace(" %", "\u00a0%")
-    ranges = ", ".join(
-        f"{name} {100 * min(values):.1f} to {percent(max(values))}"
-        for name, values in figures.items()
-    )
+    ranges = ", ".join(f"{name} {_range_text(values)}" for name, values in figures.items())
     deviation = 100 * float(np.std(figures["FPR95"], ddof=1))
     spread = f" (FPR95 has a standard deviation of {deviation:.1f})" if kind == "seeds" else ""
     return f"{detector}, {len(averages)} {kind}: {ranges}{spread}.".replace(" %", "\u00a0%")
+
+
+def _range_text(shares: Sequence[float]) -> str:
+    """Returns the least and the largest of several shares in percent; one figure if they agree.
+
+    >>> _range_text([0.348, 0.1]), _range_text([0.348, 0.348])
+    ('10.0 to 34.8 %', '34.8 % each')
+    """
+    low, high = percent(min(shares)), percent(max(shares))
+    return f"{high} each" if low == high else f"{100 * min(shares):.1f} to {high}"
 
 
 # -- curves and the selection ----------------------------------------------------------------------

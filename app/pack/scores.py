@@ -200,7 +200,7 @@ def _start_scoring(
     names = added or first_detectors()
     keeper = result_keeper()
     kept = {} if keeper is None else keeper.known(preset)
-    kept = {name: own for name, own in kept.items() if name in names}
+    kept = {name: kept[name] for name in names if name in kept}
     known.update(kept)
     work = scoring_work(
         pack_data.pack,

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.pack.data import PackData
 from app.pack.slices import slices, slices_finding, slices_table
-from app.session import warn_if_not_offered
+from app.session import is_asked_for_by_link, warn_if_not_offered
 from app.text import plain
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def slices_expander(pack_data: PackData) -> DeltaGenerator | None:
         return None
     return st.expander(
         f"Kept and caught by {plain(', '.join(columns), 80)}",
-        expanded=COLUMN_KEY in st.query_params,
+        expanded=is_asked_for_by_link(COLUMN_KEY),
         icon=":material/table_rows:",
     )
 

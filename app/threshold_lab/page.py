@@ -26,10 +26,11 @@ from heat_core.detectors.presets import DETECTORS
 from heat_core.thresholds import KeepShare, choose_threshold
 
 HEIGHT = 560  # of the line and its numbers, in pixels, while they are on their way
-NO_OOD = (
+NONE_COUNTS = (
     "No OOD set counts, so the page says only what becomes of ID. "
     "Choose some above to see what is caught."
 )
+NO_OOD = "This data has no OOD set, so the page says only what becomes of ID."
 
 
 def evaluate_choice(pack_data, choice, scores_by_detector, place: DeltaGenerator):
@@ -107,7 +108,8 @@ def show(pack_data) -> None:
         names = plain(" and ".join(missing))
         show_scoring(job, f"Fitting the detectors, {names} among them", missing)
     if not choice.set_names:
-        st.info(NO_OOD, icon=":material/info:")
+        message = NONE_COUNTS if pack_data.pack.ood else NO_OOD
+        st.info(message, icon=":material/info:")
     selection_chips()
 
     if choice.detector in scores_by_detector:

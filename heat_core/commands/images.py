@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from heat_core.judge import Opinion, ScoredRun, Verdict
 
 
+ID_HELP = "the in-distribution dataset; some classes of one are named mnist[0-7]"
+
+
 def _fetch_options(add: AddOption) -> None:
     add("name", metavar="NAME", help="a dataset that `list` shows")
     add("--root", type=Path, required=True, help="the folder to put it in")
@@ -67,7 +70,7 @@ def fetch(options: argparse.Namespace) -> None:
 
 
 def _train_classifier_options(add: AddOption) -> None:
-    add("--id", default="cifar10", help="the in-distribution dataset")
+    add("--id", default="cifar10", help=ID_HELP)
     add("--out", type=Path, required=True, help="a .safetensors file")
     add("--model", default="resnet34", help="timm's name of the network (resnet34)")
     layers = "blocks in a ResNet's four stages, such as 1,1,1,1; timm's own if not given"
@@ -82,6 +85,8 @@ def _train_classifier_options(add: AddOption) -> None:
         default=5000,
         help="training images that the network never sees",
     )
+    mirror = "learn from mirror images, too; --no-mirror as of extract"
+    add_switch(add, "--mirror", mirror)
     add_roots(add)
     add_seed(add, "of the first weights, and of the order of images")
     add_device(add)
@@ -98,7 +103,7 @@ def train_classifier(options: argparse.Namespace) -> None:
         raise FileExistsError(f"{options.out} exists already.")
     check_parent(options.out)
     device = device_of(options)
-    recipe = find_recipe(options.recipe, options.epochs)
+    recipe = find_recipe(options.recipe, options.epochs, options.mirror)
     images = datasets.read_images(options.id, options.root, "train")
     test = datasets.read_images(options.id, options.root, "test")  # before hours are spent
     for split in (images, test):
@@ -145,7 +150,7 @@ def _extract_options(add: AddOption) -> None:
     add("--small-stem", action="store_true", help=small_stem)
     layer = "the module whose output is read; what the last layer reads if not given"
     add("--layer", default="", help=layer)
-    add("--id", default="cifar10", help="the in-distribution dataset")
+    add("--id", default="cifar10", help=ID_HELP)
     ood = "cifar100,tinyimagenet,scenes,textures,mnist,fashion-mnist"
     add("--ood", default=ood, help="OOD datasets, by commas")
     out = "the pack's folder; a killed extraction goes on in OUT.shards"

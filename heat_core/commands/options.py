@@ -34,6 +34,14 @@ def add_overwrite(add: AddOption) -> None:
     add("--overwrite", action="store_true", help="replace what is there")
 
 
+def add_features_column(add: AddOption) -> None:
+    column = (
+        "the column of a table, or key of JSON, that holds the features, a list a row; a table "
+        "without z has them in the columns that are numbered alike, f0, f1 ..."
+    )
+    add("--z", default="z", help=column)
+
+
 def add_roots(add: AddOption) -> None:
     roots = "a folder with datasets; repeatable"
     add("--root", type=Path, action="append", required=True, help=roots)

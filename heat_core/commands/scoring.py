@@ -18,7 +18,7 @@ from heat_core.progress import progress_to
 
 from .batch import Interrupted
 from .command import Command
-from .options import AddOption, add_device, add_overwrite
+from .options import AddOption, add_device, add_features_column, add_overwrite
 from .progress import ProgressLine
 from .shared import check_parent, has_format
 
@@ -34,8 +34,8 @@ FORMAT, MANIFEST = "heat-scores", "scores.json"  # in a folder of tables: what t
 def _score_options(add: AddOption) -> None:
     add("run_folder", metavar="RUN", type=Path, help="a run, or a bundle, which decides as well")
     features = (
-        "safetensors from a pack, an npz with z, an npy, Parquet (a file, a folder, or a pattern "
-        "with *), or - for JSON lines"
+        "safetensors from a pack, an npz with z, an npy, CSV, Parquet (a file, a folder, or a "
+        "pattern with *), or - for JSON lines"
     )
     add("features", metavar="FEATURES", help=features)
     add(
@@ -45,7 +45,7 @@ def _score_options(add: AddOption) -> None:
         help="a file; without an ending a folder, in which a killed run goes on",
     )
     add("--format", choices=("parquet", "csv", "jsonl"), help="by default as --out ends")
-    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add_features_column(add)
     add("--id", default="", help="the column or key that names a row; else rows are counted")
     add_device(add)
     add_overwrite(add)

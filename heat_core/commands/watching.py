@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .command import Command
-from .options import AddOption, add_device, add_overwrite, add_seed, whole_number
+from .options import (
+    AddOption,
+    add_device,
+    add_features_column,
+    add_overwrite,
+    add_seed,
+    whole_number,
+)
 from .progress import progress_line
 from .shared import check_parent, check_suffix
 
@@ -21,10 +28,10 @@ if TYPE_CHECKING:
 
 def _watch_options(add: AddOption) -> None:
     add("bundle", metavar="BUNDLE", type=Path)
-    stream = "rows as `score` reads them: Parquet, npy, or - for JSON lines"
+    stream = "rows as `score` reads them: Parquet, CSV, npy, or - for JSON lines"
     add("stream", metavar="STREAM", help=stream)
     add("--time", default="", help="the column or key that says when a row came; else as they come")
-    add("--z", default="z", help="the column of Parquet, or key of JSON, that holds the features")
+    add_features_column(add)
     add("--window", type=whole_number(1, 10**9), default=500, help="rows of a window")
     add("--out", type=Path, help="a .parquet or a .csv file with a row for each window")
     add_seed(add, "of the chance by which equal scores are ranked")

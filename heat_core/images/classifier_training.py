@@ -43,6 +43,7 @@ class Recipe:
         small_share: the share of the training that sees images shrunk to three quarters, which is
             nearly twice as fast.
         checkpoint_steps: steps between checkpoints.
+        mirror: whether an image is mirrored in every other epoch.
 
     Example:
         >>> [RECIPES["paper"].lr_factor(progress) for progress in (0, 0.5)]
@@ -61,6 +62,7 @@ class Recipe:
     whiten: bool = False
     small_share: float = 0.0
     checkpoint_steps: int = 200
+    mirror: bool = True
 
     def lr_factor(self, progress: float) -> float:
         """Returns the learning rate at a share of the training in [0, 1], relative to the peak."""
@@ -99,8 +101,11 @@ IN_CHECKPOINTS = {
 """{field of a recipe: its name in a checkpoint}, so that one of version 0.1 is still taken up."""
 
 
-def find_recipe(name: str, epochs: int | None = None) -> Recipe:
+def find_recipe(name: str, epochs: int | None = None, mirror: bool = True) -> Recipe:
     """Returns the recipe of this name, over so many epochs if given.
+
+    Args:
+        mirror: whether images are mirrored, as they are not where left and right mean something.
 
     Raises ValueError naming the known ones.
     """
@@ -108,7 +113,8 @@ def find_recipe(name: str, epochs: int | None = None) -> Recipe:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}.")
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}.")
-    return RECIPES[name] if epochs is None else replace(RECIPES[name], epochs=epochs)
+    recipe = replace(RECIPES[name], mirror=mirror)
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -191,7 +197,7 @@ class _Training(TrainingLoop):
         rows = shuffled_rows(count, recipe.batch, step, self.seed).to(device)
         generator = torch.Generator(device).manual_seed(self.seed * 100_003 + step)
         coins = _coins(count, self.seed).to(device)
-        flip = (coins[rows] + epoch) % 2 == 0
+        flip = (coins[rows] + epoch) % 2 == 0 if recipe.mirror else torch.zeros_like(rows).bool()
         pixels = augment(self.pixels[rows], flip, recipe.crop_padding, generator)
         inputs = self.architecture.normalise(pixels)
         if step < recipe.small_share * self.steps:
@@ -202,6 +208,8 @@ class _Training(TrainingLoop):
 def _name_of(architecture: Architecture, images: Images, recipe: Recipe, seed: int) -> str:
     """Returns what a checkpoint says it is of, as JSON."""
     settings = {IN_CHECKPOINTS.get(name, name): value for name, value in asdict(recipe).items()}
+    if recipe.mirror:  # version 0.1 knew nothing else and wrote nothing of it
+        del settings["mirror"]
     return json.dumps([asdict(architecture), settings, seed, len(images), images.name])
 
 

@@ -2,11 +2,13 @@
 
 A dataset is found in the first of several folders that has it (`fetching.fetch` puts it into one),
 in its own format or as sheets of tiles (`readers`). `read_images` gives `Images`: square RGB pixels
-of one size, whatever the files hold, by `decoding.to_square`.
+of one size, whatever the files hold, by `decoding.to_square`. Some classes of a dataset are one of
+their own, `mnist[0-7]`: to a network of those, the others, `mnist[8-9]`, are near OOD.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +24,10 @@ from heat_core.splits import stratified_rows
 from .decoding import read_image, to_square
 from .readers import READ_ERRORS, READERS, EncodedImage, StoredSplit, read_folder, read_sheets
 
+PAPERS_ID = ("cifar10", "cifar100")  # the ID datasets of the paper, whose groups all datasets have
 FOLDER = "folder:"  # what the name of a folder of images begins with
+SOME_CLASSES = re.compile(r"(?P<base>[^\[\]]+)\[(?P<labels>\d+(?:-\d+)?(?:\+\d+(?:-\d+)?)*)\]")
+MAX_LABEL = 9999  # in the name of some classes of a dataset
 
 
 class SkippedFile(NamedTuple):
@@ -100,9 +105,12 @@ class Dataset:
         complete_classes: with so many classes it is the paper's own and replaces nothing.
         manual_download: how to get what `fetching.fetch` cannot.
         shareable: whether small copies of its images may be handed on.
+        labels: of the classes that are read, ascending; all if empty.
 
     Example:
         >>> DATASETS["cifar100"].group_beside("cifar10")
+        'near'
+        >>> find_dataset("mnist[8-9]").group_beside("mnist[0-7]")
         'near'
     """
 
@@ -117,16 +125,31 @@ class Dataset:
     complete_classes: int = 0
     manual_download: str = ""
     shareable: bool = False
+    labels: tuple[int, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """The name of the dataset with all its classes."""
+        return self.name.partition("[")[0] if self.labels else self.name
 
     def group_beside(self, id_name: str) -> str:
-        """Returns its group beside an ID dataset: the two CIFARs are near each other."""
+        """Returns its group beside an ID dataset.
+
+        The two CIFARs, and other classes of one dataset, are near each other; beside a dataset
+        that is no CIFAR all else is far.
+        """
         if self.name == id_name:
             return "in"
+        id_base = find_dataset(id_name).base
+        if self.base == id_base:
+            return "near"
+        if id_base not in PAPERS_ID:
+            return "far"
         return "near" if self.group == "in" else self.group
 
     def how_to_get(self, root: str) -> str:
         """Returns what to do to have the dataset in a folder: a command, or what it takes else."""
-        return self.manual_download or f"python -m heat_core fetch {self.name} --root {root}"
+        return self.manual_download or f"python -m heat_core fetch {self.base} --root {root}"
 
 
 NO_LICENCE = "research use; no licence stated by the source"
@@ -243,9 +266,12 @@ DATASETS = {dataset.name: dataset for dataset in ALL}
 
 
 def find_dataset(name: str) -> Dataset:
-    """Returns the dataset of this name, `folder:PATH` too (taken as far).
+    """Returns the dataset of this name; `folder:PATH` too (taken as far), and `NAME[CLASSES]`.
 
     Raises ValueError naming the known ones.
+
+    >>> find_dataset("mnist[0-4+7]").title, find_dataset("mnist[0-4+7]").labels
+    ('MNIST 0-4+7', (0, 1, 2, 3, 4, 7))
     """
     path = name.removeprefix(FOLDER)
     if name.startswith(FOLDER) and path:
@@ -259,11 +285,31 @@ def find_dataset(name: str) -> Dataset:
             citation="your own images",
             manual_download="give a folder that exists",
         )
-    if name not in DATASETS:
+    some = SOME_CLASSES.fullmatch(name)
+    base = some["base"] if some else name
+    if base not in DATASETS:
         raise ValueError(
-            f"dataset must be one of {', '.join(DATASETS)} or folder:PATH; got {name!r}."
+            f"dataset must be one of {', '.join(DATASETS)}, some classes of one (such as "
+            f"mnist[0-7]) or folder:PATH; got {name!r}."
         )
-    return DATASETS[name]
+    dataset = DATASETS[base]
+    if not some:
+        return dataset
+    title = f"{dataset.title} {some['labels']}"
+    return replace(dataset, name=name, title=title, labels=_labels_of(name, some["labels"]))
+
+
+def _labels_of(name: str, text: str) -> tuple[int, ...]:
+    """Returns the labels that a text such as `0-4+7` means. Raises ValueError."""
+    labels: set[int] = set()
+    for part in text.split("+"):
+        first, _, last = part.partition("-")
+        if max(len(first), len(last)) > len(str(MAX_LABEL)) or int(last or first) < int(first):
+            raise ValueError(
+                f"classes must be labels up to {MAX_LABEL}, such as 0-4+7; got {name!r}."
+            )
+        labels |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(labels))
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -305,8 +351,8 @@ def read_images(
     Single files that are no image are skipped.
 
     Args:
-        name: a key of `DATASETS`, or `folder:PATH` for a folder of images or of folders, each a
-            class.
+        name: a key of `DATASETS`, one with the labels of some of its classes, `mnist[0-7]`, or
+            `folder:PATH` for a folder of images or of folders, each a class.
         roots: folders to look in, in this order.
         split: one of the dataset's splits; its first one if not given.
         size: the side of the images, in pixels; see `decoding.to_square`.
@@ -327,6 +373,7 @@ def read_images(
         try:
             stored = _find_split(dataset, split, root)
             if stored is not None:
+                stored = _some_classes(dataset, stored)
                 return _decode(dataset, split, stored, size, count, seed)
         except READ_ERRORS as error:
             raise ValueError(
@@ -343,14 +390,35 @@ def _find_split(dataset: Dataset, split: str, root: Path) -> StoredSplit | None:
     """Returns a split in its own format, or else in sheets; None if the folder has neither."""
     if dataset.name.startswith(FOLDER):
         return read_folder(root)
-    reader = READERS.get(dataset.name)
+    reader = READERS.get(dataset.base)
     stored = reader(split, root) if reader else None
     if stored is not None:
         return stored
-    keys = [f"{dataset.name}-{split}"]
+    keys = [f"{dataset.base}-{split}"]
     if split == dataset.splits[0]:
-        keys.append(dataset.name)
+        keys.append(dataset.base)
     return read_sheets(keys, root)
+
+
+def _some_classes(dataset: Dataset, stored: StoredSplit) -> StoredSplit:
+    """Returns the images of the classes that a dataset has of a split, their labels from 0 on.
+
+    Raises ValueError if the split lacks one of them.
+    """
+    if not dataset.labels:
+        return stored
+    if dataset.labels[-1] >= len(stored.classes):
+        raise ValueError(
+            f"it has classes 0 to {len(stored.classes) - 1}; got {dataset.labels[-1]} in "
+            f"{dataset.name}"
+        )
+    rows = np.flatnonzero(np.isin(stored.labels, dataset.labels))
+    images = stored.images
+    return StoredSplit(
+        np.searchsorted(dataset.labels, stored.labels[rows]),
+        tuple(stored.classes[label] for label in dataset.labels),
+        images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows.tolist()],
+    )
 
 
 def _decode(

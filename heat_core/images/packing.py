@@ -36,7 +36,7 @@ from heat_core.pack import (
 from heat_core.splits import stratified_rows
 
 from .classifier import FINGERPRINT_KEY, fingerprint, pixels_tensor
-from .datasets import FOLDER, Images, find_dataset, read_images
+from .datasets import FOLDER, PAPERS_ID, Images, find_dataset, read_images
 from .extract import (
     EarlyLayer,
     Extractor,
@@ -125,8 +125,14 @@ class Contents:
 
 
 def short_name(name: str) -> str:
-    """Returns what a dataset is called in a pack: a folder by its own name."""
-    return Path(name.removeprefix(FOLDER)).name if name.startswith(FOLDER) else name
+    """Returns what a dataset is called in a pack: a folder by its own name.
+
+    >>> short_name("folder:holidays/beach"), short_name("mnist[8-9]")
+    ('beach', 'mnist-8-9')
+    """
+    if name.startswith(FOLDER):
+        return Path(name.removeprefix(FOLDER)).name
+    return name.replace("[", "-").removesuffix("]")
 
 
 def build_pack(
@@ -495,7 +501,9 @@ def make_card(
     if extractor.mirror and extractor.odin:
         classifier["odin"] = "the mean of the scores of an image and its mirror image"
     classifier |= {FINGERPRINT_KEY: fingerprint(extractor.network), **training_info}
-    sets = {name: _describe(name, features, images.get(name)) for name, features in pack.sets()}
+    sets = {
+        name: _describe(name, features, images.get(name), id_name) for name, features in pack.sets()
+    }
     sets["train"][AVAILABLE_ROWS_KEY] = learned_count
     return {
         "title": f"{title}, {network}",
@@ -506,7 +514,7 @@ def make_card(
     }
 
 
-def _describe(name: str, features: Features, images: Images | None) -> dict[str, Any]:
+def _describe(name: str, features: Features, images: Images | None, id_name: str) -> dict[str, Any]:
     """Returns the entry of a set on the card: its rows, attribution and licence, and so on.
 
     Args:
@@ -524,7 +532,8 @@ def _describe(name: str, features: Features, images: Images | None) -> dict[str,
     if images is None:
         return entry | {"family": SetName.parse(name).short_name}
     is_complete = 0 < dataset.complete_classes <= len(images.classes)
-    if dataset.stands_in_for and not is_complete:
+    is_of_paper = find_dataset(id_name).base in PAPERS_ID
+    if dataset.stands_in_for and is_of_paper and not is_complete:
         entry["stands_in_for"] = dataset.stands_in_for
     if images.skipped:
         # keys of version 0.1: their number, and a sentence

@@ -1,7 +1,8 @@
-"""Rows to score: from features files, arrays, Parquet or JSON lines, batch by batch."""
+"""Rows to score: from features files, arrays, tables or JSON lines, batch by batch."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import sys
@@ -10,13 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from heat_core.features import Features, read_features
 from heat_core.list_columns import matrix_of_lists
+from heat_core.table_files import feature_matrix, numbered_columns, read_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Item = TypeVar("Item")
 
@@ -81,11 +86,12 @@ def parts_of(
     with: a name stays what it is when further files come.
 
     Args:
-        source: a features file (.safetensors), .npz with `z`, .npy (N, d), .parquet, a folder of
-            Parquet files or a pattern with `*` that names some, or `-` for JSON lines on standard
-            input: `{"id": ..., "z": [...]}`, or the list alone.
+        source: a features file (.safetensors), .npz with `z`, .npy (N, d), .csv, .parquet, a folder
+            of Parquet files or a pattern with `*` that names some, or `-` for JSON lines on
+            standard input: `{"id": ..., "z": [...]}`, or the list alone.
         z: the column of Parquet or the key of JSON that holds the features, a list a row. Columns
-            `z__VIEW` are its views.
+            `z__VIEW` are its views. A table without a column `z` has its features in the columns
+            that are numbered alike, `f0`, `f1` ..., as a pack is made of it.
         id_column: the column or key that names a row; by default rows are counted from 0.
         stdin: what `-` reads; by default standard input.
         id_option: the option of a command that gives `id_column`, as messages call it.
@@ -119,11 +125,13 @@ def _file_parts(source: str, columns: _Columns) -> list[TablePart]:
         return [part for file, name in named for part in _parquet_parts(file, name, columns)]
     if len(files) > 1:
         raise ValueError(f"{source}: of several files all must be .parquet, got {files[0].name}.")
+    if files[0].suffix == ".csv":
+        return [_csv_part(files[0], columns)]
     readers = {".npy": _array_part, ".npz": _features_part, ".safetensors": _features_part}
     if files[0].suffix not in readers:
         raise ValueError(
-            f"{source}: wanted .safetensors, .npz, .npy, .parquet, a folder of Parquet files, or - "
-            "for JSON lines."
+            f"{source}: wanted .safetensors, .npz, .npy, .csv, .parquet, a folder of Parquet "
+            "files, or - for JSON lines."
         )
     _check_nothing_is_named(files[0], columns)
     return [readers[files[0].suffix](files[0])]
@@ -145,7 +153,7 @@ def _check_nothing_is_named(path: Path, columns: _Columns) -> None:
     for option, name, default in (("--z", columns.z, "z"), (columns.id_option, columns.id, "")):
         if name != default:
             raise ValueError(
-                f"{path}: {option} {name} names a column of Parquet or a key of JSON, and a "
+                f"{path}: {option} {name} names a column of a table or a key of JSON, and a "
                 f"{path.suffix} file has neither."
             )
 
@@ -193,7 +201,85 @@ def features_of(arrays: dict[str, np.ndarray], source: object, start: int) -> Fe
         raise ValueError(f"{source}, rows from {start:,} on: {error}") from None
 
 
-# -- Parquet ---------------------------------------------------------------------------------------
+# -- tables ----------------------------------------------------------------------------------------
+
+
+class _FeatureColumns(NamedTuple):
+    """Where a table has its features.
+
+    Args:
+        views: {`z` or `z__VIEW`: its column of lists}, or `z` alone with its columns of numbers.
+        id: the column that names a row; nothing where rows are counted.
+    """
+
+    views: dict[str, list[str]]
+    id: str
+
+    @property
+    def names(self) -> list[str]:
+        """All columns, without the repetition of one that is both."""
+        names = [name for columns in self.views.values() for name in columns]
+        return list(dict.fromkeys([*names, self.id] if self.id else names))
+
+    def batch_of(self, table: pa.Table, source: Path, start: int) -> RowBatch:
+        """Returns the rows of a table, of which the first is number `start`.
+
+        Raises ValueError that names the source, of a column that holds no features.
+        """
+        try:
+            arrays = {key: _matrix(table, names, start) for key, names in self.views.items()}
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+        ids: Sequence[Any] = range(start, start + table.num_rows)
+        if self.id:
+            ids = table[self.id].to_pylist()
+        return RowBatch(ids, features_of(arrays, source, start), start)
+
+
+def _matrix(table: pa.Table, names: Sequence[str], start: int) -> np.ndarray:
+    """Returns a column of lists, or several of numbers, as (n, d), whose memory is its own."""
+    if len(names) > 1:
+        return feature_matrix(table, names, start)
+    return np.array(matrix_of_lists(table[names[0]].combine_chunks(), names[0], start))
+
+
+def _feature_columns(path: Path, names: Sequence[str], columns: _Columns) -> _FeatureColumns:
+    """Returns where a table of some columns has its features.
+
+    Raises ValueError if a column is asked for that is not there, or nothing says where they are.
+    """
+    if columns.id and columns.id not in names:
+        raise _missing_column(path, columns.id, columns.id_option, names)
+    if columns.z in names:
+        prefix = f"{columns.z}__"
+        views = {
+            f"z__{name.removeprefix(prefix)}": [name] for name in names if name.startswith(prefix)
+        }
+        return _FeatureColumns({"z": [columns.z], **views}, columns.id)
+    if columns.z == "z":
+        with contextlib.suppress(ValueError):  # none are numbered, or several in two ways
+            others = [name for name in names if name != columns.id]
+            return _FeatureColumns({"z": numbered_columns(others)}, columns.id)
+    raise _missing_column(path, columns.z, "--z", names)
+
+
+def _missing_column(path: Path, column: str, option: str, names: Sequence[str]) -> ValueError:
+    return ValueError(f"{path} has no column {column}; {option} names one of {', '.join(names)}.")
+
+
+def _csv_part(path: Path, columns: _Columns) -> TablePart:
+    """Returns the part of a CSV file, which is read whole. Raises ValueError of a damaged one."""
+    try:
+        table = read_table(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    wanted = _feature_columns(path, table.column_names, columns)
+
+    def batches() -> Iterator[RowBatch]:
+        for start in range(0, table.num_rows, BATCH_ROWS):
+            yield wanted.batch_of(table.slice(start, BATCH_ROWS), path, start)
+
+    return TablePart(path.stem, table.num_rows, batches)
 
 
 def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[TablePart]:
@@ -206,20 +292,13 @@ def _parquet_parts(path: Path, name: str, columns: _Columns) -> list[TablePart]:
             metadata, schema = file.metadata, file.schema_arrow
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a Parquet file ({_first_line(error)}).") from None
-    for option, column in (("--z", columns.z), (columns.id_option, columns.id)):
-        if column and column not in schema.names:
-            raise ValueError(
-                f"{path} has no column {column}; {option} names one of {', '.join(schema.names)}."
-            )
-    prefix = f"{columns.z}__"
-    views = [column for column in schema.names if column.startswith(prefix)]
-    keys = {columns.z: "z"} | {view: f"z__{view.removeprefix(prefix)}" for view in views}
+    wanted = _feature_columns(path, schema.names, columns)
     blocks = _blocks([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])
     digits = len(str(len(blocks) - 1))
     parts = []
     for number, (groups, start, rows) in enumerate(blocks):
         part_name = name if len(blocks) == 1 else f"{name}-{number:0{digits}}"
-        reader = _ParquetRows(path, keys, columns.id, groups, start)
+        reader = _ParquetRows(path, wanted, groups, start)
         parts.append(TablePart(part_name, rows, lambda rows=reader: read_ahead(rows.batches())))
     return parts
 
@@ -262,44 +341,28 @@ class _ParquetRows:
 
     Args:
         path: of the file.
-        columns: {column: `z` or `z__VIEW`}.
-        id_column: what names a row; nothing where rows are counted.
+        columns: where its features are.
         groups: which row groups.
         start: the first row.
     """
 
     path: Path
-    columns: dict[str, str]
-    id_column: str
+    columns: _FeatureColumns
     groups: list[int]
     start: int
 
     def batches(self) -> Iterator[RowBatch]:
         """Gives the rows in batches. Raises ValueError on a column that holds no features."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        names = [*self.columns, *([self.id_column] if self.id_column else [])]
         row = self.start
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
-            for batch in file.iter_batches(BATCH_ROWS, self.groups, columns=names):
+            for batch in file.iter_batches(BATCH_ROWS, self.groups, columns=self.columns.names):
                 if not batch.num_rows:
                     continue
-                arrays = {
-                    key: self._matrix(name, batch.column(name), row)
-                    for name, key in self.columns.items()
-                }
-                ids: Sequence[Any] = range(row, row + batch.num_rows)
-                if self.id_column:
-                    ids = batch.column(self.id_column).to_pylist()
-                yield RowBatch(ids, features_of(arrays, self.path, row), row)
+                yield self.columns.batch_of(pa.Table.from_batches([batch]), self.path, row)
                 row += batch.num_rows
-
-    def _matrix(self, name: str, column: Any, row: int) -> np.ndarray:
-        """Returns a column of lists of numbers as (n, d), whose memory is its own."""
-        try:
-            return np.array(matrix_of_lists(column, name, row))
-        except ValueError as error:
-            raise ValueError(f"{self.path}: {error}") from None
 
 
 def _first_line(error: Exception) -> str:

@@ -78,7 +78,7 @@ class RecallAtLeast(ThresholdRule):
             passes &= caught >= least
         if not passes.any():
             raise ValueError(
-                f"no threshold that keeps an ID score catches {percent(self.share)} of every "
+                f"No threshold that keeps an ID score catches {percent(self.share)} of every "
                 f"OOD set with {percent(self.confidence)} confidence."
             )
         return Decision(self, float(candidates[passes][-1]), np.size(inside))
@@ -150,9 +150,10 @@ class PrecisionAtLeast(ThresholdRule):
         flagged = true + (1 - self.deployment.prevalence) * false_alarms
         passes = true >= self.share * flagged
         if not passes.any():
+            most = percent(round(float((true / flagged).max()), 3))
             raise ValueError(
-                f"no threshold has a precision of {percent(self.share)} with "
-                f"{percent(self.confidence)} confidence; {(true / flagged).max():.1%} is the most."
+                f"No threshold has a precision of {percent(self.share)} with "
+                f"{percent(self.confidence)} confidence; {most} is the most."
             )
         return Decision(self, float(thresholds[passes][0]), n)
 

@@ -79,6 +79,10 @@ def test_the_spread_of_runs_is_said_in_a_sentence() -> None:
         "HEAT, 3 seeds: FPR95 0.0 to 20.0 %, AUROC 80.0 to 100.0 % (FPR95 has a standard "
         "deviation of 10.0)."
     )
+    alike = tabulate({"modern": runs["seed 1"], "quick": runs["seed 1"]}, [("far", "a")])
+    assert runs_finding("HEAT", "presets", alike).replace("\u00a0", " ") == (
+        "HEAT, 2 presets: FPR95 10.0 % each, AUROC 90.0 % each."
+    )
     one = tabulate({"quick": runs["seed 1"]}, [("far", "a")])
     assert runs_finding("HEAT", "presets", one).replace("\u00a0", " ") == (
         "HEAT, quick: FPR95 10.0 %, AUROC 90.0 %."
@@ -114,6 +118,9 @@ def test_seeds_are_fitted_once_they_are_asked_for(page: AppTest) -> None:
     assert titles[0].startswith("**seed 0**: FPR95 0.0 %, AUROC 100.0 %")
     page.segmented_control(key="runs").set_value("presets")
     assert "Fit 1 more and compare" in offered(opened(page))  # modern is there
+    page.segmented_control(key="runs").set_value("seeds")  # no longer in the link
+    folds = {fold.label: fold.proto.expanded for fold in opened(page).expander}
+    assert folds["The same detector with other seeds and presets"]
 
 
 def test_fitting_seeds_can_be_cancelled(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

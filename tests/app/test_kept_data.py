@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.kept import KeptUploads
+from app.pack.shown import first_detectors
 from app.server import SERVER
 from heat_core.pack import pack_from_arrays, write_pack
 from tests.app.pages import (
@@ -72,6 +73,7 @@ def test_kept_data_without_ood_sets_opens_on_every_page_and_is_fitted_once(
 ) -> None:
     at = upload(_opened("threshold_lab"), "arrays", own, "mine.npz")
     wait(at, lambda page: "of ID" in text(page) and "Fitting" not in text(page))
+    assert "This data has no OOD set, so the page says only what becomes of ID." in text(at)
     press(at, "Keep on this server for 2 days")
     assert "Kept on this server until" in text(at)
     kept = link(at)
@@ -81,6 +83,8 @@ def test_kept_data_without_ood_sets_opens_on_every_page_and_is_fitted_once(
     monkeypatch.setattr("heat_core.run.fit", _refuse_to_fit)
     tomorrow = wait(_opened("detectors", kept=kept["kept"]), _has_scores)
     assert "This data has no OOD set" in text(opened(tomorrow))
+    (job,) = tomorrow.session_state["own_jobs"].values()
+    assert [scores.detector for scores in job.frames] == list(first_detectors())
     for page in PAGES:
         opened(tomorrow.switch_page(f"{page}/page.py"))
         assert "found in mine" in text(tomorrow)

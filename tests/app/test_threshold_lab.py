@@ -273,7 +273,7 @@ def test_a_detector_whose_scores_refuse_the_rule_is_left_out_with_the_reason(
     assert verdicts["Detector"].tolist() == ["HEAT"]
     reasons = [entry.value for entry in (*at.warning, *at.caption) if "is left out" in entry.value]
     assert len(reasons) == (2 if compared else 1)
-    assert all(reason.startswith("MoG is left out: no threshold ") for reason in reasons)
+    assert all(reason.startswith("MoG is left out: No threshold ") for reason in reasons)
 
 
 def test_without_ood_sets_it_says_only_what_becomes_of_id():

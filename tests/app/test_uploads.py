@@ -115,6 +115,9 @@ def test_several_files_are_one_upload_of_which_the_last_of_a_name_counts(
     assert pack.title == "mine"
     with pytest.raises(ValueError, match=r"^train.CSV: there is no column 'kind' \(--label\)"):
         _result(reader.start_reading(files, ColumnNames(label="kind")))
+    late = [UploadFile("old.csv", b"a;b"), UploadFile("test.csv", _csv(10, "south"))]
+    with pytest.raises(ValueError, match=r"^old.csv: .* are read together: take away"):
+        _result(reader.start_reading(late))
 
 
 def test_one_upload_is_read_at_a_time(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,6 +205,26 @@ def test_a_recipe_that_whitens_the_stem_wants_one(
         ValueError, match="a ResNet's stem, which convnext_atto has not; take `paper`"
     ):
         train(convnext, images, held_out, tmp_path / "c", RECIPE)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_images_are_mirrored_unless_left_and_right_mean_something(
+    mirror: bool,
+    images: Images,
+    held_out: Images,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flips: list[bool] = []
+
+    def watched(pixels: torch.Tensor, flip: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        flips.extend(flip.tolist())
+        return augment(pixels, flip, *arguments)
+
+    monkeypatch.setattr("heat_core.images.classifier_training.augment", watched)
+    recipe = replace(RECIPE, epochs=2, mirror=mirror)
+    train(TINY, images, held_out, tmp_path / "c", recipe)
+    assert (len(flips), sum(flips)) == (96, 48 if mirror else 0)  # each image in one of two epochs
 
 
 def test_a_checkpoint_says_what_it_is_of_as_version_0_1_did(

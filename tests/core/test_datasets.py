@@ -11,6 +11,7 @@ from PIL import Image
 from heat_core.images.datasets import (
     DATASETS,
     Images,
+    find_dataset,
     read_images,
     split_validation,
 )
@@ -71,6 +72,42 @@ def test_groups_are_the_papers_for_both_cifars() -> None:
         for of in ("cifar10", "cifar100")
     }
     assert [cifars[pair] for pair in sorted(cifars)] == ["in", "near", "near", "in"]
+
+
+def test_some_classes_of_a_dataset_are_one_of_their_own(sheets: Path) -> None:
+    whole = read_images("mnist", [sheets])
+    some = read_images("mnist[1+8-9]", [sheets])
+    rows = np.flatnonzero(np.isin(whole.labels, [1, 8, 9]))
+    assert np.array_equal(some.pixels, whole.pixels[rows])
+    assert [some.classes[label] for label in some.labels] == [
+        whole.classes[label] for label in whole.labels[rows]
+    ]
+    assert some.classes == ("c1", "c8", "c9")
+    assert (some.name, find_dataset(some.name).title) == ("mnist[1+8-9]", "MNIST 1+8-9")
+    groups = {
+        name: find_dataset(name).group_beside("mnist[0-7]")
+        for name in ("mnist[0-7]", "mnist[8-9]", "fashion-mnist", "tinyimagenet", "cifar10")
+    }
+    assert list(groups.values()) == ["in", "near", "far", "far", "far"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mnist[3-1]", r"classes must be labels up to 9999, such as 0-4\+7; got 'mnist\[3-1\]'"),
+        ("mnist[0-99999]", r"classes must be labels up to 9999, .* got 'mnist\[0-99999\]'"),
+        ("mnist[]", r"dataset must be one of .*, some classes of one .* got 'mnist\[\]'"),
+        ("mnist[a]", r"dataset must be one of .*; got 'mnist\[a\]'"),
+        ("birds[0]", r"dataset must be one of .*; got 'birds\[0\]'"),
+        (
+            "mnist[0-10]",
+            r"MNIST 0-10 \(test\) in .* it has classes 0 to 9; got 10 in mnist\[0-10\]",
+        ),
+    ],
+)
+def test_classes_that_are_not_there_are_refused(sheets: Path, name: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_images(name, [sheets])
 
 
 # -- size and count --------------------------------------------------------------------------------

@@ -380,11 +380,36 @@ def test_an_ending_that_is_none_of_a_table_is_refused(folder, far, capsys):
         assert not out.exists()
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_numbered_columns_are_features_as_a_pack_has_them(folder, bundle, far, kind, monkeypatch):
+    monkeypatch.setattr(sources, "BATCH_ROWS", 20)
+    z = far.z[:50].numpy()
+    table = pd.DataFrame(z, columns=[f"f{i}" for i in range(z.shape[1])])
+    table = table[table.columns[::-1]].assign(name=IDS)  # by their number, not as they come
+    path = folder / f"rows.{kind}"
+    table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
+    decided = pd.read_csv(score(folder, path, "out.csv", "--id", "name"))
+    assert decided["id"].tolist() == IDS
+    np.testing.assert_allclose(decided["score"], bundle.score(far)[:50], rtol=1e-5)
+
+
+def test_tables_without_features_are_refused_with_their_row(folder, capsys, monkeypatch):
+    monkeypatch.setattr(sources, "BATCH_ROWS", 2)
+    path = folder / "rows.csv"
+    path.write_text("f0,f1\n1,2\n3,4\n5,\n")
+    with pytest.raises(ValueError, match=r"f1 must be a finite number .* got nothing in row 3"):
+        list(parts_of(str(path))[0].batches())
+    path.write_text("a,b\n1,2\n")
+    assert "rows.csv has no column z; --z names one of a, b" in refused(folder, capsys, path)
+    path.write_text("f0;f1\n0,5;1\n")
+    assert "its columns are separated by semicolons; wanted commas" in refused(folder, capsys, path)
+
+
 @pytest.mark.parametrize("kind", ["npz", "npy", "safetensors"])
 @pytest.mark.parametrize("words", [("--id", "name"), ("--z", "x")])
 def test_columns_are_not_asked_for_where_there_are_none(folder, far, capsys, kind, words):
     path = written(folder, kind, far)
-    message = f"{' '.join(words)} names a column of Parquet or a key of JSON, and a .{kind} file"
+    message = f"{' '.join(words)} names a column of a table or a key of JSON, and a .{kind} file"
     assert message in refused(folder, capsys, path, *words)
 
 
