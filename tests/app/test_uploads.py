@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_one_upload_is_read_at_a_time(
 
     def read(*arguments: object) -> None:
         assert reading.acquire(blocking=False)
-        gc.collect()
+        time.sleep(0.005)  # in which another could begin
         reading.release()
 
     monkeypatch.setattr(reader, "_read", read)

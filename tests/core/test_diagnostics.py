@@ -87,7 +87,12 @@ def test_the_light_and_its_reason(change: dict, light: str, word: str) -> None:
 
 def test_a_training_that_loses_modes_is_red_and_a_sound_one_green(long_diagnosis: None) -> None:
     data = toy("crosses9").features()
-    sound = fit(preset_detector("HEAT", "quick", "plane"), data).diagnosis
+    quick = preset_detector("HEAT", "quick", "plane")
+    assert isinstance(quick, HEAT)
+    assert isinstance(quick.correction, FromNoise)
+    training = replace(quick.correction.training, batch=128)
+    correction = replace(quick.correction, training=training)
+    sound = fit(replace(quick, correction=correction), data).diagnosis
     cold = FromNoise(
         Perceptron(64, 2, 64, 4.0),
         MaximumLikelihood(alpha=0.0, sampler=Langevin(20, 1e-3)),

@@ -14,8 +14,9 @@ from heat_core.energies import Energy
 from heat_core.plane.grid import Grid
 from heat_core.plane.toys import TOYS, Gaussians2D, Squares, Strokes, Toy, toy
 
+SIDE = 180  # points of a grid: a few to a standard deviation of the thinnest stroke
 every_toy = pytest.mark.parametrize("name", list(TOYS))
-GRIDS = {name: Grid(known) for name, known in TOYS.items()}
+GRIDS = {name: Grid(known, SIDE) for name, known in TOYS.items()}
 
 
 def masses(grid: Grid) -> np.ndarray:
@@ -55,7 +56,7 @@ def test_samples_have_the_entropy_of_the_density(name: str) -> None:
 
 @every_toy
 def test_samples_fill_the_cells_of_the_density(name: str) -> None:
-    """A chi-square test on 30 x 30 cells of ten grid points a side.
+    """A chi-square test on 30 x 30 cells of six grid points a side.
 
     Cells that expect under 5 are put together.
     """
@@ -63,7 +64,7 @@ def test_samples_fill_the_cells_of_the_density(name: str) -> None:
     z, _ = TOYS[name].sample(count, torch.Generator().manual_seed(2))
     observed, _, _ = np.histogram2d(*z.numpy().T[::-1], bins=30, range=[(-half, half)] * 2)
     expected = masses(GRIDS[name]).astype(np.float64)
-    expected = expected.reshape(30, 10, 30, 10).sum((1, 3)) * count
+    expected = expected.reshape(30, 6, 30, 6).sum((1, 3)) * count
     is_full = expected >= 5
     observed = np.append(observed[is_full], count - observed[is_full].sum())
     expected = np.append(expected[is_full], count - expected[is_full].sum())
@@ -224,7 +225,7 @@ def test_a_model_that_drops_modes_is_found_out() -> None:
 
 def test_distance_refuses_what_is_not_finite() -> None:
     with pytest.raises(ValueError, match="finite"):
-        GRIDS["cross"].distance(np.full((300, 300), np.nan))
+        GRIDS["cross"].distance(np.full((SIDE, SIDE), np.nan))
 
 
 class Height(Energy):
@@ -234,7 +235,7 @@ class Height(Energy):
 
 def test_the_first_axis_is_y() -> None:
     heights = GRIDS["cross"].evaluate(Height())
-    assert heights.shape == (300, 300)
+    assert heights.shape == (SIDE, SIDE)
     np.testing.assert_allclose(heights[:, 7], GRIDS["cross"].axis, atol=1e-6)
 
 

@@ -61,12 +61,12 @@ def test_the_least_squares_critic_has_its_closed_form(alpha: float) -> None:
 def test_a_trained_critic_finds_the_closed_form() -> None:
     """p = N(0, 1), n = N(1, 1.5^2): the network against (n - p) / (2 (n + p)) where mass is."""
     z = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
-    network = Network(1, 64, 2)
+    network = Network(1, 32, 2)
 
     def noise(count: int, generator: torch.Generator) -> Tensor:
         return 1 + 1.5 * torch.randn(count, 1, generator=generator)
 
-    trainer = Trainer(LeastSquares(), TrainConfig(steps=800, batch=1024, lr=3e-3))
+    trainer = Trainer(LeastSquares(), TrainConfig(steps=600, batch=512, lr=5e-3))
     trainer.fit([TrainingTask(network, z, noise, network)])
     x = torch.linspace(-2.5, 4, 200)[:, None]
     p, n = (
@@ -82,8 +82,8 @@ def test_a_trained_critic_finds_the_closed_form() -> None:
     ("objective", "steps", "batch"),
     [
         (SelfNormalized(), 500, 512),
-        (MaximumLikelihood(alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)), 300, 256),
-        (MaximumLikelihood(alpha=0.0, start="metropolis", sampler=Langevin(3, 1e-2)), 300, 256),
+        (MaximumLikelihood(alpha=0.0, start="resampled", sampler=Langevin(3, 1e-2)), 200, 256),
+        (MaximumLikelihood(alpha=0.0, start="metropolis", sampler=Langevin(3, 1e-2)), 200, 256),
     ],
     ids=["self-normalised", "resampled", "metropolis"],
 )
@@ -227,7 +227,7 @@ def test_the_papers_figure_by_number() -> None:
     grid, data = Grid(toy("crosses9")), toy("crosses9").features(seed=0)
     found = {}
     for name in ("EBM", "HEAT"):
-        detector = _shortened(preset_detector(name, "paper", "plane"), steps=300)
+        detector = _shortened(preset_detector(name, "paper", "plane"), 32, 2, steps=300)
         found[name] = grid.distance(grid.evaluate(detector.fit(data)))
     assert found["HEAT"].modes_kept == 9
     assert found["EBM"].modes_kept < 9

@@ -13,7 +13,7 @@ import time
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -47,6 +47,19 @@ from app.pack import data  # as the script has made it possible, for this proces
 
 print(*data.offered_packs(), flush=True)
 os._exit(0)  # a thread that warms torch up would abort an interpreter that ends
+"""
+
+
+EACH_COMMAND = """
+import contextlib, io, json, sys
+from heat_core.__main__ import main
+
+printed = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        assert main(words) == 0, words
+    printed.append(output.getvalue())
+print(json.dumps(printed))
 """
 
 
@@ -123,6 +136,16 @@ class Environment:
         answer = self.run("heat", *words)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
+
+    def heat_of_each(self, *commands: Sequence[object]) -> list[str]:
+        """Runs commands of `heat`, all of which are to succeed, and returns what each printed.
+
+        All run in one process, since each of its own would import torch anew.
+        """
+        words = json.dumps([[str(word) for word in command] for command in commands])
+        answer = self.run("python", "-c", EACH_COMMAND, words)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout)
 
     def importable(self, *modules: str) -> list[str]:
         """Returns which of some modules can be imported here."""
@@ -243,14 +266,17 @@ def test_features_are_scored_from_an_empty_folder(
     np.savez(tmp_path / "arrays.npz", allow_pickle=False, **arrays)
     np.savez(tmp_path / "far.npz", z=arrays["far_noise"])
     pack, run, out = tmp_path / "pack", tmp_path / "run", tmp_path / "scores.parquet"
-    base.heat("pack", tmp_path / "arrays.npz", "--out", pack)
-    base.heat("fit", pack, "KNN", "--out", run)
-    base.heat("score", run, tmp_path / "far.npz", "--out", out)
+    printed = base.heat_of_each(
+        ["pack", tmp_path / "arrays.npz", "--out", pack],
+        ["fit", pack, "KNN", "--out", run],
+        ["score", run, tmp_path / "far.npz", "--out", out],
+        ["benchmark", pack, "--detectors", "KNN,SSD,MoG", "--json"],
+    )
     table = pd.read_parquet(out)
     far = distances(arrays["far_noise"], arrays["train_z"])
     np.testing.assert_allclose(table["score"], far, rtol=1e-4)
 
-    answer = json.loads(base.heat("benchmark", pack, "--detectors", "KNN,SSD,MoG", "--json"))
+    answer = json.loads(printed[-1])
     test = distances(arrays["test_z"], arrays["train_z"])
     auroc = np.mean(far[:, None] > test[None])
     figures = {row["detector"]: row["auroc"] for row in answer["rows"] if row["set"] == "noise"}
