@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from .energies import Normalized
 from .explain import assign, class_mahalanobis
-from .features import Features
+from .features import Features, features_sha256
 from .images.classifier import normalisation_text
 from .images.pseudo import FAMILIES, TWO_FAMILIES
 from .metrics import separation
 from .pack import MIRROR, MIRRORED, Pack
 from .splits import sample
+
+if TYPE_CHECKING:
+    from .run import Run
 
 ROWS = 5000  # of a set that are looked at
 CHANCE_MARGIN = 0.1  # of the way from chance to always right: a head below it is doubted
@@ -71,6 +74,21 @@ def notes_on_features(pack: Pack, mahalanobis: Normalized | None = None) -> tupl
         *_head_and_labels(pack.train),
         *_val_and_network(pack, mahalanobis),
         *_unknown_families(pack),
+    )
+
+
+def notes_on_run(run: Run, pack: Pack) -> tuple[Note, ...]:
+    """Returns a warning where a run was fitted to other features than a pack's; else nothing."""
+    if run.train_sha256 in ("", features_sha256(pack.train)):
+        return ()
+    return (
+        Note(
+            "Run and pack",
+            f"the run was fitted to other training features than those of {pack.title}",
+            "a threshold is of this pack's held-out rows all the same, and `check` will not find "
+            "it again",
+            is_warning=True,
+        ),
     )
 
 

@@ -7,6 +7,7 @@ stored as the network gave them; normalising is a detector's business.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -499,3 +500,21 @@ def _tensor(name: str, array: np.ndarray) -> Tensor:
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         return torch.from_numpy(np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C"))
     raise ValueError(f"{name} must be numbers (float16, 32, 64 or whole), got {array.dtype}.")
+
+
+# -- digests ---------------------------------------------------------------------------------------
+
+
+def features_sha256(features: Features) -> str:
+    """Returns the SHA-256 of features, in hex: the shape and values of z and of the views.
+
+    Values are rounded to float16 before, so that it is the same before and after they are stored.
+
+    >>> features_sha256(Features(torch.zeros(2, 3)))[:12]
+    'b1d78e2e92d4'
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted({"z": features.z, **features.views}.items()):
+        digest.update(f"{name}{tuple(array.shape)}".encode())
+        digest.update(array.half().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -22,7 +22,7 @@ from .detectors import presets as _presets  # noqa: F401  these two define
 from .detectors.detector import Detector, Shape
 from .diagnostics import Diagnosis, diagnose
 from .energies import Energy, precise_enough, score
-from .features import Features
+from .features import Features, features_sha256
 from .files import whole_folder
 from .messages import error_text
 from .pack import NO_EXTRA, ExtraID
@@ -51,6 +51,7 @@ class Run:
         energy: the fitted energy; it is the score.
         history: what training reported; empty for a closed form.
         diagnosis: whether a learned energy can be trusted; None for a closed form.
+        train_sha256: the digest of the features that it was fitted to; empty of an earlier run.
 
     >>> from heat_core.detectors.closed_form import MoG
     >>> run = fit(MoG(normalize=False), Features(torch.tensor([[-1.0], [1.0]])))
@@ -64,6 +65,7 @@ class Run:
     energy: Energy
     history: tuple[Record, ...] = ()
     diagnosis: Diagnosis | None = None
+    train_sha256: str = ""
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -142,6 +144,7 @@ def fit(
 
     seed = check_seed(seed)
     device = resolve_device(device)
+    digest = features_sha256(train)
     train = precise_enough(train.to(device))
     extra = extra.to(device)
     energy = detector.fit(train, seed, append_record, extra)
@@ -152,7 +155,7 @@ def fit(
         last_record = history[-1] if history else None
         with torch_threads(1):
             diagnosis = diagnose(to_diagnose, last_record, seed)
-    return Run(detector, seed, Shape.of(train), energy, tuple(history), diagnosis)
+    return Run(detector, seed, Shape.of(train), energy, tuple(history), diagnosis, digest)
 
 
 def resolve_device(device: str) -> str:
@@ -198,6 +201,7 @@ def run_files(run: Run) -> dict[str, bytes]:
         "shape": dataclasses.asdict(run.shape),
         "history": [_fields_by_key(record) for record in run.history],
         "diagnosis": None if diagnosis is None else _fields_by_key(diagnosis),
+        "train_sha256": run.train_sha256,
     }
     state = {name: value.contiguous().cpu() for name, value in run.energy.state_dict().items()}
     return {
@@ -256,7 +260,8 @@ def _read(path: Path) -> Run:
     energy.load_state_dict(state)
     history = tuple(from_json(Record, record) for record in card["history"])
     diagnosis = _diagnosis_from_json(card["diagnosis"])
-    return Run(detector, int(card["seed"]), shape, energy, history, diagnosis)
+    digest = str(card.get("train_sha256", ""))
+    return Run(detector, int(card["seed"]), shape, energy, history, diagnosis, digest)
 
 
 def _dtype_of(state: dict[str, Tensor]) -> torch.dtype:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 from .command import Command
 from .options import AddOption, add_device, add_overwrite, add_seed
 from .progress import progress_line
-from .shared import check_out, check_parent, has_format, network_file, require, split_names
+from .shared import (
+    check_out,
+    check_parent,
+    has_format,
+    network_file,
+    print_notes,
+    require,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from heat_core.bundles import Bundle
@@ -45,6 +53,7 @@ def decide(options: argparse.Namespace) -> None:
     """Chooses a threshold for a run and writes the bundle of both, or prints the decision."""
     import json
 
+    from heat_core.assumptions import notes_on_run
     from heat_core.bundles import bundle_of, save_bundle
     from heat_core.bundles.files import decision_card
     from heat_core.pack import read_pack
@@ -55,6 +64,7 @@ def decide(options: argparse.Namespace) -> None:
     rule = rule_of(options)
     run = load(options.run_folder, options.device)
     pack = read_pack(options.pack)
+    print_notes(notes_on_run(run, pack))
     names = split_names(options.ood) if options.ood else ()
     if rule.needs_ood and not names:
         names = tuple(map(str, pack.ood))

@@ -326,6 +326,25 @@ def test_a_check_of_another_pack_fails_and_says_why(files, pack, capsys):
     assert "does not hold: the pack is another one" in capsys.readouterr().err
 
 
+def test_a_pack_that_a_run_was_not_fitted_to_is_warned_about(files, pack, capsys):
+    from heat_core.pack import write_pack
+
+    words = ["decide", str(files / "run")]
+    assert main([*words, str(files / "pack")]) == 0
+    assert "Warning" not in capsys.readouterr().err
+    train = replace(pack.train, z=pack.train.z + 1)
+    write_pack(replace(pack, train=train, card={"title": "new"}), files / "other")
+    assert main([*words, str(files / "other")]) == 0
+    warning = "Warning: Run and pack: the run was fitted to other training features than those of"
+    assert f"{warning} new; " in capsys.readouterr().err
+    run_file = files / "run" / "run.json"
+    card = json.loads(run_file.read_text())
+    del card["train_sha256"]  # as an earlier program wrote it
+    run_file.write_text(json.dumps(card))
+    assert main([*words, str(files / "other")]) == 0
+    assert "Warning" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
