@@ -56,11 +56,6 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: who has the journeys mostly waits for a browser."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the journeys first: one worker, with one app, takes them while others take the rest."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)

@@ -292,9 +292,8 @@ def test_a_detector_that_fell_back_says_so(monkeypatch, pack):
     monkeypatch.setattr(
         "app.pack.scores.scoring_work", standing_in(frames, result=scored(pack).result)
     )
-    assert [info.value for info in open_page().info if "MoG" in info.value] == [
-        "HEAT\\: This is the MoG."
-    ]
+    (notes,) = (info.value for info in open_page().info if "MoG" in info.value)
+    assert notes.split("\n\n")[1:] == ["HEAT\\: This is the MoG."]
 
 
 # -- flips -----------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def _choose_in_menu(page, url: str) -> None:
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_role("link", name="Landscape").click()
     page.get_by_test_id("stSidebar").wait_for(state="hidden")
-    assert "/landscape" in page.url
+    page.wait_for_url(re.compile("/landscape"))
 
 
 def _scroll_over_map(page) -> None:

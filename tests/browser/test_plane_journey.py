@@ -34,8 +34,10 @@ def test_train_pause_leave_return_scrub_and_click(url: str):
         errors = watch_errors(page)
         snapshot = _pause_and_step(page, url)
         _cancel_in_another_tab(context, page.url, snapshot)
-        for title in ("Landscape", "Toy lab"):
+        for title, address in (("Landscape", r"/landscape\?"), ("Toy lab", r"/(toy_lab)?\?")):
             page.get_by_role("link", name=title).click()
+            page.wait_for_url(re.compile(address))
+            settle(page)  # the page before says the same, and goes
             assert _paused_snapshot(page) == snapshot
         button(page, "Play").click()
         page.get_by_text("Modes kept").wait_for(timeout=240_000)

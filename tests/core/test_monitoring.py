@@ -256,7 +256,7 @@ def test_a_time_that_a_stream_has_not_is_refused_by_its_option(
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"z": far.z[0].tolist()})))
     for stream, message in (
         (tmp_path / "stream.parquet", "has no column seen_at; --time names one of z."),
-        (tmp_path / "stream.npy", "--time seen_at names a column of Parquet or a key of JSON"),
+        (tmp_path / "stream.npy", "--time seen_at names a column of a table or a key of JSON"),
         ("-", "line 1 has no key seen_at, which --time asks for."),
     ):
         assert main(["watch", str(tmp_path / "bundle"), str(stream), "--time", "seen_at"]) == 2
