@@ -73,12 +73,22 @@ def _arguments() -> tuple[list[str], Options]:
     return names, Options(**arguments)
 
 
+def _rows_of(name: str, options: Options) -> list[Row]:
+    """Returns the rows of a benchmark; one that fails takes no other's with it."""
+    try:
+        return importlib.import_module(f".{name}", __package__).measure(options)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        print(f"{name}: {reason}", file=sys.stderr)
+        return [Row(name, None, "", None, None, f"failed: {reason}", False)]
+
+
 def _measure(names: Sequence[str], options: Options) -> bool:
     """Prints the table of benchmarks and returns whether every bar that was measured holds."""
     load_before = os.getloadavg()[0]
     rows: list[Row] = []
     for name in names:
-        rows += importlib.import_module(f".{name}", __package__).measure(options)
+        rows += _rows_of(name, options)
     arguments = "waits" if tuple(names) == WAITS else " ".join(names)
     print(f"# `python -m benchmarks {arguments}`\n\n{table(rows)}")
     print(

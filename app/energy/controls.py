@@ -15,7 +15,7 @@ from app.plane.state import toy_title
 
 UNITS_HELP = (
     "Hidden units. ReLU: logits grow without bound far away. tanh: they stay bounded. "
-    "bumps, exp(-x²): they fade away from the data."
+    "bump, exp(-x²): they fade away from the data."
 )
 SET_TITLES = {"around": "around", "ring": "a ring", "toy": "another toy", "drawn": "drawn"}
 SET_HELP = (

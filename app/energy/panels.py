@@ -39,7 +39,12 @@ def finding(result: ClassifierResult) -> str:
     if result.far_beyond_id >= 0.95:
         verdict = "so the energy tells"
     elif result.far_beyond_id <= 0.05:
-        verdict = "so the energy does not tell either"
+        surer = result.far_energy < result.snapshot.id_energy.mean()
+        verdict = (
+            "so the energy takes it for ID, more surely than ID itself"
+            if surer
+            else "so the energy does not tell either"
+        )
     else:
         verdict = f"so the energy tells in {100 * result.far_beyond_id:.0f} % of directions"
     return f"{softmax}; {energy}, and {mean}, {verdict}."
@@ -129,12 +134,16 @@ def temperature_panel(result: ClassifierResult) -> None:
         table = separation_table(result, temperature)
         st.dataframe(
             table,
+            column_config=dict.fromkeys(
+                ("AUROC %", "FPR95 %"), st.column_config.NumberColumn(format="%.1f")
+            ),
             hide_index=True,
             alt="AUROC and FPR95 of energy and softmax at the temperature and at T = 1",
         )
         st.caption(
-            "A small T leaves the largest logit alone, a large one the mean of the logits, which "
-            "cross-entropy does not teach: it brings ID and OOD together."
+            "A small T leaves the energy the largest logit alone, a large one the mean of the "
+            "logits, which cross-entropy does not teach. An AUROC below 50 % is the wrong way "
+            "round: OOD is taken for ID more surely than ID itself."
         )
     with dial_column:
         data = dial_data(

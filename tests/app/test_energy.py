@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.energy import training
+from app.energy.panels import finding
 from app.energy.training import AuxiliaryChoice, ClassifierChoice, TuningChoice
 from app.plane.rendering import SIDE, energy_map_png
 from app.session import job_queue
@@ -121,6 +124,23 @@ def test_margins_and_drawings_that_cannot_be_are_refused(few_steps: None) -> Non
     assert not at.error
     assert link(at)["drawn"] == "800_800_950_800_950_950"
     assert "Fine-tune" in offered(at)
+
+
+@pytest.mark.parametrize(
+    ("far_energy", "words"),
+    [
+        (-57.4, "so the energy takes it for ID, more surely than ID itself."),
+        (-12.9, "so the energy does not tell either."),
+    ],
+)
+def test_an_energy_that_falls_far_away_is_the_wrong_way_round(far_energy: float, words: str):
+    result: Any = SimpleNamespace(
+        far_confidence=1.0,
+        far_energy=far_energy,
+        far_beyond_id=0.0,
+        snapshot=SimpleNamespace(id_energy=np.array([-12.0, -14.0])),
+    )
+    assert finding(result).endswith(words)
 
 
 def test_a_key_says_all_of_a_fine_tuning() -> None:
