@@ -22,7 +22,8 @@ BARS = {COUNTS: 0.4, IMAGES: 0.8, INSPECTOR: 0.5, PREVIEW: 0.05}
 BYTES = "bytes of a lasso, received"
 SELECTORS = {COUNTS: "h3", IMAGES: ".tiles button"}
 """{wait for a lasso: what is new in the page then}."""
-INSPECTOR_TEXT = "[data-testid=stTable], .st-key-neighbours"
+NEIGHBOURS = "The nearest training images"  # of the image in the inspector, its last part
+IS_SPELLED_OUT = f"() => document.body.innerText.includes('{NEIGHBOURS}')"
 # Seconds from a pointer's move over the map until a frame was painted with another preview.
 PREVIEW_TIMES = """face => {
     window.previews = [];
@@ -105,9 +106,9 @@ def _open_inspector(page: Page, times: int) -> list[float]:
     seconds = []
     for _ in range(times):
         page.locator(".tiles button").nth(3).click()
-        seconds.append(since_touched(page, IS_NEW, [INSPECTOR_TEXT, ""]))
+        seconds.append(since_touched(page, IS_SPELLED_OUT))
         page.wait_for_timeout(800)
         page.keyboard.press("Escape")
-        page.get_by_text("The nearest training images").wait_for(state="detached")
+        page.get_by_text(NEIGHBOURS).wait_for(state="detached")
         page.wait_for_timeout(500)
     return seconds
