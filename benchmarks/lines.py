@@ -6,15 +6,14 @@ table and the headline move in each frame. Letting go is timed until what is bel
 
 from __future__ import annotations
 
-from .timing import Options, Row, within
+from .timing import Options, Row
 from .waiting import (
     IDLE,
     TIME_FRAMES,
     can_visit,
-    drag_line,
+    drag_rows,
     unvisited,
     visiting,
-    weighs,
 )
 
 FRAME = "Detectors: a frame while dragging one line of nine"
@@ -34,10 +33,5 @@ def measure(options: Options) -> list[Row]:
         page.get_by_text("What is more than chance").wait_for(timeout=600_000)
         page.wait_for_timeout(2000)
         line = page.get_by_role("slider", name="Line of HEAT", exact=True)
-        releases, sizes = drag_line(page, line, 4 * options.rounds, PERCENT, HAS_FOLLOWED)
-        frames = [milliseconds / 1000 for milliseconds in page.evaluate("window.frames_ms")]
-    return [
-        within(FRAME, frames, 0.016),
-        within(RELEASE, releases, 0.4),
-        weighs(BYTES, sizes, 300_000),
-    ]
+        bars = {FRAME: 0.016, RELEASE: 0.4}
+        return drag_rows(page, line, 4 * options.rounds, PERCENT, HAS_FOLLOWED, bars, BYTES)

@@ -7,8 +7,8 @@ and the layout it causes.
 
 from __future__ import annotations
 
-from .timing import Options, Row, within
-from .waiting import IDLE, TIME_FRAMES, can_visit, drag_line, unvisited, visiting, weighs
+from .timing import Options, Row
+from .waiting import IDLE, TIME_FRAMES, can_visit, drag_rows, unvisited, visiting
 
 FRAME = "Energy: a frame while dragging the temperature"
 RELEASE = "letting go of it to all that is computed at it"
@@ -27,10 +27,5 @@ def measure(options: Options) -> list[Row]:
         line = page.get_by_role("slider", name="Temperature of energy and softmax")
         line.wait_for(timeout=240_000)
         page.wait_for_timeout(2000)
-        releases, sizes = drag_line(page, line, 4 * options.rounds, TYPED, HAS_FOLLOWED)
-        frames = [milliseconds / 1000 for milliseconds in page.evaluate("window.frames_ms")]
-    return [
-        within(FRAME, frames, 0.016),
-        within(RELEASE, releases, 0.4),
-        weighs(BYTES, sizes, 300_000),
-    ]
+        bars = {FRAME: 0.016, RELEASE: 0.4}
+        return drag_rows(page, line, 4 * options.rounds, TYPED, HAS_FOLLOWED, bars, BYTES)

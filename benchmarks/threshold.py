@@ -7,15 +7,14 @@ releases take a third longer). A frame is the script's work and the layout it ca
 
 from __future__ import annotations
 
-from .timing import Options, Row, within
+from .timing import Options, Row
 from .waiting import (
     IDLE,
     TIME_FRAMES,
     can_visit,
-    drag_line,
+    drag_rows,
     unvisited,
     visiting,
-    weighs,
 )
 
 FRAME = "Threshold lab: a frame while dragging"
@@ -38,10 +37,5 @@ def measure(options: Options) -> list[Row]:
         page.wait_for_function(CHARTS_DRAWN, timeout=120_000)
         page.wait_for_timeout(2000)
         line = page.get_by_role("slider", name="Threshold")
-        releases, sizes = drag_line(page, line, 8 * options.rounds, HEADLINE, ALL_NEW)
-        frames = [milliseconds / 1000 for milliseconds in page.evaluate("window.frames_ms")]
-    return [
-        within(FRAME, frames, 0.016),
-        within(RELEASE, releases, 0.3),
-        weighs(BYTES, sizes, 300_000),
-    ]
+        bars = {FRAME: 0.016, RELEASE: 0.3}
+        return drag_rows(page, line, 8 * options.rounds, HEADLINE, ALL_NEW, bars, BYTES)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.pack.data import offered_packs
 
 from .start import APP, serving
-from .timing import Row
+from .timing import Row, within
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 PLAIN = ("--no-sandbox", "--disable-gpu")
+MOST_BYTES = 300_000  # of letting a line go
 PATIENCE_MS = 60_000  # after which nothing is expected any more
 TOUCH = """for (const kind of ['pointerup', 'keydown'])
     addEventListener(kind, () => { window.touched = performance.now(); }, true);"""
@@ -157,3 +158,29 @@ def drag_line(
         page.wait_for_timeout(500)
         sizes.append(received.total)
     return releases, sizes
+
+
+def drag_rows(
+    page: Page,
+    line: Locator,
+    times: int,
+    shown: str,
+    has_followed: str,
+    bars: Mapping[str, float],
+    what_weighs: str,
+) -> list[Row]:
+    """Returns rows of a line that is dragged: a frame, letting it go, the bytes of letting go.
+
+    Args:
+        page: that began with `TIME_FRAMES`.
+        line, times, shown, has_followed: as `drag_line` takes them.
+        bars: {what a frame is, what letting go is: seconds that its 95th percentile may take}.
+        what_weighs: what the bytes are of.
+    """
+    releases, sizes = drag_line(page, line, times, shown, has_followed)
+    frames = [milliseconds / 1000 for milliseconds in page.evaluate("window.frames_ms")]
+    rows = [
+        within(what, seconds, most)
+        for (what, most), seconds in zip(bars.items(), (frames, releases), strict=True)
+    ]
+    return [*rows, weighs(what_weighs, sizes, MOST_BYTES)]

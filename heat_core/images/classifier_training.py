@@ -197,7 +197,7 @@ class _Training(TrainingLoop):
         rows = shuffled_rows(count, recipe.batch, step, self.seed).to(device)
         generator = torch.Generator(device).manual_seed(self.seed * 100_003 + step)
         coins = _coins(count, self.seed).to(device)
-        flip = (coins[rows] + epoch) % 2 == 0 if recipe.mirror else torch.zeros_like(rows).bool()
+        flip = ((coins[rows] + epoch) % 2 == 0) & recipe.mirror
         pixels = augment(self.pixels[rows], flip, recipe.crop_padding, generator)
         inputs = self.architecture.normalise(pixels)
         if step < recipe.small_share * self.steps:
